@@ -1,0 +1,36 @@
+/* arena — memory that is given back all at once.
+ *
+ * An arena belongs to one request, install or job and is never used by two
+ * threads at a time. Allocation zeroes; running out of memory aborts. */
+#pragma once
+#include "base/str.h"
+
+#define MUST_USE __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define AUTO(fn) __attribute__((cleanup(fn)))
+
+struct arena {
+	struct arena_chunk *chunk;
+	char *cur, *end;
+	size_t chunk_size; /* bytes asked of malloc at a time; 0 means 64 KiB */
+};
+#define ARENA_INIT(bytes) ((struct arena){ .chunk_size = (bytes) })
+#define arena_new(a, type, count) ((type *)arena_alloc((a), (count), sizeof(type), _Alignof(type)))
+
+/* COUNT × SIZE zeroed bytes aligned to ALIGN (a power of two). Never NULL. */
+void *arena_alloc(struct arena *a, size_t count, size_t size, size_t align);
+/* A copy that lives as long as the arena; one NUL follows it, so .p is a C string. */
+str arena_str(struct arena *a, str s);
+/* The same from printf's arguments. */
+str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Grows an array of the arena: doubles CAP when N has reached it, copies, returns the new place. */
+void *arena_grow(struct arena *a, void *at, size_t n, size_t *cap, size_t size, size_t align);
+/* Frees everything; the arena can be used again. */
+void arena_release(struct arena *a);
+
+/* Heap memory that aborts instead of returning NULL. */
+void *xmalloc(size_t n);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *p, size_t n);
+char *xstrndup(str s);
+_Noreturn void die_oom(size_t n);

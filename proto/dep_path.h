@@ -1,0 +1,19 @@
+/* dep_path — the names by which a lockfile and a virtual store know a package.
+ *
+ * A dep path is `name@version(patch_hash=…)(peer@v)…`; without what is in
+ * parentheses it is a package id. A ref is how a dependency map spells it
+ * next to an alias: the dep path without `name@` where alias and name agree.
+ * Source: pnpm lockfile v9. Pure; slices borrow. */
+#pragma once
+#include "base/base.h"
+
+/* Splits into name, version ("1.0.0", "file:lib", "https://…") and suffix (from the first parenthesis, or empty). */
+void dep_path_split(str dep_path, str *name, str *version, str *suffix);
+/* Without peer suffix; a patch hash stays: the key under `packages:` has neither. */
+str dep_path_package_key(str dep_path);
+/* What REF under ALIAS means as dep path, in A when it must be built; absent for link: refs. */
+str dep_path_from_ref(str alias, str ref, struct arena *a);
+/* The other way. */
+str dep_path_to_ref(str dep_path, str alias);
+/* Directory name under node_modules/.pnpm. MAX_LEN is virtualStoreDirMaxLength (120). */
+str dep_path_filename(str dep_path, size_t max_len, struct arena *a);

@@ -1,0 +1,108 @@
+/* lockfile — pnpm-lock.yaml, lockfileVersion 9.0: the model, its reader and its writer.
+ *
+ * The model is also what the engine produces and what plan frames carry: a
+ * plan is a lockfile in streaming order plus where the bytes come from.
+ * Strings and arrays live in the arena of whoever built the model. Pure.
+ *
+ * The writer gives pnpm's bytes exactly (order, quoting, blank lines); it
+ * sorts, so a model may be built in any order. Source: pnpm 12. */
+#pragma once
+#include "base/base.h"
+
+/* One entry of a dependency map of a snapshot: REF as in the file ("4.17.21", "react-dom@19.0.0(react@19.0.0)", "link:../x"). */
+struct lock_dep {
+	str alias, ref;
+};
+struct lock_deps {
+	struct lock_dep *p;
+	size_t n;
+};
+/* One direct dependency of an importer. */
+struct lock_direct {
+	str alias, specifier, ref;
+};
+struct lock_directs {
+	struct lock_direct *p;
+	size_t n;
+};
+
+enum lock_res_kind { LOCK_RES_REGISTRY = 0, LOCK_RES_TARBALL, LOCK_RES_DIRECTORY, LOCK_RES_GIT, LOCK_RES_OTHER };
+struct lock_resolution {
+	enum lock_res_kind kind;
+	str integrity;    /* SRI; may be empty for git-hosted tarballs */
+	str tarball;      /* as written in the file; empty where registry, name and version give it */
+	str directory;    /* LOCK_RES_DIRECTORY: path from the lockfile's folder */
+	str repo, commit; /* LOCK_RES_GIT */
+	str path;         /* sub-folder of a git package */
+	bool git_hosted;
+	str raw; /* LOCK_RES_OTHER (binary, variations): the block's text, kept as it is */
+};
+
+/* One entry of `packages:`. */
+struct lock_package {
+	str key; /* name@version without suffixes */
+	struct lock_resolution resolution;
+	str id, name, version; /* written only where pnpm writes them */
+	struct str_map engines;
+	struct str_list cpu, os, libc;
+	str deprecated;
+	bool has_bin, prepare, requires_build;
+	bool bundle_all; /* bundledDependencies: true */
+	struct str_list bundled;
+	struct str_map peer_dependencies;
+	struct str_list peer_optional; /* peerDependenciesMeta: {x: {optional: true}} */
+};
+
+/* One entry of `snapshots:`. */
+struct lock_snapshot {
+	str key; /* dep path */
+	struct lock_deps dependencies, optional_dependencies;
+	struct str_list transitive_peers;
+	bool optional;
+};
+
+enum lock_dep_type { LOCK_PROD, LOCK_DEV, LOCK_OPTIONAL, LOCK_NTYPES };
+struct lock_importer {
+	str path; /* "." or a folder below the lockfile's */
+	struct lock_directs deps[LOCK_NTYPES];
+	struct str_list injected; /* dependenciesMeta: {x: {injected: true}} */
+	str publish_directory;
+};
+
+struct lock_catalog_entry {
+	str catalog, alias, specifier, version;
+};
+/* Everything before `importers:` and after `snapshots:`. */
+struct lock_head {
+	bool auto_install_peers, exclude_links_from_lockfile, dedupe_peers, inject_workspace_packages;
+	uint32_t peers_suffix_max_length; /* 0: 1000, not written */
+	struct lock_catalog_entry *catalog;
+	size_t ncatalog;
+	struct str_map overrides; /* in the order of the workspace file */
+	str package_extensions_checksum, pnpmfile_checksum;
+	struct str_map patched; /* selector -> hash */
+	struct str_list ignored_optional;
+	struct str_map time; /* package key -> ISO time */
+};
+
+struct lockfile {
+	struct lock_head head;
+	struct lock_importer *importer;
+	size_t nimporters;
+	struct lock_package *package;
+	size_t npackages;
+	struct lock_snapshot *snapshot;
+	size_t nsnapshots;
+	str env_document; /* the optional first YAML document, verbatim with its separators; empty when there is none */
+};
+
+/* Reads TEXT of PATH (for messages). Strings may borrow from TEXT, which must outlive the model. ERR_PARSE with line;
+ * ERR_UNSUPPORTED for other lockfile versions; merge-conflict markers are named as such. */
+int lockfile_parse(struct lockfile *out, str text, str path, struct arena *a, struct err *e);
+/* Appends the file's bytes. */
+void lockfile_print(struct buf *out, const struct lockfile *lf);
+/* By key, or NULL; needs lockfile_sort() or a file that was read (sorted by key in code-unit order). */
+const struct lock_package *lockfile_package(const struct lockfile *lf, str key);
+const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep_path);
+const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path);
+void lockfile_sort(struct lockfile *lf);

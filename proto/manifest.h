@@ -1,0 +1,39 @@
+/* manifest — what dray needs of a package.json, of a project or of one version in a packument.
+ *
+ * Pure. Strings and arrays live in the arena given to the reader. Dependency
+ * maps keep the source's order. */
+#pragma once
+#include "base/base.h"
+#include "base/json.h"
+
+struct manifest_dep_meta {
+	str alias;
+	bool injected;
+};
+struct manifest {
+	str name, version;
+	struct str_map dependencies, dev_dependencies, optional_dependencies, peer_dependencies;
+	struct str_list peer_optional; /* names that peerDependenciesMeta marks optional (also without a range) */
+	struct manifest_dep_meta *dependencies_meta;
+	size_t ndependencies_meta;
+	bool bundle_all;         /* bundleDependencies: true */
+	struct str_list bundled; /* bundleDependencies or bundledDependencies */
+	struct str_map engines;  /* node, npm, pnpm, … */
+	struct str_list os, cpu, libc;
+	struct str_map bin;  /* command -> path; a string "bin" is already named after the package */
+	str directories_bin; /* directories.bin */
+	struct str_map scripts;
+	str publish_directory;       /* publishConfig.directory */
+	bool publish_link_directory; /* publishConfig.linkDirectory, default true */
+	str deprecated;
+	str package_manager; /* "pnpm@12.0.0+sha512…" */
+	str type, main;
+	bool has_dev_engines_pm;        /* devEngines.packageManager is set */
+	bool has_resolutions, has_pnpm; /* fields that pnpm ignores; HAS_PNPM lists its keys in pnpm_keys */
+	struct str_list pnpm_keys, workspaces;
+};
+
+/* Reads TEXT, which came from PATH (for messages). ERR_PARSE names path, line, column. */
+int manifest_parse(struct manifest *out, str text, str path, struct arena *a, struct err *e);
+/* The same from a tree already read. */
+int manifest_from_json(struct manifest *out, const struct json *j, str path, struct arena *a, struct err *e);

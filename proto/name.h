@@ -1,0 +1,13 @@
+/* name — package names, scopes, and what a user may write as a dependency.
+ *
+ * Pure; slices borrow their input. */
+#pragma once
+#include "base/base.h"
+
+/* Whether NAME can be a package's: npm's rules for old packages (validate-npm-package-name), at most 214 bytes, safe as a
+ * path ("@scope/name" is two components, neither "." nor ".."). */
+bool name_valid(str name);
+/* "@scope" or empty. */
+str name_scope(str name);
+/* Splits "name@rest" at the "@" that does not start a scope; without one, all is name and rest is absent. */
+void name_split(str s, str *name, str *rest);

@@ -1,0 +1,105 @@
+/* plan — the frames that a plan consists of, as values.
+ *
+ * A plan source (locked, remote, direct) hands frames to a sink in order; the
+ * client knows nothing else of resolution. plan_wire.h carries them over HTTP/2
+ * and into the store's plan cache. Everything a frame points at is borrowed
+ * for the call unless stated.
+ *
+ * Order: HELLO first; a PACKAGE before the first SLOT that uses it; IMPORTERs and LOCK_HEAD after the last
+ * SLOT; DONE or FAILURE last. A PACKAGE frame means: this version is in the plan and its bytes are wanted on this
+ * platform, so fetching may start. A SLOT frame is final. Where the request
+ * asks for the lockfile (nothing locked fits), packages and slots that are not materialised here (other platforms,
+ * dev groups) are sent too, flagged `skip`, after all others. */
+#pragma once
+#include "lockfile.h"
+#include "request.h"
+
+#define PLAN_PROTOCOL 1u
+
+enum frame_kind {
+	FRAME_HELLO = 1,
+	FRAME_PACKAGE,
+	FRAME_SLOT,
+	FRAME_IMPORTER,
+	FRAME_VERDICT,
+	FRAME_WARNING,
+	FRAME_LOCK_HEAD,
+	FRAME_DONE,
+	FRAME_FAILURE,
+};
+
+struct frame_hello {
+	uint32_t protocol;
+	str server; /* "drayd/0.1.0", "direct", "locked" */
+	uint8_t settings_digest[32];
+	bool cached; /* the plan comes from the server's plan cache */
+};
+struct frame_package {
+	uint32_t id; /* dense from 0, in order of first appearance */
+	struct lock_package meta;
+	str name, version;
+	str url;                 /* tarball's absolute URL without credentials; empty for directories */
+	uint64_t unpacked_size;  /* bytes, 0 unknown */
+	uint32_t file_count;     /* 0 unknown */
+	bool skip;               /* not for this platform or group: lockfile only */
+	bool has_install_script; /* registry says so; the package's own files decide */
+	uint8_t pack[32];        /* SHA-256 of the pack that drayd has ready, or zeros */
+	uint64_t pack_size;
+};
+struct frame_slot {
+	uint32_t id;      /* dense from 0 */
+	uint32_t package; /* frame_package.id */
+	bool skip;
+	struct lock_snapshot snap;
+};
+struct frame_importer {
+	struct lock_importer importer;
+};
+enum verdict_kind { VERDICT_OK = 0, VERDICT_VIOLATION };
+struct frame_verdict {
+	enum verdict_kind kind;
+	str text; /* for people: package, rule, remedy */
+};
+enum warning_kind {
+	WARN_DEPRECATED = 1,
+	WARN_MISSING_PEER,
+	WARN_BAD_PEER,
+	WARN_PLATFORM,
+	WARN_OTHER,
+	WARN_AGE_EXCLUDED
+};
+struct frame_warning {
+	enum warning_kind kind;
+	str package; /* dep path or name@version */
+	str text;
+};
+struct frame_done {
+	uint32_t packages, slots;
+	uint32_t fetched, revalidated, from_cache; /* packuments */
+	uint64_t resolve_us, total_us;
+	uint8_t lockfile_digest[32]; /* SHA-256 of the lockfile's bytes that these frames make */
+};
+struct frame_failure {
+	int code;    /* ERR_… */
+	str package; /* what failed */
+	str chain;   /* "importer > a@1.0.0 > b@^2" */
+	str text;
+};
+struct frame {
+	enum frame_kind kind;
+	union {
+		struct frame_hello hello;
+		struct frame_package package;
+		struct frame_slot slot;
+		struct frame_importer importer;
+		struct frame_verdict verdict;
+		struct frame_warning warning;
+		struct lock_head lock_head;
+		struct frame_done done;
+		struct frame_failure failure;
+	};
+};
+
+/* Takes one frame. Returns 0, or a negative code that stops the source (which then returns it). Called on the source's
+ * driving thread only. */
+typedef int frame_sink(void *ctx, const struct frame *f, struct err *e);

@@ -1,0 +1,13 @@
+/* plan_lockfile — the lockfile that a plan's frames make.
+ *
+ * Feed it every frame, then take the model. Copies into its own arena. Used by
+ * the client to write pnpm-lock.yaml, by the daemon to digest it, by tests. */
+#pragma once
+#include "plan.h"
+
+struct plan_lockfile;
+struct plan_lockfile *plan_lockfile_new(void);
+void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f);
+/* Sorted; valid until freed. */
+const struct lockfile *plan_lockfile_get(struct plan_lockfile *pl);
+void plan_lockfile_free(struct plan_lockfile *pl);

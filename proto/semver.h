@@ -1,0 +1,38 @@
+/* semver — versions and ranges as node-semver has them.
+ *
+ * Pure. A version or range is parsed into memory of the caller's arena and
+ * borrows the source text. The rule is node-semver 7's, loose mode included;
+ * tests/unit/proto compares both on generated pairs. */
+#pragma once
+#include "base/base.h"
+
+struct semver {
+	uint64_t major, minor, patch;
+	str pre;   /* "beta.1" without the dash; empty for a release */
+	str build; /* without the plus; never compared */
+};
+
+/* Strict semver 2.0 (a leading "v" or "=" is allowed only when LOOSE). False when it is none. Borrows S. At most 256 bytes. */
+bool semver_parse(struct semver *out, str s, bool loose);
+/* Precedence; <0, 0, >0. Build metadata is ignored. */
+int semver_cmp(const struct semver *a, const struct semver *b);
+/* As printed by node-semver: "1.2.3-beta.1", without build. */
+str semver_print(const struct semver *v, struct arena *a);
+
+/* A parsed range: alternatives ("||"), each a list of comparators that must all hold. */
+struct range;
+/* NULL when S is no valid range. The empty string and "*" are any version. */
+const struct range *range_parse(str s, bool loose, struct arena *a);
+/* node-semver's satisfies(): a prerelease only matches where a comparator of its alternative names the same
+ * major.minor.patch with a prerelease, unless INCLUDE_PRERELEASE. */
+bool range_has(const struct range *r, const struct semver *v, bool include_prerelease);
+/* "*", "" or anything else that takes every release. */
+bool range_is_any(const struct range *r);
+/* The one version a range pins ("1.2.3" or "=1.2.3"), else NULL. */
+const struct semver *range_exact(const struct range *r);
+/* Whether some version satisfies both; node-semver's intersects(). */
+bool range_intersects(const struct range *a, const struct range *b, bool include_prerelease);
+/* node-semver's subset(SUB, SUPER). */
+bool range_subset(const struct range *sub, const struct range *super, bool include_prerelease);
+/* Normalised text, node-semver's Range#range (">=1.2.0 <2.0.0-0||…"). */
+str range_print(const struct range *r, struct arena *a);

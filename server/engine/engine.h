@@ -1,0 +1,38 @@
+/* engine — turns a request into a plan: one resolver, for the daemon and for a direct install.
+ *
+ * Does no I/O of its own and knows no HTTP: it is given struct engine_io. Runs
+ * on the caller's thread, blocking in io->wait while packuments are on their
+ * way. Same request, same registry content, same clock: same frames and the
+ * same lockfile bytes, whatever order packuments arrive in. */
+#pragma once
+#include "packument.h"
+#include "plan.h"
+#include "request.h"
+
+/* A packument that has arrived, or why it did not. Owned by the io; valid until engine_run() returns. */
+struct engine_packument {
+	struct packument rec; /* p == NULL: failed, see err */
+	struct err err;       /* ERR_NOTFOUND for a 404 */
+};
+
+struct engine_io {
+	void *ctx;
+	int64_t now_ms; /* the clock is an input: milliseconds since 1970 */
+	/* Ask for a packument; never blocks; a name and form is asked at most once a run. Fetching, revalidating, parsing
+	 * and compiling happen elsewhere, on all cores. REGISTRY has a trailing slash. */
+	void (*want)(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form);
+	/* Blocks until at least one wanted packument is there, then hands out all that are: fills up to CAP tickets and
+	 * results, returns how many (0 never, except after cancel: then a negative code with *e). */
+	int (*wait)(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e);
+	/* Same, without blocking: 0 when nothing is there. */
+	int (*poll)(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e);
+	/* Size, manifest and integrity of a tarball URL or git ref that is no registry package; NULL: refused by name. Blocks. */
+	int (*remote_tarball)(void *ctx, str url, struct request_local *out, struct arena *a, struct err *e);
+	/* Which pack is ready for this tarball (server only; NULL: none). Fills pack and pack_size of F. */
+	void (*pack_of)(void *ctx, struct frame_package *f);
+};
+
+/* Resolves REQ and sends the plan to SINK. On failure a FRAME_FAILURE has been sent (unless the sink itself failed) and the
+ * code is returned with *e. */
+MUST_USE int engine_run(
+	const struct request *req, const struct engine_io *io, frame_sink *sink, void *ctx, struct err *e);

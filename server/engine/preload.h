@@ -1,0 +1,21 @@
+/* preload — the engine's packuments, over store/meta: speculative, parallel, one fetch a name.
+ *
+ * Implements struct engine_io for the daemon and for a direct install: want()
+ * starts a meta_want(), results are collected under a lock and handed out by
+ * wait() and poll() on the engine's thread. A want is counted before it is
+ * visible. */
+#pragma once
+#include "engine.h"
+#include "meta.h"
+
+struct preload;
+struct preload_opts {
+	int64_t now_ms;
+};
+MUST_USE int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e);
+/* Borrowed; lives as long as P. */
+const struct engine_io *preload_io(struct preload *p);
+/* wait() returns ERR_CANCELLED from now on; any thread. */
+void preload_cancel(struct preload *p);
+/* Waits for wants under way, releases every record. */
+void preload_free(struct preload *p);

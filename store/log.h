@@ -1,0 +1,21 @@
+/* log — the one sink for what happens, event first, then key=value with units.
+ *
+ *	log_info("fetch", "pkg=" STR_FMT " ms=%u", STR_ARG(name), ms);
+ *
+ * The sink is the one mutable global; it is set up before threads start. A
+ * line is written with a single write(2), so lines never mix; a sink that
+ * cannot take it (a stuck pipe) drops the line and counts it. */
+#pragma once
+#include "base/base.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_format { LOG_TEXT, LOG_JSON };
+/* FD is borrowed; default: stderr, LOG_WARN, text. */
+void log_setup(int fd, enum log_level level, enum log_format format);
+bool log_on(enum log_level level);
+void log_at(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
+uint64_t log_dropped(void);
+#define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...) log_at(LOG_WARN, __VA_ARGS__)
+#define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) (log_on(LOG_DEBUG) ? log_at(LOG_DEBUG, __VA_ARGS__) : (void)0)

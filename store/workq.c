@@ -1,0 +1,180 @@
+#include "workq.h"
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct ring {
+	void **at;
+	unsigned head, n;
+};
+struct workq {
+	struct workq_opts o;
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct ring todo, done;
+	unsigned live; /* accepted and not yet popped */
+	bool stop;
+	int fd;
+	pthread_t *tid;
+	unsigned ntid;
+};
+
+static void ring_put(struct ring *r, unsigned cap, void *job)
+{
+	r->at[(r->head + r->n++) % cap] = job;
+}
+
+static void *ring_get(struct ring *r, unsigned cap)
+{
+	if (r->n == 0)
+		return NULL;
+	void *job = r->at[r->head];
+	r->head = (r->head + 1) % cap;
+	r->n--;
+	return job;
+}
+
+static void *worker(void *arg)
+{
+	struct workq *q = arg;
+
+	pthread_mutex_lock(&q->lock);
+	for (;;) {
+		while (!q->stop && q->todo.n == 0)
+			pthread_cond_wait(&q->more, &q->lock);
+		if (q->stop)
+			break;
+		void *job = ring_get(&q->todo, q->o.depth);
+		pthread_mutex_unlock(&q->lock);
+		q->o.run(job);
+		pthread_mutex_lock(&q->lock);
+		ring_put(&q->done, q->o.depth, job);
+		uint64_t one = 1;
+		if (q->done.n == 1 && write(q->fd, &one, sizeof(one)) < 0)
+			abort(); /* an eventfd of ours takes a write of 1 */
+	}
+	pthread_mutex_unlock(&q->lock);
+	return NULL;
+}
+
+int workq_new(struct workq **out, const struct workq_opts *o, struct err *e)
+{
+	struct workq *q = xcalloc(1, sizeof(*q));
+
+	q->o = *o;
+	if (q->o.workers == 0)
+		q->o.workers = workq_cpus();
+	if (q->o.depth == 0)
+		q->o.depth = 1;
+	q->todo.at = xcalloc(q->o.depth, sizeof(void *));
+	q->done.at = xcalloc(q->o.depth, sizeof(void *));
+	q->tid = xcalloc(q->o.workers, sizeof(*q->tid));
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->more, NULL);
+	q->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->fd < 0) {
+		err_os(e, "eventfd for %s", o->name);
+		goto fail;
+	}
+	for (; q->ntid < q->o.workers; q->ntid++) {
+		if (workq_thread(&q->tid[q->ntid], o->name, worker, q, e) < 0)
+			goto fail;
+	}
+	*out = q;
+	return 0;
+fail:
+	workq_free(q);
+	return e->code;
+}
+
+bool workq_push(struct workq *q, void *job)
+{
+	pthread_mutex_lock(&q->lock);
+	bool ok = q->live < q->o.depth;
+	if (ok) {
+		q->live++;
+		ring_put(&q->todo, q->o.depth, job);
+		pthread_cond_signal(&q->more);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return ok;
+}
+
+void *workq_pop(struct workq *q)
+{
+	pthread_mutex_lock(&q->lock);
+	void *job = ring_get(&q->done, q->o.depth);
+	if (job)
+		q->live--;
+	uint64_t x;
+	if (q->done.n == 0 && read(q->fd, &x, sizeof(x)) < 0 && errno != EAGAIN)
+		abort();
+	pthread_mutex_unlock(&q->lock);
+	return job;
+}
+
+int workq_fd(const struct workq *q)
+{
+	return q->fd;
+}
+
+unsigned workq_room(struct workq *q)
+{
+	pthread_mutex_lock(&q->lock);
+	unsigned room = q->o.depth - q->live;
+	pthread_mutex_unlock(&q->lock);
+	return room;
+}
+
+void workq_free(struct workq *q)
+{
+	if (!q)
+		return;
+	pthread_mutex_lock(&q->lock);
+	q->stop = true;
+	pthread_cond_broadcast(&q->more);
+	pthread_mutex_unlock(&q->lock);
+	for (unsigned i = 0; i < q->ntid; i++)
+		pthread_join(q->tid[i], NULL);
+	for (void *job; (job = ring_get(&q->todo, q->o.depth));)
+		q->o.drop(job);
+	for (void *job; (job = ring_get(&q->done, q->o.depth));)
+		q->o.drop(job);
+	if (q->fd >= 0)
+		close(q->fd);
+	pthread_cond_destroy(&q->more);
+	pthread_mutex_destroy(&q->lock);
+	free(q->todo.at);
+	free(q->done.at);
+	free(q->tid);
+	free(q);
+}
+
+int workq_thread(pthread_t *out, const char *name, void *(*fn)(void *), void *arg, struct err *e)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int rc = pthread_create(out, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc != 0) {
+		errno = rc;
+		return err_os(e, "start thread %s", name);
+	}
+	pthread_setname_np(*out, name);
+	return 0;
+}
+
+unsigned workq_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return 1;
+	int n = CPU_COUNT(&set);
+	return n > 0 ? (unsigned)n : 1;
+}
