@@ -1,0 +1,42 @@
+/* relay — an emulated network link on loopback: the netem that this kind of kernel lacks.
+ *
+ * Listens on loopback ports and forwards each to a target, as if both were
+ * joined by a link with a round-trip time and a rate. The rate is shared by all
+ * connections of a link in each direction, whatever target they go to: a cap
+ * per connection would flatter whoever opens many. Every connection pays one
+ * round trip for its set-up and starts slowly: at most `window` bytes may be
+ * under way, 10 segments at first, growing by what is acknowledged.
+ *
+ * One thread, one epoll loop, run in a process of its own by the benchmark. */
+#pragma once
+#include "base/base.h"
+
+struct relay_route {
+	uint16_t listen; /* 127.0.0.1; 0: any, the bound port is written back */
+	uint16_t target; /* 127.0.0.1 */
+	uint32_t rtt_us; /* round-trip time of this route */
+};
+struct relay_faults {
+	double stall_share; /* of chunks that are held for stall_us */
+	uint32_t stall_us;
+	double reset_share; /* of connections that are reset after a random first part */
+};
+struct relay_opts {
+	struct relay_route *route;
+	size_t nroutes;
+	uint64_t rate_bps; /* bits a second in each direction, shared; 0: unlimited */
+	struct relay_faults faults;
+	uint64_t seed;
+};
+struct relay_counts {
+	uint64_t down_bytes, up_bytes; /* towards and from the client */
+	uint64_t connections, most_open;
+};
+struct relay;
+/* Binds all ports, so that clients can connect as soon as it returns. */
+MUST_USE int relay_new(struct relay **out, struct relay_opts *o, struct err *e);
+/* Runs until STOP_FD is readable; 0, or ERR_IO. */
+MUST_USE int relay_run(struct relay *r, int stop_fd, struct err *e);
+/* Of route I since the start. */
+struct relay_counts relay_counts(const struct relay *r, size_t i);
+void relay_free(struct relay *r);
