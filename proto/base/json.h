@@ -17,6 +17,8 @@ struct json {
 	uint32_t line, col; /* where the value starts */
 };
 
+/* Reads TEXT whole; everything of the tree lies in A, nothing borrows TEXT. ERR_PARSE ("line 2, column 7: expected …"), ERR_TOOBIG.
+ * Columns count bytes. Strings must be UTF-8; a lone \uD800…\uDFFF becomes U+FFFD. */
 int json_parse(struct json **out, str text, struct arena *a, struct err *e);
 /* Member of an object, or NULL (also when J is NULL or no object). */
 const struct json *json_get(const struct json *j, const char *key);
@@ -24,5 +26,5 @@ const struct json *json_get(const struct json *j, const char *key);
 str json_str(const struct json *j);
 bool json_is(const struct json *j, enum json_type t);
 
-/* Writing: appends S quoted and escaped as JSON.stringify does. */
+/* Writing: appends S quoted and escaped as JSON.stringify does; bytes that are no UTF-8 become U+FFFD. */
 void json_put_str(struct buf *b, str s);
