@@ -2,27 +2,41 @@
  *
  * One fetch thread (curl_multi_poll); callbacks run on it and must not block.
  * At most `max_active` requests are under way, the rest wait in order of
- * priority. No automatic decoding. Every body has a bound. Redirects are
- * followed here, at most 5, asking `allow` again for each; the address is
- * checked when the socket opens. */
+ * priority. No automatic decoding. Every body has a bound. Redirects (of GET and HEAD) are
+ * followed here, at most 5, asking `allow` again for each, never from https to http,
+ * without credentials once the origin changed; the address is checked when the socket opens. */
 #pragma once
 #include "base/base.h"
 
 struct http;
+/* HTTP/2 is spoken over TLS where the server offers it, many requests on few connections; HTTP/1.1 with one request a
+ * connection at a time. In clear it is always HTTP/1.1. */
+enum http_version { HTTP_VERSION_DEFAULT = 0, HTTP_VERSION_1, HTTP_VERSION_2 };
 struct http_opts {
 	unsigned max_active;         /* 0: 128 */
 	unsigned max_per_host;       /* connections; 0: 64 */
 	unsigned connect_timeout_ms; /* 0: 30,000 */
-	unsigned stall_timeout_ms;   /* no byte for this long: ERR_TIMEOUT; 0: 60,000 */
+	unsigned stall_timeout_ms;   /* no byte for this long: ERR_TIMEOUT; 0: 60,000; not counted while paused */
+	enum http_version version;   /* for requests that say nothing; 0: HTTP_VERSION_2 */
 	const char *ca_file;         /* NULL: the system's */
-	const char *proxy;           /* NULL: http_proxy and https_proxy of the environment */
-	bool private_addresses;      /* the client may reach loopback and private ranges; drayd only where listed */
-	/* May URL be fetched? NULL: anything. Called for the first URL and each redirect. */
+	bool insecure_tls;           /* certificates are not checked (strict-ssl=false) */
+	/* NULL: http_proxy, https_proxy and no_proxy of the environment, but with !private_addresses none: a proxy resolves
+	 * names itself, so a server's operator names it, and it is then what confines. */
+	const char *proxy;
+	const char *https_proxy; /* for https URLs; NULL: PROXY */
+	const char *no_proxy;    /* hosts, comma-separated; NULL: the environment's */
+	bool private_addresses;  /* the client may reach loopback and private ranges; drayd only where listed */
+	/* May URL be fetched? NULL: anything. Called for the first URL and each redirect, on the fetch thread. */
 	bool (*allow)(void *ctx, str url, struct err *e);
+	/* May URL's host have a private address? Asked where !private_addresses; NULL: no. On the fetch thread. */
+	bool (*allow_private)(void *ctx, str url);
 	void *allow_ctx;
 };
+/* Starts the fetch thread. Strings of O are copied. */
 MUST_USE int http_new(struct http **out, const struct http_opts *o, struct err *e);
-/* Cancels what is under way (their done callbacks get ERR_CANCELLED), joins the thread. */
+/* From now on every request ends with ERR_CANCELLED, those under way and new ones. Any thread; does not wait. */
+void http_stop(struct http *h);
+/* Cancels what is under way (their done callbacks get ERR_CANCELLED), joins the thread. NULL is fine; never from a callback. */
 void http_free(struct http *h);
 
 struct http_response {
@@ -30,22 +44,40 @@ struct http_response {
 	str etag, last_modified, content_type, content_encoding, retry_after, cache_control;
 	int64_t content_length; /* -1 unknown */
 	uint64_t received;      /* body bytes */
+	bool hopeless; /* failed in a way that asking again will not change: policy, TLS verification, a malformed URL */
 };
 struct http_request {
-	str url, method;   /* GET when empty */
+	str url, method;   /* GET when empty; copied */
 	str headers;       /* "Name: value\n" lines; copied */
 	str body;          /* copied */
-	uint64_t max_body; /* bytes; past it ERR_TOOBIG */
+	uint64_t max_body; /* bytes; past it ERR_TOOBIG; 0: 64 MiB */
 	int priority;      /* higher first */
+	enum http_version version;
 	/* Body bytes as they arrive, only for 2xx (fetch thread). Returns bytes taken: N, or 0 to pause until http_resume(), or
-	 * negative to abort. NULL: the body is collected and given to done. */
+	 * negative to abort (ERR_CANCELLED). p == NULL, n == 0: what was given before is void, the body starts over (only after
+	 * `again`; the result is ignored). NULL: the body is collected and given to done. Bodies of another status are always
+	 * collected, up to 64 KiB, the rest is cut off. */
 	ptrdiff_t (*data)(void *arg, const void *p, size_t n);
-	/* Exactly once, on the fetch thread. CODE 0 when a complete response arrived, of whatever status. */
+	/* Asked before done, unless cancelled: milliseconds after which the request runs again, from the start and under
+	 * the same handle, or -1 for done. May replace E's contents. NULL: never again. */
+	int64_t (*again)(void *arg, int code, const struct http_response *r, str body, struct err *e);
+	/* Exactly once, on the fetch thread. CODE 0 when a complete response arrived, of whatever status. R and BODY are borrowed for
+	 * the call. After a failure E names method, URL and reason. */
 	void (*done)(void *arg, int code, const struct http_response *r, str body, const struct err *e);
 	void *arg;
 };
 struct http_call;
-/* Queues it. The handle is valid until done has returned. */
+/* Queues it. The handle is valid until done has returned: who uses it from another thread takes a lock that done takes too. done may
+ * run before this returns. */
 struct http_call *http_start(struct http *h, const struct http_request *r);
 void http_resume(struct http *h, struct http_call *c);
 void http_cancel(struct http *h, struct http_call *c);
+
+struct http_counts {
+	uint64_t requests;    /* sent, redirects and repeats included */
+	uint64_t repeats;     /* after `again` */
+	uint64_t connections; /* sockets opened */
+	uint64_t received;    /* body bytes */
+	unsigned most_active;
+};
+struct http_counts http_counts(struct http *h);
