@@ -71,6 +71,8 @@ str packument_deprecated(struct packument p, uint32_t i);         /* empty: not 
 uint64_t packument_unpacked_size(struct packument p, uint32_t i); /* dist.unpackedSize, 0 unknown */
 uint32_t packument_file_count(struct packument p, uint32_t i);
 bool packument_has_install_script(struct packument p, uint32_t i);
+/* A non-empty bin or directories.bin: pnpm's hasBin. */
+bool packument_has_bin(struct packument p, uint32_t i);
 bool packument_bundle_all(struct packument p, uint32_t i);
 /* 2 trusted publisher, 1 provenance attestation, 0 neither: for trustPolicy. */
 int packument_trust(struct packument p, uint32_t i);
