@@ -35,7 +35,7 @@ struct lock_resolution {
 	str repo, commit; /* LOCK_RES_GIT */
 	str path;         /* sub-folder of a git package */
 	bool git_hosted;
-	str raw; /* LOCK_RES_OTHER (binary, variations): the block's text, kept as it is */
+	str raw; /* LOCK_RES_OTHER (binary, variations, custom types): what stands after "resolution:", as pnpm writes it */
 };
 
 /* One entry of `packages:`. */
@@ -45,12 +45,14 @@ struct lock_package {
 	str id, name, version; /* written only where pnpm writes them */
 	struct str_map engines;
 	struct str_list cpu, os, libc;
+	bool libc_scalar; /* libc was a single string, and pnpm keeps it one */
 	str deprecated;
 	bool has_bin, prepare, requires_build;
 	bool bundle_all; /* bundledDependencies: true */
 	struct str_list bundled;
 	struct str_map peer_dependencies;
 	struct str_list peer_optional; /* peerDependenciesMeta: {x: {optional: true}} */
+	struct str_map extra;          /* see struct lock_head */
 };
 
 /* One entry of `snapshots:`. */
@@ -59,6 +61,7 @@ struct lock_snapshot {
 	struct lock_deps dependencies, optional_dependencies;
 	struct str_list transitive_peers;
 	bool optional;
+	struct str_map extra; /* see struct lock_head */
 };
 
 enum lock_dep_type { LOCK_PROD, LOCK_DEV, LOCK_OPTIONAL, LOCK_NTYPES };
@@ -67,6 +70,7 @@ struct lock_importer {
 	struct lock_directs deps[LOCK_NTYPES];
 	struct str_list injected; /* dependenciesMeta: {x: {injected: true}} */
 	str publish_directory;
+	struct str_map extra; /* see struct lock_head; also dependenciesMeta where it says more than `injected` */
 };
 
 struct lock_catalog_entry {
@@ -83,6 +87,9 @@ struct lock_head {
 	struct str_map patched; /* selector -> hash */
 	struct str_list ignored_optional;
 	struct str_map time; /* package key -> ISO time */
+	/* Keys that the model doesn't know, by name, with the text that follows "key:" as it will be printed. They are kept by
+	 * reading and printing; plans don't carry them, as pnpm drops them whenever it resolves. */
+	struct str_map extra, settings_extra;
 };
 
 struct lockfile {
@@ -94,9 +101,10 @@ struct lockfile {
 	struct lock_snapshot *snapshot;
 	size_t nsnapshots;
 	str env_document; /* the optional first YAML document, verbatim with its separators; empty when there is none */
+	bool absent; /* as read: there is nothing but perhaps an environment document, which pnpm takes for no lockfile */
 };
 
-/* Reads TEXT of PATH (for messages). Strings may borrow from TEXT, which must outlive the model. ERR_PARSE with line;
+/* Reads TEXT of PATH (for messages); a byte order mark and CRLF are taken. Strings may borrow from TEXT, which must outlive the model. ERR_PARSE with line;
  * ERR_UNSUPPORTED for other lockfile versions; merge-conflict markers are named as such. */
 int lockfile_parse(struct lockfile *out, str text, str path, struct arena *a, struct err *e);
 /* Appends the file's bytes. */
