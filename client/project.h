@@ -1,0 +1,52 @@
+/* project — what is on disk, as a request: manifests, settings, registries, the lockfile.
+ *
+ * Finds the workspace's root, reads package.json files, pnpm-workspace.yaml,
+ * .npmrc files and the environment, and builds the struct request that a plan
+ * source is asked. Credentials stay here, in a table for store/registry.h; the
+ * request has none. Reads only; one thread. */
+#pragma once
+#include "registry.h"
+#include "request.h"
+#include "workspace_yaml.h"
+
+struct project_opts {
+	str dir;               /* where the user stands, absolute or relative; empty: the current folder */
+	str registry;          /* --registry: over every other source */
+	bool ignore_workspace; /* --ignore-workspace */
+	char **env;            /* NULL: the process's */
+	str user_agent;
+};
+
+/* One importer as the linker sees it; same order as req.importer. */
+struct project_importer {
+	str path; /* from root; "." */
+	str dir;  /* absolute */
+};
+
+struct project {
+	struct arena arena;
+	str root;    /* absolute: the lockfile's folder */
+	str current; /* importer in which the user stands, "." when in none */
+	bool is_workspace;
+	struct request req; /* mode, groups and ignore_scripts are the caller's to change */
+	struct project_importer *importer;
+	struct client_settings client;
+	struct lockfile lockfile; /* req.lockfile points here when there is one */
+	str lockfile_path;        /* root/pnpm-lock.yaml */
+	bool has_lockfile;
+	str env_document; /* to be kept at the head of the lockfile */
+	struct registry_auth *auth;
+	size_t nauth;
+	str cafile, ca; /* path; PEM text */
+	str https_proxy, http_proxy, no_proxy;
+	bool insecure;            /* strict-ssl=false */
+	bool ci;                  /* CI is set: --frozen-lockfile by default */
+	struct str_list warnings; /* for people, in order; say them once */
+};
+
+/* Fills P from disk. ERR_PARSE, ERR_USAGE, ERR_UNSUPPORTED, ERR_IO, ERR_NOTFOUND (no package.json) with the file's name; nothing
+ * is left behind on error. Release it in any case. */
+int project_load(struct project *p, const struct project_opts *o, struct err *e);
+void project_release(struct project *p);
+/* Packages whose builds allowBuilds settles: 1 yes, 0 no, -1 it says nothing. NAME and VERSION of the package. */
+int project_may_build(const struct client_settings *c, str name, str version);
