@@ -68,7 +68,6 @@ struct http_call {
 	bool paused, cut, gave_data, by_proxy, refused_address;
 	int stop_code; /* why a callback of ours ended the transfer, with `why`; 0: it did not */
 	int64_t last_ms, due_ms;
-	size_t delayed_at;
 	struct err why;
 	char reason[CURL_ERROR_SIZE];
 	/* Under http.lock. */
@@ -518,7 +517,7 @@ static void call_again(struct http_call *c, int64_t delay)
 /* C is in no list: repeat it or tell its owner. E is C's own or the caller's. */
 static void call_settle(struct http_call *c, int code, struct err *e)
 {
-	str body = c->r.data && c->res.status / 100 == 2 ? STR_NONE : buf_str(&c->body);
+	str body = code != 0 || (c->r.data && c->res.status / 100 == 2) ? STR_NONE : buf_str(&c->body);
 
 	if (code != 0)
 		name_call(c, e);

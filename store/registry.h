@@ -1,9 +1,10 @@
 /* registry — what npm's registry protocol asks of a client: URLs, headers, credentials, retries.
  *
- * Sits on http.h. Credentials are looked up by URL prefix in a table that the
- * owner fills (.npmrc on the client, upstream config in drayd), sent only over the scheme and host they
+ * Sits on http.h. Credentials are looked up by URL prefix (the longest counts) in a table that the
+ * owner fills (.npmrc on the client, upstream config in drayd), sent only over the scheme, host and port they
  * were given for, and never appear in messages. Retries: connection failures,
- * 408, 429, 5xx and broken bodies, with jittered back-off, Retry-After honoured. */
+ * 408, 429, 5xx and broken bodies, with jittered back-off, Retry-After honoured
+ * up to retry_max_ms. Any thread may ask; callbacks run on the fetch thread. */
 #pragma once
 #include "http.h"
 #include "packument.h"
@@ -13,27 +14,42 @@ struct registry_auth {
 	str authorization; /* whole header value, "Bearer …" or "Basic …" */
 };
 struct registry_opts {
-	struct registry_auth *auth;
+	struct registry_auth *auth; /* copied */
 	size_t nauth;
 	unsigned retries;      /* 0: 2, as pnpm's fetch-retries */
+	bool no_retries;       /* not even one */
 	unsigned retry_min_ms; /* 0: 1,000 (pnpm: 10,000) */
 	unsigned retry_max_ms; /* 0: 60,000 */
-	str user_agent;
+	str user_agent;        /* empty: dray/<version> */
+	str auth_hint;         /* where a credential belongs, for messages; empty: .npmrc with the key that npm uses */
+	/* Told of every attempt's end: STATUS 0 when no response arrived. On the fetch thread; NULL: nobody. For a circuit breaker. */
+	void (*observe)(void *ctx, str url, long status, int code);
+	void *observe_ctx;
 };
 struct registry;
+/* ERR_USAGE: a credential's URL or value is malformed (the value is not shown). */
 MUST_USE int registry_new(struct registry **out, struct http *h, const struct registry_opts *o, struct err *e);
+/* Waits for its requests that are under way: http_stop() before, to cut that short. Never from a callback. */
 void registry_free(struct registry *r);
 
 struct registry_packument {
-	bool not_modified; /* 304: nothing else is set */
-	str json;          /* decoded body, borrowed for the call */
+	bool not_modified; /* 304: nothing else is set, but max_age_s */
+	str json;          /* decoded body, borrowed for the call; empty from registry_packument_raw() */
+	str raw;           /* the body as received, borrowed for the call: for registry_decode() on another thread */
+	bool gzip;         /* how raw is encoded */
 	str etag, last_modified;
 	int64_t max_age_s; /* -1: none stated */
 };
-/* done runs on the fetch thread, once; CODE is ERR_NOTFOUND for 404, ERR_AUTH for 401/403, … with name and URL in the message. */
+/* done runs on the fetch thread, once; CODE is ERR_NOTFOUND for 404, ERR_AUTH for 401/403, ERR_PARSE for what is no JSON, … with
+ * name and URL in the message. REGISTRY_URL with or without a trailing slash. */
 typedef void registry_packument_done(void *arg, int code, const struct registry_packument *p, const struct err *e);
 void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
 	registry_packument_done *done, void *arg);
+/* The same without decoding; a broken body is then the caller's to find, by registry_decode(). */
+void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+	registry_packument_done *done, void *arg);
+/* Decodes what raw gave; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG, ERR_PARSE. Pure, any thread. */
+MUST_USE int registry_decode(struct buf *out, str raw, bool gzip, struct err *e);
 
 /* A tarball: chunks to DATA as http_request.data, which is told when a retry starts over (p == NULL). */
 struct registry_tarball {
@@ -44,4 +60,10 @@ struct registry_tarball {
 	void (*done)(void *arg, int code, uint64_t bytes, const struct err *e);
 	void *arg;
 };
+/* The handle is for http_resume() and http_cancel() and stays the same over retries. */
 struct http_call *registry_tarball(struct registry *r, const struct registry_tarball *t);
+
+/* For whoever makes requests of its own (a registry surface that passes on): the Authorization value for URL, or empty. */
+str registry_authorization(const struct registry *r, str url);
+/* Appends the URL of NAME's packument: "<registry>/@scope%2fname". */
+void registry_put_url(struct buf *out, str registry_url, str name);

@@ -1,0 +1,604 @@
+#include "registry.h"
+#include "url.h"
+#include <libdeflate.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <strings.h>
+#include <time.h>
+
+#define DEFAULT_MAX_TARBALL ((uint64_t)1 << 30)
+/* No deflate stream is smaller than its contents by more than this. */
+#define DEFLATE_MAX_RATIO 1032u
+
+struct credential {
+	struct url url;
+	str authorization;
+};
+struct registry {
+	struct http *http;
+	struct registry_opts o;
+	struct arena text;
+	struct credential *credential;
+	size_t ncredentials;
+	uint64_t random; /* fetch thread only */
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	unsigned live; /* requests under way */
+};
+
+/* A request and its attempts. */
+struct job {
+	struct registry *r;
+	str url, name, base;
+	struct arena text;
+	unsigned attempt; /* that failed so far */
+	bool raw, sent_credential;
+	struct buf json;
+	registry_packument_done *packument_done;
+	struct registry_tarball tarball;
+	void *arg;
+	/* What `again` found of the last attempt, so that a body is decoded once. */
+	bool judged;
+	int verdict;
+	struct err why;
+};
+
+/* ---- URLs and credentials ---- */
+
+void registry_put_url(struct buf *out, str registry_url, str name)
+{
+	while (registry_url.n && registry_url.p[registry_url.n - 1] == '/')
+		registry_url.n--;
+	buf_add(out, registry_url);
+	buf_addc(out, '/');
+	for (size_t i = 0; i < name.n; i++) {
+		if (name.p[i] == '/')
+			buf_add(out, STR("%2f"));
+		else
+			buf_addc(out, name.p[i]);
+	}
+}
+
+/* PREFIX names a folder: it counts for itself and what is below. */
+static bool path_below(str path, str prefix)
+{
+	while (prefix.n && prefix.p[prefix.n - 1] == '/')
+		prefix.n--;
+	return str_starts(path, prefix) && (path.n == prefix.n || path.p[prefix.n] == '/');
+}
+
+str registry_authorization(const struct registry *r, str url)
+{
+	const struct credential *best = NULL;
+	struct url u;
+	struct err e;
+
+	if (url_parse(&u, url, &e) < 0 || url_has_dots(&u))
+		return STR_NONE;
+	for (size_t i = 0; i < r->ncredentials; i++) {
+		const struct credential *c = &r->credential[i];
+		if (url_same_origin(&u, &c->url) && path_below(u.path, c->url.path) &&
+			(!best || c->url.path.n > best->url.path.n))
+			best = c;
+	}
+	return best ? best->authorization : STR_NONE;
+}
+
+static bool header_safe(str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static int add_credential(struct registry *r, const struct registry_auth *a, struct err *e)
+{
+	struct credential *c = &r->credential[r->ncredentials];
+	AUTO(buf_release) struct buf shown = BUF_INIT;
+
+	if (url_parse(&c->url, arena_str(&r->text, a->url), e) < 0)
+		return err_ctx(e, "credential");
+	url_put_public(&shown, a->url);
+	if (!header_safe(a->authorization))
+		return err_set(e, ERR_USAGE, "the credential for " STR_FMT " has a line break or control character",
+			STR_ARG(buf_str(&shown)));
+	c->authorization = arena_str(&r->text, a->authorization);
+	r->ncredentials++;
+	return 0;
+}
+
+int registry_new(struct registry **out, struct http *h, const struct registry_opts *o, struct err *e)
+{
+	struct registry *r = xcalloc(1, sizeof(*r));
+	struct timespec now;
+
+	r->http = h;
+	r->o = *o;
+	if (r->o.retries == 0)
+		r->o.retries = 2;
+	if (o->no_retries)
+		r->o.retries = 0;
+	r->o.retry_min_ms = o->retry_min_ms ? o->retry_min_ms : 1000;
+	r->o.retry_max_ms = o->retry_max_ms ? o->retry_max_ms : 60000;
+	r->o.user_agent = arena_str(&r->text, o->user_agent.n ? o->user_agent : STR("dray/" DRAY_VERSION));
+	r->o.auth_hint = arena_str(&r->text, o->auth_hint);
+	clock_gettime(CLOCK_REALTIME, &now);
+	r->random = (uint64_t)now.tv_nsec * 2654435761u + (uintptr_t)r + 1;
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->idle, NULL);
+	r->credential = arena_new(&r->text, struct credential, o->nauth);
+	int rc = header_safe(r->o.user_agent) ? 0 : err_set(e, ERR_USAGE, "the user agent has a control character");
+	for (size_t i = 0; i < o->nauth && rc == 0; i++)
+		rc = add_credential(r, &o->auth[i], e);
+	if (rc < 0) {
+		registry_free(r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
+void registry_free(struct registry *r)
+{
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->lock);
+	while (r->live)
+		pthread_cond_wait(&r->idle, &r->lock);
+	pthread_mutex_unlock(&r->lock);
+	pthread_cond_destroy(&r->idle);
+	pthread_mutex_destroy(&r->lock);
+	arena_release(&r->text);
+	free(r);
+}
+
+/* ---- jobs ---- */
+
+static struct job *job_new(struct registry *r, str name)
+{
+	struct job *j = xcalloc(1, sizeof(*j));
+
+	j->r = r;
+	j->text.chunk_size = 1024;
+	j->name = arena_str(&j->text, name);
+	pthread_mutex_lock(&r->lock);
+	r->live++;
+	pthread_mutex_unlock(&r->lock);
+	return j;
+}
+
+static void job_free(struct job *j)
+{
+	struct registry *r = j->r;
+
+	buf_release(&j->json);
+	arena_release(&j->text);
+	free(j);
+	pthread_mutex_lock(&r->lock);
+	if (--r->live == 0)
+		pthread_cond_broadcast(&r->idle);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void put_headers(struct buf *b, struct job *j, const char *accept, str etag)
+{
+	str auth = registry_authorization(j->r, j->url);
+
+	buf_printf(b, "User-Agent: " STR_FMT "\nAccept: %s\n", STR_ARG(j->r->o.user_agent), accept);
+	j->sent_credential = auth.n > 0;
+	if (auth.n)
+		buf_printf(b, "Authorization: " STR_FMT "\n", STR_ARG(auth));
+	if (etag.n && header_safe(etag))
+		buf_printf(b, "If-None-Match: " STR_FMT "\n", STR_ARG(etag));
+}
+
+/* ---- retries ---- */
+
+/* Seconds or an HTTP date (RFC 9110 10.2.3), as milliseconds from now; -1 when there is none. */
+static int64_t retry_after_ms(str s)
+{
+	uint64_t n;
+	struct tm tm = { 0 };
+	char text[64];
+
+	if (s.n == 0 || s.n >= sizeof(text))
+		return -1;
+	if (str_u64(s, &n))
+		return n < 1000000 ? (int64_t)n * 1000 : INT32_MAX;
+	memcpy(text, s.p, s.n);
+	text[s.n] = 0;
+	if (!strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm))
+		return -1;
+	int64_t ms = ((int64_t)timegm(&tm) - (int64_t)time(NULL)) * 1000;
+	return ms > 0 ? ms : 0;
+}
+
+/* xorshift64*: to spread retries, not for secrets. */
+static uint64_t draw(struct registry *r)
+{
+	r->random ^= r->random >> 12;
+	r->random ^= r->random << 25;
+	r->random ^= r->random >> 27;
+	return r->random * 2685821657736338717u;
+}
+
+static int64_t backoff_ms(struct registry *r, unsigned attempt, str retry_after)
+{
+	int64_t ms = retry_after_ms(retry_after), most = r->o.retry_max_ms;
+
+	if (ms < 0) {
+		ms = attempt < 20 ? (int64_t)r->o.retry_min_ms << attempt : most;
+		if (ms > most)
+			ms = most;
+		ms = ms / 2 + (int64_t)(draw(r) % (uint64_t)(ms / 2 + 1));
+	}
+	return ms < most ? ms : most;
+}
+
+static bool transient_status(long status)
+{
+	return status == 408 || status == 425 || status == 429 || status >= 500;
+}
+
+static int64_t job_again(struct job *j, bool transient, const struct http_response *res)
+{
+	struct registry *r = j->r;
+
+	if (!transient || res->hopeless || j->attempt >= r->o.retries)
+		return -1;
+	return backoff_ms(r, j->attempt++, res->retry_after);
+}
+
+static void observe(struct job *j, const struct http_response *res, int code)
+{
+	if (j->r->o.observe)
+		j->r->o.observe(j->r->o.observe_ctx, j->url, res->status, code);
+}
+
+/* ---- errors in words ---- */
+
+static void name_auth(struct job *j, long status, struct err *e)
+{
+	AUTO(buf_release) struct buf shown = BUF_INIT;
+
+	url_put_public(&shown, j->base);
+	str key = buf_str(&shown), scope = STR_NONE, rest;
+	str_cut(key, ':', &rest, &key);
+	if (j->name.n && j->name.p[0] == '@')
+		str_cut(j->name, '/', &scope, &rest);
+	err_set(e, ERR_AUTH, "the registry " STR_FMT " refused " STR_FMT " (%ld): %s%s" STR_FMT "; ",
+		STR_ARG(buf_str(&shown)), STR_ARG(j->name), status,
+		j->sent_credential ? "the credential that is set for it is not accepted"
+				   : "no credential is set for it",
+		scope.n ? ", scope " : "", STR_ARG(scope));
+	size_t n = strlen(e->msg);
+	if (j->r->o.auth_hint.n)
+		snprintf(e->msg + n, sizeof(e->msg) - n, STR_FMT, STR_ARG(j->r->o.auth_hint));
+	else
+		snprintf(e->msg + n, sizeof(e->msg) - n, "put \"" STR_FMT "%s:_authToken=...\" into .npmrc",
+			STR_ARG(key), str_ends(key, STR("/")) ? "" : "/");
+}
+
+/* A complete response with another status than 2xx and 304. */
+static int name_status(struct job *j, long status, struct err *e)
+{
+	AUTO(buf_release) struct buf shown = BUF_INIT, url = BUF_INIT;
+
+	url_put_public(&shown, j->base);
+	url_put_public(&url, j->url);
+	if (status == 404 && !j->tarball.done)
+		return err_set(e, ERR_NOTFOUND, "package \"" STR_FMT "\" is not in the registry " STR_FMT,
+			STR_ARG(j->name), STR_ARG(buf_str(&shown)));
+	if (status == 404 || status == 410)
+		return err_set(e, ERR_NOTFOUND, STR_FMT " of " STR_FMT " is not there (%ld)", STR_ARG(buf_str(&url)),
+			STR_ARG(j->name), status);
+	if (status == 401 || status == 403) {
+		name_auth(j, status, e);
+		return e->code;
+	}
+	return err_set(e, ERR_NET, "GET " STR_FMT " for " STR_FMT ": the registry answered %ld (%u attempt%s)",
+		STR_ARG(buf_str(&url)), STR_ARG(j->name), status, j->attempt + 1, j->attempt ? "s" : "");
+}
+
+/* A transfer that failed: E already has method, URL and reason. */
+static int name_failure(struct job *j, int code, const struct err *from, struct err *e)
+{
+	*e = *from;
+	if (code == ERR_CANCELLED)
+		return code;
+	size_t n = strlen(e->msg);
+	if (j->attempt && n < sizeof(e->msg))
+		snprintf(e->msg + n, sizeof(e->msg) - n, " (%u attempts)", j->attempt + 1);
+	return err_ctx(e, "package " STR_FMT, STR_ARG(j->name));
+}
+
+/* ---- decoding ---- */
+
+static uint32_t le32(const char *p)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	return (uint32_t)u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
+}
+
+/* One gzip member at *raw, which is moved past it. */
+static int gunzip_member(struct buf *out, str *raw, struct libdeflate_decompressor *d, size_t base, struct err *e)
+{
+	size_t most = PACKUMENT_MAX_JSON - (out->n - base), got, used;
+	/* The last four bytes are the size, if this member is the only one; a lie costs a second try. */
+	size_t room = le32(raw->p + raw->n - 4);
+
+	if (room / DEFLATE_MAX_RATIO > raw->n || room == 0)
+		room = raw->n * 4;
+	for (;; room *= 4) {
+		room = room < most ? room : most;
+		char *to = buf_reserve(out, room + 1);
+		enum libdeflate_result rc = libdeflate_gzip_decompress_ex(d, raw->p, raw->n, to, room, &used, &got);
+		if (rc == LIBDEFLATE_SUCCESS) {
+			out->n += got;
+			*raw = str_from(*raw, used);
+			return 0;
+		}
+		if (rc != LIBDEFLATE_INSUFFICIENT_SPACE)
+			return err_set(e, ERR_PARSE, "the gzip body is broken");
+		if (room == most)
+			return err_set(e, ERR_TOOBIG, "the body is larger than the limit of %u bytes when decoded",
+				PACKUMENT_MAX_JSON);
+	}
+}
+
+int registry_decode(struct buf *out, str raw, bool gzip, struct err *e)
+{
+	size_t base = out->n;
+
+	if (!gzip) {
+		if (raw.n > PACKUMENT_MAX_JSON)
+			return err_set(
+				e, ERR_TOOBIG, "the body is larger than the limit of %u bytes", PACKUMENT_MAX_JSON);
+		buf_add(out, raw);
+	} else {
+		struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
+		if (!d)
+			die_oom(0);
+		int rc = raw.n < 18 ? err_set(e, ERR_PARSE, "the gzip body is broken") : 0;
+		while (rc == 0 && raw.n >= 18)
+			rc = gunzip_member(out, &raw, d, base, e);
+		libdeflate_free_decompressor(d);
+		if (rc < 0)
+			return rc;
+	}
+	str text = str_trim(str_from(buf_str(out), base));
+	if (text.n && text.p[0] == '<')
+		return err_set(e, ERR_PARSE, "the answer is HTML, not JSON; is this a registry?");
+	return 0;
+}
+
+/* ---- packuments ---- */
+
+static bool says(str header, const char *word)
+{
+	str head, rest;
+
+	str_cut(header, ';', &head, &rest);
+	head = str_trim(head);
+	return head.n == strlen(word) && strncasecmp(head.p, word, head.n) == 0;
+}
+
+static bool is_gzip(const struct http_response *res)
+{
+	return says(res->content_encoding, "gzip") || says(res->content_encoding, "x-gzip");
+}
+
+/* Whether the body can be used; decodes it unless it is wanted raw. */
+static int check_body(struct job *j, const struct http_response *res, str body, struct err *e)
+{
+	AUTO(buf_release) struct buf shown = BUF_INIT;
+	int rc = 0;
+
+	buf_clear(&j->json);
+	if (says(res->content_type, "text/html"))
+		rc = err_set(e, ERR_PARSE, "the answer is HTML, not JSON; is this a registry?");
+	else if (res->content_encoding.n && !is_gzip(res) && !says(res->content_encoding, "identity"))
+		rc = err_set(e, ERR_UNSUPPORTED,
+			"the answer has the content encoding \"" STR_FMT "\", which was not asked for",
+			STR_ARG(str_head(res->content_encoding, 40)));
+	else if (!j->raw)
+		rc = registry_decode(&j->json, body, is_gzip(res), e);
+	if (rc == 0)
+		return 0;
+	url_put_public(&shown, j->url);
+	return err_ctx(e, "package " STR_FMT ": GET " STR_FMT, STR_ARG(j->name), STR_ARG(buf_str(&shown)));
+}
+
+/* What a finished attempt came to: 0, or a code with E filled. *transient: another attempt may help. */
+static int packument_verdict(struct job *j, int code, const struct http_response *res, str body, const struct err *from,
+	bool *transient, struct err *e)
+{
+	*transient = false;
+	if (code != 0) {
+		*transient = code == ERR_NET || code == ERR_TIMEOUT;
+		return name_failure(j, code, from, e);
+	}
+	if (res->status == 304)
+		return 0;
+	if (res->status / 100 != 2) {
+		*transient = transient_status(res->status);
+		return name_status(j, res->status, e);
+	}
+	int rc = check_body(j, res, body, e);
+	*transient = rc == ERR_PARSE;
+	return rc;
+}
+
+static int64_t packument_again(void *arg, int code, const struct http_response *res, str body, struct err *e)
+{
+	struct job *j = arg;
+	bool transient;
+
+	j->judged = true;
+	j->verdict = packument_verdict(j, code, res, body, e, &transient, &j->why);
+	observe(j, res, j->verdict);
+	return j->verdict == 0 ? -1 : job_again(j, transient, res);
+}
+
+static int64_t max_age_of(str cache_control)
+{
+	size_t at = str_find_str(cache_control, STR("max-age="), 0);
+	uint64_t n;
+
+	if (at == SIZE_MAX)
+		return -1;
+	str digits = str_from(cache_control, at + 8);
+	for (size_t i = 0; i < digits.n; i++) {
+		if (digits.p[i] < '0' || digits.p[i] > '9')
+			digits.n = i;
+	}
+	return str_u64(digits, &n) && n <= INT32_MAX ? (int64_t)n : -1;
+}
+
+static void packument_done(void *arg, int code, const struct http_response *res, str body, const struct err *from)
+{
+	struct job *j = arg;
+	bool transient;
+
+	if (!j->judged || code == ERR_CANCELLED)
+		j->verdict = packument_verdict(j, code, res, body, from, &transient, &j->why);
+	if (j->verdict < 0) {
+		j->packument_done(j->arg, j->verdict, NULL, &j->why);
+	} else {
+		struct registry_packument p = {
+			.not_modified = res->status == 304,
+			.json = buf_str(&j->json),
+			.raw = body,
+			.gzip = is_gzip(res),
+			.etag = res->etag,
+			.last_modified = res->last_modified,
+			.max_age_s = max_age_of(res->cache_control),
+		};
+		j->packument_done(j->arg, 0, &p, &j->why);
+	}
+	job_free(j);
+}
+
+static void packument_start(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+	bool raw, registry_packument_done *done, void *arg)
+{
+	/* Registries that know no abbreviated form answer with the full one. */
+	static const char *const accept[] = {
+		[PACKUMENT_ABBREVIATED] = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*",
+		[PACKUMENT_FULL] = "application/json; q=1.0, */*"
+	};
+	AUTO(buf_release) struct buf url = BUF_INIT, headers = BUF_INIT;
+	struct job *j = job_new(r, name);
+
+	j->base = arena_str(&j->text, registry_url);
+	j->raw = raw;
+	j->packument_done = done;
+	j->arg = arg;
+	registry_put_url(&url, registry_url, name);
+	j->url = arena_str(&j->text, buf_str(&url));
+	put_headers(&headers, j, accept[form], etag);
+	buf_add(&headers, STR("Accept-Encoding: gzip\n"));
+	http_start(r->http, &(struct http_request){ .url = j->url,
+				    .headers = buf_str(&headers),
+				    .max_body = PACKUMENT_MAX_JSON,
+				    .version = HTTP_VERSION_2,
+				    .priority = 1000, /* before tarballs: they cannot be known without */
+				    .again = packument_again,
+				    .done = packument_done,
+				    .arg = j });
+}
+
+void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+	registry_packument_done *done, void *arg)
+{
+	packument_start(r, registry_url, name, form, etag, false, done, arg);
+}
+
+void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+	registry_packument_done *done, void *arg)
+{
+	packument_start(r, registry_url, name, form, etag, true, done, arg);
+}
+
+/* ---- tarballs ---- */
+
+static int tarball_verdict(struct job *j, int code, const struct http_response *res, const struct err *from,
+	bool *transient, struct err *e)
+{
+	*transient = code == ERR_NET || code == ERR_TIMEOUT;
+	if (code != 0)
+		return name_failure(j, code, from, e);
+	if (res->status / 100 == 2)
+		return 0;
+	*transient = transient_status(res->status);
+	return name_status(j, res->status, e);
+}
+
+static int64_t tarball_again(void *arg, int code, const struct http_response *res, str body, struct err *e)
+{
+	struct job *j = arg;
+	bool transient;
+
+	(void)body;
+	j->judged = true;
+	j->verdict = tarball_verdict(j, code, res, e, &transient, &j->why);
+	observe(j, res, j->verdict);
+	return j->verdict == 0 ? -1 : job_again(j, transient, res);
+}
+
+static void tarball_done(void *arg, int code, const struct http_response *res, str body, const struct err *from)
+{
+	struct job *j = arg;
+	bool transient;
+
+	(void)body;
+	if (!j->judged || code == ERR_CANCELLED)
+		j->verdict = tarball_verdict(j, code, res, from, &transient, &j->why);
+	j->tarball.done(j->tarball.arg, j->verdict, res->received, &j->why);
+	job_free(j);
+}
+
+static ptrdiff_t tarball_data(void *arg, const void *p, size_t n)
+{
+	struct job *j = arg;
+
+	return j->tarball.data(j->tarball.arg, p, n);
+}
+
+/* The head of URL up to its path's slash, for messages about credentials. */
+static str origin_of(str url)
+{
+	struct url u;
+	struct err e;
+
+	if (url_parse(&u, url, &e) < 0)
+		return url;
+	size_t end = (size_t)(u.host.p + u.host.n - url.p);
+	while (end < url.n && !strchr("/?#", url.p[end]))
+		end++;
+	return str_head(url, end);
+}
+
+struct http_call *registry_tarball(struct registry *r, const struct registry_tarball *t)
+{
+	AUTO(buf_release) struct buf headers = BUF_INIT;
+	struct job *j = job_new(r, t->name);
+
+	j->tarball = *t;
+	j->url = arena_str(&j->text, t->url);
+	j->base = origin_of(j->url);
+	put_headers(&headers, j, "*/*", STR_NONE);
+	return http_start(
+		r->http, &(struct http_request){ .url = j->url,
+				 .headers = buf_str(&headers),
+				 .max_body = t->max_body ? t->max_body : DEFAULT_MAX_TARBALL,
+				 .version = HTTP_VERSION_1, /* one CDN, many connections: faster than one shared */
+				 .priority = t->priority,
+				 .data = tarball_data,
+				 .again = tarball_again,
+				 .done = tarball_done,
+				 .arg = j });
+}
