@@ -1,3 +1,4 @@
+/* ctest label: threads */
 #include "addr.h"
 #include "http.h"
 #include "test_server.h"

@@ -1,3 +1,4 @@
+/* ctest label: threads */
 #include "registry.h"
 #include "test_server.h"
 #include <libdeflate.h>
