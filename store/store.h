@@ -77,7 +77,8 @@ struct import_opts {
 MUST_USE int import_begin(struct import **out, struct store *s, const struct import_opts *o, struct err *e);
 /* The next bytes of the .tgz as received. */
 MUST_USE int import_feed(struct import *im, const void *p, size_t n, struct err *e);
-/* Verifies, publishes, queues the index row. *out (may be NULL) is a heap copy of the record, free() p. */
+/* Verifies, publishes, queues the index row, and frees IM. *out (may be NULL) is a heap copy of the record, free() p. After an error IM is
+ * still the caller's: import_abort(). */
 MUST_USE int import_end(struct import *im, struct pkg *out, struct err *e);
 /* Leaves nothing behind; also after an error of the others. NULL is fine. */
 void import_abort(struct import *im);

@@ -1,0 +1,211 @@
+/* store_link(): the inner loop of every install. One call per slot, a descriptor on each side, no paths built: the record's strings go to the
+ * system calls as they are. */
+#include "fs.h"
+#include "integrity.h"
+#include "log.h"
+#include "store_impl.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+struct linking {
+	struct store *s;
+	struct pkg p;
+	int from, to;
+	int64_t mtime;
+	enum pkg_import_method method;
+	struct pkg_link_stats n;
+};
+
+static const char *num_print(char buf[12], uint32_t num)
+{
+	char *at = buf + 11;
+
+	*at = 0;
+	do
+		*--at = (char)('0' + num % 10);
+	while (num /= 10);
+	return at;
+}
+
+static int file_lost(struct linking *l, const struct pkg_file_row *f, int code, const char *what, struct err *e)
+{
+	return err_set(e, code, "store %s: " STR_FMT " of " STR_FMT "@" STR_FMT " %s; the package is fetched again",
+		l->s->dir, STR_ARG(f->path), STR_ARG(pkg_name(l->p)), STR_ARG(pkg_version(l->p)), what);
+}
+
+/* Whether the file's bytes are still what was imported; then its time is put back, so that the next check is cheap. */
+static int file_hash_check(
+	struct linking *l, const struct pkg_file_row *f, const char *name, bool restamp, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	uint8_t sha[32];
+	int rc = fs_read_file(&b, l->from, name, f->size, e);
+
+	if (rc == ERR_NOTFOUND)
+		return file_lost(l, f, ERR_NOTFOUND, "is gone", e);
+	if (rc < 0 && rc != ERR_TOOBIG)
+		return rc;
+	if (rc == 0)
+		sha256(sha, b.p, b.n);
+	if (rc < 0 || b.n != f->size || memcmp(sha, f->sha256, 32) != 0)
+		return file_lost(l, f, ERR_INTEGRITY, "was changed after it was stored", e);
+	if (restamp) {
+		AUTO(fs_close_auto) int fd = fs_open(l->from, name, O_RDONLY, 0);
+		if (fd >= 0)
+			(void)fs_set_mtime(fd, l->mtime); /* not ours to change: it is hashed again next time */
+	}
+	return 0;
+}
+
+static int file_check(struct linking *l, const struct pkg_file_row *f, const char *name, struct err *e)
+{
+	struct stat st;
+
+	if (l->s->verify == STORE_VERIFY_NONE)
+		return 0;
+	if (l->s->verify == STORE_VERIFY_FULL)
+		return file_hash_check(l, f, name, false, e);
+	if (fs_stat(l->from, name, &st) != 0) {
+		if (errno == ENOENT)
+			return file_lost(l, f, ERR_NOTFOUND, "is gone", e);
+		return err_os(e, "stat file %s of " STR_FMT " in the store", name, STR_ARG(pkg_name(l->p)));
+	}
+	if (st.st_size == (off_t)f->size && st.st_mtim.tv_sec == l->mtime && st.st_mtim.tv_nsec == 0)
+		return 0;
+	if (!S_ISREG(st.st_mode) || st.st_size != (off_t)f->size)
+		return file_lost(l, f, ERR_INTEGRITY, "was changed after it was stored", e);
+	return file_hash_check(l, f, name, true, e);
+}
+
+static int file_empty(struct linking *l, const struct pkg_file_row *f, struct err *e)
+{
+	mode_t mode = f->exec ? 0755 : 0644;
+	AUTO(fs_close_auto) int fd = fs_open(l->to, f->path.p, O_WRONLY | O_CREAT | O_EXCL, mode);
+
+	if (fd < 0 || fs_chmod(fd, mode) != 0)
+		return err_os(e, "create " STR_FMT, STR_ARG(f->path));
+	l->n.copies++;
+	return 0;
+}
+
+static int link_error(
+	struct linking *l, const struct pkg_file_row *f, const char *name, const char *verb, struct err *e)
+{
+	struct stat st;
+	int os = errno;
+
+	/* without a check before, or between check and link: is it the store that lacks the file? */
+	if (os == ENOENT && fs_stat(l->from, name, &st) != 0 && errno == ENOENT)
+		return file_lost(l, f, ERR_NOTFOUND, "is gone", e);
+	errno = os;
+	return err_os(e, "%s " STR_FMT " of " STR_FMT, verb, STR_ARG(f->path), STR_ARG(pkg_name(l->p)));
+}
+
+static int file_copy(struct linking *l, const struct pkg_file_row *f, const char *name, struct err *e)
+{
+	enum fs_copied how;
+	bool clone = l->method != PKG_COPY;
+
+	if (fs_copy(l->from, name, l->to, f->path.p, f->exec ? 0755 : 0644, clone, &how) != 0)
+		return link_error(l, f, name, "copy", e);
+	if (how == FS_CLONED) {
+		l->n.clones++;
+	} else {
+		l->n.copies++;
+		l->n.bytes_copied += f->size;
+	}
+	return 0;
+}
+
+static int file_link(struct linking *l, const struct pkg_file_row *f, struct err *e)
+{
+	char buf[12];
+	const char *name = num_print(buf, f->num);
+
+	if (f->size == 0)
+		return file_empty(l, f, e);
+	if (file_check(l, f, name, e) < 0)
+		return e->code;
+	if (l->method == PKG_COPY || l->method == PKG_CLONE)
+		return file_copy(l, f, name, e);
+	if (fs_link(l->from, name, l->to, f->path.p) == 0) {
+		l->n.links++;
+		return 0;
+	}
+	switch (errno) {
+	case EXDEV:                    /* another file system, or another mount of the same */
+	case EPERM:                    /* one without hard links, or fs.protected_hardlinks and somebody else's store */
+	case EOPNOTSUPP:               /* the same, from others */
+		l->method = PKG_CLONE; /* the rest of the package would fare no better */
+		break;
+	case EMLINK: /* this inode has all the links it can have */
+		break;
+	default:
+		return link_error(l, f, name, "link", e);
+	}
+	return file_copy(l, f, name, e);
+}
+
+static int dirs_make(struct linking *l, struct err *e)
+{
+	uint32_t n = pkg_ndirs(l->p);
+
+	for (uint32_t i = 0; i < n; i++) {
+		str dir = pkg_dir(l->p, i);
+		if (fs_mkdir(l->to, dir.p, 0755) != 0)
+			return err_os(
+				e, "make directory " STR_FMT " of " STR_FMT, STR_ARG(dir), STR_ARG(pkg_name(l->p)));
+		l->n.dirs++;
+	}
+	return 0;
+}
+
+static int link_all(struct linking *l, struct err *e)
+{
+	uint32_t n = pkg_nfiles(l->p);
+
+	if (dirs_make(l, e) < 0)
+		return e->code;
+	for (uint32_t i = 0; i < n; i++) {
+		struct pkg_file_row f = pkg_file_row(l->p, i);
+		if (file_link(l, &f, e) < 0)
+			return e->code;
+	}
+	return 0;
+}
+
+int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method method, struct pkg_link_stats *stats,
+	struct err *e)
+{
+	char path[PKG_ID * 2 + 2];
+
+	store_pkg_path(path, pkg_id(p));
+	AUTO(fs_close_auto) int from = fs_open(s->pkgs_fd, path, O_PATH | O_DIRECTORY, 0);
+	struct linking l = { .s = s,
+		.p = p,
+		.from = from,
+		.to = dirfd,
+		.mtime = pkg_mtime(p),
+		.method = method == PKG_AUTO ? PKG_HARDLINK : method };
+	int rc;
+	if (from < 0 && errno == ENOENT)
+		rc = err_set(e, ERR_NOTFOUND, "store %s: " STR_FMT "@" STR_FMT " is gone; the package is fetched again",
+			s->dir, STR_ARG(pkg_name(p)), STR_ARG(pkg_version(p)));
+	else if (from < 0)
+		rc = err_os(e, "open %s/pkgs/%s", s->dir, path);
+	else
+		rc = link_all(&l, e);
+	if (rc == ERR_NOTFOUND || rc == ERR_INTEGRITY) {
+		log_info("store", "%s", e->msg);
+		kv_del_if(s->kv, STORE_PKG_TABLE, pkg_key(p), (str){ (const char *)p.p, p.n });
+	}
+	if (stats) {
+		stats->dirs += l.n.dirs;
+		stats->links += l.n.links;
+		stats->clones += l.n.clones;
+		stats->copies += l.n.copies;
+		stats->bytes_copied += l.n.bytes_copied;
+	}
+	return rc;
+}
