@@ -1,0 +1,28 @@
+#include "settings.h"
+#include "name.h"
+
+struct settings settings_default(void)
+{
+	return (struct settings){
+		.auto_install_peers = true,
+		.dedupe_peer_dependents = true,
+		.dedupe_injected_deps = true,
+		.resolve_peers_from_workspace_root = true,
+		.block_exotic_subdeps = true,
+		.peers_suffix_max_length = 1000,
+		.minimum_release_age = 1440,
+	};
+}
+
+str settings_registry(const struct settings *s, str name)
+{
+	str scope = name_scope(name), any = STR_NONE;
+
+	for (size_t i = 0; i < s->nregistry; i++) {
+		if (!s->registry[i].scope.n)
+			any = any.n ? any : s->registry[i].url;
+		else if (str_eq(s->registry[i].scope, scope))
+			return s->registry[i].url;
+	}
+	return any;
+}
