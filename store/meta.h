@@ -1,35 +1,45 @@
 /* meta — packuments: stored compiled, aged, revalidated, fetched; one fetch a name and form at a time.
  *
  * A want is answered from memory, from the index when fresh, by a conditional
- * request when stale, by a fetch otherwise; JSON is parsed and compiled on the
+ * request when stale, by a fetch otherwise; bodies are decoded and compiled on the
  * worker pool, on all cores. When the registry fails and something stale is there, that is used
  * (stale-if-error) and counted. Any thread may want; the callback runs on a
- * worker or the fetch thread, once. */
+ * worker or the fetch thread, once, with no lock held. A full record answers an abbreviated want.
+ *
+ * Index table "meta": key "<form> <name> <registry>", value: header, ETag, Last-Modified, record; table "meta-age": when a record
+ * was last confirmed. Neither ever holds a credential. */
 #pragma once
 #include "registry.h"
 #include "store.h"
 
 struct meta;
 struct meta_opts {
-	int64_t max_age_ms; /* how long a record is fresh without asking; 0: always revalidate; client default: 0 within an install is at most one
-				 request a name; --offline and --prefer-offline map to INT64_MAX */
-	bool offline;     /* never ask the registry */
+	/* How long a record is fresh without asking. 0: what the index has is always revalidated, and what this object has
+	 * confirmed once stays good for its life: within an install at most one request a name. --prefer-offline maps to INT64_MAX. */
+	int64_t max_age_ms;
+	bool offline;     /* never ask the registry; any age will do */
 	unsigned workers; /* compile workers; 0: one per CPU */
+	size_t memory;    /* bytes of records kept for later wants, least recently used go first; 0: 512 MiB */
 };
 struct meta_counts {
 	uint64_t fetched, revalidated, from_cache, failed, stale_used, bytes;
 	unsigned most_compiling; /* most compile jobs that ran at once */
+	uint64_t put_dropped;    /* index writes that the store's queue had no room for */
+	uint64_t memory;         /* bytes of records kept now */
 };
-/* A compiled packument, shared and counted. */
+/* A compiled packument, shared and counted. 8-byte aligned. */
 struct meta_record;
 struct packument meta_packument(const struct meta_record *r);
 void meta_record_release(struct meta_record *r);
 
+/* S may be NULL: nothing is kept on disk. */
 MUST_USE int meta_new(
 	struct meta **out, struct store *s, struct registry *reg, const struct meta_opts *o, struct err *e);
-/* Waits for what is under way. */
+/* Waits for what is under way (http_stop() cuts that short). NULL is fine; never from a callback. */
 void meta_free(struct meta *m);
 /* R is the caller's to release; NULL on failure. */
 typedef void meta_done(void *arg, struct meta_record *r, const struct err *e);
 void meta_want(struct meta *m, str registry_url, str name, enum packument_form form, meta_done *done, void *arg);
+/* What memory has and meta_want() would answer without asking, at once; NULL when there is nothing. The caller's to release. */
+struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum packument_form form);
 struct meta_counts meta_counts(const struct meta *m);

@@ -445,7 +445,7 @@ static int64_t packument_again(void *arg, int code, const struct http_response *
 
 static int64_t max_age_of(str cache_control)
 {
-	size_t at = str_find_str(cache_control, STR("max-age="), 0);
+	size_t at = cache_control.n ? str_find_str(cache_control, STR("max-age="), 0) : SIZE_MAX;
 	uint64_t n;
 
 	if (at == SIZE_MAX)

@@ -47,7 +47,7 @@ size_t str_find_str(str s, str needle, size_t at)
 {
 	if (needle.n == 0)
 		return at <= s.n ? at : SIZE_MAX;
-	if (at > s.n)
+	if (at >= s.n) /* memmem() takes no NULL */
 		return SIZE_MAX;
 	const char *hit = memmem(s.p + at, s.n - at, needle.p, needle.n);
 	return hit ? (size_t)(hit - s.p) : SIZE_MAX;

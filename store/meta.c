@@ -1,0 +1,714 @@
+#include "meta.h"
+#include "url.h"
+#include "workq.h"
+#include <stdatomic.h>
+#include <time.h>
+
+/* Longer keys than LMDB takes are not kept on disk. */
+#define MAX_KEY 500u
+#define DEFAULT_MEMORY ((size_t)512 << 20)
+/* A body that arrived whole but broken is asked for once more. */
+#define BROKEN_BODIES 1u
+/* After a failure, stale records serve this long before the registry is asked again. */
+#define STALE_GRACE_MS 5000
+
+struct meta_record {
+	atomic_uint refs;
+	struct packument pk;
+	uint64_t bytes[]; /* the record; 8-byte aligned */
+};
+
+/* What the index holds in front of a record, as bytes. Little-endian, like the record. */
+struct stored_head {
+	uint32_t magic;
+	uint16_t etag_n, modified_n;
+	int64_t fetched_ms;
+};
+#define STORED_MAGIC 0x314d5244u /* "DRM1" */
+
+struct waiter {
+	meta_done *done;
+	void *arg;
+};
+enum step { STEP_LOAD, STEP_COMPILE, STEP_ANSWER };
+/* Work for the pool; owned by the list, then by a worker. */
+struct task {
+	struct task *next;
+	enum step step;
+	struct entry *entry;
+	/* compile */
+	struct buf raw;
+	bool gzip;
+	char *etag, *modified;
+	/* answer */
+	struct meta_record *record;
+	struct waiter waiter;
+};
+
+/* One name of one registry in one form. Under meta.lock, except what only the present step touches. */
+struct entry {
+	struct meta *m;
+	struct text_key {
+		char *key; /* as in the index */
+		size_t n;
+	} id;
+	char *registry, *name;
+	enum packument_form form;
+	struct entry *chain; /* in its bucket */
+	struct entry *newer, *older;
+	struct meta_record *record; /* valid when !busy; while busy the stale one, of the present step */
+	bool busy;
+	int64_t good_until; /* on steady_ms()'s clock */
+	VEC(struct waiter) waiters;
+	enum packument_form asked_form; /* of record and etag */
+	char *etag;                     /* NULL or empty: none */
+	unsigned broken;                /* bodies of the present fetch */
+};
+
+struct meta {
+	struct store *store;
+	struct registry *registry;
+	struct meta_opts o;
+	struct workq *pool;
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	struct entry **bucket;
+	size_t nbuckets, nentries;
+	struct entry *newest, *oldest; /* those with a record that are not busy, by last use */
+	struct task *tasks, **tasks_end;
+	unsigned runners; /* pool jobs that take tasks */
+	unsigned live;    /* busy entries and answers on their way */
+	unsigned compiling;
+	struct meta_counts counts;
+};
+
+static int64_t wall_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t steady_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- records ---- */
+
+struct packument meta_packument(const struct meta_record *r)
+{
+	return r->pk;
+}
+
+static struct meta_record *record_hold(struct meta_record *r)
+{
+	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+	return r;
+}
+
+void meta_record_release(struct meta_record *r)
+{
+	if (r && atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
+		free(r);
+}
+
+/* A checked copy of the record in BYTES, or NULL with E. */
+static struct meta_record *record_new(str bytes, struct err *e)
+{
+	struct meta_record *r = xmalloc(sizeof(*r) + bytes.n);
+
+	atomic_init(&r->refs, 1);
+	if (bytes.n)
+		memcpy(r->bytes, bytes.p, bytes.n);
+	if (packument_open(&r->pk, r->bytes, bytes.n, e) < 0) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+/* ---- the table in memory; all under the lock ---- */
+
+static void put_key(struct buf *b, str registry, str name, enum packument_form form)
+{
+	buf_printf(b, "%c " STR_FMT " ", form == PACKUMENT_FULL ? 'f' : 'a', STR_ARG(name));
+	while (registry.n && registry.p[registry.n - 1] == '/')
+		registry.n--;
+	url_put_public(b, registry);
+}
+
+static struct entry **entry_slot(struct meta *m, str key)
+{
+	struct entry **p = &m->bucket[str_hash(key) & (m->nbuckets - 1)];
+
+	while (*p && !str_eq((str){ (*p)->id.key, (*p)->id.n }, key))
+		p = &(*p)->chain;
+	return p;
+}
+
+static void table_grow(struct meta *m)
+{
+	struct entry **old = m->bucket;
+	size_t n = m->nbuckets;
+
+	m->nbuckets = n ? n * 2 : 1024;
+	m->bucket = xcalloc(m->nbuckets, sizeof(struct entry *));
+	for (size_t i = 0; i < n; i++) {
+		for (struct entry *t, *next = old[i]; (t = next);) {
+			next = t->chain;
+			struct entry **p = &m->bucket[str_hash((str){ t->id.key, t->id.n }) & (m->nbuckets - 1)];
+			t->chain = *p;
+			*p = t;
+		}
+	}
+	free(old);
+}
+
+static struct entry *entry_new(struct meta *m, str key, str registry, str name, enum packument_form form)
+{
+	struct entry *t = xcalloc(1, sizeof(*t));
+
+	if (m->nentries >= m->nbuckets)
+		table_grow(m);
+	m->nentries++;
+	t->m = m;
+	t->id.key = xstrndup(key);
+	t->id.n = key.n;
+	t->registry = xstrndup(registry);
+	t->name = xstrndup(name);
+	t->form = form;
+	*entry_slot(m, key) = t;
+	return t;
+}
+
+/* Out of the order of use. */
+static void lru_remove(struct entry *t)
+{
+	struct meta *m = t->m;
+
+	*(t->newer ? &t->newer->older : &m->newest) = t->older;
+	*(t->older ? &t->older->newer : &m->oldest) = t->newer;
+	t->newer = t->older = NULL;
+	m->counts.memory -= t->record->pk.n;
+}
+
+static void lru_add(struct entry *t)
+{
+	struct meta *m = t->m;
+
+	t->older = m->newest;
+	t->newer = NULL;
+	*(m->newest ? &m->newest->newer : &m->oldest) = t;
+	m->newest = t;
+	m->counts.memory += t->record->pk.n;
+}
+
+static void entry_free(struct entry *t)
+{
+	struct meta *m = t->m;
+
+	*entry_slot(m, (str){ t->id.key, t->id.n }) = t->chain;
+	m->nentries--;
+	meta_record_release(t->record);
+	vec_release(&t->waiters);
+	free(t->id.key);
+	free(t->registry);
+	free(t->name);
+	free(t->etag);
+	free(t);
+}
+
+static void lru_shrink(struct meta *m)
+{
+	while (m->counts.memory > m->o.memory && m->oldest) {
+		struct entry *t = m->oldest;
+		lru_remove(t);
+		entry_free(t);
+	}
+}
+
+static bool still_good(const struct meta *m, const struct entry *t)
+{
+	if (m->o.offline || m->o.max_age_ms == 0)
+		return true;
+	return steady_ms() < t->good_until;
+}
+
+/* The entry that can answer, or that somebody is working on; NULL when there is none. */
+static struct entry *entry_find(struct meta *m, str registry, str name, enum packument_form form, struct buf *key)
+{
+	if (form == PACKUMENT_ABBREVIATED && m->nentries) {
+		buf_clear(key);
+		put_key(key, registry, name, PACKUMENT_FULL);
+		struct entry *full = *entry_slot(m, buf_str(key));
+		if (full && (full->busy || still_good(m, full)))
+			return full;
+	}
+	buf_clear(key);
+	put_key(key, registry, name, form);
+	return m->nentries ? *entry_slot(m, buf_str(key)) : NULL;
+}
+
+/* ---- the pool ---- */
+
+/* Hands T to the pool; never blocks. Under the lock. The list is as long as there are wants, at most. */
+static void task_push(struct meta *m, struct task *t)
+{
+	*m->tasks_end = t;
+	m->tasks_end = &t->next;
+	if (m->runners == m->o.workers)
+		return;
+	while (workq_pop(m->pool)) /* finished runners make room */
+		;
+	m->runners++;
+	if (!workq_push(m->pool, m))
+		abort(); /* depth is four runners per worker */
+}
+
+static struct task *task_take(struct meta *m)
+{
+	struct task *t = m->tasks;
+
+	if (t) {
+		m->tasks = t->next;
+		if (!m->tasks)
+			m->tasks_end = &m->tasks;
+	}
+	return t;
+}
+
+static void task_free(struct task *t)
+{
+	buf_release(&t->raw);
+	free(t->etag);
+	free(t->modified);
+	free(t);
+}
+
+/* Under the lock; nothing of the table may be touched by the caller afterwards when meta_free() waits. */
+static void live_end(struct meta *m)
+{
+	if (--m->live == 0)
+		pthread_cond_broadcast(&m->idle);
+}
+
+/* ---- the end of an entry's work ---- */
+
+/* RECORD (adopted) or E goes to all who wait; from memory it is good for GOOD_MS. An entry that failed is gone before they
+ * wake. */
+static void entry_settle(struct entry *t, struct meta_record *record, int64_t good_ms, const struct err *e)
+{
+	struct meta *m = t->m;
+	VEC(struct waiter) waiters = VEC_INIT;
+
+	pthread_mutex_lock(&m->lock);
+	memcpy(&waiters, &t->waiters, sizeof(waiters));
+	memset(&t->waiters, 0, sizeof(t->waiters));
+	t->busy = false;
+	t->broken = 0;
+	meta_record_release(t->record);
+	t->record = record;
+	if (record) {
+		for (size_t i = 0; i < waiters.n; i++)
+			record_hold(record);
+		int64_t now = steady_ms();
+		t->good_until = good_ms < INT64_MAX - now ? now + good_ms : INT64_MAX;
+		lru_add(t);
+		lru_shrink(m);
+	} else {
+		m->counts.failed++;
+		entry_free(t);
+	}
+	pthread_mutex_unlock(&m->lock);
+	for (size_t i = 0; i < waiters.n; i++)
+		waiters.p[i].done(waiters.p[i].arg, record, e);
+	vec_release(&waiters);
+	pthread_mutex_lock(&m->lock);
+	live_end(m);
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void count(struct meta *m, uint64_t *what, uint64_t n)
+{
+	pthread_mutex_lock(&m->lock);
+	*what += n;
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* No answer: what is stale serves where the registry is in trouble, not where it said no. */
+static void entry_fail(struct entry *t, const struct err *e)
+{
+	struct meta *m = t->m;
+	bool trouble = e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_PARSE || e->code == ERR_BUSY ||
+		       e->code == ERR_TOOBIG || e->code == ERR_UNSUPPORTED;
+
+	if (t->record && trouble) {
+		count(m, &m->counts.stale_used, 1);
+		entry_settle(t, record_hold(t->record), STALE_GRACE_MS, e);
+	} else {
+		entry_settle(t, NULL, 0, e);
+	}
+}
+
+/* ---- the index ---- */
+
+static void index_put(struct entry *t, enum packument_form form, const struct task *c, str record, int64_t now)
+{
+	struct meta *m = t->m;
+	AUTO(buf_release) struct buf key = BUF_INIT, value = BUF_INIT;
+	str etag = str_of(c->etag), modified = str_of(c->modified);
+	struct stored_head h = { STORED_MAGIC, (uint16_t)etag.n, (uint16_t)modified.n, now };
+
+	put_key(&key, str_of(t->registry), str_of(t->name), form);
+	if (!m->store || key.n > MAX_KEY || etag.n > UINT16_MAX || modified.n > UINT16_MAX)
+		return;
+	buf_add(&value, (str){ (const char *)&h, sizeof(h) });
+	buf_add(&value, etag);
+	buf_add(&value, modified);
+	buf_add(&value, record);
+	if (!store_kv_put(m->store, "meta", buf_str(&key), buf_str(&value)))
+		count(m, &m->counts.put_dropped, 1);
+}
+
+/* Only the age, in a table of its own: records are large. Worthless where every run asks anyway. */
+static void index_touch(struct entry *t, enum packument_form form, int64_t now)
+{
+	struct meta *m = t->m;
+	AUTO(buf_release) struct buf key = BUF_INIT;
+
+	put_key(&key, str_of(t->registry), str_of(t->name), form);
+	if (!m->store || key.n > MAX_KEY || m->o.max_age_ms == 0)
+		return;
+	if (!store_kv_put(m->store, "meta-age", buf_str(&key), (str){ (const char *)&now, sizeof(now) }))
+		count(m, &m->counts.put_dropped, 1);
+}
+
+/* Reads one form's row into T (record, etag) and *checked_ms. 1 found, 0 not, negative: the index cannot be read. */
+static int index_get(
+	struct entry *t, enum packument_form form, struct store_read *r, int64_t *checked_ms, struct err *e)
+{
+	AUTO(buf_release) struct buf key = BUF_INIT;
+	struct stored_head h;
+	struct err bad;
+	str v, age;
+
+	put_key(&key, str_of(t->registry), str_of(t->name), form);
+	int rc = key.n > MAX_KEY ? 0 : store_kv_get(&v, r, "meta", buf_str(&key), e);
+	if (rc <= 0)
+		return rc;
+	if (v.n < sizeof(h))
+		return 0;
+	memcpy(&h, v.p, sizeof(h));
+	if (h.magic != STORED_MAGIC || v.n - sizeof(h) < (size_t)h.etag_n + h.modified_n)
+		return 0; /* of another version: as if it were not there */
+	t->record = record_new(str_from(v, sizeof(h) + h.etag_n + h.modified_n), &bad);
+	if (!t->record)
+		return 0;
+	if (h.etag_n)
+		t->etag = xstrndup((str){ v.p + sizeof(h), h.etag_n });
+	t->asked_form = form;
+	*checked_ms = h.fetched_ms;
+	rc = store_kv_get(&age, r, "meta-age", buf_str(&key), e);
+	if (rc > 0 && age.n == sizeof(int64_t)) {
+		int64_t ms;
+		memcpy(&ms, age.p, sizeof(ms));
+		*checked_ms = ms > h.fetched_ms ? ms : h.fetched_ms;
+	}
+	return rc < 0 ? rc : 1;
+}
+
+/* ---- steps ---- */
+
+static void fetch(struct entry *t);
+
+static bool fresh(const struct meta *m, int64_t checked_ms)
+{
+	int64_t age = wall_ms() - checked_ms;
+
+	return m->o.offline || (age >= 0 && age < m->o.max_age_ms);
+}
+
+static int load_from_index(struct entry *t, int64_t *checked_ms, struct err *e)
+{
+	struct store_read *r;
+
+	if (!t->m->store)
+		return 0;
+	int rc = store_read_begin(&r, t->m->store, e);
+	if (rc < 0)
+		return rc;
+	rc = index_get(t, t->form, r, checked_ms, e);
+	if (rc == 0 && t->form == PACKUMENT_ABBREVIATED)
+		rc = index_get(t, PACKUMENT_FULL, r, checked_ms, e);
+	store_read_end(r);
+	return rc;
+}
+
+static void step_load(struct entry *t)
+{
+	struct meta *m = t->m;
+	struct err e = { 0 };
+	int64_t checked_ms = 0;
+
+	if (!t->record) {
+		t->asked_form = t->form;
+		int rc = load_from_index(t, &checked_ms, &e);
+		if (rc < 0) {
+			err_ctx(&e, "packument of %s", t->name);
+			entry_settle(t, NULL, 0, &e);
+			return;
+		}
+		if (rc > 0 && fresh(m, checked_ms)) {
+			count(m, &m->counts.from_cache, 1);
+			entry_settle(t, record_hold(t->record), m->o.max_age_ms - (wall_ms() - checked_ms), &e);
+			return;
+		}
+	}
+	if (m->o.offline) { /* with a record of any age we are not here */
+		err_set(&e, ERR_NOTFOUND,
+			"package \"%s\" is not in the store and --offline forbids to ask the registry", t->name);
+		entry_settle(t, NULL, 0, &e);
+		return;
+	}
+	fetch(t);
+}
+
+static void on_fetched(void *arg, int code, const struct registry_packument *p, const struct err *e)
+{
+	struct entry *t = arg;
+	struct meta *m = t->m;
+
+	if (code < 0) {
+		entry_fail(t, e);
+		return;
+	}
+	if (p->not_modified && t->record) {
+		count(m, &m->counts.revalidated, 1);
+		index_touch(t, t->asked_form, wall_ms());
+		entry_settle(t, record_hold(t->record), m->o.max_age_ms, e);
+		return;
+	}
+	if (p->not_modified) {
+		struct err odd;
+		err_set(&odd, ERR_PROTOCOL, "package %s: the registry answered 304 to a request without condition",
+			t->name);
+		entry_settle(t, NULL, 0, &odd);
+		return;
+	}
+	struct task *c = xcalloc(1, sizeof(*c));
+	c->step = STEP_COMPILE;
+	c->entry = t;
+	buf_add(&c->raw, p->raw);
+	c->gzip = p->gzip;
+	c->etag = xstrndup(p->etag);
+	c->modified = xstrndup(p->last_modified);
+	pthread_mutex_lock(&m->lock);
+	m->counts.fetched++;
+	m->counts.bytes += p->raw.n;
+	task_push(m, c);
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void fetch(struct entry *t)
+{
+	registry_packument_raw(
+		t->m->registry, str_of(t->registry), str_of(t->name), t->asked_form, str_of(t->etag), on_fetched, t);
+}
+
+static struct meta_record *compile(struct entry *t, struct task *c, struct err *e)
+{
+	AUTO(buf_release) struct buf json = BUF_INIT, out = BUF_INIT;
+
+	if (registry_decode(&json, buf_str(&c->raw), c->gzip, e) < 0 ||
+		packument_compile(&out, buf_str(&json), str_of(t->name), e) < 0) {
+		AUTO(buf_release) struct buf shown = BUF_INIT;
+		url_put_public(&shown, str_of(t->registry));
+		err_ctx(e, "package %s from " STR_FMT, t->name, STR_ARG(buf_str(&shown)));
+		return NULL;
+	}
+	struct meta_record *r = record_new(buf_str(&out), e);
+	if (r) {
+		index_put(t, t->asked_form, c, buf_str(&out), wall_ms());
+		free(t->etag);
+		t->etag = c->etag;
+		c->etag = NULL;
+	}
+	return r;
+}
+
+static void compiling(struct meta *m, int by)
+{
+	pthread_mutex_lock(&m->lock);
+	m->compiling += (unsigned)by;
+	if (m->compiling > m->counts.most_compiling)
+		m->counts.most_compiling = m->compiling;
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void step_compile(struct entry *t, struct task *c)
+{
+	struct err e = { 0 };
+
+	compiling(t->m, 1);
+	struct meta_record *r = compile(t, c, &e);
+	compiling(t->m, -1);
+	if (r)
+		entry_settle(t, r, t->m->o.max_age_ms, &e);
+	else if (e.code == ERR_PARSE && t->broken++ < BROKEN_BODIES)
+		fetch(t);
+	else
+		entry_fail(t, &e);
+}
+
+static void step_answer(struct meta *m, struct task *c)
+{
+	struct err e = { 0 };
+
+	c->waiter.done(c->waiter.arg, c->record, &e);
+	pthread_mutex_lock(&m->lock);
+	live_end(m);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* A pool job: takes tasks until there are none. */
+static void run_tasks(void *arg)
+{
+	struct meta *m = arg;
+
+	pthread_mutex_lock(&m->lock);
+	for (struct task *c; (c = task_take(m));) {
+		pthread_mutex_unlock(&m->lock);
+		if (c->step == STEP_LOAD)
+			step_load(c->entry);
+		else if (c->step == STEP_COMPILE)
+			step_compile(c->entry, c);
+		else
+			step_answer(m, c);
+		task_free(c);
+		pthread_mutex_lock(&m->lock);
+	}
+	m->runners--;
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void drop_runner(void *job)
+{
+	(void)job; /* the meta itself */
+}
+
+/* ---- for the owner ---- */
+
+int meta_new(struct meta **out, struct store *s, struct registry *reg, const struct meta_opts *o, struct err *e)
+{
+	struct meta *m = xcalloc(1, sizeof(*m));
+
+	m->store = s;
+	m->registry = reg;
+	m->o = *o;
+	if (m->o.workers == 0)
+		m->o.workers = workq_cpus();
+	if (m->o.memory == 0)
+		m->o.memory = DEFAULT_MEMORY;
+	m->tasks_end = &m->tasks;
+	/* At most `workers` runners take tasks, and as many again have stopped to and are not yet back. */
+	struct workq_opts q = { .name = "meta",
+		.workers = m->o.workers,
+		.depth = 4 * m->o.workers,
+		.run = run_tasks,
+		.drop = drop_runner };
+	if (workq_new(&m->pool, &q, e) < 0) {
+		free(m);
+		return e->code;
+	}
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->idle, NULL);
+	*out = m;
+	return 0;
+}
+
+void meta_free(struct meta *m)
+{
+	if (!m)
+		return;
+	pthread_mutex_lock(&m->lock);
+	while (m->live)
+		pthread_cond_wait(&m->idle, &m->lock);
+	pthread_mutex_unlock(&m->lock);
+	workq_free(m->pool);
+	while (m->newest) {
+		struct entry *t = m->newest;
+		lru_remove(t);
+		entry_free(t);
+	}
+	free(m->bucket);
+	pthread_cond_destroy(&m->idle);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+/* T is not busy and can answer: its record, as the caller's. Under the lock. */
+static struct meta_record *entry_use(struct entry *t)
+{
+	lru_remove(t);
+	lru_add(t);
+	return record_hold(t->record);
+}
+
+void meta_want(struct meta *m, str registry_url, str name, enum packument_form form, meta_done *done, void *arg)
+{
+	AUTO(buf_release) struct buf key = BUF_INIT;
+	struct waiter w = { done, arg };
+
+	pthread_mutex_lock(&m->lock);
+	struct entry *t = entry_find(m, registry_url, name, form, &key);
+	if (t && t->busy) {
+		*vec_add(&t->waiters) = w;
+	} else {
+		struct task *c = xcalloc(1, sizeof(*c));
+		m->live++;
+		if (t && still_good(m, t)) {
+			c->step = STEP_ANSWER;
+			c->waiter = w;
+			c->record = entry_use(t);
+			m->counts.from_cache++;
+		} else {
+			if (t)
+				lru_remove(t); /* what it has is stale from now on */
+			else
+				t = entry_new(m, buf_str(&key), registry_url, name, form);
+			t->busy = true;
+			*vec_add(&t->waiters) = w;
+			c->step = STEP_LOAD;
+			c->entry = t;
+		}
+		task_push(m, c);
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum packument_form form)
+{
+	AUTO(buf_release) struct buf key = BUF_INIT;
+
+	pthread_mutex_lock(&m->lock);
+	struct entry *t = entry_find(m, registry_url, name, form, &key);
+	struct meta_record *r = t && !t->busy && still_good(m, t) ? entry_use(t) : NULL;
+	m->counts.from_cache += r != NULL;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+struct meta_counts meta_counts(const struct meta *m)
+{
+	struct meta *mutable = (struct meta *)(uintptr_t)m; /* for its lock */
+
+	pthread_mutex_lock(&mutable->lock);
+	struct meta_counts n = m->counts;
+	pthread_mutex_unlock(&mutable->lock);
+	return n;
+}

@@ -1,0 +1,460 @@
+/* ctest label: threads
+ * The index is a table in memory and the compiler a stand-in: what is tested is what meta asks of them. */
+#include "meta.h"
+#include "test_server.h"
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+/* ---- a store in memory, with a barrier in its put ---- */
+
+struct row {
+	char *table, *key, *value;
+	size_t n;
+};
+struct store {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	VEC(struct row) rows;
+	unsigned puts, together; /* the first `together` puts wait for each other */
+	bool full;
+};
+struct store_read {
+	struct store *s;
+};
+
+int store_read_begin(struct store_read **out, struct store *s, struct err *e)
+{
+	(void)e;
+	*out = xmalloc(sizeof(**out));
+	(*out)->s = s;
+	return 0;
+}
+
+void store_read_end(struct store_read *r)
+{
+	free(r);
+}
+
+static struct row *find(struct store *s, const char *table, str key)
+{
+	for (size_t i = 0; i < s->rows.n; i++) {
+		if (strcmp(s->rows.p[i].table, table) == 0 && str_eq(str_of(s->rows.p[i].key), key))
+			return &s->rows.p[i];
+	}
+	return NULL;
+}
+
+/* Values are never freed before the test's end, like those of a read transaction. */
+int store_kv_get(str *out, struct store_read *r, const char *table, str key, struct err *e)
+{
+	(void)e;
+	pthread_mutex_lock(&r->s->lock);
+	struct row *at = find(r->s, table, key);
+	if (at)
+		*out = (str){ at->value, at->n };
+	pthread_mutex_unlock(&r->s->lock);
+	return at != NULL;
+}
+
+bool store_kv_put(struct store *s, const char *table, str key, str value)
+{
+	pthread_mutex_lock(&s->lock);
+	s->puts++;
+	pthread_cond_broadcast(&s->cond);
+	while (s->puts < s->together)
+		pthread_cond_wait(&s->cond, &s->lock);
+	if (!s->full) {
+		struct row *at = find(s, table, key);
+		if (at)
+			at->key[0] = '-'; /* replaced */
+		*vec_add(&s->rows) = (struct row){ xstrndup(str_of(table)), xstrndup(key), xstrndup(value), value.n };
+	}
+	pthread_mutex_unlock(&s->lock);
+	return !s->full;
+}
+
+static void store_release(struct store *s)
+{
+	for (size_t i = 0; i < s->rows.n; i++) {
+		free(s->rows.p[i].table);
+		free(s->rows.p[i].key);
+		free(s->rows.p[i].value);
+	}
+	vec_release(&s->rows);
+}
+
+/* ---- a compiler whose record is the JSON itself, padded ---- */
+
+int packument_compile(struct buf *out, str json, str name, struct err *e)
+{
+	if (!str_ends(json, STR("}}}}")) || str_find_str(json, name, 0) == SIZE_MAX)
+		return err_set(e, ERR_PARSE, "truncated");
+	buf_add(out, json);
+	return 0;
+}
+
+int packument_open(struct packument *out, const void *p, size_t n, struct err *e)
+{
+	if (n < 10 || memcmp(p, "{\"name\":\"", 9) != 0)
+		return err_set(e, ERR_PARSE, "no record");
+	*out = (struct packument){ p, n };
+	return 0;
+}
+
+uint32_t packument_nversions(struct packument p)
+{
+	return str_find_str((str){ (const char *)p.p, p.n }, STR("1.2.3"), 0) != SIZE_MAX;
+}
+
+/* ---- a registry ---- */
+
+struct upstream {
+	atomic_bool down, broken, holds;
+	atomic_uint fetches, conditional;
+};
+
+static void serve(void *arg, struct reply *r, const struct seen *q)
+{
+	struct upstream *u = arg;
+	AUTO(buf_release) struct buf json = BUF_INIT;
+
+	r->hold = atomic_load(&u->holds);
+	if (atomic_load(&u->down)) {
+		reply_text(r, 503, "", STR_NONE);
+	} else if (str_starts(q->path, STR("/nosuch"))) {
+		reply_text(r, 404, "", STR("{}"));
+	} else if (header_of(q, "if-none-match").n) {
+		atomic_fetch_add(&u->conditional, 1);
+		reply_text(r, 304, "", STR_NONE);
+	} else {
+		atomic_fetch_add(&u->fetches, 1);
+		str name = str_from(q->path, 1);
+		buf_printf(&json,
+			"{\"name\":\"" STR_FMT
+			"\",\"dist-tags\":{\"latest\":\"1.2.3\"},\"versions\":{\"1.2.3\":{\"name\":\"" STR_FMT
+			"\",\"version\":\"1.2.3\",\"dist\":{\"tarball\":\"http://x/t.tgz\"}}}}",
+			STR_ARG(name), STR_ARG(name));
+		if (atomic_load(&u->broken) && q->nth == 0)
+			json.n -= 2;
+		reply_text(r, 200, "ETag: \"e1\"\r\n", buf_str(&json));
+	}
+}
+
+struct fixture {
+	struct server server;
+	struct upstream up;
+	struct store store;
+	struct http *h;
+	struct registry *r;
+	char base[100];
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = xcalloc(1, sizeof(*f));
+	struct err e;
+
+	pthread_mutex_init(&f->store.lock, NULL);
+	pthread_cond_init(&f->store.cond, NULL);
+	server_start(&f->server, serve, &f->up);
+	snprintf(f->base, sizeof(f->base), "http://127.0.0.1:%u/", f->server.port);
+	assert_int_equal(http_new(&f->h, &(struct http_opts){ .private_addresses = true, .proxy = "" }, &e), 0);
+	assert_int_equal(registry_new(&f->r, f->h, &(struct registry_opts){ .retries = 1, .retry_min_ms = 1 }, &e), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	http_free(f->h);
+	registry_free(f->r);
+	server_stop(&f->server);
+	store_release(&f->store);
+	free(f);
+	return 0;
+}
+
+static struct meta *make(struct fixture *f, struct meta_opts o)
+{
+	struct meta *m;
+	struct err e;
+
+	if (!o.workers)
+		o.workers = 2;
+	assert_int_equal(meta_new(&m, &f->store, f->r, &o, &e), 0);
+	return m;
+}
+
+struct wanted {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	unsigned done, good;
+	struct meta_record *last; /* kept */
+	struct err err;
+};
+#define WANTED(name) struct wanted name = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER }
+
+static void on_record(void *arg, struct meta_record *r, const struct err *e)
+{
+	struct wanted *w = arg;
+	bool good = r && packument_nversions(meta_packument(r)) == 1 && (uintptr_t)meta_packument(r).p % 8 == 0;
+
+	pthread_mutex_lock(&w->lock);
+	w->done++;
+	w->good += good;
+	if (!r)
+		w->err = *e;
+	meta_record_release(w->last);
+	w->last = r;
+	pthread_cond_broadcast(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void wait_done(struct wanted *w, unsigned n)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->done < n)
+		pthread_cond_wait(&w->cond, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void want_one(struct fixture *f, struct meta *m, struct wanted *w, const char *name, enum packument_form form)
+{
+	unsigned n = w->done + 1;
+
+	meta_want(m, str_of(f->base), str_of(name), form, on_record, w);
+	wait_done(w, n);
+}
+
+static void want_many(struct fixture *f, struct meta *m, struct wanted *w, unsigned wants, unsigned names)
+{
+	for (unsigned i = 0; i < wants; i++) {
+		char name[20];
+		snprintf(name, sizeof(name), "p%u", i % names);
+		meta_want(m, str_of(f->base), str_of(name), PACKUMENT_ABBREVIATED, on_record, w);
+	}
+	wait_done(w, wants);
+	assert_int_equal(w->good, wants);
+}
+
+static void test_single_flight_then_304(void **state)
+{
+	struct fixture *f = *state;
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+	WANTED(first);
+	WANTED(second);
+
+	want_many(f, m, &first, 1000, 300);
+	assert_int_equal(atomic_load(&f->up.fetches), 300);
+	struct meta_counts n = meta_counts(m);
+	assert_int_equal(n.fetched, 300);
+	assert_int_equal(n.failed + n.revalidated + n.stale_used, 0);
+	meta_free(m);
+	meta_record_release(first.last); /* outlives its meta */
+
+	m = make(f, (struct meta_opts){ 0 });
+	want_many(f, m, &second, 1000, 300);
+	meta_record_release(second.last);
+	assert_int_equal(atomic_load(&f->up.fetches), 300);
+	assert_int_equal(atomic_load(&f->up.conditional), 300);
+	n = meta_counts(m);
+	assert_int_equal(n.revalidated, 300);
+	assert_int_equal(n.fetched, 0);
+	meta_free(m);
+}
+
+static void test_compiles_in_parallel(void **state)
+{
+	struct fixture *f = *state;
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+	WANTED(w);
+
+	f->store.together = 2; /* neither compile job ends before both have begun */
+	want_many(f, m, &w, 2, 2);
+	assert_true(meta_counts(m).most_compiling >= 2);
+	meta_record_release(w.last);
+	meta_free(m);
+}
+
+static void test_offline(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	meta_free(m);
+	unsigned before = atomic_load(&f->server.requests);
+	m = make(f, (struct meta_opts){ .offline = true });
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(w.good, 2);
+	want_one(f, m, &w, "p2", PACKUMENT_ABBREVIATED);
+	assert_int_equal(w.good, 2);
+	assert_int_equal(w.err.code, ERR_NOTFOUND);
+	assert_non_null(strstr(w.err.msg, "\"p2\""));
+	assert_non_null(strstr(w.err.msg, "--offline"));
+	assert_int_equal(atomic_load(&f->server.requests), before);
+	meta_free(m);
+}
+
+static void test_fresh_and_aged(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ .max_age_ms = INT64_MAX });
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	meta_free(m);
+	m = make(f, (struct meta_opts){ .max_age_ms = INT64_MAX });
+	assert_null(meta_peek(m, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED));
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED); /* from the index */
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED); /* from memory */
+	struct meta_record *r = meta_peek(m, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED);
+	assert_non_null(r);
+	meta_record_release(r);
+	assert_int_equal(meta_counts(m).from_cache, 3);
+	assert_int_equal(atomic_load(&f->server.requests), 1);
+	meta_free(m);
+
+	m = make(f, (struct meta_opts){ .max_age_ms = 1 }); /* old: asked again, and again when that has aged */
+	usleep(5000);
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	usleep(5000);
+	assert_null(meta_peek(m, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED));
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(atomic_load(&f->up.conditional), 2);
+	assert_non_null(find(&f->store, "meta-age", str_of(f->store.rows.p[0].key)));
+	meta_free(m);
+	m = make(f, (struct meta_opts){ .max_age_ms = 3600000 });       /* the confirmed age counts */
+	f->store.rows.p[0].value[8] = f->store.rows.p[0].value[12] = 0; /* the fetch was long ago */
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(meta_counts(m).from_cache, 1);
+	meta_free(m);
+}
+
+static void test_full_answers_abbreviated(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+	want_one(f, m, &w, "p1", PACKUMENT_FULL);
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(atomic_load(&f->server.requests), 1);
+	meta_free(m);
+	m = make(f, (struct meta_opts){ .max_age_ms = INT64_MAX });
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(atomic_load(&f->server.requests), 1);
+	want_one(f, m, &w, "p2", PACKUMENT_ABBREVIATED);
+	want_one(f, m, &w, "p2", PACKUMENT_FULL); /* not the other way round */
+	assert_int_equal(atomic_load(&f->up.fetches), 3);
+	meta_free(m);
+	meta_record_release(w.last);
+}
+
+static void test_trouble(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	want_one(f, m, &w, "nosuch", PACKUMENT_ABBREVIATED);
+	assert_int_equal(w.err.code, ERR_NOTFOUND);
+	meta_free(m);
+	atomic_store(&f->up.down, true);
+	m = make(f, (struct meta_opts){ .max_age_ms = 1 });
+	usleep(5000);
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(w.good, 2);
+	assert_int_equal(meta_counts(m).stale_used, 1);
+	struct meta_record *r = meta_peek(m, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED);
+	assert_non_null(r); /* a dead registry is not asked for every want */
+	meta_record_release(r);
+	want_one(f, m, &w, "p2", PACKUMENT_ABBREVIATED);
+	assert_int_equal(w.err.code, ERR_NET);
+	assert_non_null(strstr(w.err.msg, "answered 503 (2 attempts)"));
+	assert_int_equal(meta_counts(m).failed, 1);
+	atomic_store(&f->up.down, false);
+	want_one(f, m, &w, "p2", PACKUMENT_ABBREVIATED); /* a failure is not remembered */
+	assert_int_equal(w.good, 3);
+	meta_free(m);
+	meta_record_release(w.last);
+}
+
+static void test_broken_body_once(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+
+	atomic_store(&f->up.broken, true);
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(w.good, 1);
+	assert_int_equal(atomic_load(&f->up.fetches), 2);
+	meta_record_release(w.last);
+	meta_free(m);
+}
+
+static void test_full_queue_and_memory(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ .memory = 1 }); /* nothing stays */
+
+	f->store.full = true;
+	want_many(f, m, &w, 20, 20);
+	assert_int_equal(meta_counts(m).put_dropped, 20);
+	assert_int_equal(meta_counts(m).memory, 0);
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(atomic_load(&f->up.fetches), 21);
+	meta_record_release(w.last);
+	meta_free(m);
+}
+
+static void test_free_waits(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+
+	atomic_store(&f->up.holds, true);
+	atomic_store(&f->server.hold_until, 1000);
+	for (unsigned i = 0; i < 5; i++)
+		meta_want(m, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED, on_record, &w);
+	while (atomic_load(&f->server.busy) == 0)
+		usleep(1000);
+	http_stop(f->h);
+	meta_free(m);
+	assert_int_equal(w.done, 5);
+	assert_int_equal(w.err.code, ERR_CANCELLED);
+	assert_int_equal(f->store.puts, 0);
+}
+
+static void test_index_has_no_credentials(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+	char base[100];
+
+	snprintf(base, sizeof(base), "http://user:SECRET@127.0.0.1:%u/", f->server.port);
+	meta_want(m, str_of(base), STR("p1"), PACKUMENT_ABBREVIATED, on_record, &w);
+	wait_done(&w, 1);
+	assert_int_equal(w.good, 1);
+	assert_int_equal(f->store.rows.n, 1);
+	assert_null(strstr(f->store.rows.p[0].key, "SECRET"));
+	assert_non_null(strstr(f->store.rows.p[0].key, "a p1 http://127.0.0.1:"));
+	meta_record_release(w.last);
+	meta_free(m);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = { T(test_single_flight_then_304), T(test_compiles_in_parallel),
+		T(test_offline), T(test_fresh_and_aged), T(test_full_answers_abbreviated), T(test_trouble),
+		T(test_broken_body_once), T(test_full_queue_and_memory), T(test_free_waits),
+		T(test_index_has_no_credentials) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
