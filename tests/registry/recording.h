@@ -1,0 +1,18 @@
+/* recording — a recorded registry: trimmed packuments, one a line, in a zstd file.
+ *
+ * Owns the text; a packument is found by name and written out in either form,
+ * its tarballs behind a base URL. Read-only once open: any thread. Used by
+ * fixture-registry and by the parity suite. */
+#pragma once
+#include "packument.h"
+
+struct recording;
+MUST_USE int recording_open(struct recording **out, const char *path, struct err *e);
+void recording_free(struct recording *r);
+size_t recording_n(const struct recording *r);
+str recording_name(const struct recording *r, size_t i);
+/* Appends the JSON of NAME: abbreviated without `time`, full without `modified`. BASE has no trailing slash. False: not recorded. */
+bool recording_json(struct buf *out, const struct recording *r, str name, enum packument_form form, str base);
+
+/* Appends a whole file. ERR_NOTFOUND when there is none. */
+MUST_USE int file_slurp(struct buf *out, const char *path, struct err *e);
