@@ -57,7 +57,7 @@ static int run_once(struct outcome *o, const struct parity_case *c, const struct
 {
 	struct sink sink = { .pl = plan_lockfile_new() };
 	double from = clock_ms();
-	int rc = engine_run(&c->req, io, on_frame, &sink, &o->err);
+	int rc = engine_run(c->req, io, on_frame, &sink, &o->err);
 	double ms = clock_ms() - from;
 
 	buf_clear(&o->text);

@@ -1,76 +1,102 @@
 #include "parity_case.h"
-#include "recording.h"
+#include "project.h"
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* Appends DIR/FILE to OUT when there is one. */
-static int slurp(struct buf *out, str dir, const char *file, struct arena *a, struct err *e)
+static int copy_file(const char *to, const char *from, struct err *e)
 {
-	return file_slurp(out, arena_printf(a, STR_FMT "/%s", STR_ARG(dir), file).p, e);
-}
-
-static int refuse_what_needs_the_project_stage(struct parity_case *c, struct err *e)
-{
-	str ws = arena_printf(&c->a, STR_FMT "/pnpm-workspace.yaml", STR_ARG(c->dir));
-
-	return access(ws.p, F_OK) == 0 ? err_set(e, ERR_UNSUPPORTED, "pnpm-workspace.yaml is not read yet") : 0;
-}
-
-static int lockfile_read(struct parity_case *c, struct err *e)
-{
-	AUTO(buf_release) struct buf text = BUF_INIT;
-	int rc = slurp(&text, c->dir, "input-pnpm-lock.yaml", &c->a, e);
-
-	if (rc == ERR_NOTFOUND)
-		return 0;
-	if (rc < 0)
-		return rc;
-	struct lockfile *lf = arena_new(&c->a, struct lockfile, 1);
-	c->req.lockfile_text = arena_str(&c->a, buf_str(&text));
-	c->req.lockfile = lf;
-	return lockfile_parse(lf, c->req.lockfile_text, STR("input-pnpm-lock.yaml"), &c->a, e);
-}
-
-static int manifest_read(struct parity_case *c, struct err *e)
-{
-	AUTO(buf_release) struct buf text = BUF_INIT;
-	int rc = slurp(&text, c->dir, "package.json", &c->a, e);
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	int rc = file_slurp(&b, from, e);
 
 	if (rc < 0)
 		return rc;
-	c->req.importer = arena_new(&c->a, struct request_importer, 1);
-	c->req.nimporters = 1;
-	c->req.importer[0].path = STR(".");
-	return manifest_parse(
-		&c->req.importer[0].manifest, arena_str(&c->a, buf_str(&text)), STR("package.json"), &c->a, e);
+	FILE *f = fopen(to, "wb");
+	bool ok = f && (b.n == 0 || fwrite(b.p, 1, b.n, f) == b.n);
+	if (f && fclose(f) != 0)
+		ok = false;
+	return ok ? 0 : err_os(e, "writing %s", to);
+}
+
+/* What DIR's entry NAME is called in the copy; NULL: left out. */
+static const char *copied_as(const char *name)
+{
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "expected-pnpm-lock.yaml") == 0)
+		return NULL;
+	return strcmp(name, "input-pnpm-lock.yaml") == 0 ? "pnpm-lock.yaml" : name;
+}
+
+static int copy_tree(str to, str from, struct arena *a, struct err *e)
+{
+	DIR *d = opendir(from.p);
+	int rc = 0;
+
+	if (!d || (mkdir(to.p, 0755) != 0 && errno != EEXIST))
+		rc = err_os(e, "copying " STR_FMT, STR_ARG(from));
+	for (struct dirent *de; rc == 0 && (de = readdir(d));) {
+		const char *name = copied_as(de->d_name);
+		struct stat st;
+		if (!name)
+			continue;
+		str source = arena_printf(a, STR_FMT "/%s", STR_ARG(from), de->d_name);
+		str target = arena_printf(a, STR_FMT "/%s", STR_ARG(to), name);
+		if (stat(source.p, &st) != 0)
+			rc = err_os(e, "%s", source.p);
+		else
+			rc = S_ISDIR(st.st_mode) ? copy_tree(target, source, a, e) : copy_file(target.p, source.p, e);
+	}
+	if (d)
+		closedir(d);
+	return rc;
 }
 
 int parity_case_read(struct parity_case *c, str dir, str registry, struct err *e)
 {
+	char *no_env[] = { NULL }, copy[] = "/tmp/parity-case.XXXXXX";
 	str parent;
 
 	*c = (struct parity_case){ .a = ARENA_INIT(0) };
 	c->dir = arena_str(&c->a, dir);
-	str_rcut(c->dir, '/', &parent, &c->name);
-	c->req = (struct request){ .mode = REQUEST_LOCKFILE_ONLY,
-		.settings = settings_default(),
-		.platform = { STR("linux"), STR("x64"), STR("glibc"), STR_NONE },
-		.prod = true,
-		.dev = true,
-		.optional = true,
-		.ignore_scripts = true };
-	c->req.settings.registry = arena_new(&c->a, struct registry_route, 1);
-	c->req.settings.registry[0].url = registry;
-	c->req.settings.nregistry = 1;
-	int rc = slurp(&c->want, dir, "expected-pnpm-lock.yaml", &c->a, e);
-	if (rc == 0)
-		rc = refuse_what_needs_the_project_stage(c, e);
-	if (rc == 0)
-		rc = manifest_read(c, e);
-	return rc < 0 ? rc : lockfile_read(c, e);
+	if (!str_rcut(c->dir, '/', &parent, &c->name))
+		return err_set(e, ERR_USAGE, STR_FMT ": a case is a folder below another", STR_ARG(dir));
+	int rc = file_slurp(&c->want, arena_printf(&c->a, STR_FMT "/expected-pnpm-lock.yaml", STR_ARG(dir)).p, e);
+	if (rc < 0)
+		return rc;
+	if (!mkdtemp(copy))
+		return err_os(e, "%s", copy);
+	c->copy = arena_str(&c->a, str_of(copy));
+	rc = copy_tree(c->copy, c->dir, &c->a, e);
+	if (rc < 0)
+		return rc;
+	c->project = xcalloc(1, sizeof(*c->project));
+	rc = project_load(c->project, &(struct project_opts){ .dir = c->copy, .registry = registry, .env = no_env }, e);
+	if (rc < 0)
+		return rc;
+	c->req = &c->project->req;
+	c->req->mode = REQUEST_LOCKFILE_ONLY;
+	c->req->ignore_scripts = true;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
 }
 
 void parity_case_release(struct parity_case *c)
 {
+	if (c->project)
+		project_release(c->project);
+	free(c->project);
+	if (c->copy.n)
+		nftw(c->copy.p, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	buf_release(&c->want);
 	arena_release(&c->a);
 }
