@@ -12,4 +12,16 @@ struct source {
 	void (*cancel)(struct source *s);
 	void (*free)(struct source *s);
 	const char *name; /* "locked", "server", "direct" */
+	bool lasting;     /* what frames point at lives as long as the source: they need no copy */
 };
+
+/* Why LF does not satisfy REQ's manifests and settings, in WHY (lives in A); true when it does. Source: pnpm's
+ * satisfiesPackageManifest and its settings check. */
+bool lockfile_satisfies(const struct lockfile *lf, const struct request *req, str *why, struct arena *a);
+
+/* The lockfile in REQ as a plan: no resolver, no network. REQ must outlive it and satisfy the manifests. */
+struct source *source_locked_new(const struct request *req);
+
+/* The engine in this process over META, which is borrowed and must outlive it. */
+struct meta;
+struct source *source_direct_new(struct meta *meta, int64_t now_ms);

@@ -1,0 +1,439 @@
+#include "bins.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "link.h"
+#include "link_root.h"
+#include "manifest.h"
+
+/* A package whose commands go into one .bin folder. */
+struct source_pkg {
+	str name;                /* decides ownership of a command */
+	const struct slot *slot; /* NULL: a folder outside the virtual store */
+	str base;                /* from the .bin folder to the package */
+	struct pkg_bin *bin;
+	size_t nbins;
+	bool hoisted;
+};
+struct chosen {
+	str command, path;
+	const struct source_pkg *from;
+};
+struct bin_dir {
+	struct arena *a;
+	VEC(struct source_pkg) pkg;
+	VEC(struct chosen) chosen;
+	str to_vstore; /* from the .bin folder to the virtual store */
+	bool fresh;    /* nothing can be there yet */
+};
+struct bins_job {
+	struct job job;
+	struct bins *b;
+	struct slot **slot;
+	size_t n;
+	struct bins_counts counts;
+	struct err err;
+};
+struct bins {
+	struct pool *pool;
+	struct bins_opts o;
+	struct bins_counts counts;
+	struct err err;
+};
+
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static void bin_dir_release(struct bin_dir *d)
+{
+	vec_release(&d->pkg);
+	vec_release(&d->chosen);
+}
+
+/* Names that may become files of .bin: encodeURIComponent leaves them alone, and neither "." nor "..". */
+static bool command_safe(str s)
+{
+	if (str_eq(s, STR("$")))
+		return true;
+	if (!s.n || s.n > 200 || str_eq(s, STR(".")) || str_eq(s, STR("..")))
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		if (!plain && (!c || !strchr("-_.!~*'()", c)))
+			return false;
+	}
+	return true;
+}
+
+static bool owns(str command, str package)
+{
+	static const struct {
+		str command, package;
+	} more[] = { { STR_INIT("npx"), STR_INIT("npm") }, { STR_INIT("pn"), STR_INIT("pnpm") },
+		{ STR_INIT("pn"), STR_INIT("@pnpm/exe") }, { STR_INIT("pnpm"), STR_INIT("@pnpm/exe") },
+		{ STR_INIT("pnpx"), STR_INIT("pnpm") }, { STR_INIT("pnpx"), STR_INIT("@pnpm/exe") },
+		{ STR_INIT("pnx"), STR_INIT("pnpm") }, { STR_INIT("pnx"), STR_INIT("@pnpm/exe") } };
+
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+		if (str_eq(more[i].command, command) && str_eq(more[i].package, package))
+			return true;
+	}
+	return str_eq(command, package);
+}
+
+/* Direct before hoisted, owner before others, then the lesser name: pnpm's order. */
+static bool wins(str command, const struct source_pkg *was, const struct source_pkg *now)
+{
+	if (was->hoisted != now->hoisted)
+		return was->hoisted;
+	bool a = owns(command, was->name), b = owns(command, now->name);
+	return a != b ? b : str_cmp(now->name, was->name) < 0;
+}
+
+static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const struct slot *s, bool hoisted);
+
+static void add_slot(struct bin_dir *d, int vstore, const struct slot *s, str base, bool hoisted)
+{
+	if (s->package->state != PACKAGE_READY) { /* kept, and the store does not have it */
+		add_folder(d, vstore, slot_package_dir(s, d->a), base, s, hoisted);
+		return;
+	}
+	uint32_t n = pkg_nbins(s->package->rec);
+	struct source_pkg *p = vec_add(&d->pkg);
+	*p = (struct source_pkg){ .name = s->name, .slot = s, .base = base, .nbins = n, .hoisted = hoisted };
+	p->bin = arena_new(d->a, struct pkg_bin, n);
+	for (uint32_t i = 0; i < n; i++)
+		p->bin[i] = pkg_bin(s->package->rec, i);
+}
+
+static void choose(struct bin_dir *d)
+{
+	for (size_t i = 0; i < d->pkg.n; i++) {
+		const struct source_pkg *p = &d->pkg.p[i];
+		for (size_t k = 0; k < p->nbins; k++) {
+			size_t at = 0;
+			if (!command_safe(p->bin[k].command))
+				continue;
+			while (at < d->chosen.n && !str_eq(d->chosen.p[at].command, p->bin[k].command))
+				at++;
+			if (at == d->chosen.n)
+				*vec_add(&d->chosen) = (struct chosen){ p->bin[k].command, p->bin[k].path, p };
+			else if (wins(p->bin[k].command, d->chosen.p[at].from, p))
+				d->chosen.p[at] = (struct chosen){ p->bin[k].command, p->bin[k].path, p };
+		}
+	}
+}
+
+static struct str_list node_path(const struct bin_dir *d, const struct source_pkg *p)
+{
+	struct str_list l = { .p = arena_new(d->a, str, 3), .n = 0 };
+
+	if (p->slot) {
+		l.p[l.n++] = arena_printf(d->a, STR_FMT "/%s/node_modules/" STR_FMT "/node_modules",
+			STR_ARG(d->to_vstore), p->slot->dir, STR_ARG(p->slot->name));
+		l.p[l.n++] = arena_printf(d->a, STR_FMT "/%s/node_modules", STR_ARG(d->to_vstore), p->slot->dir);
+	}
+	l.p[l.n++] = arena_printf(d->a, STR_FMT "/node_modules", STR_ARG(d->to_vstore));
+	return l;
+}
+
+/* The file may be one inode with the store and other trees: its mode is not ours to change, so it gets a copy. */
+static int target_make_executable(int dirfd, const char *target, mode_t mode, struct err *e)
+{
+	char tmp[1100], part[65536];
+	ssize_t n = 0;
+
+	snprintf(tmp, sizeof(tmp), "%s.dray-%ld", target, (long)getpid());
+	AUTO(fd_close) int in = openat(dirfd, target, O_RDONLY | O_CLOEXEC);
+	AUTO(fd_close) int out = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (in < 0 || out < 0)
+		return err_os(e, "copy %s", target);
+	while ((n = read(in, part, sizeof(part))) > 0) {
+		if (write(out, part, (size_t)n) != n)
+			return err_os(e, "copy %s", target);
+	}
+	if (n < 0 || fchmod(out, mode | 0755) != 0 || renameat(dirfd, tmp, dirfd, target) != 0)
+		return err_os(e, "make %s executable", target);
+	return 0;
+}
+
+/* 1 when the shim was written, 0 when it was right already or its target does not exist. */
+static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *o, const struct chosen *c,
+	struct bins_counts *counts, struct err *e)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	struct shim s = { .target = arena_printf(d->a, STR_FMT "/" STR_FMT, STR_ARG(c->from->base), STR_ARG(c->path)) };
+	char head[512], name[256];
+	struct stat st;
+
+	snprintf(name, sizeof(name), STR_FMT, STR_ARG(c->command));
+	{
+		AUTO(fd_close) int fd = openat(dirfd, s.target.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		ssize_t n = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, sizeof(head)) : -1;
+		if (n < 0)
+			return 0; /* the package names a file that it does not have; pnpm makes none either */
+		shim_runtime(&s, (str){ head, (size_t)n }, c->path);
+	}
+	if (!(st.st_mode & 0111)) {
+		if (target_make_executable(dirfd, s.target.p, st.st_mode & 0777, e) < 0)
+			return e->code;
+		counts->chmodded++;
+	}
+	if (o->extend_node_path)
+		s.node_path = node_path(d, c->from);
+	shim_print(&text, &s);
+	if (!d->fresh) {
+		AUTO(fd_close) int old = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		char *was = old >= 0 ? buf_reserve(&text, text.n + 1) : NULL;
+		if (was && read(old, was, text.n + 1) == (ssize_t)text.n && memcmp(was, text.p, text.n) == 0 &&
+			fstat(old, &st) == 0 && (st.st_mode & 0100)) {
+			counts->kept++;
+			return 0;
+		}
+		unlinkat(dirfd, name, 0);
+	}
+	AUTO(fd_close) int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0777);
+	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n)
+		return err_os(e, "write .bin/%s", name);
+	counts->written++;
+	return 1;
+}
+
+/* Shims in .bin that nobody wants any more: ours or pnpm's, known by their last line. */
+static void shims_prune(int dirfd, const struct bin_dir *d, struct bins_counts *counts)
+{
+	AUTO(map_release) struct map wanted = MAP_INIT;
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!dir)
+		return;
+	for (size_t i = 0; i < d->chosen.n; i++)
+		map_set(&wanted, d->chosen.p[i].command, 1);
+	for (struct dirent *en; (en = readdir(dir));) {
+		char text[16384];
+		if (en->d_name[0] == '.' || map_get(&wanted, str_of(en->d_name)) != MAP_NONE)
+			continue;
+		AUTO(fd_close) int f = openat(fd, en->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		ssize_t n = f >= 0 ? read(f, text, sizeof(text)) : -1;
+		if (n > 0 && str_find_str((str){ text, (size_t)n }, STR("\n# cmd-shim-target="), 0) != SIZE_MAX &&
+			unlinkat(fd, en->d_name, 0) == 0)
+			counts->removed++;
+	}
+	closedir(dir);
+}
+
+/* Makes PATH, below DIRFD, the .bin folder that D describes. */
+static int bin_dir_write(int dirfd, str path, struct bin_dir *d, const struct bins_opts *o, bool prune,
+	struct bins_counts *counts, struct err *e)
+{
+	struct stat st;
+
+	choose(d);
+	if (!d->chosen.n && (d->fresh || fstatat(dirfd, arena_str(d->a, path).p, &st, 0) != 0))
+		return 0;
+	AUTO(fd_close) int fd = dir_make(dirfd, path, e);
+	if (fd < 0)
+		return e->code;
+	for (size_t i = 0; i < d->chosen.n; i++) {
+		if (shim_put(fd, d, o, &d->chosen.p[i], counts, e) < 0)
+			return err_ctx(e, STR_FMT, STR_ARG(path));
+	}
+	if (prune)
+		shims_prune(fd, d, counts);
+	return 0;
+}
+
+static bool has_bin(const struct slot *s)
+{
+	if (!slot_wanted(s))
+		return false;
+	return s->package->state == PACKAGE_READY ? pkg_nbins(s->package->rec) > 0 : s->package->f->meta.has_bin;
+}
+
+static void add_slot_deps(struct bin_dir *d, const struct bins *b, const struct slot *s, struct lock_deps deps, str up)
+{
+	for (size_t i = 0; i < deps.n; i++) {
+		struct tree_edge edge;
+		if (str_list_has(s->absent, deps.p[i].alias) ||
+			!tree_edge(&edge, b->o.tree, deps.p[i].alias, deps.p[i].ref, d->a) || !edge.to ||
+			!has_bin(edge.to))
+			continue;
+		add_slot(d, b->o.vstore, edge.to,
+			arena_printf(d->a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(up), edge.to->dir,
+				STR_ARG(edge.to->name)),
+			false);
+	}
+}
+
+static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *counts, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+	AUTO(bin_dir_release) struct bin_dir d = { .a = &a, .fresh = s->state == SLOT_LINKED };
+	bool scoped = s->name.p[0] == '@';
+
+	/* from <slot>/node_modules/<name>/node_modules/.bin to the virtual store */
+	d.to_vstore = scoped ? STR("../../../../../..") : STR("../../../../..");
+	add_slot_deps(&d, b, s, s->snap->dependencies, d.to_vstore);
+	add_slot_deps(&d, b, s, s->snap->optional_dependencies, d.to_vstore);
+	if (has_bin(s))
+		add_slot(&d, b->o.vstore, s, STR("../.."), false);
+	if (!d.pkg.n)
+		return 0;
+	d.fresh = d.fresh && !(pkg_flags(s->package->rec) & PKG_HAS_BUNDLED);
+	str package = slot_package_dir(s, &a);
+	str path = arena_printf(&a, STR_FMT "/node_modules/.bin", STR_ARG(package));
+	if (bin_dir_write(b->o.vstore, path, &d, &b->o, false, counts, e) < 0)
+		return err_ctx(e, "slot " STR_FMT, STR_ARG(s->snap->key));
+	slot_stands(b->o.vstore, s); /* its package's folder has changed */
+	return 0;
+}
+
+static void bins_job_run(struct job *job)
+{
+	struct bins_job *j = (struct bins_job *)job;
+
+	for (size_t i = 0; i < j->n; i++) {
+		if (slot_bins(j->b, j->slot[i], &j->counts, &j->err) < 0)
+			return;
+	}
+}
+
+static void bins_add_counts(struct bins *b, const struct bins_counts *c)
+{
+	b->counts.written += c->written;
+	b->counts.kept += c->kept;
+	b->counts.removed += c->removed;
+	b->counts.chmodded += c->chmodded;
+}
+
+static void bins_job_done(struct job *job, void *ctx)
+{
+	struct bins_job *j = (struct bins_job *)job;
+	struct bins *b = ctx;
+
+	bins_add_counts(b, &j->counts);
+	if (j->err.code < 0 && b->err.code == 0)
+		b->err = j->err;
+	free(j);
+}
+
+struct bins *bins_start(struct pool *p, const struct bins_opts *o)
+{
+	struct bins *b = xcalloc(1, sizeof(*b));
+	const struct tree *t = o->tree;
+	size_t share = t->nslots / (4u * pool_workers(p)) + 1;
+
+	b->pool = p;
+	b->o = *o;
+	for (size_t from = 0; from < t->nslots; from += share) {
+		struct bins_job *j = xcalloc(1, sizeof(*j) + share * sizeof(struct slot *));
+		j->job = (struct job){ .run = bins_job_run, .done = bins_job_done, .ctx = b };
+		j->b = b;
+		j->slot = (struct slot **)(j + 1);
+		for (size_t i = from; i < t->nslots && i < from + share; i++) {
+			if (t->slot[i]->state == SLOT_LINKED || (o->all && t->slot[i]->state == SLOT_KEPT))
+				j->slot[j->n++] = t->slot[i];
+		}
+		pool_submit(p, &j->job);
+	}
+	return b;
+}
+
+/* FOLDER below DIRFD: a workspace package, a link: or a slot's folder, whose commands are in its package.json on disk. */
+static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const struct slot *s, bool hoisted)
+{
+	struct manifest m;
+	struct err ignored;
+
+	str path = arena_printf(d->a, STR_FMT "/package.json", STR_ARG(folder));
+	AUTO(fd_close) int fd = openat(dirfd, path.p, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size > 16 * 1024 * 1024)
+		return;
+	char *text = arena_new(d->a, char, (size_t)st.st_size + 1);
+	ssize_t n = read(fd, text, (size_t)st.st_size);
+	if (n <= 0 || manifest_parse(&m, (str){ text, (size_t)n }, path, d->a, &ignored) < 0 || !m.bin.n)
+		return;
+	struct source_pkg *p = vec_add(&d->pkg);
+	*p = (struct source_pkg){ .name = m.name, .slot = s, .base = base, .nbins = m.bin.n, .hoisted = hoisted };
+	p->bin = arena_new(d->a, struct pkg_bin, m.bin.n);
+	for (size_t i = 0; i < m.bin.n; i++) {
+		str file = m.bin.p[i].v;
+		while (str_starts(file, STR("./")))
+			file = str_from(file, 2);
+		p->bin[i] = (struct pkg_bin){ m.bin.p[i].k, file };
+	}
+}
+
+static int importer_bins(struct bins *b, const struct lock_importer *im, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(16 * 1024);
+	AUTO(bin_dir_release) struct bin_dir d = { .a = &a };
+	bool is_root = str_eq(im->path, STR("."));
+	struct direct *direct;
+	str up = importer_up(im->path, &a);
+
+	d.to_vstore = is_root ? STR("../.pnpm") : arena_printf(&a, "../../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
+	size_t n = importer_directs(&direct, b->o.tree, im, b->o.prod, b->o.dev, b->o.optional, &a);
+	for (size_t i = 0; i < n; i++) {
+		if (direct[i].to && has_bin(direct[i].to))
+			add_slot(&d, b->o.vstore, direct[i].to,
+				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore),
+					direct[i].to->dir, STR_ARG(direct[i].to->name)),
+				false);
+		else if (!direct[i].to)
+			add_folder(&d, b->o.root,
+				arena_printf(&a, STR_FMT "/" STR_FMT, STR_ARG(im->path), STR_ARG(direct[i].link)),
+				arena_printf(&a, "../../" STR_FMT, STR_ARG(direct[i].link)), NULL, false);
+	}
+	for (size_t i = 0; is_root && i < b->o.hoist->n; i++) {
+		const struct hoisted *h = &b->o.hoist->p[i];
+		if (h->is_public && h->to && has_bin(h->to))
+			add_slot(&d, b->o.vstore, h->to,
+				arena_printf(&a, "../.pnpm/%s/node_modules/" STR_FMT, h->to->dir, STR_ARG(h->to->name)),
+				true);
+	}
+	str path =
+		is_root ? STR("node_modules/.bin") : arena_printf(&a, STR_FMT "/node_modules/.bin", STR_ARG(im->path));
+	return bin_dir_write(b->o.root, path, &d, &b->o, true, &b->counts, e);
+}
+
+static int hoisted_bins(struct bins *b, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(16 * 1024);
+	AUTO(bin_dir_release) struct bin_dir d = { .a = &a, .to_vstore = STR("../..") };
+
+	for (size_t i = 0; i < b->o.hoist->n; i++) {
+		const struct hoisted *h = &b->o.hoist->p[i];
+		if (!h->is_public && h->to && has_bin(h->to))
+			add_slot(&d, b->o.vstore, h->to,
+				arena_printf(&a, "../../%s/node_modules/" STR_FMT, h->to->dir, STR_ARG(h->to->name)),
+				true);
+	}
+	return bin_dir_write(b->o.vstore, STR("node_modules/.bin"), &d, &b->o, true, &b->counts, e);
+}
+
+int bins_finish(struct bins *b, struct bins_counts *out, struct err *e)
+{
+	for (size_t i = 0; b->err.code == 0 && i < b->o.tree->nimporters; i++)
+		importer_bins(b, b->o.tree->importer[i], &b->err);
+	if (b->err.code == 0)
+		hoisted_bins(b, &b->err);
+	int code = b->err.code;
+	if (code < 0)
+		*e = b->err;
+	else
+		*out = b->counts;
+	free(b);
+	return code;
+}

@@ -1,0 +1,38 @@
+/* bins — the commands that packages bring: shims in .bin folders.
+ *
+ * A shim is a sh script that finds its own folder through symlinks, extends
+ * NODE_PATH as pnpm's extendNodePath does and runs the target with what its
+ * first line names. Folders: of each importer (direct dependencies and what
+ * is hoisted publicly), of the private hoist, and inside each slot (its
+ * dependencies' and its own). Source: pnpm's cmd-shim and link-bins. */
+#pragma once
+#include "hoist.h"
+#include "pool.h"
+
+struct bins_opts {
+	int root; /* the lockfile's folder, borrowed */
+	int vstore;
+	const struct tree *tree;
+	const struct hoist *hoist;
+	bool prod, dev, optional;
+	bool extend_node_path;
+	bool all; /* also inside slots that were kept */
+};
+struct bins_counts {
+	uint64_t written, kept, removed, chmodded;
+};
+/* Slots' bins as jobs on POOL; call bins_wait's fd loop: live jobs are told by pool_live(). First error wins. */
+struct bins;
+struct bins *bins_start(struct pool *p, const struct bins_opts *o);
+/* After pool_live() is 0 again: importers' and hoisted bins (this thread), the result, and the end of B. */
+MUST_USE int bins_finish(struct bins *b, struct bins_counts *out, struct err *e);
+
+/* bin_shim.c: the text of one shim. TARGET is relative to the shim's folder. */
+struct shim {
+	str target;
+	str program, args;         /* from the target's first line or its extension; empty: the target itself */
+	struct str_list node_path; /* relative to the shim's folder */
+};
+void shim_print(struct buf *out, const struct shim *s);
+/* What runs the file that begins with HEAD. */
+void shim_runtime(struct shim *s, str head, str path);

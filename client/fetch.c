@@ -1,0 +1,329 @@
+#include "fetch.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+/* One tarball on its way. The fetch thread owns `buf` while `at` is DOWNLOADING; the loop and its job own it otherwise. */
+enum fetch_news { NEWS_NONE = 0, NEWS_PAUSED, NEWS_DONE };
+struct fetch {
+	struct job job;
+	struct fetcher *f;
+	struct tree_package *p;
+	struct http_call *call;
+	struct import *import; /* once it goes piecewise */
+	struct buf buf;        /* downloaded and not yet imported */
+	struct buf feed;       /* the piece that the pool works on */
+	struct pkg rec;
+	uint64_t import_us;
+	int code;
+	bool last; /* feed is the end of it */
+	struct err err;
+	/* under f->lock */
+	bool restart; /* the registry started over: what was imported is void */
+	bool paused, ended, importing;
+	bool listed;
+	int end_code;
+	struct err end_err;
+	struct fetch *next; /* in f->news */
+};
+struct fetcher {
+	struct fetcher_opts o;
+	struct pool *pool;
+	pthread_mutex_t lock;
+	struct fetch *news, **last;
+	int fd;
+	size_t pending;
+	atomic_uint_fast64_t held; /* bytes in memory */
+	struct fetch_counts counts;
+};
+
+int fetcher_new(struct fetcher **out, struct pool *p, const struct fetcher_opts *o, struct err *e)
+{
+	struct fetcher *f = xcalloc(1, sizeof(*f));
+
+	f->o = *o;
+	if (f->o.max_bytes == 0)
+		f->o.max_bytes = 64u << 20;
+	if (f->o.piece == 0)
+		f->o.piece = 8u << 20;
+	f->pool = p;
+	f->last = &f->news;
+	pthread_mutex_init(&f->lock, NULL);
+	f->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (f->fd < 0) {
+		err_os(e, "eventfd for fetches");
+		fetcher_free(f);
+		return e->code;
+	}
+	*out = f;
+	return 0;
+}
+
+/* Under the lock. */
+static void fetch_tell(struct fetch *x)
+{
+	struct fetcher *f = x->f;
+	uint64_t one = 1;
+
+	if (x->listed)
+		return;
+	x->listed = true;
+	x->next = NULL;
+	bool wake = f->news == NULL;
+	*f->last = x;
+	f->last = &x->next;
+	if (wake && write(f->fd, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd of ours takes a write of 1 */
+}
+
+/* On the fetch thread; must not block for long. */
+static ptrdiff_t fetch_data(void *arg, const void *p, size_t n)
+{
+	struct fetch *x = arg;
+	struct fetcher *f = x->f;
+	ptrdiff_t took = (ptrdiff_t)n;
+
+	pthread_mutex_lock(&f->lock);
+	if (!p) { /* a retry begins: from the start */
+		atomic_fetch_sub(&f->held, x->buf.n);
+		buf_clear(&x->buf);
+		x->restart = true;
+	} else if (x->buf.n > 0 && (x->buf.n + n > f->o.piece || atomic_load(&f->held) + n > f->o.max_bytes)) {
+		x->paused = true;
+		took = 0;
+		fetch_tell(x);
+	} else {
+		buf_add(&x->buf, (str){ p, n });
+		atomic_fetch_add(&f->held, n);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return took;
+}
+
+static void fetch_end(void *arg, int code, uint64_t bytes, const struct err *e)
+{
+	struct fetch *x = arg;
+
+	pthread_mutex_lock(&x->f->lock);
+	x->ended = true;
+	x->call = NULL;
+	x->end_code = code;
+	if (code < 0)
+		x->end_err = *e;
+	x->f->counts.bytes += bytes;
+	fetch_tell(x);
+	pthread_mutex_unlock(&x->f->lock);
+}
+
+static struct import_opts fetch_import_opts(const struct tree_package *p)
+{
+	return (struct import_opts){
+		.key = p->key,
+		.sri = p->f->meta.resolution.integrity,
+		.name = p->f->name,
+		.version = p->f->version,
+	};
+}
+
+/* On a pool thread: all of the tarball, or the next piece of it. */
+static void fetch_import(struct job *job)
+{
+	struct fetch *x = (struct fetch *)job;
+	uint64_t start = clock_us();
+	struct import_opts o = fetch_import_opts(x->p);
+
+	x->code = 0;
+	if (!x->import && x->last) {
+		x->code = import_tarball(x->f->o.store, &o, x->feed.p, x->feed.n, &x->rec, &x->err);
+	} else {
+		if (!x->import)
+			x->code = import_begin(&x->import, x->f->o.store, &o, &x->err);
+		if (x->code == 0 && x->feed.n)
+			x->code = import_feed(x->import, x->feed.p, x->feed.n, &x->err);
+		if (x->code == 0 && x->last) {
+			x->code = import_end(x->import, &x->rec, &x->err);
+			if (x->code == 0)
+				x->import = NULL;
+		}
+	}
+	if (x->code < 0) {
+		import_abort(x->import);
+		x->import = NULL;
+	}
+	x->import_us += clock_us() - start;
+}
+
+static void fetch_finish(struct fetch *x, int code, const struct err *e)
+{
+	struct fetcher *f = x->f;
+	struct tree_package *p = x->p;
+
+	f->pending--;
+	f->counts.import_us += x->import_us;
+	import_abort(x->import);
+	atomic_fetch_sub(&f->held, x->buf.n + x->feed.n);
+	buf_release(&x->buf);
+	buf_release(&x->feed);
+	if (code == 0) {
+		f->counts.tarballs++;
+		p->rec = x->rec;
+		p->owned = true;
+		p->cold = true;
+		p->state = PACKAGE_READY;
+	} else {
+		p->state = PACKAGE_IDLE;
+	}
+	free(x);
+	f->o.done(f->o.arg, p, code, e);
+}
+
+static void fetch_step(struct fetch *x);
+
+static void fetch_imported(struct job *job, void *ctx)
+{
+	struct fetch *x = (struct fetch *)job;
+	struct fetcher *f = ctx;
+
+	atomic_fetch_sub(&f->held, x->feed.n);
+	buf_release(&x->feed);
+	x->importing = false;
+	if (x->code < 0 && x->err.code == 0)
+		x->err.code = x->code;
+	if (x->rec.p) {
+		fetch_finish(x, 0, NULL);
+		return;
+	}
+	/* A call is valid until its done has returned, and that takes the lock. */
+	pthread_mutex_lock(&f->lock);
+	bool resume = x->code == 0 && x->paused, cancel = x->code < 0 && x->call;
+	if (resume)
+		x->paused = false;
+	if (resume && x->call)
+		http_resume(f->o.http, x->call);
+	if (cancel)
+		http_cancel(f->o.http, x->call); /* its end is told in time */
+	pthread_mutex_unlock(&f->lock);
+	if (x->code < 0 && !cancel)
+		fetch_finish(x, x->code, &x->err);
+	else if (!cancel)
+		fetch_step(x);
+}
+
+/* On the loop, nothing of X being on the pool. */
+static void fetch_step(struct fetch *x)
+{
+	struct fetcher *f = x->f;
+
+	pthread_mutex_lock(&f->lock);
+	bool ended = x->ended, go = ended || x->paused, restart = x->restart;
+	x->restart = false;
+	if (go) {
+		x->feed = x->buf;
+		x->buf = BUF_INIT;
+	}
+	pthread_mutex_unlock(&f->lock);
+	if (restart && x->import) {
+		import_abort(x->import);
+		x->import = NULL;
+	}
+	if (!go)
+		return;
+	if (x->code < 0) { /* the import failed before the download ended */
+		fetch_finish(x, x->code, &x->err);
+		return;
+	}
+	if (ended && x->end_code < 0) {
+		fetch_finish(x, x->end_code, &x->end_err);
+		return;
+	}
+	if (!ended)
+		f->counts.pieces++;
+	x->last = ended;
+	x->importing = true;
+	pool_submit(f->pool, &x->job);
+}
+
+void fetch_package(struct fetcher *f, struct tree_package *p)
+{
+	struct fetch *x = xcalloc(1, sizeof(*x));
+	uint64_t size = p->f->unpacked_size / 1000 + 3u * (uint64_t)p->f->file_count;
+
+	x->f = f;
+	x->p = p;
+	x->job = (struct job){ .run = fetch_import, .done = fetch_imported, .ctx = f };
+	p->state = PACKAGE_COMING;
+	f->pending++;
+	struct registry_tarball t = {
+		.url = p->f->url,
+		.name = p->f->name,
+		.priority = size > 1000000 ? 1000000 : (int)size,
+		.data = fetch_data,
+		.done = fetch_end,
+		.arg = x,
+	};
+	pthread_mutex_lock(&f->lock);
+	struct http_call *call = registry_tarball(f->o.registry, &t);
+	if (!x->ended)
+		x->call = call;
+	pthread_mutex_unlock(&f->lock);
+}
+
+int fetcher_fd(const struct fetcher *f)
+{
+	return f->fd;
+}
+
+static struct fetch *fetch_next(struct fetcher *f)
+{
+	uint64_t count;
+
+	pthread_mutex_lock(&f->lock);
+	struct fetch *x = f->news;
+	if (x) {
+		f->news = x->next;
+		x->listed = false;
+	}
+	if (!f->news) {
+		f->last = &f->news;
+		if (read(f->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+			abort();
+	}
+	uint64_t held = atomic_load(&f->held);
+	if (held > f->counts.most_bytes)
+		f->counts.most_bytes = held;
+	pthread_mutex_unlock(&f->lock);
+	return x;
+}
+
+void fetcher_drain(struct fetcher *f)
+{
+	for (struct fetch *x; (x = fetch_next(f));) {
+		if (!x->importing)
+			fetch_step(x);
+	}
+}
+
+size_t fetcher_pending(const struct fetcher *f)
+{
+	return f->pending;
+}
+
+struct fetch_counts fetcher_counts(const struct fetcher *f)
+{
+	return f->counts;
+}
+
+void fetcher_free(struct fetcher *f)
+{
+	if (!f)
+		return;
+	if (f->fd >= 0)
+		close(f->fd);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+}

@@ -1,0 +1,39 @@
+/* fetch — package bytes from the registry into the store: download on the fetch thread, import on the pool.
+ *
+ * A fetch is started as soon as its package is in the plan. Small tarballs are
+ * collected in memory and imported in one go; one that is large, or that
+ * arrives while much is in memory already, is fed to the importer piece by
+ * piece and its download pauses meanwhile. So what has been fetched and not yet imported is
+ * bounded by `max_bytes`, plus a piece per download under way.
+ *
+ * fetch_package() and the callbacks belong to the install's loop. */
+#pragma once
+#include "pool.h"
+#include "registry.h"
+#include "tree.h"
+
+struct fetcher;
+struct fetcher_opts {
+	struct http *http;
+	struct registry *registry;
+	struct store *store;
+	uint64_t max_bytes; /* fetched and not imported; 0: 64 MiB */
+	uint64_t piece;     /* a tarball above this is imported piecewise; 0: 8 MiB */
+	/* On the loop: the package is in the store (READY), or S->err of CODE says why not. */
+	void (*done)(void *arg, struct tree_package *p, int code, const struct err *e);
+	void *arg;
+};
+struct fetch_counts {
+	uint64_t tarballs, bytes, pieces; /* fetched; bytes on the wire; imports that went piecewise */
+	uint64_t import_us;               /* work on all workers */
+	uint64_t most_bytes;              /* in memory at once */
+};
+MUST_USE int fetcher_new(struct fetcher **out, struct pool *p, const struct fetcher_opts *o, struct err *e);
+void fetch_package(struct fetcher *f, struct tree_package *p);
+/* Readable when fetcher_drain() has something. */
+int fetcher_fd(const struct fetcher *f);
+void fetcher_drain(struct fetcher *f);
+size_t fetcher_pending(const struct fetcher *f);
+struct fetch_counts fetcher_counts(const struct fetcher *f);
+/* The http must be freed before, so that no callback runs any more, and the pool be idle. */
+void fetcher_free(struct fetcher *f);

@@ -1,0 +1,273 @@
+#include "finish.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "clock.h"
+#include "dep_path.h"
+#include "state.h"
+
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static bool file_is(int dirfd, const char *path, str text)
+{
+	struct stat st;
+
+	AUTO(fd_close) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st) != 0 || (uint64_t)st.st_size != text.n)
+		return false;
+	char *p = xmalloc(text.n);
+	bool same = read(fd, p, text.n) == (ssize_t)text.n && (text.n == 0 || memcmp(p, text.p, text.n) == 0);
+	free(p);
+	return same;
+}
+
+int file_put(int dirfd, const char *path, str text, bool durable, struct err *e)
+{
+	char tmp[4096];
+	struct stat st;
+
+	if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+		return err_set(e, ERR_IO, "%s is a symlink: refusing to replace it", path);
+	if (file_is(dirfd, path, text))
+		return 0;
+	snprintf(tmp, sizeof(tmp), "%s.%ld.tmp", path, (long)getpid());
+	AUTO(fd_close) int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+	if (fd < 0)
+		return err_os(e, "create %s", tmp);
+	for (size_t at = 0; at < text.n;) {
+		ssize_t n = write(fd, text.p + at, text.n - at);
+		if (n < 0 && errno != EINTR) {
+			err_os(e, "write %s", tmp);
+			goto fail;
+		}
+		at += n > 0 ? (size_t)n : 0;
+	}
+	if ((durable && fsync(fd) != 0) || renameat(dirfd, tmp, dirfd, path) != 0) {
+		err_os(e, "replace %s", path);
+		goto fail;
+	}
+	return 1;
+fail:
+	unlinkat(dirfd, tmp, 0);
+	return e->code;
+}
+
+static void put_list(struct buf *b, const char *indent, struct str_list l)
+{
+	if (!l.n) {
+		buf_add(b, STR("[]"));
+		return;
+	}
+	buf_addc(b, '[');
+	for (size_t i = 0; i < l.n; i++) {
+		buf_printf(b, "%s\n%s  ", i ? "," : "", indent);
+		json_put_str(b, l.p[i]);
+	}
+	buf_printf(b, "\n%s]", indent);
+}
+
+/* Dependencies in the order in which they were hoisted; one that has several names is listed once. */
+static void put_hoisted(struct buf *b, const struct hoist *h)
+{
+	bool *seen = xcalloc(h->n, 1), first = true;
+
+	for (size_t i = 0; i < h->n; i++) {
+		if (seen[i] || !h->p[i].to)
+			continue;
+		buf_printf(b, "%s\n    ", first ? "" : ",");
+		first = false;
+		json_put_str(b, h->p[i].to->snap->key);
+		buf_add(b, STR(": {"));
+		bool inner = true;
+		for (size_t k = i; k < h->n; k++) {
+			if (h->p[k].to != h->p[i].to)
+				continue;
+			seen[k] = true;
+			buf_printf(b, "%s\n      ", inner ? "" : ",");
+			inner = false;
+			json_put_str(b, h->p[k].alias);
+			buf_printf(b, ": \"%s\"", h->p[k].is_public ? "public" : "private");
+		}
+		buf_add(b, STR("\n    }"));
+	}
+	if (!first)
+		buf_add(b, STR("\n  "));
+	free(seen);
+}
+
+static int key_cmp(const void *a, const void *b)
+{
+	return str_cmp(*(const str *)a, *(const str *)b);
+}
+
+static struct str_list skipped_list(const struct tree *t, struct arena *a)
+{
+	struct str_list l = { .p = arena_new(a, str, t->nslots + 1) };
+
+	for (size_t i = 0; i < t->nslots; i++) {
+		const struct slot *s = t->slot[i];
+		if (s->state == SLOT_SKIPPED && s->snap->optional)
+			l.p[l.n++] = s->snap->key;
+	}
+	qsort(l.p, l.n, sizeof(str), key_cmp);
+	return l;
+}
+
+static const char *tf(bool b)
+{
+	return b ? "true" : "false";
+}
+
+/* JSON is YAML; pnpm writes it so, too. */
+static int write_modules(const struct finish_opts *o, struct arena *a, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	const struct client_settings *c = &o->project->client;
+	char when[64];
+	struct tm tm;
+	time_t now = time(NULL);
+
+	gmtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	buf_add(&b, STR("{\n  \"hoistedDependencies\": {"));
+	put_hoisted(&b, o->hoist);
+	buf_add(&b, STR("},\n"));
+	if (c->hoist && c->hoist_pattern.n) {
+		buf_add(&b, STR("  \"hoistPattern\": "));
+		put_list(&b, "  ", c->hoist_pattern);
+		buf_add(&b, STR(",\n"));
+	}
+	buf_printf(&b,
+		"  \"included\": {\n    \"dependencies\": %s,\n    \"devDependencies\": %s,\n    "
+		"\"optionalDependencies\": %s\n  },\n",
+		tf(o->req->prod), tf(o->req->dev), tf(o->req->optional));
+	if (o->ignored_builds.n) {
+		buf_add(&b, STR("  \"ignoredBuilds\": "));
+		put_list(&b, "  ", o->ignored_builds);
+		buf_add(&b, STR(",\n"));
+	}
+	buf_printf(&b,
+		"  \"layoutVersion\": 5,\n  \"nodeLinker\": \"isolated\",\n  \"packageManager\": \"dray@%s\",\n"
+		"  \"pendingBuilds\": [],\n  \"prunedAt\": \"%s\",\n  \"publicHoistPattern\": ",
+		DRAY_VERSION, when);
+	put_list(&b, "  ", c->public_hoist_pattern);
+	buf_add(&b, STR(",\n  \"skipped\": "));
+	put_list(&b, "  ", skipped_list(o->tree, a));
+	buf_add(&b, STR(",\n  \"storeDir\": "));
+	json_put_str(&b, str_of(o->store_dir));
+	buf_add(&b, STR(",\n  \"virtualStoreDir\": \".pnpm\",\n  \"virtualStoreDirMaxLength\": 120,\n  "
+			"\"allowBuilds\": {"));
+	for (size_t i = 0; i < c->nallow_build; i++) {
+		buf_printf(&b, "%s\n    ", i ? "," : "");
+		json_put_str(&b, c->allow_build[i].key);
+		buf_printf(&b, ": %s", tf(c->allow_build[i].allow));
+	}
+	buf_printf(&b, "%s}\n}", c->nallow_build ? "\n  " : "");
+	return file_put(o->root_fd, "node_modules/.modules.yaml", buf_str(&b), false, e);
+}
+
+/* What of the lockfile is in the tree: the groups asked for, without what was skipped. */
+static struct lockfile current_lockfile(const struct finish_opts *o, struct arena *a)
+{
+	struct lockfile lf = *o->lockfile;
+	const bool on[LOCK_NTYPES] = {
+		[LOCK_PROD] = o->req->prod, [LOCK_DEV] = o->req->dev, [LOCK_OPTIONAL] = o->req->optional
+	};
+	AUTO(map_release) struct map packages = MAP_INIT;
+
+	lf.env_document = STR_NONE;
+	lf.importer = arena_new(a, struct lock_importer, lf.nimporters + 1);
+	for (size_t i = 0; i < lf.nimporters; i++) {
+		lf.importer[i] = o->lockfile->importer[i];
+		for (int g = 0; g < LOCK_NTYPES; g++) {
+			if (!on[g])
+				lf.importer[i].deps[g].n = 0;
+		}
+	}
+	lf.snapshot = arena_new(a, struct lock_snapshot, lf.nsnapshots + 1);
+	lf.nsnapshots = 0;
+	for (size_t i = 0; i < o->lockfile->nsnapshots; i++) {
+		const struct slot *s = tree_slot(o->tree, o->lockfile->snapshot[i].key);
+		if (!s || !slot_wanted(s))
+			continue;
+		lf.snapshot[lf.nsnapshots++] = o->lockfile->snapshot[i];
+		map_set(&packages, dep_path_package_key(s->snap->key), 1);
+	}
+	lf.package = arena_new(a, struct lock_package, lf.npackages + 1);
+	lf.npackages = 0;
+	for (size_t i = 0; i < o->lockfile->npackages; i++) {
+		if (map_get(&packages, o->lockfile->package[i].key) != MAP_NONE)
+			lf.package[lf.npackages++] = o->lockfile->package[i];
+	}
+	return lf;
+}
+
+static int write_current(const struct finish_opts *o, struct arena *a, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	struct lockfile lf = current_lockfile(o, a);
+
+	lockfile_print(&b, &lf);
+	return file_put(o->root_fd, "node_modules/.pnpm/lock.yaml", buf_str(&b), false, e);
+}
+
+static int write_lockfile(bool *written, const struct finish_opts *o, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	lockfile_print(&b, o->lockfile);
+	int put = file_put(o->root_fd, "pnpm-lock.yaml", buf_str(&b), true, e);
+	if (put < 0)
+		return put;
+	*written = put == 1;
+	return 0;
+}
+
+static int write_state(const struct finish_opts *o, struct arena *a, struct err *e)
+{
+	static const char *const folders[] = { "node_modules", "node_modules/.pnpm", "node_modules/.pnpm/node_modules",
+		"node_modules/.bin", "node_modules/.modules.yaml" };
+	enum { NFOLDERS = sizeof(folders) / sizeof(folders[0]) };
+	const struct tree *t = o->tree;
+	struct state s = { .settings = o->settings_hash };
+
+	s.watch = arena_new(a, struct state_watch, o->watch.n + NFOLDERS);
+	for (size_t i = 0; i < o->watch.n; i++)
+		s.watch[s.nwatch++].path = arena_str(a, o->watch.p[i]);
+	for (size_t i = 0; i < NFOLDERS; i++)
+		s.watch[s.nwatch++].path = str_of(folders[i]);
+	s.slot = arena_new(a, struct state_slot, t->nslots + 1);
+	for (size_t i = 0; i < t->nslots; i++) {
+		const struct slot *x = t->slot[i];
+		if (x->state == SLOT_LINKED || x->state == SLOT_KEPT)
+			s.slot[s.nslots++] =
+				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns };
+	}
+	/* Written twice: making the file changes node_modules itself, and that time belongs into it. */
+	if (state_write(&s, o->root_fd, e) < 0)
+		return e->code;
+	for (size_t i = 0; i < s.nwatch; i++)
+		state_stat(&s.watch[i], o->root_fd);
+	return state_update(&s, o->root_fd, e);
+}
+
+int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(64 * 1024);
+
+	if (!o->lockfile_only && (write_modules(o, &a, e) < 0 || write_current(o, &a, e) < 0))
+		return e->code;
+	if (o->write_lockfile && write_lockfile(lockfile_written, o, e) < 0)
+		return e->code;
+	return o->lockfile_only ? 0 : write_state(o, &a, e);
+}

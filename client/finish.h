@@ -1,0 +1,25 @@
+/* finish — what an install writes last: pnpm's state files, dray's own, the lockfile.
+ *
+ * node_modules/.modules.yaml, node_modules/.pnpm/lock.yaml and
+ * node_modules/.pnpm-workspace-state-v1.json say what pnpm would say, so that
+ * both tools can take turns in one checkout. Each file by rename; one that is equal already is left alone. */
+#pragma once
+#include "hoist.h"
+#include "project.h"
+
+struct finish_opts {
+	const struct project *project;
+	int root_fd;
+	const struct tree *tree;
+	const struct hoist *hoist;
+	const struct request *req;
+	const struct lockfile *lockfile;
+	bool write_lockfile, lockfile_only;
+	const char *store_dir;
+	struct str_list ignored_builds; /* name@version */
+	uint64_t settings_hash;
+	struct str_list watch; /* files, absolute or from the root */
+};
+MUST_USE int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e);
+/* Writes TEXT to PATH below DIRFD by rename, synced when DURABLE. 1: written, 0: it was equal. A symlink is refused. */
+MUST_USE int file_put(int dirfd, const char *path, str text, bool durable, struct err *e);

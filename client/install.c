@@ -1,0 +1,776 @@
+/* The data path of an install, in the order in which it happens:
+ *
+ *	install_run   open the store, choose the source, start it
+ *	on_frame      a package: is it in the store? else its bytes are asked for
+ *	              a slot: does it stand already? else it is linked once its package is in the store
+ *	on_fetched    bytes are in the store: the package's slots are linked
+ *	on_linked     a slot is there
+ *	install_turn  one round of the loop: whatever has arrived, then link_slots_parallel()
+ *	after         root links and hoisting, shims, build scripts, lockfile and state files (last)
+ */
+#include "install.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bins.h"
+#include "clock.h"
+#include "dep_path.h"
+#include "fetch.h"
+#include "finish.h"
+#include "frames.h"
+#include "hoist.h"
+#include "import_stage.h"
+#include "link_root.h"
+#include "meta.h"
+#include "plan_lockfile.h"
+#include "prune.h"
+#include "scripts.h"
+#include "state.h"
+
+struct install {
+	const struct install_opts *o;
+	struct install_result *r;
+	uint64_t start;
+	int root, vstore;
+	bool made_vstore; /* by this install: an install that fails takes it away again */
+	struct arena arena;
+	struct tree tree;
+	struct state old;
+	bool has_old;
+	struct store *store;
+	struct store_read *read; /* records of warm packages live in it */
+	struct http *http;
+	struct registry *registry;
+	struct meta *meta;
+	struct source *own_source;
+	struct frames *frames;
+	struct pool *pool;
+	struct linker *linker;
+	struct fetcher *fetcher;
+	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
+	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
+	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
+	VEC(struct slot *) deferred; /* until all slots are known */
+	struct hoist hoist;
+	size_t done; /* slots finished one way or another */
+	bool planned, failed;
+	uint64_t last_frame_linked;
+	struct err err;
+};
+
+static uint64_t since(const struct install *in)
+{
+	return clock_us() - in->start;
+}
+
+static void install_fail(struct install *in, int code, const struct err *e)
+{
+	if (in->failed)
+		return; /* the first one is the cause */
+	in->failed = true;
+	in->err = *e;
+	in->err.code = code;
+}
+
+static int net_open(struct install *in, struct err *e)
+{
+	const struct project *p = in->o->project;
+	const struct client_settings *c = &p->client;
+	struct http_opts ho = { .private_addresses = true,
+		.max_active = c->network_concurrency,
+		.stall_timeout_ms = c->fetch_timeout_ms < UINT32_MAX ? (unsigned)c->fetch_timeout_ms : 0,
+		.ca_file = p->cafile.n ? p->cafile.p : NULL,
+		.proxy = p->https_proxy.n ? p->https_proxy.p : NULL };
+	struct registry_opts ro = { .auth = p->auth,
+		.nauth = p->nauth,
+		.retries = c->fetch_retries,
+		.user_agent = c->user_agent.n ? c->user_agent : STR("dray/" DRAY_VERSION) };
+
+	if (in->registry)
+		return 0;
+	if (http_new(&in->http, &ho, e) < 0)
+		return e->code;
+	return registry_new(&in->registry, in->http, &ro, e);
+}
+
+/* ---- packages ---- */
+
+static void slot_ready(struct install *in, struct slot *s);
+static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e);
+
+static int fetch_start(struct install *in, struct tree_package *p, struct err *e)
+{
+	const struct lock_resolution *r = &p->f->meta.resolution;
+
+	if (import_is_local(p)) {
+		struct local_opts lo = { .store = in->store, .root = in->root, .done = on_fetched, .arg = in };
+		import_local(in->pool, &lo, p);
+		return 0;
+	}
+	if (!p->f->url.n)
+		return err_set(e, ERR_UNSUPPORTED, STR_FMT ": dray cannot fetch this kind of package yet (%s)",
+			STR_ARG(p->f->meta.key), r->kind == LOCK_RES_GIT ? "git repository" : "no tarball");
+	if (in->o->offline)
+		return err_set(e, ERR_NOTFOUND, STR_FMT " is not in the store and --offline forbids to fetch it",
+			STR_ARG(p->f->meta.key));
+	if (net_open(in, e) < 0)
+		return e->code;
+	if (!in->fetcher) {
+		struct fetcher_opts fo = {
+			.http = in->http, .registry = in->registry, .store = in->store, .done = on_fetched, .arg = in
+		};
+		if (fetcher_new(&in->fetcher, in->pool, &fo, e) < 0)
+			return e->code;
+	}
+	if (!in->r->t.fetch_first)
+		in->r->t.fetch_first = since(in);
+	fetch_package(in->fetcher, p);
+	return 0;
+}
+
+/* Asks the store, else the registry. */
+static int package_want(struct install *in, struct tree_package *p, struct err *e)
+{
+	if (p->state != PACKAGE_IDLE)
+		return 0;
+	int have = p->key.n && !p->again ? store_get(&p->rec, in->read, p->key, e) : 0;
+	if (have < 0)
+		return have;
+	if (have) {
+		p->state = PACKAGE_READY;
+		in->r->reused++;
+		in->o->progress->reused++;
+		return 0;
+	}
+	return fetch_start(in, p, e);
+}
+
+/* What the store knows of a package whose slot stands: its commands. It need not have it. */
+static int package_peek(struct install *in, struct tree_package *p, struct err *e)
+{
+	int have = p->state == PACKAGE_IDLE && p->key.n ? store_get(&p->rec, in->read, p->key, e) : 0;
+
+	if (have == 1)
+		p->state = PACKAGE_READY;
+	return have < 0 ? have : 0;
+}
+
+static void package_link(struct install *in, struct tree_package *p)
+{
+	for (struct slot *s = p->slots; s; s = s->next) {
+		s->cold = p->cold;
+		if (s->state == SLOT_WAITING && !s->deferred)
+			slot_ready(in, s);
+	}
+}
+
+static void slot_finish(struct install *in, struct slot *s, enum slot_state state)
+{
+	s->state = state;
+	in->done++;
+}
+
+/* An optional dependency may be missing; what failed is said. */
+static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e)
+{
+	for (struct slot *s = p->slots; s; s = s->next) {
+		if (s->state == SLOT_SKIPPED)
+			continue;
+		if (!s->snap->optional) {
+			install_fail(in, code, e);
+			return;
+		}
+	}
+	progress_warn(
+		in->o->progress, "optional dependency " STR_FMT " was left out: %s", STR_ARG(p->f->meta.key), e->msg);
+	for (struct slot *s = p->slots; s; s = s->next) {
+		if (s->state == SLOT_WAITING)
+			slot_finish(in, s, SLOT_FAILED);
+	}
+}
+
+static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e)
+{
+	struct install *in = arg;
+
+	if (in->failed)
+		return;
+	in->r->t.fetch_last = since(in);
+	if (code < 0) {
+		package_failed(in, p, code, e);
+		return;
+	}
+	in->r->fetched++;
+	in->o->progress->downloaded++;
+	package_link(in, p);
+}
+
+/* ---- slots ---- */
+
+/* A slot that an earlier install made of the same parts, and that nobody touched since, stays. */
+static bool slot_kept(struct install *in, struct slot *s)
+{
+	const struct state_slot *was = in->has_old && !in->o->force ? state_slot(&in->old, s->dir) : NULL;
+
+	s->wiring = slot_wiring(s);
+	return was && was->wiring == s->wiring && slot_stands(in->vstore, s) && was->modules_ns == s->modules_ns &&
+	       was->package_ns == s->package_ns;
+}
+
+static void slot_ready(struct install *in, struct slot *s)
+{
+	s->wiring = slot_wiring(s);
+	if (!in->planned)
+		in->r->slots_before_done++;
+	*vec_add(&in->ready) = s;
+	s->state = SLOT_LINKING;
+}
+
+/* Whether it is known of all of S's dependencies that may be skipped here whether they are. */
+static bool slot_settled(struct install *in, struct slot *s, bool all_known)
+{
+	const struct lock_deps *list[] = { &s->snap->optional_dependencies, &s->snap->dependencies };
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+	size_t lists = s->snap->optional || all_known ? 2 : 1, n = 0;
+	str *absent = NULL;
+
+	for (size_t k = 0; k < lists; k++) {
+		for (size_t i = 0; i < list[k]->n; i++) {
+			struct tree_edge edge;
+			bool known = tree_edge(&edge, &in->tree, list[k]->p[i].alias, list[k]->p[i].ref, &a);
+			if (!known && !all_known)
+				return false;
+			if (known && (!edge.to || edge.to->state != SLOT_SKIPPED))
+				continue;
+			if (!absent)
+				absent = arena_new(&in->tree.arena, str, list[0]->n + list[1]->n);
+			absent[n++] = list[k]->p[i].alias;
+		}
+	}
+	s->absent = (struct str_list){ absent, n };
+	return true;
+}
+
+/* S is known in full: keep it, or have it linked when its package is there. */
+static int slot_start(struct install *in, struct slot *s, struct err *e)
+{
+	s->deferred = false;
+	s->builds = !in->o->ignore_scripts && scripts_allowed(s->package, &in->o->project->client) == BUILD_ALLOWED;
+	/* file: folders may have changed without a new version: their slots are always made anew */
+	if (s->package->f->meta.resolution.kind != LOCK_RES_DIRECTORY && slot_kept(in, s)) {
+		slot_finish(in, s, SLOT_KEPT);
+		in->r->kept++;
+		return package_peek(in, s->package, e);
+	}
+	if (package_want(in, s->package, e) < 0)
+		return e->code;
+	if (s->package->state == PACKAGE_READY)
+		package_link(in, s->package);
+	return 0;
+}
+
+static void on_linked(void *arg, struct slot *s)
+{
+	struct install *in = arg;
+
+	if (in->failed)
+		return;
+	if (s->state == SLOT_LINKED) {
+		in->done++;
+		in->o->progress->added++;
+		return;
+	}
+	bool lost = s->err.code == ERR_NOTFOUND || s->err.code == ERR_INTEGRITY;
+	if (!lost || (s->package->again && s->package->state == PACKAGE_READY)) {
+		install_fail(in, s->err.code, &s->err);
+		return;
+	}
+	/* The store lost or spoiled a file: fetch the package again, once. */
+	if (s->package->state == PACKAGE_READY) {
+		struct err e;
+		progress_warn(in->o->progress, "the store's copy of " STR_FMT " is damaged: fetching it again",
+			STR_ARG(s->package->f->meta.key));
+		s->package->again = true;
+		s->package->state = PACKAGE_IDLE;
+		if (package_want(in, s->package, &e) < 0)
+			install_fail(in, e.code, &e);
+	}
+}
+
+/* ---- frames ---- */
+
+static int on_slot(struct install *in, const struct frame_slot *f, struct err *e)
+{
+	struct slot *s;
+
+	if (tree_add_slot(&s, &in->tree, f, e) < 0)
+		return e->code;
+	if (s->state == SLOT_SKIPPED) {
+		in->done++;
+		in->r->skipped++;
+		return 0;
+	}
+	in->o->progress->total++;
+	if (str_find_str(f->snap.key, STR("(patch_hash="), 0) != SIZE_MAX)
+		return err_set(e, ERR_UNSUPPORTED, STR_FMT ": dray does not apply patchedDependencies yet",
+			STR_ARG(f->snap.key));
+	if (in->o->lockfile_only) {
+		in->done++;
+		return 0;
+	}
+	if (!slot_settled(in, s, false)) {
+		s->deferred = true;
+		*vec_add(&in->deferred) = s;
+		/* Its bytes are wanted whatever its dependencies are. */
+		return in->has_old ? 0 : package_want(in, s->package, e);
+	}
+	return slot_start(in, s, e);
+}
+
+static int on_warning(struct install *in, const struct frame_warning *f)
+{
+	if (f->kind == WARN_DEPRECATED) {
+		in->o->progress->deprecated++;
+		progress_event(in->o->progress, "deprecated", "\"package\":\"" STR_FMT "\"", STR_ARG(f->package));
+	} else {
+		progress_warn(in->o->progress, STR_FMT "%s" STR_FMT, STR_ARG(f->package), f->package.n ? ": " : "",
+			STR_ARG(f->text));
+	}
+	return 0;
+}
+
+static int on_hello(const struct install *in, const struct frame_hello *f, struct err *e)
+{
+	uint8_t mine[32];
+
+	if (f->protocol != PLAN_PROTOCOL)
+		return err_set(e, ERR_PROTOCOL, STR_FMT " speaks protocol %u, this dray speaks %u", STR_ARG(f->server),
+			f->protocol, PLAN_PROTOCOL);
+	settings_digest(mine, &in->o->req->settings);
+	if (memcmp(mine, f->settings_digest, sizeof(mine)) != 0)
+		return err_set(e, ERR_PROTOCOL,
+			STR_FMT " did not honour all settings of this project; nothing was changed",
+			STR_ARG(f->server));
+	return 0;
+}
+
+static int on_frame(struct install *in, const struct frame *f, struct err *e)
+{
+	struct tree_package *p;
+
+	if (!in->r->t.first_frame)
+		in->r->t.first_frame = since(in);
+	if (in->lock)
+		plan_lockfile_add(in->lock, f);
+	switch (f->kind) {
+	case FRAME_HELLO:
+		return on_hello(in, &f->hello, e);
+	case FRAME_PACKAGE:
+		if (tree_add_package(&p, &in->tree, &f->package, e) < 0)
+			return e->code;
+		in->o->progress->resolved += !f->package.skip;
+		/* With a tree already there its slot may stand, and no bytes are needed. */
+		return in->has_old || in->o->lockfile_only || f->package.skip ? 0 : package_want(in, p, e);
+	case FRAME_SLOT:
+		return on_slot(in, &f->slot, e);
+	case FRAME_IMPORTER:
+		tree_add_importer(&in->tree, &f->importer);
+		return 0;
+	case FRAME_LOCK_HEAD:
+		in->tree.head = &f->lock_head;
+		return 0;
+	case FRAME_WARNING:
+		return on_warning(in, &f->warning);
+	case FRAME_VERDICT:
+		return f->verdict.kind == VERDICT_OK ? 0 : err_set(e, ERR_POLICY, STR_FMT, STR_ARG(f->verdict.text));
+	case FRAME_DONE:
+	case FRAME_FAILURE: /* its text is the source's error, too */
+		return 0;
+	}
+	return err_set(e, ERR_PROTOCOL, "plan: frame of unknown kind %d", (int)f->kind);
+}
+
+static int importer_cmp(const void *a, const void *b)
+{
+	return str_cmp(
+		(*(const struct lock_importer *const *)a)->path, (*(const struct lock_importer *const *)b)->path);
+}
+
+/* The plan is whole: what waited for that goes on. */
+static int on_planned(struct install *in, struct err *e)
+{
+	in->planned = true;
+	in->r->t.last_frame = since(in);
+	in->o->progress->planned = true;
+	qsort(in->tree.importer, in->tree.nimporters, sizeof(*in->tree.importer), importer_cmp);
+	for (size_t i = 0; i < in->deferred.n; i++) {
+		slot_settled(in, in->deferred.p[i], true);
+		if (slot_start(in, in->deferred.p[i], e) < 0)
+			return e->code;
+	}
+	in->deferred.n = 0;
+	return 0;
+}
+
+static void take_frames(struct install *in)
+{
+	struct err e = { 0 };
+	int code = 0;
+
+	for (struct frame_batch *b; (b = frames_take(in->frames));) {
+		b->next = in->batches;
+		in->batches = b;
+		for (size_t i = 0; code == 0 && !in->failed && i < b->n; i++)
+			code = on_frame(in, &b->frame[i], &e);
+		if (code < 0)
+			install_fail(in, code, &e);
+	}
+	if (!in->planned && !in->failed && frames_ended(in->frames, &code, &e)) {
+		if (code == 0)
+			code = on_planned(in, &e);
+		if (code < 0)
+			install_fail(in, code, &e);
+	}
+}
+
+/* ---- the loop ---- */
+
+static bool install_idle(const struct install *in)
+{
+	bool busy = pool_live(in->pool) > 0;
+
+	if (in->failed)
+		return !busy; /* downloads are cancelled, jobs under way end */
+	return in->planned && in->done == in->tree.nslots && !busy &&
+	       (!in->fetcher || fetcher_pending(in->fetcher) == 0);
+}
+
+static void install_turn(struct install *in)
+{
+	struct pollfd fd[4] = {
+		{ .fd = in->planned ? -1 : frames_fd(in->frames), .events = POLLIN },
+		{ .fd = pool_fd(in->pool), .events = POLLIN },
+		{ .fd = in->fetcher && !in->failed ? fetcher_fd(in->fetcher) : -1, .events = POLLIN },
+		{ .fd = in->failed ? -1 : in->o->cancel_fd, .events = POLLIN },
+	};
+
+	if (poll(fd, 4, in->o->progress->tty ? 100 : 1000) < 0 && errno != EINTR) {
+		struct err e;
+		install_fail(in, err_os(&e, "poll"), &e);
+		return;
+	}
+	if (fd[3].revents) {
+		struct err e;
+		install_fail(
+			in, err_set(&e, ERR_CANCELLED, "interrupted; the next install completes what is missing"), &e);
+	}
+	if (!in->planned)
+		take_frames(in);
+	if (in->fetcher && !in->failed)
+		fetcher_drain(in->fetcher);
+	pool_drain(in->pool);
+	if (in->ready.n && !in->failed)
+		link_slots_parallel(in->linker, in->ready.p, in->ready.n);
+	in->ready.n = 0;
+	progress_update(in->o->progress);
+}
+
+/* ---- before and after ---- */
+
+static int fd_of(int dirfd, const char *path, struct err *e)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
+}
+
+/* Opens node_modules/.pnpm, making it, and takes the project's lock, so that two installs take turns. */
+static int vstore_open(struct install *in, struct err *e)
+{
+	struct stat st;
+
+	in->made_vstore = fstatat(in->root, "node_modules/.pnpm", &st, 0) != 0;
+	in->vstore = dir_make(in->root, STR("node_modules/.pnpm"), e);
+	if (in->vstore < 0)
+		return e->code;
+	if (flock(in->vstore, LOCK_EX | LOCK_NB) != 0) {
+		progress_warn(
+			in->o->progress, "another install is at work in %s: waiting for it", in->o->project->root.p);
+		if (flock(in->vstore, LOCK_EX) != 0)
+			return err_os(e, "lock %s/node_modules/.pnpm", in->o->project->root.p);
+	}
+	in->has_old = !in->made_vstore && state_read(&in->old, in->root);
+	if (!in->made_vstore)
+		state_forget(in->root);
+	return 0;
+}
+
+static struct source *source_choose(struct install *in, struct err *e)
+{
+	struct meta_opts mo = { .offline = in->o->offline,
+		.max_age_ms = in->o->offline || in->o->prefer_offline ? INT64_MAX : 0 };
+
+	if (in->o->locked)
+		return in->own_source = source_locked_new(in->o->req);
+	if (in->o->source)
+		return in->o->source;
+	if (net_open(in, e) < 0 || meta_new(&in->meta, in->store, in->registry, &mo, e) < 0)
+		return NULL;
+	return in->own_source = source_direct_new(in->meta, clock_wall_ms());
+}
+
+static enum pkg_import_method import_method(enum import_method m)
+{
+	switch (m) {
+	case IMPORT_AUTO:
+		return PKG_AUTO;
+	case IMPORT_HARDLINK:
+		return PKG_HARDLINK;
+	case IMPORT_COPY:
+		return PKG_COPY;
+	case IMPORT_CLONE:
+	case IMPORT_CLONE_OR_COPY:
+		return PKG_CLONE;
+	}
+	return PKG_AUTO;
+}
+
+static int install_open(struct install *in, struct err *e)
+{
+	struct store_opts so = { .verify = in->o->verify };
+
+	in->root = fd_of(AT_FDCWD, in->o->project->root.p, e);
+	if (in->root < 0)
+		return e->code;
+	if (store_open(&in->store, in->o->store_dir, &so, e) < 0 || store_read_begin(&in->read, in->store, e) < 0)
+		return e->code;
+	if (pool_new(&in->pool, 0, e) < 0)
+		return e->code;
+	if (!in->o->lockfile_only && vstore_open(in, e) < 0)
+		return e->code;
+	struct linker_opts lo = { .vstore = in->vstore,
+		.vstore_to_root = STR("../.."),
+		.store = in->store,
+		.method = import_method(in->o->project->client.import_method),
+		.done = on_linked,
+		.arg = in };
+	in->linker = linker_new(in->pool, &in->tree, &lo);
+	struct source *s = source_choose(in, e);
+	if (!s)
+		return e->code;
+	if (s->name)
+		in->r->source = s->name;
+	if (!in->o->locked)
+		in->lock = plan_lockfile_new();
+	return frames_start(&in->frames, s, in->o->req, e);
+}
+
+/* Named importers other than the root, which hoisting treats like dependencies. */
+static struct str_map workspace_names(struct install *in)
+{
+	const struct request *r = in->o->req;
+	struct str_map m = { .p = arena_new(&in->arena, struct str_kv, r->nimporters + 1) };
+
+	for (size_t i = 0; i < r->nimporters; i++) {
+		if (r->importer[i].manifest.name.n && !str_eq(r->importer[i].path, STR(".")))
+			m.p[m.n++] = (struct str_kv){ r->importer[i].manifest.name, r->importer[i].path };
+	}
+	return m;
+}
+
+static int install_root(struct install *in, struct err *e)
+{
+	const struct client_settings *c = &in->o->project->client;
+	struct hoist_opts ho = { .public_pattern = c->public_hoist_pattern,
+		.prod = in->o->req->prod,
+		.dev = in->o->req->dev,
+		.optional = in->o->req->optional };
+	if (c->hoist)
+		ho.private_pattern = c->hoist_pattern;
+	if (c->hoist_workspace_packages)
+		ho.workspace = workspace_names(in);
+	struct root_opts ro = { .root = in->root,
+		.tree = &in->tree,
+		.hoist = &in->hoist,
+		.prod = ho.prod,
+		.dev = ho.dev,
+		.optional = ho.optional };
+	struct root_counts rc;
+
+	hoist_compute(&in->hoist, &in->tree, &ho, &in->arena);
+	if (link_root(&rc, &ro, e) < 0)
+		return e->code;
+	if (rc.set_aside)
+		progress_warn(in->o->progress, "moved %u folder(s) that were in the way aside, as .ignored_* (%s)",
+			rc.set_aside, rc.set_aside_name);
+	in->r->t.root = since(in);
+	return 0;
+}
+
+static int install_bins(struct install *in, struct err *e)
+{
+	struct bins_opts bo = { .root = in->root,
+		.vstore = in->vstore,
+		.tree = &in->tree,
+		.hoist = &in->hoist,
+		.prod = in->o->req->prod,
+		.dev = in->o->req->dev,
+		.optional = in->o->req->optional,
+		.extend_node_path = in->o->project->client.extend_node_path && in->o->project->client.hoist &&
+				    in->o->project->client.hoist_pattern.n > 0 };
+	struct bins_counts bc;
+
+	struct bins *b = bins_start(in->pool, &bo);
+	while (pool_live(in->pool) > 0) {
+		struct pollfd fd = { .fd = pool_fd(in->pool), .events = POLLIN };
+		poll(&fd, 1, -1);
+		pool_drain(in->pool);
+	}
+	int code = bins_finish(b, &bc, e);
+	in->r->t.bins = since(in);
+	return code;
+}
+
+static int install_scripts(struct install *in, struct err *e)
+{
+	struct scripts_opts so = { .project = in->o->project,
+		.root_fd = in->root,
+		.tree = &in->tree,
+		.ignore = in->o->ignore_scripts,
+		.progress = in->o->progress,
+		.cancel_fd = in->o->cancel_fd };
+	int code = scripts_run(&in->r->ignored_builds, &so, &in->r->arena, e);
+
+	in->r->t.scripts = since(in);
+	return code;
+}
+
+static int install_finish(struct install *in, struct err *e)
+{
+	struct finish_opts fo = { .project = in->o->project,
+		.root_fd = in->root,
+		.tree = &in->tree,
+		.hoist = &in->hoist,
+		.req = in->o->req,
+		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->o->req->lockfile,
+		.write_lockfile = in->lock != NULL && in->o->project->client.lockfile,
+		.lockfile_only = in->o->lockfile_only,
+		.store_dir = in->o->store_dir,
+		.ignored_builds = in->r->ignored_builds,
+		.settings_hash = in->o->settings_hash,
+		.watch = in->o->watch };
+
+	if (!in->o->lockfile_only)
+		prune_vstore(in->vstore, &in->tree, &in->r->pruned);
+	int code = finish_write(&in->r->lockfile_written, &fo, e);
+	in->r->t.finish = since(in);
+	return code;
+}
+
+static int install_after(struct install *in, struct err *e)
+{
+	in->r->t.linked = since(in);
+	in->r->link = linker_counts(in->linker);
+	if (in->o->lockfile_only)
+		return install_finish(in, e);
+	if (install_root(in, e) < 0 || install_bins(in, e) < 0 || install_scripts(in, e) < 0)
+		return e->code;
+	return install_finish(in, e);
+}
+
+/* A plan that turned out bad leaves nothing behind that was not there before. What an interrupted or failed download leaves is
+ * kept: it saves work next time. */
+static void install_undo(struct install *in)
+{
+	if (in->vstore < 0 || in->planned)
+		return;
+	prune_made(in->vstore, &in->tree);
+	if (in->made_vstore && unlinkat(in->root, "node_modules/.pnpm", AT_REMOVEDIR) == 0)
+		unlinkat(in->root, "node_modules", AT_REMOVEDIR); /* only if it is empty */
+}
+
+static void install_close(struct install *in)
+{
+	frames_free(in->frames);
+	http_free(in->http); /* no callback after this */
+	if (in->fetcher)
+		fetcher_drain(in->fetcher);
+	while (in->pool && pool_live(in->pool) > 0) {
+		struct pollfd fd = { .fd = pool_fd(in->pool), .events = POLLIN };
+		poll(&fd, 1, -1);
+		pool_drain(in->pool);
+	}
+	if (in->failed)
+		install_undo(in);
+	pool_free(in->pool);
+	meta_free(in->meta);
+	registry_free(in->registry);
+	fetcher_free(in->fetcher);
+	linker_free(in->linker);
+	if (in->own_source)
+		in->own_source->free(in->own_source);
+	plan_lockfile_free(in->lock);
+	if (in->read)
+		store_read_end(in->read);
+	tree_release(&in->tree);
+	if (in->has_old)
+		state_release(&in->old);
+	for (struct frame_batch *b = in->batches, *next; b; b = next) {
+		next = b->next;
+		frame_batch_free(b);
+	}
+	vec_release(&in->ready);
+	vec_release(&in->deferred);
+	arena_release(&in->arena);
+	if (in->store)
+		store_close(in->store);
+	if (in->vstore >= 0)
+		close(in->vstore);
+	if (in->root >= 0)
+		close(in->root);
+}
+
+int install_run(struct install_result *out, const struct install_opts *o, struct err *e)
+{
+	struct install in = {
+		.o = o, .r = out, .start = clock_us(), .root = -1, .vstore = -1, .arena = ARENA_INIT(64 * 1024)
+	};
+
+	*out = (struct install_result){ .arena = ARENA_INIT(4096), .source = "none" };
+	tree_init(&in.tree);
+	if (install_open(&in, &in.err) < 0)
+		in.failed = true;
+	while (!in.failed && !install_idle(&in))
+		install_turn(&in);
+	if (!in.failed && install_after(&in, &in.err) < 0)
+		in.failed = true;
+	out->packages = in.tree.npackages;
+	out->slots = in.tree.nslots;
+	if (in.fetcher) {
+		struct fetch_counts fc = fetcher_counts(in.fetcher);
+		out->fetched_bytes = fc.bytes;
+		out->import_us = fc.import_us;
+	}
+	install_close(&in);
+	out->t.end = since(&in);
+	if (in.failed) {
+		*e = in.err;
+		return e->code < 0 ? e->code : (e->code = ERR_IO);
+	}
+	if (out->ignored_builds.n && o->project->client.strict_dep_builds)
+		return err_set(e, ERR_BUILDS,
+			"%zu package(s) want to run build scripts and are not listed under allowBuilds",
+			out->ignored_builds.n);
+	return 0;
+}
+
+void install_result_release(struct install_result *r)
+{
+	arena_release(&r->arena);
+}

@@ -1,0 +1,40 @@
+/* install — one install from request to finished tree. install.c is the place to read how it goes.
+ *
+ * One loop thread owns everything here; the source, the fetch thread and the
+ * pool hand in their results. */
+#pragma once
+#include "link.h"
+#include "progress.h"
+#include "project.h"
+#include "source.h"
+
+struct install_opts {
+	const struct project *project;
+	const struct request *req; /* the project's, with mode and groups as the command line wants them */
+	bool locked;               /* the lockfile satisfies the manifests: no resolver */
+	bool lockfile_only, force, offline, prefer_offline, ignore_scripts;
+	const char *store_dir;
+	enum store_verify verify;
+	struct source *source;  /* not the locked one nor the direct one; NULL: install makes its own. Borrowed */
+	uint64_t settings_hash; /* for the state file */
+	struct str_list watch;  /* files that decide whether there is anything to do */
+	struct progress *progress;
+	int cancel_fd; /* readable: stop; -1: none */
+};
+struct install_times {
+	uint64_t start, first_frame, last_frame, fetch_first, fetch_last, linked, root, bins, scripts, finish,
+		end; /* us, from start */
+};
+struct install_result {
+	struct install_times t;
+	struct link_counts link;
+	uint64_t packages, slots, kept, skipped, fetched, fetched_bytes, reused, pruned, import_us;
+	uint64_t slots_before_done;     /* linked before the plan's last frame */
+	struct str_list ignored_builds; /* name@version, in *arena */
+	struct arena arena;
+	bool lockfile_written;
+	const char *source;
+};
+/* ERR_BUILDS after a complete install whose packages want to build and may not. */
+MUST_USE int install_run(struct install_result *out, const struct install_opts *o, struct err *e);
+void install_result_release(struct install_result *r);

@@ -1,0 +1,199 @@
+#include "link.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "clock.h"
+
+struct link_job {
+	struct job job;
+	struct linker *l;
+	struct slot **slot; /* borrowed from the batch */
+	size_t n;
+	struct slot_stats stats;
+	uint64_t warm_us, cold_us;
+	struct link_job *next;
+};
+struct linker {
+	struct pool *pool;
+	const struct tree *tree;
+	struct linker_opts o;
+	struct map owner; /* folder -> slot id of the one that makes it */
+	struct link_job *first, **last;
+	unsigned jobs; /* on the pool */
+	size_t pending;
+	struct link_counts counts;
+	atomic_uint now, most; /* links inside slot_link() */
+};
+
+struct linker *linker_new(struct pool *p, const struct tree *t, const struct linker_opts *o)
+{
+	struct linker *l = xcalloc(1, sizeof(*l));
+
+	l->pool = p;
+	l->tree = t;
+	l->o = *o;
+	if (l->o.in_flight == 0)
+		l->o.in_flight = 64;
+	l->last = &l->first;
+	return l;
+}
+
+/* On a worker: the counter belongs to the linker, so two installs in one process do not mix. */
+static void link_one(struct link_job *j, struct slot *s)
+{
+	struct linker *l = j->l;
+	uint64_t start = clock_us();
+	unsigned now = atomic_fetch_add(&l->now, 1) + 1, most = atomic_load(&l->most);
+
+	while (now > most && !atomic_compare_exchange_weak(&l->most, &most, now)) {
+	}
+	if (l->o.entered)
+		l->o.entered(l->o.entered_arg);
+	s->err.code = 0;
+	if (slot_link(&l->o, l->tree, s, &j->stats, &s->err) < 0 && s->err.code == 0)
+		s->err.code = ERR_IO;
+	atomic_fetch_sub(&l->now, 1);
+	*(s->cold ? &j->cold_us : &j->warm_us) += clock_us() - start;
+}
+
+static void link_job_run(struct job *job)
+{
+	struct link_job *j = (struct link_job *)job;
+
+	for (size_t i = 0; i < j->n; i++)
+		link_one(j, j->slot[i]);
+}
+
+static void linker_push(struct linker *l)
+{
+	while (l->first && l->jobs < l->o.in_flight) {
+		struct link_job *j = l->first;
+		l->first = j->next;
+		if (!l->first)
+			l->last = &l->first;
+		l->jobs++;
+		pool_submit(l->pool, &j->job);
+	}
+}
+
+static void slot_done(struct linker *l, struct slot *s, int code)
+{
+	l->pending--;
+	s->state = code < 0 ? SLOT_WAITING : SLOT_LINKED;
+	if (code == 0)
+		*(s->cold ? &l->counts.cold : &l->counts.warm) += 1;
+	l->o.done(l->o.arg, s);
+}
+
+static void link_job_done(struct job *job, void *ctx)
+{
+	struct link_job *j = (struct link_job *)job;
+	struct linker *l = ctx;
+
+	l->jobs--;
+	l->counts.dirs += j->stats.files.dirs;
+	l->counts.links += j->stats.files.links;
+	l->counts.clones += j->stats.files.clones;
+	l->counts.copies += j->stats.files.copies;
+	l->counts.bytes_copied += j->stats.files.bytes_copied;
+	l->counts.symlinks += j->stats.symlinks;
+	l->counts.warm_us += j->warm_us;
+	l->counts.cold_us += j->cold_us;
+	for (size_t i = 0; i < j->n; i++) {
+		struct slot *s = j->slot[i], *same = s->same;
+		int code = s->err.code;
+		s->same = NULL;
+		for (struct slot *f = same, *next; f; f = next) {
+			next = f->same;
+			f->same = NULL;
+			f->err = s->err;
+			slot_done(l, f, code);
+		}
+		slot_done(l, s, code);
+	}
+	free(j->slot);
+	free(j);
+	linker_push(l);
+}
+
+static void link_job_add(struct linker *l, struct slot **slot, size_t n)
+{
+	struct link_job *j = xcalloc(1, sizeof(*j));
+
+	j->job = (struct job){ .run = link_job_run, .done = link_job_done, .ctx = l };
+	j->l = l;
+	j->n = n;
+	j->slot = xmalloc(n * sizeof(*j->slot));
+	memcpy(j->slot, slot, n * sizeof(*slot));
+	*l->last = j;
+	l->last = &j->next;
+}
+
+static uint64_t slot_weight(const struct slot *s)
+{
+	return 8 + pkg_nfiles(s->package->rec) + 3u * pkg_ndirs(s->package->rec) + 2u * s->snap->dependencies.n;
+}
+
+/* True when S makes its folder; otherwise it has been put behind the slot that does. */
+static bool slot_owns(struct linker *l, struct slot *s)
+{
+	bool fresh;
+	uint32_t id = map_add(&l->owner, str_of(s->dir), s->id, &fresh);
+
+	if (fresh || id == s->id)
+		return true;
+	struct slot *owner = l->tree->slot[id];
+	if (owner->state != SLOT_LINKING)
+		return true; /* it is finished: S makes the folder anew */
+	s->same = owner->same;
+	owner->same = s;
+	return false;
+}
+
+void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
+{
+	uint64_t total = 0;
+	size_t own = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		slots[i]->state = SLOT_LINKING;
+		l->pending++;
+		if (!slot_owns(l, slots[i]))
+			continue;
+		total += slot_weight(slots[i]);
+		slots[own++] = slots[i];
+	}
+	/* Several jobs a worker, so that the last one is short; a slot is never split, and few slots are never lumped. */
+	uint64_t share = total / (8u * pool_workers(l->pool)) + 1, weight = 0;
+	size_t from = 0;
+	for (size_t i = 0; i < own; i++) {
+		weight += slot_weight(slots[i]);
+		if (weight >= share || own <= 2u * pool_workers(l->pool) || i + 1 == own) {
+			link_job_add(l, slots + from, i + 1 - from);
+			from = i + 1;
+			weight = 0;
+		}
+	}
+	linker_push(l);
+}
+
+size_t linker_pending(const struct linker *l)
+{
+	return l->pending;
+}
+
+struct link_counts linker_counts(const struct linker *l)
+{
+	struct link_counts c = l->counts;
+
+	c.most = atomic_load(&l->most);
+	return c;
+}
+
+void linker_free(struct linker *l)
+{
+	if (!l)
+		return;
+	map_release(&l->owner);
+	free(l);
+}

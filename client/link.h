@@ -1,0 +1,57 @@
+/* link — the linker: makes slots in the virtual store, many at once, on the worker pool.
+ *
+ * link_slots_parallel() is the only way a slot comes to be, for packages that
+ * were in the store (warm) and for those just imported (cold). It never
+ * blocks: it splits what it is given into jobs, keeps at most `in_flight` of
+ * them on the pool, and calls back on the pool's draining thread per slot.
+ * Slots that share a folder have one owner; the others follow it.
+ *
+ * How a slot is whole or absent (docs/decisions/0003-slots.md): its
+ * node_modules folder carries the sticky bit from the mkdir that makes it
+ * until everything below is there. */
+#pragma once
+#include "pool.h"
+#include "tree.h"
+
+struct linker;
+struct linker_opts {
+	int vstore;         /* node_modules/.pnpm, borrowed */
+	str vstore_to_root; /* from .pnpm to the lockfile's folder: "../.." */
+	struct store *store;
+	enum pkg_import_method method;
+	unsigned in_flight; /* jobs; 0: 64 */
+	/* On the draining thread, once per slot: SLOT_LINKED, or SLOT_WAITING with s->err. */
+	void (*done)(void *arg, struct slot *s);
+	void *arg;
+	/* For tests: called on the worker inside each link, after it was counted. */
+	void (*entered)(void *arg);
+	void *entered_arg;
+};
+struct link_counts {
+	uint64_t dirs, links, clones, copies, bytes_copied, symlinks;
+	uint64_t warm, cold;       /* slots linked */
+	unsigned most;             /* links that ran at the same time */
+	uint64_t warm_us, cold_us; /* work on all workers together */
+};
+struct linker *linker_new(struct pool *p, const struct tree *t, const struct linker_opts *o);
+/* Links N slots whose packages are READY. They are the linker's until done() was called for them. */
+void link_slots_parallel(struct linker *l, struct slot **slots, size_t n);
+/* Slots given and not yet done. */
+size_t linker_pending(const struct linker *l);
+struct link_counts linker_counts(const struct linker *l);
+/* All done() calls must have happened. */
+void linker_free(struct linker *l);
+
+/* link_slot.c: one slot, on a worker. */
+struct slot_stats {
+	struct pkg_link_stats files;
+	uint64_t symlinks;
+};
+MUST_USE int slot_link(
+	const struct linker_opts *o, const struct tree *t, struct slot *s, struct slot_stats *stats, struct err *e);
+/* Hash of what slot S is made of. */
+uint64_t slot_wiring(const struct slot *s);
+/* Whether S stands whole in VSTORE (two stats). Fills its mtimes when it does. */
+bool slot_stands(int vstore, struct slot *s);
+/* The folder of S's package below VSTORE: "<dir>/node_modules/<name>". */
+str slot_package_dir(const struct slot *s, struct arena *a);

@@ -1,0 +1,203 @@
+/* link_slot — one slot: <virtual store>/<folder>/node_modules/{<name>, dependencies as symlinks}.
+ *
+ * Owns nothing between calls. Runs on pool threads, one slot at a time each.
+ * The slot's node_modules is made with the sticky bit, which is taken off as
+ * the last step: a folder that has it, or has no node_modules, was interrupted
+ * and is made anew. A killed process needs no sync for that. */
+#include "link.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "name.h"
+
+/* Longest "<dir>/node_modules/@scope/name" and symlink text: dir is at most 255 bytes, a name 214. */
+#define SLOT_PATH 1024
+
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static int64_t mtime_ns(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+str slot_package_dir(const struct slot *s, struct arena *a)
+{
+	return arena_printf(a, "%s/node_modules/" STR_FMT, s->dir, STR_ARG(s->name));
+}
+
+bool slot_stands(int vstore, struct slot *s)
+{
+	char path[SLOT_PATH];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/node_modules", s->dir);
+	if (fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode) || (st.st_mode & S_ISVTX))
+		return false;
+	int64_t modules_ns = mtime_ns(&st);
+	snprintf(path, sizeof(path), "%s/node_modules/" STR_FMT, s->dir, STR_ARG(s->name));
+	if (fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode))
+		return false;
+	s->modules_ns = modules_ns;
+	s->package_ns = mtime_ns(&st);
+	return true;
+}
+
+static uint64_t mix(uint64_t h, str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ (uint8_t)s.p[i]) * 0x100000001b3u; /* FNV-1a: stored, so it must not depend on the machine */
+	return (h ^ 0xff) * 0x100000001b3u;
+}
+
+static uint64_t mix_deps(uint64_t h, struct lock_deps d)
+{
+	for (size_t i = 0; i < d.n; i++)
+		h = mix(mix(h, d.p[i].alias), d.p[i].ref);
+	return mix(h, STR(";"));
+}
+
+uint64_t slot_wiring(const struct slot *s)
+{
+	uint64_t h = mix(mix(0xcbf29ce484222325u, s->snap->key), s->package->key);
+
+	h = mix_deps(mix_deps(h, s->snap->dependencies), s->snap->optional_dependencies);
+	for (size_t i = 0; i < s->absent.n; i++)
+		h = mix(h, s->absent.p[i]);
+	return mix(h, s->builds ? STR("builds") : STR("plain"));
+}
+
+/* Makes the folders down to node_modules and opens that. What stands in the way is set aside: prune removes it. */
+static int slot_begin(const struct linker_opts *o, const struct slot *s, struct err *e)
+{
+	char path[SLOT_PATH];
+
+	if (mkdirat(o->vstore, s->dir, 0777) != 0) {
+		if (errno != EEXIST)
+			return err_os(e, "make folder %s", s->dir);
+		snprintf(path, sizeof(path), ".dray-old-%ld-%u", (long)getpid(), s->id);
+		if (renameat(o->vstore, s->dir, o->vstore, path) != 0 || mkdirat(o->vstore, s->dir, 0777) != 0)
+			return err_os(e, "replace folder %s", s->dir);
+	}
+	snprintf(path, sizeof(path), "%s/node_modules", s->dir);
+	if (mkdirat(o->vstore, path, 01777) != 0)
+		return err_os(e, "make folder %s", path);
+	int fd = openat(o->vstore, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
+}
+
+/* "@scope" of NAME as a folder in DIRFD. */
+static int make_scope(int dirfd, str name, struct err *e)
+{
+	char scope[256];
+	str s = name_scope(name);
+
+	if (!s.n)
+		return 0;
+	snprintf(scope, sizeof(scope), STR_FMT, STR_ARG(s));
+	if (mkdirat(dirfd, scope, 0777) != 0 && errno != EEXIST)
+		return err_os(e, "make folder %s", scope);
+	return 0;
+}
+
+static int slot_files(const struct linker_opts *o, const struct slot *s, int modules, struct slot_stats *stats,
+	int64_t *package_ns, struct err *e)
+{
+	char name[256];
+	struct stat st;
+
+	if (make_scope(modules, s->name, e) < 0)
+		return e->code;
+	snprintf(name, sizeof(name), STR_FMT, STR_ARG(s->name));
+	if (mkdirat(modules, name, 0777) != 0)
+		return err_os(e, "make folder %s", name);
+	AUTO(fd_close) int fd = openat(modules, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_os(e, "open folder %s", name);
+	bool builds = s->builds && (pkg_flags(s->package->rec) & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
+	enum pkg_import_method method = builds ? PKG_COPY : o->method; /* scripts write into their package */
+	if (store_link(o->store, s->package->rec, fd, method, &stats->files, e) < 0)
+		return e->code;
+	if (fstat(fd, &st) != 0)
+		return err_os(e, "stat folder %s", name);
+	*package_ns = mtime_ns(&st);
+	return 0;
+}
+
+/* One dependency beside the package, relative, as pnpm writes it. */
+static int slot_dep(const struct linker_opts *o, const struct tree *t, const struct slot *s, const struct lock_dep *d,
+	int modules, struct arena *a, struct err *e)
+{
+	char link[256], target[SLOT_PATH];
+	str name = STR_NONE;
+
+	if (str_eq(d->alias, s->name) || str_list_has(s->absent, d->alias))
+		return 0;
+	if (!name_valid(d->alias))
+		return err_set(e, ERR_PROTOCOL, "dependency \"" STR_FMT "\" is no name", STR_ARG(d->alias));
+	const char *up = name_scope(d->alias).n ? "../../.." : "../..";
+	str dir = tree_dir_of(t, d->alias, d->ref, &name, a);
+	int n;
+	if (dir.n)
+		n = snprintf(target, sizeof(target), "%s/" STR_FMT "/node_modules/" STR_FMT, up, STR_ARG(dir),
+			STR_ARG(name));
+	else
+		n = snprintf(target, sizeof(target), "%s/" STR_FMT "/" STR_FMT, up, STR_ARG(o->vstore_to_root),
+			STR_ARG(str_from(d->ref, strlen("link:"))));
+	if (n < 0 || (size_t)n >= sizeof(target))
+		return err_set(
+			e, ERR_TOOBIG, "symlink for " STR_FMT " is longer than %d bytes", STR_ARG(d->alias), SLOT_PATH);
+	snprintf(link, sizeof(link), STR_FMT, STR_ARG(d->alias));
+	if (make_scope(modules, d->alias, e) < 0)
+		return e->code;
+	if (symlinkat(target, modules, link) != 0)
+		return err_os(e, "make symlink %s", link);
+	return 1;
+}
+
+static int slot_deps(const struct linker_opts *o, const struct tree *t, const struct slot *s, int modules,
+	uint64_t *symlinks, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+	const struct lock_deps *list[] = { &s->snap->dependencies, &s->snap->optional_dependencies };
+
+	for (size_t k = 0; k < 2; k++) {
+		for (size_t i = 0; i < list[k]->n; i++) {
+			int made = slot_dep(o, t, s, &list[k]->p[i], modules, &a, e);
+			if (made < 0)
+				return made;
+			*symlinks += (unsigned)made;
+		}
+	}
+	return 0;
+}
+
+int slot_link(
+	const struct linker_opts *o, const struct tree *t, struct slot *s, struct slot_stats *stats, struct err *e)
+{
+	struct stat st;
+	int64_t package_ns = 0;
+
+	AUTO(fd_close) int modules = slot_begin(o, s, e);
+	if (modules < 0)
+		goto fail;
+	if (slot_deps(o, t, s, modules, &stats->symlinks, e) < 0)
+		goto fail;
+	if (slot_files(o, s, modules, stats, &package_ns, e) < 0)
+		goto fail;
+	if (fstat(modules, &st) != 0 || fchmod(modules, st.st_mode & 0777) != 0) {
+		err_os(e, "finish folder %s", s->dir);
+		goto fail;
+	}
+	s->modules_ns = mtime_ns(&st);
+	s->package_ns = package_ns;
+	return 0;
+fail:
+	return err_ctx(e, "slot " STR_FMT, STR_ARG(s->snap->key));
+}

@@ -1,0 +1,343 @@
+#include "options.h"
+#include <stdio.h>
+
+const char options_help[] =
+	"dray " DRAY_VERSION " installs npm dependencies: pnpm's lockfile, pnpm's node_modules.\n"
+	"\n"
+	"usage: dray install [options]        (also: dray i)\n"
+	"       dray store path|status|verify|prune\n"
+	"\n"
+	"  -C, --dir DIR            work in DIR\n"
+	"      --frozen-lockfile    fail when pnpm-lock.yaml does not fit package.json (default when CI is set)\n"
+	"      --no-frozen-lockfile resolve and write pnpm-lock.yaml when it does not fit\n"
+	"      --lockfile-only      write pnpm-lock.yaml, leave node_modules alone\n"
+	"  -P, --prod               no devDependencies\n"
+	"  -D, --dev                devDependencies only\n"
+	"      --no-optional        no optionalDependencies\n"
+	"      --ignore-scripts     run no lifecycle scripts\n"
+	"      --force              make every slot anew\n"
+	"      --offline            never ask the registry\n"
+	"      --prefer-offline     ask the registry only for what the store does not have\n"
+	"      --ignore-workspace   take no notice of pnpm-workspace.yaml\n"
+	"      --registry URL       default registry\n"
+	"      --store-dir DIR      where package contents are kept\n"
+	"      --verify-store HOW   stat (default), full or none: what is checked before a stored file is used again\n"
+	"      --server URL         take the plan from a drayd (also DRAY_SERVER, drayServer in pnpm-workspace.yaml)\n"
+	"      --direct             resolve in this process, whatever server is configured\n"
+	"      --server-fallback H  direct (default) or error: what to do when the server cannot be reached\n"
+	"      --reporter NAME      default, append-only, ndjson or silent\n"
+	"  -h, --help               this text\n"
+	"  -v, --version            the version\n"
+	"\n"
+	"exit status: 0 done · 1 lockfile does not fit, ignored builds, failed script · 2 usage or configuration ·\n"
+	"  3 malformed file · 4 no such package or version · 5 file system · 6 integrity or limits · 7 network ·\n"
+	"  8 credentials or policy · 9 not supported · 10 protocol · 130 interrupted\n";
+
+enum kind { FLAG, VALUE };
+enum option_id {
+	O_DIR,
+	O_FROZEN,
+	O_NO_FROZEN,
+	O_LOCKFILE_ONLY,
+	O_PROD,
+	O_DEV,
+	O_NO_OPTIONAL,
+	O_IGNORE_SCRIPTS,
+	O_FORCE,
+	O_OFFLINE,
+	O_PREFER_OFFLINE,
+	O_IGNORE_WORKSPACE,
+	O_REGISTRY,
+	O_STORE_DIR,
+	O_VERIFY,
+	O_SERVER,
+	O_DIRECT,
+	O_FALLBACK,
+	O_REPORTER,
+	O_HELP,
+	O_VERSION,
+};
+struct option_row {
+	const char *name, *alias;
+	enum kind kind;
+	enum option_id id;
+};
+static const struct option_row rows[] = {
+	{ "--dir", "-C", VALUE, O_DIR },
+	{ "--frozen-lockfile", NULL, FLAG, O_FROZEN },
+	{ "--no-frozen-lockfile", NULL, FLAG, O_NO_FROZEN },
+	{ "--lockfile-only", NULL, FLAG, O_LOCKFILE_ONLY },
+	{ "--prod", "-P", FLAG, O_PROD },
+	{ "--production", NULL, FLAG, O_PROD },
+	{ "--dev", "-D", FLAG, O_DEV },
+	{ "--no-optional", NULL, FLAG, O_NO_OPTIONAL },
+	{ "--ignore-scripts", NULL, FLAG, O_IGNORE_SCRIPTS },
+	{ "--force", NULL, FLAG, O_FORCE },
+	{ "--offline", NULL, FLAG, O_OFFLINE },
+	{ "--prefer-offline", NULL, FLAG, O_PREFER_OFFLINE },
+	{ "--ignore-workspace", NULL, FLAG, O_IGNORE_WORKSPACE },
+	{ "--registry", NULL, VALUE, O_REGISTRY },
+	{ "--store-dir", NULL, VALUE, O_STORE_DIR },
+	{ "--verify-store", NULL, VALUE, O_VERIFY },
+	{ "--server", NULL, VALUE, O_SERVER },
+	{ "--direct", NULL, FLAG, O_DIRECT },
+	{ "--server-fallback", NULL, VALUE, O_FALLBACK },
+	{ "--reporter", NULL, VALUE, O_REPORTER },
+	{ "--help", "-h", FLAG, O_HELP },
+	{ "--version", "-v", FLAG, O_VERSION },
+};
+enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
+static const char *const commands[] = { "install", "i", "store", "help" };
+enum { NCOMMANDS = sizeof(commands) / sizeof(commands[0]) };
+/* What pnpm has and dray has not, with what to do instead. */
+static const char *const refused[][2] = {
+	{ "add", "edit package.json and run `dray install`, or use `pnpm add`" },
+	{ "remove", "edit package.json and run `dray install`, or use `pnpm remove`" },
+	{ "update", "edit the range in package.json and run `dray install`, or use `pnpm update`" },
+	{ "run", "use `npm run` or `pnpm run`: the tree is pnpm's" },
+	{ "exec", "use `pnpm exec` or node_modules/.bin" },
+	{ "rebuild", "use `dray install --force`" },
+	{ "prune", "`dray install` prunes; `dray store prune` cleans the store" },
+	{ "ci", "use `dray install --frozen-lockfile`" },
+};
+static const char *const refused_options[][2] = {
+	{ "--filter", "dray installs whole workspaces" },
+	{ "-F", "dray installs whole workspaces" },
+	{ "--recursive", "it is what dray does in a workspace" },
+	{ "-r", "it is what dray does in a workspace" },
+	{ "--shamefully-hoist", "set shamefullyHoist in pnpm-workspace.yaml" },
+	{ "--node-linker", "dray makes pnpm's isolated layout" },
+	{ "--global", "dray installs into projects" },
+	{ "-g", "dray installs into projects" },
+};
+
+/* Edits between A and B (Levenshtein), for suggestions; words of the command line are short. */
+static unsigned distance(str a, str b)
+{
+	unsigned row[64];
+
+	if (a.n > 60 || b.n > 60)
+		return 99;
+	for (unsigned j = 0; j <= b.n; j++)
+		row[j] = j;
+	for (size_t i = 0; i < a.n; i++) {
+		unsigned diagonal = row[0];
+		row[0] = (unsigned)i + 1;
+		for (size_t j = 0; j < b.n; j++) {
+			unsigned best = diagonal + (a.p[i] != b.p[j]);
+			diagonal = row[j + 1];
+			if (row[j + 1] + 1 < best)
+				best = row[j + 1] + 1;
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			row[j + 1] = best;
+		}
+	}
+	return row[b.n];
+}
+
+static int unknown_option(str given, struct err *e)
+{
+	const char *best = NULL;
+	unsigned least = 4;
+
+	for (size_t i = 0; i < sizeof(refused_options) / sizeof(refused_options[0]); i++) {
+		if (str_eq(given, str_of(refused_options[i][0])))
+			return err_set(e, ERR_UNSUPPORTED, STR_FMT " is not supported: %s", STR_ARG(given),
+				refused_options[i][1]);
+	}
+	for (size_t i = 0; i < NROWS; i++) {
+		unsigned d = distance(given, str_of(rows[i].name));
+		if (d < least) {
+			least = d;
+			best = rows[i].name;
+		}
+	}
+	return best ? err_set(e, ERR_USAGE, "unknown option " STR_FMT ": did you mean %s?", STR_ARG(given), best)
+		    : err_set(e, ERR_USAGE, "unknown option " STR_FMT "; see dray --help", STR_ARG(given));
+}
+
+static int unknown_command(str given, struct err *e)
+{
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		if (str_eq(given, str_of(refused[i][0])))
+			return err_set(e, ERR_UNSUPPORTED, "dray has no `%s`: %s", refused[i][0], refused[i][1]);
+	}
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		if (distance(given, str_of(commands[i])) <= 2 && strlen(commands[i]) > 2)
+			return err_set(e, ERR_USAGE, "unknown command " STR_FMT ": did you mean %s?", STR_ARG(given),
+				commands[i]);
+	}
+	return err_set(e, ERR_USAGE, "unknown command " STR_FMT "; see dray --help", STR_ARG(given));
+}
+
+static int take_reporter(struct options *o, str v, struct err *e)
+{
+	static const struct {
+		str name;
+		enum reporter r;
+	} known[] = { { STR_INIT("default"), REPORTER_DEFAULT }, { STR_INIT("append-only"), REPORTER_APPEND },
+		{ STR_INIT("ndjson"), REPORTER_NDJSON }, { STR_INIT("silent"), REPORTER_SILENT } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (str_eq(v, known[i].name)) {
+			o->reporter = known[i].r;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_USAGE, "--reporter " STR_FMT ": default, append-only, ndjson or silent", STR_ARG(v));
+}
+
+static int one_of(str *out, const char *option, str v, const char *const *known, struct err *e)
+{
+	for (size_t i = 0; known[i]; i++) {
+		if (str_eq(v, str_of(known[i]))) {
+			*out = v;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_USAGE, "%s does not take \"" STR_FMT "\"; see dray --help", option, STR_ARG(v));
+}
+
+static int take_option(struct options *o, enum option_id id, str v, struct err *e)
+{
+	static const char *const fallbacks[] = { "direct", "error", NULL }, *const verifies[] = { "stat", "full",
+		"none", NULL };
+
+	switch (id) {
+	case O_DIR:
+		o->dir = v;
+		break;
+	case O_FROZEN:
+	case O_NO_FROZEN:
+		o->frozen_set = true;
+		o->frozen = id == O_FROZEN;
+		break;
+	case O_LOCKFILE_ONLY:
+		o->lockfile_only = true;
+		break;
+	case O_PROD:
+		o->prod = true;
+		break;
+	case O_DEV:
+		o->dev = true;
+		break;
+	case O_NO_OPTIONAL:
+		o->no_optional = true;
+		break;
+	case O_IGNORE_SCRIPTS:
+		o->ignore_scripts = true;
+		break;
+	case O_FORCE:
+		o->force = true;
+		break;
+	case O_OFFLINE:
+		o->offline = true;
+		break;
+	case O_PREFER_OFFLINE:
+		o->prefer_offline = true;
+		break;
+	case O_IGNORE_WORKSPACE:
+		o->ignore_workspace = true;
+		break;
+	case O_REGISTRY:
+		o->registry = v;
+		break;
+	case O_STORE_DIR:
+		o->store_dir = v;
+		break;
+	case O_VERIFY:
+		return one_of(&o->verify_store, "--verify-store", v, verifies, e);
+	case O_SERVER:
+		o->server = v;
+		break;
+	case O_DIRECT:
+		o->direct = true;
+		break;
+	case O_FALLBACK:
+		return one_of(&o->server_fallback, "--server-fallback", v, fallbacks, e);
+	case O_REPORTER:
+		return take_reporter(o, v, e);
+	case O_HELP:
+		o->command = COMMAND_HELP;
+		break;
+	case O_VERSION:
+		o->command = COMMAND_VERSION;
+		break;
+	}
+	return 0;
+}
+
+static const struct option_row *option_find(str name)
+{
+	for (size_t i = 0; i < NROWS; i++) {
+		if (str_eq(name, str_of(rows[i].name)) || (rows[i].alias && str_eq(name, str_of(rows[i].alias))))
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/* One "-x", "--x", "--x=v" or "--x v"; *i moves over a value. */
+static int parse_option(struct options *o, int argc, char **argv, int *i, struct err *e)
+{
+	str name, value, arg = str_of(argv[*i]);
+	bool has_value = str_cut(arg, '=', &name, &value);
+	const struct option_row *row = option_find(name);
+
+	if (!row)
+		return unknown_option(name, e);
+	if (row->kind == FLAG) {
+		if (has_value && !str_eq(value, STR("true")))
+			return err_set(e, ERR_USAGE, STR_FMT " takes no value", STR_ARG(name));
+		return take_option(o, row->id, STR_NONE, e);
+	}
+	if (!has_value) {
+		if (*i + 1 >= argc)
+			return err_set(e, ERR_USAGE, STR_FMT " needs a value", STR_ARG(name));
+		value = str_of(argv[++*i]);
+	}
+	if (!value.n)
+		return err_set(e, ERR_USAGE, STR_FMT " needs a value", STR_ARG(name));
+	return take_option(o, row->id, value, e);
+}
+
+static int parse_command(struct options *o, str word, struct err *e)
+{
+	if (o->command == COMMAND_STORE && !o->store_command.n) {
+		o->store_command = word;
+		return 0;
+	}
+	if (o->command != COMMAND_NONE)
+		return err_set(e, ERR_USAGE,
+			"unexpected \"" STR_FMT "\": dray install takes no package names; see dray --help",
+			STR_ARG(word));
+	if (str_eq(word, STR("install")) || str_eq(word, STR("i")))
+		o->command = COMMAND_INSTALL;
+	else if (str_eq(word, STR("store")))
+		o->command = COMMAND_STORE;
+	else if (str_eq(word, STR("help")))
+		o->command = COMMAND_HELP;
+	else
+		return unknown_command(word, e);
+	return 0;
+}
+
+int options_parse(struct options *out, int argc, char **argv, struct err *e)
+{
+	struct options o = { 0 };
+
+	for (int i = 1; i < argc; i++) {
+		int code = argv[i][0] == '-' && argv[i][1] ? parse_option(&o, argc, argv, &i, e)
+							   : parse_command(&o, str_of(argv[i]), e);
+		if (code < 0)
+			return code;
+		if (o.command == COMMAND_HELP || o.command == COMMAND_VERSION)
+			break;
+	}
+	if (o.prod && o.dev)
+		return err_set(e, ERR_USAGE, "--prod and --dev exclude each other");
+	if (o.direct && o.server.n)
+		return err_set(e, ERR_USAGE, "--direct and --server exclude each other");
+	*out = o;
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* options — the command line, once, into a struct. Strings borrow from argv. */
+#pragma once
+#include "progress.h"
+
+enum command { COMMAND_NONE = 0, COMMAND_HELP, COMMAND_VERSION, COMMAND_INSTALL, COMMAND_STORE };
+struct options {
+	enum command command;
+	str dir, registry, store_dir, server; /* empty: not given */
+	bool direct, offline, prefer_offline, force, ignore_scripts, lockfile_only, ignore_workspace;
+	bool frozen_set, frozen;
+	bool prod, dev, no_optional;
+	enum reporter reporter;
+	str server_fallback; /* "direct" or "error"; empty: not given */
+	str verify_store;    /* "stat", "full", "none" or empty */
+	str store_command;   /* status, path, prune, verify */
+};
+/* ERR_USAGE says what is wrong and what was perhaps meant. */
+MUST_USE int options_parse(struct options *out, int argc, char **argv, struct err *e);
+extern const char options_help[];

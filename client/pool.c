@@ -1,0 +1,97 @@
+#include "pool.h"
+#include <stdlib.h>
+
+#include "workq.h"
+
+#define POOL_DEPTH 256u
+
+struct pool {
+	struct workq *q;
+	unsigned workers, live;
+	struct job *first, **last; /* not yet pushed */
+};
+
+static void pool_run(void *job)
+{
+	struct job *j = job;
+
+	j->run(j);
+}
+
+static void pool_drop(void *job)
+{
+	(void)job; /* its memory belongs to whoever made it, and the process is ending */
+}
+
+int pool_new(struct pool **out, unsigned workers, struct err *e)
+{
+	struct pool *p = xcalloc(1, sizeof(*p));
+
+	p->workers = workers ? workers : workq_cpus();
+	if (p->workers < 2)
+		p->workers = 2;
+	p->last = &p->first;
+	struct workq_opts o = {
+		.name = "pool", .workers = p->workers, .depth = POOL_DEPTH, .run = pool_run, .drop = pool_drop
+	};
+	if (workq_new(&p->q, &o, e) < 0) {
+		free(p);
+		return e->code;
+	}
+	*out = p;
+	return 0;
+}
+
+unsigned pool_workers(const struct pool *p)
+{
+	return p->workers;
+}
+
+static void pool_push(struct pool *p)
+{
+	while (p->first && workq_push(p->q, p->first)) {
+		/* The worker may already be done with it, but done() runs on this thread only, so next is intact. */
+		p->first = p->first->next;
+		if (!p->first)
+			p->last = &p->first;
+	}
+}
+
+void pool_submit(struct pool *p, struct job *j)
+{
+	j->next = NULL;
+	*p->last = j;
+	p->last = &j->next;
+	p->live++;
+	pool_push(p);
+}
+
+int pool_fd(const struct pool *p)
+{
+	return workq_fd(p->q);
+}
+
+unsigned pool_drain(struct pool *p)
+{
+	unsigned n = 0;
+
+	for (struct job *j; (j = workq_pop(p->q)); n++) {
+		p->live--;
+		j->done(j, j->ctx);
+	}
+	pool_push(p);
+	return n;
+}
+
+unsigned pool_live(const struct pool *p)
+{
+	return p->live;
+}
+
+void pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	workq_free(p->q);
+	free(p);
+}

@@ -1,0 +1,104 @@
+#include "progress.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "clock.h"
+
+void progress_init(struct progress *p, enum reporter r)
+{
+	*p = (struct progress){
+		.reporter = r, .tty = r == REPORTER_DEFAULT && isatty(STDERR_FILENO), .start_us = clock_us()
+	};
+}
+
+void progress_clear(struct progress *p)
+{
+	if (p->line)
+		fputs("\r\033[K", stderr);
+	p->line = false;
+}
+
+static void progress_draw(struct progress *p)
+{
+	char bar[31];
+	unsigned full = p->total ? (unsigned)((uint64_t)p->added * 30 / p->total) : 0;
+
+	for (unsigned i = 0; i < 30; i++)
+		bar[i] = i < full ? '=' : ' ';
+	bar[30] = 0;
+	fprintf(stderr, "\r\033[K%s[%s] resolved %u%s, reused %u, downloaded %u (%.1f MB), added %u", "", bar,
+		p->resolved, p->planned ? "" : "…", p->reused, p->downloaded, (double)p->bytes / 1e6, p->added);
+	fflush(stderr);
+	p->line = true;
+}
+
+void progress_update(struct progress *p)
+{
+	uint64_t now = clock_us(), every = p->tty ? 100000 : 1000000;
+
+	if (now - (p->drawn_us ? p->drawn_us : p->start_us) < every)
+		return;
+	p->drawn_us = now;
+	if (p->tty)
+		progress_draw(p);
+	else if (p->reporter == REPORTER_DEFAULT || p->reporter == REPORTER_APPEND)
+		fprintf(stderr, "resolved %u, reused %u, downloaded %u, added %u\n", p->resolved, p->reused,
+			p->downloaded, p->added);
+	else
+		progress_event(p, "progress", "\"resolved\":%u,\"reused\":%u,\"downloaded\":%u,\"added\":%u",
+			p->resolved, p->reused, p->downloaded, p->added);
+}
+
+static void progress_text(struct progress *p, FILE *to, const char *head, const char *fmt, va_list ap)
+{
+	char text[4096];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	if (p->reporter == REPORTER_SILENT)
+		return;
+	if (p->reporter == REPORTER_NDJSON) {
+		AUTO(buf_release) struct buf b = BUF_INIT;
+		json_put_str(&b, str_of(text));
+		progress_event(p, *head ? "warning" : "message", "\"text\":" STR_FMT, STR_ARG(buf_str(&b)));
+		return;
+	}
+	progress_clear(p);
+	fprintf(to, "%s%s\n", head, text);
+}
+
+void progress_say(struct progress *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	progress_text(p, stdout, "", fmt, ap);
+	va_end(ap);
+}
+
+void progress_warn(struct progress *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	progress_text(p, stderr, "warning: ", fmt, ap);
+	va_end(ap);
+}
+
+void progress_event(struct progress *p, const char *event, const char *fields, ...)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	char text[8192];
+	va_list ap;
+
+	if (p->reporter != REPORTER_NDJSON)
+		return;
+	va_start(ap, fields);
+	vsnprintf(text, sizeof(text), fields, ap);
+	va_end(ap);
+	buf_printf(&b, "{\"event\":\"%s\",\"us\":%llu%s%s}\n", event, (unsigned long long)(clock_us() - p->start_us),
+		*text ? "," : "", text);
+	fwrite(b.p, 1, b.n, stdout);
+	fflush(stdout);
+}

@@ -1,0 +1,28 @@
+/* progress — what a person (or a machine) sees of an install while it runs.
+ *
+ * One thread, the install's loop. On a terminal one line is redrawn at most
+ * ten times a second; elsewhere (append-only) lines are added; ndjson writes one object a line to standard output. */
+#pragma once
+#include "base/base.h"
+
+enum reporter { REPORTER_DEFAULT = 0, REPORTER_APPEND, REPORTER_NDJSON, REPORTER_SILENT };
+struct progress {
+	enum reporter reporter;
+	bool tty;
+	uint64_t start_us, drawn_us;
+	bool line; /* the terminal's line is ours now */
+	uint32_t resolved, reused, downloaded, added, total;
+	uint64_t bytes;
+	bool planned;
+	uint32_t deprecated;
+};
+void progress_init(struct progress *p, enum reporter r);
+/* Counters have changed. */
+void progress_update(struct progress *p);
+/* A line for people, above the progress; not in silent mode. */
+void progress_say(struct progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void progress_warn(struct progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* One ndjson object: {"event":EVENT, ...FIELDS}; FIELDS is JSON without braces. Nothing in other modes. */
+void progress_event(struct progress *p, const char *event, const char *fields, ...) PRINTF_LIKE(3, 4);
+/* Takes the line away. */
+void progress_clear(struct progress *p);

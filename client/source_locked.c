@@ -1,0 +1,226 @@
+/* source_locked — the lockfile as a plan.
+ *
+ * A walk from the importers over the groups asked for marks what is installed
+ * here; an optional package for another platform is skipped, and with it what
+ * only it needs. Frames borrow from the request's lockfile. */
+#include "source.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "dep_path.h"
+#include "semver.h"
+
+enum mark { MARK_NONE = 0, MARK_SKIPPED, MARK_WANTED };
+struct locked {
+	struct source source;
+	const struct request *req;
+	atomic_bool cancelled;
+	struct arena kept; /* URLs that frames point at */
+};
+struct walk {
+	const struct request *req;
+	const struct lockfile *lf;
+	struct arena a;
+	uint8_t *mark; /* by snapshot */
+	VEC(uint32_t) todo;
+	uint32_t *package_id; /* by package, +1 once sent */
+	uint32_t packages, slots;
+};
+
+/* Whether LIST ("linux", "!win32", "any") takes one of what HERE or SUPPORTED says. Source: pnpm's checkPlatform. */
+static bool axis_fits(struct str_list list, str here, struct str_list supported)
+{
+	struct str_list one = { &here, here.n ? 1 : 0 };
+	struct str_list have = supported.n ? supported : one;
+
+	if (!list.n || !have.n || (list.n == 1 && str_eq(list.p[0], STR("any"))))
+		return true;
+	for (size_t h = 0; h < have.n; h++) {
+		size_t negatives = 0;
+		bool hit = false, blocked = false;
+		for (size_t i = 0; i < list.n; i++) {
+			bool negative = str_starts(list.p[i], STR("!"));
+			bool same = str_eq(negative ? str_from(list.p[i], 1) : list.p[i], have.p[h]);
+			negatives += negative;
+			blocked |= negative && same;
+			hit |= !negative && same;
+		}
+		if (!blocked && (hit || negatives == list.n))
+			return true;
+	}
+	return false;
+}
+
+static bool package_fits(const struct walk *w, const struct lock_package *p, struct arena *a)
+{
+	const struct settings *s = &w->req->settings;
+	const struct platform *here = &w->req->platform;
+	struct semver v;
+
+	if (!axis_fits(p->os, here->os, s->supported_os) || !axis_fits(p->cpu, here->cpu, s->supported_cpu))
+		return false;
+	if (here->libc.n && !axis_fits(p->libc, here->libc, s->supported_libc))
+		return false;
+	const str *node = str_map_get(p->engines, STR("node"));
+	if (!node || !here->node_version.n || !semver_parse(&v, here->node_version, true))
+		return true;
+	const struct range *r = range_parse(*node, true, a);
+	return !r || range_has(r, &v, true);
+}
+
+static void mark(struct walk *w, str alias, str ref, bool parent_fits)
+{
+	str path = dep_path_from_ref(alias, ref, &w->a);
+	const struct lock_snapshot *s = path.n ? lockfile_snapshot(w->lf, path) : NULL;
+
+	if (!s)
+		return;
+	uint32_t i = (uint32_t)(s - w->lf->snapshot);
+	const struct lock_package *p = lockfile_package(w->lf, dep_path_package_key(s->key));
+	bool fits = parent_fits && (!s->optional || (w->req->optional && p && package_fits(w, p, &w->a)));
+	uint8_t m = fits ? MARK_WANTED : MARK_SKIPPED;
+	if (w->mark[i] >= m)
+		return;
+	w->mark[i] = m;
+	*vec_add(&w->todo) = i;
+}
+
+static void mark_importer(struct walk *w, const struct lock_importer *im)
+{
+	const bool on[LOCK_NTYPES] = {
+		[LOCK_PROD] = w->req->prod, [LOCK_DEV] = w->req->dev, [LOCK_OPTIONAL] = w->req->optional
+	};
+
+	for (int g = 0; g < LOCK_NTYPES; g++) {
+		for (size_t i = 0; on[g] && i < im->deps[g].n; i++)
+			mark(w, im->deps[g].p[i].alias, im->deps[g].p[i].ref, true);
+	}
+}
+
+static void mark_all(struct walk *w)
+{
+	for (size_t i = 0; i < w->lf->nimporters; i++)
+		mark_importer(w, &w->lf->importer[i]);
+	while (w->todo.n) {
+		uint32_t at = w->todo.p[--w->todo.n];
+		const struct lock_snapshot *s = &w->lf->snapshot[at];
+		bool fits = w->mark[at] == MARK_WANTED;
+		for (size_t i = 0; i < s->dependencies.n; i++)
+			mark(w, s->dependencies.p[i].alias, s->dependencies.p[i].ref, fits);
+		for (size_t i = 0; w->req->optional && i < s->optional_dependencies.n; i++)
+			mark(w, s->optional_dependencies.p[i].alias, s->optional_dependencies.p[i].ref, fits);
+	}
+}
+
+/* https://registry/@scope/name/-/name-1.0.0.tgz, where the lockfile leaves it out. */
+static str tarball_url(const struct walk *w, const struct lock_package *p, str name, str version, struct arena *a)
+{
+	str base, rest;
+
+	if (p->resolution.tarball.n && !str_starts(p->resolution.tarball, STR("/")))
+		return p->resolution.tarball;
+	if (p->resolution.kind != LOCK_RES_REGISTRY)
+		return STR_NONE;
+	if (!str_rcut(name, '/', &rest, &base))
+		base = name;
+	size_t plus = str_find(version, '+', 0); /* build metadata is not part of the file's name */
+	return arena_printf(a, STR_FMT STR_FMT "/-/" STR_FMT "-" STR_FMT ".tgz",
+		STR_ARG(settings_registry(&w->req->settings, name)), STR_ARG(name), STR_ARG(base),
+		STR_ARG(plus == SIZE_MAX ? version : str_head(version, plus)));
+}
+
+static int send_slot(struct walk *w, uint32_t at, frame_sink *sink, void *ctx, struct err *e)
+{
+	const struct lock_snapshot *s = &w->lf->snapshot[at];
+	const struct lock_package *p = lockfile_package(w->lf, dep_path_package_key(s->key));
+	bool skip = w->mark[at] != MARK_WANTED;
+
+	if (!p)
+		return err_set(e, ERR_PARSE, "pnpm-lock.yaml: snapshot " STR_FMT " has no entry under packages",
+			STR_ARG(s->key));
+	size_t pi = (size_t)(p - w->lf->package);
+	if (!w->package_id[pi]) {
+		struct frame f = { .kind = FRAME_PACKAGE };
+		str version, suffix;
+		dep_path_split(s->key, &f.package.name, &version, &suffix);
+		f.package.version = p->version.n ? p->version : version;
+		f.package.meta = *p;
+		f.package.id = w->packages;
+		f.package.url = tarball_url(w, p, f.package.name, version, &w->a);
+		f.package.skip = skip;
+		w->package_id[pi] = ++w->packages;
+		if (sink(ctx, &f, e) < 0)
+			return e->code;
+	}
+	struct frame f = { .kind = FRAME_SLOT,
+		.slot = { .id = w->slots++, .package = w->package_id[pi] - 1, .skip = skip, .snap = *s } };
+	return sink(ctx, &f, e);
+}
+
+/* A package of which one slot is wanted and another is skipped is announced by the wanted one, which comes first. */
+static int send_all(struct walk *w, const struct locked *l, frame_sink *sink, void *ctx, struct err *e)
+{
+	static const uint8_t rounds[] = { MARK_WANTED, MARK_SKIPPED };
+
+	for (size_t r = 0; r < sizeof(rounds); r++) {
+		for (uint32_t i = 0; i < w->lf->nsnapshots; i++) {
+			if (atomic_load(&l->cancelled))
+				return err_set(e, ERR_CANCELLED, "cancelled");
+			if (w->mark[i] == rounds[r] && send_slot(w, i, sink, ctx, e) < 0)
+				return e->code;
+		}
+	}
+	for (size_t i = 0; i < w->lf->nimporters; i++) {
+		struct frame f = { .kind = FRAME_IMPORTER, .importer = { w->lf->importer[i] } };
+		if (sink(ctx, &f, e) < 0)
+			return e->code;
+	}
+	struct frame head = { .kind = FRAME_LOCK_HEAD, .lock_head = w->lf->head };
+	if (sink(ctx, &head, e) < 0)
+		return e->code;
+	struct frame done = { .kind = FRAME_DONE, .done = { .packages = w->packages, .slots = w->slots } };
+	return sink(ctx, &done, e);
+}
+
+static int locked_run(struct source *s, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
+{
+	struct locked *l = (struct locked *)s;
+	struct walk w = { .req = req, .lf = req->lockfile, .a = ARENA_INIT(256 * 1024) };
+	struct frame hello = { .kind = FRAME_HELLO, .hello = { .protocol = PLAN_PROTOCOL, .server = STR("locked") } };
+
+	settings_digest(hello.hello.settings_digest, &req->settings);
+	w.mark = xcalloc(w.lf->nsnapshots, 1);
+	w.package_id = xcalloc(w.lf->npackages, sizeof(uint32_t));
+	int code = sink(ctx, &hello, e);
+	if (code == 0) {
+		mark_all(&w);
+		code = send_all(&w, l, sink, ctx, e);
+	}
+	free(w.mark);
+	free(w.package_id);
+	vec_release(&w.todo);
+	l->kept = w.a;
+	return code;
+}
+
+static void locked_cancel(struct source *s)
+{
+	atomic_store(&((struct locked *)s)->cancelled, true);
+}
+
+static void locked_free(struct source *s)
+{
+	arena_release(&((struct locked *)s)->kept);
+	free(s);
+}
+
+struct source *source_locked_new(const struct request *req)
+{
+	struct locked *l = xcalloc(1, sizeof(*l));
+
+	l->source = (struct source){
+		.run = locked_run, .cancel = locked_cancel, .free = locked_free, .name = "locked", .lasting = true
+	};
+	l->req = req;
+	return &l->source;
+}

@@ -1,0 +1,231 @@
+#include "state.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STATE_FILE "node_modules/.dray-state"
+#define STATE_TMP "node_modules/.dray-state.tmp"
+#define STATE_MAGIC 0x3130746179617264u /* "drayat01" */
+#define STATE_MAX (256u << 20)
+
+struct head {
+	uint64_t magic, settings;
+	uint32_t nwatch, head_bytes, nslots, reserved;
+};
+
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+void state_stat(struct state_watch *w, int root)
+{
+	struct stat st;
+
+	w->mtime_ns = -1;
+	w->size = 0;
+	if (fstatat(root, w->path.p, &st, 0) != 0)
+		return;
+	w->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	if (!S_ISDIR(st.st_mode))
+		w->size = (uint64_t)st.st_size;
+}
+
+/* A cursor over the file's bytes; `bad` sticks. */
+struct cursor {
+	const char *p, *end;
+	bool bad;
+};
+
+static const char *take(struct cursor *c, size_t n)
+{
+	const char *p = c->p;
+
+	if (c->bad || n > (size_t)(c->end - c->p)) {
+		c->bad = true;
+		return NULL;
+	}
+	c->p += n;
+	return p;
+}
+
+static uint64_t take_u64(struct cursor *c)
+{
+	uint64_t v = 0;
+	const char *p = take(c, sizeof(v));
+
+	if (p)
+		memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* A name with its NUL behind it. */
+static str take_name(struct cursor *c)
+{
+	uint64_t n = take_u64(c);
+	const char *p = n < 4096 ? take(c, n + 1) : NULL;
+
+	if (!p || p[n] != 0) {
+		c->bad = true;
+		return STR_NONE;
+	}
+	return (str){ p, n };
+}
+
+bool state_current(int root, uint64_t settings)
+{
+	char part[64 * 1024];
+	struct head h;
+
+	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, part, sizeof(part)) : -1;
+	if (n < (ssize_t)sizeof(h))
+		return false;
+	memcpy(&h, part, sizeof(h));
+	if (h.magic != STATE_MAGIC || h.settings != settings || h.head_bytes > (size_t)n || h.nwatch == 0)
+		return false;
+	struct cursor c = { part + sizeof(h), part + h.head_bytes, false };
+	for (uint32_t i = 0; i < h.nwatch; i++) {
+		struct state_watch now = { .path = take_name(&c) };
+		int64_t mtime = (int64_t)take_u64(&c);
+		uint64_t size = take_u64(&c);
+		if (c.bad)
+			return false;
+		state_stat(&now, root);
+		if (now.mtime_ns != mtime || now.size != size)
+			return false;
+	}
+	return true;
+}
+
+static bool state_parse(struct state *s, const char *p, size_t n)
+{
+	struct head h;
+
+	if (n < sizeof(h))
+		return false;
+	memcpy(&h, p, sizeof(h));
+	if (h.magic != STATE_MAGIC || h.head_bytes < sizeof(h) || h.head_bytes > n || h.nslots > n / 32)
+		return false;
+	struct cursor c = { p + h.head_bytes, p + n, false };
+	s->settings = h.settings;
+	s->slot = arena_new(&s->arena, struct state_slot, h.nslots + 1u);
+	for (uint32_t i = 0; i < h.nslots; i++) {
+		struct state_slot *x = &s->slot[i];
+		x->dir = take_name(&c);
+		x->wiring = take_u64(&c);
+		x->modules_ns = (int64_t)take_u64(&c);
+		x->package_ns = (int64_t)take_u64(&c);
+		if (c.bad)
+			return false;
+		map_set(&s->by_dir, x->dir, i);
+	}
+	s->nslots = h.nslots;
+	return true;
+}
+
+bool state_read(struct state *out, int root)
+{
+	struct stat st;
+
+	*out = (struct state){ .arena = ARENA_INIT(256 * 1024) };
+	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > STATE_MAX)
+		return false;
+	char *p = arena_new(&out->arena, char, (size_t)st.st_size);
+	if (read(fd, p, (size_t)st.st_size) != st.st_size || !state_parse(out, p, (size_t)st.st_size)) {
+		state_release(out);
+		return false;
+	}
+	return true;
+}
+
+void state_release(struct state *s)
+{
+	map_release(&s->by_dir);
+	arena_release(&s->arena);
+	*s = (struct state){ 0 };
+}
+
+const struct state_slot *state_slot(const struct state *s, const char *dir)
+{
+	uint32_t i = map_get(&s->by_dir, str_of(dir));
+
+	return i == MAP_NONE ? NULL : &s->slot[i];
+}
+
+static void put_u64(struct buf *b, uint64_t v)
+{
+	buf_add(b, (str){ (const char *)&v, sizeof(v) });
+}
+
+static void put_name(struct buf *b, str s)
+{
+	put_u64(b, s.n);
+	buf_add(b, s);
+	buf_addc(b, 0);
+}
+
+static void state_print(struct buf *b, const struct state *s)
+{
+	struct head h = { .magic = STATE_MAGIC,
+		.settings = s->settings,
+		.nwatch = (uint32_t)s->nwatch,
+		.nslots = (uint32_t)s->nslots };
+
+	buf_add(b, (str){ (const char *)&h, sizeof(h) });
+	for (size_t i = 0; i < s->nwatch; i++) {
+		put_name(b, s->watch[i].path);
+		put_u64(b, (uint64_t)s->watch[i].mtime_ns);
+		put_u64(b, s->watch[i].size);
+	}
+	h.head_bytes = (uint32_t)b->n;
+	memcpy(b->p, &h, sizeof(h));
+	for (size_t i = 0; i < s->nslots; i++) {
+		put_name(b, s->slot[i].dir);
+		put_u64(b, s->slot[i].wiring);
+		put_u64(b, (uint64_t)s->slot[i].modules_ns);
+		put_u64(b, (uint64_t)s->slot[i].package_ns);
+	}
+}
+
+int state_write(const struct state *s, int root, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	state_print(&b, s);
+	AUTO(fd_close) int fd = openat(root, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+	if (fd < 0 || write(fd, b.p, b.n) != (ssize_t)b.n)
+		return err_os(e, "write " STATE_TMP);
+	if (renameat(root, STATE_TMP, root, STATE_FILE) != 0)
+		return err_os(e, "rename " STATE_TMP);
+	return 0;
+}
+
+int state_update(const struct state *s, int root, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	state_print(&b, s);
+	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || pwrite(fd, b.p, b.n, 0) != (ssize_t)b.n)
+		return err_os(e, "write " STATE_FILE);
+	return 0;
+}
+
+void state_forget(int root)
+{
+	/* The slots' part stays for the next install: it is compared with the disk anyway. */
+	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct head h;
+
+	if (fd < 0 || pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+		return;
+	h.nwatch = 0; /* never current */
+	if (pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+		unlinkat(root, STATE_FILE, 0);
+}

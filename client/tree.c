@@ -1,0 +1,120 @@
+#include "tree.h"
+#include <stdlib.h>
+
+#include "dep_path.h"
+#include "name.h"
+
+void tree_init(struct tree *t)
+{
+	*t = (struct tree){ .arena = ARENA_INIT(256 * 1024), .max_dir = 120 };
+}
+
+void tree_release(struct tree *t)
+{
+	for (size_t i = 0; i < t->npackages; i++) {
+		if (t->package[i]->owned)
+			free((void *)(uintptr_t)t->package[i]->rec.p);
+	}
+	free(t->package);
+	free(t->slot);
+	free(t->importer);
+	map_release(&t->by_path);
+	arena_release(&t->arena);
+}
+
+static str package_key(const struct tree *t, const struct frame_package *f, struct arena *a)
+{
+	(void)t;
+	if (f->meta.resolution.integrity.n)
+		return f->meta.resolution.integrity;
+	if (f->url.n)
+		return f->url;
+	if (f->meta.resolution.kind == LOCK_RES_GIT)
+		return arena_printf(a, "git:" STR_FMT "#" STR_FMT, STR_ARG(f->meta.resolution.repo),
+			STR_ARG(f->meta.resolution.commit));
+	return STR_NONE;
+}
+
+int tree_add_package(struct tree_package **out, struct tree *t, const struct frame_package *f, struct err *e)
+{
+	if (f->id != t->npackages)
+		return err_set(e, ERR_PROTOCOL, "plan: package %u where %zu was to come", f->id, t->npackages);
+	if (!name_valid(f->name))
+		return err_set(e, ERR_PROTOCOL, "plan: \"" STR_FMT "\" is no package name", STR_ARG(f->name));
+	if (t->npackages == t->package_cap)
+		t->package = vec_grow(t->package, &t->package_cap, sizeof(struct tree_package *));
+	struct tree_package *p = arena_new(&t->arena, struct tree_package, 1);
+	p->f = f;
+	p->key = package_key(t, f, &t->arena);
+	t->package[t->npackages++] = p;
+	*out = p;
+	return 0;
+}
+
+int tree_add_slot(struct slot **out, struct tree *t, const struct frame_slot *f, struct err *e)
+{
+	if (f->id != t->nslots || f->package >= t->npackages)
+		return err_set(e, ERR_PROTOCOL, "plan: slot %u of package %u where slot %zu was to come", f->id,
+			f->package, t->nslots);
+	bool fresh;
+	map_add(&t->by_path, f->snap.key, f->id, &fresh);
+	if (!fresh)
+		return err_set(e, ERR_PROTOCOL, "plan: two slots are called " STR_FMT, STR_ARG(f->snap.key));
+	if (t->nslots == t->slot_cap)
+		t->slot = vec_grow(t->slot, &t->slot_cap, sizeof(struct slot *));
+	struct slot *s = arena_new(&t->arena, struct slot, 1);
+	s->id = f->id;
+	s->snap = &f->snap;
+	s->package = t->package[f->package];
+	s->name = s->package->f->name;
+	/* dep_path_filename() may return a slice that has no NUL behind it */
+	s->dir = arena_str(&t->arena, dep_path_filename(f->snap.key, t->max_dir, &t->arena)).p;
+	if (strchr(s->dir, '/') || s->dir[0] == '.' || !s->dir[0])
+		return err_set(
+			e, ERR_PROTOCOL, "plan: \"" STR_FMT "\" cannot be the name of a folder", STR_ARG(f->snap.key));
+	s->state = f->skip ? SLOT_SKIPPED : SLOT_WAITING;
+	s->next = s->package->slots;
+	s->package->slots = s;
+	t->slot[t->nslots++] = s;
+	*out = s;
+	return 0;
+}
+
+void tree_add_importer(struct tree *t, const struct frame_importer *f)
+{
+	if (t->nimporters == t->importer_cap)
+		t->importer = vec_grow(t->importer, &t->importer_cap, sizeof(struct lock_importer *));
+	t->importer[t->nimporters++] = &f->importer;
+}
+
+struct slot *tree_slot(const struct tree *t, str dep_path)
+{
+	uint32_t id = map_get(&t->by_path, dep_path);
+
+	return id == MAP_NONE ? NULL : t->slot[id];
+}
+
+bool tree_edge(struct tree_edge *out, const struct tree *t, str alias, str ref, struct arena *scratch)
+{
+	*out = (struct tree_edge){ .alias = alias };
+	if (str_starts(ref, STR("link:"))) {
+		out->link = str_from(ref, 5);
+		return true;
+	}
+	str path = dep_path_from_ref(alias, ref, scratch);
+	out->to = path.n ? tree_slot(t, path) : NULL;
+	return out->to != NULL;
+}
+
+str tree_dir_of(const struct tree *t, str alias, str ref, str *name, struct arena *a)
+{
+	str version, suffix;
+
+	if (str_starts(ref, STR("link:")))
+		return STR_NONE;
+	str path = dep_path_from_ref(alias, ref, a);
+	if (!path.n)
+		return STR_NONE;
+	dep_path_split(path, name, &version, &suffix);
+	return dep_path_filename(path, t->max_dir, a);
+}
