@@ -1,7 +1,7 @@
 /* semver — versions and ranges as node-semver has them.
  *
- * Pure. A version or range is parsed into memory of the caller's arena and
- * borrows the source text. The rule is node-semver 7's, loose mode included;
+ * Pure. A parsed version borrows its source text; a parsed range lies wholly
+ * in the caller's arena. The rule is node-semver 7's, loose mode included;
  * tests/unit/proto compares both on generated pairs. */
 #pragma once
 #include "base/base.h"
@@ -12,7 +12,13 @@ struct semver {
 	str build; /* without the plus; never compared */
 };
 
-/* Strict semver 2.0 (a leading "v" or "=" is allowed only when LOOSE). False when it is none. Borrows S. At most 256 bytes. */
+#define SEMVER_MAX_LENGTH 256u              /* UTF-16 units of a version, blanks around it included */
+#define SEMVER_MAX_NUMBER 9007199254740991u /* of major, minor and patch: JavaScript's largest safe integer */
+#define RANGE_MAX_LENGTH (16u << 10)        /* bytes; a longer range is no valid one (the bound is ours) */
+
+/* Semver 2.0 with an optional leading "v"; LOOSE also takes "=", more blanks, leading zeros and a prerelease without
+ * its dash ("1.2.3beta"; then `pre` may have leading zeros in its numbers, which compare and print as numbers).
+ * Blanks around S are skipped. False when it is no version. Borrows S. */
 bool semver_parse(struct semver *out, str s, bool loose);
 /* Precedence; <0, 0, >0. Build metadata is ignored. */
 int semver_cmp(const struct semver *a, const struct semver *b);
@@ -21,7 +27,8 @@ str semver_print(const struct semver *v, struct arena *a);
 
 /* A parsed range: alternatives ("||"), each a list of comparators that must all hold. */
 struct range;
-/* NULL when S is no valid range. The empty string and "*" are any version. */
+/* NULL when S is no valid range (read without includePrerelease; a range that is valid only with it is none). The empty string and "*" are any version.
+ * Nothing borrows S. */
 const struct range *range_parse(str s, bool loose, struct arena *a);
 /* node-semver's satisfies(): a prerelease only matches where a comparator of its alternative names the same
  * major.minor.patch with a prerelease, unless INCLUDE_PRERELEASE. */
