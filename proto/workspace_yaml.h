@@ -53,6 +53,7 @@ struct client_settings {
 	uint64_t fetch_retry_min_ms, fetch_retry_max_ms, fetch_timeout_ms; /* 10,000, 60,000, 60,000 */
 	str https_proxy, http_proxy, no_proxy;
 	str user_agent;
+	str node_options;         /* nodeOptions: NODE_OPTIONS of scripts */
 	str dray_server;          /* drayServer */
 	str dray_server_fallback; /* drayServerFallback: "direct", "error" or empty */
 };
@@ -72,5 +73,3 @@ void workspace_yaml_init(struct workspace_yaml *w);
 int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct arena *a, struct err *e);
 /* Applies pnpm_config_* of ENV ("NAME=value", NULL at the end) over it; lists and maps are JSON. */
 int workspace_yaml_env(struct workspace_yaml *w, char **env, struct arena *a, struct err *e);
-/* pnpm's checksum of packageExtensions, "sha256-…"; empty when there are none. */
-str package_extensions_checksum(const struct package_extension *ext, size_t n, struct arena *a);

@@ -1,0 +1,127 @@
+#include "yaml_load.h"
+#include <yaml.h>
+
+enum { NODES_MAX = 100000, DEPTH_MAX = 64 };
+
+struct load {
+	yaml_document_t *doc;
+	struct arena *a;
+	str path;
+	struct err *e;
+	size_t nodes;
+};
+
+static int bad(struct load *l, const yaml_mark_t *at, const char *what)
+{
+	return err_set(l->e, ERR_PARSE, STR_FMT ":%zu:%zu: %s", STR_ARG(l->path), at->line + 1, at->column + 1, what);
+}
+
+static int convert(struct load *l, int id, unsigned depth, struct yaml_node **out);
+
+static int convert_scalar(struct load *l, const yaml_node_t *y, struct yaml_node *n)
+{
+	str s = arena_str(l->a, (str){ (const char *)y->data.scalar.value, y->data.scalar.length });
+	bool plain = y->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+
+	n->s = s;
+	n->kind = !plain ? YAML_KIND_QUOTED
+		  : s.n == 0 || str_eq(s, STR("~")) || str_eq(s, STR("null")) || str_eq(s, STR("Null")) ||
+				  str_eq(s, STR("NULL"))
+			  ? YAML_KIND_NONE
+			  : YAML_KIND_PLAIN;
+	return 0;
+}
+
+static int convert_map(struct load *l, const yaml_node_t *y, unsigned depth, struct yaml_node *n)
+{
+	struct yaml_node **tail = &n->child;
+	struct map seen AUTO(map_release) = MAP_INIT;
+
+	n->kind = YAML_KIND_MAP;
+	for (yaml_node_pair_t *p = y->data.mapping.pairs.start; p < y->data.mapping.pairs.top; p++) {
+		yaml_node_t *k = yaml_document_get_node(l->doc, p->key);
+		bool fresh;
+		if (!k || k->type != YAML_SCALAR_NODE)
+			return bad(l, k ? &k->start_mark : &y->start_mark, "a key must be a string");
+		str key = arena_str(l->a, (str){ (const char *)k->data.scalar.value, k->data.scalar.length });
+		if (str_eq(key, STR("<<")))
+			return bad(l, &k->start_mark, "merge keys (\"<<\") are not supported");
+		map_add(&seen, key, 0, &fresh);
+		if (!fresh)
+			return bad(l, &k->start_mark, "this key is there twice");
+		int rc = convert(l, p->value, depth + 1, tail);
+		if (rc)
+			return rc;
+		(*tail)->key = key;
+		tail = &(*tail)->next;
+		n->n++;
+	}
+	return 0;
+}
+
+static int convert_seq(struct load *l, const yaml_node_t *y, unsigned depth, struct yaml_node *n)
+{
+	struct yaml_node **tail = &n->child;
+
+	n->kind = YAML_KIND_SEQ;
+	for (yaml_node_item_t *p = y->data.sequence.items.start; p < y->data.sequence.items.top; p++) {
+		int rc = convert(l, *p, depth + 1, tail);
+		if (rc)
+			return rc;
+		tail = &(*tail)->next;
+		n->n++;
+	}
+	return 0;
+}
+
+static int convert(struct load *l, int id, unsigned depth, struct yaml_node **out)
+{
+	const yaml_node_t *y = yaml_document_get_node(l->doc, id);
+
+	if (depth > DEPTH_MAX)
+		return bad(l, &y->start_mark, "nested deeper than 64");
+	if (++l->nodes > NODES_MAX)
+		return bad(l, &y->start_mark, "more than 100,000 nodes");
+	struct yaml_node *n = *out = arena_new(l->a, struct yaml_node, 1);
+	n->line = (uint32_t)y->start_mark.line + 1;
+	n->col = (uint32_t)y->start_mark.column + 1;
+	switch (y->type) {
+	case YAML_SCALAR_NODE:
+		return convert_scalar(l, y, n);
+	case YAML_MAPPING_NODE:
+		return convert_map(l, y, depth, n);
+	case YAML_SEQUENCE_NODE:
+		return convert_seq(l, y, depth, n);
+	default:
+		return 0;
+	}
+}
+
+int yaml_load(struct yaml_node **out, str text, str path, struct arena *a, struct err *e)
+{
+	yaml_parser_t p;
+	yaml_document_t doc;
+	int rc = yaml_check_utf8(text, path, e);
+
+	if (rc)
+		return rc;
+	if (!yaml_parser_initialize(&p))
+		die_oom(sizeof(p));
+	yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&p, (const unsigned char *)(text.n ? text.p : ""), text.n);
+	if (!yaml_parser_load(&p, &doc)) {
+		rc = err_set(e, ERR_PARSE, STR_FMT ":%zu:%zu: %s", STR_ARG(path), p.problem_mark.line + 1,
+			p.problem_mark.column + 1, p.problem ? p.problem : "not YAML");
+		yaml_parser_delete(&p);
+		return rc;
+	}
+	struct load l = { .doc = &doc, .a = a, .path = path, .e = e };
+	yaml_node_t *root = yaml_document_get_root_node(&doc);
+	if (root)
+		rc = convert(&l, (int)(root - doc.nodes.start) + 1, 0, out);
+	else
+		*out = arena_new(a, struct yaml_node, 1);
+	yaml_document_delete(&doc);
+	yaml_parser_delete(&p);
+	return rc;
+}
