@@ -188,12 +188,16 @@ int import_publish(struct import *im, struct pkg *out, struct err *e)
 		return err_os(e, "getrandom");
 	if (pkg_build(&p, &info, im->file.p, n, e) < 0)
 		return err_ctx(e, STR_FMT, STR_ARG(im->label));
-	if (dir_publish(im, &info, e) < 0) {
+	pthread_rwlock_rdlock(&im->s->publishing);
+	int rc = dir_publish(im, &info, e);
+	if (rc == 0)
+		kv_put(im->s->kv, STORE_PKG_TABLE, im->key, (str){ (const char *)p.p, p.n }, true);
+	pthread_rwlock_unlock(&im->s->publishing);
+	if (rc < 0) {
 		free((void *)(uintptr_t)p.p);
-		return e->code;
+		return rc;
 	}
 	im->tmp[0] = 0; /* no longer ours to remove */
-	kv_put(im->s->kv, STORE_PKG_TABLE, im->key, (str){ (const char *)p.p, p.n }, true);
 	if (out)
 		*out = p;
 	else

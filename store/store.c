@@ -135,6 +135,20 @@ int store_mark_dirty(struct store *s, struct err *e)
 	return rc;
 }
 
+int store_mark_clean(struct store *s, struct err *e)
+{
+	AUTO(buf_release) struct buf now = BUF_INIT;
+
+	pthread_mutex_lock(&s->tmp_lock);
+	int rc = boot_id(&now, e);
+	if (rc == 0)
+		rc = boot_write(s, buf_str(&now), "clean", e);
+	if (rc == 0)
+		atomic_store(&s->dirty, false);
+	pthread_mutex_unlock(&s->tmp_lock);
+	return rc;
+}
+
 /* -- opening --------------------------------------------------------------- */
 
 static int dirs_open(struct store *s, struct err *e)
@@ -175,6 +189,7 @@ int store_open(struct store **out, const char *dir, const struct store_opts *o, 
 	s->fd = s->pkgs_fd = s->lock_fd = s->tmp_fd = -1;
 	s->dir = xstrndup(str_of(dir));
 	pthread_mutex_init(&s->tmp_lock, NULL);
+	pthread_rwlock_init(&s->publishing, NULL);
 	if (!o)
 		o = &plain;
 	s->verify = o->verify;
@@ -204,6 +219,7 @@ void store_close(struct store *s)
 	fs_close(s->lock_fd);
 	fs_close(s->fd);
 	pthread_mutex_destroy(&s->tmp_lock);
+	pthread_rwlock_destroy(&s->publishing);
 	free(s->dir);
 	free(s);
 }

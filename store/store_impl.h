@@ -26,6 +26,7 @@ struct store {
 	int tmp_fd; /* -1: none yet */
 	char tmp_name[17];
 	atomic_uint_fast64_t tmp_next;
+	pthread_rwlock_t publishing; /* read-held from a package's rename to the queueing of its row */
 	atomic_bool dirty; /* the boot file says so */
 };
 
@@ -39,5 +40,7 @@ MUST_USE int store_trash(struct store *s, const uint8_t id[PKG_ID], struct err *
 void store_pkg_path(char out[PKG_ID * 2 + 2], const uint8_t id[PKG_ID]);
 /* States on disk that there is unsynced work, once. */
 MUST_USE int store_mark_dirty(struct store *s, struct err *e);
+/* The opposite; the caller holds the lock alone. */
+MUST_USE int store_mark_clean(struct store *s, struct err *e);
 /* The strongest digest of an SRI that has several (a slice of it); everything else as it is. */
 str store_key(str key);

@@ -1,0 +1,369 @@
+#include "store_admin.h"
+#include "fs.h"
+#include "integrity.h"
+#include "store_impl.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ORPHAN_AGE = 3600 };
+
+/* Records are copied a page of keys at a time, so that no read transaction lives while files are looked at. */
+typedef VEC(struct pkg) pkgs;
+
+static int pkgs_add(void *arg, str key, str value)
+{
+	pkgs *all = arg;
+	struct pkg p = { (const uint8_t *)value.p, value.n };
+	struct err e;
+
+	(void)key;
+	if (pkg_check(p, &e) == 0) {
+		char *copy = xstrndup(value);
+		*vec_add(all) = (struct pkg){ (const uint8_t *)copy, p.n };
+	}
+	return 0;
+}
+
+static int pkgs_read(pkgs *all, struct store *s, struct err *e)
+{
+	struct kv_read *r;
+
+	store_flush(s);
+	if (kv_read_begin(&r, s->kv, e) < 0)
+		return e->code;
+	int rc = kv_each(r, STORE_PKG_TABLE, pkgs_add, all, e);
+	kv_read_end(r);
+	return rc;
+}
+
+static void pkgs_release(pkgs *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		free((void *)(uintptr_t)all->p[i].p);
+	vec_release(all);
+}
+
+static int status_add(void *arg, str key, str value)
+{
+	struct store_status *st = arg;
+	struct pkg p = { (const uint8_t *)value.p, value.n };
+	struct err e;
+
+	(void)key;
+	if (pkg_check(p, &e) < 0)
+		return 0;
+	st->packages++;
+	st->files += pkg_nfiles(p);
+	st->bytes += pkg_bytes(p);
+	return 0;
+}
+
+int store_status(struct store_status *out, struct store *s, struct err *e)
+{
+	struct kv_read *r;
+	struct kv_stats kv;
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	*out = (struct store_status){ 0 };
+	store_flush(s);
+	if (kv_read_begin(&r, s->kv, e) < 0)
+		return e->code;
+	int rc = kv_each(r, STORE_PKG_TABLE, status_add, out, e);
+	kv_read_end(r);
+	kv_stats(s->kv, &kv);
+	out->index_entries = kv.entries;
+	out->index_bytes = kv.bytes;
+	struct err none;
+	int boot = fs_read_file(&b, s->fd, "boot", 4096, &none);
+	out->synced = boot == ERR_NOTFOUND || (boot == 0 && str_ends(str_trim(buf_str(&b)), STR(" clean")));
+	return rc;
+}
+
+/* -- verify -------------------------------------------------------------------- */
+
+static int file_verify(int fd, struct pkg p, struct pkg_file_row f, bool full, struct err *e)
+{
+	char name[12];
+	struct stat st;
+	uint8_t block[65536];
+
+	snprintf(name, sizeof(name), "%u", f.num);
+	if (fs_stat(fd, name, &st) != 0)
+		return errno == ENOENT ? err_set(e, ERR_NOTFOUND, STR_FMT " is gone", STR_ARG(f.path))
+				       : err_os(e, "stat " STR_FMT, STR_ARG(f.path));
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != f.size)
+		return err_set(e, ERR_INTEGRITY, STR_FMT " has %lld bytes, was stored with %llu", STR_ARG(f.path),
+			(long long)st.st_size, (unsigned long long)f.size);
+	if (!full && st.st_mtim.tv_sec == pkg_mtime(p) && st.st_mtim.tv_nsec == 0)
+		return 0;
+	AUTO(fs_close_auto) int in = fs_open(fd, name, O_RDONLY, 0);
+	if (in < 0)
+		return err_os(e, "open " STR_FMT, STR_ARG(f.path));
+	struct hasher *h = hasher_new(DIGEST_SHA256);
+	struct digest d;
+	ssize_t n;
+	while ((n = read(in, block, sizeof(block))) > 0)
+		hasher_add(h, block, (size_t)n);
+	hasher_end(h, &d);
+	hasher_free(h);
+	if (n < 0)
+		return err_os(e, "read " STR_FMT, STR_ARG(f.path));
+	return memcmp(d.b, f.sha256, 32) == 0 ? 0 : err_set(e, ERR_INTEGRITY, STR_FMT " was changed", STR_ARG(f.path));
+}
+
+static int pkg_verify(struct store *s, struct pkg p, bool full, struct err *e)
+{
+	char path[PKG_ID * 2 + 2];
+
+	store_pkg_path(path, pkg_id(p));
+	AUTO(fs_close_auto) int fd = fs_open(s->pkgs_fd, path, O_PATH | O_DIRECTORY, 0);
+	if (fd < 0)
+		return errno == ENOENT ? err_set(e, ERR_NOTFOUND, "its directory pkgs/%s is gone", path)
+				       : err_os(e, "open pkgs/%s", path);
+	for (uint32_t i = 0; i < pkg_nfiles(p); i++) {
+		struct pkg_file_row f = pkg_file_row(p, i);
+		if (f.size > 0 && file_verify(fd, p, f, full, e) < 0)
+			return e->code;
+	}
+	return 0;
+}
+
+int store_verify(struct store_verify_result *out, struct store *s, const struct store_verify_opts *o, struct err *e)
+{
+	pkgs all = VEC_INIT;
+	int rc = pkgs_read(&all, s, e);
+
+	*out = (struct store_verify_result){ 0 };
+	for (size_t i = 0; rc == 0 && i < all.n; i++) {
+		struct pkg p = all.p[i];
+		struct err why;
+		int v = pkg_verify(s, p, o->full, &why);
+		out->packages++;
+		out->files += pkg_nfiles(p);
+		out->bytes += pkg_bytes(p);
+		if (v == 0)
+			continue;
+		if (v != ERR_NOTFOUND && v != ERR_INTEGRITY) { /* the disk's fault, not the package's */
+			*e = why;
+			rc = err_ctx(e, "verify " STR_FMT "@" STR_FMT, STR_ARG(pkg_name(p)), STR_ARG(pkg_version(p)));
+			break;
+		}
+		out->bad++;
+		if (o->report)
+			o->report(o->arg, p, &why);
+		if (o->drop)
+			kv_del_if(s->kv, STORE_PKG_TABLE, pkg_key(p), (str){ (const char *)p.p, p.n });
+	}
+	pkgs_release(&all);
+	store_flush(s);
+	return rc;
+}
+
+/* -- prune --------------------------------------------------------------------- */
+
+/* Whether any of its files has a name outside the store. What cannot be looked at counts as used. */
+static bool pkg_in_use(struct store *s, struct pkg p)
+{
+	char path[PKG_ID * 2 + 2], name[12];
+	struct stat st;
+
+	store_pkg_path(path, pkg_id(p));
+	AUTO(fs_close_auto) int fd = fs_open(s->pkgs_fd, path, O_PATH | O_DIRECTORY, 0);
+	if (fd < 0)
+		return errno != ENOENT;
+	for (uint32_t i = 0; i < pkg_nfiles(p); i++) {
+		struct pkg_file_row f = pkg_file_row(p, i);
+		if (f.size == 0)
+			continue;
+		snprintf(name, sizeof(name), "%u", f.num);
+		if (fs_stat(fd, name, &st) != 0 ? errno != ENOENT : st.st_nlink > 1)
+			return true;
+	}
+	return false;
+}
+
+static int pkgs_prune(
+	struct store_prune_result *out, struct store *s, const struct store_prune_opts *o, pkgs *all, struct err *e)
+{
+	int64_t now = time(NULL);
+	size_t gone = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct pkg p = all->p[i];
+		bool young = now - pkg_mtime(p) < (int64_t)o->min_age;
+		if (young || pkg_in_use(s, p) || (o->unused && !o->unused(o->arg, p))) {
+			out->kept++;
+			continue;
+		}
+		out->packages++;
+		out->files += pkg_nfiles(p);
+		out->bytes += pkg_bytes(p);
+		all->p[i] = all->p[gone]; /* to the front, for the second pass */
+		all->p[gone++] = p;
+		if (!o->dry_run)
+			kv_del_if(s->kv, STORE_PKG_TABLE, pkg_key(p), (str){ (const char *)p.p, p.n });
+	}
+	if (o->dry_run)
+		return 0;
+	if (kv_flush(s->kv, e) < 0)
+		return e->code; /* rows that stayed must keep their files */
+	for (size_t i = 0; i < gone; i++)
+		if (store_trash(s, pkg_id(all->p[i]), e) < 0)
+			return e->code;
+	return 0;
+}
+
+struct ids {
+	VEC(char *) hex; /* 32 digits each */
+	struct map known;
+};
+
+static int ids_add(void *arg, str key, str value)
+{
+	struct ids *ids = arg;
+	struct pkg p = { (const uint8_t *)value.p, value.n };
+	struct err e;
+
+	(void)key;
+	if (pkg_check(p, &e) < 0)
+		return 0;
+	char *hex = xmalloc(PKG_ID * 2 + 1);
+	hex_print(hex, pkg_id(p), PKG_ID);
+	*vec_add(&ids->hex) = hex;
+	map_set(&ids->known, (str){ hex, PKG_ID * 2 }, 0);
+	return 0;
+}
+
+static void ids_release(struct ids *ids)
+{
+	for (size_t i = 0; i < ids->hex.n; i++)
+		free(ids->hex.p[i]);
+	vec_release(&ids->hex);
+	map_release(&ids->known);
+}
+
+static DIR *dir_list(int at, const char *name)
+{
+	int fd = fs_open_dir(at, name);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d)
+		fs_close(fd);
+	return d;
+}
+
+static int orphan_remove(struct store_prune_result *out, struct store *s, const char *shard, const char *name,
+	const struct ids *ids, int64_t before, bool dry_run, struct err *e)
+{
+	char hex[PKG_ID * 2 + 1], path[PKG_ID * 2 + 2];
+	uint8_t id[PKG_ID];
+	struct stat st;
+
+	snprintf(hex, sizeof(hex), "%.2s%.30s", shard, name);
+	if (strlen(name) != PKG_ID * 2 - 2 || !hex_read(id, PKG_ID, str_of(hex)) ||
+		map_get(&ids->known, str_of(hex)) != MAP_NONE)
+		return 0;
+	store_pkg_path(path, id);
+	if (fs_stat(s->pkgs_fd, path, &st) != 0 ||
+		st.st_ctim.tv_sec > before) /* ctime: the rename, too, counts as life */
+		return 0;
+	out->orphans++;
+	return dry_run ? 0 : store_trash(s, id, e);
+}
+
+static int orphans_prune(struct store_prune_result *out, struct store *s, bool dry_run, struct err *e)
+{
+	struct ids ids = { 0 };
+	struct kv_read *r;
+	int64_t before = out->orphans_all ? INT64_MAX : time(NULL) - ORPHAN_AGE;
+
+	if (kv_read_begin(&r, s->kv, e) < 0)
+		return e->code;
+	int rc = kv_each(r, STORE_PKG_TABLE, ids_add, &ids, e);
+	kv_read_end(r);
+	DIR *top = rc == 0 ? dir_list(s->pkgs_fd, ".") : NULL;
+	if (rc == 0 && !top)
+		rc = err_os(e, "read %s/pkgs", s->dir);
+	for (struct dirent *de; rc == 0 && top && (de = readdir(top));) {
+		DIR *d = de->d_name[0] == '.' || strlen(de->d_name) != 2 ? NULL : dir_list(s->pkgs_fd, de->d_name);
+		for (struct dirent *sub; rc == 0 && d && (sub = readdir(d));)
+			rc = orphan_remove(out, s, de->d_name, sub->d_name, &ids, before, dry_run, e);
+		if (d)
+			closedir(d);
+	}
+	if (top)
+		closedir(top);
+	ids_release(&ids);
+	return rc;
+}
+
+/* Old indexes that were set aside. */
+static int lost_remove(struct store *s, struct err *e)
+{
+	DIR *d = dir_list(s->fd, ".");
+	int rc = 0;
+
+	for (struct dirent *de; rc == 0 && d && (de = readdir(d));)
+		if (str_starts(str_of(de->d_name), STR("index.lost-")))
+			rc = fs_remove_tree(s->fd, de->d_name, e);
+	if (d)
+		closedir(d);
+	return rc;
+}
+
+int store_prune(struct store_prune_result *out, struct store *s, const struct store_prune_opts *o, struct err *e)
+{
+	pkgs all = VEC_INIT;
+	int rc = pkgs_read(&all, s, e);
+
+	*out = (struct store_prune_result){ 0 };
+	if (rc == 0)
+		rc = pkgs_prune(out, s, o, &all, e);
+	pkgs_release(&all);
+	if (rc == 0) {
+		/* an import renames its directory in before its row is there: only who keeps all others out can tell such a one from
+		 * an orphan */
+		out->orphans_all = flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
+		pthread_rwlock_wrlock(&s->publishing);
+		rc = kv_flush(s->kv, e);
+		if (rc == 0)
+			rc = orphans_prune(out, s, o->dry_run, e);
+		pthread_rwlock_unlock(&s->publishing);
+		if (flock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
+			rc = err_os(e, "lock %s", s->dir);
+	}
+	return rc == 0 && !o->dry_run ? lost_remove(s, e) : rc;
+}
+
+/* -- sync ---------------------------------------------------------------------- */
+
+int store_sync(struct store *s, bool *done, struct err *e)
+{
+	int rc = kv_sync(s->kv, e);
+
+	if (done)
+		*done = false;
+	if (rc < 0)
+		return rc;
+	if (syncfs(s->fd) != 0)
+		return err_os(e, "sync %s", s->dir);
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+		/* alone, and everything that anybody wrote is on disk */
+		rc = kv_sync(s->kv, e);
+		if (rc == 0 && syncfs(s->fd) != 0)
+			rc = err_os(e, "sync %s", s->dir);
+		if (rc == 0)
+			rc = store_mark_clean(s, e);
+		if (done)
+			*done = rc == 0;
+	}
+	if (flock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
+		rc = err_os(e, "lock %s", s->dir);
+	return rc;
+}

@@ -1,0 +1,49 @@
+/* store_admin — looking after a store: what "dray store status, verify, prune" do, and making it survive a power loss.
+ *
+ * All of them may run beside installs of this and other processes. */
+#pragma once
+#include "store.h"
+
+struct store_status {
+	uint64_t packages, files, bytes; /* bytes of contents; a file counts once for each package */
+	uint64_t index_entries, index_bytes;
+	bool synced; /* nothing would be set aside if the machine went down now */
+};
+MUST_USE int store_status(struct store_status *out, struct store *s, struct err *e);
+
+struct store_verify_opts {
+	bool full; /* hash every file; otherwise those whose size or time differ */
+	bool drop; /* take spoiled packages out of the index, so that they are fetched again */
+	/* Called for each spoiled package; may be NULL. */
+	void (*report)(void *arg, struct pkg p, const struct err *why);
+	void *arg;
+};
+struct store_verify_result {
+	uint64_t packages, files, bytes, bad;
+};
+/* 0 also when packages are bad: OUT counts them. */
+MUST_USE int store_verify(
+	struct store_verify_result *out, struct store *s, const struct store_verify_opts *o, struct err *e);
+
+struct store_prune_opts {
+	uint64_t min_age; /* seconds; packages stored more recently are kept */
+	bool dry_run;
+	/* Called before a package is removed; false keeps it. May be NULL. */
+	bool (*unused)(void *arg, struct pkg p);
+	void *arg;
+};
+struct store_prune_result {
+	uint64_t packages, files, bytes; /* removed, or what would be */
+	uint64_t kept;
+	uint64_t orphans; /* directories that no index row names: left by killed imports or replaced */
+	bool orphans_all; /* whether the store was ours alone, so that fresh orphans could be told from imports in progress */
+};
+/* Removes packages that no tree links to (none of their files has a second name), and orphans: all of them when no other process has the store
+ * open, else those that are an hour old. Row first, then directory: an install that still sees the row finds the files gone, gets
+ * ERR_NOTFOUND from store_link() and fetches again. A package whose trees are all copies looks unused. */
+MUST_USE int store_prune(
+	struct store_prune_result *out, struct store *s, const struct store_prune_opts *o, struct err *e);
+
+/* Waits until all of it is on disk. *DONE (may be NULL): whether the store is marked so, which it is not while other processes have it open. No
+ * import of this process may be under way. */
+MUST_USE int store_sync(struct store *s, bool *done, struct err *e);
