@@ -1,0 +1,166 @@
+#include "preload.h"
+#include <pthread.h>
+#include <stdlib.h>
+
+/* One want, from the engine's call until preload_free(). */
+struct want {
+	struct preload *p;
+	struct want *next; /* in .ready, then in .given */
+	uint32_t ticket;
+	struct meta_record *record;
+	struct engine_packument got;
+};
+struct preload {
+	struct meta *meta;
+	struct engine_io io;
+	pthread_mutex_t lock;
+	pthread_cond_t change;
+	/* Under the lock. */
+	unsigned live; /* wants that have not been answered */
+	bool cancelled;
+	struct want *ready, **ready_end;
+	/* The engine's thread only. */
+	struct want *given;
+};
+
+static void want_ready(struct want *w)
+{
+	struct preload *p = w->p;
+
+	*p->ready_end = w;
+	p->ready_end = &w->next;
+}
+
+/* From meta, on a worker or the fetch thread. The last touch of P is the unlock: preload_free() waits for .live under the lock. */
+static void on_done(void *arg, struct meta_record *r, const struct err *e)
+{
+	struct want *w = arg;
+	struct preload *p = w->p;
+
+	w->record = r;
+	if (r)
+		w->got.rec = meta_packument(r);
+	else
+		w->got.err = *e;
+	pthread_mutex_lock(&p->lock);
+	want_ready(w);
+	p->live--;
+	pthread_cond_broadcast(&p->change);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
+{
+	struct preload *p = ctx;
+	struct want *w = xcalloc(1, sizeof(*w));
+
+	*w = (struct want){ .p = p, .ticket = ticket };
+	w->record = meta_peek(p->meta, registry, name, form);
+	pthread_mutex_lock(&p->lock);
+	if (w->record) {
+		w->got.rec = meta_packument(w->record);
+		want_ready(w);
+	} else {
+		p->live++; /* before anybody can see it */
+	}
+	pthread_mutex_unlock(&p->lock);
+	if (!w->record)
+		meta_want(p->meta, registry, name, form, on_done, w);
+}
+
+/* With the lock held. */
+static int hand_out(struct preload *p, uint32_t *ticket, const struct engine_packument **got, uint32_t cap)
+{
+	uint32_t n = 0;
+
+	for (struct want *w; n < cap && (w = p->ready); n++) {
+		p->ready = w->next;
+		if (!p->ready)
+			p->ready_end = &p->ready;
+		ticket[n] = w->ticket;
+		got[n] = &w->got;
+		w->next = p->given;
+		p->given = w;
+	}
+	return (int)n;
+}
+
+static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	struct preload *p = ctx;
+	int rc;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->cancelled && !p->ready && p->live)
+		pthread_cond_wait(&p->change, &p->lock);
+	if (p->cancelled)
+		rc = err_set(e, ERR_CANCELLED, "the resolution was cancelled");
+	else if (!p->ready)
+		rc = err_set(e, ERR_PROTOCOL, "waiting for a packument that nobody asked for");
+	else
+		rc = hand_out(p, ticket, got, cap);
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+static int io_poll(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	struct preload *p = ctx;
+
+	pthread_mutex_lock(&p->lock);
+	int rc = p->cancelled ? err_set(e, ERR_CANCELLED, "the resolution was cancelled")
+			      : hand_out(p, ticket, got, cap);
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e)
+{
+	struct preload *p = xcalloc(1, sizeof(*p));
+
+	(void)e;
+	p->meta = m;
+	p->ready_end = &p->ready;
+	p->io = (struct engine_io){ .ctx = p, .now_ms = o->now_ms, .want = io_want, .wait = io_wait, .poll = io_poll };
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->change, NULL);
+	*out = p;
+	return 0;
+}
+
+const struct engine_io *preload_io(struct preload *p)
+{
+	return &p->io;
+}
+
+void preload_cancel(struct preload *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->cancelled = true;
+	pthread_cond_broadcast(&p->change);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void wants_free(struct want *w)
+{
+	for (struct want *next; w; w = next) {
+		next = w->next;
+		meta_record_release(w->record);
+		free(w);
+	}
+}
+
+void preload_free(struct preload *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	while (p->live)
+		pthread_cond_wait(&p->change, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+	wants_free(p->ready);
+	wants_free(p->given);
+	pthread_cond_destroy(&p->change);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
