@@ -332,6 +332,7 @@ static void test_fresh_and_aged(void **state)
 	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
 	assert_int_equal(meta_counts(m).from_cache, 1);
 	meta_free(m);
+	meta_record_release(w.last);
 }
 
 static void test_full_answers_abbreviated(void **state)
