@@ -59,14 +59,6 @@ void registry_put_url(struct buf *out, str registry_url, str name)
 	}
 }
 
-/* PREFIX names a folder: it counts for itself and what is below. */
-static bool path_below(str path, str prefix)
-{
-	while (prefix.n && prefix.p[prefix.n - 1] == '/')
-		prefix.n--;
-	return str_starts(path, prefix) && (path.n == prefix.n || path.p[prefix.n] == '/');
-}
-
 str registry_authorization(const struct registry *r, str url)
 {
 	const struct credential *best = NULL;
@@ -77,7 +69,7 @@ str registry_authorization(const struct registry *r, str url)
 		return STR_NONE;
 	for (size_t i = 0; i < r->ncredentials; i++) {
 		const struct credential *c = &r->credential[i];
-		if (url_same_origin(&u, &c->url) && path_below(u.path, c->url.path) &&
+		if (url_same_origin(&u, &c->url) && url_path_below(u.path, c->url.path) &&
 			(!best || c->url.path.n > best->url.path.n))
 			best = c;
 	}

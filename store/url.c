@@ -130,6 +130,13 @@ bool url_has_dots(const struct url *u)
 	return false;
 }
 
+bool url_path_below(str path, str prefix)
+{
+	while (prefix.n && prefix.p[prefix.n - 1] == '/')
+		prefix.n--;
+	return str_starts(path, prefix) && (path.n == prefix.n || path.p[prefix.n] == '/');
+}
+
 static void put_lower(struct buf *out, str s)
 {
 	for (size_t i = 0; i < s.n; i++)

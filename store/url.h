@@ -25,6 +25,8 @@ MUST_USE int url_parse(struct url *out, str text, struct err *e);
 bool url_same_origin(const struct url *a, const struct url *b);
 /* Whether the path has a segment that is "." or ".." in any spelling, which servers and clients may take away. */
 bool url_has_dots(const struct url *u);
+/* Whether PATH is the folder PREFIX (with or without its trailing slash) or below it. */
+bool url_path_below(str path, str prefix);
 /* Appends the URL as a message may show it: without userinfo, query and fragment. Of what cannot be parsed: "(malformed URL)". */
 void url_put_public(struct buf *out, str text);
 /* Appends scheme://host:port, lower case, port always written. */
