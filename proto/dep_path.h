@@ -7,13 +7,14 @@
 #pragma once
 #include "base/base.h"
 
-/* Splits into name, version ("1.0.0", "file:lib", "https://…") and suffix (from the first parenthesis, or empty). */
+/* Splits into name, version ("1.0.0", "file:lib", "https://…") and suffix ("(peer@v)…" with a patch hash in
+ * front, or empty). Without an "@" after the first character all is name and VERSION is absent. */
 void dep_path_split(str dep_path, str *name, str *version, str *suffix);
-/* Without peer suffix; a patch hash stays: the key under `packages:` has neither. */
+/* The key under `packages:`: without patch hash and peers. */
 str dep_path_package_key(str dep_path);
 /* What REF under ALIAS means as dep path, in A when it must be built; absent for link: refs. */
 str dep_path_from_ref(str alias, str ref, struct arena *a);
-/* The other way. */
+/* The other way; borrows DEP_PATH. */
 str dep_path_to_ref(str dep_path, str alias);
-/* Directory name under node_modules/.pnpm. MAX_LEN is virtualStoreDirMaxLength (120). */
+/* Directory name under node_modules/.pnpm, in A with a NUL behind it. MAX_LEN is virtualStoreDirMaxLength (120). */
 str dep_path_filename(str dep_path, size_t max_len, struct arena *a);

@@ -1,0 +1,231 @@
+/* The low-level calls on purpose: they need neither libcrypto's configuration file nor its providers, which cost more
+ * than hashing a small file, and they cannot fail. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "integrity.h"
+#include <openssl/sha.h>
+#include <stdlib.h>
+
+static const struct alg {
+	str name;
+	uint8_t bytes;
+} algs[] = {
+	[DIGEST_SHA1] = { STR_INIT("sha1"), 20 },
+	[DIGEST_SHA256] = { STR_INIT("sha256"), 32 },
+	[DIGEST_SHA384] = { STR_INIT("sha384"), 48 },
+	[DIGEST_SHA512] = { STR_INIT("sha512"), 64 },
+};
+
+static enum digest_alg alg_of(str name)
+{
+	for (int i = DIGEST_SHA1; i <= DIGEST_SHA512; i++) {
+		if (str_eq(algs[i].name, name))
+			return (enum digest_alg)i;
+	}
+	return DIGEST_NONE;
+}
+
+int integrity_parse(struct digest *out, str sri, struct err *e)
+{
+	struct digest best = { 0 };
+	str rest = str_trim(sri), word, name, value, options;
+
+	while (rest.n) {
+		size_t end = 0;
+		while (end < rest.n && !strchr(" \t\r\n", rest.p[end] ? rest.p[end] : 'x'))
+			end++;
+		word = str_head(rest, end);
+		rest = str_trim(str_from(rest, end));
+		str_cut(word, '-', &name, &value);
+		str_cut(value, '?', &value, &options);
+		struct digest d = { .alg = alg_of(name) };
+		if (d.alg <= best.alg)
+			continue; /* unknown, weaker, or an alternative to the first */
+		d.n = algs[d.alg].bytes;
+		/* A damaged digest is an error even where a weaker one is whole: falling back to that would be a downgrade. */
+		if (base64_read(d.b, sizeof(d.b), value) != d.n)
+			return err_set(e, ERR_PARSE,
+				"integrity \"" STR_FMT "\": expected %u bytes of base64 after \"" STR_FMT "-\"",
+				STR_ARG(str_head(sri, 300)), d.n, STR_ARG(name));
+		best = d;
+	}
+	if (best.alg == DIGEST_NONE)
+		return err_set(e, ERR_PARSE, "integrity \"" STR_FMT "\" has no sha512, sha384, sha256 or sha1 digest",
+			STR_ARG(str_head(sri, 300)));
+	*out = best;
+	return 0;
+}
+
+str integrity_print(const struct digest *d, struct arena *a)
+{
+	if (d->alg == DIGEST_NONE)
+		return STR_NONE;
+	str b64 = base64_print(d->b, d->n, a);
+	return arena_printf(a, STR_FMT "-" STR_FMT, STR_ARG(algs[d->alg].name), STR_ARG(b64));
+}
+
+bool digest_eq(const struct digest *a, const struct digest *b)
+{
+	return a->alg == b->alg && a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
+}
+
+struct hasher {
+	enum digest_alg alg;
+	union {
+		SHA_CTX s1;
+		SHA256_CTX s256;
+		SHA512_CTX s512;
+	} u;
+};
+
+static void hasher_start(struct hasher *h)
+{
+	switch (h->alg) {
+	case DIGEST_SHA1:
+		SHA1_Init(&h->u.s1);
+		return;
+	case DIGEST_SHA256:
+		SHA256_Init(&h->u.s256);
+		return;
+	case DIGEST_SHA384:
+		SHA384_Init(&h->u.s512);
+		return;
+	case DIGEST_SHA512:
+		SHA512_Init(&h->u.s512);
+		return;
+	case DIGEST_NONE:
+		break;
+	}
+	abort(); /* a caller's mistake */
+}
+
+struct hasher *hasher_new(enum digest_alg alg)
+{
+	struct hasher *h = xcalloc(1, sizeof(*h));
+
+	h->alg = alg;
+	hasher_start(h);
+	return h;
+}
+
+void hasher_add(struct hasher *h, const void *p, size_t n)
+{
+	if (h->alg == DIGEST_SHA1)
+		SHA1_Update(&h->u.s1, p, n);
+	else if (h->alg == DIGEST_SHA256)
+		SHA256_Update(&h->u.s256, p, n);
+	else if (h->alg == DIGEST_SHA384)
+		SHA384_Update(&h->u.s512, p, n);
+	else
+		SHA512_Update(&h->u.s512, p, n);
+}
+
+void hasher_end(struct hasher *h, struct digest *out)
+{
+	*out = (struct digest){ .alg = h->alg, .n = algs[h->alg].bytes };
+	if (h->alg == DIGEST_SHA1)
+		SHA1_Final(out->b, &h->u.s1);
+	else if (h->alg == DIGEST_SHA256)
+		SHA256_Final(out->b, &h->u.s256);
+	else if (h->alg == DIGEST_SHA384)
+		SHA384_Final(out->b, &h->u.s512);
+	else
+		SHA512_Final(out->b, &h->u.s512);
+	hasher_start(h);
+}
+
+void hasher_free(struct hasher *h)
+{
+	free(h);
+}
+
+void sha256(uint8_t out[32], const void *p, size_t n)
+{
+	SHA256_CTX c;
+
+	SHA256_Init(&c);
+	SHA256_Update(&c, p, n);
+	SHA256_Final(out, &c);
+}
+
+void hex_print(char *out, const uint8_t *p, size_t n)
+{
+	static const char digit[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		out[2 * i] = digit[p[i] >> 4];
+		out[2 * i + 1] = digit[p[i] & 15];
+	}
+	out[2 * n] = 0;
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 32;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool hex_read(uint8_t *out, size_t n, str hex)
+{
+	if (hex.n / 2 != n || hex.n % 2)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		int hi = hex_value(hex.p[2 * i]), lo = hex_value(hex.p[2 * i + 1]);
+		if (hi < 0 || lo < 0)
+			return false;
+		out[i] = (uint8_t)(hi << 4 | lo);
+	}
+	return true;
+}
+
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+str base64_print(const uint8_t *p, size_t n, struct arena *a)
+{
+	char *out = arena_new(a, char, (n + 2) / 3 * 4 + 1), *to = out;
+
+	for (size_t i = 0; i < n; i += 3) {
+		uint32_t v =
+			(uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
+		*to++ = base64[v >> 18];
+		*to++ = base64[v >> 12 & 63];
+		*to++ = i + 1 < n ? base64[v >> 6 & 63] : '=';
+		*to++ = i + 2 < n ? base64[v & 63] : '=';
+	}
+	return (str){ out, (size_t)(to - out) };
+}
+
+static int base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+ptrdiff_t base64_read(uint8_t *out, size_t cap, str s)
+{
+	size_t n = 0, padded = s.n;
+	uint32_t v = 0;
+
+	while (s.n && s.p[s.n - 1] == '=')
+		s.n--;
+	if (padded - s.n > 2 || (padded != s.n && padded % 4) || s.n % 4 == 1)
+		return -1;
+	for (size_t i = 0; i < s.n; i++) {
+		int d = base64_value(s.p[i]);
+		if (d < 0)
+			return -1;
+		v = v << 6 | (uint32_t)d;
+		if (i % 4 == 0)
+			continue;
+		if (n == cap)
+			return -1;
+		out[n++] = (uint8_t)(v >> (6 - 2 * (i % 4)));
+	}
+	return (ptrdiff_t)n;
+}
