@@ -1,0 +1,29 @@
+/* npmrc — the settings in the text of an .npmrc file.
+ *
+ * npm's dialect of ini: `key = value`, comments with # or ;, quotes, `key[] =`
+ * for lists, and ${VAR} from the environment, with ${VAR-default} and
+ * ${VAR:-default}. Pure: the environment is a callback, files are the
+ * caller's. Entries keep the file's order; later ones win. Values may be
+ * credentials: nothing here puts one into a message. */
+#pragma once
+#include "base/base.h"
+
+struct npmrc_entry {
+	str key, value; /* decoded; "key = " gives an empty value, "key" alone "true" */
+	bool list;      /* written as key[] = value */
+	uint32_t line;
+};
+struct npmrc {
+	struct npmrc_entry *p;
+	size_t n;
+	struct str_list unresolved; /* "${VAR}" without value or default: read as empty; to be warned about by name */
+};
+
+/* Whether NAME is set; *VALUE then. */
+typedef bool npmrc_env(void *ctx, str name, str *value);
+
+/* Reads TEXT (at most 1 MiB, else ERR_TOOBIG) into A; nothing borrows TEXT. ENV may be NULL: no variable is set. Lines that
+ * are no setting (sections, "= x") are skipped, as npm and pnpm do. */
+int npmrc_parse(struct npmrc *out, str text, npmrc_env *env, void *ctx, struct arena *a, struct err *e);
+/* The last plain value of KEY, or NULL. */
+const str *npmrc_get(const struct npmrc *r, str key);
