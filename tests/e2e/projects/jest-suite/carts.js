@@ -1,0 +1,3 @@
+import groupBy from "lodash/groupBy";
+
+export const byQuay = (carts) => groupBy(carts, (c) => c.quay);
