@@ -54,7 +54,7 @@ struct relay {
 	struct relay_opts o;
 	int ep, timer;
 	int *listen;
-	struct relay_counts *counts;
+	struct relay_counts *counts, *own_counts;
 	uint64_t *open;
 	struct conn conns; /* list head */
 	struct link_dir dir[2];
@@ -484,7 +484,8 @@ int relay_new(struct relay **out, struct relay_opts *o, struct err *e)
 		r->chunk = CHUNK;
 	r->rng = o->seed ? o->seed : 88172645463325252u;
 	r->conns.next = r->conns.prev = &r->conns;
-	r->counts = xcalloc(o->nroutes, sizeof(*r->counts));
+	r->own_counts = xcalloc(o->nroutes, sizeof(*r->counts));
+	r->counts = o->counts ? o->counts : r->own_counts;
 	r->open = xcalloc(o->nroutes, sizeof(*r->open));
 	r->listen = xcalloc(o->nroutes, sizeof(*r->listen));
 	for (size_t i = 0; i < o->nroutes; i++)
@@ -535,6 +536,6 @@ void relay_free(struct relay *r)
 		close(r->ep);
 	free(r->listen);
 	free(r->open);
-	free(r->counts);
+	free(r->own_counts);
 	free(r);
 }

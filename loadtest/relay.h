@@ -21,16 +21,17 @@ struct relay_faults {
 	uint32_t stall_us;
 	double reset_share; /* of connections that are reset after a random first part */
 };
+struct relay_counts {
+	uint64_t down_bytes, up_bytes; /* towards and from the client */
+	uint64_t connections, most_open;
+};
 struct relay_opts {
 	struct relay_route *route;
 	size_t nroutes;
 	uint64_t rate_bps; /* bits a second in each direction, shared; 0: unlimited */
 	struct relay_faults faults;
 	uint64_t seed;
-};
-struct relay_counts {
-	uint64_t down_bytes, up_bytes; /* towards and from the client */
-	uint64_t connections, most_open;
+	struct relay_counts *counts; /* nroutes of them, may be shared memory; NULL: the relay's own */
 };
 struct relay;
 /* Binds all ports, so that clients can connect as soon as it returns. */

@@ -1,0 +1,485 @@
+#include "mirror.h"
+#include "http.h"
+#include "workq.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libdeflate.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <h2o.h>
+#include <h2o/http1.h>
+#include <h2o/http2.h>
+
+enum { MOST_BODY = 512 << 20 };
+
+/* A body that can be sent: mapped from disk or made from what is there. Lives as long as the mirror. */
+struct entry {
+	str key; /* path, or "host form gzip path" for a rendered packument */
+	const char *p;
+	size_t n;
+	char etag[24];
+};
+struct mirror {
+	struct mirror_opts o;
+	char *dir;
+	h2o_globalconf_t conf;
+	h2o_context_t ctx;
+	h2o_accept_ctx_t accept;
+	h2o_loop_t *loop;
+	h2o_multithread_receiver_t inbox;
+	h2o_socket_t *listener, *stopper;
+	struct http *http; /* recording only */
+	struct arena names;
+	struct map by_key;
+	VEC(struct entry *) entries;
+	struct libdeflate_compressor *gz;
+	bool stop;
+};
+struct handler {
+	h2o_handler_t super;
+	struct mirror *m;
+};
+/* A fetch from the upstream: the request waits for it, unless its client leaves. */
+struct fetch {
+	h2o_multithread_message_t msg;
+	h2o_generator_t gen;
+	struct mirror *m;
+	h2o_req_t *req; /* NULL: gone */
+	str path, accept;
+	bool full, gzip;
+	int code;
+	long status;
+	struct buf body;
+	struct err err;
+};
+
+static uint64_t fnv(str s)
+{
+	uint64_t h = 14695981039346656037u;
+
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ (uint8_t)s.p[i]) * 1099511628211u;
+	return h;
+}
+
+static struct entry *entry_add(struct mirror *m, str key, const char *p, size_t n)
+{
+	struct entry *en = arena_new(&m->names, struct entry, 1);
+
+	*en = (struct entry){ .key = arena_str(&m->names, key), .p = p, .n = n };
+	snprintf(en->etag, sizeof(en->etag), "\"%016llx\"", (unsigned long long)(fnv((str){ p, n }) ^ fnv(key)));
+	map_set(&m->by_key, en->key, (uint32_t)m->entries.n);
+	*vec_add(&m->entries) = en;
+	return en;
+}
+
+static struct entry *entry_get(struct mirror *m, str key)
+{
+	uint32_t i = map_get(&m->by_key, key);
+
+	return i == MAP_NONE ? NULL : m->entries.p[i];
+}
+
+/* "/" of a request path becomes "!", which names and versions do not have. */
+static void file_name(struct mirror *m, char *out, size_t cap, const char *kind, str path)
+{
+	int n = snprintf(out, cap, "%s/%s/" STR_FMT, m->dir, kind, STR_ARG(path));
+
+	for (size_t i = strlen(m->dir) + strlen(kind) + 2; n > 0 && i < (size_t)n && i < cap; i++) {
+		if (out[i] == '/')
+			out[i] = '!';
+	}
+}
+
+static struct entry *entry_open(struct mirror *m, const char *kind, str path)
+{
+	char file[4096], key[4096];
+	struct stat st;
+
+	snprintf(key, sizeof(key), "%s " STR_FMT, kind, STR_ARG(path));
+	struct entry *known = entry_get(m, str_of(key));
+	if (known)
+		return known;
+	file_name(m, file, sizeof(file), kind, path);
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	void *p = MAP_FAILED;
+	if (fstat(fd, &st) == 0 && st.st_size > 0)
+		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+	close(fd);
+	return p == MAP_FAILED ? NULL : entry_add(m, str_of(key), p, (size_t)st.st_size);
+}
+
+static int entry_save(struct mirror *m, const char *kind, str path, str body, struct err *e)
+{
+	char file[4096], tmp[4200];
+
+	file_name(m, file, sizeof(file), kind, path);
+	snprintf(tmp, sizeof(tmp), "%s.part", file);
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return err_os(e, "create %s", tmp);
+	for (size_t at = 0; at < body.n;) {
+		ssize_t n = write(fd, body.p + at, body.n - at);
+		if (n <= 0) {
+			err_os(e, "write %s", tmp);
+			close(fd);
+			return e->code;
+		}
+		at += (size_t)n;
+	}
+	close(fd);
+	return rename(tmp, file) < 0 ? err_os(e, "rename %s", tmp) : 0;
+}
+
+/* Puts every "tarball":"scheme://host/…" behind BASE. */
+static void rebase(struct buf *out, str json, str base)
+{
+	static const str mark = STR_INIT("\"tarball\":\"");
+	size_t at = 0;
+
+	for (size_t hit; (hit = str_find_str(json, mark, at)) != SIZE_MAX;) {
+		size_t url = hit + mark.n, end = str_find(json, '"', url);
+		size_t scheme = str_find_str(json, STR("://"), url);
+		buf_add(out, (str){ json.p + at, url - at });
+		at = url;
+		if (end == SIZE_MAX || scheme == SIZE_MAX || scheme > end)
+			continue;
+		size_t slash = str_find(json, '/', scheme + 3);
+		if (slash == SIZE_MAX || slash > end)
+			continue;
+		buf_add(out, base);
+		at = slash + 1;
+	}
+	buf_add(out, str_from(json, at));
+}
+
+static struct entry *render(struct mirror *m, str path, str host, bool full, bool gzip)
+{
+	char key[4096];
+	const char *kind = full ? "full" : "corgi";
+
+	snprintf(key, sizeof(key), STR_FMT " %s %d " STR_FMT, STR_ARG(host), kind, gzip, STR_ARG(path));
+	struct entry *known = entry_get(m, str_of(key));
+	if (known)
+		return known;
+	struct entry *raw = entry_open(m, kind, path);
+	if (!raw)
+		return NULL;
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+	struct buf out = BUF_INIT;
+	rebase(&out, (str){ raw->p, raw->n }, arena_printf(&a, "http://" STR_FMT "/", STR_ARG(host)));
+	if (gzip) {
+		struct buf z = BUF_INIT;
+		size_t cap = libdeflate_gzip_compress_bound(m->gz, out.n);
+		z.n = libdeflate_gzip_compress(m->gz, out.p, out.n, buf_reserve(&z, cap), cap);
+		buf_release(&out);
+		out = z;
+	}
+	size_t n;
+	char *p = buf_steal(&out, &n);
+	return entry_add(m, str_of(key), p, n);
+}
+
+static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
+{
+	(void)gen;
+	(void)req;
+}
+
+static void on_stop(h2o_generator_t *gen, h2o_req_t *req)
+{
+	(void)gen;
+	(void)req;
+}
+
+static str header(h2o_req_t *req, const h2o_token_t *name)
+{
+	ssize_t i = h2o_find_header(&req->headers, name, -1);
+
+	if (i < 0)
+		return STR_NONE;
+	return (str){ req->headers.entries[i].value.base, req->headers.entries[i].value.len };
+}
+
+static void send_error(h2o_req_t *req, int status, const char *text)
+{
+	req->res.status = status;
+	req->res.reason = "Error";
+	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, H2O_STRLIT("application/json"));
+	h2o_send_inline(req, text, strlen(text));
+}
+
+static void send_entry(struct mirror *m, h2o_req_t *req, struct entry *en, const char *type, bool gzip)
+{
+	static h2o_generator_t gen = { on_proceed, on_stop };
+
+	req->res.status = 200;
+	req->res.reason = "OK";
+	if (str_eq(header(req, H2O_TOKEN_IF_NONE_MATCH), str_of(en->etag))) {
+		req->res.status = 304;
+		req->res.reason = "Not Modified";
+		m->o.counts->not_modified++;
+	}
+	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, strlen(type));
+	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, en->etag, strlen(en->etag));
+	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL, H2O_STRLIT("public, max-age=300"));
+	if (gzip)
+		h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_ENCODING, NULL, H2O_STRLIT("gzip"));
+	if (req->res.status == 304) {
+		h2o_send_inline(req, NULL, 0);
+		return;
+	}
+	h2o_iovec_t body = { (char *)(uintptr_t)en->p, en->n };
+	req->res.content_length = en->n;
+	m->o.counts->bytes += en->n;
+	h2o_start_response(req, &gen);
+	h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
+}
+
+static bool is_tarball(str path)
+{
+	return str_find_str(path, STR("/-/"), 0) != SIZE_MAX && str_ends(path, STR(".tgz"));
+}
+
+/* From what is there; false when it must be fetched. */
+static bool answer(struct mirror *m, h2o_req_t *req, str path, bool full, bool gzip)
+{
+	struct entry *en;
+
+	if (is_tarball(path)) {
+		en = entry_open(m, "tarball", path);
+		if (en)
+			send_entry(m, req, en, "application/octet-stream", false);
+		return en != NULL;
+	}
+	str host = { req->authority.base, req->authority.len };
+	en = render(m, path, host, full, gzip);
+	if (en)
+		send_entry(m, req, en, full ? "application/json" : "application/vnd.npm.install-v1+json", gzip);
+	return en != NULL;
+}
+
+/* On the fetch thread: the body is copied and handed to the loop. */
+static void on_fetched(void *arg, int code, const struct http_response *r, str body, const struct err *e)
+{
+	struct fetch *f = arg;
+
+	f->code = code;
+	if (code < 0)
+		f->err = *e;
+	f->status = r ? r->status : 0;
+	buf_add(&f->body, body);
+	h2o_multithread_send_message(&f->m->inbox, &f->msg);
+}
+
+static void fetch_finish(struct fetch *f)
+{
+	struct mirror *m = f->m;
+	struct err e;
+	const char *kind = is_tarball(f->path) ? "tarball" : f->full ? "full" : "corgi";
+
+	if (f->code == 0 && f->status == 200 && entry_save(m, kind, f->path, buf_str(&f->body), &e) < 0)
+		fprintf(stderr, "mirror: %s\n", e.msg);
+	if (f->code < 0)
+		fprintf(stderr, "mirror: %s\n", f->err.msg);
+	if (f->req && (f->code < 0 || f->status != 200 || !answer(m, f->req, f->path, f->full, f->gzip)))
+		send_error(f->req, f->status == 404 ? 404 : 502, "{\"error\":\"not there\"}");
+	buf_release(&f->body);
+	free((void *)(uintptr_t)f->path.p);
+	free(f);
+}
+
+static void on_inbox(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+	(void)receiver;
+	while (!h2o_linklist_is_empty(messages)) {
+		struct fetch *f = H2O_STRUCT_FROM_MEMBER(struct fetch, msg.link, messages->next);
+		h2o_linklist_unlink(&f->msg.link);
+		fetch_finish(f);
+	}
+}
+
+/* The request's memory tells when the client has left. */
+static void on_gone(void *p)
+{
+	struct fetch **f = p;
+
+	if (*f)
+		(*f)->req = NULL;
+}
+
+static void fetch_start(struct mirror *m, h2o_req_t *req, str path, bool full, bool gzip)
+{
+	struct fetch *f = xcalloc(1, sizeof(*f));
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+
+	*f = (struct fetch){ .m = m, .req = req, .full = full, .gzip = gzip };
+	f->path = (str){ xstrndup(path), path.n };
+	struct fetch **watch = h2o_mem_alloc_shared(&req->pool, sizeof(*watch), on_gone);
+	*watch = f;
+	struct http_request r = { .max_body = MOST_BODY, .done = on_fetched, .arg = f };
+	r.url = arena_printf(&a, STR_FMT STR_FMT, STR_ARG(m->o.upstream), STR_ARG(path));
+	r.headers = full || is_tarball(path) ? STR("Accept: application/json, */*\n")
+					     : STR("Accept: application/vnd.npm.install-v1+json\n");
+	http_start(m->http, &r);
+}
+
+static int on_req(h2o_handler_t *self, h2o_req_t *req)
+{
+	struct mirror *m = ((struct handler *)self)->m;
+	str path = { req->path.base + 1, req->path.len - 1 }, query;
+
+	str_cut(path, '?', &path, &query);
+	m->o.counts->requests++;
+	if (str_eq(path, STR("-/ping"))) {
+		h2o_send_inline(req, H2O_STRLIT("{}"));
+		return 0;
+	}
+	/* Scopes come as %2f or as a slash: one spelling on disk. */
+	char clean[2048];
+	size_t n = 0;
+	for (size_t i = 0; i < path.n && n < sizeof(clean) - 1; i++) {
+		bool esc = path.p[i] == '%' && i + 2 < path.n && path.p[i + 1] == '2' && (path.p[i + 2] | 32) == 'f';
+		clean[n++] = esc ? '/' : path.p[i];
+		i += esc ? 2 : 0;
+	}
+	path = (str){ clean, n };
+	str accept = header(req, H2O_TOKEN_ACCEPT), enc = header(req, H2O_TOKEN_ACCEPT_ENCODING);
+	bool full = str_find_str(accept, STR("vnd.npm.install-v1+json"), 0) == SIZE_MAX;
+	bool gzip = str_find_str(enc, STR("gzip"), 0) != SIZE_MAX;
+	if (answer(m, req, path, full, gzip))
+		return 0;
+	if (m->http && path.n && path.p[0] != '-') {
+		fetch_start(m, req, path, full, gzip);
+		return 0;
+	}
+	if (m->o.counts->misses++ == 0)
+		snprintf(m->o.counts->first_miss, sizeof(m->o.counts->first_miss), "%s " STR_FMT,
+			full ? "full" : "corgi", STR_ARG(path));
+	send_error(req, 404, "{\"error\":\"Not found\"}");
+	return 0;
+}
+
+static void on_accept(h2o_socket_t *listener, const char *failed)
+{
+	struct mirror *m = listener->data;
+
+	for (int i = 0; !failed && i < 64; i++) {
+		h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
+		if (!sock)
+			return;
+		h2o_accept(&m->accept, sock);
+	}
+}
+
+static void on_stop_fd(h2o_socket_t *sock, const char *failed)
+{
+	struct mirror *m = sock->data;
+
+	(void)failed;
+	m->stop = true;
+	h2o_socket_read_stop(sock);
+}
+
+static int mirror_listen(struct mirror *m, uint16_t *port, struct err *e)
+{
+	struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_port = htons(m->o.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
+	socklen_t n = sizeof(at);
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_os(e, "socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1024) < 0 ||
+		getsockname(fd, (struct sockaddr *)&at, &n) < 0) {
+		err_os(e, "listen on 127.0.0.1:%u", m->o.port);
+		close(fd);
+		return e->code;
+	}
+	*port = ntohs(at.sin_port);
+	m->listener = h2o_evloop_socket_create(m->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+	m->listener->data = m;
+	h2o_socket_read_start(m->listener, on_accept);
+	return 0;
+}
+
+static int mirror_dirs(struct mirror *m, struct err *e)
+{
+	static const char *const kinds[] = { "", "/full", "/corgi", "/tarball" };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		char path[4096];
+		snprintf(path, sizeof(path), "%s%s", m->dir, kinds[i]);
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return err_os(e, "make %s", path);
+	}
+	return 0;
+}
+
+int mirror_new(struct mirror **out, const struct mirror_opts *o, uint16_t *port, struct err *e)
+{
+	struct mirror *m = xcalloc(1, sizeof(*m));
+
+	m->o = *o;
+	m->dir = xstrndup(str_of(o->dir));
+	m->names = ARENA_INIT(1 << 20);
+	m->gz = libdeflate_alloc_compressor(6);
+	if (mirror_dirs(m, e) < 0)
+		goto fail;
+	if (o->upstream.n && http_new(&m->http, &(struct http_opts){ .private_addresses = true }, e) < 0)
+		goto fail;
+	h2o_config_init(&m->conf);
+	h2o_hostconf_t *host = h2o_config_register_host(&m->conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+	h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+	struct handler *h = (struct handler *)h2o_create_handler(path, sizeof(*h));
+	h->super.on_req = on_req;
+	h->m = m;
+	m->loop = h2o_evloop_create();
+	h2o_context_init(&m->ctx, m->loop, &m->conf);
+	h2o_multithread_register_receiver(m->ctx.queue, &m->inbox, on_inbox);
+	m->accept = (h2o_accept_ctx_t){ .ctx = &m->ctx, .hosts = m->conf.hosts };
+	if (mirror_listen(m, port, e) < 0)
+		goto fail;
+	*out = m;
+	return 0;
+fail:
+	mirror_free(m);
+	return e->code;
+}
+
+int mirror_run(struct mirror *m, int stop_fd, struct err *e)
+{
+	(void)e;
+	m->stopper = h2o_evloop_socket_create(m->loop, dup(stop_fd), H2O_SOCKET_FLAG_DONT_READ);
+	m->stopper->data = m;
+	h2o_socket_read_start(m->stopper, on_stop_fd);
+	while (!m->stop)
+		h2o_evloop_run(m->loop, INT32_MAX);
+	return 0;
+}
+
+/* The process ends with the mirror: h2o's loop and contexts go with it. */
+void mirror_free(struct mirror *m)
+{
+	if (!m)
+		return;
+	http_free(m->http);
+	libdeflate_free_compressor(m->gz);
+	map_release(&m->by_key);
+	vec_release(&m->entries);
+	arena_release(&m->names);
+	free(m->dir);
+	free(m);
+}

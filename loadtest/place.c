@@ -1,0 +1,439 @@
+#include "place.h"
+#include "dep_path.h"
+#include "lockfile.h"
+#include "packument.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The share of packages that the partial phase finds in the store. */
+static const double partial_share = 0.24;
+enum { BUMPED = 10, MOST_FILE = 64 << 20 };
+
+static int read_file(str *out, const char *path, struct arena *a, struct err *e)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > MOST_FILE) {
+		err_os(e, "read %s", path);
+		if (fd >= 0)
+			close(fd);
+		return e->code;
+	}
+	char *p = arena_new(a, char, (size_t)st.st_size + 1);
+	size_t n = 0;
+	for (ssize_t k; n < (size_t)st.st_size && (k = read(fd, p + n, (size_t)st.st_size - n)) > 0;)
+		n += (size_t)k;
+	close(fd);
+	*out = (str){ p, n };
+	return 0;
+}
+
+static int write_file(const char *path, str text, struct err *e)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n) {
+		err_os(e, "write %s", path);
+		if (fd >= 0)
+			close(fd);
+		return e->code;
+	}
+	close(fd);
+	return 0;
+}
+
+static int make_dirs(const char *path, struct err *e)
+{
+	char part[4096];
+
+	for (size_t i = 1; i <= strlen(path) && i < sizeof(part); i++) {
+		if (path[i] != '/' && path[i] != 0)
+			continue;
+		memcpy(part, path, i);
+		part[i] = 0;
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return err_os(e, "make %s", part);
+	}
+	return 0;
+}
+
+static bool is_left_out(const char *name)
+{
+	static const char *const names[] = { ".", "..", ".git", "node_modules", "pnpm-lock.yaml", "bun.lock",
+		"package-lock.json", "yarn.lock" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The project's files without lockfiles and installed trees. */
+static int copy_project(const char *from, const char *to, struct err *e)
+{
+	DIR *d = opendir(from);
+	int rc = d ? make_dirs(to, e) : err_os(e, "open %s", from);
+
+	for (struct dirent *de; rc == 0 && d && (de = readdir(d));) {
+		AUTO(arena_release) struct arena a = ARENA_INIT(0);
+		struct stat st;
+		str text;
+		if (is_left_out(de->d_name))
+			continue;
+		const char *src = arena_printf(&a, "%s/%s", from, de->d_name).p;
+		const char *dst = arena_printf(&a, "%s/%s", to, de->d_name).p;
+		if (lstat(src, &st) < 0)
+			rc = err_os(e, "stat %s", src);
+		else if (S_ISDIR(st.st_mode))
+			rc = copy_project(src, dst, e);
+		else if (S_ISREG(st.st_mode))
+			rc = read_file(&text, src, &a, e) < 0 ? e->code : write_file(dst, text, e);
+	}
+	if (d)
+		closedir(d);
+	return rc;
+}
+
+int place_open(struct bench_place *p, const char *root, const char *source, const char *mirror, struct err *e)
+{
+	str text;
+	const char *slash = strrchr(source, '/');
+
+	*p = (struct bench_place){ .a = ARENA_INIT(1 << 16), .project_name = slash && slash[1] ? slash + 1 : source };
+	p->root = arena_str(&p->a, str_of(root));
+	p->source = arena_str(&p->a, str_of(source));
+	p->mirror = arena_str(&p->a, str_of(mirror));
+	str path = arena_printf(&p->a, "%s/package.json", source);
+	if (read_file(&text, path.p, &p->a, e) < 0 || json_parse(&p->json, text, &p->a, e) < 0)
+		return err_ctx(e, "%s", path.p);
+	return manifest_from_json(&p->manifest, p->json, path, &p->a, e);
+}
+
+void place_close(struct bench_place *p)
+{
+	arena_release(&p->a);
+}
+
+const char *place_fresh(struct bench_place *p, const char *subject, const char *what, struct arena *a)
+{
+	return arena_printf(a, STR_FMT "/%s/%u-%s", STR_ARG(p->root), subject, ++p->serial, what).p;
+}
+
+static int place_make(struct subject_place *at, struct bench_place *p, const char *dir, struct arena *a, struct err *e)
+{
+	*at = (struct subject_place){
+		.project = arena_printf(a, "%s/%s", dir, p->project_name).p,
+		.home = arena_printf(a, "%s/home", dir).p,
+		.store = arena_printf(a, "%s/store", dir).p,
+		.drayd_store = arena_printf(a, "%s/drayd", dir).p,
+		.log = arena_printf(a, "%s/log", dir).p,
+		.manifest = &p->manifest,
+	};
+	if (make_dirs(at->home, e) < 0 || make_dirs(at->store, e) < 0 || copy_project(p->source.p, at->project, e) < 0)
+		return e->code;
+	return 0;
+}
+
+static const char *ref_dir(const struct bench_place *p, const char *subject, struct arena *a)
+{
+	return arena_printf(a, STR_FMT "/%s/ref", STR_ARG(p->root), subject).p;
+}
+
+int place_prime(struct subject_place *at, struct bench_place *p, const char *subject, struct arena *a, struct err *e)
+{
+	return place_make(at, p, ref_dir(p, subject, a), a, e);
+}
+
+static int take_file(const char *from_dir, const char *to_dir, const char *name, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	str text;
+
+	if (read_file(&text, arena_printf(&a, "%s/%s", from_dir, name).p, &a, e) < 0)
+		return e->code;
+	return write_file(arena_printf(&a, "%s/%s", to_dir, name).p, text, e);
+}
+
+int place_for(struct subject_place *at, struct bench_place *p, const char *subject, const char *lockfile,
+	enum phase phase, struct arena *a, struct err *e)
+{
+	const char *ref = ref_dir(p, subject, a);
+	const char *ref_project = arena_printf(a, "%s/%s", ref, p->project_name).p;
+
+	if (place_make(at, p, place_fresh(p, subject, phase_name(phase), a), a, e) < 0)
+		return e->code;
+	at->drayd_store = arena_printf(a, "%s/drayd", ref).p;
+	if (phase == P4 || phase == P5) {
+		at->store = arena_printf(a, "%s/store", ref).p;
+		at->home = arena_printf(a, "%s/home", ref).p;
+	}
+	if (phase == P5)
+		at->project = ref_project;
+	else if (phase == P3 || phase == P4 || phase == PARTIAL)
+		return take_file(ref_project, at->project, lockfile, e);
+	return 0;
+}
+
+/* Dependencies of a lockfile entry that are not yet marked; marks them all the way down. Returns how many. */
+static size_t mark_closure(const struct lockfile *lf, bool *marked, str dep_path, struct arena *a)
+{
+	const struct lock_snapshot *s = dep_path.n ? lockfile_snapshot(lf, dep_path) : NULL;
+	size_t n = 1;
+
+	if (!s || marked[s - lf->snapshot])
+		return 0;
+	marked[s - lf->snapshot] = true;
+	const struct lock_deps *lists[] = { &s->dependencies, &s->optional_dependencies };
+	for (size_t l = 0; l < 2; l++) {
+		for (size_t i = 0; i < lists[l]->n; i++) {
+			const struct lock_dep *d = &lists[l]->p[i];
+			n += mark_closure(lf, marked, dep_path_from_ref(d->alias, d->ref, a), a);
+		}
+	}
+	return n;
+}
+
+/* Names of direct dependencies whose closure is about partial_share of LF. */
+static void choose_part(struct str_list *out, const struct lockfile *lf, struct arena *a)
+{
+	const struct lock_importer *im = lockfile_importer(lf, STR("."));
+	bool *marked = arena_new(a, bool, lf->nsnapshots), *trial = arena_new(a, bool, lf->nsnapshots);
+	size_t want = (size_t)((double)lf->nsnapshots * partial_share), have = 0, cap = 0;
+
+	for (int t = 0; im && t < LOCK_NTYPES; t++) {
+		for (size_t i = 0; i < im->deps[t].n && have < want; i++) {
+			const struct lock_direct *d = &im->deps[t].p[i];
+			memcpy(trial, marked, lf->nsnapshots * sizeof(bool));
+			size_t n = mark_closure(lf, trial, dep_path_from_ref(d->alias, d->ref, a), a);
+			if (have + n > want + want / 10)
+				continue;
+			bool *swap = marked;
+			marked = trial;
+			trial = swap;
+			have += n;
+			out->p = arena_grow(a, out->p, out->n, &cap, sizeof(str), _Alignof(str));
+			out->p[out->n++] = d->alias;
+		}
+	}
+}
+
+static void put_json(struct buf *b, const struct json *j)
+{
+	switch (j->type) {
+	case JSON_STRING:
+		json_put_str(b, j->s);
+		return;
+	case JSON_NUMBER:
+		buf_add(b, j->s);
+		return;
+	case JSON_TRUE:
+	case JSON_FALSE:
+	case JSON_NULL:
+		buf_add(b, j->type == JSON_TRUE ? STR("true") : j->type == JSON_FALSE ? STR("false") : STR("null"));
+		return;
+	case JSON_ARRAY:
+	case JSON_OBJECT:
+		buf_addc(b, j->type == JSON_ARRAY ? '[' : '{');
+		for (uint32_t i = 0; i < j->n; i++) {
+			if (i)
+				buf_addc(b, ',');
+			if (j->type == JSON_OBJECT) {
+				json_put_str(b, j->key[i]);
+				buf_addc(b, ':');
+			}
+			put_json(b, &j->child[i]);
+		}
+		buf_addc(b, j->type == JSON_ARRAY ? ']' : '}');
+	}
+}
+
+static const char *const groups[] = { "dependencies", "devDependencies", "optionalDependencies" };
+
+/* The project's package.json with only KEEP (all when NULL) and with the versions of PIN. */
+static void edit_manifest(struct buf *out, const struct json *whole, const struct str_list *keep, struct str_map pin)
+{
+	buf_addc(out, '{');
+	for (uint32_t i = 0; i < whole->n; i++) {
+		const struct json *v = &whole->child[i];
+		bool group = false;
+		for (size_t g = 0; g < 3; g++)
+			group |= str_eq(whole->key[i], str_of(groups[g]));
+		if (i)
+			buf_addc(out, ',');
+		json_put_str(out, whole->key[i]);
+		buf_addc(out, ':');
+		if (!group) {
+			put_json(out, v);
+			continue;
+		}
+		buf_addc(out, '{');
+		for (uint32_t k = 0, n = 0; k < v->n; k++) {
+			const str *pinned = str_map_get(pin, v->key[k]);
+			if (keep && !str_list_has(*keep, v->key[k]))
+				continue;
+			if (n++)
+				buf_addc(out, ',');
+			json_put_str(out, v->key[k]);
+			buf_addc(out, ':');
+			json_put_str(out, pinned ? *pinned : v->child[k].s);
+		}
+		buf_addc(out, '}');
+	}
+	buf_addc(out, '}');
+}
+
+/* The newest release of NAME below VERSION's minor in the same major, from the mirror; absent when there is none. */
+static str older_version(const struct bench_place *p, str name, str version, struct arena *a)
+{
+	char file[4096];
+	struct err e;
+	str json;
+	struct packument rec;
+	struct semver have, v;
+
+	int n = snprintf(file, sizeof(file), STR_FMT "/corgi/" STR_FMT, STR_ARG(p->mirror), STR_ARG(name));
+	for (size_t i = p->mirror.n + 7; n > 0 && i < (size_t)n && i < sizeof(file); i++)
+		file[i] = file[i] == '/' ? '!' : file[i];
+	if (!semver_parse(&have, version, true) || read_file(&json, file, a, &e) < 0)
+		return STR_NONE;
+	struct buf b = BUF_INIT;
+	str found = STR_NONE;
+	if (packument_compile(&b, json, name, &e) == 0 && packument_open(&rec, b.p, b.n, &e) == 0) {
+		for (uint32_t i = packument_nversions(rec); i-- > 0 && !found.n;) {
+			packument_semver(rec, i, &v);
+			if (v.major == have.major && v.minor < have.minor && !v.pre.n)
+				found = arena_str(a, packument_version(rec, i));
+		}
+	}
+	buf_release(&b);
+	return found;
+}
+
+static void choose_bumps(struct str_map *out, const struct bench_place *p, const struct lockfile *lf, struct arena *a)
+{
+	const struct lock_importer *im = lockfile_importer(lf, STR("."));
+	size_t cap = 0;
+
+	for (int t = 0; im && t < LOCK_NTYPES; t++) {
+		for (size_t i = 0; i < im->deps[t].n && out->n < BUMPED; i++) {
+			const struct lock_direct *d = &im->deps[t].p[i];
+			str version, rest, older;
+			str_cut(d->ref, '(', &version, &rest);
+			if (str_find(d->specifier, '^', 0) != 0 || !(older = older_version(p, d->alias, version, a)).n)
+				continue;
+			out->p = arena_grow(a, out->p, out->n, &cap, sizeof(*out->p), _Alignof(struct str_kv));
+			out->p[out->n++] = (struct str_kv){ d->alias, older };
+		}
+	}
+}
+
+/* Any subject's pnpm-lock.yaml tells how the graph hangs together. */
+static int some_lockfile(struct lockfile *out, const struct bench_place *p, struct arena *a, struct err *e)
+{
+	for (size_t i = 0; i < nsubjects; i++) {
+		str text, path = arena_printf(
+				  a, "%s/%s/pnpm-lock.yaml", ref_dir(p, subjects[i].name, a), p->project_name);
+		if (read_file(&text, path.p, a, e) == 0)
+			return lockfile_parse(out, text, path, a, e);
+	}
+	return err_set(e, ERR_NOTFOUND,
+		"partial and update need dray or pnpm among the subjects: no pnpm-lock.yaml to plan from");
+}
+
+int place_before(struct subject_place *before, const struct subject_place *at, struct bench_place *p, enum phase phase,
+	struct arena *a, struct err *e)
+{
+	struct lockfile lf;
+	struct str_list keep = { 0 };
+	struct str_map pin = { 0 };
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	const char *dir = arena_printf(a, "%s.before", at->project).p;
+
+	*before = *at;
+	before->project = arena_printf(a, "%s/%s", dir, p->project_name).p;
+	before->log = arena_printf(a, "%s.log", dir).p;
+	if (some_lockfile(&lf, p, a, e) < 0 || copy_project(p->source.p, before->project, e) < 0)
+		return e->code;
+	if (phase == PARTIAL)
+		choose_part(&keep, &lf, a);
+	else
+		choose_bumps(&pin, p, &lf, a);
+	edit_manifest(&text, p->json, phase == PARTIAL ? &keep : NULL, pin);
+	str path = arena_printf(a, "%s/package.json", before->project);
+	struct manifest *m = arena_new(a, struct manifest, 1);
+	if (write_file(path.p, buf_str(&text), e) < 0 ||
+		manifest_parse(m, arena_str(a, buf_str(&text)), path, a, e) < 0)
+		return e->code;
+	before->manifest = m;
+	return 0;
+}
+
+int place_after(struct subject_place *at, const struct subject_place *before, struct bench_place *p, enum phase phase,
+	struct err *e)
+{
+	if (phase != UPDATE)
+		return 0;
+	at->project = before->project;
+	return take_file(p->source.p, at->project, "package.json", e);
+}
+
+static bool exists(const char *dir, str name)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/" STR_FMT, dir, STR_ARG(name));
+	return access(path, F_OK) == 0;
+}
+
+bool place_has_lockfile(const struct subject_place *at, const char *name)
+{
+	return exists(at->project, str_of(name));
+}
+
+bool place_has_tree(const struct subject_place *at)
+{
+	const struct str_map *maps[] = { &at->manifest->dependencies, &at->manifest->dev_dependencies };
+	char modules[4096];
+
+	snprintf(modules, sizeof(modules), "%s/node_modules", at->project);
+	for (size_t m = 0; m < 2; m++) {
+		for (size_t i = 0; i < maps[m]->n; i++) {
+			if (!exists(modules, maps[m]->p[i].k))
+				return false;
+		}
+	}
+	return true;
+}
+
+str place_summary(const struct subject_place *at, struct arena *a)
+{
+	struct err e;
+	str text, line, last = STR_NONE;
+
+	if (read_file(&text, at->log, a, &e) < 0)
+		return STR_NONE;
+	while (text.n) {
+		str_cut(text, '\n', &line, &text);
+		if (str_starts(line, STR("{")) && str_find_str(line, STR("\"summary\""), 0) != SIZE_MAX)
+			last = line;
+	}
+	return last;
+}
+
+void place_sync(const struct bench_place *p)
+{
+	int fd = open(p->root.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		syncfs(fd);
+		close(fd);
+	}
+}

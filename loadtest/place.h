@@ -1,0 +1,46 @@
+/* place — the folders that a subject works in, made for each phase's starting state.
+ *
+ * Nothing is deleted: fresh state is a new folder, and the file system image is
+ * dropped as a whole. Below the image: <subject>/ref is the primed state
+ * (store, lockfile, tree), <subject>/<n> what a sample starts from. */
+#pragma once
+#include "manifest.h"
+#include "subject.h"
+
+struct bench_place {
+	struct arena a;
+	str root, source, mirror;
+	const char *project_name;
+	struct manifest manifest; /* the project's own */
+	struct json *json;
+	unsigned serial;
+};
+struct subject_place {
+	const char *project, *home, *store, *drayd_store, *log;
+	const struct manifest *manifest;
+};
+
+/* MIRROR is where packuments of older versions are looked up for the update phase. */
+MUST_USE int place_open(struct bench_place *p, const char *root, const char *source, const char *mirror, struct err *e);
+void place_close(struct bench_place *p);
+/* The subject's primed state, empty at first. */
+MUST_USE int place_prime(
+	struct subject_place *at, struct bench_place *p, const char *subject, struct arena *a, struct err *e);
+/* What a sample of PHASE starts from. */
+MUST_USE int place_for(struct subject_place *at, struct bench_place *p, const char *subject, const char *lockfile,
+	enum phase phase, struct arena *a, struct err *e);
+/* PARTIAL and UPDATE: the project to install first into AT's store (a part of the dependencies; ten of them older)… */
+MUST_USE int place_before(struct subject_place *before, const struct subject_place *at, struct bench_place *p,
+	enum phase phase, struct arena *a, struct err *e);
+/* … and the step from there to the state that is measured. */
+MUST_USE int place_after(struct subject_place *at, const struct subject_place *before, struct bench_place *p,
+	enum phase phase, struct err *e);
+/* A new folder for SUBJECT, not made. */
+const char *place_fresh(struct bench_place *p, const char *subject, const char *what, struct arena *a);
+bool place_has_lockfile(const struct subject_place *at, const char *name);
+/* Every direct dependency is in node_modules. */
+bool place_has_tree(const struct subject_place *at);
+/* The last summary line of dray's ndjson in the log, or absent. */
+str place_summary(const struct subject_place *at, struct arena *a);
+/* Waits until what was written is on disk, so that a sample does not pay for its predecessor. */
+void place_sync(const struct bench_place *p);

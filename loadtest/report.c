@@ -1,0 +1,265 @@
+#include "report.h"
+#include "subject.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char style[] =
+	"<meta name=viewport content='width=device-width,initial-scale=1'><style>"
+	":root{--ink:#1d2733;--soft:#5b6b7c;--line:#dde3ea;--ours:#0b6e4f;--peer:#8fa3b8;--bg:#fff}"
+	"@media(prefers-color-scheme:dark){:root{--ink:#e6ebf0;--soft:#9fb0c0;--line:#2d3a47;--ours:#3fbf8f;--peer:#"
+	"5d7388;--bg:#11181f}}"
+	"*{box-sizing:border-box}body{font:15px/1.45 "
+	"system-ui,sans-serif;color:var(--ink);background:var(--bg);max-width:68rem;margin:0 "
+	"auto;padding:1.2rem}"
+	"h1{font-size:1.6rem;margin:.2em 0}h2{margin:2.2em 0 .3em;font-size:1.25rem;border-bottom:2px solid var(--ink)}"
+	"h3{margin:1.6em 0 .4em;font-size:1.02rem}p,.note{color:var(--soft);margin:.3em 0}"
+	"table{border-collapse:collapse;width:100%;font-size:.86rem;font-variant-numeric:tabular-nums}"
+	".wide{overflow-x:auto}th,td{text-align:right;padding:.22rem .5rem;border-bottom:1px solid "
+	"var(--line);white-space:nowrap}"
+	"th:first-child,td:first-child{text-align:left}"
+	".bar{display:grid;grid-template-columns:7.5rem 1fr 5.5rem;gap:.5rem;align-items:center;margin:.18rem "
+	"0;font-size:.88rem}"
+	".bar b{font-weight:500;overflow:hidden;text-overflow:ellipsis}.bar "
+	"i{display:block;height:1.05rem;border-radius:2px;background:var("
+	"--peer);position:relative}"
+	".bar i.ours{background:var(--ours)}.bar i "
+	"s{position:absolute;top:42%;height:16%;background:var(--ink);opacity:.55}"
+	".bar span{text-align:right;font-variant-numeric:tabular-nums}"
+	".stack{display:flex;height:1.05rem;border-radius:2px;overflow:hidden}.stack i{height:100%;min-width:1px}"
+	".key{font-size:.8rem;color:var(--soft)}.key i{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 "
+	".9em}"
+	".bad{color:#b3261e}code{background:var(--line);padding:.1em .35em;border-radius:3px;overflow-wrap:anywhere}"
+	"@media print{body{max-width:none;font-size:11px}h2{break-before:page}.bar,table{break-inside:avoid}}"
+	"</style>";
+
+static void put_text(struct buf *b, str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		switch (s.p[i]) {
+		case '<':
+			buf_add(b, STR("&lt;"));
+			break;
+		case '>':
+			buf_add(b, STR("&gt;"));
+			break;
+		case '&':
+			buf_add(b, STR("&amp;"));
+			break;
+		case '"':
+			buf_add(b, STR("&quot;"));
+			break;
+		default:
+			buf_addc(b, s.p[i]);
+		}
+	}
+}
+
+static bool is_ours(const struct cell *c)
+{
+	return str_starts(c->subject, STR("dray"));
+}
+
+static bool same_place(const struct cell *a, const struct cell *b)
+{
+	return str_eq(a->project, b->project) && str_eq(a->link, b->link);
+}
+
+static void put_bar(struct buf *b, const struct cell *c, double most)
+{
+	const struct spread *w = &c->spread[METRIC_WALL];
+	double width = 100 * w->median / most, from = 100 * w->min / w->median, to = 100 * w->max / w->median;
+
+	buf_printf(b, "<div class=bar><b>");
+	put_text(b, c->subject);
+	buf_printf(b, "</b><div><i class=%s style='width:%.2f%%'>", is_ours(c) ? "ours" : "peer", width);
+	/* The thin line spans the fastest and the slowest run. */
+	buf_printf(b, "<s style='left:%.1f%%;width:%.1f%%'></s></i></div><span>", from, to - from);
+	buf_printf(b, w->median < 0.1 ? "%.1f ms</span></div>\n" : "%.2f s</span></div>\n",
+		w->median < 0.1 ? w->median * 1000 : w->median);
+}
+
+static const struct cell *fastest_peer(const struct result *r, const struct cell *like)
+{
+	const struct cell *best = NULL;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		if (same_place(c, like) && str_eq(c->phase, like->phase) && !is_ours(c) && c->n &&
+			(!best || c->spread[METRIC_WALL].median < best->spread[METRIC_WALL].median))
+			best = c;
+	}
+	return best;
+}
+
+static void put_row(struct buf *b, const struct cell *c, const struct cell *peer)
+{
+	const struct spread *s = c->spread;
+
+	buf_printf(b, "<tr><td>");
+	put_text(b, c->subject);
+	if (c->n == 0) {
+		buf_printf(b, "<td colspan=8 class=bad style='text-align:left'>failed: ");
+		put_text(b, c->why);
+		buf_printf(b, "</tr>\n");
+		return;
+	}
+	buf_printf(b, "<td>%.3f<td>%.3f – %.3f<td>%.2f<td>%.0f<td>%.1f<td>%.0f<td>%.0f<td>", s[METRIC_WALL].median,
+		s[METRIC_WALL].min, s[METRIC_WALL].max, s[METRIC_CPU].median, s[METRIC_PEAK_MB].median,
+		s[METRIC_DOWN_MB].median, s[METRIC_REQUESTS].median, s[METRIC_SWITCHES].median);
+	if (peer && peer != c && !spread_apart(&s[METRIC_WALL], &peer->spread[METRIC_WALL]))
+		buf_printf(b, "no difference");
+	else if (peer && peer != c)
+		buf_printf(b, "%.2f ×", s[METRIC_WALL].median / peer->spread[METRIC_WALL].median);
+	if (c->failed)
+		buf_printf(b, " <span class=bad>%zu failed</span>", c->failed);
+	buf_printf(b, "</tr>\n");
+}
+
+static void put_scenario(struct buf *b, const struct result *r, size_t first)
+{
+	const struct cell *head = &r->cell[first], *peer = fastest_peer(r, head);
+	char phase[16];
+	double most = 0;
+
+	snprintf(phase, sizeof(phase), STR_FMT, STR_ARG(head->phase));
+	enum phase p = phase_read(phase);
+	buf_printf(b, "<h3>%s — %s</h3>\n", phase, p < NPHASES ? phase_title(p) : "");
+	for (size_t i = first; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		if (same_place(c, head) && str_eq(c->phase, head->phase) && c->n &&
+			c->spread[METRIC_WALL].median > most)
+			most = c->spread[METRIC_WALL].median;
+	}
+	for (size_t i = first; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		if (same_place(c, head) && str_eq(c->phase, head->phase) && c->n)
+			put_bar(b, c, most);
+	}
+	buf_printf(b,
+		"<div class=wide><table><tr><th>subject<th>median, s<th>min – max<th>user+sys, s<th>peak, MB<th>down, "
+		"MB<th>requests<th>switches<th>to %.*s</tr>\n",
+		STR_ARG(peer ? peer->subject : STR("best peer")));
+	for (size_t i = first; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		if (same_place(c, head) && str_eq(c->phase, head->phase))
+			put_row(b, c, peer);
+	}
+	buf_printf(b, "</table></div>\n");
+}
+
+/* dray's own account: how long each stage was busy. Stages overlap, so a stack may be longer than the wall. */
+static const struct {
+	const char *key, *title, *colour;
+} stages[] = {
+	{ "resolve_us", "resolve", "#4063d8" },
+	{ "fetch_us", "fetch", "#389826" },
+	{ "import_us", "import", "#cb9a3c" },
+	{ "link_warm_us", "link warm", "#9558b2" },
+	{ "link_cold_us", "link cold", "#c75d9b" },
+	{ "bins_us", "bins", "#5f9ea0" },
+	{ "scripts_us", "scripts", "#b0482a" },
+	{ "finish_us", "finish", "#708090" },
+};
+enum { NSTAGES = sizeof(stages) / sizeof(*stages) };
+
+static double stage_us(const struct cell *c, size_t stage)
+{
+	double v[100];
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n && n < 100; i++) {
+		const struct json *j = json_get(c->dray[i], stages[stage].key);
+		uint64_t us;
+		if (json_is(j, JSON_NUMBER) && str_u64(j->s, &us))
+			v[n++] = (double)us;
+	}
+	return spread_of(v, n).median;
+}
+
+static void put_stacks(struct buf *b, const struct result *r, const struct cell *head)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		double us[NSTAGES], sum = 0;
+		if (!same_place(c, head) || !is_ours(c) || !c->n || str_eq(c->phase, STR("p5")))
+			continue;
+		for (size_t k = 0; k < NSTAGES; k++)
+			sum += us[k] = stage_us(c, k);
+		if (sum <= 0)
+			continue;
+		if (!any)
+			buf_printf(
+				b, "<h3>Where dray's time goes</h3><p>Busy time of each stage; stages overlap.</p>\n");
+		any = true;
+		buf_printf(b, "<div class=bar><b>" STR_FMT " ", STR_ARG(c->phase));
+		put_text(b, c->subject);
+		buf_printf(b, "</b><div class=stack>");
+		for (size_t k = 0; k < NSTAGES; k++) {
+			if (us[k] > 0)
+				buf_printf(b, "<i title='%s %.1f ms' style='width:%.2f%%;background:%s'></i>",
+					stages[k].title, us[k] / 1000, 100 * us[k] / sum, stages[k].colour);
+		}
+		buf_printf(b, "</div><span>%.0f ms</span></div>\n", sum / 1000);
+	}
+	if (!any)
+		return;
+	buf_printf(b, "<p class=key>");
+	for (size_t k = 0; k < NSTAGES; k++)
+		buf_printf(b, "<i style='background:%s'></i>%s", stages[k].colour, stages[k].title);
+	buf_printf(b, "</p>\n");
+}
+
+static void put_machine(struct buf *b, const struct result *r, str command)
+{
+	static const char *const keys[] = { "when", "kernel", "cpus", "memory_mb" };
+
+	buf_printf(b, "<p>");
+	for (size_t i = 0; r->machine && i < sizeof(keys) / sizeof(*keys); i++) {
+		const struct json *v = json_get(r->machine, keys[i]);
+		buf_printf(b, "%s%s ", i ? "· " : "", keys[i]);
+		if (v)
+			put_text(b, v->s);
+		buf_addc(b, ' ');
+	}
+	buf_printf(b, "</p>");
+	if (command.n) {
+		buf_printf(b, "<p>Made by <code>");
+		put_text(b, command);
+		buf_printf(b, "</code></p>\n");
+	}
+	buf_printf(b, "<p>Interleaved rounds in reversed order; medians, with the fastest and the slowest run as the "
+		      "thin line. "
+		      "Where spreads overlap the table says “no difference”.</p>\n");
+}
+
+void report_html(struct buf *b, const struct result *r, str command)
+{
+	buf_printf(b,
+		"<!doctype html><html lang=en><meta charset=utf-8><title>dray-bench</title>%s<h1>dray-bench</h1>\n",
+		style);
+	put_machine(b, r, command);
+	for (size_t i = 0; i < r->n; i++) {
+		bool first = true;
+		for (size_t k = 0; k < i; k++)
+			first &= !same_place(&r->cell[k], &r->cell[i]);
+		if (!first)
+			continue;
+		buf_printf(b, "<h2>");
+		put_text(b, r->cell[i].project);
+		buf_printf(b, " · ");
+		put_text(b, r->cell[i].link);
+		buf_printf(b, "</h2>\n");
+		for (size_t k = i; k < r->n; k++) {
+			bool fresh = same_place(&r->cell[k], &r->cell[i]);
+			for (size_t m = i; m < k; m++)
+				fresh &= !(same_place(&r->cell[m], &r->cell[k]) &&
+					   str_eq(r->cell[m].phase, r->cell[k].phase));
+			if (fresh)
+				put_scenario(b, r, k);
+		}
+		put_stacks(b, r, &r->cell[i]);
+	}
+	buf_printf(b, "</html>\n");
+}

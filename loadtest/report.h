@@ -1,0 +1,6 @@
+/* report — a result file as one self-contained HTML page: tables and bars, no script, no outside file. */
+#pragma once
+#include "result.h"
+
+/* COMMAND is what made the file, for the reader who wants to make it again; may be empty. */
+void report_html(struct buf *out, const struct result *r, str command);

@@ -1,0 +1,38 @@
+/* result — samples read back from JSON lines, grouped by what they measure.
+ *
+ * The one reader of result files: tables, comparison, gates and the HTML page
+ * stand on it. Memory from the caller's arena. */
+#pragma once
+#include "base/base.h"
+#include "base/json.h"
+#include "measure.h"
+
+enum metric {
+	METRIC_WALL,
+	METRIC_CPU, /* user + sys */
+	METRIC_PEAK_MB,
+	METRIC_SWITCHES,
+	METRIC_DOWN_MB,
+	METRIC_REQUESTS,
+	METRIC_DRAYD_CPU,
+	NMETRICS
+};
+const char *metric_name(enum metric m);
+const char *metric_unit(enum metric m);
+
+/* All samples of one subject in one phase of one project over one link. */
+struct cell {
+	str project, link, phase, subject;
+	double *v[NMETRICS];
+	size_t n, failed;
+	str why;                  /* of the last failure */
+	const struct json **dray; /* n summaries of dray's own, or NULLs */
+	struct spread spread[NMETRICS];
+};
+struct result {
+	struct cell *cell;
+	size_t n;
+	const struct json *machine; /* the header line, or NULL */
+};
+MUST_USE int result_read(struct result *out, const char *path, struct arena *a, struct err *e);
+const struct cell *result_find(const struct result *r, str project, str link, str phase, str subject);

@@ -1,0 +1,47 @@
+/* rig — the processes around a measured run: the frozen mirror, the emulated link, drayd.
+ *
+ * The mirror and the link are forks of the benchmark; drayd is the program under
+ * test. All on loopback. Their CPU is read from /proc, because they share the
+ * cores with the client and the reader should know. */
+#pragma once
+#include "mirror.h"
+#include "relay.h"
+#include <sys/types.h>
+
+struct link_profile {
+	const char *name;
+	uint32_t server_rtt_us, registry_rtt_us; /* client to drayd, client to registry */
+	uint32_t upstream_rtt_us;                /* drayd to registry: 0 is co-located */
+	uint64_t rate_bps;                       /* client's, each direction, shared */
+	struct relay_faults faults;
+};
+extern const struct link_profile links[];
+extern const size_t nlinks;
+const struct link_profile *link_find(const char *name);
+
+struct rig_opts {
+	const char *mirror_dir;
+	str upstream;      /* recording when not empty */
+	const char *drayd; /* program, or NULL */
+	const struct link_profile *link;
+	const char *log_dir;
+};
+struct rig_counts {
+	uint64_t requests, misses, down_bytes, up_bytes, connections, most_open; /* of the client's link, both routes */
+	uint64_t server_bytes, server_connections;                               /* of which to drayd */
+	double mirror_cpu_s, relay_cpu_s, drayd_cpu_s;
+	uint64_t drayd_rss_kb;
+};
+struct rig;
+MUST_USE int rig_start(struct rig **out, const struct rig_opts *o, struct err *e);
+/* As the client sees them, through the link. Borrowed. */
+const char *rig_registry(const struct rig *r);
+const char *rig_server(const struct rig *r);
+/* Starts drayd over STORE_DIR (kept by the caller); stops one that runs. */
+MUST_USE int rig_drayd(struct rig *r, const char *store_dir, struct err *e);
+void rig_drayd_stop(struct rig *r);
+/* Totals since the start. */
+struct rig_counts rig_counts(const struct rig *r);
+/* First path that the frozen mirror did not have. */
+const char *rig_first_miss(const struct rig *r);
+void rig_stop(struct rig *r);

@@ -1,0 +1,41 @@
+/* subject — who is measured: dray in its ways, and the peers, each with the command line and environment of a phase.
+ *
+ * A subject works in folders of its own (project, home, store), so that no two
+ * share a cache. Pure apart from looking for programs. */
+#pragma once
+#include "base/base.h"
+
+enum phase { P0, P1, P3, P4, P5, PARTIAL, UPDATE, NPHASES };
+/* "p0", … and what the phase is called elsewhere. */
+const char *phase_name(enum phase p);
+const char *phase_title(enum phase p);
+enum phase phase_read(const char *name); /* NPHASES: unknown */
+
+enum server_use { SERVER_NONE, SERVER_COLD, SERVER_WARM, SERVER_SETTLED };
+struct subject {
+	const char *name;
+	const char *program;  /* file name looked for */
+	const char *lockfile; /* that it writes */
+	enum server_use server;
+	bool is_dray, gvs;
+};
+extern const struct subject subjects[];
+extern const size_t nsubjects;
+const struct subject *subject_find(const char *name);
+
+/* Where one subject works and whom it talks to. */
+struct place {
+	const char *program; /* absolute path */
+	const char *project, *home, *store;
+	const char *registry; /* "http://127.0.0.1:4873/" through the link */
+	const char *server;   /* drayd's URL through the link, or NULL */
+};
+struct invocation {
+	const char *argv[24];
+	const char *env[32];
+};
+/* Strings live in A. False when the subject has no such phase (NAME of why in *why). */
+bool subject_invoke(struct invocation *out, const struct subject *s, enum phase p, const struct place *at,
+	struct arena *a, const char **why);
+/* Absolute path of the subject's program below DIR (peers) or DRAY_DIR (dray), or NULL. */
+const char *subject_program(const struct subject *s, const char *dray_dir, const char *peers_dir, struct arena *a);
