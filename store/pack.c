@@ -1,0 +1,348 @@
+#include "pack.h"
+#include "integrity.h"
+#include <stdlib.h>
+#include <zstd.h>
+
+enum { HEADER = 32, MAGIC = 0x314B5044 /* "DPK1" */, VERSION = 1, SHA = 32 };
+
+/* Row flags. A duplicate is followed by how many rows back the same content stands. */
+enum { ROW_EXEC = 1, ROW_DUPLICATE = 2 };
+
+static void put_u32(uint8_t *p, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static void put_u64(uint8_t *p, uint64_t v)
+{
+	put_u32(p, (uint32_t)v);
+	put_u32(p + 4, (uint32_t)(v >> 32));
+}
+
+static uint32_t get_u32(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+	return get_u32(p) | (uint64_t)get_u32(p + 4) << 32;
+}
+
+static void put_varint(struct buf *b, uint64_t v)
+{
+	for (; v >= 128; v >>= 7)
+		buf_addc(b, (char)(v | 128));
+	buf_addc(b, (char)v);
+}
+
+struct reader {
+	const uint8_t *p, *end;
+	bool bad;
+};
+
+static uint64_t get_varint(struct reader *r)
+{
+	uint64_t v = 0;
+
+	for (unsigned shift = 0; shift < 63; shift += 7) {
+		if (r->p == r->end)
+			break;
+		uint8_t c = *r->p++;
+		v |= (uint64_t)(c & 127) << shift;
+		if (c < 128)
+			return v;
+	}
+	r->bad = true;
+	return 0;
+}
+
+static str get_bytes(struct reader *r, uint64_t n)
+{
+	if (n > (uint64_t)(r->end - r->p)) {
+		r->bad = true;
+		return STR_NONE;
+	}
+	str s = { (const char *)r->p, (size_t)n };
+	r->p += n;
+	return s;
+}
+
+static size_t shared_prefix(str a, str b)
+{
+	size_t n = 0;
+
+	while (n < a.n && n < b.n && a.p[n] == b.p[n])
+		n++;
+	return n;
+}
+
+/* The rows, then the digests of contents that are there, apart because they do not compress. */
+static void build_table(struct buf *table, struct pack_file *file, uint32_t n, const uint32_t *same)
+{
+	str before = STR_NONE;
+
+	for (uint32_t i = 0; i < n; i++) {
+		size_t keep = shared_prefix(before, file[i].path);
+		put_varint(table, (file[i].exec ? ROW_EXEC : 0) | (same[i] != i ? ROW_DUPLICATE : 0));
+		put_varint(table, keep);
+		put_varint(table, file[i].path.n - keep);
+		buf_add(table, str_from(file[i].path, keep));
+		put_varint(table, same[i] != i ? i - same[i] : file[i].n);
+		before = file[i].path;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (same[i] == i)
+			buf_add(table, (str){ (const char *)file[i].sha256, SHA });
+	}
+}
+
+/* same[i]: the first file with i's content. Returns the bytes of all different contents. */
+static uint64_t find_duplicates(uint32_t *same, struct pack_file *file, uint32_t n)
+{
+	struct map seen = MAP_INIT;
+	uint64_t raw = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		sha256(file[i].sha256, file[i].p, (size_t)file[i].n);
+		same[i] = map_add(&seen, (str){ (const char *)file[i].sha256, SHA }, i, NULL);
+		raw += same[i] == i ? file[i].n : 0;
+	}
+	map_release(&seen);
+	return raw;
+}
+
+static int zstd_err(struct err *e, size_t rc, const char *what)
+{
+	return err_set(e, ERR_IO, "zstd: %s: %s", what, ZSTD_getErrorName(rc));
+}
+
+/* Appends one frame made of the contents that are there, window as large as they are. */
+static int compress_contents(struct buf *out, const struct pack_file *file, uint32_t n, const uint32_t *same,
+	uint64_t raw, int level, struct err *e)
+{
+	ZSTD_CCtx *z = ZSTD_createCCtx();
+	size_t rc = 0;
+
+	if (!z)
+		die_oom(0);
+	ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, level);
+	ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 0);
+	if (raw > (8u << 20))
+		ZSTD_CCtx_setParameter(z, ZSTD_c_enableLongDistanceMatching, 1);
+	ZSTD_CCtx_setPledgedSrcSize(z, raw);
+	for (uint32_t i = 0; i <= n && !ZSTD_isError(rc); i++) {
+		bool last = i == n;
+		if (!last && same[i] != i)
+			continue;
+		ZSTD_inBuffer in = { last ? "" : (const void *)file[i].p, last ? 0 : (size_t)file[i].n, 0 };
+		do {
+			size_t room = ZSTD_CStreamOutSize();
+			ZSTD_outBuffer to = { buf_reserve(out, room), room, 0 };
+			rc = ZSTD_compressStream2(z, &to, &in, last ? ZSTD_e_end : ZSTD_e_continue);
+			out->n += to.pos;
+		} while (!ZSTD_isError(rc) && (last ? rc != 0 : in.pos < in.size));
+	}
+	ZSTD_freeCCtx(z);
+	return ZSTD_isError(rc) ? zstd_err(e, rc, "compress") : 0;
+}
+
+int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n, const struct pack_opts *o,
+	struct err *e)
+{
+	AUTO(buf_release) struct buf table = BUF_INIT;
+	size_t start = out->n;
+
+	if (n > PACK_MOST_FILES)
+		return err_set(e, ERR_TOOBIG, "%u files; a pack holds at most %u", n, PACK_MOST_FILES);
+	uint32_t *same = xcalloc(n, sizeof(*same));
+	uint64_t raw = find_duplicates(same, file, n);
+	if (raw > PACK_MOST_RAW) {
+		free(same);
+		return err_set(e, ERR_TOOBIG, "%llu bytes of content; a pack holds at most %llu",
+			(unsigned long long)raw, PACK_MOST_RAW);
+	}
+	build_table(&table, file, n, same);
+	uint8_t *head = (uint8_t *)buf_reserve(out, HEADER);
+	memset(head, 0, HEADER);
+	out->n += HEADER;
+	size_t bound = ZSTD_compressBound(table.n);
+	size_t z = ZSTD_compress(buf_reserve(out, bound), bound, table.p, table.n, o->level);
+	int rc = ZSTD_isError(z) ? zstd_err(e, z, "compress the table") : 0;
+	if (rc == 0) {
+		out->n += z;
+		rc = compress_contents(out, file, n, same, raw, o->level, e);
+	}
+	free(same);
+	if (rc < 0) {
+		out->n = start;
+		return rc;
+	}
+	head = (uint8_t *)out->p + start;
+	put_u32(head, MAGIC);
+	put_u32(head + 4, VERSION);
+	put_u32(head + 8, n);
+	put_u32(head + 12, (uint32_t)table.n);
+	put_u32(head + 16, (uint32_t)z);
+	put_u64(head + 24, raw);
+	sha256(digest, out->p + start, out->n - start);
+	return 0;
+}
+
+struct header {
+	uint32_t files, table, table_z;
+	uint64_t raw;
+};
+
+static int read_header(struct header *h, const uint8_t *p, size_t n, struct err *e)
+{
+	if (n < HEADER || get_u32(p) != MAGIC)
+		return err_set(e, ERR_PARSE, "no pack: the first bytes are not a pack's");
+	if (get_u32(p + 4) != VERSION)
+		return err_set(e, ERR_UNSUPPORTED, "pack version %u; this dray reads %u", get_u32(p + 4), VERSION);
+	*h = (struct header){ get_u32(p + 8), get_u32(p + 12), get_u32(p + 16), get_u64(p + 24) };
+	if (h->files > PACK_MOST_FILES || h->table > PACK_MOST_TABLE || h->raw > PACK_MOST_RAW)
+		return err_set(e, ERR_TOOBIG, "pack claims %u files, %u bytes of table, %llu bytes of content",
+			h->files, h->table, (unsigned long long)h->raw);
+	if (h->table_z > n - HEADER)
+		return err_set(e, ERR_PARSE, "pack ends inside its table");
+	return 0;
+}
+
+bool pack_claims(const void *p, size_t n, uint64_t *raw, uint32_t *files)
+{
+	struct header h;
+	struct err e;
+
+	if (read_header(&h, p, n < HEADER ? n : SIZE_MAX, &e) < 0)
+		return false;
+	*raw = h.raw;
+	*files = h.files;
+	return true;
+}
+
+/* Inflates exactly WANT bytes from one frame into new memory. */
+static int inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const char *what, struct err *e)
+{
+	uint8_t *to = xmalloc(want);
+	size_t got = ZSTD_decompress(to, want, p, n);
+
+	if (ZSTD_isError(got) || got != want) {
+		free(to);
+		return err_set(e, ERR_PARSE, "pack's %s does not inflate to the %zu bytes it claims", what, want);
+	}
+	*out = to;
+	return 0;
+}
+
+/* Only paths that stay below the package: no empty, "." or ".." component, no NUL or backslash. */
+static bool path_stays(str path)
+{
+	str part, rest = path;
+	bool more = true;
+
+	if (path.n == 0 || path.n > 4000 || memchr(path.p, 0, path.n) || memchr(path.p, '\\', path.n))
+		return false;
+	while (more) {
+		more = str_cut(rest, '/', &part, &rest);
+		if (part.n == 0 || part.n > 255 || str_eq(part, STR(".")) || str_eq(part, STR("..")))
+			return false;
+	}
+	return true;
+}
+
+/* Rows of FILES files with their content; a duplicate borrows its first's. ROW and FIRST have FILES elements. */
+static int read_rows(struct pack_row *row, uint32_t *first, const struct header *h, struct reader *r,
+	const uint8_t *content, struct arena *a, struct err *e)
+{
+	str before = STR_NONE;
+	uint64_t at = 0;
+
+	for (uint32_t i = 0; i < h->files; i++) {
+		uint64_t flags = get_varint(r), keep = get_varint(r), add = get_varint(r);
+		str tail = get_bytes(r, add);
+		uint64_t n = get_varint(r);
+		bool same = flags & ROW_DUPLICATE;
+		if (r->bad || keep > before.n || (same ? n == 0 || n > i : n > h->raw - at))
+			return err_set(e, ERR_PARSE, "pack's table is damaged at row %u", i);
+		char *path = arena_new(a, char, keep + tail.n + 1);
+		memcpy(path, before.p, keep);
+		memcpy(path + keep, tail.p, tail.n);
+		before = (str){ path, keep + tail.n };
+		if (!path_stays(before))
+			return err_set(e, ERR_PARSE, "pack's row %u has no usable path", i);
+		first[i] = same ? first[i - n] : i;
+		row[i] = same ? row[first[i]] : (struct pack_row){ .p = content + at, .n = n };
+		row[i].path = before;
+		row[i].exec = flags & ROW_EXEC;
+		at += same ? 0 : n;
+	}
+	if (at != h->raw)
+		return err_set(e, ERR_PARSE, "pack's rows make %llu bytes, its header says %llu",
+			(unsigned long long)at, (unsigned long long)h->raw);
+	return 0;
+}
+
+/* The digests stand behind the rows, one for each content that is there. */
+static int read_digests(
+	struct pack_row *row, const uint32_t *first, uint32_t n, struct reader *r, bool check, struct err *e)
+{
+	uint8_t got[SHA];
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (first[i] != i) {
+			row[i].sha256 = row[first[i]].sha256;
+			continue;
+		}
+		row[i].sha256 = (const uint8_t *)get_bytes(r, SHA).p;
+		if (r->bad)
+			return err_set(e, ERR_PARSE, "pack's table ends before its digests");
+		if (!check)
+			continue;
+		sha256(got, row[i].p, (size_t)row[i].n);
+		if (memcmp(got, row[i].sha256, SHA) != 0)
+			return err_set(
+				e, ERR_INTEGRITY, STR_FMT " is not what the pack's table says", STR_ARG(row[i].path));
+	}
+	return r->p == r->end ? 0 : err_set(e, ERR_PARSE, "pack's table goes on after its digests");
+}
+
+static int unpack_rows(const struct header *h, const uint8_t *table, const uint8_t *content, bool check,
+	pack_row_fn *fn, void *arg, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 16);
+	struct pack_row *row = arena_new(&a, struct pack_row, h->files);
+	uint32_t *first = arena_new(&a, uint32_t, h->files);
+	struct reader r = { table, table + h->table, false };
+
+	if (read_rows(row, first, h, &r, content, &a, e) < 0 || read_digests(row, first, h->files, &r, check, e) < 0)
+		return e->code;
+	for (uint32_t i = 0; i < h->files; i++) {
+		if (fn(arg, &row[i], e) < 0)
+			return e->code;
+	}
+	return 0;
+}
+
+int pack_unpack(const void *bytes, size_t n, const uint8_t digest[32], str label, bool check, pack_row_fn *fn,
+	void *arg, struct err *e)
+{
+	const uint8_t *p = bytes;
+	uint8_t got[SHA], *table = NULL, *content = NULL;
+	struct header h;
+
+	sha256(got, p, n);
+	int rc = memcmp(got, digest, SHA) == 0
+			 ? read_header(&h, p, n, e)
+			 : err_set(e, ERR_INTEGRITY, "the pack's bytes are not those that the plan promised");
+	if (rc == 0)
+		rc = inflate(&table, h.table, p + HEADER, h.table_z, "table", e);
+	if (rc == 0)
+		rc = inflate(&content, (size_t)h.raw, p + HEADER + h.table_z, n - HEADER - h.table_z, "content", e);
+	if (rc == 0)
+		rc = unpack_rows(&h, table, content, check, fn, arg, e);
+	free(table);
+	free(content);
+	return rc < 0 ? err_ctx(e, "package " STR_FMT, STR_ARG(label)) : 0;
+}

@@ -1,0 +1,50 @@
+/* pack — one package's files, deduplicated and compressed harder than gzip, in one run of bytes.
+ *
+ * Built once from a tarball whose integrity was verified, kept by the digest of
+ * its own bytes, static and immutable. The digest travels in the plan, so a pack
+ * is verified before a byte of it is visible: pack_unpack() takes the digest
+ * and hashes what it was given first. Pure; format: docs/store.md.
+ *
+ *	header   32 bytes, little-endian: magic, version, files, table's size raw and compressed, content's raw size
+ *	table    one zstd frame: a row a file (path by shared prefix, mode, size, same content as an earlier file)
+ *	         and the SHA-256 of each content
+ *	content  one zstd frame: every different content once, in the table's order */
+#pragma once
+#include "base/base.h"
+
+/* Past them a package is not packed (the plan says tarball), and a pack that claims more is refused. */
+#define PACK_MOST_FILES 500000u
+#define PACK_MOST_RAW (1ull << 30)
+#define PACK_MOST_TABLE (64u << 20)
+
+struct pack_file {
+	str path; /* safe, below the package */
+	bool exec;
+	const uint8_t *p; /* content */
+	uint64_t n;
+	uint8_t sha256[32]; /* filled by pack_build() */
+};
+struct pack_opts {
+	int level; /* zstd's: 9 at first demand, 19 when settling */
+};
+/* Appends the pack of N files to OUT; *digest is its SHA-256. ERR_TOOBIG names the limit. */
+MUST_USE int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n,
+	const struct pack_opts *o, struct err *e);
+
+/* One file on its way out. SHA256 is the table's word for P. Everything is borrowed for the call. */
+struct pack_row {
+	str path;
+	bool exec;
+	const uint8_t *p;
+	uint64_t n;
+	const uint8_t *sha256;
+};
+typedef int pack_row_fn(void *arg, const struct pack_row *row, struct err *e);
+/* Verifies the N bytes at P against DIGEST, then gives every file to FN in the table's order; inflates in one piece, into at most
+ * PACK_MOST_RAW bytes. With CHECK each content is hashed too. A negative return of FN ends it. ERR_INTEGRITY: other bytes than
+ * promised; ERR_PARSE: no pack, or an unsafe path; ERR_TOOBIG; ERR_UNSUPPORTED: another version. LABEL names the package. */
+MUST_USE int pack_unpack(const void *p, size_t n, const uint8_t digest[32], str label, bool check, pack_row_fn *fn,
+	void *arg, struct err *e);
+
+/* Raw bytes and files that a pack claims, from its first 32 bytes; false when they are no pack's. */
+bool pack_claims(const void *p, size_t n, uint64_t *raw, uint32_t *files);
