@@ -409,6 +409,10 @@ static void set_network(struct http_call *c)
 	a->curl_easy_setopt_(
 		c->easy, CURLOPT_HTTP_VERSION, two ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
 	a->curl_easy_setopt_(c->easy, CURLOPT_PIPEWAIT, two && c->at.tls ? 1L : 0L);
+	/* libcurl remembers per host whether it multiplexes, and one HTTP/1.1 answer makes it forget: requests of both versions to one
+	 * host would open a connection each. A scope keeps their connections in two pools; it means nothing to the system but for
+	 * link-local IPv6 addresses. */
+	a->curl_easy_setopt_(c->easy, CURLOPT_ADDRESS_SCOPE, two && c->at.tls ? 1L : 0L);
 	a->curl_easy_setopt_(c->easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	a->curl_easy_setopt_(c->easy, CURLOPT_OPENSOCKETDATA, c);
 	a->curl_easy_setopt_(c->easy, CURLOPT_PREREQFUNCTION, on_connected);
