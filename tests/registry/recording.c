@@ -6,6 +6,7 @@
 
 struct recording {
 	struct buf text;
+	struct arena added;
 	VEC(str) line;
 	VEC(str) name;
 	struct map by_name; /* -> index in .line */
@@ -66,10 +67,20 @@ static int line_add(struct recording *r, str line, const char *path, struct err 
 	return 0;
 }
 
+struct recording *recording_new(void)
+{
+	return xcalloc(1, sizeof(struct recording));
+}
+
+int recording_add(struct recording *r, str line, struct err *e)
+{
+	return line_add(r, arena_str(&r->added, line), "added", e);
+}
+
 int recording_open(struct recording **out, const char *path, struct err *e)
 {
 	AUTO(buf_release) struct buf zst = BUF_INIT;
-	struct recording *r = xcalloc(1, sizeof(*r));
+	struct recording *r = recording_new();
 	int rc = file_slurp(&zst, path, e);
 
 	if (rc == 0)
@@ -95,6 +106,7 @@ void recording_free(struct recording *r)
 	vec_release(&r->line);
 	vec_release(&r->name);
 	buf_release(&r->text);
+	arena_release(&r->added);
 	free(r);
 }
 

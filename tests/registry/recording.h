@@ -1,6 +1,6 @@
 /* recording — a recorded registry: trimmed packuments, one a line, in a zstd file.
  *
- * Owns the text; a packument is found by name and written out in either form,
+ * Owns the text; filled from such a file or line by line. A packument is found by name and written out in either form,
  * its tarballs behind a base URL. Read-only once open: any thread. Used by
  * fixture-registry and by the parity suite. */
 #pragma once
@@ -8,6 +8,10 @@
 
 struct recording;
 MUST_USE int recording_open(struct recording **out, const char *path, struct err *e);
+/* One with no packuments, to be filled by recording_add(). */
+struct recording *recording_new(void);
+/* Adds (a copy of) one line of the recorded shape: name, [modified,] dist-tags, versions, time. */
+MUST_USE int recording_add(struct recording *r, str line, struct err *e);
 void recording_free(struct recording *r);
 size_t recording_n(const struct recording *r);
 str recording_name(const struct recording *r, size_t i);

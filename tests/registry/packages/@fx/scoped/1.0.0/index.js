@@ -1,0 +1,1 @@
+module.exports = 'scoped with ' + require('fx-leaf');

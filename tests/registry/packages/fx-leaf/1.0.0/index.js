@@ -1,0 +1,1 @@
+module.exports = 'leaf 1.0.0';

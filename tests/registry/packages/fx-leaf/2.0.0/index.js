@@ -1,0 +1,1 @@
+module.exports = 'leaf 2.0.0';

@@ -1,0 +1,1 @@
+module.exports = 'leaf 3.0.0-beta.1';

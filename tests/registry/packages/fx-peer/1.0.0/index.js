@@ -1,0 +1,1 @@
+module.exports = 'peer sees ' + require('fx-leaf');

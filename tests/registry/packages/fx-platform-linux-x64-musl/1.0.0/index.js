@@ -1,0 +1,1 @@
+module.exports = 'linux-x64-musl';

@@ -1,0 +1,3 @@
+let found = 'none';
+try { found = require('fx-platform-linux-x64'); } catch {}
+module.exports = found;

@@ -1,0 +1,1 @@
+module.exports = require('fs').existsSync(__dirname + '/built-post');
