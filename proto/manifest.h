@@ -33,7 +33,10 @@ struct manifest {
 	struct str_list pnpm_keys, workspaces;
 };
 
-/* Reads TEXT, which came from PATH (for messages). ERR_PARSE names path, line, column. */
+/* Reads TEXT, which came from PATH (for messages). ERR_PARSE names path, line, column: no object, a dependency without a
+ * string, a dependency whose name is no name. A field of another type than expected counts as absent, as for pnpm. */
 int manifest_parse(struct manifest *out, str text, str path, struct arena *a, struct err *e);
-/* The same from a tree already read. */
+/* The same for the package.json inside a package, whose author's mistakes are not the user's: such dependencies are left out. */
+int manifest_parse_package(struct manifest *out, str text, str path, struct arena *a, struct err *e);
+/* manifest_parse() from a tree already read. */
 int manifest_from_json(struct manifest *out, const struct json *j, str path, struct arena *a, struct err *e);

@@ -1,0 +1,208 @@
+#include "manifest.h"
+#include "name.h"
+
+struct reader {
+	const char *field; /* for messages */
+	str path;
+	bool package; /* what a published package got wrong is left out */
+	struct arena *a;
+	struct err *e;
+};
+
+static int fail_at(const struct reader *r, const struct json *at, const char *what, str name)
+{
+	return err_set(r->e, ERR_PARSE, STR_FMT ": line %u, column %u: dependency \"" STR_FMT "\" in %s %s",
+		STR_ARG(r->path), at->line, at->col, STR_ARG(str_head(name, 214)), r->field, what);
+}
+
+/* pnpm takes a field of another type for an absent one, but a dependency in it must have a string and a name that is
+ * safe as a path below node_modules. */
+static int read_deps(struct reader *r, const struct json *j, const char *field, struct str_map *out)
+{
+	const struct json *d = json_get(j, field);
+
+	r->field = field;
+	if (!json_is(d, JSON_OBJECT))
+		return 0;
+	out->p = arena_new(r->a, struct str_kv, d->n);
+	for (uint32_t i = 0; i < d->n; i++) {
+		bool is_string = json_is(&d->child[i], JSON_STRING), is_name = name_valid(d->key[i]);
+		if (is_string && is_name)
+			out->p[out->n++] = (struct str_kv){ d->key[i], d->child[i].s };
+		else if (!r->package)
+			return fail_at(r, &d->child[i],
+				is_string ? "has an invalid name: expected \"name\" or \"@scope/name\""
+					  : "must have a string specifier",
+				d->key[i]);
+	}
+	return 0;
+}
+
+/* The entries of an object whose values are strings. */
+static struct str_map strings(const struct json *j, struct arena *a)
+{
+	struct str_map m = { 0 };
+
+	if (!json_is(j, JSON_OBJECT))
+		return m;
+	m.p = arena_new(a, struct str_kv, j->n);
+	for (uint32_t i = 0; i < j->n; i++) {
+		if (json_is(&j->child[i], JSON_STRING))
+			m.p[m.n++] = (struct str_kv){ j->key[i], j->child[i].s };
+	}
+	return m;
+}
+
+static struct str_list keys(const struct json *j, struct arena *a)
+{
+	struct str_list l = { 0 };
+
+	if (!json_is(j, JSON_OBJECT))
+		return l;
+	l.p = arena_new(a, str, j->n);
+	for (uint32_t i = 0; i < j->n; i++)
+		l.p[l.n++] = j->key[i];
+	return l;
+}
+
+/* An array's strings; old packages write a single one without brackets. */
+static struct str_list list(const struct json *j, struct arena *a)
+{
+	struct str_list l = { 0 };
+	uint32_t n = json_is(j, JSON_ARRAY) ? j->n : 1;
+
+	if (!json_is(j, JSON_ARRAY) && !json_is(j, JSON_STRING))
+		return l;
+	l.p = arena_new(a, str, n);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct json *s = j->type == JSON_ARRAY ? &j->child[i] : j;
+		if (json_is(s, JSON_STRING))
+			l.p[l.n++] = s->s;
+	}
+	return l;
+}
+
+/* Names under KEY whose object says FLAG: true. */
+static struct str_list flagged(const struct json *j, const char *flag, struct arena *a)
+{
+	struct str_list l = { 0 };
+
+	if (!json_is(j, JSON_OBJECT))
+		return l;
+	l.p = arena_new(a, str, j->n);
+	for (uint32_t i = 0; i < j->n; i++) {
+		if (json_is(json_get(&j->child[i], flag), JSON_TRUE))
+			l.p[l.n++] = j->key[i];
+	}
+	return l;
+}
+
+static void read_dependencies_meta(struct manifest *m, const struct json *j, struct arena *a)
+{
+	if (!json_is(j, JSON_OBJECT))
+		return;
+	m->dependencies_meta = arena_new(a, struct manifest_dep_meta, j->n);
+	for (uint32_t i = 0; i < j->n; i++) {
+		bool injected = json_is(json_get(&j->child[i], "injected"), JSON_TRUE);
+		m->dependencies_meta[m->ndependencies_meta++] = (struct manifest_dep_meta){ j->key[i], injected };
+	}
+}
+
+static void read_bundled(struct manifest *m, const struct json *j, struct arena *a)
+{
+	const struct json *b = json_get(j, "bundleDependencies");
+
+	if (!b)
+		b = json_get(j, "bundledDependencies");
+	m->bundle_all = json_is(b, JSON_TRUE);
+	if (json_is(b, JSON_OBJECT))
+		m->bundled = keys(b, a); /* as npm reads a map of them */
+	else if (json_is(b, JSON_ARRAY))
+		m->bundled = list(b, a);
+}
+
+static void read_bin(struct manifest *m, const struct json *j, struct arena *a)
+{
+	const struct json *bin = json_get(j, "bin");
+	str scope, command;
+
+	m->directories_bin = json_str(json_get(json_get(j, "directories"), "bin"));
+	m->bin = strings(bin, a);
+	if (!json_is(bin, JSON_STRING) || m->name.n == 0)
+		return;
+	if (m->name.p[0] != '@' || !str_cut(m->name, '/', &scope, &command))
+		command = m->name;
+	m->bin.p = arena_new(a, struct str_kv, 1);
+	m->bin.p[0] = (struct str_kv){ command, bin->s };
+	m->bin.n = 1;
+}
+
+static void read_rest(struct manifest *m, const struct json *j, struct arena *a)
+{
+	const struct json *publish = json_get(j, "publishConfig"), *pnpm = json_get(j, "pnpm");
+	const struct json *workspaces = json_get(j, "workspaces");
+
+	m->peer_optional = flagged(json_get(j, "peerDependenciesMeta"), "optional", a);
+	read_dependencies_meta(m, json_get(j, "dependenciesMeta"), a);
+	read_bundled(m, j, a);
+	m->engines = strings(json_get(j, "engines"), a);
+	m->os = list(json_get(j, "os"), a);
+	m->cpu = list(json_get(j, "cpu"), a);
+	m->libc = list(json_get(j, "libc"), a);
+	read_bin(m, j, a);
+	m->scripts = strings(json_get(j, "scripts"), a);
+	m->publish_directory = json_str(json_get(publish, "directory"));
+	m->publish_link_directory = !json_is(json_get(publish, "linkDirectory"), JSON_FALSE);
+	m->deprecated = json_str(json_get(j, "deprecated"));
+	m->package_manager = json_str(json_get(j, "packageManager"));
+	m->type = json_str(json_get(j, "type"));
+	m->main = json_str(json_get(j, "main"));
+	m->has_dev_engines_pm = json_get(json_get(j, "devEngines"), "packageManager") != NULL;
+	m->has_resolutions = json_get(j, "resolutions") != NULL;
+	m->has_pnpm = pnpm != NULL;
+	m->pnpm_keys = keys(pnpm, a);
+	m->workspaces = list(json_is(workspaces, JSON_OBJECT) ? json_get(workspaces, "packages") : workspaces, a);
+}
+
+static int read_manifest(struct manifest *out, const struct json *j, struct reader *r)
+{
+	struct manifest m = { 0 };
+
+	if (!json_is(j, JSON_OBJECT))
+		return err_set(r->e, ERR_PARSE, STR_FMT ": line %u, column %u: expected an object", STR_ARG(r->path),
+			j ? j->line : 1, j ? j->col : 1);
+	m.name = json_str(json_get(j, "name"));
+	m.version = json_str(json_get(j, "version"));
+	if (read_deps(r, j, "dependencies", &m.dependencies) < 0 ||
+		read_deps(r, j, "devDependencies", &m.dev_dependencies) < 0 ||
+		read_deps(r, j, "optionalDependencies", &m.optional_dependencies) < 0 ||
+		read_deps(r, j, "peerDependencies", &m.peer_dependencies) < 0)
+		return r->e->code;
+	read_rest(&m, j, r->a);
+	*out = m;
+	return 0;
+}
+
+int manifest_from_json(struct manifest *out, const struct json *j, str path, struct arena *a, struct err *e)
+{
+	return read_manifest(out, j, &(struct reader){ .path = path, .a = a, .e = e });
+}
+
+static int read_text(struct manifest *out, str text, struct reader *r)
+{
+	struct json *j;
+
+	if (json_parse(&j, text, r->a, r->e) < 0)
+		return err_ctx(r->e, STR_FMT, STR_ARG(r->path));
+	return read_manifest(out, j, r);
+}
+
+int manifest_parse(struct manifest *out, str text, str path, struct arena *a, struct err *e)
+{
+	return read_text(out, text, &(struct reader){ .path = path, .a = a, .e = e });
+}
+
+int manifest_parse_package(struct manifest *out, str text, str path, struct arena *a, struct err *e)
+{
+	return read_text(out, text, &(struct reader){ .path = path, .package = true, .a = a, .e = e });
+}
