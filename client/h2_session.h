@@ -1,0 +1,53 @@
+/* h2_session — one HTTP/2 connection to a drayd, over TLS or in clear: the one includer of nghttp2.
+ *
+ * Never blocks (but for the name's lookup in h2_open()) and starts no thread:
+ * its owner polls h2_fd() for h2_events() until h2_deadline_ms(), then calls
+ * h2_drive(). Several sessions can share one thread. Windows are 16 MiB and
+ * never updated behind the owner's back: the connection's is returned when
+ * bytes arrive, a stream's by h2_consume(), so that one stalled stream
+ * does not starve the others (RFC 9113 6.9). Liveness: PING after 15 s
+ * without a byte while streams are open, ERR_NET after 30 s more. After a GOAWAY streams
+ * finish, new ones are ERR_BUSY. */
+#pragma once
+#include "base/base.h"
+
+struct h2;
+struct h2_opts {
+	str host, port;
+	bool tls;
+	const char *ca_file; /* NULL: the system's; ignored in clear */
+	unsigned connect_ms; /* until TCP, TLS and ALPN are done */
+};
+/* Starts connecting. ERR_NET when the name has no address. */
+MUST_USE int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e);
+int h2_fd(const struct h2 *h);
+/* POLLIN and POLLOUT as poll(2) has them. */
+short h2_events(const struct h2 *h);
+/* On the monotonic clock, or -1. */
+int64_t h2_deadline_ms(const struct h2 *h);
+/* Reads, writes, calls back. Negative when the connection is lost (each open stream's done has been called with the same):
+ * ERR_TIMEOUT past the connect budget, ERR_NET, ERR_PROTOCOL without ALPN h2. */
+MUST_USE int h2_drive(struct h2 *h, struct err *e);
+/* Connected, TLS and ALPN done, the preface about to go. */
+bool h2_ready(const struct h2 *h);
+void h2_close(struct h2 *h);
+
+struct h2_response {
+	int status;
+	char content_type[96], need[32], retry_after[16];
+};
+struct h2_request {
+	str method, path, authority;
+	str content_type, authorization; /* empty: not sent */
+	str body;                        /* borrowed until done */
+	/* Bytes as they arrive, after the headers. Give their window back with h2_consume(). A negative code resets the stream. */
+	int (*data)(void *arg, const struct h2_response *r, const void *p, size_t n);
+	/* Once. CODE 0: the stream ended in order. */
+	void (*done)(void *arg, int code, const struct h2_response *r, const struct err *e);
+	void *arg;
+};
+/* *id names the stream. ERR_BUSY after a GOAWAY. */
+MUST_USE int h2_send(struct h2 *h, int32_t *id, const struct h2_request *r, struct err *e);
+void h2_consume(struct h2 *h, int32_t id, size_t n);
+/* Resets the stream; done is called with ERR_CANCELLED in the next h2_drive(). */
+void h2_cancel(struct h2 *h, int32_t id);

@@ -1,0 +1,275 @@
+#include "source_remote.h"
+#include "base/json.h"
+#include "h2_session.h"
+#include "plan_wire.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+struct remote {
+	struct source base; /* first */
+	struct arena a;
+	struct h2_opts conn;
+	str authority, path, authorization;
+	uint32_t accept;
+	int wake; /* eventfd: cancel() */
+	bool sent;
+};
+
+/* One run: a connection and the one or two requests on it. */
+struct run {
+	struct remote *r;
+	struct h2 *h;
+	int32_t id;
+	frame_sink *sink;
+	void *ctx;
+	uint8_t digest[32];
+	struct plan_reader *reader;
+	struct buf text; /* of an answer that is no plan */
+	bool ended, need_lockfile;
+	struct err err; /* code 0: the plan is complete */
+};
+enum { TEXT_MAX = 64 * 1024 };
+
+/* Compares before anything is handed on: what the server did not honour must not reach the disk. */
+static int check_hello(struct run *u, const struct frame_hello *f, struct err *e)
+{
+	if (f->protocol < PLAN_PROTOCOL_MIN || f->protocol > PLAN_PROTOCOL)
+		return err_set(e, ERR_PROTOCOL, STR_FMT " answers in plan protocol %u, this dray speaks %u to %u",
+			STR_ARG(u->r->authority), f->protocol, PLAN_PROTOCOL_MIN, PLAN_PROTOCOL);
+	if (memcmp(f->settings_digest, u->digest, 32) != 0)
+		return err_set(e, ERR_PROTOCOL, STR_FMT " (" STR_FMT ") honours other settings than were asked for",
+			STR_ARG(u->r->authority), STR_ARG(f->server));
+	return 0;
+}
+
+static int on_frame(void *ctx, const struct frame *f, struct err *e)
+{
+	struct run *u = ctx;
+
+	if (f->kind == FRAME_HELLO && check_hello(u, &f->hello, e) < 0)
+		return e->code;
+	u->r->sent = true;
+	int rc = u->sink(u->ctx, f, e);
+	if (rc == 0 && f->kind == FRAME_FAILURE) {
+		err_set(e, f->failure.code, STR_FMT, STR_ARG(f->failure.text));
+		return e->code;
+	}
+	return rc;
+}
+
+static int on_data(void *arg, const struct h2_response *res, const void *p, size_t n)
+{
+	struct run *u = arg;
+	int rc = 0;
+
+	if (res->status == 200 && str_eq(str_of(res->content_type), STR(PLAN_CONTENT_TYPE)))
+		rc = plan_reader_push(u->reader, (str){ p, n }, on_frame, u, &u->err);
+	else if (u->text.n + n <= TEXT_MAX)
+		buf_add(&u->text, (str){ p, n });
+	h2_consume(u->h, u->id, n);
+	return rc;
+}
+
+/* The server's own words: {"error":"ERR_DRAY_…","message":"…"}. */
+static int refused(struct run *u, const struct h2_response *res)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+	struct err ignored;
+	struct json *j = NULL;
+	str name = STR_NONE, text = STR_NONE;
+	int code = res->status == 401 || res->status == 403   ? ERR_AUTH
+		   : res->status == 429 || res->status == 503 ? ERR_BUSY
+		   : res->status >= 500                       ? ERR_NET
+							      : ERR_PROTOCOL;
+
+	/* What is no JSON is not ours: a proxy's page, named by its status. */
+	if (json_parse(&j, buf_str(&u->text), &a, &ignored) == 0) {
+		name = json_str(json_get(j, "error"));
+		text = json_str(json_get(j, "message"));
+	}
+	for (int c = -1; c >= ERR_LAST && name.n; c--) {
+		if (str_eq(name, str_of(err_name(c))))
+			code = c;
+	}
+	return err_set(&u->err, code, STR_FMT " answered %d: " STR_FMT, STR_ARG(u->r->authority), res->status,
+		STR_ARG(text.n ? text : STR("no drayd's answer")));
+}
+
+static void on_done(void *arg, int code, const struct h2_response *res, const struct err *e)
+{
+	struct run *u = arg;
+
+	u->ended = true;
+	if (u->err.code)
+		return; /* the reason why it was reset */
+	if (code < 0)
+		u->err = *e;
+	else if (res->status == 428 && str_eq(str_of(res->need), STR("lockfile")))
+		u->need_lockfile = true;
+	else if (res->status != 200 || !str_eq(str_of(res->content_type), STR(PLAN_CONTENT_TYPE)))
+		refused(u, res);
+	else if (plan_reader_end(u->reader, &u->err) < 0)
+		err_ctx(&u->err, STR_FMT, STR_ARG(u->r->authority));
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Until the request has ended, the connection is lost, or somebody cancels. */
+static int drive(struct run *u, const bool *until, struct err *e)
+{
+	for (;;) {
+		int64_t by = h2_deadline_ms(u->h), wait = by < 0 ? -1 : by - now_ms();
+		struct pollfd p[2] = { { .fd = h2_fd(u->h), .events = h2_events(u->h) },
+			{ .fd = u->r->wake, .events = POLLIN } };
+
+		if (by >= 0 && wait < 0)
+			wait = 0;
+		if (poll(p, 2, wait > INT_MAX ? INT_MAX : (int)wait) < 0 && errno != EINTR)
+			return err_os(e, "poll");
+		if (p[1].revents)
+			return err_set(e, ERR_CANCELLED, "cancelled");
+		if (h2_drive(u->h, e) < 0)
+			return e->code;
+		if (until ? *until : h2_ready(u->h))
+			return 0;
+	}
+}
+
+static int ask(struct run *u, const struct request *req, bool with_lockfile, struct err *e)
+{
+	AUTO(buf_release) struct buf body = BUF_INIT;
+
+	if (request_encode(&body, req, u->r->accept, with_lockfile, e) < 0)
+		return e->code;
+	struct h2_request q = { .method = STR("POST"),
+		.path = u->r->path,
+		.authority = u->r->authority,
+		.content_type = STR(PLAN_REQUEST_TYPE),
+		.authorization = u->r->authorization,
+		.body = buf_str(&body),
+		.data = on_data,
+		.done = on_done,
+		.arg = u };
+	u->ended = u->need_lockfile = false;
+	buf_clear(&u->text);
+	if (h2_send(u->h, &u->id, &q, e) < 0)
+		return e->code;
+	int rc = drive(u, &u->ended, e);
+	if (u->err.code) /* says more than that the connection went */
+		return *e = u->err, e->code;
+	return rc;
+}
+
+static int remote_run(struct source *s, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
+{
+	struct remote *r = (struct remote *)s;
+	struct run u = { .r = r, .sink = sink, .ctx = ctx };
+
+	r->sent = false;
+	settings_digest(u.digest, &req->settings);
+	if (h2_open(&u.h, &r->conn, e) < 0)
+		return e->code;
+	u.reader = plan_reader_new();
+	int rc = drive(&u, NULL, e);
+	if (rc == 0)
+		rc = ask(&u, req, false, e);
+	if (rc == 0 && u.need_lockfile)
+		rc = ask(&u, req, true, e);
+	if (rc == 0 && u.need_lockfile)
+		rc = err_set(e, ERR_PROTOCOL, STR_FMT " asks for the lockfile again after it was sent",
+			STR_ARG(r->authority));
+	plan_reader_free(u.reader);
+	buf_release(&u.text);
+	h2_close(u.h);
+	return rc;
+}
+
+static void remote_cancel(struct source *s)
+{
+	struct remote *r = (struct remote *)s;
+	uint64_t one = 1;
+
+	if (write(r->wake, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		abort(); /* an eventfd of ours takes a write of 1 */
+}
+
+static void remote_free(struct source *s)
+{
+	struct remote *r = (struct remote *)s;
+
+	close(r->wake);
+	arena_release(&r->a);
+	free(r);
+}
+
+/* "scheme://host[:port][/prefix]" */
+static int parse_url(struct remote *r, str url, struct err *e)
+{
+	str rest, host, port;
+
+	r->conn.tls = str_starts(url, STR("https://"));
+	if (!r->conn.tls && !str_starts(url, STR("http://")))
+		return err_set(e, ERR_USAGE, "server \"" STR_FMT "\": expected http:// or https://", STR_ARG(url));
+	rest = arena_str(&r->a, str_from(url, r->conn.tls ? 8 : 7));
+	str_cut(rest, '/', &r->authority, &rest);
+	while (str_ends(rest, STR("/")))
+		rest.n--;
+	r->path = rest.n ? arena_printf(&r->a, "/" STR_FMT "/v1/plan", STR_ARG(rest)) : STR("/v1/plan");
+	host = r->authority;
+	port = r->conn.tls ? STR("443") : STR("80");
+	size_t bracket = str_find(host, ']', 0);
+	if (bracket != SIZE_MAX && str_starts(host, STR("["))) {
+		if (bracket + 2 < host.n && host.p[bracket + 1] == ':')
+			port = str_from(host, bracket + 2);
+		host = (str){ host.p + 1, bracket - 1 };
+	} else if (str_find(host, ':', 0) != SIZE_MAX) {
+		str_cut(host, ':', &host, &port);
+	}
+	uint64_t n;
+	if (!host.n || str_find(r->authority, '@', 0) != SIZE_MAX || !str_u64(port, &n) || n == 0 || n > 65535)
+		return err_set(e, ERR_USAGE, "server: expected http[s]://host[:port], without a user name");
+	r->conn.host = host;
+	r->conn.port = port;
+	return 0;
+}
+
+int source_remote_new(struct source **out, const struct source_remote_opts *o, struct err *e)
+{
+	struct remote *r = xcalloc(1, sizeof(*r));
+
+	r->base = (struct source){ remote_run, remote_cancel, remote_free, "server" };
+	r->accept = o->accept;
+	r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->wake < 0) {
+		err_os(e, "eventfd");
+		free(r);
+		return e->code;
+	}
+	r->conn.connect_ms = o->connect_ms ? o->connect_ms : 1000;
+	if (o->ca_file)
+		r->conn.ca_file = arena_str(&r->a, str_of(o->ca_file)).p;
+	if (o->token.n)
+		r->authorization = arena_printf(&r->a, "Bearer " STR_FMT, STR_ARG(o->token));
+	if (parse_url(r, o->url, e) < 0) {
+		remote_free(&r->base);
+		return e->code;
+	}
+	*out = &r->base;
+	return 0;
+}
+
+bool source_remote_sent(const struct source *s)
+{
+	return ((const struct remote *)s)->sent;
+}

@@ -1,0 +1,254 @@
+#include "config.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum kind { K_STR, K_LIST, K_NUMBER, K_LEVEL, K_FORMAT };
+struct option {
+	const char *name, *value, *help;
+	enum kind kind;
+	size_t at;
+	uint64_t def, min, max;
+};
+#define AT(f) offsetof(struct config, f)
+static const struct option options[] = {
+	{ "listen", "ADDR:PORT", "where to serve; several; port 0 takes a free one (127.0.0.1:4874)", K_LIST,
+		AT(listen), 0, 0, 0 },
+	{ "tls-cert", "FILE", "certificate chain, PEM; without it h2c", K_STR, AT(tls_cert), 0, 0, 0 },
+	{ "tls-key", "FILE", "its key, PEM", K_STR, AT(tls_key), 0, 0, 0 },
+	{ "store-dir", "DIR", "index and caches (/var/lib/drayd)", K_STR, AT(store_dir), 0, 0, 0 },
+	{ "registry", "URL", "registry to resolve against", K_STR, AT(registry), 0, 0, 0 },
+	{ "ready-file", "FILE", "gets the bound addresses, a line each, once they accept", K_STR, AT(ready_file), 0, 0,
+		0 },
+	{ "config", "FILE", "read these options from FILE, \"name = value\" a line", K_STR, AT(config_file), 0, 0, 0 },
+	{ "log-level", "LEVEL", "error, warn, info or debug (info)", K_LEVEL, AT(log_level), LOG_INFO, 0, 0 },
+	{ "log-format", "FORMAT", "text or json (text)", K_FORMAT, AT(log_format), LOG_TEXT, 0, 0 },
+	{ "threads", "N", "event loops (one per CPU, at most 4)", K_NUMBER, AT(threads), 0, 0, 64 },
+	{ "plans", "N", "plans resolved at the same time (16)", K_NUMBER, AT(plans), 16, 1, 1024 },
+	{ "plan-queue", "N", "plans waiting behind them; past it 503 (2000)", K_NUMBER, AT(plan_queue), 2000, 0,
+		1000000 },
+	{ "plans-per-client", "N", "plans at the same time on one connection; past it 429 (32)", K_NUMBER,
+		AT(plans_per_client), 32, 1, 100 },
+	{ "max-body", "MIB", "largest request; past it 413 (8)", K_NUMBER, AT(max_body_mib), 8, 1, 64 },
+	{ "drain", "SECONDS", "after SIGTERM, until the rest is cut off (30)", K_NUMBER, AT(drain_s), 30, 0, 3600 },
+	{ "idle", "SECONDS", "a connection without requests is closed (120)", K_NUMBER, AT(idle_s), 120, 1, 86400 },
+	{ "packument-age", "SECONDS", "how long a packument counts as fresh (300)", K_NUMBER, AT(packument_age_s), 300,
+		0, 86400 },
+};
+enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
+#define CONFIG_MAX_FILE (1u << 20)
+
+static const struct option *option_find(str name)
+{
+	for (size_t i = 0; i < NOPTIONS; i++) {
+		if (str_eq(name, str_of(options[i].name)))
+			return &options[i];
+	}
+	return NULL;
+}
+
+/* Index of V among NAMES, or -1. */
+static int one_of(str v, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (str_eq(v, str_of(names[i])))
+			return i;
+	}
+	return -1;
+}
+
+static int set_number(const struct option *o, uint64_t *to, str v, struct err *e)
+{
+	uint64_t n;
+
+	if (!str_u64(v, &n) || n < o->min || n > o->max)
+		return err_set(e, ERR_USAGE, "%s = " STR_FMT ": expected a number from %llu to %llu", o->name,
+			STR_ARG(v), (unsigned long long)o->min, (unsigned long long)o->max);
+	*to = n;
+	return 0;
+}
+
+static int option_set(struct config *c, const struct option *o, str v, struct err *e)
+{
+	static const char *const levels[] = { "error", "warn", "info", "debug" }, *const formats[] = { "text", "json" };
+	void *to = (char *)c + o->at;
+	int i;
+
+	switch (o->kind) {
+	case K_STR:
+		*(str *)to = arena_str(&c->a, v);
+		return 0;
+	case K_LIST: {
+		struct str_list *l = to;
+		str *p = arena_new(&c->a, str, l->n + 1);
+		if (l->n)
+			memcpy(p, l->p, l->n * sizeof(*p));
+		p[l->n] = arena_str(&c->a, v);
+		*l = (struct str_list){ p, l->n + 1 };
+		return 0;
+	}
+	case K_NUMBER:
+		return set_number(o, to, v, e);
+	case K_LEVEL:
+		if ((i = one_of(v, levels, 4)) < 0)
+			return err_set(e, ERR_USAGE, "log-level = " STR_FMT ": expected error, warn, info or debug",
+				STR_ARG(v));
+		*(enum log_level *)to = (enum log_level)i;
+		return 0;
+	case K_FORMAT:
+		if ((i = one_of(v, formats, 2)) < 0)
+			return err_set(e, ERR_USAGE, "log-format = " STR_FMT ": expected text or json", STR_ARG(v));
+		*(enum log_format *)to = (enum log_format)i;
+		return 0;
+	}
+	return 0;
+}
+
+static int file_read(struct buf *out, const char *path, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT)
+		return err_set(e, ERR_NOTFOUND, "%s: no such file", path);
+	if (fd < 0)
+		return err_os(e, "open %s", path);
+	for (;;) {
+		ssize_t n = read(fd, buf_reserve(out, 4096), 4096);
+		if (n > 0)
+			out->n += (size_t)n;
+		if (n == 0 || out->n > CONFIG_MAX_FILE || (n < 0 && errno != EINTR)) {
+			int rc = n < 0 ? err_os(e, "read %s", path) : 0;
+			close(fd);
+			return out->n > CONFIG_MAX_FILE ? err_set(e, ERR_TOOBIG, "%s: over 1 MiB", path) : rc;
+		}
+	}
+}
+
+/* Names given as flags win: SEEN marks them. */
+static int config_line(struct config *c, str line, const bool *seen, struct err *e)
+{
+	str name, value, comment;
+
+	str_cut(line, '#', &line, &comment);
+	line = str_trim(line);
+	if (line.n == 0)
+		return 0;
+	if (!str_cut(line, '=', &name, &value))
+		return err_set(e, ERR_USAGE, "expected \"name = value\"");
+	name = str_trim(name);
+	const struct option *o = option_find(name);
+	if (!o || str_eq(name, STR("config")))
+		return err_set(e, ERR_USAGE, "no option " STR_FMT, STR_ARG(name));
+	return seen[o - options] ? 0 : option_set(c, o, str_trim(value), e);
+}
+
+static int config_file(struct config *c, const bool *seen, struct err *e)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	unsigned n = 0;
+
+	if (file_read(&text, c->config_file.p, e) < 0)
+		return e->code;
+	for (str rest = buf_str(&text), line; rest.n;) {
+		str_cut(rest, '\n', &line, &rest);
+		n++;
+		if (config_line(c, line, seen, e) < 0)
+			return err_ctx(e, STR_FMT ":%u", STR_ARG(c->config_file), n);
+	}
+	return 0;
+}
+
+static int config_flags(struct config *c, int argc, char **argv, bool *seen, struct err *e)
+{
+	for (int i = 1; i < argc; i++) {
+		str arg = str_of(argv[i]), name, value;
+		if (str_eq(arg, STR("check-config"))) {
+			c->command = CONFIG_CHECK;
+			continue;
+		}
+		if (str_eq(arg, STR("--help")) || str_eq(arg, STR("-h")) || str_eq(arg, STR("--version"))) {
+			c->command = str_eq(arg, STR("--version")) ? CONFIG_VERSION : CONFIG_HELP;
+			return 0;
+		}
+		bool joined = str_cut(str_from(arg, 2), '=', &name, &value);
+		const struct option *o = str_starts(arg, STR("--")) ? option_find(name) : NULL;
+		if (!o)
+			return err_set(e, ERR_USAGE, "no option %s; --help lists them", argv[i]);
+		if (!joined && i + 1 == argc)
+			return err_set(e, ERR_USAGE, "%s needs a value", argv[i]);
+		if (!joined)
+			value = str_of(argv[++i]);
+		seen[o - options] = true;
+		if (option_set(c, o, value, e) < 0)
+			return e->code;
+	}
+	return 0;
+}
+
+static int config_check(struct config *c, struct err *e)
+{
+	if (!c->tls_cert.n != !c->tls_key.n)
+		return err_set(e, ERR_USAGE, "tls-cert and tls-key belong together");
+	if (!str_starts(c->registry, STR("http://")) && !str_starts(c->registry, STR("https://")))
+		return err_set(
+			e, ERR_USAGE, "registry = \"" STR_FMT "\": expected a http or https URL", STR_ARG(c->registry));
+	if (!str_ends(c->registry, STR("/")))
+		c->registry = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->registry));
+	for (size_t i = 0; i < c->listen.n; i++) {
+		str host, port;
+		uint64_t n;
+		if (!str_rcut(c->listen.p[i], ':', &host, &port) || !host.n || !str_u64(port, &n) || n > 65535)
+			return err_set(
+				e, ERR_USAGE, "listen = " STR_FMT ": expected ADDR:PORT", STR_ARG(c->listen.p[i]));
+	}
+	return 0;
+}
+
+int config_load(struct config *out, int argc, char **argv, struct err *e)
+{
+	struct config c = { 0 };
+	bool seen[NOPTIONS] = { 0 };
+
+	for (size_t i = 0; i < NOPTIONS; i++) {
+		if (options[i].kind == K_NUMBER)
+			*(uint64_t *)(void *)((char *)&c + options[i].at) = options[i].def;
+	}
+	c.log_level = LOG_INFO;
+	c.store_dir = STR("/var/lib/drayd");
+	c.registry = STR(DRAY_DEFAULT_REGISTRY);
+	if (config_flags(&c, argc, argv, seen, e) < 0)
+		goto fail;
+	if (c.command != CONFIG_HELP && c.command != CONFIG_VERSION) {
+		if (c.config_file.n && config_file(&c, seen, e) < 0)
+			goto fail;
+		if (c.listen.n == 0 && option_set(&c, option_find(STR("listen")), STR("127.0.0.1:4874"), e) < 0)
+			goto fail;
+		if (config_check(&c, e) < 0)
+			goto fail;
+	}
+	*out = c;
+	return 0;
+fail:
+	config_release(&c);
+	return e->code;
+}
+
+void config_release(struct config *c)
+{
+	arena_release(&c->a);
+	*c = (struct config){ 0 };
+}
+
+void config_help(struct buf *out)
+{
+	buf_add(out, STR("drayd — resolves npm dependencies next to the registry\n\n"
+			 "usage: drayd [check-config] [options]\n\n"));
+	for (size_t i = 0; i < NOPTIONS; i++) {
+		char flag[64];
+		snprintf(flag, sizeof(flag), "--%s %s", options[i].name, options[i].value);
+		buf_printf(out, "  %-26s %s\n", flag, options[i].help);
+	}
+	buf_add(out, STR("  --help, --version\n"));
+}

@@ -1,0 +1,418 @@
+#include "route.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_LISTEN = 32, FLUSH_MS = 5, CLOSE_IDLE_MS = 500 };
+
+/* All that a run owns. */
+struct run {
+	struct server s;
+	h2o_globalconf_t conf;
+	int fd[MAX_LISTEN];
+	size_t nfd;
+	struct loop *loop;
+	size_t nloops, nstarted;
+	_Atomic(SSL_CTX *) tls;
+	VEC(SSL_CTX *) tls_old; /* replaced ones; a loop may still be handing one out, so they live until the end */
+	int64_t drain_at;
+};
+
+int64_t server_clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static sigset_t signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	return set;
+}
+
+void server_signals_block(void)
+{
+	sigset_t set = signals();
+
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* ---- sockets ---- */
+
+static int bind_one(struct run *r, str where, struct err *e)
+{
+	char host[256], port[8];
+	str h, p;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *ai;
+
+	str_rcut(where, ':', &h, &p);
+	if (h.n > 2 && h.p[0] == '[')
+		h = (str){ h.p + 1, h.n - 2 };
+	snprintf(host, sizeof(host), STR_FMT, STR_ARG(h));
+	snprintf(port, sizeof(port), STR_FMT, STR_ARG(p));
+	int rc = getaddrinfo(str_eq(h, STR("*")) ? NULL : host, port, &hints, &ai);
+	if (rc != 0)
+		return err_set(e, ERR_USAGE, "listen " STR_FMT ": %s", STR_ARG(where), gai_strerror(rc));
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+		bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 4096) < 0) {
+		err_os(e, "listen " STR_FMT, STR_ARG(where));
+		if (fd >= 0)
+			close(fd);
+		freeaddrinfo(ai);
+		return e->code;
+	}
+	freeaddrinfo(ai);
+	r->fd[r->nfd++] = fd;
+	return 0;
+}
+
+static int bind_all(struct run *r, struct err *e)
+{
+	struct str_list l = r->s.config->listen;
+
+	if (l.n > MAX_LISTEN)
+		return err_set(e, ERR_USAGE, "more than %d listen addresses", MAX_LISTEN);
+	for (size_t i = 0; i < l.n; i++) {
+		if (bind_one(r, l.p[i], e) < 0)
+			return e->code;
+	}
+	return 0;
+}
+
+/* Appends "address:port\n" as bound. */
+static void address_print(struct buf *b, int fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t n = sizeof(sa);
+	char host[128], port[8];
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &n) == 0 &&
+		getnameinfo((struct sockaddr *)&sa, n, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+		buf_printf(b, sa.ss_family == AF_INET6 ? "[%s]:%s\n" : "%s:%s\n", host, port);
+}
+
+/* Written beside and renamed, so that who waits for the file never reads half of it. */
+static int ready_write(const struct run *r, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	char tmp[4096];
+	str path = r->s.config->ready_file;
+
+	for (size_t i = 0; i < r->nfd; i++)
+		address_print(&b, r->fd[i]);
+	for (str rest = buf_str(&b), line; rest.n;) {
+		str_cut(rest, '\n', &line, &rest);
+		log_info("listen", "addr=" STR_FMT " tls=%d", STR_ARG(line), r->s.config->tls_cert.n != 0);
+	}
+	if (path.n == 0)
+		return 0;
+	if (snprintf(tmp, sizeof(tmp), STR_FMT ".tmp", STR_ARG(path)) >= (int)sizeof(tmp))
+		return err_set(e, ERR_USAGE, "ready-file: path too long");
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	bool ok = fd >= 0 && write(fd, b.p, b.n) == (ssize_t)b.n;
+	if (fd >= 0)
+		close(fd);
+	if (!ok || rename(tmp, path.p) < 0)
+		return err_os(e, "write %s", tmp);
+	return 0;
+}
+
+/* ---- TLS ---- */
+
+static int tls_fail(SSL_CTX *x, const char *what, str file, struct err *e)
+{
+	char text[256];
+
+	ERR_error_string_n(ERR_get_error(), text, sizeof(text));
+	SSL_CTX_free(x);
+	return err_set(e, ERR_USAGE, "%s " STR_FMT ": %s", what, STR_ARG(file), text);
+}
+
+/* Mozilla's "intermediate" set without CBC: TLS 1.2 with ECDHE and AEAD, and 1.3. */
+static int tls_load(SSL_CTX **out, const struct config *c, struct err *e)
+{
+	SSL_CTX *x = SSL_CTX_new(TLS_server_method());
+
+	if (!x)
+		die_oom(0);
+	SSL_CTX_set_min_proto_version(x, TLS1_2_VERSION);
+	SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20");
+	SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	if (SSL_CTX_use_certificate_chain_file(x, c->tls_cert.p) != 1)
+		return tls_fail(x, "tls-cert", c->tls_cert, e);
+	if (SSL_CTX_use_PrivateKey_file(x, c->tls_key.p, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(x) != 1)
+		return tls_fail(x, "tls-key", c->tls_key, e);
+	h2o_ssl_register_alpn_protocols(x, h2o_http2_alpn_protocols);
+	*out = x;
+	return 0;
+}
+
+static void tls_reload(struct run *r)
+{
+	struct err e = { 0 };
+	SSL_CTX *x;
+
+	if (!r->s.config->tls_cert.n)
+		return;
+	if (tls_load(&x, r->s.config, &e) < 0) {
+		log_error("reload", "error=\"%s\" kept=old-certificate", e.msg);
+		return;
+	}
+	*vec_add(&r->tls_old) = atomic_exchange(&r->tls, x);
+	log_info("reload", "certificate=" STR_FMT, STR_ARG(r->s.config->tls_cert));
+}
+
+/* ---- loops ---- */
+
+static void on_close(void *data)
+{
+	struct conn *c = data;
+
+	c->loop->nconns--;
+	atomic_fetch_sub(&c->loop->s->n.connections_open, 1);
+	free(c);
+}
+
+static void on_accept(h2o_socket_t *listener, const char *err)
+{
+	struct loop *l = listener->data;
+	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, l->s);
+
+	if (err)
+		return;
+	for (int i = 0; i < 16; i++) {
+		h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
+		int one = 1;
+		if (!sock)
+			return;
+		setsockopt(h2o_socket_get_fd(sock), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+		struct conn *c = xcalloc(1, sizeof(*c));
+		c->loop = l;
+		sock->on_close.cb = on_close;
+		sock->on_close.data = c;
+		l->nconns++;
+		atomic_fetch_add(&l->s->n.connections, 1);
+		atomic_fetch_add(&l->s->n.connections_open, 1);
+		l->accept.ssl_ctx = atomic_load(&r->tls);
+		h2o_accept(&l->accept, sock);
+	}
+}
+
+static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+	(void)receiver;
+	while (!h2o_linklist_is_empty(messages)) {
+		h2o_multithread_message_t *m = H2O_STRUCT_FROM_MEMBER(h2o_multithread_message_t, link, messages->next);
+		h2o_linklist_unlink(&m->link);
+		h_plan_message(m);
+	}
+}
+
+static int loop_init(struct loop *l, struct run *r, struct err *e)
+{
+	l->s = &r->s;
+	h2o_context_init(&l->ctx, h2o_evloop_create(), &r->conf);
+	l->accept = (h2o_accept_ctx_t){ .ctx = &l->ctx, .hosts = r->conf.hosts };
+	h2o_multithread_register_receiver(l->ctx.queue, &l->receiver, on_messages);
+	h2o_timeout_init(l->ctx.loop, &l->flush, FLUSH_MS);
+	l->listener = xcalloc(r->nfd, sizeof(h2o_socket_t *));
+	for (; l->nlisteners < r->nfd; l->nlisteners++) {
+		int fd = fcntl(r->fd[l->nlisteners], F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			return err_os(e, "dup of a listening socket");
+		h2o_socket_t *sock = h2o_evloop_socket_create(l->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+		sock->data = l;
+		l->listener[l->nlisteners] = sock;
+		h2o_socket_read_start(sock, on_accept);
+	}
+	return 0;
+}
+
+static void loop_close_listeners(struct loop *l)
+{
+	for (size_t i = 0; i < l->nlisteners; i++)
+		h2o_socket_close(l->listener[i]);
+	l->nlisteners = 0;
+}
+
+/* Nothing left, or nothing but idle connections that have had time to see the GOAWAY, or time is up. */
+static bool loop_drained(const struct loop *l, int64_t since, int64_t now)
+{
+	return l->nconns == 0 || (l->njobs == 0 && now - since > CLOSE_IDLE_MS) ||
+	       now - since > (int64_t)l->s->config->drain_s * 1000;
+}
+
+static void *loop_run(void *arg)
+{
+	struct loop *l = arg;
+	int64_t since = 0, tick = server_clock_ms();
+
+	for (;;) {
+		h2o_evloop_run(l->ctx.loop, since ? 50 : 1000);
+		int64_t now = server_clock_ms();
+		if (now - tick >= 1000) {
+			h_plan_tick(l, now);
+			tick = now;
+		}
+		if (!since && atomic_load(&l->s->draining)) {
+			since = now;
+			loop_close_listeners(l);
+			h2o_context_request_shutdown(&l->ctx);
+		}
+		if (since && loop_drained(l, since, now))
+			break;
+	}
+	if (l->njobs)
+		log_warn("drain", "cut_off=%u", l->njobs);
+	h_plan_abandon(l);
+	return NULL;
+}
+
+/* ---- the run ---- */
+
+static void conf_init(struct run *r)
+{
+	const struct config *c = r->s.config;
+
+	h2o_config_init(&r->conf);
+	r->conf.server_name = h2o_iovec_init(H2O_STRLIT("drayd/" DRAY_VERSION));
+	/* Past h2o's own limit a client gets REFUSED_STREAM and may try for ever, so ours is below it and answers 413. */
+	r->conf.max_request_entity_size = (c->max_body_mib << 20) * 2;
+	r->conf.http2.idle_timeout = c->idle_s * 1000;
+	r->conf.http2.graceful_shutdown_timeout = c->drain_s * 1000 + 1;
+	r->conf.http1.req_timeout = 10 * 1000;
+	h2o_hostconf_t *host = h2o_config_register_host(&r->conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+	h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+	h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = route;
+}
+
+static int run_start(struct run *r, struct err *e)
+{
+	const struct config *c = r->s.config;
+	SSL_CTX *tls = NULL;
+
+	if (c->tls_cert.n && tls_load(&tls, c, e) < 0)
+		return e->code;
+	atomic_store(&r->tls, tls);
+	struct workq_opts o = { .name = "plan",
+		.workers = (unsigned)c->plans,
+		.depth = (unsigned)(c->plans + c->plan_queue),
+		.run = h_plan_run,
+		.drop = h_plan_drop };
+	if (bind_all(r, e) < 0 || workq_new(&r->s.plans, &o, e) < 0)
+		return e->code;
+	unsigned cpus = workq_cpus();
+	r->nloops = c->threads ? (size_t)c->threads : cpus < 4 ? cpus : 4;
+	r->loop = xcalloc(r->nloops, sizeof(*r->loop));
+	for (; r->nstarted < r->nloops; r->nstarted++) {
+		struct loop *l = &r->loop[r->nstarted];
+		if (loop_init(l, r, e) < 0 || workq_thread(&l->tid, "loop", loop_run, l, e) < 0)
+			return e->code;
+	}
+	return ready_write(r, e);
+}
+
+static void run_drain(struct run *r)
+{
+	log_info("drain", "plans=%llu connections=%llu", (unsigned long long)atomic_load(&r->s.n.plans_active),
+		(unsigned long long)atomic_load(&r->s.n.connections_open));
+	atomic_store(&r->s.draining, true);
+	for (size_t i = 0; i < r->nstarted; i++)
+		h2o_multithread_send_message(&r->loop[i].receiver, NULL);
+}
+
+/* Until a signal says stop: finished jobs are taken off the queue here. */
+static int run_wait(struct run *r, struct err *e)
+{
+	sigset_t set = signals();
+	int sfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+
+	if (sfd < 0)
+		return err_os(e, "signalfd");
+	for (bool stop = false; !stop;) {
+		struct pollfd p[2] = { { .fd = sfd, .events = POLLIN },
+			{ .fd = workq_fd(r->s.plans), .events = POLLIN } };
+		struct signalfd_siginfo si;
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			break;
+		for (void *job; (job = workq_pop(r->s.plans));)
+			h_plan_drop(job);
+		while (read(sfd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+			if (si.ssi_signo == SIGHUP)
+				tls_reload(r);
+			else
+				stop = true;
+		}
+	}
+	close(sfd);
+	return 0;
+}
+
+static void run_stop(struct run *r)
+{
+	run_drain(r);
+	for (size_t i = 0; i < r->nstarted; i++)
+		pthread_join(r->loop[i].tid, NULL);
+	workq_free(r->s.plans); /* its workers were cancelled by their loops */
+	for (size_t i = 0; i < r->nloops && r->loop; i++) {
+		struct loop *l = &r->loop[i];
+		loop_close_listeners(l);
+		free(l->listener);
+		/* What connections are left die with the process: h2o has no call that closes them all. */
+	}
+	free(r->loop);
+	for (size_t i = 0; i < r->nfd; i++)
+		close(r->fd[i]);
+	for (size_t i = 0; i < r->tls_old.n; i++)
+		SSL_CTX_free(r->tls_old.p[i]);
+	vec_release(&r->tls_old);
+	SSL_CTX_free(atomic_load(&r->tls));
+}
+
+int server_check(const struct config *c, struct err *e)
+{
+	SSL_CTX *tls = NULL;
+
+	if (c->tls_cert.n && tls_load(&tls, c, e) < 0)
+		return e->code;
+	SSL_CTX_free(tls);
+	return 0;
+}
+
+int server_run(const struct config *c, const struct backend *b, struct err *e)
+{
+	struct run *r = xcalloc(1, sizeof(*r));
+
+	r->s.config = c;
+	r->s.backend = b;
+	r->s.started_ms = server_clock_ms();
+	conf_init(r);
+	int rc = run_start(r, e);
+	if (rc == 0)
+		rc = run_wait(r, e);
+	run_stop(r);
+	if (rc == 0)
+		log_info("stopped", "requests=%llu plans=%llu", (unsigned long long)r->s.n.requests,
+			(unsigned long long)r->s.n.plans);
+	free(r);
+	return rc;
+}

@@ -1,0 +1,169 @@
+#include "resolver.h"
+#include "meta.h"
+#include "preload.h"
+#include <stdlib.h>
+#include <time.h>
+
+struct resolver {
+	struct backend b;
+	const struct config *config;
+	struct store *store;
+	struct http *http;
+	struct registry *registry;
+	struct meta *meta;
+};
+
+static int64_t wall_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A plan may fetch from the registry that the operator named and from no other. */
+static int check_registries(const struct resolver *r, const struct settings *s, struct err *e)
+{
+	for (size_t i = 0; i < s->nregistry; i++) {
+		if (!str_eq(s->registry[i].url, r->config->registry))
+			return err_set(e, ERR_POLICY,
+				"this server resolves against " STR_FMT "; the project's registry for %s" STR_FMT
+				" is " STR_FMT,
+				STR_ARG(r->config->registry), s->registry[i].scope.n ? "" : "packages",
+				STR_ARG(s->registry[i].scope), STR_ARG(s->registry[i].url));
+	}
+	return 0;
+}
+
+static bool allow(void *ctx, str url, struct err *e)
+{
+	const struct resolver *r = ctx;
+
+	if (str_starts(url, r->config->registry))
+		return true;
+	err_set(e, ERR_POLICY, "this server fetches from " STR_FMT " only", STR_ARG(r->config->registry));
+	return false;
+}
+
+static void cancel_preload(void *arg)
+{
+	preload_cancel(arg);
+}
+
+static int resolver_plan(void *ctx, struct plan_request *req, struct arena *a, struct cancel *c, frame_sink *sink,
+	void *sink_ctx, struct err *e)
+{
+	struct resolver *r = ctx;
+	struct preload *p;
+
+	(void)a;
+	if (check_registries(r, &req->req.settings, e) < 0 ||
+		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms() }, e) < 0)
+		return e->code;
+	cancel_hook(c, cancel_preload, p);
+	int rc = engine_run(&req->req, preload_io(p), sink, sink_ctx, e);
+	cancel_hook(c, NULL, NULL);
+	preload_free(p);
+	return rc;
+}
+
+static str hex_key(char room[65], const uint8_t sha[32])
+{
+	static const char digit[] = "0123456789abcdef";
+
+	for (int i = 0; i < 32; i++) {
+		room[2 * i] = digit[sha[i] >> 4];
+		room[2 * i + 1] = digit[sha[i] & 15];
+	}
+	return (str){ room, 64 };
+}
+
+static bool resolver_lockfile(void *ctx, str *out, const uint8_t sha[32], struct arena *a)
+{
+	struct resolver *r = ctx;
+	struct store_read *rd;
+	struct err e = { 0 };
+	char room[65];
+	str v;
+
+	if (store_read_begin(&rd, r->store, &e) < 0)
+		return false; /* the client sends it again */
+	bool hit = store_kv_get(&v, rd, "lockfiles", hex_key(room, sha), &e) > 0;
+	if (hit)
+		*out = arena_str(a, v);
+	store_read_end(rd);
+	return hit;
+}
+
+static void resolver_lockfile_keep(void *ctx, const uint8_t sha[32], str text)
+{
+	struct resolver *r = ctx;
+	char room[65];
+
+	if (!store_kv_put(r->store, "lockfiles", hex_key(room, sha), text))
+		log_debug("lockfile", "kept=0"); /* the writer's queue is full: the next request brings it again */
+}
+
+static void put(struct buf *b, const char *name, const char *help, uint64_t v)
+{
+	buf_printf(b, "# HELP drayd_%s %s\n# TYPE drayd_%s counter\ndrayd_%s %llu\n", name, help, name, name,
+		(unsigned long long)v);
+}
+
+static void resolver_metrics(void *ctx, struct buf *b)
+{
+	const struct resolver *r = ctx;
+	struct meta_counts n = meta_counts(r->meta);
+
+	put(b, "packuments_fetched_total", "Packuments fetched from upstream.", n.fetched);
+	put(b, "packuments_revalidated_total", "Packuments confirmed by a 304.", n.revalidated);
+	put(b, "packuments_cached_total", "Packuments answered without asking upstream.", n.from_cache);
+	put(b, "packuments_failed_total", "Packuments that could not be had.", n.failed);
+	put(b, "packuments_stale_total", "Stale packuments used because upstream failed.", n.stale_used);
+	put(b, "packument_bytes_total", "Bytes of packuments received.", n.bytes);
+}
+
+int resolver_new(struct resolver **out, const struct config *c, struct err *e)
+{
+	struct resolver *r = xcalloc(1, sizeof(*r));
+	/* The registry is the operator's own choice, so it may be on a private network. */
+	struct http_opts ho = { .allow = allow, .allow_ctx = r, .private_addresses = true };
+	struct registry_opts ro = { .user_agent = STR("drayd/" DRAY_VERSION) };
+	struct meta_opts mo = { .max_age_ms = (int64_t)c->packument_age_s * 1000 };
+	struct store_opts so = { 0 };
+
+	r->config = c;
+	r->b = (struct backend){ .ctx = r,
+		.plan = resolver_plan,
+		.lockfile = resolver_lockfile,
+		.lockfile_keep = resolver_lockfile_keep,
+		.metrics = resolver_metrics };
+	if (store_open(&r->store, c->store_dir.p, &so, e) < 0 || http_new(&r->http, &ho, e) < 0 ||
+		registry_new(&r->registry, r->http, &ro, e) < 0 ||
+		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0) {
+		resolver_free(r);
+		return e->code;
+	}
+	*out = r;
+	return 0;
+}
+
+const struct backend *resolver_backend(const struct resolver *r)
+{
+	return &r->b;
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (!r)
+		return;
+	if (r->meta)
+		meta_free(r->meta);
+	if (r->registry)
+		registry_free(r->registry);
+	if (r->http)
+		http_free(r->http);
+	if (r->store)
+		store_close(r->store);
+	free(r);
+}

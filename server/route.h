@@ -1,0 +1,55 @@
+/* route — from a request's method and path to its handler, and answers that are not plans.
+ *
+ * The only files of the daemon that include h2o are listen, route, h_plan and
+ * h_status. Everything here runs on the loop's thread. */
+#pragma once
+#include "server.h"
+#include <h2o.h>
+#include <h2o/http1.h>
+#include <h2o/http2.h>
+
+/* One thread's loop. */
+struct loop {
+	struct server *s;
+	h2o_context_t ctx;
+	h2o_accept_ctx_t accept;
+	h2o_multithread_receiver_t receiver; /* messages of plans */
+	h2o_timeout_t flush;                 /* how long a frame may wait for company */
+	struct plan_job *jobs;               /* whose response has not ended */
+	unsigned njobs, nconns;
+	h2o_socket_t **listener;
+	size_t nlisteners;
+	pthread_t tid;
+};
+/* One connection; hangs on the socket's on_close.data. */
+struct conn {
+	struct loop *loop;
+	unsigned requests, resets, plans;
+};
+struct loop *req_loop(h2o_req_t *req);
+/* NULL where h2o does not tell. */
+struct conn *req_conn(h2o_req_t *req);
+/* Shuts the connection's socket down when its peer resets streams as nothing but an attacker does. */
+void conn_check(h2o_req_t *req, struct conn *c);
+
+int route(h2o_handler_t *self, h2o_req_t *req);
+/* The body of an error, for curl's user and for a client: {"error":"ERR_DRAY_…","message":"…"}. */
+void answer_json(struct buf *b, int code, str message);
+void answer_error(h2o_req_t *req, const struct err *e);
+void answer_status(h2o_req_t *req, int status, int code, const char *message);
+void answer_text(h2o_req_t *req, int status, const char *type, str body);
+void answer_header(h2o_req_t *req, const char *name, str value);
+
+int h_plan(h2o_req_t *req);
+/* On the loop's thread: a plan has something to send. */
+void h_plan_message(h2o_multithread_message_t *m);
+/* Every second: shuts down connections whose peer takes nothing of a plan for STALL_MS. */
+void h_plan_tick(struct loop *l, int64_t now_ms);
+/* The loop ends: its plans are cancelled and send no more messages. */
+void h_plan_abandon(struct loop *l);
+/* For the queue of plans (workq_opts.run and .drop); done with a job that was popped. */
+void h_plan_run(void *job);
+void h_plan_drop(void *job);
+int h_health(h2o_req_t *req);
+int h_ready(h2o_req_t *req);
+int h_metrics(h2o_req_t *req);

@@ -1,0 +1,73 @@
+/* server — drayd's insides that its files share: the loops, what is counted, and what answers plans.
+ *
+ * One h2o context and one event loop a thread; they share nothing but the
+ * counters and the queue of plans. A plan runs on a worker of that queue and
+ * talks to its loop by messages only. */
+#pragma once
+#include "config.h"
+#include "plan_wire.h"
+#include "workq.h"
+#include <stdatomic.h>
+
+/* Cancelling a plan: set on the loop's thread, seen by the worker; HOOK is called at most once, on the thread that cancels (or that
+ * sets the hook, when it is late). */
+struct cancel {
+	pthread_mutex_t lock;
+	bool set;
+	void (*hook)(void *arg);
+	void *arg;
+};
+void cancel_init(struct cancel *c);
+void cancel_set(struct cancel *c);
+bool cancel_is_set(struct cancel *c);
+/* HOOK NULL takes it back; when that has returned, it is not running and will not run. */
+void cancel_hook(struct cancel *c, void (*hook)(void *arg), void *arg);
+void cancel_release(struct cancel *c);
+
+/* What resolves: the engine, or a test's stand-in. Called on workers, several at once. */
+struct backend {
+	void *ctx;
+	/* Sends R's plan to SINK. R is the callee's to complete (req.lockfile) until it returns; A lives as long. A negative
+	 * code without a FAILURE frame is answered as an HTTP error when no frame was sent, else made a FAILURE frame. */
+	int (*plan)(void *ctx, struct plan_request *r, struct arena *a, struct cancel *c, frame_sink *sink,
+		void *sink_ctx, struct err *e);
+	/* The lockfile text with this digest, copied into A; false when it is not known. NULL: none ever is. */
+	bool (*lockfile)(void *ctx, str *out, const uint8_t sha256[32], struct arena *a);
+	/* Told of every lockfile's text that a client sent. May be NULL. */
+	void (*lockfile_keep)(void *ctx, const uint8_t sha256[32], str text);
+	/* Appends Prometheus text. May be NULL. */
+	void (*metrics)(void *ctx, struct buf *out);
+	/* Whether requests can be served; the reason when not. May be NULL. */
+	bool (*ready)(void *ctx, struct err *e);
+};
+
+/* Upper bounds of the buckets of a plan's duration in ms; one more for the rest. */
+#define PLAN_BUCKETS                                                                                                   \
+	{                                                                                                              \
+		5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000                                           \
+	}
+enum { NPLAN_BUCKETS = 12 };
+struct counts {
+	_Atomic uint64_t connections, connections_open, requests, bytes_out;
+	_Atomic uint64_t plans, plans_active, plans_done, plans_failed, plans_cancelled, plans_refused,
+		lockfiles_needed;
+	_Atomic uint64_t abusive;
+	_Atomic uint64_t plan_ms[NPLAN_BUCKETS + 1], plan_ms_sum;
+};
+
+struct server {
+	const struct config *config;
+	const struct backend *backend;
+	struct workq *plans;
+	struct counts n;
+	int64_t started_ms;
+	atomic_bool draining;
+};
+
+/* Serves until SIGTERM or SIGINT, drains, returns 0. SIGHUP reloads the certificate. The caller must not have
+ * started threads before signals were blocked (server_signals_block). */
+MUST_USE int server_run(const struct config *c, const struct backend *b, struct err *e);
+/* What server_run() would refuse, without serving: a certificate that cannot be read or does not fit its key. */
+MUST_USE int server_check(const struct config *c, struct err *e);
+void server_signals_block(void);
+int64_t server_clock_ms(void); /* monotonic */

@@ -1,0 +1,608 @@
+/* The daemon's server and the client's source over loopback sockets. argv[1] is stub_drayd, which says what its plans are. */
+#include "frame.h"
+#include "h2_session.h"
+#include "plan_wire.h"
+#include "source_remote.h"
+#include "workq.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *stub;
+
+struct served {
+	pid_t pid;
+	char dir[64], port[8], url[64];
+};
+
+static void pause_ms(long ms)
+{
+	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+}
+
+/* Starts the stub with up to three more flags and waits for its ready file. */
+static void serve(struct served *s, const char *f1, const char *f2, const char *f3)
+{
+	char ready[96], line[128] = "";
+
+	snprintf(s->dir, sizeof(s->dir), "/tmp/wire-test-XXXXXX");
+	assert_non_null(mkdtemp(s->dir));
+	snprintf(ready, sizeof(ready), "%s/ready", s->dir);
+	s->pid = fork();
+	if (s->pid == 0) {
+		execl(stub, stub, "--listen", "127.0.0.1:0", "--ready-file", ready, "--registry",
+			"http://registry.test/", "--log-level", "error", f1, f2, f3, (char *)NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < 500 && !line[0]; i++) {
+		FILE *f = fopen(ready, "r");
+		if (f) {
+			assert_non_null(fgets(line, sizeof(line), f));
+			fclose(f);
+		} else {
+			pause_ms(10);
+		}
+	}
+	assert_true(line[0]);
+	unlink(ready);
+	rmdir(s->dir);
+	snprintf(s->port, sizeof(s->port), "%d", atoi(strrchr(line, ':') + 1));
+	snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%s", s->port);
+}
+
+static int stop(struct served *s)
+{
+	int status = -1;
+
+	kill(s->pid, SIGTERM);
+	assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int setup(void **state)
+{
+	struct served *s = calloc(1, sizeof(*s));
+
+	serve(s, "--plans-per-client", "3", NULL);
+	*state = s;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	int rc = stop(*state);
+
+	free(*state);
+	return rc; /* whatever was done to it, it still leaves in order */
+}
+
+/* ---- one request by hand ---- */
+
+struct answer {
+	bool done;
+	int code, status;
+	struct buf body;
+};
+
+static int take(void *arg, const struct h2_response *r, const void *p, size_t n)
+{
+	(void)r;
+	buf_add(&((struct answer *)arg)->body, (str){ p, n });
+	return 0;
+}
+
+static void done(void *arg, int code, const struct h2_response *r, const struct err *e)
+{
+	struct answer *a = arg;
+
+	(void)e;
+	a->done = true;
+	a->code = code;
+	a->status = r->status;
+}
+
+static int drive_until(struct h2 *h, const bool *until)
+{
+	struct err e;
+
+	for (int i = 0; i < 5000; i++) {
+		struct pollfd p = { .fd = h2_fd(h), .events = h2_events(h) };
+		poll(&p, 1, 10);
+		if (h2_drive(h, &e) < 0)
+			return e.code;
+		if (until ? *until : h2_ready(h))
+			return 0;
+	}
+	return ERR_TIMEOUT;
+}
+
+static struct h2 *connect_to(const struct served *s)
+{
+	struct err e;
+	struct h2 *h;
+
+	assert_int_equal(
+		h2_open(&h, &(struct h2_opts){ .host = STR("127.0.0.1"), .port = str_of(s->port), .connect_ms = 3000 },
+			&e),
+		0);
+	assert_int_equal(drive_until(h, NULL), 0);
+	return h;
+}
+
+static int32_t start(struct h2 *h, struct answer *a, const char *method, const char *path, const char *type, str body)
+{
+	struct err e;
+	int32_t id;
+	struct h2_request r = { .method = str_of(method),
+		.path = str_of(path),
+		.authority = STR("127.0.0.1"),
+		.content_type = str_of(type),
+		.body = body,
+		.data = take,
+		.done = done,
+		.arg = a };
+
+	*a = (struct answer){ 0 };
+	assert_int_equal(h2_send(h, &id, &r, &e), 0);
+	return id;
+}
+
+static int status_of(const struct served *s, const char *method, const char *path, const char *type, str body)
+{
+	struct answer a;
+	struct h2 *h = connect_to(s);
+
+	start(h, &a, method, path, type, body);
+	assert_int_equal(drive_until(h, &a.done), 0);
+	assert_int_equal(a.code, 0);
+	buf_release(&a.body);
+	h2_close(h);
+	return a.status;
+}
+
+static bool metric_is(const struct served *s, const char *line)
+{
+	struct answer a;
+	struct h2 *h = connect_to(s);
+
+	start(h, &a, "GET", "/metrics", NULL, STR_NONE);
+	assert_int_equal(drive_until(h, &a.done), 0);
+	bool hit = str_find_str(buf_str(&a.body), str_of(line), 0) != SIZE_MAX;
+	buf_release(&a.body);
+	h2_close(h);
+	return hit;
+}
+
+/* ---- plans ---- */
+
+struct got {
+	unsigned frames, packages, slots;
+	enum frame_kind last;
+	int stop_at;
+	int64_t first_ms, last_ms;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int sink(void *ctx, const struct frame *f, struct err *e)
+{
+	struct got *g = ctx;
+
+	if (!g->frames)
+		g->first_ms = now_ms();
+	g->last_ms = now_ms();
+	g->frames++;
+	g->packages += f->kind == FRAME_PACKAGE;
+	g->slots += f->kind == FRAME_SLOT;
+	g->last = f->kind;
+	return g->stop_at && (int)g->frames == g->stop_at ? err_set(e, ERR_CANCELLED, "enough") : 0;
+}
+
+static struct request request_of(struct request_importer *im, const char *name)
+{
+	*im = (struct request_importer){ .path = STR("."), .manifest = { .name = str_of(name) } };
+	return (struct request){
+		.importer = im, .nimporters = 1, .prod = true, .settings = { .auto_install_peers = true }
+	};
+}
+
+static int ask(const char *url, const char *name, str lockfile, struct got *g, struct err *e)
+{
+	struct request_importer im;
+	struct request r = request_of(&im, name);
+	struct source *src;
+
+	r.lockfile_text = lockfile;
+	assert_int_equal(source_remote_new(&src, &(struct source_remote_opts){ .url = str_of(url) }, e), 0);
+	int stop_at = g->stop_at;
+	*g = (struct got){ .stop_at = stop_at };
+	int rc = src->run(src, &r, sink, g, e);
+	assert_int_equal(source_remote_sent(src), g->frames != 0);
+	src->free(src);
+	return rc;
+}
+
+static void test_plan(void **state)
+{
+	const struct served *s = *state;
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	if (ask(s->url, "many", STR_NONE, &g, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(g.packages, 3000);
+	assert_int_equal(g.slots, 3000);
+	assert_int_equal(g.last, FRAME_DONE);
+	assert_true(metric_is(s, "drayd_plans_done_total 1\n"));
+}
+
+/* Frames come while the plan is still being made: the first ones long before the last. */
+static void test_streams(void **state)
+{
+	const struct served *s = *state;
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	assert_int_equal(ask(s->url, "slow", STR_NONE, &g, &e), 0);
+	assert_true(g.last_ms - g.first_ms > 500); /* 20 frames are made 50 ms apart */
+}
+
+static void test_failures(void **state)
+{
+	const struct served *s = *state;
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	assert_int_equal(ask(s->url, "nomatch", STR_NONE, &g, &e), ERR_NOMATCH);
+	assert_int_equal(g.frames, 0);
+	assert_non_null(strstr(e.msg, "no version of \"x\" matches"));
+	assert_int_equal(ask(s->url, "midway", STR_NONE, &g, &e), ERR_NOTFOUND);
+	assert_int_equal(g.last, FRAME_FAILURE);
+	assert_non_null(strstr(e.msg, "x is not in the registry"));
+	assert_int_equal(ask(s->url, "settings", STR_NONE, &g, &e), ERR_PROTOCOL);
+	assert_int_equal(g.frames, 0); /* fail closed: nothing was handed on */
+	assert_non_null(strstr(e.msg, "other settings"));
+	assert_int_equal(ask(s->url, "newer", STR_NONE, &g, &e), ERR_PROTOCOL);
+	assert_int_equal(g.frames, 0);
+	assert_non_null(strstr(e.msg, "plan protocol 2"));
+}
+
+static const char lock_text[] = "lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n"
+				"  excludeLinksFromLockfile: false\n\nimporters:\n\n  .: {}\n";
+
+static void test_lockfile_is_asked_for_once(void **state)
+{
+	const struct served *s = *state;
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	if (ask(s->url, "locked", str_of(lock_text), &g, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_true(metric_is(s, "drayd_lockfiles_needed_total 1\n"));
+	assert_int_equal(ask(s->url, "locked", str_of(lock_text), &g, &e), 0);
+	assert_true(metric_is(s, "drayd_lockfiles_needed_total 1\n"));
+	assert_int_equal(ask(s->url, "many", STR("neither: [yaml\n"), &g, &e), ERR_PARSE);
+}
+
+static void test_bad_requests(void **state)
+{
+	const struct served *s = *state;
+	const char *type = PLAN_REQUEST_TYPE;
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	AUTO(buf_release) struct buf newer = BUF_INIT;
+
+	assert_int_equal(status_of(s, "POST", "/v1/plan", type, STR("garbage")), 400);
+	assert_int_equal(status_of(s, "POST", "/v1/plan", "text/plain", STR("x")), 415);
+	assert_int_equal(status_of(s, "POST", "/v1/plan", type, STR_NONE), 400);
+	assert_int_equal(status_of(s, "GET", "/v1/plan", NULL, STR_NONE), 405);
+	assert_int_equal(status_of(s, "GET", "/v1/health", NULL, STR_NONE), 200);
+	assert_int_equal(status_of(s, "GET", "/v1/ready", NULL, STR_NONE), 200);
+	assert_int_equal(status_of(s, "GET", "/nowhere", NULL, STR_NONE), 404);
+	size_t big = (8u << 20) + 1;
+	memset(buf_reserve(&b, big), 'x', big);
+	b.n = big;
+	assert_int_equal(status_of(s, "POST", "/v1/plan", type, buf_str(&b)), 413);
+	/* protocol 9, at least 9: a client from a future */
+	frame_pack(&newer, STR("\x08\x09\x10\x09"), 3);
+	assert_int_equal(status_of(s, "POST", "/v1/plan", type, buf_str(&newer)), 400);
+}
+
+static void test_http1(void **state)
+{
+	const struct served *s = *state;
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	static const char q[] = "POST /v1/plan HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nxGET /v1/health "
+				"HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	char got[4096];
+	size_t n = 0;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	sa.sin_port = htons((uint16_t)atoi(s->port));
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(write(fd, q, sizeof(q) - 1), sizeof(q) - 1);
+	for (ssize_t k; n < sizeof(got) - 1 && (k = read(fd, got + n, sizeof(got) - 1 - n)) > 0;)
+		n += (size_t)k;
+	got[n] = 0;
+	close(fd);
+	assert_non_null(strstr(got, "HTTP/1.1 505"));
+	assert_non_null(strstr(got, "HTTP/1.1 200"));
+}
+
+static bool wait_metric(const struct served *s, const char *line)
+{
+	for (int i = 0; i < 200; i++) {
+		if (metric_is(s, line))
+			return true;
+		pause_ms(10);
+	}
+	return false;
+}
+
+/* A client that leaves ends the work: by its sink's wish, and by closing the connection. */
+static void test_client_leaves(void **state)
+{
+	const struct served *s = *state;
+	struct got g = { .stop_at = 1 };
+	struct err e = { 0 };
+
+	assert_int_equal(ask(s->url, "block", STR_NONE, &g, &e), ERR_CANCELLED);
+	assert_true(wait_metric(s, "stub_cancelled 1\n"));
+	g.stop_at = 5;
+	assert_int_equal(ask(s->url, "slow", STR_NONE, &g, &e), ERR_CANCELLED);
+	assert_true(wait_metric(s, "drayd_plans_active 0\n"));
+	assert_true(metric_is(s, "drayd_plans_cancelled_total 2\n"));
+}
+
+struct cancelled {
+	struct source *src;
+	int rc;
+};
+
+static void *cancel_soon(void *arg)
+{
+	pause_ms(100);
+	((struct cancelled *)arg)->src->cancel(((struct cancelled *)arg)->src);
+	return NULL;
+}
+
+static void test_cancel_from_another_thread(void **state)
+{
+	const struct served *s = *state;
+	struct request_importer im;
+	struct request r = request_of(&im, "block");
+	struct cancelled c;
+	struct got g = { 0 };
+	struct err e = { 0 };
+	pthread_t tid;
+
+	assert_int_equal(source_remote_new(&c.src, &(struct source_remote_opts){ .url = str_of(s->url) }, &e), 0);
+	assert_int_equal(workq_thread(&tid, "cancel", cancel_soon, &c, &e), 0);
+	assert_int_equal(c.src->run(c.src, &r, sink, &g, &e), ERR_CANCELLED);
+	pthread_join(tid, NULL);
+	c.src->free(c.src);
+	assert_true(wait_metric(s, "stub_cancelled 1\n"));
+}
+
+static void body_of(struct buf *out, const char *name)
+{
+	struct request_importer im;
+	struct request r = request_of(&im, name);
+	struct err e;
+
+	assert_int_equal(request_encode(out, &r, 0, false, &e), 0);
+}
+
+static void test_plans_per_client(void **state)
+{
+	const struct served *s = *state;
+	struct answer a[4];
+	struct h2 *h = connect_to(s);
+	AUTO(buf_release) struct buf body = BUF_INIT;
+
+	body_of(&body, "block");
+	for (int i = 0; i < 4; i++)
+		start(h, &a[i], "POST", "/v1/plan", PLAN_REQUEST_TYPE, buf_str(&body));
+	assert_int_equal(drive_until(h, &a[3].done), 0);
+	assert_int_equal(a[3].status, 429);
+	assert_false(a[0].done);
+	h2_close(h);
+	for (int i = 0; i < 4; i++)
+		buf_release(&a[i].body);
+	assert_true(wait_metric(s, "drayd_plans_cancelled_total 3\n"));
+	assert_true(metric_is(s, "drayd_plans_refused_total 1\n"));
+}
+
+/* Streams opened and reset again and again: the connection goes, the server stays. */
+static void test_reset_storm(void **state)
+{
+	const struct served *s = *state;
+	struct h2 *h = connect_to(s);
+	AUTO(buf_release) struct buf body = BUF_INIT;
+	int rc = 0;
+
+	body_of(&body, "block");
+	for (int i = 0; i < 2000 && rc == 0; i++) {
+		struct answer a;
+		int32_t id = start(h, &a, "POST", "/v1/plan", PLAN_REQUEST_TYPE, buf_str(&body));
+		struct err e;
+		rc = h2_drive(h, &e);
+		pause_ms(1);
+		if (rc == 0) {
+			h2_cancel(h, id);
+			rc = h2_drive(h, &e);
+		}
+		buf_release(&a.body);
+	}
+	assert_int_equal(rc, ERR_NET);
+	h2_close(h);
+	assert_true(wait_metric(s, "drayd_abusive_connections_total 1\n"));
+	assert_true(wait_metric(s, "drayd_plans_active 0\n"));
+}
+
+static void *term_soon(void *arg)
+{
+	pause_ms(200);
+	kill(*(pid_t *)arg, SIGTERM);
+	return NULL;
+}
+
+/* SIGTERM with a plan under way: the plan ends whole, nothing new is accepted, exit 0. */
+static void test_drain(void **state)
+{
+	struct served s;
+	struct got g = { 0 };
+	struct err e = { 0 };
+	pthread_t tid;
+	int status;
+
+	(void)state;
+	serve(&s, NULL, NULL, NULL);
+	assert_int_equal(workq_thread(&tid, "term", term_soon, &s.pid, &e), 0);
+	if (ask(s.url, "slow", STR_NONE, &g, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(g.last, FRAME_DONE);
+	pthread_join(tid, NULL);
+	assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(ask(s.url, "many", STR_NONE, &g, &e), ERR_NET);
+}
+
+/* With a plan that would never end the drain's bound holds. */
+static void test_drain_bound(void **state)
+{
+	struct served s;
+	struct answer a;
+	AUTO(buf_release) struct buf body = BUF_INIT;
+
+	(void)state;
+	serve(&s, "--drain", "1", NULL);
+	struct h2 *h = connect_to(&s);
+	body_of(&body, "block");
+	start(h, &a, "POST", "/v1/plan", PLAN_REQUEST_TYPE, buf_str(&body));
+	for (int i = 0; i < 100 && !a.body.n; i++) {
+		struct err e;
+		pause_ms(5);
+		assert_int_equal(h2_drive(h, &e), 0);
+	}
+	assert_true(a.body.n);
+	assert_int_equal(stop(&s), 0);
+	h2_close(h);
+	buf_release(&a.body);
+}
+
+/* A listener that accepts and says nothing: the time budget decides. */
+static void test_silent_server(void **state)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char url[64];
+	struct request_importer im;
+	struct request r = request_of(&im, "many");
+	struct source *src;
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, n), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &n), 0);
+	snprintf(url, sizeof(url), "https://127.0.0.1:%d", ntohs(sa.sin_port));
+	assert_int_equal(
+		source_remote_new(&src, &(struct source_remote_opts){ .url = str_of(url), .connect_ms = 200 }, &e), 0);
+	assert_int_equal(src->run(src, &r, sink, &g, &e), ERR_TIMEOUT);
+	src->free(src);
+	close(fd);
+	assert_int_equal(ask(url, "many", STR_NONE, &g, &e), ERR_NET);
+}
+
+static void test_tls(void **state)
+{
+	char dir[] = "/tmp/wire-tls-XXXXXX", cert[64], key[64], command[512], url[64], certflag[80], keyflag[80];
+	struct served s;
+	struct request_importer im;
+	struct request r = request_of(&im, "many");
+	struct source *src;
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(cert, sizeof(cert), "%s/cert.pem", dir);
+	snprintf(key, sizeof(key), "%s/key.pem", dir);
+	snprintf(command, sizeof(command),
+		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test "
+		"-addext subjectAltName=IP:127.0.0.1 -keyout %s -out %s 2>/dev/null",
+		key, cert);
+	assert_int_equal(system(command), 0);
+	snprintf(certflag, sizeof(certflag), "--tls-cert=%s", cert);
+	snprintf(keyflag, sizeof(keyflag), "--tls-key=%s", key);
+	serve(&s, certflag, keyflag, NULL);
+	snprintf(url, sizeof(url), "https://127.0.0.1:%s", s.port);
+	assert_int_equal(
+		source_remote_new(&src, &(struct source_remote_opts){ .url = str_of(url), .ca_file = cert }, &e), 0);
+	if (src->run(src, &r, sink, &g, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(g.packages, 3000);
+	src->free(src);
+	/* Without the authority the server is not believed, and not believed in another's name. */
+	assert_int_equal(ask(url, "many", STR_NONE, &g, &e), ERR_NET);
+	assert_non_null(strstr(e.msg, "certificate"));
+	snprintf(url, sizeof(url), "https://localhost:%s", s.port);
+	assert_int_equal(
+		source_remote_new(&src, &(struct source_remote_opts){ .url = str_of(url), .ca_file = cert }, &e), 0);
+	g = (struct got){ 0 };
+	assert_int_equal(src->run(src, &r, sink, &g, &e), ERR_NET);
+	src->free(src);
+	kill(s.pid, SIGHUP); /* reload must not disturb */
+	assert_int_equal(stop(&s), 0);
+	unlink(cert);
+	unlink(key);
+	rmdir(dir);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_streams, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lockfile_is_asked_for_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_http1, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_client_leaves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_from_another_thread, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plans_per_client, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reset_storm, setup, teardown),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_drain_bound),
+		cmocka_unit_test(test_silent_server),
+		cmocka_unit_test(test_tls),
+	};
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: wire_test STUB_DRAYD\n");
+		return 2;
+	}
+	stub = argv[1];
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
