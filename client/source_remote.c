@@ -248,7 +248,7 @@ int source_remote_new(struct source **out, const struct source_remote_opts *o, s
 {
 	struct remote *r = xcalloc(1, sizeof(*r));
 
-	r->base = (struct source){ remote_run, remote_cancel, remote_free, "server" };
+	r->base = (struct source){ .run = remote_run, .cancel = remote_cancel, .free = remote_free, .name = "server" };
 	r->accept = o->accept;
 	r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->wake < 0) {

@@ -1,6 +1,7 @@
 #include "resolver.h"
 #include "meta.h"
 #include "preload.h"
+#include "upstream.h"
 #include <stdlib.h>
 #include <time.h>
 
@@ -8,6 +9,7 @@ struct resolver {
 	struct backend b;
 	const struct config *config;
 	struct store *store;
+	struct upstreams *upstreams;
 	struct http *http;
 	struct registry *registry;
 	struct meta *meta;
@@ -21,28 +23,20 @@ static int64_t wall_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* A plan may fetch from the registry that the operator named and from no other. */
-static int check_registries(const struct resolver *r, const struct settings *s, struct err *e)
+/* What a project takes for its registries has to be what this server asks for those names. */
+static int check_registries(const struct resolver *r, const struct settings *s, struct arena *a, struct err *e)
 {
 	for (size_t i = 0; i < s->nregistry; i++) {
-		if (!str_eq(s->registry[i].url, r->config->registry))
+		str url, scope = s->registry[i].scope, asked = s->registry[i].url;
+		str name = scope.n ? arena_printf(a, STR_FMT "/x", STR_ARG(scope)) : STR("x");
+		if (upstream_route(&url, r->upstreams, name, asked, e) < 0)
+			return e->code;
+		if (!str_eq(url, asked))
 			return err_set(e, ERR_POLICY,
-				"this server resolves against " STR_FMT "; the project's registry for %s" STR_FMT
-				" is " STR_FMT,
-				STR_ARG(r->config->registry), s->registry[i].scope.n ? "" : "packages",
-				STR_ARG(s->registry[i].scope), STR_ARG(s->registry[i].url));
+				"this server resolves against " STR_FMT ", the project against " STR_FMT, STR_ARG(url),
+				STR_ARG(asked));
 	}
 	return 0;
-}
-
-static bool allow(void *ctx, str url, struct err *e)
-{
-	const struct resolver *r = ctx;
-
-	if (str_starts(url, r->config->registry))
-		return true;
-	err_set(e, ERR_POLICY, "this server fetches from " STR_FMT " only", STR_ARG(r->config->registry));
-	return false;
 }
 
 static void cancel_preload(void *arg)
@@ -56,8 +50,7 @@ static int resolver_plan(void *ctx, struct plan_request *req, struct arena *a, s
 	struct resolver *r = ctx;
 	struct preload *p;
 
-	(void)a;
-	if (check_registries(r, &req->req.settings, e) < 0 ||
+	if (check_registries(r, &req->req.settings, a, e) < 0 ||
 		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms() }, e) < 0)
 		return e->code;
 	cancel_hook(c, cancel_preload, p);
@@ -127,7 +120,11 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 {
 	struct resolver *r = xcalloc(1, sizeof(*r));
 	/* The registry is the operator's own choice, so it may be on a private network. */
-	struct http_opts ho = { .allow = allow, .allow_ctx = r, .private_addresses = true };
+	struct upstream_config up = {
+		.name = STR("default"), .url = c->registry, .is_default = true, .private_addresses = true
+	};
+	struct upstreams_opts uo = { .upstream = &up, .n = 1 };
+	struct http_opts ho = { 0 };
 	struct registry_opts ro = { .user_agent = STR("drayd/" DRAY_VERSION) };
 	struct meta_opts mo = { .max_age_ms = (int64_t)c->packument_age_s * 1000 };
 	struct store_opts so = { 0 };
@@ -138,14 +135,19 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.lockfile = resolver_lockfile,
 		.lockfile_keep = resolver_lockfile_keep,
 		.metrics = resolver_metrics };
+	if (upstreams_new(&r->upstreams, &uo, e) < 0)
+		goto fail;
+	upstreams_guard(r->upstreams, &ho);
+	upstreams_credentials(r->upstreams, &ro);
 	if (store_open(&r->store, c->store_dir.p, &so, e) < 0 || http_new(&r->http, &ho, e) < 0 ||
 		registry_new(&r->registry, r->http, &ro, e) < 0 ||
-		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0) {
-		resolver_free(r);
-		return e->code;
-	}
+		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0)
+		goto fail;
 	*out = r;
 	return 0;
+fail:
+	resolver_free(r);
+	return e->code;
 }
 
 const struct backend *resolver_backend(const struct resolver *r)
@@ -165,5 +167,6 @@ void resolver_free(struct resolver *r)
 		http_free(r->http);
 	if (r->store)
 		store_close(r->store);
+	upstreams_free(r->upstreams);
 	free(r);
 }
