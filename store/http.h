@@ -1,4 +1,4 @@
-/* http — requests to registries: the one includer of libcurl, which is loaded only when the first request starts.
+/* http — requests to registries, over libcurl (http_curl.c includes it), which is loaded only when the first request starts.
  *
  * One fetch thread (curl_multi_poll); callbacks run on it and must not block.
  * At most `max_active` requests are under way, the rest wait in order of
