@@ -1,0 +1,581 @@
+#include "project.h"
+#include "integrity.h"
+#include "name.h"
+#include "npmrc.h"
+#include "project_glob.h"
+#include "project_local.h"
+#include "semver.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+enum { FILE_MAX = 16 << 20, LOCKFILE_MAX = 256 << 20 };
+extern char **environ;
+
+/* What the loading of one project shares. */
+struct load {
+	struct project *p;
+	const struct project_opts *o;
+	struct arena *a;
+	char **env;
+	str dir; /* where the user stands, absolute */
+	bool has_yaml;
+	struct workspace_yaml w;
+	struct npmrc rc;
+	struct err *e;
+};
+
+static void warn(struct project *p, str text)
+{
+	struct str_list *l = &p->warnings;
+	str *all = arena_new(&p->arena, str, l->n + 1);
+
+	if (l->n)
+		memcpy(all, l->p, l->n * sizeof(*all));
+	all[l->n] = text;
+	*l = (struct str_list){ all, l->n + 1 };
+}
+
+static void warn_all(struct project *p, struct str_list l)
+{
+	for (size_t i = 0; i < l.n; i++)
+		warn(p, l.p[i]);
+}
+
+static str join(struct load *l, str dir, const char *name)
+{
+	return arena_printf(l->a, STR_FMT "/%s", STR_ARG(dir), name);
+}
+
+/* The file's text in the arena; absent when there is no such file. */
+static int slurp(struct load *l, str path, size_t max, str *out)
+{
+	struct buf b AUTO(buf_release) = BUF_INIT;
+	int rc = project_read_file(&b, path.p, max, l->e);
+
+	*out = rc == 0 ? arena_str(l->a, buf_str(&b)) : STR_NONE;
+	return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+/* ---- where ---- */
+
+static int find_dir(struct load *l)
+{
+	char real[PATH_MAX];
+	str dir = l->o->dir.n ? arena_str(l->a, l->o->dir) : STR(".");
+
+	if (!realpath(dir.p, real))
+		return errno == ENOENT ? err_set(l->e, ERR_NOTFOUND, "%s: no such folder", dir.p)
+				       : err_os(l->e, "%s", dir.p);
+	l->dir = arena_str(l->a, str_of(real));
+	return 0;
+}
+
+/* The workspace's root is the nearest folder upwards with pnpm-workspace.yaml; without one, where the user stands. */
+static void find_root(struct load *l)
+{
+	str up = l->dir, name;
+
+	l->p->root = l->dir;
+	if (l->o->ignore_workspace)
+		return;
+	for (;;) {
+		if (access(join(l, up, "pnpm-workspace.yaml").p, F_OK) == 0) {
+			l->p->root = up.n ? up : STR("/");
+			l->has_yaml = true;
+			return;
+		}
+		if (!str_rcut(up, '/', &up, &name))
+			return;
+		up = arena_str(l->a, up);
+	}
+}
+
+static int refuse_hooks(struct load *l)
+{
+	static const char *const names[] = { ".pnpmfile.cjs", ".pnpmfile.mjs", "pnpmfile.js" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (access(join(l, l->p->root, names[i]).p, F_OK) == 0)
+			return err_set(l->e, ERR_UNSUPPORTED, "%s/%s: hooks are not supported by dray", l->p->root.p,
+				names[i]);
+	}
+	return 0;
+}
+
+/* ---- settings ---- */
+
+static int read_yaml(struct load *l)
+{
+	workspace_yaml_init(&l->w);
+	if (l->has_yaml) {
+		str path = join(l, l->p->root, "pnpm-workspace.yaml"), text;
+		int rc = slurp(l, path, FILE_MAX, &text);
+		if (rc == 0)
+			rc = workspace_yaml_parse(&l->w, text, path, l->a, l->e);
+		if (rc)
+			return rc;
+	}
+	return workspace_yaml_env(&l->w, l->env, l->a, l->e);
+}
+
+static int add_npmrc(struct load *l, str path, bool project)
+{
+	str text, dir, name;
+	int rc = slurp(l, path, FILE_MAX, &text);
+
+	if (rc || !text.p)
+		return rc;
+	str_rcut(path, '/', &dir, &name);
+	return npmrc_add(&l->rc, text, path, dir, project, l->e);
+}
+
+/* First of several variables that is set and not empty. */
+static str env_first(char **env, const char *const *names)
+{
+	for (; *names; names++) {
+		str v = env_get(env, *names);
+		if (v.n)
+			return v;
+	}
+	return STR_NONE;
+}
+
+static int read_user_npmrc(struct load *l)
+{
+	str home = env_get(l->env, "HOME"), xdg = env_get(l->env, "XDG_CONFIG_HOME"), user;
+	int rc = 0;
+
+	if (xdg.n)
+		rc = add_npmrc(l, join(l, xdg, "pnpm/auth.ini"), false);
+	else if (home.n)
+		rc = add_npmrc(l, join(l, home, ".config/pnpm/auth.ini"), false);
+	if (rc)
+		return rc;
+	user = env_first(l->env, (const char *const[]){ "pnpm_config_npmrc_auth_file", "PNPM_CONFIG_NPMRC_AUTH_FILE",
+					 "pnpm_config_userconfig", "PNPM_CONFIG_USERCONFIG", "npm_config_userconfig",
+					 "NPM_CONFIG_USERCONFIG", NULL });
+	if (user.n)
+		return add_npmrc(l, arena_str(l->a, user), false);
+	return home.n ? add_npmrc(l, join(l, home, ".npmrc"), false) : 0;
+}
+
+static int read_npmrc(struct load *l)
+{
+	l->rc = (struct npmrc){ .a = l->a, .env = l->env };
+	int rc = npmrc_add_env(&l->rc, l->e);
+
+	if (rc == 0)
+		rc = add_npmrc(l, join(l, l->p->root, ".npmrc"), true);
+	if (rc == 0)
+		rc = read_user_npmrc(l);
+	warn_all(l->p, l->rc.warnings);
+	return rc;
+}
+
+static int check_url(struct load *l, str url)
+{
+	size_t at = str_starts(url, STR("https://")) ? 8 : str_starts(url, STR("http://")) ? 7 : 0;
+
+	if (!at || url.n == at)
+		return err_set(l->e, ERR_USAGE, "registry \"" STR_FMT "\" is no http or https address", STR_ARG(url));
+	str host, rest;
+	str_cut(str_from(url, at), '/', &host, &rest);
+	if (str_find(host, '@', 0) != SIZE_MAX)
+		return err_set(
+			l->e, ERR_USAGE, "a registry's address may not hold a password; use .npmrc's _authToken");
+	return 0;
+}
+
+/* Command line, pnpm's variable, npm's, pnpm-workspace.yaml, .npmrc, built in. */
+static int set_registries(struct load *l)
+{
+	struct settings *s = &l->p->req.settings;
+	str url = l->o->registry;
+
+	if (!url.n)
+		url = env_first(l->env, (const char *const[]){ "pnpm_config_registry", "PNPM_CONFIG_REGISTRY",
+						"npm_config_registry", "NPM_CONFIG_REGISTRY", NULL });
+	if (!url.n)
+		url = l->w.registry.n ? l->w.registry : l->rc.registry.n ? l->rc.registry : STR(DRAY_DEFAULT_REGISTRY);
+	if (!url.n)
+		return err_set(l->e, ERR_USAGE,
+			"no registry is set: put \"registry=https://…\" into .npmrc or use --registry");
+	url = str_ends(url, STR("/")) ? arena_str(l->a, url) : arena_printf(l->a, STR_FMT "/", STR_ARG(url));
+
+	size_t n = 1, own = s->nregistry;
+	struct registry_route *p = arena_new(l->a, struct registry_route, 1 + own + l->rc.nscope);
+	p[0] = (struct registry_route){ STR(""), url };
+	for (size_t i = 0; i < own; i++)
+		p[n++] = s->registry[i];
+	for (size_t i = 0; i < l->rc.nscope; i++)
+		p[n++] = l->rc.scope[i]; /* the first of a scope counts */
+	s->registry = p;
+	s->nregistry = n;
+	for (size_t i = 0; i < n; i++) {
+		int rc = check_url(l, p[i].url);
+		if (rc)
+			return rc;
+	}
+	return npmrc_auth(&l->rc, url, p, n, &l->p->auth, &l->p->nauth, l->e);
+}
+
+static str first_of(str a, str b)
+{
+	return a.n ? a : b;
+}
+
+static void set_network(struct load *l)
+{
+	struct project *p = l->p;
+	struct client_settings *c = &p->client;
+	str http = env_first(l->env, (const char *const[]){ "http_proxy", "HTTP_PROXY", NULL });
+	str https = env_first(l->env, (const char *const[]){ "https_proxy", "HTTPS_PROXY", NULL });
+	str none = env_first(l->env, (const char *const[]){ "no_proxy", "NO_PROXY", NULL });
+
+	p->https_proxy = first_of(first_of(c->https_proxy, l->rc.https_proxy), https);
+	p->http_proxy = first_of(first_of(c->http_proxy, l->rc.http_proxy), first_of(http, p->https_proxy));
+	p->no_proxy = first_of(first_of(c->no_proxy, l->rc.no_proxy), none);
+	p->cafile = l->rc.cafile;
+	p->ca = l->rc.ca;
+	p->insecure = str_eq(l->rc.strict_ssl, STR("false"));
+	str ci = env_get(l->env, "CI");
+	p->ci = ci.n && !str_eq(ci, STR("false")) && !str_eq(ci, STR("0"));
+	str server = env_get(l->env, "DRAY_SERVER");
+	c->dray_server = first_of(server, c->dray_server);
+}
+
+/* The patch files' SHA-256, with LF line ends. */
+static int hash_patches(struct load *l)
+{
+	struct settings *s = &l->p->req.settings;
+
+	for (size_t i = 0; i < s->npatch; i++) {
+		struct buf b AUTO(buf_release) = BUF_INIT;
+		uint8_t digest[32];
+		char hex[65];
+		str path = path_join_normal(l->a, l->p->root, s->patch[i].path);
+		int rc = project_read_file(&b, path.p, FILE_MAX, l->e);
+		if (rc)
+			return err_ctx(l->e, "patchedDependencies > " STR_FMT, STR_ARG(s->patch[i].selector));
+		size_t n = 0;
+		for (size_t k = 0; k < b.n; k++) {
+			if (b.p[k] != '\r' || k + 1 == b.n || b.p[k + 1] != '\n')
+				b.p[n++] = b.p[k];
+		}
+		sha256(digest, b.p, n);
+		hex_print(hex, digest, sizeof(digest));
+		s->patch[i].hash = arena_str(l->a, str_of(hex));
+	}
+	return 0;
+}
+
+/* An override "$name" takes the root manifest's range of that dependency. */
+static int resolve_overrides(struct load *l, const struct manifest *root)
+{
+	struct str_map *o = &l->p->req.settings.overrides;
+
+	for (size_t i = 0; i < o->n; i++) {
+		if (!str_starts(o->p[i].v, STR("$")))
+			continue;
+		str name = str_from(o->p[i].v, 1);
+		const str *v = root ? str_map_get(root->dev_dependencies, name) : NULL;
+		if (!v && root)
+			v = str_map_get(root->dependencies, name);
+		if (!v && root)
+			v = str_map_get(root->optional_dependencies, name);
+		if (!v)
+			return err_set(l->e, ERR_USAGE,
+				"overrides: \"" STR_FMT
+				"\" refers to a dependency that the root package.json does not have",
+				STR_ARG(o->p[i].v));
+		o->p[i].v = *v;
+	}
+	return 0;
+}
+
+/* ---- manifests ---- */
+
+static int read_manifest(struct load *l, str dir, struct manifest *out, bool *there)
+{
+	str path = join(l, dir, "package.json"), text;
+	int rc = slurp(l, path, FILE_MAX, &text);
+
+	*there = text.p != NULL;
+	if (rc || !*there)
+		return rc;
+	return manifest_parse(out, text, path, l->a, l->e);
+}
+
+static int refuse_other_manifests(struct load *l, str dir)
+{
+	static const char *const names[] = { "package.yaml", "package.json5" };
+
+	for (size_t i = 0; i < 2; i++) {
+		if (access(join(l, dir, names[i]).p, F_OK) == 0)
+			return err_set(l->e, ERR_UNSUPPORTED, "%s/%s: dray reads package.json only", dir.p, names[i]);
+	}
+	return 0;
+}
+
+static void warn_ignored_fields(struct load *l, str path, const struct manifest *m)
+{
+	struct buf keys AUTO(buf_release) = BUF_INIT;
+
+	if (m->has_pnpm) {
+		for (size_t i = 0; i < m->pnpm_keys.n; i++)
+			buf_printf(&keys, "%s\"pnpm." STR_FMT "\"", i ? ", " : "", STR_ARG(m->pnpm_keys.p[i]));
+		warn(l->p, arena_printf(l->a,
+				   "The \"pnpm\" field in " STR_FMT
+				   " is not read. The following keys were ignored: " STR_FMT
+				   ". Put them into pnpm-workspace.yaml.",
+				   STR_ARG(path), STR_ARG(buf_str(&keys))));
+	}
+	if (m->has_resolutions)
+		warn(l->p, arena_printf(l->a,
+				   "The \"resolutions\" field in " STR_FMT
+				   " is ignored; use overrides in pnpm-workspace.yaml.",
+				   STR_ARG(path)));
+	if (m->workspaces.n && !l->w.has_packages)
+		warn(l->p, arena_printf(l->a,
+				   "The \"workspaces\" field in " STR_FMT
+				   " is ignored; list the folders under packages in pnpm-workspace.yaml.",
+				   STR_ARG(path)));
+}
+
+static int add_importer(struct load *l, str path, const struct manifest *m)
+{
+	struct project *p = l->p;
+	size_t i = p->req.nimporters++;
+
+	p->req.importer[i] = (struct request_importer){ .path = path, .manifest = *m };
+	p->importer[i] = (struct project_importer){ .path = path, .dir = path_join_normal(l->a, p->root, path) };
+	return 0;
+}
+
+/* The root first, then the others by path: "." sorts before all names of folders. */
+static int read_importers(struct load *l)
+{
+	struct project *p = l->p;
+	struct str_list dirs = { 0 };
+	struct manifest m = { 0 };
+	bool there;
+	int rc = 0;
+
+	if (l->w.has_packages)
+		rc = project_glob(&dirs, p->root, l->w.packages, l->a, l->e);
+	if (rc)
+		return rc;
+	p->is_workspace = l->has_yaml && l->w.has_packages;
+	p->req.importer = arena_new(l->a, struct request_importer, dirs.n + 1);
+	p->importer = arena_new(l->a, struct project_importer, dirs.n + 1);
+	if ((rc = read_manifest(l, p->root, &m, &there)))
+		return rc;
+	if (!there && (rc = refuse_other_manifests(l, p->root)))
+		return rc;
+	if (there) {
+		warn_ignored_fields(l, STR("package.json"), &m);
+		add_importer(l, STR("."), &m);
+	} else if (!dirs.n) {
+		return err_set(l->e, ERR_NOTFOUND, "no package.json in %s", p->root.p);
+	}
+	for (size_t i = 0; i < dirs.n; i++) {
+		if (str_eq(dirs.p[i], STR(".")))
+			continue;
+		m = (struct manifest){ 0 };
+		rc = read_manifest(l, path_join_normal(l->a, p->root, dirs.p[i]), &m, &there);
+		if (rc)
+			return rc;
+		if (there)
+			add_importer(l, dirs.p[i], &m);
+	}
+	return 0;
+}
+
+/* Which importer the user stands in: the one whose folder it is, or the nearest above. */
+static int find_current(struct load *l)
+{
+	struct project *p = l->p;
+	size_t best = 0;
+
+	p->current = STR(".");
+	for (size_t i = 0; i < p->req.nimporters; i++) {
+		str dir = p->importer[i].dir;
+		bool inside = str_eq(l->dir, dir) || (str_starts(l->dir, dir) && l->dir.p[dir.n] == '/');
+		if (inside && dir.n >= best) {
+			best = dir.n;
+			p->current = p->importer[i].path;
+		}
+	}
+	if (!str_eq(l->dir, p->root) && str_eq(p->current, STR(".")) &&
+		access(join(l, l->dir, "package.json").p, F_OK) == 0)
+		return err_set(l->e, ERR_USAGE,
+			"%s is not one of the packages of the workspace %s; add it to pnpm-workspace.yaml, or use "
+			"--ignore-workspace",
+			l->dir.p, p->root.p);
+	return 0;
+}
+
+/* ---- lockfile and machine ---- */
+
+static int read_lockfile(struct load *l)
+{
+	struct project *p = l->p;
+	str text;
+
+	p->lockfile_path = join(l, p->root, "pnpm-lock.yaml");
+	int rc = slurp(l, p->lockfile_path, LOCKFILE_MAX, &text);
+	if (rc || !text.p)
+		return rc;
+	rc = lockfile_parse(&p->lockfile, text, p->lockfile_path, l->a, l->e);
+	if (rc)
+		return rc;
+	p->env_document = p->lockfile.env_document;
+	p->has_lockfile = !p->lockfile.absent;
+	if (p->has_lockfile) {
+		p->req.lockfile = &p->lockfile;
+		p->req.lockfile_text = text;
+	}
+	return 0;
+}
+
+/* Version of the installed node without running it: its headers lie beside it in node's own archives. Empty when unknown. */
+static str node_version(struct load *l)
+{
+	str path = env_get(l->env, "PATH"), dir, name;
+	char real[PATH_MAX];
+
+	while (path.n) {
+		str_cut(path, ':', &dir, &path);
+		if (!dir.n || !realpath(join(l, dir, "node").p, real))
+			continue;
+		struct buf b AUTO(buf_release) = BUF_INIT;
+		struct err ignored;
+		unsigned v[3];
+		str_rcut(arena_str(l->a, str_of(real)), '/', &dir, &name);
+		str header = arena_printf(l->a, STR_FMT "/../include/node/node_version.h", STR_ARG(dir));
+		if (project_read_file(&b, header.p, FILE_MAX, &ignored) != 0)
+			return STR_NONE;
+		buf_addc(&b, 0);
+		const char *at = strstr(b.p, "#define NODE_MAJOR_VERSION");
+		if (at && sscanf(at,
+				  "#define NODE_MAJOR_VERSION %u #define NODE_MINOR_VERSION %u #define "
+				  "NODE_PATCH_VERSION %u",
+				  &v[0], &v[1], &v[2]) == 3)
+			return arena_printf(l->a, "%u.%u.%u", v[0], v[1], v[2]);
+		return STR_NONE;
+	}
+	return STR_NONE;
+}
+
+static void set_platform(struct load *l)
+{
+	struct platform *m = &l->p->req.platform;
+	struct utsname u;
+
+	m->os = STR("linux");
+	m->cpu = STR("x64");
+	if (uname(&u) == 0 && strcmp(u.machine, "x86_64") != 0)
+		m->cpu = strcmp(u.machine, "aarch64") == 0 ? STR("arm64") : arena_str(l->a, str_of(u.machine));
+#ifdef __GLIBC__
+	m->libc = STR("glibc");
+#else
+	m->libc = STR("musl");
+#endif
+	str v = l->p->client.node_version;
+	m->node_version = v.n ? (v.p[0] == 'v' ? str_from(v, 1) : v) : node_version(l);
+}
+
+/* ---- all of it ---- */
+
+static int read_settings(struct load *l)
+{
+	struct project *p = l->p;
+	int rc = refuse_hooks(l);
+
+	if (rc || (rc = read_yaml(l)))
+		return rc;
+	warn_all(p, l->w.warnings);
+	p->req.settings = l->w.settings;
+	p->client = l->w.client;
+	if ((rc = read_npmrc(l)) || (rc = set_registries(l)))
+		return rc;
+	set_network(l);
+	return hash_patches(l);
+}
+
+static int load_all(struct load *l)
+{
+	struct project *p = l->p;
+	int rc = find_dir(l);
+
+	if (rc)
+		return rc;
+	find_root(l);
+	if ((rc = read_settings(l)) || (rc = read_importers(l)) || (rc = find_current(l)))
+		return rc;
+	const struct request_importer *first = p->req.nimporters ? &p->req.importer[0] : NULL;
+	bool has_root = first && str_eq(first->path, STR("."));
+	if ((rc = resolve_overrides(l, has_root ? &first->manifest : NULL)) || (rc = read_lockfile(l)))
+		return rc;
+	if ((rc = project_locals(&p->req, p->root, l->a, l->e)))
+		return rc;
+	if (has_root && !p->env_document.n && (first->manifest.package_manager.n || first->manifest.has_dev_engines_pm))
+		warn(p, STR("package.json pins a package manager; dray does not write it into pnpm-lock.yaml (pnpm "
+			    "will)"));
+	set_platform(l);
+	p->req.prod = p->req.dev = p->req.optional = true;
+	p->req.ignore_scripts = p->client.ignore_scripts;
+	return 0;
+}
+
+int project_load(struct project *p, const struct project_opts *o, struct err *e)
+{
+	*p = (struct project){ .arena = ARENA_INIT(256 * 1024) };
+	struct load l = { .p = p, .o = o, .a = &p->arena, .env = o->env ? o->env : environ, .e = e };
+
+	return load_all(&l);
+}
+
+void project_release(struct project *p)
+{
+	arena_release(&p->arena);
+	*p = (struct project){ 0 };
+}
+
+/* KEY of allowBuilds: a name, or name@1.0.0 || 2.0.0. */
+static bool build_key_takes(str key, str name, str version)
+{
+	str key_name, rest;
+
+	name_split(key, &key_name, &rest);
+	if (!str_eq(key_name, name))
+		return false;
+	while (rest.p && rest.n) {
+		str one;
+		size_t at = str_find_str(rest, STR("||"), 0);
+		one = str_trim(str_head(rest, at == SIZE_MAX ? rest.n : at));
+		rest = at == SIZE_MAX ? STR_NONE : str_from(rest, at + 2);
+		if (str_eq(one, version))
+			return true;
+		if (!rest.n)
+			return false;
+	}
+	return true;
+}
+
+int project_may_build(const struct client_settings *c, str name, str version)
+{
+	int says = -1;
+
+	if (c->dangerously_allow_all_builds)
+		return 1;
+	for (size_t i = 0; i < c->nallow_build; i++) {
+		if (build_key_takes(c->allow_build[i].key, name, version))
+			says = c->allow_build[i].allow && says != 0;
+	}
+	return says;
+}

@@ -1,0 +1,215 @@
+#include "project_glob.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DIRS_MAX = 100000, DEPTH_MAX = 64 };
+
+struct walk {
+	str root;
+	struct arena *a;
+	struct str_list not ; /* exclusions */
+	VEC(str) found;
+	struct map seen;
+	size_t dirs;
+	struct err *e;
+};
+
+/* One component of a glob, split off REST. */
+static str next_part(str *rest)
+{
+	str part;
+
+	do
+		str_cut(*rest, '/', &part, rest);
+	while (rest->n && (part.n == 0 || str_eq(part, STR("."))));
+	return str_eq(part, STR(".")) ? STR_NONE : part;
+}
+
+static bool part_matches(str glob, str name, struct arena *a)
+{
+	return fnmatch(arena_str(a, glob).p, arena_str(a, name).p, FNM_PERIOD | FNM_EXTMATCH) == 0;
+}
+
+static bool path_matches(str glob, str path, struct arena *a, unsigned depth)
+{
+	str part = next_part(&glob), name, rest;
+
+	if (depth > DEPTH_MAX)
+		return false;
+	if (!part.n)
+		return path.n == 0;
+	if (str_eq(part, STR("**"))) {
+		if (path_matches(glob, path, a, depth + 1))
+			return true;
+		if (!path.n)
+			return false;
+		str_cut(path, '/', &name, &rest);
+		str again = arena_printf(a, "**/" STR_FMT, STR_ARG(glob));
+		return path_matches(again, rest, a, depth + 1);
+	}
+	if (!path.n)
+		return false;
+	str_cut(path, '/', &name, &rest);
+	return part_matches(part, name, a) && path_matches(glob, rest, a, depth + 1);
+}
+
+static bool has_wildcard(str part)
+{
+	for (size_t i = 0; i < part.n; i++) {
+		if (strchr("*?[(", part.p[i]))
+			return true;
+	}
+	return false;
+}
+
+static str join(struct arena *a, str dir, str name)
+{
+	return dir.n ? arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(dir), STR_ARG(name)) : arena_str(a, name);
+}
+
+static void found(struct walk *w, str dir)
+{
+	str file = arena_printf(w->a, STR_FMT "/" STR_FMT "/package.json", STR_ARG(w->root), STR_ARG(dir));
+	bool fresh;
+
+	if (access(file.p, F_OK) != 0)
+		return;
+	for (size_t i = 0; i < w->not .n; i++) {
+		if (path_matches(w->not .p[i], dir, w->a, 0))
+			return;
+	}
+	map_add(&w->seen, dir, 0, &fresh);
+	if (fresh)
+		*vec_add(&w->found) = dir;
+}
+
+static int walk_parts(struct walk *w, str dir, str glob, unsigned depth);
+
+/* Every folder of DIR that PART takes ("**": all), going on with GLOB. */
+static int walk_folders(struct walk *w, str dir, str part, str glob, unsigned depth)
+{
+	str path = dir.n ? arena_printf(w->a, STR_FMT "/" STR_FMT, STR_ARG(w->root), STR_ARG(dir)) : w->root;
+	bool all = str_eq(part, STR("**"));
+	DIR *d = opendir(path.p);
+	int rc = 0;
+
+	if (!d)
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : err_os(w->e, "%s", path.p);
+	for (struct dirent *de; rc == 0 && (de = readdir(d));) {
+		str name = str_of(de->d_name);
+		struct stat st;
+		if (name.p[0] == '.' && (all || part.p[0] != '.'))
+			continue;
+		if (str_eq(name, STR(".")) || str_eq(name, STR("..")) || str_eq(name, STR("node_modules")) ||
+			str_eq(name, STR("bower_components")))
+			continue;
+		if (de->d_type != DT_DIR &&
+			(de->d_type != DT_UNKNOWN || fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+				!S_ISDIR(st.st_mode)))
+			continue;
+		if (++w->dirs > DIRS_MAX)
+			rc = err_set(w->e, ERR_TOOBIG, "%s: the workspace's globs go through more than 100,000 folders",
+				w->root.p);
+		else if (all || part_matches(part, name, w->a))
+			rc = walk_parts(w, join(w->a, dir, name), glob, depth + 1);
+	}
+	closedir(d);
+	return rc;
+}
+
+static int walk_parts(struct walk *w, str dir, str glob, unsigned depth)
+{
+	str here = glob, part = next_part(&glob);
+	int rc;
+
+	if (depth > DEPTH_MAX)
+		return err_set(w->e, ERR_TOOBIG, "%s: folders nested deeper than 64 below the workspace", w->root.p);
+	if (!part.n) {
+		found(w, dir.n ? dir : STR("."));
+		return 0;
+	}
+	if (str_eq(part, STR("**"))) {
+		if ((rc = walk_parts(w, dir, glob, depth + 1)))
+			return rc;
+		return walk_folders(w, dir, part, here, depth);
+	}
+	if (has_wildcard(part))
+		return walk_folders(w, dir, part, glob, depth);
+	return walk_parts(w, join(w->a, dir, part), glob, depth + 1);
+}
+
+/* "a{b,c}d" → abd, acd, each walked; nested braces too. */
+static int walk_braces(struct walk *w, str glob, unsigned depth)
+{
+	size_t open = str_find(glob, '{', 0), level = 0;
+
+	if (open == SIZE_MAX || depth > 8)
+		return walk_parts(w, STR_NONE, glob, 0);
+	size_t from = open + 1, close = open;
+	for (close = open; close < glob.n; close++) {
+		level += glob.p[close] == '{';
+		level -= glob.p[close] == '}';
+		if (level == 0)
+			break;
+	}
+	if (close == glob.n)
+		return err_set(
+			w->e, ERR_PARSE, "packages: the glob \"" STR_FMT "\" has no closing brace", STR_ARG(glob));
+	level = 0;
+	for (size_t i = from; i <= close; i++) {
+		level += glob.p[i] == '{';
+		if ((glob.p[i] == ',' && level == 0) || i == close) {
+			str one = arena_printf(w->a, STR_FMT "%.*s" STR_FMT, STR_ARG(str_head(glob, open)),
+				(int)(i - from), glob.p + from, STR_ARG(str_from(glob, close + 1)));
+			int rc = walk_braces(w, one, depth + 1);
+			if (rc)
+				return rc;
+			from = i + 1;
+		}
+		level -= glob.p[i] == '}' && i != close;
+	}
+	return 0;
+}
+
+static int cmp_str(const void *a, const void *b)
+{
+	return str_cmp(*(const str *)a, *(const str *)b);
+}
+
+int project_glob(struct str_list *out, str root, struct str_list globs, struct arena *a, struct err *e)
+{
+	struct walk w = { .root = root, .a = a, .e = e };
+	int rc = 0;
+
+	w.not .p = arena_new(a, str, globs.n);
+	for (size_t i = 0; i < globs.n; i++) {
+		if (str_starts(globs.p[i], STR("!")))
+			w.not .p[w.not .n++] = str_from(globs.p[i], 1);
+	}
+	for (size_t i = 0; i < globs.n && rc == 0; i++) {
+		str g = str_trim(globs.p[i]);
+		if (str_starts(g, STR("!")) || !g.n)
+			continue;
+		rc = str_starts(g, STR("../")) || str_starts(g, STR("/"))
+			     ? err_set(e, ERR_UNSUPPORTED,
+				       "packages: \"" STR_FMT
+				       "\" leads out of the workspace; dray does not support that",
+				       STR_ARG(g))
+			     : walk_braces(&w, g, 0);
+	}
+	if (rc == 0) {
+		out->p = arena_new(a, str, w.found.n);
+		out->n = w.found.n;
+		if (w.found.n)
+			memcpy(out->p, w.found.p, w.found.n * sizeof(str));
+		qsort(out->p, out->n, sizeof(str), cmp_str);
+	}
+	vec_release(&w.found);
+	map_release(&w.seen);
+	return rc;
+}

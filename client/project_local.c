@@ -1,0 +1,250 @@
+#include "project_local.h"
+#include "integrity.h"
+#include "unpack.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LOCALS_MAX = 10000, MANIFEST_MAX = 16 << 20, TARBALL_MAX = 1 << 30 };
+
+int project_read_file(struct buf *out, const char *path, size_t max, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR ? err_set(e, ERR_NOTFOUND, "%s: not there", path)
+							   : err_os(e, "%s", path);
+	int rc = 0;
+	for (;;) {
+		ssize_t n = read(fd, buf_reserve(out, 65536), 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			rc = err_os(e, "%s", path);
+		if (n <= 0)
+			break;
+		out->n += (size_t)n;
+		if (out->n > max) {
+			rc = err_set(e, ERR_TOOBIG, "%s: larger than %zu bytes", path, max);
+			break;
+		}
+	}
+	close(fd);
+	return rc;
+}
+
+str path_join_normal(struct arena *a, str base, str path)
+{
+	str parts[256], rest;
+	size_t n = 0;
+	bool absolute = str_starts(path, STR("/"));
+
+	rest = absolute ? path : arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(base), STR_ARG(path));
+	while (rest.n) {
+		str part;
+		str_cut(rest, '/', &part, &rest);
+		if (!part.n || str_eq(part, STR(".")))
+			continue;
+		if (str_eq(part, STR("..")) && n && !str_eq(parts[n - 1], STR("..")))
+			n--;
+		else if (n < sizeof(parts) / sizeof(*parts))
+			parts[n++] = part;
+	}
+	struct buf b AUTO(buf_release) = BUF_INIT;
+	for (size_t i = 0; i < n; i++) {
+		if (i || absolute)
+			buf_addc(&b, '/');
+		buf_add(&b, parts[i]);
+	}
+	return b.n ? arena_str(a, buf_str(&b)) : absolute ? STR("/") : STR(".");
+}
+
+struct locals {
+	struct request *req;
+	str root;
+	struct arena *a;
+	struct map seen;
+	size_t cap;
+	struct err *e;
+};
+
+/* ---- tarballs: package.json out of one ---- */
+
+struct pick {
+	struct buf text;
+	bool in; /* the current file is package.json */
+};
+
+static int pick_begin(void *arg, str path, uint64_t size, bool exec, struct err *e)
+{
+	struct pick *p = arg;
+
+	(void)exec;
+	p->in = str_eq(path, STR("package.json"));
+	if (p->in && size > MANIFEST_MAX)
+		return err_set(e, ERR_TOOBIG, "package.json is larger than %d bytes", MANIFEST_MAX);
+	if (p->in)
+		buf_clear(&p->text);
+	return 0;
+}
+
+static int pick_data(void *arg, const uint8_t *b, size_t n, struct err *e)
+{
+	struct pick *p = arg;
+
+	(void)e;
+	if (p->in)
+		buf_add(&p->text, (str){ (const char *)b, n });
+	return 0;
+}
+
+static int pick_end(void *arg, struct err *e)
+{
+	(void)arg;
+	(void)e;
+	return 0;
+}
+
+static int read_tarball(struct locals *l, struct request_local *local, str file)
+{
+	struct buf bytes AUTO(buf_release) = BUF_INIT;
+	struct pick pick = { .text = BUF_INIT };
+	struct unpack *u = NULL;
+	struct unpack_opts o = { .sink = { &pick, pick_begin, pick_data, pick_end }, .label = local->path };
+	int rc = project_read_file(&bytes, file.p, TARBALL_MAX, l->e);
+
+	if (rc)
+		return rc;
+	struct hasher *h = hasher_new(DIGEST_SHA512);
+	struct digest d;
+	hasher_add(h, bytes.p, bytes.n);
+	hasher_end(h, &d);
+	hasher_free(h);
+	local->integrity = integrity_print(&d, l->a);
+	rc = unpack_new(&u, &o, l->e);
+	if (rc == 0) {
+		rc = unpack_feed(u, bytes.p, bytes.n, l->e);
+		if (rc == 0)
+			rc = unpack_end(u, l->e);
+		unpack_free(u);
+	}
+	if (rc == 0 && !pick.text.n)
+		rc = err_set(l->e, ERR_PARSE, "%s: the tarball has no package.json", file.p);
+	if (rc == 0)
+		rc = manifest_parse(&local->manifest, arena_str(l->a, buf_str(&pick.text)), file, l->a, l->e);
+	buf_release(&pick.text);
+	return rc;
+}
+
+/* ---- specs ---- */
+
+enum spec_kind { SPEC_OTHER, SPEC_FILE, SPEC_LINK };
+
+static bool is_tarball(str path)
+{
+	return str_ends(path, STR(".tgz")) || str_ends(path, STR(".tar.gz")) || str_ends(path, STR(".tar"));
+}
+
+/* What a dependency's spec says: npm's rule for bare paths included. */
+static enum spec_kind spec_kind(str spec, str *path)
+{
+	if (str_starts(spec, STR("file:"))) {
+		*path = str_from(spec, 5);
+		return SPEC_FILE;
+	}
+	if (str_starts(spec, STR("link:"))) {
+		*path = str_from(spec, 5);
+		return SPEC_LINK;
+	}
+	*path = spec;
+	bool bare = str_starts(spec, STR("./")) || str_starts(spec, STR("../")) || str_starts(spec, STR("/")) ||
+		    str_eq(spec, STR(".")) || str_eq(spec, STR(".."));
+	if (!bare && (!is_tarball(spec) || str_find(spec, ':', 0) != SIZE_MAX))
+		return SPEC_OTHER;
+	return is_tarball(spec) ? SPEC_FILE : SPEC_LINK; /* pnpm links a bare folder */
+}
+
+static int add_specs(struct locals *l, const struct manifest *m, str base, bool dev);
+
+static struct request_local *new_local(struct locals *l, str path, bool is_dir)
+{
+	struct request *r = l->req;
+
+	r->local = arena_grow(l->a, r->local, r->nlocal, &l->cap, sizeof(*r->local), _Alignof(struct request_local));
+	r->local[r->nlocal] = (struct request_local){ .path = path, .is_dir = is_dir };
+	return &r->local[r->nlocal++];
+}
+
+static int read_folder(struct locals *l, struct request_local *local, str dir, bool needed)
+{
+	struct buf text AUTO(buf_release) = BUF_INIT;
+	str file = arena_printf(l->a, STR_FMT "/package.json", STR_ARG(dir));
+	int rc = project_read_file(&text, file.p, MANIFEST_MAX, l->e);
+
+	if (rc == ERR_NOTFOUND && !needed)
+		return 0;
+	return rc ? rc : manifest_parse(&local->manifest, arena_str(l->a, buf_str(&text)), file, l->a, l->e);
+}
+
+static int add_local(struct locals *l, enum spec_kind kind, str path)
+{
+	bool fresh;
+	struct stat st;
+
+	map_add(&l->seen, path, 0, &fresh);
+	if (!fresh)
+		return 0;
+	if (l->req->nlocal == LOCALS_MAX)
+		return err_set(l->e, ERR_TOOBIG, "more than %d local dependencies", LOCALS_MAX);
+	str full = path_join_normal(l->a, l->root, path);
+	if (stat(full.p, &st) != 0)
+		return kind == SPEC_LINK ? 0 : err_set(l->e, ERR_NOTFOUND, "%s: no such file or folder", full.p);
+	struct request_local *local = new_local(l, path, S_ISDIR(st.st_mode));
+	size_t at = l->req->nlocal - 1;
+	int rc = local->is_dir ? read_folder(l, local, full, kind == SPEC_FILE) : read_tarball(l, local, full);
+	if (rc || kind == SPEC_LINK)
+		return rc;
+	struct manifest m = l->req->local[at].manifest; /* the array may move */
+	return add_specs(l, &m, local->is_dir ? path : STR("."), false);
+}
+
+static int add_map(struct locals *l, struct str_map m, str base, str who)
+{
+	for (size_t i = 0; i < m.n; i++) {
+		str path;
+		enum spec_kind kind = spec_kind(m.p[i].v, &path);
+		if (kind == SPEC_OTHER)
+			continue;
+		int rc = add_local(l, kind, path_join_normal(l->a, base, path));
+		if (rc)
+			return err_ctx(l->e, STR_FMT " > " STR_FMT "@" STR_FMT, STR_ARG(who), STR_ARG(m.p[i].k),
+				STR_ARG(m.p[i].v));
+	}
+	return 0;
+}
+
+static int add_specs(struct locals *l, const struct manifest *m, str base, bool dev)
+{
+	int rc = add_map(l, m->dependencies, base, base);
+
+	if (rc == 0)
+		rc = add_map(l, m->optional_dependencies, base, base);
+	if (rc == 0 && dev)
+		rc = add_map(l, m->dev_dependencies, base, base);
+	return rc;
+}
+
+int project_locals(struct request *req, str root, struct arena *a, struct err *e)
+{
+	struct locals l = { .req = req, .root = root, .a = a, .e = e };
+	int rc = 0;
+
+	for (size_t i = 0; i < req->nimporters && rc == 0; i++)
+		rc = add_specs(&l, &req->importer[i].manifest, req->importer[i].path, true);
+	if (rc == 0)
+		rc = add_map(&l, req->settings.overrides, STR("."), STR("overrides"));
+	map_release(&l.seen);
+	return rc;
+}

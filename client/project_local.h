@@ -1,0 +1,14 @@
+/* project_local — folders and tarballs outside the registry that manifests name, for the request.
+ *
+ * The engine has no file system, so everything that `file:` leads to is read
+ * here, recursively; of `link:` only the folder's own manifest, if it has one. */
+#pragma once
+#include "request.h"
+
+/* Fills req->local from the manifests of its importers and the overrides. ROOT: absolute folder of the lockfile. ERR_NOTFOUND
+ * for a path that isn't there, naming who asked. */
+int project_locals(struct request *req, str root, struct arena *a, struct err *e);
+/* PATH relative to BASE (itself relative to the root, "." for the root), normalised: "../lib", "a/b", "."; absolute paths stay. */
+str path_join_normal(struct arena *a, str base, str path);
+/* Reads the whole file, following links, at most MAX bytes. ERR_NOTFOUND, ERR_TOOBIG, ERR_IO. */
+int project_read_file(struct buf *out, const char *path, size_t max, struct err *e);
