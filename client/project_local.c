@@ -39,9 +39,9 @@ str path_join_normal(struct arena *a, str base, str path)
 {
 	str parts[256], rest;
 	size_t n = 0;
-	bool absolute = str_starts(path, STR("/"));
+	bool own_root = str_starts(path, STR("/")), absolute = own_root || str_starts(base, STR("/"));
 
-	rest = absolute ? path : arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(base), STR_ARG(path));
+	rest = own_root ? path : arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(base), STR_ARG(path));
 	while (rest.n) {
 		str part;
 		str_cut(rest, '/', &part, &rest);
