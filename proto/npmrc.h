@@ -1,16 +1,20 @@
 /* npmrc — the settings in the text of an .npmrc file.
  *
- * npm's dialect of ini: `key = value`, comments with # or ;, quotes, `key[] =`
- * for lists, and ${VAR} from the environment, with ${VAR-default} and
- * ${VAR:-default}. Pure: the environment is a callback, files are the
- * caller's. Entries keep the file's order; later ones win. Values may be
- * credentials: nothing here puts one into a message. */
+ * The dialect is pnpm 12's of npm's ini: one `key = value` a line, lines that
+ * start with # or ; are comments (a # behind a value is part of it), quotes
+ * around a key or value, `key[] =` for lists, sections ignored, and ${VAR}
+ * from the environment, with ${VAR-default} and ${VAR:-default}. Pure: the
+ * environment is a callback, files are the caller's. Entries keep the file's
+ * order; later ones win. Values may be credentials: nothing here puts one
+ * into a message. */
 #pragma once
 #include "base/base.h"
 
 struct npmrc_entry {
-	str key, value; /* decoded; "key = " gives an empty value, "key" alone "true" */
-	bool list;      /* written as key[] = value */
+	str key, value;    /* decoded; "key =" gives an empty value, "key" alone "true" */
+	bool list;         /* written as key[] = value */
+	bool key_from_env; /* a ${VAR} was written in the key, or in the value: pnpm refuses that in registry URLs and */
+	bool value_from_env; /* ignores it in credentials where the file belongs to a project, since others can write there */
 	uint32_t line;
 };
 struct npmrc {
@@ -22,8 +26,8 @@ struct npmrc {
 /* Whether NAME is set; *VALUE then. */
 typedef bool npmrc_env(void *ctx, str name, str *value);
 
-/* Reads TEXT (at most 1 MiB, else ERR_TOOBIG) into A; nothing borrows TEXT. ENV may be NULL: no variable is set. Lines that
- * are no setting (sections, "= x") are skipped, as npm and pnpm do. */
+/* Reads TEXT (at most 1 MiB, and 1 MiB after expansion, else ERR_TOOBIG) into A; nothing borrows TEXT. ENV may be NULL: no
+ * variable is set. Lines that are no setting (sections, "= x") are skipped, as pnpm does. */
 int npmrc_parse(struct npmrc *out, str text, npmrc_env *env, void *ctx, struct arena *a, struct err *e);
 /* The last plain value of KEY, or NULL. */
 const str *npmrc_get(const struct npmrc *r, str key);

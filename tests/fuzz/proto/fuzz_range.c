@@ -1,0 +1,33 @@
+#include "semver.h"
+#include <stdlib.h>
+
+/* "range\nversion": a printed range reads as itself and takes what the first took; a printed version is itself. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	str head, tail;
+	struct semver v, w;
+
+	if (!str_cut((str){ (const char *)data, n }, '\n', &head, &tail))
+		tail = STR("1.2.3-a");
+	for (int loose = 0; loose < 2; loose++) {
+		bool ok = semver_parse(&v, tail, loose);
+		if (ok && (!semver_parse(&w, semver_print(&v, &a), loose) || semver_cmp(&v, &w) != 0))
+			abort();
+		const struct range *r = range_parse(head, loose, &a);
+		if (!r)
+			continue;
+		str text = range_print(r, &a);
+		if (text.n > RANGE_MAX_LENGTH)
+			continue;
+		const struct range *again = range_parse(text, loose, &a);
+		if (!again || !str_eq(range_print(again, &a), text) || !range_subset(r, r, false))
+			abort();
+		if (ok && range_has(r, &v, false) != range_has(again, &v, false))
+			abort();
+		if (ok && range_exact(r) && range_has(r, &v, true) != (semver_cmp(&v, range_exact(r)) == 0))
+			abort();
+	}
+	return 0;
+}
