@@ -397,6 +397,46 @@ static void test_pause_resume(void **state)
 	outcome_release(&o);
 }
 
+/* A paused transfer is slow on purpose: no stall. */
+static void test_pause_is_no_stall(void **state)
+{
+	struct fixture *f = *state;
+	struct http_opts o = plain();
+	o.stall_timeout_ms = 40;
+	struct http *h = make(&o);
+	OUTCOME(w);
+	w.pauses = 1;
+	struct http_call *c = http_start(h, &(struct http_request){ .url = server_url(&f->a, "/big"),
+						    .max_body = 1000000,
+						    .data = on_data,
+						    .done = on_done,
+						    .arg = &w });
+	pthread_mutex_lock(&w.lock);
+	while (!w.paused && !w.done)
+		pthread_cond_wait(&w.cond, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	usleep(150000);
+	http_resume(h, c);
+	wait_done(&w, 1);
+	assert_int_equal(w.code, 0);
+	assert_int_equal(w.streamed.n, 1000000);
+	http_free(h);
+	outcome_release(&w);
+}
+
+static void test_tls_to_clear(void **state)
+{
+	struct fixture *f = *state;
+	OUTCOME(o);
+	char url[100];
+
+	snprintf(url, sizeof(url), "https://127.0.0.1:%u/ok", f->a.port);
+	get(f->h, &o, str_of(url), (struct http_request){ 0 });
+	assert_int_equal(o.code, ERR_NET);
+	assert_int_equal(o.status, 0);
+	assert_non_null(strstr(o.msg, "GET https://127.0.0.1:"));
+}
+
 static void test_receiver_stops(void **state)
 {
 	struct fixture *f = *state;
@@ -620,7 +660,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_addresses), cmocka_unit_test(test_urls),
 		T(test_answers), T(test_failures), T(test_error_body_is_cut), T(test_credentials_stay),
 		T(test_refused_urls), T(test_stall_and_drip), T(test_policy), T(test_pause_resume),
-		T(test_receiver_stops), T(test_again), T(test_cancel), T(test_stop_is_final), T(test_bounds),
-		T(test_priority) };
+		T(test_pause_is_no_stall), T(test_tls_to_clear), T(test_receiver_stops), T(test_again), T(test_cancel),
+		T(test_stop_is_final), T(test_bounds), T(test_priority) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

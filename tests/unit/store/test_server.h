@@ -138,6 +138,8 @@ static inline void conn_read(struct server *s, struct conn *c)
 		c->in.n += (size_t)k;
 	else if (k == 0)
 		c->over = true;
+	if (c->in.n && c->in.p[0] == 0x16) /* a TLS handshake */
+		c->over = true;
 	conn_parse(s, c);
 }
 
