@@ -278,7 +278,7 @@ static void add_slot_deps(struct bin_dir *d, const struct bins *b, const struct 
 static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *counts, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
-	AUTO(bin_dir_release) struct bin_dir d = { .a = &a, .fresh = s->state == SLOT_LINKED };
+	AUTO(bin_dir_release) struct bin_dir d = { .a = &a, .fresh = s->state == SLOT_LINKED && !b->o.again };
 	bool scoped = s->name.p[0] == '@';
 
 	/* from <slot>/node_modules/<name>/node_modules/.bin to the virtual store */
@@ -341,7 +341,7 @@ struct bins *bins_start(struct pool *p, const struct bins_opts *o)
 		j->b = b;
 		j->slot = (struct slot **)(j + 1);
 		for (size_t i = from; i < t->nslots && i < from + share; i++) {
-			if (t->slot[i]->state == SLOT_LINKED || (o->all && t->slot[i]->state == SLOT_KEPT))
+			if (t->slot[i]->state == SLOT_LINKED)
 				j->slot[j->n++] = t->slot[i];
 		}
 		pool_submit(p, &j->job);

@@ -16,7 +16,7 @@ struct bins_opts {
 	const struct hoist *hoist;
 	bool prod, dev, optional;
 	bool extend_node_path;
-	bool all; /* also inside slots that were kept */
+	bool again; /* after build scripts: what is there already is looked at */
 };
 struct bins_counts {
 	uint64_t written, kept, removed, chmodded;

@@ -613,9 +613,10 @@ static int install_root(struct install *in, struct err *e)
 	return 0;
 }
 
-static int install_bins(struct install *in, struct err *e)
+static int install_bins(struct install *in, bool again, struct err *e)
 {
 	struct bins_opts bo = { .root = in->root,
+		.again = again,
 		.vstore = in->vstore,
 		.tree = &in->tree,
 		.hoist = &in->hoist,
@@ -637,16 +638,22 @@ static int install_bins(struct install *in, struct err *e)
 	return code;
 }
 
+/* Dependencies build first; what they made may be commands, so shims are looked at again; then the projects' own scripts. */
 static int install_scripts(struct install *in, struct err *e)
 {
 	struct scripts_opts so = { .project = in->o->project,
-		.root_fd = in->root,
+		.vstore = in->vstore,
 		.tree = &in->tree,
 		.ignore = in->o->ignore_scripts,
 		.progress = in->o->progress,
 		.cancel_fd = in->o->cancel_fd };
-	int code = scripts_run(&in->r->ignored_builds, &so, &in->r->arena, e);
+	struct scripts_counts sc;
 
+	int code = scripts_build(&in->r->ignored_builds, &sc, &so, &in->r->arena, e);
+	if (code == 0 && sc.built)
+		code = install_bins(in, true, e);
+	if (code == 0)
+		code = scripts_projects(&so, e);
 	in->r->t.scripts = since(in);
 	return code;
 }
@@ -679,7 +686,7 @@ static int install_after(struct install *in, struct err *e)
 	in->r->link = linker_counts(in->linker);
 	if (in->o->lockfile_only)
 		return install_finish(in, e);
-	if (install_root(in, e) < 0 || install_bins(in, e) < 0 || install_scripts(in, e) < 0)
+	if (install_root(in, e) < 0 || install_bins(in, false, e) < 0 || install_scripts(in, e) < 0)
 		return e->code;
 	return install_finish(in, e);
 }

@@ -86,6 +86,19 @@ void progress_warn(struct progress *p, const char *fmt, ...)
 	va_end(ap);
 }
 
+void progress_output(struct progress *p, str title, str line)
+{
+	if (p->reporter == REPORTER_NDJSON) {
+		AUTO(buf_release) struct buf b = BUF_INIT;
+		json_put_str(&b, title);
+		buf_add(&b, STR(",\"line\":"));
+		json_put_str(&b, line);
+		progress_event(p, "script", "\"script\":" STR_FMT, STR_ARG(buf_str(&b)));
+	} else if (p->reporter == REPORTER_APPEND || (p->reporter == REPORTER_DEFAULT && !p->tty)) {
+		fprintf(stderr, STR_FMT ": " STR_FMT "\n", STR_ARG(title), STR_ARG(line));
+	}
+}
+
 void progress_event(struct progress *p, const char *event, const char *fields, ...)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;

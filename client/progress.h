@@ -22,6 +22,8 @@ void progress_update(struct progress *p);
 /* A line for people, above the progress; not in silent mode. */
 void progress_say(struct progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void progress_warn(struct progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A line that a script wrote. */
+void progress_output(struct progress *p, str title, str line);
 /* One ndjson object: {"event":EVENT, ...FIELDS}; FIELDS is JSON without braces. Nothing in other modes. */
 void progress_event(struct progress *p, const char *event, const char *fields, ...) PRINTF_LIKE(3, 4);
 /* Takes the line away. */

@@ -1,8 +1,8 @@
-/* scripts — lifecycle scripts of dependencies that may build, and of the project.
+/* scripts — lifecycle scripts of dependencies that may build, and of the projects.
  *
- * Allowed by allowBuilds; in dependency order, several at a time; each is a
- * child process of its own group whose output is read here, prefixed, and kept
- * for when it fails. Runs on the install's thread with its own poll loop. Source: pnpm's lifecycle and build-modules. */
+ * Allowed by allowBuilds; a package builds after those it depends on, several
+ * at a time; then the projects' own. Output is prefixed, and its end repeated
+ * when a script fails. Runs on the install's thread. Source: pnpm's lifecycle and build-modules. */
 #pragma once
 #include "progress.h"
 #include "project.h"
@@ -16,11 +16,18 @@ bool scripts_wanted(const struct tree_package *p);
 
 struct scripts_opts {
 	const struct project *project;
-	int root_fd;
+	int vstore;
 	const struct tree *tree;
 	bool ignore;
 	struct progress *progress;
 	int cancel_fd;
 };
-/* *ignored: name@version of packages that want to build and are not listed, sorted, in A. ERR_SCRIPT when one fails. */
-MUST_USE int scripts_run(struct str_list *ignored, const struct scripts_opts *o, struct arena *a, struct err *e);
+struct scripts_counts {
+	uint32_t built, failed; /* packages; failed: optional ones */
+};
+/* Builds the slots that this install has linked. *ignored: name@version of packages that want to build and are not listed,
+ * sorted, in A. ERR_SCRIPT when one fails that is not optional. */
+MUST_USE int scripts_build(struct str_list *ignored, struct scripts_counts *counts, const struct scripts_opts *o,
+	struct arena *a, struct err *e);
+/* preinstall, install, postinstall, prepare and their neighbours of every importer, one after another. */
+MUST_USE int scripts_projects(const struct scripts_opts *o, struct err *e);
