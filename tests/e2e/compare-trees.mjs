@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+// Compares the node_modules of two projects: every folder, file, mode and symlink; commands in .bin by what
+// they run, whether they can be run, and the NODE_PATH they set (their text may differ).
+//
+// usage: compare-trees.mjs [--modules-yaml] PROJECT_A PROJECT_B     exit 0 same, 1 different
+import { createHash } from 'node:crypto'
+import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, existsSync } from 'node:fs'
+import { join, relative, dirname, resolve } from 'node:path'
+
+const STATE = new Set(['node_modules/.modules.yaml', 'node_modules/.pnpm-workspace-state-v1.json', 'node_modules/.dray-state'])
+const LIMIT = 60
+
+function importers(root) {
+  const found = []
+  const walk = (dir) => {
+    for (const e of readdirSync(dir, { withFileTypes: true })) {
+      if (!e.isDirectory()) continue
+      const path = join(dir, e.name)
+      if (e.name === 'node_modules') found.push(relative(root, path))
+      else if (e.name !== '.git') walk(path)
+    }
+  }
+  walk(root)
+  return found.sort()
+}
+
+// The paths that a shim of dray or pnpm puts into NODE_PATH, from the project's root.
+function nodePath(text, dir, root) {
+  const line = text.split('\n').find((l) => /^\s*(export )?NODE_PATH=/.test(l)) ?? ''
+  const parts = [...line.matchAll(/"\$(?:here|basedir_abs|basedir)"\/'([^']*)'|"(\/[^":$]*)/g)]
+  return parts.map((m) => relative(root, m[1] !== undefined ? resolve(dir, m[1]) : m[2])).join(':')
+}
+
+function command(path, root) {
+  const st = lstatSync(path)
+  if (st.isSymbolicLink()) return `link to ${relative(root, realpathSync(path))}`
+  const text = readFileSync(path, 'utf8')
+  const dir = realpathSync(dirname(path))
+  const target = /^# cmd-shim-target=(.*)$/m.exec(text)?.[1]
+  if (target === undefined) return `other ${createHash('sha256').update(text).digest('hex')}`
+  const file = resolve(dir, target)
+  const ran = existsSync(file) ? relative(root, realpathSync(file)) : `missing ${target}`
+  const mode = existsSync(file) && lstatSync(realpathSync(file)).mode & 0o100 ? 'x' : '-'
+  return `runs ${ran} ${mode} shim ${(st.mode & 0o777).toString(8)} NODE_PATH ${nodePath(text, dir, root)}`
+}
+
+function describe(root) {
+  const out = new Map()
+  root = realpathSync(root)
+  const walk = (dir, inBin) => {
+    for (const name of readdirSync(dir)) {
+      const path = join(dir, name)
+      const rel = relative(root, path)
+      if (STATE.has(rel)) continue
+      const st = lstatSync(path)
+      if (inBin) {
+        out.set(rel, command(path, root))
+      } else if (st.isSymbolicLink()) {
+        out.set(rel, `symlink ${readlinkSync(path)}`)
+      } else if (st.isDirectory()) {
+        out.set(rel, `folder ${(st.mode & 0o7777).toString(8)}`)
+        walk(path, name === '.bin' && dir.endsWith('node_modules'))
+      } else {
+        const hash = createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 16)
+        out.set(rel, `file ${(st.mode & 0o7777).toString(8)} ${st.size} ${hash}`)
+      }
+    }
+  }
+  for (const dir of importers(root)) walk(join(root, dir), false)
+  return out
+}
+
+function modules(root) {
+  const m = JSON.parse(readFileSync(join(root, 'node_modules/.modules.yaml'), 'utf8'))
+  for (const k of ['prunedAt', 'storeDir', 'packageManager']) delete m[k]
+  return JSON.stringify(m, null, 1).split('\n')
+}
+
+const args = process.argv.slice(2)
+const withModules = args[0] === '--modules-yaml' && args.shift()
+const [a, b] = args.map(describe)
+let bad = 0
+const say = (line) => {
+  if (bad++ < LIMIT) console.log(line)
+}
+for (const [path, what] of a) {
+  if (!b.has(path)) say(`only in ${args[0]}: ${path} (${what})`)
+  else if (b.get(path) !== what) say(`${path}:\n  ${what}\n  ${b.get(path)}`)
+}
+for (const [path, what] of b) if (!a.has(path)) say(`only in ${args[1]}: ${path} (${what})`)
+if (withModules) {
+  const [x, y] = args.map(modules)
+  x.forEach((line, i) => line !== y[i] && say(`.modules.yaml:${i}: ${line} | ${y[i]}`))
+}
+console.log(`${a.size} and ${b.size} entries, ${bad} differences`)
+process.exit(bad ? 1 : 0)
