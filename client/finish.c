@@ -116,7 +116,7 @@ static struct str_list skipped_list(const struct tree *t, struct arena *a)
 
 	for (size_t i = 0; i < t->nslots; i++) {
 		const struct slot *s = t->slot[i];
-		if (s->state == SLOT_SKIPPED && s->snap->optional)
+		if (s->state == SLOT_SKIPPED && s->reached && s->snap->optional)
 			l.p[l.n++] = s->snap->key;
 	}
 	qsort(l.p, l.n, sizeof(str), key_cmp);
@@ -198,8 +198,8 @@ static struct lockfile current_lockfile(const struct finish_opts *o, struct aren
 	lf.nsnapshots = 0;
 	for (size_t i = 0; i < o->lockfile->nsnapshots; i++) {
 		const struct slot *s = tree_slot(o->tree, o->lockfile->snapshot[i].key);
-		if (!s || !slot_wanted(s))
-			continue;
+		if (!s || !s->reached)
+			continue; /* what is reached and skipped is for another platform: pnpm keeps it in */
 		lf.snapshot[lf.nsnapshots++] = o->lockfile->snapshot[i];
 		map_set(&packages, dep_path_package_key(s->snap->key), 1);
 	}

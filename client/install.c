@@ -415,6 +415,7 @@ static int on_planned(struct install *in, struct err *e)
 			return e->code;
 	}
 	in->deferred.n = 0;
+	tree_reach(&in->tree, in->o->req->prod, in->o->req->dev, in->o->req->optional);
 	return 0;
 }
 

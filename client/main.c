@@ -1,6 +1,360 @@
-#include "base/base.h"
+/* dray — the client: what to do, and how to say how it went. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
-int main(void)
+#include "clock.h"
+#include "install.h"
+#include "log.h"
+#include "options.h"
+#include "project.h"
+#include "source_remote.h"
+#include "state.h"
+
+/* One word for everything that decides what an install does besides the watched files. */
+static uint64_t settings_hash(const struct options *o, char **env)
 {
+	static const char *const names[] = { "pnpm_config_", "npm_config_", "PNPM_CONFIG_", "NPM_CONFIG_",
+		"CI=", "DRAY_SERVER=" };
+	const str words[] = { STR(DRAY_VERSION), o->registry, o->store_dir, o->server, o->verify_store };
+	const bool flags[] = { o->prod, o->dev, o->no_optional, o->ignore_scripts, o->ignore_workspace, o->direct };
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		for (size_t k = 0; k < words[i].n; k++)
+			h = (h ^ (uint8_t)words[i].p[k]) * 0x100000001b3u;
+		h = (h ^ 0xff) * 0x100000001b3u;
+	}
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		h = (h ^ flags[i]) * 0x100000001b3u;
+	for (char **v = env; *v; v++) {
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+			if (strncmp(*v, names[i], strlen(names[i])) != 0)
+				continue;
+			for (const char *c = *v; *c; c++)
+				h = (h ^ (uint8_t)*c) * 0x100000001b3u;
+		}
+	}
+	return h;
+}
+
+static int fail(struct progress *p, const struct err *e)
+{
+	if (p->reporter == REPORTER_NDJSON)
+		progress_warn(p, "%s", e->msg);
+	progress_clear(p);
+	fprintf(stderr, "%s: %s\n", err_name(e->code), e->msg);
+	return err_exit_status(e->code);
+}
+
+/* $XDG_DATA_HOME/dray/store, else ~/.local/share/dray/store. */
+static str default_store(struct arena *a)
+{
+	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+
+	if (data && data[0] == '/')
+		return arena_printf(a, "%s/dray/store", data);
+	return arena_printf(a, "%s/.local/share/dray/store", home && home[0] ? home : "/tmp");
+}
+
+static str store_where(const struct options *o, const struct project *p, struct arena *a)
+{
+	str dir = o->store_dir.n ? o->store_dir : p->client.store_dir;
+	char cwd[4096];
+
+	if (!dir.n)
+		return default_store(a);
+	if (dir.p[0] == '/' || !getcwd(cwd, sizeof(cwd)))
+		return arena_str(a, dir);
+	return arena_printf(a, "%s/" STR_FMT, o->store_dir.n ? cwd : p->root.p, STR_ARG(dir));
+}
+
+static struct str_list watch_list(const struct project *p, struct arena *a)
+{
+	const char *home = getenv("HOME");
+	struct str_list l = { .p = arena_new(a, str, p->req.nimporters * 2 + 8) };
+
+	for (size_t i = 0; i < p->req.nimporters; i++) {
+		l.p[l.n++] = arena_printf(a, STR_FMT "/package.json", STR_ARG(p->importer[i].dir));
+		if (i) /* the folder that holds it: a new neighbour changes its time */
+			l.p[l.n++] = arena_printf(a, STR_FMT "/..", STR_ARG(p->importer[i].dir));
+	}
+	l.p[l.n++] = STR("pnpm-lock.yaml");
+	l.p[l.n++] = STR("pnpm-workspace.yaml");
+	l.p[l.n++] = STR(".npmrc");
+	if (home)
+		l.p[l.n++] = arena_printf(a, "%s/.npmrc", home);
+	return l;
+}
+
+struct session {
+	struct options opt;
+	struct progress progress;
+	struct project project;
+	struct request req;
+	struct arena arena;
+	struct source *remote;
+	struct install_opts install;
+};
+
+static void session_request(struct session *s)
+{
+	const struct options *o = &s->opt;
+
+	s->req = s->project.req;
+	s->req.mode = o->lockfile_only ? REQUEST_LOCKFILE_ONLY : REQUEST_FULL;
+	s->req.prod = !o->dev;
+	s->req.dev = !o->prod;
+	s->req.optional = !o->no_optional && !o->dev;
+	s->req.ignore_scripts = o->ignore_scripts || s->project.client.ignore_scripts;
+}
+
+/* Whether the lockfile will do, and whether it has to. */
+static int session_locked(struct session *s, bool *locked, struct err *e)
+{
+	const struct client_settings *c = &s->project.client;
+	bool frozen = s->opt.frozen_set        ? s->opt.frozen
+		      : c->frozen_lockfile_set ? c->frozen_lockfile
+					       : s->project.ci && s->project.has_lockfile;
+	str why = STR_NONE;
+
+	if (s->opt.lockfile_only && !s->opt.frozen_set)
+		frozen = false;
+	*locked = s->project.has_lockfile && lockfile_satisfies(&s->project.lockfile, &s->req, &why, &s->arena);
+	if (!*locked && frozen) {
+		if (!s->project.has_lockfile)
+			return err_set(e, ERR_OUTDATED,
+				"there is no pnpm-lock.yaml, and --frozen-lockfile forbids to make one");
+		return err_set(e, ERR_OUTDATED,
+			"pnpm-lock.yaml does not fit and is frozen: " STR_FMT ". Run dray install --no-frozen-lockfile",
+			STR_ARG(why));
+	}
+	if (!*locked && s->project.has_lockfile)
+		progress_event(&s->progress, "outdated", "\"lockfile\":true");
+	return 0;
+}
+
+static int session_remote(struct session *s, struct err *e)
+{
+	const char *env = getenv("DRAY_SERVER"), *token = getenv("DRAY_TOKEN");
+	str url = s->opt.server.n ? s->opt.server : env && *env ? str_of(env) : s->project.client.dray_server;
+
+	if (s->opt.direct || !url.n || s->install.locked)
+		return 0;
+	struct source_remote_opts o = { .url = url, .token = str_of(token) };
+	return source_remote_new(&s->remote, &o, e);
+}
+
+static bool may_fall_back(const struct session *s, const struct err *e)
+{
+	str how = s->opt.server_fallback.n ? s->opt.server_fallback : s->project.client.dray_server_fallback;
+
+	return s->remote && !source_remote_sent(s->remote) && !str_eq(how, STR("error")) &&
+	       (e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_BUSY);
+}
+
+static void say_phases(struct session *s, const struct install_result *r)
+{
+	const struct install_times *t = &r->t;
+	struct progress *p = &s->progress;
+
+	progress_event(p, "phases",
+		"\"source\":\"%s\",\"first_frame\":%llu,\"last_frame\":%llu,\"fetch_first\":%llu,\"fetch_last\":%llu,"
+		"\"linked\":%llu,"
+		"\"root\":%llu,\"bins\":%llu,\"scripts\":%llu,\"finish\":%llu,\"end\":%llu",
+		r->source, (unsigned long long)t->first_frame, (unsigned long long)t->last_frame,
+		(unsigned long long)t->fetch_first, (unsigned long long)t->fetch_last, (unsigned long long)t->linked,
+		(unsigned long long)t->root, (unsigned long long)t->bins, (unsigned long long)t->scripts,
+		(unsigned long long)t->finish, (unsigned long long)t->end);
+	progress_event(p, "partition",
+		"\"warm\":%llu,\"cold\":%llu,\"kept\":%llu,\"skipped\":%llu,\"link_warm_us\":%llu,\"link_cold_us\":%"
+		"llu,"
+		"\"import_us\":%llu,\"linked_before_done\":%llu,\"most_links\":%u",
+		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold, (unsigned long long)r->kept,
+		(unsigned long long)r->skipped, (unsigned long long)r->link.warm_us,
+		(unsigned long long)r->link.cold_us, (unsigned long long)r->import_us,
+		(unsigned long long)r->slots_before_done, r->link.most);
+	progress_event(p, "done",
+		"\"packages\":%llu,\"slots\":%llu,\"reused\":%llu,\"fetched\":%llu,\"fetched_bytes\":%llu,\"pruned\":%"
+		"llu,"
+		"\"hardlinks\":%llu,\"copies\":%llu,\"lockfile_written\":%s",
+		(unsigned long long)r->packages, (unsigned long long)r->slots, (unsigned long long)r->reused,
+		(unsigned long long)r->fetched, (unsigned long long)r->fetched_bytes, (unsigned long long)r->pruned,
+		(unsigned long long)r->link.links, (unsigned long long)r->link.copies,
+		r->lockfile_written ? "true" : "false");
+}
+
+static void say_summary(struct session *s, const struct install_result *r)
+{
+	struct progress *p = &s->progress;
+
+	progress_clear(p);
+	if (p->deprecated)
+		progress_warn(p, "%u deprecated package(s) in the tree", p->deprecated);
+	for (size_t i = 0; i < r->ignored_builds.n; i++)
+		progress_warn(p,
+			"build script of " STR_FMT " was not run: list it under allowBuilds in pnpm-workspace.yaml",
+			STR_ARG(r->ignored_builds.p[i]));
+	if (p->reporter == REPORTER_NDJSON) {
+		say_phases(s, r);
+		return;
+	}
+	if (s->opt.lockfile_only) {
+		progress_say(p, "pnpm-lock.yaml %s (%llu packages, %s) in %.2f s",
+			r->lockfile_written ? "written" : "is up to date", (unsigned long long)r->packages, r->source,
+			(double)r->t.end / 1e6);
+		return;
+	}
+	progress_say(p, "%llu added (%llu from the store, %llu downloaded, %.1f MB), %llu kept, %llu removed",
+		(unsigned long long)(r->link.warm + r->link.cold), (unsigned long long)r->link.warm,
+		(unsigned long long)r->link.cold, (double)r->fetched_bytes / 1e6, (unsigned long long)r->kept,
+		(unsigned long long)r->pruned);
+	progress_say(p, "done in %.2f s (plan from %s %.2f s, files %.2f s, rest %.2f s)", (double)r->t.end / 1e6,
+		r->source, (double)r->t.last_frame / 1e6,
+		(double)(r->t.linked > r->t.last_frame ? r->t.linked - r->t.last_frame : 0) / 1e6,
+		(double)(r->t.end - r->t.linked) / 1e6);
+}
+
+static int session_install(struct session *s, struct err *e)
+{
+	struct install_result r;
+	int code = install_run(&r, &s->install, e);
+
+	if (code < 0 && may_fall_back(s, e)) {
+		progress_warn(&s->progress, "server not used, resolving here instead: %s", e->msg);
+		install_result_release(&r);
+		s->install.source = NULL;
+		code = install_run(&r, &s->install, e);
+	}
+	if (code == 0 || code == ERR_BUILDS)
+		say_summary(s, &r);
+	install_result_release(&r);
+	return code;
+}
+
+static int session_run(struct session *s, int cancel_fd, struct err *e)
+{
+	struct project_opts po = { .dir = s->opt.dir,
+		.registry = s->opt.registry,
+		.ignore_workspace = s->opt.ignore_workspace,
+		.user_agent = STR("dray/" DRAY_VERSION) };
+
+	if (project_load(&s->project, &po, e) < 0)
+		return e->code;
+	for (size_t i = 0; i < s->project.warnings.n; i++)
+		progress_warn(&s->progress, STR_FMT, STR_ARG(s->project.warnings.p[i]));
+	session_request(s);
+	struct install_opts *in = &s->install;
+	*in = (struct install_opts){ .project = &s->project,
+		.req = &s->req,
+		.lockfile_only = s->opt.lockfile_only,
+		.force = s->opt.force,
+		.offline = s->opt.offline || s->project.client.offline,
+		.prefer_offline = s->opt.prefer_offline || s->project.client.prefer_offline,
+		.ignore_scripts = s->req.ignore_scripts,
+		.store_dir = store_where(&s->opt, &s->project, &s->arena).p,
+		.settings_hash = settings_hash(&s->opt, environ),
+		.watch = watch_list(&s->project, &s->arena),
+		.progress = &s->progress,
+		.cancel_fd = cancel_fd };
+	if (str_eq(s->opt.verify_store, STR("full")))
+		in->verify = STORE_VERIFY_FULL;
+	else if (str_eq(s->opt.verify_store, STR("none")))
+		in->verify = STORE_VERIFY_NONE;
+	if (session_locked(s, &in->locked, e) < 0 || session_remote(s, e) < 0)
+		return e->code;
+	in->source = s->remote;
+	return session_install(s, e);
+}
+
+/* Before anything is loaded: is the tree where we stand what it was after the last install? */
+static bool nothing_to_do(const struct options *o)
+{
+	if (o->force || o->lockfile_only)
+		return false;
+	int root = open(o->dir.n ? o->dir.p : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool yes = root >= 0 && state_current(root, settings_hash(o, environ));
+	if (root >= 0)
+		close(root);
+	return yes;
+}
+
+/* SIGINT and SIGTERM become readable; threads started later inherit the mask. */
+static int signals_open(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int command_install(const struct options *o)
+{
+	struct session s = { .opt = *o };
+	struct err e = { 0 };
+
+	progress_init(&s.progress, o->reporter);
+	if (nothing_to_do(o)) {
+		progress_say(&s.progress, "Already up to date");
+		return 0;
+	}
+	int cancel_fd = signals_open();
+	int code = session_run(&s, cancel_fd, &e);
+	int status = code < 0 ? fail(&s.progress, &e) : 0;
+	if (s.remote)
+		s.remote->free(s.remote);
+	project_release(&s.project);
+	arena_release(&s.arena);
+	if (cancel_fd >= 0)
+		close(cancel_fd);
+	return status;
+}
+
+static int command_store(const struct options *o)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+	struct project none = { 0 };
+
+	if (str_eq(o->store_command, STR("path"))) {
+		str dir = store_where(o, &none, &a);
+		printf(STR_FMT "\n", STR_ARG(dir));
+		return 0;
+	}
+	fprintf(stderr, "dray store " STR_FMT ": not supported yet; `dray store path` is\n", STR_ARG(o->store_command));
+	return err_exit_status(o->store_command.n ? ERR_UNSUPPORTED : ERR_USAGE);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct err e;
+
+	if (options_parse(&o, argc, argv, &e) < 0) {
+		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
+		return err_exit_status(e.code);
+	}
+	switch (o.command) {
+	case COMMAND_NONE:
+		fputs(options_help, stderr);
+		return err_exit_status(ERR_USAGE);
+	case COMMAND_HELP:
+		fputs(options_help, stdout);
+		return 0;
+	case COMMAND_VERSION:
+		puts(DRAY_VERSION);
+		return 0;
+	case COMMAND_INSTALL:
+		return command_install(&o);
+	case COMMAND_STORE:
+		return command_store(&o);
+	}
 	return 0;
 }

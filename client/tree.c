@@ -118,3 +118,42 @@ str tree_dir_of(const struct tree *t, str alias, str ref, str *name, struct aren
 	dep_path_split(path, name, &version, &suffix);
 	return dep_path_filename(path, t->max_dir, a);
 }
+
+struct reach {
+	struct tree *t;
+	struct arena a;
+	VEC(struct slot *) todo;
+};
+
+static void reach(struct reach *r, str alias, str ref)
+{
+	struct tree_edge edge;
+
+	if (!tree_edge(&edge, r->t, alias, ref, &r->a) || !edge.to || edge.to->reached)
+		return;
+	edge.to->reached = true;
+	*vec_add(&r->todo) = edge.to;
+}
+
+void tree_reach(struct tree *t, bool prod, bool dev, bool optional)
+{
+	const bool on[LOCK_NTYPES] = { [LOCK_PROD] = prod, [LOCK_DEV] = dev, [LOCK_OPTIONAL] = optional };
+	struct reach r = { .t = t, .a = ARENA_INIT(64 * 1024) };
+
+	for (size_t i = 0; i < t->nimporters; i++) {
+		for (int g = 0; g < LOCK_NTYPES; g++) {
+			const struct lock_directs *d = &t->importer[i]->deps[g];
+			for (size_t k = 0; on[g] && k < d->n; k++)
+				reach(&r, d->p[k].alias, d->p[k].ref);
+		}
+	}
+	while (r.todo.n) {
+		const struct lock_snapshot *s = r.todo.p[--r.todo.n]->snap;
+		for (size_t i = 0; i < s->dependencies.n; i++)
+			reach(&r, s->dependencies.p[i].alias, s->dependencies.p[i].ref);
+		for (size_t i = 0; optional && i < s->optional_dependencies.n; i++)
+			reach(&r, s->optional_dependencies.p[i].alias, s->optional_dependencies.p[i].ref);
+	}
+	vec_release(&r.todo);
+	arena_release(&r.a);
+}

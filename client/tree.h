@@ -38,6 +38,7 @@ struct slot {
 	bool cold;                      /* its package was fetched by this install */
 	struct str_list absent;         /* aliases of dependencies that are skipped here: no symlink */
 	bool builds;                    /* it may build: then its files are copies, no shared inodes */
+	bool reached;                   /* from the importers over the groups asked for, tree_reach() */
 	bool deferred;                  /* waits until it is known which of its dependencies are skipped */
 	uint64_t wiring;                /* hash of all that its folder is made of, once it is linked or kept */
 	int64_t modules_ns, package_ns; /* mtimes of its node_modules and its package's folder, once linked or kept */
@@ -74,6 +75,8 @@ struct slot *tree_slot(const struct tree *t, str dep_path);
 bool tree_edge(struct tree_edge *out, const struct tree *t, str alias, str ref, struct arena *scratch);
 /* The dep path of REF under ALIAS as the folder below the virtual store and the name below node_modules; absent for link: refs. */
 str tree_dir_of(const struct tree *t, str alias, str ref, str *name, struct arena *a);
+/* Marks what the groups lead to, skipped slots included. For a complete tree. */
+void tree_reach(struct tree *t, bool prod, bool dev, bool optional);
 static inline bool slot_wanted(const struct slot *s)
 {
 	return s->state != SLOT_SKIPPED && s->state != SLOT_FAILED;

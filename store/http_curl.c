@@ -329,6 +329,8 @@ static void set_network(struct http_call *c)
 	set_proxy(c);
 	if (o->ca_file)
 		a->curl_easy_setopt_(c->easy, CURLOPT_CAINFO, o->ca_file);
+	/* A built-in CApath would keep libcurl from sharing the parsed authorities between connections: 40 ms of CPU for each of them. */
+	a->curl_easy_setopt_(c->easy, CURLOPT_CAPATH, NULL);
 	a->curl_easy_setopt_(c->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	a->curl_easy_setopt_(c->easy, CURLOPT_SSL_VERIFYPEER, o->insecure_tls ? 0L : 1L);
 	a->curl_easy_setopt_(c->easy, CURLOPT_SSL_VERIFYHOST, o->insecure_tls ? 0L : 2L);

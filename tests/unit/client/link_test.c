@@ -1,0 +1,276 @@
+/* The slot linker as a structure: an all-cold batch must have two links under way at once, whatever the clock says. */
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "link.h"
+#include "prune.h"
+
+struct barrier {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	unsigned entered;
+	bool gave_up;
+};
+struct fixture {
+	char dir[64];
+	int dirfd, vstore;
+	struct store *store;
+	struct pool *pool;
+	struct tree tree;
+	struct frame_package package[8];
+	struct frame_slot slot[8];
+	struct slot *out[8];
+	size_t done, failed;
+	struct barrier barrier;
+};
+
+static void put(int dirfd, const char *path, const char *text)
+{
+	int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static void on_done(void *arg, struct slot *s)
+{
+	struct fixture *f = arg;
+
+	f->done++;
+	f->failed += s->state != SLOT_LINKED;
+}
+
+/* The first link waits until a second has entered. A serial linker never lets a second in, so the wait has an end (which is no
+ * measurement: it only turns a hang into a failure). */
+static void on_entered(void *arg)
+{
+	struct barrier *b = arg;
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 10;
+	pthread_mutex_lock(&b->lock);
+	b->entered++;
+	pthread_cond_broadcast(&b->more);
+	while (b->entered < 2 && !b->gave_up)
+		b->gave_up = pthread_cond_timedwait(&b->more, &b->lock, &end) != 0;
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void fixture_open(struct fixture *f)
+{
+	struct store_opts so = { .verify = STORE_VERIFY_STAT };
+	char store[128];
+	struct err e;
+
+	*f = (struct fixture){ .barrier = { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER } };
+	strcpy(f->dir, "/tmp/dray-link-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->dirfd = open(f->dir, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(mkdirat(f->dirfd, "vstore", 0755), 0);
+	f->vstore = openat(f->dirfd, "vstore", O_RDONLY | O_DIRECTORY);
+	snprintf(store, sizeof(store), "%s/store", f->dir);
+	assert_int_equal(store_open(&f->store, store, &so, &e), 0);
+	assert_int_equal(pool_new(&f->pool, 0, &e), 0);
+	tree_init(&f->tree);
+}
+
+static void fixture_close(struct fixture *f)
+{
+	tree_release(&f->tree);
+	pool_free(f->pool);
+	store_close(f->store);
+	close(f->vstore);
+	close(f->dirfd);
+	remove_all(AT_FDCWD, f->dir);
+}
+
+/* A package NAME@1.0.0 whose bytes were just imported and whose slot is SNAP. */
+static struct slot *fixture_slot(struct fixture *f, uint32_t i, const char *name, struct lock_snapshot snap)
+{
+	struct tree_package *p;
+	struct slot *s;
+	char json[128];
+	struct err e = { 0 };
+
+	snprintf(json, sizeof(json), "{\"name\":\"%s\",\"version\":\"1.0.0\"}", name);
+	assert_int_equal(mkdirat(f->dirfd, "src", 0755), 0);
+	int fd = openat(f->dirfd, "src", O_RDONLY | O_DIRECTORY);
+	put(fd, "package.json", json);
+	put(fd, "index.js", "module.exports = 1\n");
+	f->package[i] = (struct frame_package){ .id = i, .name = str_of(name), .version = STR("1.0.0") };
+	f->slot[i] = (struct frame_slot){ .id = i, .package = i, .snap = snap };
+	assert_int_equal(tree_add_package(&p, &f->tree, &f->package[i], &e), 0);
+	p->key = snap.key;
+	struct import_opts o = { .key = p->key, .name = p->f->name, .version = p->f->version };
+	if (import_directory(f->store, &o, fd, &p->rec, &e) != 0)
+		fail_msg("%s", e.msg);
+	p->owned = true;
+	p->state = PACKAGE_READY;
+	close(fd);
+	assert_true(remove_all(f->dirfd, "src"));
+	assert_int_equal(tree_add_slot(&s, &f->tree, &f->slot[i], &e), 0);
+	s->cold = true;
+	f->out[i] = s;
+	return s;
+}
+
+static void run(struct fixture *f, struct linker *l)
+{
+	while (linker_pending(l) > 0) {
+		struct pollfd fd = { .fd = pool_fd(f->pool), .events = POLLIN };
+		poll(&fd, 1, -1);
+		pool_drain(f->pool);
+	}
+}
+
+static struct linker *fixture_linker(struct fixture *f, bool barrier)
+{
+	struct linker_opts o = { .vstore = f->vstore,
+		.vstore_to_root = STR("../.."),
+		.store = f->store,
+		.method = PKG_AUTO,
+		.done = on_done,
+		.arg = f };
+
+	if (barrier) {
+		o.entered = on_entered;
+		o.entered_arg = &f->barrier;
+	}
+	return linker_new(f->pool, &f->tree, &o);
+}
+
+static void a_cold_batch_links_in_parallel(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
+	fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
+	struct linker *l = fixture_linker(&f, true);
+	link_slots_parallel(l, f.out, 2);
+	run(&f, l);
+	assert_int_equal(f.done, 2);
+	assert_int_equal(f.failed, 0);
+	assert_false(f.barrier.gave_up);
+	assert_true(linker_counts(l).most >= 2);
+	assert_int_equal(linker_counts(l).cold, 2);
+	linker_free(l);
+	fixture_close(&f);
+}
+
+static void a_slot_has_its_files_and_its_dependencies(void **state)
+{
+	struct lock_dep deps[] = { { STR_INIT("b"), STR_INIT("1.0.0") }, { STR_INIT("@s/c"), STR_INIT("1.0.0") },
+		{ STR_INIT("alias"), STR_INIT("b@1.0.0") }, { STR_INIT("local"), STR_INIT("link:packages/local") },
+		{ STR_INIT("gone"), STR_INIT("1.0.0") } };
+	static const char *const links[][2] = {
+		{ "a@1.0.0/node_modules/b", "../../b@1.0.0/node_modules/b" },
+		{ "a@1.0.0/node_modules/@s/c", "../../../@s+c@1.0.0/node_modules/@s/c" },
+		{ "a@1.0.0/node_modules/alias", "../../b@1.0.0/node_modules/b" },
+		{ "a@1.0.0/node_modules/local", "../../../../packages/local" },
+	};
+	struct fixture f;
+	struct stat st;
+	char text[256];
+	str gone = STR("gone");
+
+	(void)state;
+	fixture_open(&f);
+	struct slot *a =
+		fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0"), .dependencies = { deps, 5 } });
+	fixture_slot(&f, 1, "@s/c", (struct lock_snapshot){ .key = STR("@s/c@1.0.0") });
+	a->absent = (struct str_list){ &gone, 1 };
+	struct linker *l = fixture_linker(&f, false);
+	link_slots_parallel(l, f.out, 2);
+	run(&f, l);
+	assert_int_equal(f.failed, 0);
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		ssize_t n = readlinkat(f.vstore, links[i][0], text, sizeof(text) - 1);
+		assert_true(n > 0);
+		text[n] = 0;
+		assert_string_equal(text, links[i][1]);
+	}
+	assert_int_not_equal(fstatat(f.vstore, "a@1.0.0/node_modules/gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(fstatat(f.vstore, "a@1.0.0/node_modules/a/package.json", &st, 0), 0);
+	assert_int_equal(fstatat(f.vstore, "@s+c@1.0.0/node_modules/@s/c/index.js", &st, 0), 0);
+	assert_int_equal(st.st_nlink, 2);
+	assert_true(slot_stands(f.vstore, a));
+	linker_free(l);
+	fixture_close(&f);
+}
+
+/* A slot that a killed install left behind still has the sticky bit, and is replaced as a whole. */
+static void an_interrupted_slot_does_not_stand(void **state)
+{
+	struct fixture f;
+	struct stat st;
+
+	(void)state;
+	fixture_open(&f);
+	struct slot *a = fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
+	assert_false(slot_stands(f.vstore, a));
+	assert_int_equal(mkdirat(f.vstore, "a@1.0.0", 0755), 0);
+	assert_false(slot_stands(f.vstore, a));
+	assert_int_equal(mkdirat(f.vstore, "a@1.0.0/node_modules", 01755), 0);
+	assert_int_equal(mkdirat(f.vstore, "a@1.0.0/node_modules/a", 0755), 0);
+	put(f.vstore, "a@1.0.0/node_modules/a/left-over", "x");
+	assert_false(slot_stands(f.vstore, a));
+	struct linker *l = fixture_linker(&f, false);
+	link_slots_parallel(l, f.out, 1);
+	run(&f, l);
+	assert_int_equal(f.failed, 0);
+	assert_true(slot_stands(f.vstore, a));
+	assert_int_equal(fstatat(f.vstore, "a@1.0.0/node_modules", &st, 0), 0);
+	assert_int_equal(st.st_mode & S_ISVTX, 0);
+	assert_int_not_equal(fstatat(f.vstore, "a@1.0.0/node_modules/a/left-over", &st, 0), 0);
+	uint64_t removed = 0;
+	prune_vstore(f.vstore, &f.tree, &removed); /* what was set aside goes */
+	assert_int_equal(removed, 0);
+	linker_free(l);
+	fixture_close(&f);
+}
+
+static void slots_that_share_a_folder_have_one_owner(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
+	fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
+	f.out[1]->dir = f.out[0]->dir;
+	f.out[1]->name = f.out[0]->name;
+	struct linker *l = fixture_linker(&f, false);
+	link_slots_parallel(l, f.out, 2);
+	run(&f, l);
+	assert_int_equal(f.done, 2);
+	assert_int_equal(f.failed, 0);
+	assert_int_equal(linker_counts(l).links, 2); /* package.json and index.js, once */
+	linker_free(l);
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_cold_batch_links_in_parallel),
+		cmocka_unit_test(a_slot_has_its_files_and_its_dependencies),
+		cmocka_unit_test(an_interrupted_slot_does_not_stand),
+		cmocka_unit_test(slots_that_share_a_folder_have_one_owner),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
