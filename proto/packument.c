@@ -515,7 +515,7 @@ static int versions_read(struct compile *c)
 		version_body(c, &v);
 		c->version.p[i].v = v;
 		c->version.p[i].ok = version_parse(&c->version.p[i]);
-		c->version.p[i].v.text = c->version.p[i].ok ? string_id(c, text) : 0;
+		c->version.p[i].v.text = c->version.p[i].ok ? string_push(c, text) : 0;
 	}
 	return 0;
 }

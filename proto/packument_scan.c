@@ -409,29 +409,15 @@ static void skip_scalar(struct scan *s, char c)
 
 void scan_skip(struct scan *s)
 {
-	bool object[SCAN_MAX_DEPTH], first = true;
-	unsigned depth = 0;
-	struct raw key;
+	char c = peek(s);
 
-	do {
-		if (depth) { /* inside a container: step to its next value, or leave it */
-			if (!(object[depth - 1] ? raw_key(s, &first, &key) : scan_elem(s, &first))) {
-				depth--;
-				first = false;
-				continue;
-			}
-		}
-		char c = peek(s);
-		if (c != '{' && c != '[') {
-			skip_scalar(s, c);
-			continue;
-		}
-		if (depth == SCAN_MAX_DEPTH) {
-			scan_fail(s, s->p, "nested too deeply");
-			return;
-		}
-		s->p++;
-		object[depth++] = c == '{';
-		first = true;
-	} while (depth && !s->bad);
+	if (c != '{' && c != '[') {
+		skip_scalar(s, c);
+		return;
+	}
+	const char *close = skip_balanced(s->p, s->end);
+	if (close)
+		s->p = close;
+	else
+		scan_fail(s, s->p, "an object or array without its end");
 }

@@ -2,13 +2,12 @@
  *
  * Sticky errors: after the first one every call is a no-op that says "nothing
  * more", so a walk needs one check at its end. What is walked over is
- * validated (RFC 8259), skipped values included. Strings borrow from the text where
+ * validated (RFC 8259); of an object or array that is skipped only the end is looked for (brackets outside of strings are
+ * counted, whichever their kind). Strings borrow from the text where
  * they have no escape, from the arena otherwise; bytes that are not UTF-8 and lone surrogates become U+FFFD, as JavaScript's
  * decoder does. Pure; used by packument.c. */
 #pragma once
 #include "base/base.h"
-
-#define SCAN_MAX_DEPTH 512
 
 struct scan {
 	const char *p, *end, *start;
@@ -35,3 +34,6 @@ bool scan_true(struct scan *s);
 /* Reads a number that is a whole one from 0 to 2^53; anything else is skipped: 0. */
 uint64_t scan_u64(struct scan *s);
 void scan_skip(struct scan *s);
+
+/* From P, at the opening bracket of an object or array, to behind the closing one; NULL when there is none before END. */
+const char *skip_balanced(const char *p, const char *end);
