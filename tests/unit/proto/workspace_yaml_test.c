@@ -1,0 +1,165 @@
+/* pnpm-workspace.yaml: what is read, warned about, refused, with its place; the checksum is pnpm's. */
+#include "workspace_yaml.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static int parse(struct workspace_yaml *w, const char *text, struct arena *a, struct err *e)
+{
+	workspace_yaml_init(w);
+	return workspace_yaml_parse(w, str_of(text), STR("pnpm-workspace.yaml"), a, e);
+}
+
+static void test_values(void **state)
+{
+	const char *text = "packages: [apps/*, '!apps/old']\n"
+			   "autoInstallPeers: false\n"
+			   "dedupePeers: 'true'\n"
+			   "peersSuffixMaxLength: 60\n"
+			   "linkWorkspacePackages: deep\n"
+			   "resolutionMode: time-based\n"
+			   "minimumReleaseAge: 10\n"
+			   "overrides:\n  a: ^1\n  b@<2>c: '3'\n"
+			   "catalog:\n  react: ^18\n"
+			   "catalogs:\n  old:\n    react: ^17\n"
+			   "patchedDependencies:\n  a@1.0.0: patches/a.patch\n"
+			   "allowBuilds:\n  esbuild: true\n  core-js: false\n  new: set this to true or false\n"
+			   "registries:\n  default: https://registry.test/npm\n  '@x': https://x.test\n"
+			   "peerDependencyRules:\n  allowedVersions:\n    react: '*'\n"
+			   "supportedArchitectures:\n  os: [linux, current]\n"
+			   "shamefullyHoist: true\n"
+			   "hoistPattern:\n"
+			   "drayServer: http://127.0.0.1:1\n";
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct workspace_yaml w;
+	struct err e;
+	(void)state;
+
+	if (parse(&w, text, &a, &e))
+		fail_msg("%s", e.msg);
+	assert_true(w.has_packages && w.packages.n == 2 && str_eq(w.packages.p[1], STR("!apps/old")));
+	assert_true(!w.settings.auto_install_peers && w.settings.dedupe_peers && w.settings.block_exotic_subdeps);
+	assert_int_equal(w.settings.peers_suffix_max_length, 60);
+	assert_true(w.settings.link_workspace_packages && w.settings.link_workspace_packages_deep);
+	assert_int_equal(w.settings.resolution_mode, RESOLVE_TIME_BASED);
+	assert_true(w.settings.minimum_release_age_set && w.settings.minimum_release_age == 10);
+	assert_true(w.settings.overrides.n == 2 && str_eq(w.settings.overrides.p[1].k, STR("b@<2>c")));
+	assert_true(w.settings.ncatalog == 2 && str_eq(w.settings.catalog[0].catalog, STR("default")));
+	assert_true(str_eq(w.settings.catalog[1].catalog, STR("old")));
+	assert_true(w.settings.npatch == 1 && str_eq(w.settings.patch[0].path, STR("patches/a.patch")));
+	assert_true(w.client.nallow_build == 2 && w.client.allow_build[0].allow && !w.client.allow_build[1].allow);
+	assert_true(str_eq(w.registry, STR("https://registry.test/npm/")));
+	assert_true(w.settings.nregistry == 1 && str_eq(w.settings.registry[0].url, STR("https://x.test/")));
+	assert_true(w.settings.peer_allowed_versions.n == 1 && w.settings.supported_os.n == 2);
+	assert_true(w.client.public_hoist_pattern.n == 1 && w.client.hoist_pattern.n == 1);
+	assert_true(str_eq(w.client.dray_server, STR("http://127.0.0.1:1")));
+	assert_int_equal(w.warnings.n, 0);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		int code;
+		const char *says;
+	} t[] = {
+		{ "autoInstallPeers: maybe\n", ERR_PARSE,
+			"pnpm-workspace.yaml:1:19: autoInstallPeers: invalid boolean" },
+		{ "a: 1\nhoistPattern: x\n", ERR_PARSE, ":2:15: hoistPattern: expected a list" },
+		{ "peersSuffixMaxLength: -1\n", ERR_PARSE, "invalid number" },
+		{ "peersSuffixMaxLength: 99999999999\n", ERR_PARSE, "invalid number" },
+		{ "resolutionMode: newest\n", ERR_PARSE, "resolutionMode" },
+		{ "overrides:\n  a: [1]\n", ERR_PARSE, "overrides" },
+		{ "nodeLinker: hoisted\n", ERR_UNSUPPORTED, "nodeLinker: hoisted" },
+		{ "nodeLinker: pnp\n", ERR_UNSUPPORTED, "nodeLinker: pnp" },
+		{ "pnpmfile: x.cjs\n", ERR_UNSUPPORTED, "pnpmfile" },
+		{ "configDependencies:\n  a: 1.0.0\n", ERR_UNSUPPORTED, "configDependencies" },
+		{ "sharedWorkspaceLockfile: false\n", ERR_UNSUPPORTED, "sharedWorkspaceLockfile" },
+		{ "a: [\n", ERR_PARSE, "pnpm-workspace.yaml:" },
+		{ "- a\n", ERR_PARSE, "expected a map" },
+		{ "a: 1\na: 2\n", ERR_PARSE, "twice" },
+		{ "overrides:\n  <<: {a: 1}\n", ERR_PARSE, "merge keys" },
+		{ "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c "
+		  "[*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+		  "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e]\n",
+			ERR_PARSE, "100,000 nodes" },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		struct arena a AUTO(arena_release) = ARENA_INIT(0);
+		struct workspace_yaml w;
+		struct err e = { 0 };
+		int rc = parse(&w, t[i].text, &a, &e);
+		if (rc != t[i].code || !strstr(e.msg, t[i].says))
+			fail_msg("%zu: %d %s", i, rc, e.msg);
+	}
+}
+
+static void test_warned(void **state)
+{
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct workspace_yaml w;
+	struct err e;
+	(void)state;
+
+	assert_int_equal(
+		parse(&w, "fooBar: 1\nauto-install-peers: false\nnodeLinker: isolated\nsaveExact: true\n", &a, &e), 0);
+	assert_int_equal(w.warnings.n, 2);
+	assert_true(str_find_str(w.warnings.p[0], STR("\"fooBar\" is not known"), 0) != SIZE_MAX);
+	assert_true(str_find_str(w.warnings.p[1], STR("use \"autoInstallPeers\""), 0) != SIZE_MAX);
+	assert_true(w.settings.auto_install_peers);
+}
+
+static void test_env(void **state)
+{
+	char *env[] = { "HOME=/x", "pnpm_config_auto_install_peers=false",
+		"PNPM_CONFIG_IGNORED_OPTIONAL_DEPENDENCIES=[\"a\",\"b\"]", "pnpm_config_no_such_thing=1",
+		"npm_config_dedupe_peers=true", NULL };
+	char *wrong[] = { "pnpm_config_hoist=perhaps", NULL }, *refused[] = { "pnpm_config_node_linker=pnp", NULL };
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct workspace_yaml w;
+	struct err e;
+	(void)state;
+
+	workspace_yaml_init(&w);
+	assert_int_equal(workspace_yaml_env(&w, env, &a, &e), 0);
+	assert_true(!w.settings.auto_install_peers && !w.settings.dedupe_peers && w.settings.ignored_optional.n == 2);
+	assert_int_equal(workspace_yaml_env(&w, wrong, &a, &e), ERR_USAGE);
+	assert_non_null(strstr(e.msg, "pnpm_config_hoist"));
+	assert_int_equal(workspace_yaml_env(&w, refused, &a, &e), ERR_UNSUPPORTED);
+}
+
+/* Value from pnpm's own lockfile of the case "package-extensions". */
+static void test_checksum(void **state)
+{
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct workspace_yaml w;
+	struct err e;
+	(void)state;
+
+	assert_int_equal(parse(&w,
+				 "packageExtensions:\n  react-redux@7:\n    peerDependencies:\n      react-dom: '*'\n"
+				 "  'debug@4':\n    dependencies:\n      is-number: ^7\n",
+				 &a, &e),
+		0);
+	assert_true(str_eq(
+		w.settings.package_extensions_checksum, STR("sha256-Hnyrh/3/fe4d6BLnhqXUZaQnikNEOgtbOqxLqQbE3Ek=")));
+	assert_true(w.settings.nextension == 2 && w.settings.extension[1].dependencies.n == 1);
+	assert_int_equal(parse(&w, "packageExtensions: {}\n", &a, &e), 0);
+	assert_int_equal(w.settings.package_extensions_checksum.n, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_warned),
+		cmocka_unit_test(test_env),
+		cmocka_unit_test(test_checksum),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
