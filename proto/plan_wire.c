@@ -9,7 +9,8 @@
 
 struct plan_enc {
 	struct enc en;
-	uint32_t npackages, nslots;
+	uint32_t npackages, nslots, next_package;
+	VEC(str) key; /* of each package */
 };
 
 struct plan_enc *plan_enc_new(void)
@@ -22,6 +23,7 @@ void plan_enc_free(struct plan_enc *pe)
 	if (!pe)
 		return;
 	enc_release(&pe->en);
+	vec_release(&pe->key);
 	free(pe);
 }
 
@@ -126,6 +128,7 @@ static int put_package(struct plan_enc *pe, Dray__Package *o, const struct frame
 			f->id, pe->npackages);
 	pe->npackages++;
 	o->key = put(en, f->meta.key);
+	*vec_add(&pe->key) = arena_str(&en->keep, f->meta.key);
 	bool split = key_split(f->meta.key, &name, &version);
 	if (!split || !str_eq(name, f->name))
 		o->name = put(en, f->name);
@@ -150,6 +153,7 @@ static void put_edges(struct enc *en, struct lock_deps deps, size_t *n, uint32_t
 
 	for (size_t i = 0; i < deps.n; i++) {
 		str alias = deps.p[i].alias, ref = deps.p[i].ref;
+
 		if (alias.n && str_find(alias, '@', 1) == SIZE_MAX) {
 			str plain = arena_printf(&en->tmp, STR_FMT "@" STR_FMT, STR_ARG(alias), STR_ARG(ref));
 			/* An alias of another package: the ref alone is that package's dep path, which is announced anyway. */
@@ -172,8 +176,11 @@ static int put_slot(struct plan_enc *pe, Dray__Slot *o, const struct frame_slot 
 		return err_set(e, ERR_PROTOCOL, "slot " STR_FMT " has id %u where %u is next, package %u of %u",
 			STR_ARG(f->snap.key), f->id, pe->nslots, f->package, pe->npackages);
 	pe->nslots++;
-	o->key = put(en, f->snap.key);
-	o->package_back = pe->npackages - 1 - f->package;
+	/* Most slots have no peers and follow their packages' order. */
+	if (!str_eq(f->snap.key, pe->key.p[f->package]))
+		o->key = put(en, f->snap.key);
+	o->package_skip = (int32_t)(f->package - pe->next_package);
+	pe->next_package = f->package + 1;
 	o->skip = f->skip;
 	o->optional = f->snap.optional;
 	put_edges(en, f->snap.dependencies, &o->n_dependencies, &o->dependencies);
@@ -296,8 +303,7 @@ int plan_enc_frame(struct plan_enc *pe, const struct frame *f, struct buf *out, 
 	Dray__Frame o = DRAY__FRAME__INIT;
 	union body b;
 
-	arena_release(&en->tmp);
-	en->fresh.n = 0;
+	enc_begin(en);
 	if (put_frame(pe, &o, &b, f, e) < 0)
 		return e->code;
 	if (en->ref.n > PLAN_MAX_STRINGS || en->bytes > PLAN_MAX_STRING_BYTES)
@@ -318,7 +324,8 @@ int plan_enc_frame(struct plan_enc *pe, const struct frame *f, struct buf *out, 
 struct plan_dec {
 	struct arena keep, tmp;
 	struct dec d;
-	uint32_t npackages, nslots;
+	uint32_t npackages, nslots, next_package;
+	VEC(str) key; /* of each package */
 	bool hello, complete;
 };
 
@@ -336,6 +343,7 @@ void plan_dec_free(struct plan_dec *pd)
 	if (!pd)
 		return;
 	vec_release(&pd->d.str);
+	vec_release(&pd->key);
 	arena_release(&pd->keep);
 	arena_release(&pd->tmp);
 	free(pd);
@@ -408,6 +416,7 @@ static void get_package(struct plan_dec *pd, struct frame_package *f, const Dray
 	if (pd->npackages > PLAN_MAX_PACKAGES)
 		dec_fail(d, ERR_TOOBIG, "a plan of more than 1,000,000 packages");
 	f->meta.key = get(d, o->key);
+	*vec_add(&pd->key) = f->meta.key;
 	key_split(f->meta.key, &f->name, &f->version);
 	if (o->name)
 		f->name = get(d, o->name);
@@ -462,11 +471,13 @@ static void get_slot(struct plan_dec *pd, struct frame_slot *f, const Dray__Slot
 	f->id = pd->nslots++;
 	if (pd->nslots > PLAN_MAX_SLOTS)
 		dec_fail(d, ERR_TOOBIG, "a plan of more than 2,000,000 slots");
-	if (o->package_back >= pd->npackages)
+	f->package = pd->next_package + (uint32_t)o->package_skip;
+	pd->next_package = f->package + 1;
+	if (f->package >= pd->npackages)
 		dec_fail(d, ERR_PROTOCOL, "a slot of a package that was not announced");
-	f->package = pd->npackages - 1 - o->package_back;
+	else
+		f->snap.key = o->key ? get(d, o->key) : pd->key.p[f->package];
 	f->skip = o->skip;
-	f->snap.key = get(d, o->key);
 	f->snap.optional = o->optional;
 	f->snap.dependencies = get_edges(d, o->n_dependencies, o->dependencies);
 	f->snap.optional_dependencies = get_edges(d, o->n_optional_dependencies, o->optional_dependencies);

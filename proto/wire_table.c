@@ -10,17 +10,30 @@ void enc_release(struct enc *en)
 	vec_release(&en->fresh);
 }
 
+void enc_begin(struct enc *en)
+{
+	arena_release(&en->tmp);
+	en->fresh.n = 0;
+	en->before = en->ref.n;
+}
+
+/* New strings get small odd numbers, the same in every message; known ones keep theirs: both compress. */
+static uint32_t ref_of(const struct enc *en, uint32_t at)
+{
+	return at > en->before ? 2 * (at - en->before) - 1 : 2 * at;
+}
+
 uint32_t put(struct enc *en, str s)
 {
 	if (s.n == 0)
 		return 0;
 	uint32_t at = map_get(&en->ref, s);
 	if (at != MAP_NONE)
-		return at;
+		return ref_of(en, at);
 	str kept = arena_str(&en->keep, s);
 	*vec_add(&en->fresh) = pb_bytes(kept);
 	en->bytes += s.n;
-	return map_add(&en->ref, kept, en->ref.n + 1, NULL);
+	return ref_of(en, map_add(&en->ref, kept, en->ref.n + 1, NULL));
 }
 
 uint32_t *put_room(struct enc *en, size_t n, size_t *n_out, uint32_t **out)
@@ -99,6 +112,7 @@ bool dec_array(struct dec *d, size_t n, size_t size)
 
 void dec_strings(struct dec *d, size_t n, const ProtobufCBinaryData *p)
 {
+	d->before = d->str.n;
 	for (size_t i = 0; i < n && d->code == 0; i++) {
 		if (p[i].len == 0)
 			dec_fail(d, ERR_PROTOCOL, "an empty string in the table");
@@ -119,11 +133,12 @@ str get(struct dec *d, uint32_t ref)
 {
 	if (ref == 0)
 		return STR_NONE;
-	if (ref > d->str.n) {
+	size_t at = ref & 1 ? d->before + (ref + 1) / 2 : ref / 2;
+	if (at > d->str.n) {
 		dec_fail(d, ERR_PROTOCOL, "reference to a string that was not announced");
 		return STR_NONE;
 	}
-	return d->str.p[ref - 1];
+	return d->str.p[at - 1];
 }
 
 str get_bytes(struct dec *d, ProtobufCBinaryData b)

@@ -13,7 +13,10 @@ struct enc {
 	struct map ref;
 	VEC(ProtobufCBinaryData) fresh; /* announced by the message under construction */
 	size_t bytes;
+	uint32_t before; /* strings that earlier messages have announced */
 };
+/* A new message begins: what it announces is counted from here. */
+void enc_begin(struct enc *en);
 void enc_release(struct enc *en);
 /* The ref of S, announced if it is new. */
 uint32_t put(struct enc *en, str s);
@@ -33,6 +36,7 @@ struct dec {
 	struct arena *keep; /* strings of the table */
 	struct arena *tmp;  /* arrays, texts, and what protobuf-c allocates */
 	VEC(str) str;
+	size_t before; /* of them, announced by earlier messages */
 	size_t bytes, allocated;
 	struct err *e;
 	int code; /* first error of the message being read, also in *e */

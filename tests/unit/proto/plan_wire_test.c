@@ -292,11 +292,12 @@ static void test_unknown_frame(void **state)
 	assert_int_equal(plan_dec_frame(pd, STR("\x0a\x02zz\x9a\x06\x00"), &f, &e), 0);
 	/* hello */
 	assert_int_equal(plan_dec_frame(pd, STR("\x12\x02\x08\x01"), &f, &e), 1);
-	/* warning with package 1 = "zz" */
-	assert_int_equal(plan_dec_frame(pd, STR("\x3a\x04\x08\x01\x10\x01"), &f, &e), 1);
+	/* warning with package 2, the first string = "zz" */
+	assert_int_equal(plan_dec_frame(pd, STR("\x3a\x04\x08\x01\x10\x02"), &f, &e), 1);
 	eq(f.warning.package, STR("zz"));
 	/* and one with a string that nobody announced */
-	assert_int_equal(plan_dec_frame(pd, STR("\x3a\x04\x08\x01\x10\x02"), &f, &e), ERR_PROTOCOL);
+	assert_int_equal(plan_dec_frame(pd, STR("\x3a\x04\x08\x01\x10\x04"), &f, &e), ERR_PROTOCOL);
+	assert_int_equal(plan_dec_frame(pd, STR("\x3a\x04\x08\x01\x10\x01"), &f, &e), ERR_PROTOCOL);
 	/* a slot of a package that was not announced */
 	assert_int_equal(plan_dec_frame(pd, STR("\x22\x02\x08\x01"), &f, &e), ERR_PROTOCOL);
 	plan_dec_free(pd);
