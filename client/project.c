@@ -1,7 +1,7 @@
 #include "project.h"
+#include "credentials.h"
 #include "integrity.h"
 #include "name.h"
-#include "npmrc.h"
 #include "project_glob.h"
 #include "project_local.h"
 #include "semver.h"
@@ -24,7 +24,7 @@ struct load {
 	str dir; /* where the user stands, absolute */
 	bool has_yaml;
 	struct workspace_yaml w;
-	struct npmrc rc;
+	struct credentials rc;
 	struct err *e;
 };
 
@@ -130,7 +130,7 @@ static int add_npmrc(struct load *l, str path, bool project)
 	if (rc || !text.p)
 		return rc;
 	str_rcut(path, '/', &dir, &name);
-	return npmrc_add(&l->rc, text, path, dir, project, l->e);
+	return credentials_add(&l->rc, text, path, dir, project, l->e);
 }
 
 /* First of several variables that is set and not empty. */
@@ -165,8 +165,8 @@ static int read_user_npmrc(struct load *l)
 
 static int read_npmrc(struct load *l)
 {
-	l->rc = (struct npmrc){ .a = l->a, .env = l->env };
-	int rc = npmrc_add_env(&l->rc, l->e);
+	l->rc = (struct credentials){ .a = l->a, .env = l->env };
+	int rc = credentials_add_env(&l->rc, l->e);
 
 	if (rc == 0)
 		rc = add_npmrc(l, join(l, l->p->root, ".npmrc"), true);
@@ -220,7 +220,7 @@ static int set_registries(struct load *l)
 		if (rc)
 			return rc;
 	}
-	return npmrc_auth(&l->rc, url, p, n, &l->p->auth, &l->p->nauth, l->e);
+	return credentials_auth(&l->rc, url, p, n, &l->p->auth, &l->p->nauth, l->e);
 }
 
 static str first_of(str a, str b)

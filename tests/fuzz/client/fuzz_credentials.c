@@ -1,5 +1,5 @@
 /* A project's .npmrc never gets a user's variable into a credential or an address. */
-#include "npmrc.h"
+#include "credentials.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -14,16 +14,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct arena a AUTO(arena_release) = ARENA_INIT(0);
 	char *env[] = { "A=\001secret\001", "TOKEN=\001secret\001", NULL };
-	struct npmrc rc = { .a = &a, .env = env };
+	struct credentials rc = { .a = &a, .env = env };
 	struct registry_auth *auth;
 	size_t nauth;
 	struct err e;
 
 	if (n && memchr(data, 1, n)) /* the marker itself proves nothing */
 		return 0;
-	if (npmrc_add(&rc, (str){ (const char *)data, n }, STR(".npmrc"), STR("/p"), true, &e) != 0)
+	if (credentials_add(&rc, (str){ (const char *)data, n }, STR(".npmrc"), STR("/p"), true, &e) != 0)
 		return 0;
-	if (npmrc_auth(&rc, STR("https://registry.test/"), rc.scope, rc.nscope, &auth, &nauth, &e) != 0)
+	if (credentials_auth(&rc, STR("https://registry.test/"), rc.scope, rc.nscope, &auth, &nauth, &e) != 0)
 		return 0;
 	check(rc.registry);
 	check(rc.https_proxy);

@@ -1,5 +1,6 @@
-#include "npmrc.h"
+#include "credentials.h"
 #include "integrity.h"
+#include "npmrc.h"
 
 str env_get(char **env, const char *name)
 {
@@ -13,7 +14,7 @@ str env_get(char **env, const char *name)
 	return STR_NONE;
 }
 
-static void warn(struct npmrc *n, str text)
+static void warn(struct credentials *n, str text)
 {
 	struct str_list *l = &n->warnings;
 	str *p = arena_new(n->a, str, l->n + 1);
@@ -24,45 +25,6 @@ static void warn(struct npmrc *n, str text)
 	*l = (struct str_list){ p, l->n + 1 };
 }
 
-/* ---- ${VAR} ---- */
-
-static bool has_placeholder(str s)
-{
-	return str_find_str(s, STR("${"), 0) != SIZE_MAX;
-}
-
-/* ${VAR}, ${VAR-default}, ${VAR:-default}; what is not set stays as it is, with a warning. */
-static str expand(struct npmrc *n, str s, str path)
-{
-	struct buf b AUTO(buf_release) = BUF_INIT;
-	size_t at = 0, open;
-
-	while ((open = str_find_str(s, STR("${"), at)) != SIZE_MAX) {
-		size_t close = str_find(s, '}', open);
-		if (close == SIZE_MAX)
-			break;
-		str inside = { s.p + open + 2, close - open - 2 }, name, other;
-		bool has_default = str_cut(inside, '-', &name, &other);
-		bool empty_too = has_default && str_ends(name, STR(":"));
-		if (empty_too)
-			name.n--;
-		str value = env_get(n->env, arena_str(n->a, name).p);
-		if (has_default && (!value.p || (empty_too && !value.n)))
-			value = other;
-		buf_add(&b, (str){ s.p + at, open - at });
-		if (value.p) {
-			buf_add(&b, value);
-		} else {
-			warn(n, arena_printf(n->a, STR_FMT ": the variable " STR_FMT " is not set", STR_ARG(path),
-					STR_ARG(name)));
-			buf_add(&b, (str){ s.p + open, close + 1 - open });
-		}
-		at = close + 1;
-	}
-	buf_add(&b, str_from(s, at));
-	return arena_str(n->a, buf_str(&b));
-}
-
 /* ---- keys ---- */
 
 static void fill(str *to, str value)
@@ -71,12 +33,12 @@ static void fill(str *to, str value)
 		*to = value;
 }
 
-static str with_slash(struct npmrc *n, str url)
+static str with_slash(struct credentials *n, str url)
 {
 	return str_ends(url, STR("/")) ? url : arena_printf(n->a, STR_FMT "/", STR_ARG(url));
 }
 
-static struct npmrc_cred *cred_of(struct npmrc *n, str uri)
+static struct credential *cred_of(struct credentials *n, str uri)
 {
 	if (uri.n)
 		uri = with_slash(n, uri);
@@ -84,8 +46,8 @@ static struct npmrc_cred *cred_of(struct npmrc *n, str uri)
 		if (str_eq(n->cred[i].uri, uri))
 			return &n->cred[i];
 	}
-	n->cred = arena_grow(n->a, n->cred, n->ncred, &n->cap_cred, sizeof(*n->cred), _Alignof(struct npmrc_cred));
-	n->cred[n->ncred] = (struct npmrc_cred){ .uri = uri };
+	n->cred = arena_grow(n->a, n->cred, n->ncred, &n->cap_cred, sizeof(*n->cred), _Alignof(struct credential));
+	n->cred[n->ncred] = (struct credential){ .uri = uri };
 	return &n->cred[n->ncred++];
 }
 
@@ -116,13 +78,13 @@ static bool is_refused_suffix(str s)
 	       str_eq(s, STR("cert")) || str_eq(s, STR("key"));
 }
 
-static int set_cred(struct npmrc *n, str uri, str suffix, str value, str path, struct err *e)
+static int set_cred(struct credentials *n, str uri, str suffix, str value, str path, struct err *e)
 {
 	size_t scope = str_find_str(uri, STR(":@"), 0);
 
 	if (scope != SIZE_MAX) /* "//host/:@scope:_authToken" */
 		return refuse(path, STR("a credential for one scope of a registry"), e);
-	struct npmrc_cred *c = cred_of(n, uri);
+	struct credential *c = cred_of(n, uri);
 	if (str_eq(suffix, STR("_authToken")))
 		fill(&c->token, value);
 	else if (str_eq(suffix, STR("_auth")))
@@ -134,7 +96,7 @@ static int set_cred(struct npmrc *n, str uri, str suffix, str value, str path, s
 	return 0;
 }
 
-static void set_scope(struct npmrc *n, str scope, str url)
+static void set_scope(struct credentials *n, str scope, str url)
 {
 	for (size_t i = 0; i < n->nscope; i++) {
 		if (str_eq(n->scope[i].scope, scope))
@@ -148,7 +110,7 @@ static void set_scope(struct npmrc *n, str scope, str url)
 }
 
 /* "\n" in ca stands for a line break. */
-static str unescape_pem(struct npmrc *n, str s)
+static str unescape_pem(struct credentials *n, str s)
 {
 	char *p = arena_new(n->a, char, s.n + 1);
 	size_t k = 0;
@@ -161,7 +123,7 @@ static str unescape_pem(struct npmrc *n, str s)
 	return (str){ p, k };
 }
 
-static void set_plain(struct npmrc *n, str key, str value, str dir)
+static void set_plain(struct credentials *n, str key, str value, str dir)
 {
 	if (str_eq(key, STR("registry")))
 		fill(&n->registry, with_slash(n, value));
@@ -169,7 +131,7 @@ static void set_plain(struct npmrc *n, str key, str value, str dir)
 		fill(&n->cafile, str_starts(value, STR("/"))
 					 ? value
 					 : arena_printf(n->a, STR_FMT "/" STR_FMT, STR_ARG(dir), STR_ARG(value)));
-	else if (str_eq(key, STR("ca")) || str_eq(key, STR("ca[]")))
+	else if (str_eq(key, STR("ca")))
 		fill(&n->ca, unescape_pem(n, value));
 	else if (str_eq(key, STR("strict-ssl")))
 		fill(&n->strict_ssl, value);
@@ -186,66 +148,57 @@ static bool is_destination(str key)
 	return str_eq(key, STR("registry")) || str_ends(key, STR(":registry")) || str_ends(key, STR("proxy"));
 }
 
-static int set_key(struct npmrc *n, str key, str value, str path, str dir, bool project, struct err *e)
+static int set_key(struct credentials *n, const struct npmrc_entry *x, str path, str dir, bool project, struct err *e)
 {
 	str uri, suffix;
 
-	split_key(key, &uri, &suffix);
+	split_key(x->key, &uri, &suffix);
 	bool cred = is_cred_suffix(suffix);
 	if (is_refused_suffix(suffix))
 		return refuse(path, suffix, e);
-	if (project && (has_placeholder(key) || (has_placeholder(value) && (cred || is_destination(key))))) {
+	if (project && (x->key_from_env || (x->value_from_env && (cred || is_destination(x->key))))) {
 		warn(n, arena_printf(n->a,
-				STR_FMT ": \"" STR_FMT
-					"\" is ignored: variables are not put into credentials and addresses of a "
-					"project's .npmrc; put it into your own",
-				STR_ARG(path), STR_ARG(str_head(key, 200))));
+				STR_FMT
+				":%u: this line is ignored: variables are not put into credentials and addresses of a "
+				"project's .npmrc; put it into your own",
+				STR_ARG(path), x->line));
 		return 0;
 	}
-	value = expand(n, value, path);
 	if (cred)
-		return set_cred(n, uri, suffix, value, path, e);
-	if (str_starts(key, STR("@")) && str_ends(key, STR(":registry")))
-		set_scope(n, str_head(key, key.n - 9), value);
+		return set_cred(n, uri, suffix, x->value, path, e);
+	if (str_starts(x->key, STR("@")) && str_ends(x->key, STR(":registry")))
+		set_scope(n, str_head(x->key, x->key.n - 9), x->value);
 	else if (!uri.n)
-		set_plain(n, key, value, dir);
+		set_plain(n, x->key, x->value, dir);
 	return 0;
 }
 
 /* ---- files ---- */
 
-static str unquoted(str s)
+static bool env_value(void *ctx, str name, str *value)
 {
-	if (s.n >= 2 && (s.p[0] == '"' || s.p[0] == '\'') && s.p[s.n - 1] == s.p[0])
-		return (str){ s.p + 1, s.n - 2 };
-	return s;
+	struct credentials *n = ctx;
+
+	*value = env_get(n->env, arena_str(n->a, name).p);
+	return value->p != NULL;
 }
 
-int npmrc_add(struct npmrc *n, str text, str path, str dir, bool project, struct err *e)
+int credentials_add(struct credentials *n, str text, str path, str dir, bool project, struct err *e)
 {
-	str line, rest = arena_str(n->a, text);
+	struct npmrc file;
+	int rc = npmrc_parse(&file, text, env_value, n, n->a, e);
 
-	if (str_starts(rest, STR("\xEF\xBB\xBF")))
-		rest = str_from(rest, 3);
-	while (rest.n) {
-		str key, value;
-		str_cut(rest, '\n', &line, &rest);
-		line = str_trim(line);
-		if (!line.n || line.p[0] == ';' || line.p[0] == '#' || line.p[0] == '[' ||
-			!str_cut(line, '=', &key, &value))
-			continue;
-		key = str_trim(key);
-		value = unquoted(str_trim(value));
-		if (!project)
-			key = expand(n, key, path);
-		int rc = set_key(n, key, value, path, dir, project, e);
-		if (rc)
-			return rc;
-	}
-	return 0;
+	if (rc)
+		return err_ctx(e, STR_FMT, STR_ARG(path));
+	for (size_t i = 0; i < file.unresolved.n && !project; i++)
+		warn(n, arena_printf(n->a, STR_FMT ": " STR_FMT " is not set", STR_ARG(path),
+				STR_ARG(file.unresolved.p[i])));
+	for (size_t i = file.n; i-- > 0 && rc == 0;) /* the last of a key counts, and what is there stays */
+		rc = set_key(n, &file.p[i], path, dir, project, e);
+	return rc;
 }
 
-int npmrc_add_env(struct npmrc *n, struct err *e)
+int credentials_add_env(struct credentials *n, struct err *e)
 {
 	static const char *const prefix[] = { "pnpm_config_", "PNPM_CONFIG_", "npm_config_", "NPM_CONFIG_" };
 
@@ -279,7 +232,7 @@ static str without_scheme(str url)
 }
 
 /* A credential is for a host; the scheme is that of the registry which is configured there, else https. */
-static str with_scheme(const struct npmrc *n, str uri, str default_url, const struct registry_route *r, size_t nr)
+static str with_scheme(const struct credentials *n, str uri, str default_url, const struct registry_route *r, size_t nr)
 {
 	for (size_t i = 0; i <= nr; i++) {
 		str url = i == 0 ? default_url : r[i - 1].url, rest = without_scheme(url);
@@ -289,7 +242,7 @@ static str with_scheme(const struct npmrc *n, str uri, str default_url, const st
 	return arena_printf(n->a, "https:" STR_FMT, STR_ARG(uri));
 }
 
-static int header_of(const struct npmrc *n, const struct npmrc_cred *c, str *out, struct err *e)
+static int header_of(const struct credentials *n, const struct credential *c, str *out, struct err *e)
 {
 	uint8_t plain[1024];
 
@@ -309,14 +262,14 @@ static int header_of(const struct npmrc *n, const struct npmrc_cred *c, str *out
 	return 0;
 }
 
-int npmrc_auth(const struct npmrc *n, str default_url, const struct registry_route *routes, size_t nroutes,
+int credentials_auth(const struct credentials *n, str default_url, const struct registry_route *routes, size_t nroutes,
 	struct registry_auth **out, size_t *nout, struct err *e)
 {
 	struct registry_auth *p = arena_new(n->a, struct registry_auth, n->ncred);
 	size_t k = 0;
 
 	for (size_t i = 0; i < n->ncred; i++) {
-		const struct npmrc_cred *c = &n->cred[i];
+		const struct credential *c = &n->cred[i];
 		int rc = header_of(n, c, &p[k].authorization, e);
 		if (rc)
 			return rc;
