@@ -1,3 +1,4 @@
+/* ctest label: threads */
 /* The index under several writers and readers, its bounds, and the uses that it refuses. */
 #include "kv.h"
 #include "workq.h"

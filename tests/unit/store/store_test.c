@@ -1,3 +1,4 @@
+/* ctest label: threads */
 /* The store from outside: what is imported can be got, linked, checked; what is spoiled is noticed. */
 #include "store_admin.h"
 #include "store_env.h"
