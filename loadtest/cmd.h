@@ -7,3 +7,4 @@ int cmd_table(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_gates(int argc, char **argv);
 int cmd_report(int argc, char **argv);
+int cmd_mirror(int argc, char **argv);

@@ -141,22 +141,31 @@ static int entry_save(struct mirror *m, const char *kind, str path, str body, st
 	return rename(tmp, file) < 0 ? err_os(e, "rename %s", tmp) : 0;
 }
 
-/* Puts every "tarball":"scheme://host/…" behind BASE. */
+/* Where the string behind the "tarball" key at HIT starts, or SIZE_MAX: some registries print spaces, some don't. */
+static size_t url_start(str json, size_t hit)
+{
+	static const str blank = STR_INIT(" \t\r\n:");
+	size_t at = hit + 9;
+
+	while (at < json.n && memchr(blank.p, json.p[at], blank.n))
+		at++;
+	return at < json.n && json.p[at] == '"' ? at + 1 : SIZE_MAX;
+}
+
+/* Puts every "tarball": "scheme://host/…" behind BASE. */
 static void rebase(struct buf *out, str json, str base)
 {
-	static const str mark = STR_INIT("\"tarball\":\"");
 	size_t at = 0;
 
-	for (size_t hit; (hit = str_find_str(json, mark, at)) != SIZE_MAX;) {
-		size_t url = hit + mark.n, end = str_find(json, '"', url);
-		size_t scheme = str_find_str(json, STR("://"), url);
+	for (size_t hit, from = 0; (hit = str_find_str(json, STR("\"tarball\""), from)) != SIZE_MAX; from = hit + 1) {
+		size_t url = url_start(json, hit);
+		if (url == SIZE_MAX)
+			continue;
+		size_t end = str_find(json, '"', url), scheme = str_find_str(json, STR("://"), url);
+		size_t slash = scheme == SIZE_MAX ? SIZE_MAX : str_find(json, '/', scheme + 3);
+		if (end == SIZE_MAX || slash == SIZE_MAX || scheme > end || slash > end)
+			continue;
 		buf_add(out, (str){ json.p + at, url - at });
-		at = url;
-		if (end == SIZE_MAX || scheme == SIZE_MAX || scheme > end)
-			continue;
-		size_t slash = str_find(json, '/', scheme + 3);
-		if (slash == SIZE_MAX || slash > end)
-			continue;
 		buf_add(out, base);
 		at = slash + 1;
 	}

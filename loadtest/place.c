@@ -428,6 +428,16 @@ str place_summary(const struct subject_place *at, struct arena *a)
 	return last;
 }
 
+void place_show_log(const struct subject_place *at)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	struct err e;
+	str text;
+
+	if (read_file(&text, at->log, &a, &e) == 0)
+		fprintf(stderr, STR_FMT "\n", STR_ARG(str_from(text, text.n > 1500 ? text.n - 1500 : 0)));
+}
+
 void place_sync(const struct bench_place *p)
 {
 	int fd = open(p->root.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -42,5 +42,7 @@ bool place_has_lockfile(const struct subject_place *at, const char *name);
 bool place_has_tree(const struct subject_place *at);
 /* The last summary line of dray's ndjson in the log, or absent. */
 str place_summary(const struct subject_place *at, struct arena *a);
+/* The end of the log, on stderr: the image that holds it is about to go. */
+void place_show_log(const struct subject_place *at);
 /* Waits until what was written is on disk, so that a sample does not pay for its predecessor. */
 void place_sync(const struct bench_place *p);

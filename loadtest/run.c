@@ -141,9 +141,10 @@ static int prime(struct bench *b, size_t i, struct err *e)
 	if (why) {
 		b->skip[i] = true;
 		b->bad[i]++;
-		fprintf(stderr, "%s %s %s: warm-up failed: %s; see %s\n", b->place.project_name, phase_name(b->phase),
-			sub->name, why, at.log);
+		fprintf(stderr, "%s %s %s: warm-up failed: %s; it said:\n", b->place.project_name, phase_name(b->phase),
+			sub->name, why);
 		put_sample(b, i, 0, &s, &c, arena_printf(&b->a, "warm-up: %s", why).p, summary);
+		place_show_log(&at);
 	}
 	rig_drayd_stop(b->rig);
 	return 0;
@@ -174,6 +175,8 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 	rig_drayd_stop(b->rig);
 	put_sample(b, i, round, &s, &c, why, summary);
 	b->failed += why != NULL;
+	if (why)
+		place_show_log(&at);
 	fprintf(stderr, "%-8s %-8s %-8s %-13s round %u %8.3f s  user+sys %7.3f s  %6.1f MB down%s%s\n",
 		b->place.project_name, b->o->link->name, phase_name(b->phase), sub->name, round, s.wall_s,
 		s.user_s + s.sys_s, (double)c.down_bytes / 1e6, why ? "  FAILED: " : "", why ? why : "");

@@ -1,0 +1,35 @@
+/* dray-bench — measures dray against itself and its peers; see docs/benchmarks.md. */
+#include "cmd.h"
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *what;
+} commands[] = {
+	{ "run", cmd_run, "measure projects against a frozen mirror over an emulated link" },
+	{ "record", cmd_record, "fill the mirror from the registry" },
+	{ "table", cmd_table, "a result file as text" },
+	{ "compare", cmd_compare, "two result files, cell by cell" },
+	{ "gates", cmd_gates, "what must hold of a result file; exit status 1 when it does not" },
+	{ "mirror", cmd_mirror, "the recorded registry as a server of its own" },
+	{ "report", cmd_report, "a result file as one HTML page" },
+};
+
+int main(int argc, char **argv)
+{
+	size_t n = sizeof(commands) / sizeof(*commands);
+
+	for (size_t i = 0; argc > 1 && i < n; i++) {
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	bool help = argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
+	FILE *f = help ? stdout : stderr;
+	fprintf(f, "usage: dray-bench COMMAND …\n");
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].what);
+	return help ? 0 : 2;
+}
