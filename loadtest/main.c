@@ -12,6 +12,7 @@ static const struct {
 	{ "run", cmd_run, "measure projects against a frozen mirror over an emulated link" },
 	{ "record", cmd_record, "fill the mirror from the registry" },
 	{ "table", cmd_table, "a result file as text" },
+	{ "compile", cmd_compile, "how fast packuments (one a line) compile, in CPU time" },
 	{ "compare", cmd_compare, "two result files, cell by cell" },
 	{ "gates", cmd_gates, "what must hold of a result file; exit status 1 when it does not" },
 	{ "mirror", cmd_mirror, "the recorded registry as a server of its own" },

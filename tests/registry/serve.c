@@ -18,6 +18,7 @@ struct server {
 	h2o_globalconf_t config;
 	h2o_context_t ctx;
 	h2o_accept_ctx_t accept;
+	h2o_socket_t *listener;
 	FILE *count;
 	struct arena keys;
 	struct map by_key; /* form, base and name -> index in .body */
@@ -284,9 +285,9 @@ static void server_init(struct server *s, int fd)
 	h2o_context_init(&s->ctx, h2o_evloop_create(), &s->config);
 	s->accept.ctx = &s->ctx;
 	s->accept.hosts = s->config.hosts;
-	h2o_socket_t *listener = h2o_evloop_socket_create(s->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
-	listener->data = &s->accept;
-	h2o_socket_read_start(listener, on_accept);
+	s->listener = h2o_evloop_socket_create(s->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+	s->listener->data = &s->accept;
+	h2o_socket_read_start(s->listener, on_accept);
 }
 
 static void bodies_free(struct server *s)
@@ -322,6 +323,8 @@ int serve(const struct serve_opts *o, struct err *e)
 	fflush(stdout);
 	while (!stopping)
 		h2o_evloop_run(s.ctx.loop, 200);
+	h2o_socket_close(s.listener);
+	h2o_evloop_run(s.ctx.loop, 0);
 	if (s.count)
 		fclose(s.count);
 	bodies_free(&s);
