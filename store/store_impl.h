@@ -27,7 +27,7 @@ struct store {
 	char tmp_name[17];
 	atomic_uint_fast64_t tmp_next;
 	pthread_rwlock_t publishing; /* read-held from a package's rename to the queueing of its row */
-	atomic_bool dirty; /* the boot file says so */
+	atomic_bool dirty;           /* the boot file says so */
 };
 
 /* The temporary directory; sweeps those of dead processes when it makes one. */
