@@ -99,6 +99,8 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
 		keep(st->res.content_type, sizeof(st->res.content_type), v, vn);
 	else if (str_eq(k, STR("dray-need")))
 		keep(st->res.need, sizeof(st->res.need), v, vn);
+	else if (str_eq(k, STR("dray-plan")))
+		keep(st->res.plan, sizeof(st->res.plan), v, vn);
 	else if (str_eq(k, STR("retry-after")))
 		keep(st->res.retry_after, sizeof(st->res.retry_after), v, vn);
 	return 0;

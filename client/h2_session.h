@@ -34,7 +34,7 @@ void h2_close(struct h2 *h);
 
 struct h2_response {
 	int status;
-	char content_type[96], need[32], retry_after[16];
+	char content_type[96], need[32], plan[16], retry_after[16];
 };
 struct h2_request {
 	str method, path, authority;

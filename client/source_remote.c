@@ -30,7 +30,7 @@ struct run {
 	uint8_t digest[32];
 	struct plan_reader *reader;
 	struct buf text; /* of an answer that is no plan */
-	bool ended, need_lockfile;
+	bool ended, need_lockfile, cached;
 	struct err err; /* code 0: the plan is complete */
 };
 enum { TEXT_MAX = 64 * 1024 };
@@ -50,9 +50,15 @@ static int check_hello(struct run *u, const struct frame_hello *f, struct err *e
 static int on_frame(void *ctx, const struct frame *f, struct err *e)
 {
 	struct run *u = ctx;
+	struct frame hello;
 
-	if (f->kind == FRAME_HELLO && check_hello(u, &f->hello, e) < 0)
-		return e->code;
+	if (f->kind == FRAME_HELLO) {
+		if (check_hello(u, &f->hello, e) < 0)
+			return e->code;
+		hello = *f; /* a cached plan is replayed as it was made; that it was cached stands in a header */
+		hello.hello.cached |= u->cached;
+		f = &hello;
+	}
 	u->r->sent = true;
 	int rc = u->sink(u->ctx, f, e);
 	if (rc == 0 && f->kind == FRAME_FAILURE) {
@@ -67,6 +73,7 @@ static int on_data(void *arg, const struct h2_response *res, const void *p, size
 	struct run *u = arg;
 	int rc = 0;
 
+	u->cached = str_eq(str_of(res->plan), STR("cached"));
 	if (res->status == 200 && str_eq(str_of(res->content_type), STR(PLAN_CONTENT_TYPE)))
 		rc = plan_reader_push(u->reader, (str){ p, n }, on_frame, u, &u->err);
 	else if (u->text.n + n <= TEXT_MAX)

@@ -36,6 +36,7 @@ static const struct option options[] = {
 	{ "idle", "SECONDS", "a connection without requests is closed (120)", K_NUMBER, AT(idle_s), 120, 1, 86400 },
 	{ "packument-age", "SECONDS", "how long a packument counts as fresh (300)", K_NUMBER, AT(packument_age_s), 300,
 		0, 86400 },
+	{ "plan-cache", "MIB", "plans kept in memory (64)", K_NUMBER, AT(plan_cache_mib), 64, 0, 65536 },
 };
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
 #define CONFIG_MAX_FILE (1u << 20)

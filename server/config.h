@@ -26,7 +26,8 @@ struct config {
 	uint64_t max_body_mib;     /* of a request as received; past it 413 */
 	uint64_t drain_s;          /* after SIGTERM, until what is left is cut off */
 	uint64_t idle_s;           /* a connection without requests is closed */
-	uint64_t packument_age_s;  /* how long a packument is fresh */
+	uint64_t packument_age_s;  /* how long a packument is fresh, and a plan made of them is kept */
+	uint64_t plan_cache_mib;   /* of plans kept in memory; 0: only requests at the same time share one */
 };
 /* Reads the command line and the file it names. ERR_USAGE, ERR_NOTFOUND, ERR_IO. */
 MUST_USE int config_load(struct config *out, int argc, char **argv, struct err *e);

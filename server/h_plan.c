@@ -1,4 +1,5 @@
 #include "integrity.h"
+#include "plan_cache.h"
 #include "route.h"
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -27,16 +28,20 @@ struct plan_job {
 
 	/* worker */
 	struct buf body;
+	uint8_t key[32]; /* its SHA-256 */
 
 	pthread_mutex_t lock;
 	pthread_cond_t taken;
 	struct plan_writer *writer;
 	unsigned waiting; /* frames put and not taken */
-	bool posted, gone, complete, failure_sent;
+	bool posted, gone, failure_sent;
+	bool finished, complete; /* the writer has ended; the loop may send the rest */
 	unsigned frames;
 	int status;     /* of the response when no frame was sent and err.code is set */
 	struct err err; /* why it ended, when it failed */
 	bool need_lockfile;
+	struct buf whole, tail; /* what was taken so far, for the cache; what the worker took last, for the loop */
+	struct plan_blob *blob; /* the whole plan, somebody else's */
 };
 
 enum {
@@ -52,6 +57,9 @@ static void job_unref(struct plan_job *j)
 	plan_writer_free(j->writer);
 	buf_release(&j->inflight);
 	buf_release(&j->body);
+	buf_release(&j->whole);
+	buf_release(&j->tail);
+	plan_blob_release(j->blob);
 	cancel_release(&j->cancel);
 	pthread_cond_destroy(&j->taken);
 	pthread_mutex_destroy(&j->lock);
@@ -129,6 +137,69 @@ static int job_resolve(struct plan_job *j, struct err *e)
 	return rc < 0 ? rc : b->plan(b->ctx, &r, &a, &j->cancel, job_sink, j, e);
 }
 
+/* The end of a job's own run: what is left is taken here, so that the plan is whole before anybody is told. */
+static void job_finish(struct plan_job *j, int rc, const struct err *e)
+{
+	struct err why = *e;
+
+	pthread_mutex_lock(&j->lock);
+	if (j->frames && plan_writer_take(j->writer, &j->tail, true, &why) < 0 && rc == 0)
+		rc = why.code;
+	buf_add(&j->whole, buf_str(&j->tail));
+	j->finished = true;
+	if (rc < 0)
+		j->err = why;
+	pthread_mutex_unlock(&j->lock);
+}
+
+static void job_tell(struct plan_job *j)
+{
+	pthread_mutex_lock(&j->lock);
+	j->complete = true;
+	job_post(j);
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* The same for a job that waited for another's run. */
+static void job_follow(struct plan_job *j, struct plan_blob *b, const struct err *why, bool need_lockfile)
+{
+	pthread_mutex_lock(&j->lock);
+	if (b) {
+		atomic_fetch_add(&b->refs, 1);
+		j->blob = b;
+	} else {
+		j->err = *why;
+		j->need_lockfile = need_lockfile;
+	}
+	j->complete = true;
+	job_post(j);
+	pthread_mutex_unlock(&j->lock);
+	job_unref(j); /* the flight's */
+}
+
+/* The flight that J led ends. A leader whose client left hands over; one that failed fails its waiters with its own error. */
+static void job_land(struct plan_job *j, int rc)
+{
+	struct server *s = j->loop->s;
+	struct plan_waiters w;
+	struct plan_blob *b;
+	struct err busy;
+
+	err_set(&busy, ERR_BUSY, "too many plans are waiting (plan-queue)");
+	for (struct plan_job *next; rc == ERR_CANCELLED && (next = plan_cache_handover(s->cache, j->key));) {
+		if (!cancel_is_set(&next->cancel) && workq_push(s->plans, next))
+			return; /* the flight's reference is the queue's now */
+		job_follow(next, NULL, &busy, false);
+	}
+	if (rc == ERR_CANCELLED)
+		return;
+	plan_cache_end(s->cache, j->key, rc < 0 ? STR_NONE : buf_str(&j->whole), &b, &w);
+	for (size_t i = 0; i < w.n; i++)
+		job_follow(w.p[i], b, &j->err, j->need_lockfile);
+	plan_blob_release(b);
+	free(w.p);
+}
+
 void h_plan_run(void *job)
 {
 	struct plan_job *j = job;
@@ -142,12 +213,10 @@ void h_plan_run(void *job)
 		if (job_sink(j, &f, &ignored) < 0)
 			log_debug("plan", "failure_unsent=%s", err_name(ignored.code));
 	}
-	pthread_mutex_lock(&j->lock);
-	j->complete = true;
-	if (rc < 0)
-		j->err = e;
-	job_post(j);
-	pthread_mutex_unlock(&j->lock);
+	job_finish(j, rc, &e);
+	/* First the flight, so that a client that has its answer and asks again finds the plan, or no trace of the failure. */
+	job_land(j, j->err.code < 0 && cancel_is_set(&j->cancel) ? ERR_CANCELLED : j->err.code);
+	job_tell(j);
 }
 
 void h_plan_drop(void *job)
@@ -242,6 +311,15 @@ static void job_send_error(struct plan_job *j)
 	job_send_last(j, buf_str(&b));
 }
 
+/* A plan that another request has made. */
+static void job_send_blob(struct plan_job *j)
+{
+	answer_header(j->req, "dray-plan", STR("cached"));
+	job_headers(j, 200, PLAN_CONTENT_TYPE);
+	atomic_fetch_add(&j->loop->s->n.bytes_out, j->blob->n);
+	job_send_last(j, (str){ j->blob->bytes, j->blob->n });
+}
+
 /* Takes what the writer has and sends it, when no send is in flight. */
 static void job_send(struct plan_job *j, bool timer)
 {
@@ -254,10 +332,15 @@ static void job_send(struct plan_job *j, bool timer)
 	pthread_mutex_lock(&j->lock);
 	complete = j->complete;
 	unsigned waiting = j->waiting;
-	bool now = complete || waiting >= FLUSH_FRAMES || (timer && waiting);
+	bool now = complete || (!j->finished && (waiting >= FLUSH_FRAMES || (timer && waiting)));
 	if (now && j->frames) {
 		buf_clear(&j->inflight);
-		rc = plan_writer_take(j->writer, &j->inflight, complete, &e);
+		if (complete) {
+			buf_add(&j->inflight, buf_str(&j->tail));
+		} else {
+			rc = plan_writer_take(j->writer, &j->inflight, false, &e);
+			buf_add(&j->whole, buf_str(&j->inflight));
+		}
 		j->waiting = 0;
 		pthread_cond_broadcast(&j->taken);
 	}
@@ -269,6 +352,10 @@ static void job_send(struct plan_job *j, bool timer)
 	}
 	if (complete && !j->frames && j->err.code) {
 		job_send_error(j);
+		return;
+	}
+	if (j->blob) {
+		job_send_blob(j);
 		return;
 	}
 	if (!j->headers_set)
@@ -356,6 +443,7 @@ static struct plan_job *job_new(h2o_req_t *req)
 	j->writer = plan_writer_new(6);
 	j->begun_ms = server_clock_ms();
 	buf_add(&j->body, (str){ req->entity.base, req->entity.len });
+	sha256(j->key, j->body.p, j->body.n);
 	return j;
 }
 
@@ -390,6 +478,19 @@ static bool plan_admit(h2o_req_t *req, struct server *s, const struct conn *c)
 	return false;
 }
 
+/* The queue is full: whoever joined in the meantime is refused with the leader. */
+static void plan_refuse_flight(struct server *s, struct plan_job *j)
+{
+	struct plan_waiters w;
+	struct plan_blob *none;
+
+	err_set(&j->err, ERR_BUSY, "too many plans are waiting (plan-queue)");
+	plan_cache_end(s->cache, j->key, STR_NONE, &none, &w);
+	for (size_t i = 0; i < w.n; i++)
+		job_follow(w.p[i], NULL, &j->err, false);
+	free(w.p);
+}
+
 int h_plan(h2o_req_t *req)
 {
 	struct loop *l = req_loop(req);
@@ -400,8 +501,10 @@ int h_plan(h2o_req_t *req)
 	if (!plan_admit(req, s, c))
 		return 0;
 	struct plan_job *j = job_new(req);
-	/* The response starts now, though nothing is sent: only so does h2o tell us that the client left. */
-	if (!workq_push(s->plans, j)) {
+	enum plan_enter how = plan_cache_enter(s->cache, j->key, j, &j->blob);
+	if (how == PLAN_FULL || (how == PLAN_LEAD && !workq_push(s->plans, j))) {
+		if (how == PLAN_LEAD)
+			plan_refuse_flight(s, j);
 		job_unref(j);
 		job_unref(j);
 		atomic_fetch_add(&s->n.plans_refused, 1);
@@ -417,6 +520,16 @@ int h_plan(h2o_req_t *req)
 		c->plans++;
 	atomic_fetch_add(&s->n.plans, 1);
 	atomic_fetch_add(&s->n.plans_active, 1);
+	if (how == PLAN_HIT)
+		atomic_fetch_add(&s->n.plans_cached, 1);
+	if (how == PLAN_WAIT)
+		atomic_fetch_add(&s->n.plans_joined, 1);
+	/* The response starts now, though nothing is sent: only so does h2o tell us that the client left. */
 	h2o_start_response(req, &j->gen);
+	if (how == PLAN_HIT) {
+		j->complete = true; /* nobody else knows this job yet */
+		job_unref(j);       /* no queue, no flight */
+		job_send(j, false);
+	}
 	return 0;
 }

@@ -62,6 +62,8 @@ int h_metrics(h2o_req_t *req)
 	metric(&b, "plans_cancelled_total", "counter", "Plans whose client left.", n->plans_cancelled);
 	metric(&b, "plans_refused_total", "counter", "Plan requests answered 429 or 503.", n->plans_refused);
 	metric(&b, "lockfiles_needed_total", "counter", "Requests answered with need: lockfile.", n->lockfiles_needed);
+	metric(&b, "plans_cached_total", "counter", "Plans answered from memory.", n->plans_cached);
+	metric(&b, "plans_joined_total", "counter", "Plans that waited for an identical request's.", n->plans_joined);
 	metric(&b, "plan_bytes_total", "counter", "Bytes of plans sent.", n->bytes_out);
 	metric(&b, "abusive_connections_total", "counter", "Connections shut down for resetting streams.", n->abusive);
 	metric(&b, "log_lines_dropped_total", "counter", "Log lines that the sink did not take.", log_dropped());

@@ -1,3 +1,4 @@
+#include "plan_cache.h"
 #include "route.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -318,6 +319,11 @@ static int run_start(struct run *r, struct err *e)
 		.depth = (unsigned)(c->plans + c->plan_queue),
 		.run = h_plan_run,
 		.drop = h_plan_drop };
+	r->s.cache = plan_cache_new(&(struct plan_cache_opts){ .max_bytes = (size_t)c->plan_cache_mib << 20,
+		.max_age_ms = (int64_t)c->packument_age_s * 1000,
+		.max_waiters = (unsigned)c->plan_queue,
+		.now_ms = server_clock_ms,
+		.drop = h_plan_drop });
 	if (bind_all(r, e) < 0 || workq_new(&r->s.plans, &o, e) < 0)
 		return e->code;
 	unsigned cpus = workq_cpus();
@@ -373,6 +379,7 @@ static void run_stop(struct run *r)
 	for (size_t i = 0; i < r->nstarted; i++)
 		pthread_join(r->loop[i].tid, NULL);
 	workq_free(r->s.plans); /* its workers were cancelled by their loops */
+	plan_cache_free(r->s.cache);
 	for (size_t i = 0; i < r->nloops && r->loop; i++) {
 		struct loop *l = &r->loop[i];
 		loop_close_listeners(l);

@@ -50,7 +50,7 @@ enum { NPLAN_BUCKETS = 12 };
 struct counts {
 	_Atomic uint64_t connections, connections_open, requests, bytes_out;
 	_Atomic uint64_t plans, plans_active, plans_done, plans_failed, plans_cancelled, plans_refused,
-		lockfiles_needed;
+		lockfiles_needed, plans_cached, plans_joined;
 	_Atomic uint64_t abusive;
 	_Atomic uint64_t plan_ms[NPLAN_BUCKETS + 1], plan_ms_sum;
 };
@@ -59,6 +59,7 @@ struct server {
 	const struct config *config;
 	const struct backend *backend;
 	struct workq *plans;
+	struct plan_cache *cache;
 	struct counts n;
 	int64_t started_ms;
 	atomic_bool draining;

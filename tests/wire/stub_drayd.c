@@ -5,6 +5,7 @@
  *   "nomatch"  fails before any frame; "midway": after HELLO
  *   "settings" HELLO with another digest
  *   "newer"    HELLO of a protocol to come
+ *   "late"     fails after 300 ms, before any frame
  *   "locked"   fails unless the lockfile came along */
 #include "server.h"
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 struct stub {
-	_Atomic uint64_t cancelled;
+	_Atomic uint64_t plans, cancelled;
 	pthread_mutex_t lock;
 	uint8_t sha[32];
 	char *text;
@@ -85,6 +86,11 @@ static int plan(void *ctx, struct plan_request *r, struct arena *a, struct cance
 	str name = r->req.nimporters ? r->req.importer[0].manifest.name : STR_NONE;
 
 	(void)a;
+	((struct stub *)ctx)->plans++;
+	if (str_eq(name, STR("late"))) {
+		nanosleep(&(struct timespec){ 0, 300000000 }, NULL);
+		return err_set(e, ERR_NOMATCH, "late");
+	}
 	if (str_eq(name, STR("nomatch")))
 		return err_set(e, ERR_NOMATCH, "no version of \"x\" matches");
 	if (str_eq(name, STR("locked")) && (!r->req.lockfile || r->req.lockfile->nimporters != 1))
@@ -124,7 +130,10 @@ static void lockfile_keep(void *ctx, const uint8_t sha[32], str text)
 
 static void metrics(void *ctx, struct buf *b)
 {
-	buf_printf(b, "stub_cancelled %llu\n", (unsigned long long)((struct stub *)ctx)->cancelled);
+	struct stub *st = ctx;
+
+	buf_printf(b, "stub_cancelled %llu\nstub_plans %llu\n", (unsigned long long)st->cancelled,
+		(unsigned long long)st->plans);
 }
 
 int main(int argc, char **argv)

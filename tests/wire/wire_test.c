@@ -191,6 +191,7 @@ struct got {
 	unsigned frames, packages, slots;
 	enum frame_kind last;
 	int stop_at;
+	bool cached;
 	int64_t first_ms, last_ms;
 };
 
@@ -210,6 +211,8 @@ static int sink(void *ctx, const struct frame *f, struct err *e)
 		g->first_ms = now_ms();
 	g->last_ms = now_ms();
 	g->frames++;
+	if (f->kind == FRAME_HELLO)
+		g->cached = f->hello.cached;
 	g->packages += f->kind == FRAME_PACKAGE;
 	g->slots += f->kind == FRAME_SLOT;
 	g->last = f->kind;
@@ -369,6 +372,107 @@ static void test_client_leaves(void **state)
 	assert_int_equal(ask(s->url, "slow", STR_NONE, &g, &e), ERR_CANCELLED);
 	assert_true(wait_metric(s, "drayd_plans_active 0\n"));
 	assert_true(metric_is(s, "drayd_plans_cancelled_total 2\n"));
+}
+
+static void test_cached(void **state)
+{
+	const struct served *s = *state;
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	assert_int_equal(ask(s->url, "many", STR_NONE, &g, &e), 0);
+	assert_false(g.cached);
+	assert_int_equal(ask(s->url, "many", STR_NONE, &g, &e), 0);
+	assert_true(g.cached);
+	assert_int_equal(g.slots, 3000);
+	assert_int_equal(ask(s->url, "midway", STR_NONE, &g, &e), ERR_NOTFOUND);
+	assert_int_equal(ask(s->url, "midway", STR_NONE, &g, &e), ERR_NOTFOUND);
+	assert_true(metric_is(s, "stub_plans 3\n")); /* a failure is not kept */
+}
+
+/* One of several that ask the same at the same time. */
+struct asker {
+	const char *url, *name;
+	struct got got;
+	struct err err;
+	int rc;
+	pthread_t tid;
+};
+
+static void *ask_thread(void *arg)
+{
+	struct asker *a = arg;
+	struct request_importer im;
+	struct request r = request_of(&im, a->name);
+	struct source *src;
+
+	a->rc = source_remote_new(
+		&src, &(struct source_remote_opts){ .url = str_of(a->url), .connect_ms = 5000 }, &a->err);
+	if (a->rc == 0) {
+		a->rc = src->run(src, &r, sink, &a->got, &a->err);
+		src->free(src);
+	}
+	return NULL;
+}
+
+enum { ASKERS = 20 };
+static void ask_all(const struct served *s, const char *name, struct asker *a, int first_stops_at)
+{
+	struct err e;
+
+	for (int i = 0; i < ASKERS; i++) {
+		a[i] = (struct asker){ .url = s->url, .name = name, .got.stop_at = i ? 0 : first_stops_at };
+		assert_int_equal(workq_thread(&a[i].tid, "asker", ask_thread, &a[i], &e), 0);
+		if (i == 0)
+			assert_true(wait_metric(s, "stub_plans 1\n")); /* the first one leads */
+	}
+	for (int i = 0; i < ASKERS; i++)
+		pthread_join(a[i].tid, NULL);
+}
+
+static void test_single_flight(void **state)
+{
+	const struct served *s = *state;
+	struct asker a[ASKERS];
+
+	ask_all(s, "slow", a, 0);
+	for (int i = 0; i < ASKERS; i++) {
+		assert_int_equal(a[i].rc, 0);
+		assert_int_equal(a[i].got.slots, 20);
+	}
+	assert_true(metric_is(s, "stub_plans 1\n"));
+}
+
+static void test_failed_leader(void **state)
+{
+	const struct served *s = *state;
+	struct asker a[ASKERS];
+	struct got g = { 0 };
+	struct err e;
+
+	ask_all(s, "late", a, 0);
+	for (int i = 0; i < ASKERS; i++) {
+		assert_int_equal(a[i].rc, ERR_NOMATCH);
+		assert_non_null(strstr(a[i].err.msg, "late"));
+	}
+	assert_true(metric_is(s, "stub_plans 1\n"));
+	assert_int_equal(ask(s->url, "late", STR_NONE, &g, &e), ERR_NOMATCH); /* and the next one tries again */
+	assert_true(metric_is(s, "stub_plans 2\n"));
+}
+
+/* The leader's client leaves after some frames: another one leads, all the others get their plan. */
+static void test_cancelled_leader(void **state)
+{
+	const struct served *s = *state;
+	struct asker a[ASKERS];
+
+	ask_all(s, "slow", a, 12);
+	assert_int_equal(a[0].rc, ERR_CANCELLED);
+	for (int i = 1; i < ASKERS; i++) {
+		assert_int_equal(a[i].rc, 0);
+		assert_int_equal(a[i].got.slots, 20);
+	}
+	assert_true(metric_is(s, "stub_plans 2\n"));
 }
 
 struct cancelled {
@@ -589,6 +693,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_http1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_leaves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cached, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_single_flight, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failed_leader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancelled_leader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_from_another_thread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plans_per_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_storm, setup, teardown),

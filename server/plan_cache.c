@@ -1,0 +1,189 @@
+#include "plan_cache.h"
+#include <pthread.h>
+#include <stdlib.h>
+
+struct entry {
+	uint8_t key[32];
+	struct plan_blob *blob;
+	int64_t made_ms;
+	uint64_t used; /* a counter, not a clock: two hits in a millisecond have an order */
+};
+struct flight {
+	uint8_t key[32];
+	struct plan_waiters waiting;
+};
+struct plan_cache {
+	struct plan_cache_opts o;
+	pthread_mutex_t lock;
+	VEC(struct entry)
+	entry; /* hundreds at most: a plan is some 100 KB, so a scan of keys is nothing beside sending one */
+	VEC(struct flight) flight;
+	size_t bytes;
+	uint64_t uses;
+};
+
+void plan_blob_release(struct plan_blob *b)
+{
+	if (b && atomic_fetch_sub(&b->refs, 1) == 1)
+		free(b);
+}
+
+struct plan_cache *plan_cache_new(const struct plan_cache_opts *o)
+{
+	struct plan_cache *c = xcalloc(1, sizeof(*c));
+
+	c->o = *o;
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+void plan_cache_free(struct plan_cache *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->entry.n; i++)
+		plan_blob_release(c->entry.p[i].blob);
+	for (size_t i = 0; i < c->flight.n; i++) {
+		struct plan_waiters *w = &c->flight.p[i].waiting;
+		for (size_t k = 0; k < w->n; k++)
+			c->o.drop(w->p[k]);
+		free(w->p);
+	}
+	vec_release(&c->entry);
+	vec_release(&c->flight);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+/* ---- under the lock ---- */
+
+static void entry_drop(struct plan_cache *c, size_t i)
+{
+	c->bytes -= c->entry.p[i].blob->n;
+	plan_blob_release(c->entry.p[i].blob);
+	c->entry.p[i] = c->entry.p[--c->entry.n];
+}
+
+static struct plan_blob *entry_hit(struct plan_cache *c, const uint8_t key[32])
+{
+	for (size_t i = 0; i < c->entry.n; i++) {
+		struct entry *en = &c->entry.p[i];
+		if (memcmp(en->key, key, 32) != 0)
+			continue;
+		if (c->o.now_ms() - en->made_ms >= c->o.max_age_ms) {
+			entry_drop(c, i);
+			return NULL;
+		}
+		en->used = ++c->uses;
+		atomic_fetch_add(&en->blob->refs, 1);
+		return en->blob;
+	}
+	return NULL;
+}
+
+/* Makes room by dropping what was not used for longest; a fresh plan is never refused for an old one's sake. */
+static void entry_add(struct plan_cache *c, const uint8_t key[32], struct plan_blob *b)
+{
+	while (c->entry.n && c->bytes + b->n > c->o.max_bytes) {
+		size_t oldest = 0;
+		for (size_t i = 1; i < c->entry.n; i++) {
+			if (c->entry.p[i].used < c->entry.p[oldest].used)
+				oldest = i;
+		}
+		entry_drop(c, oldest);
+	}
+	if (b->n > c->o.max_bytes)
+		return;
+	struct entry *en = vec_add(&c->entry);
+	*en = (struct entry){ .blob = b, .made_ms = c->o.now_ms(), .used = ++c->uses };
+	memcpy(en->key, key, 32);
+	atomic_fetch_add(&b->refs, 1);
+	c->bytes += b->n;
+}
+
+static struct flight *flight_of(struct plan_cache *c, const uint8_t key[32])
+{
+	for (size_t i = 0; i < c->flight.n; i++) {
+		if (memcmp(c->flight.p[i].key, key, 32) == 0)
+			return &c->flight.p[i];
+	}
+	return NULL;
+}
+
+static void flight_drop(struct plan_cache *c, struct flight *f)
+{
+	*f = c->flight.p[--c->flight.n];
+}
+
+/* ---- calls ---- */
+
+enum plan_enter plan_cache_enter(struct plan_cache *c, const uint8_t key[32], void *waiter, struct plan_blob **hit)
+{
+	enum plan_enter how = PLAN_HIT;
+
+	pthread_mutex_lock(&c->lock);
+	*hit = entry_hit(c, key);
+	struct flight *f = *hit ? NULL : flight_of(c, key);
+	if (f && f->waiting.n >= c->o.max_waiters) {
+		how = PLAN_FULL;
+	} else if (f) {
+		*vec_add(&f->waiting) = waiter;
+		how = PLAN_WAIT;
+	} else if (!*hit) {
+		f = vec_add(&c->flight);
+		*f = (struct flight){ 0 };
+		memcpy(f->key, key, 32);
+		how = PLAN_LEAD;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return how;
+}
+
+void plan_cache_end(
+	struct plan_cache *c, const uint8_t key[32], str bytes, struct plan_blob **blob, struct plan_waiters *out)
+{
+	struct plan_blob *b = NULL;
+
+	*out = (struct plan_waiters){ 0 };
+	if (bytes.n) {
+		b = xmalloc(sizeof(*b) + bytes.n);
+		atomic_init(&b->refs, 1);
+		b->n = bytes.n;
+		memcpy(b->bytes, bytes.p, bytes.n);
+	}
+	pthread_mutex_lock(&c->lock);
+	struct flight *f = flight_of(c, key);
+	if (f) {
+		*out = f->waiting;
+		flight_drop(c, f);
+	}
+	if (b)
+		entry_add(c, key, b);
+	pthread_mutex_unlock(&c->lock);
+	*blob = b;
+}
+
+void *plan_cache_handover(struct plan_cache *c, const uint8_t key[32])
+{
+	void *next = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	struct flight *f = flight_of(c, key);
+	if (f && f->waiting.n) {
+		next = f->waiting.p[0];
+		memmove(f->waiting.p, f->waiting.p + 1, --f->waiting.n * sizeof(void *));
+	} else if (f) {
+		free(f->waiting.p);
+		flight_drop(c, f);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return next;
+}
+
+void plan_cache_size(struct plan_cache *c, size_t *plans, size_t *bytes)
+{
+	pthread_mutex_lock(&c->lock);
+	*plans = c->entry.n;
+	*bytes = c->bytes;
+	pthread_mutex_unlock(&c->lock);
+}
