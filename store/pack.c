@@ -1,4 +1,5 @@
 #include "pack.h"
+#include "fs.h"
 #include "integrity.h"
 #include <stdlib.h>
 #include <zstd.h>
@@ -236,22 +237,6 @@ static int inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const
 	return 0;
 }
 
-/* Only paths that stay below the package: no empty, "." or ".." component, no NUL or backslash. */
-static bool path_stays(str path)
-{
-	str part, rest = path;
-	bool more = true;
-
-	if (path.n == 0 || path.n > 4000 || memchr(path.p, 0, path.n) || memchr(path.p, '\\', path.n))
-		return false;
-	while (more) {
-		more = str_cut(rest, '/', &part, &rest);
-		if (part.n == 0 || part.n > 255 || str_eq(part, STR(".")) || str_eq(part, STR("..")))
-			return false;
-	}
-	return true;
-}
-
 /* Rows of FILES files with their content; a duplicate borrows its first's. ROW and FIRST have FILES elements. */
 static int read_rows(struct pack_row *row, uint32_t *first, const struct header *h, struct reader *r,
 	const uint8_t *content, struct arena *a, struct err *e)
@@ -270,7 +255,7 @@ static int read_rows(struct pack_row *row, uint32_t *first, const struct header 
 		memcpy(path, before.p, keep);
 		memcpy(path + keep, tail.p, tail.n);
 		before = (str){ path, keep + tail.n };
-		if (!path_stays(before))
+		if (!path_safe(before))
 			return err_set(e, ERR_PARSE, "pack's row %u has no usable path", i);
 		first[i] = same ? first[i - n] : i;
 		row[i] = same ? row[first[i]] : (struct pack_row){ .p = content + at, .n = n };
