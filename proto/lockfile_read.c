@@ -559,13 +559,15 @@ static unsigned line_at(str text, size_t at)
 
 static int refuse_conflicts(str text, str path, struct err *e)
 {
-	size_t at = str_starts(text, STR("<<<<<<< ")) ? 0 : str_find_str(text, STR("\n<<<<<<< "), 0);
+	size_t at = str_find(text, '<', 0);
 
+	while (at != SIZE_MAX && ((at && text.p[at - 1] != '\n') || !str_starts(str_from(text, at), STR("<<<<<<< "))))
+		at = str_find(text, '<', at + 1);
 	if (at == SIZE_MAX)
 		return 0;
 	return err_set(e, ERR_PARSE,
 		STR_FMT ":%u: merge conflict markers; resolve them, or take one side's file and install again",
-		STR_ARG(path), line_at(text, at ? at + 1 : 0));
+		STR_ARG(path), line_at(text, at));
 }
 
 /* Without a byte order mark and with LF. */
@@ -573,7 +575,7 @@ static str normalized(str text, struct arena *a)
 {
 	if (str_starts(text, STR("\xEF\xBB\xBF")))
 		text = str_from(text, 3);
-	if (str_find_str(text, STR("\r\n"), 0) == SIZE_MAX)
+	if (str_find(text, '\r', 0) == SIZE_MAX)
 		return text;
 	char *p = arena_new(a, char, text.n);
 	size_t n = 0;

@@ -296,6 +296,18 @@ static int refuse_indicator(struct yaml_reader *r)
 	}
 }
 
+/* Bytes at which a plain scalar may end. */
+static const bool plain_stop[256] = {
+	['\n'] = 1, ['\t'] = 1, [' '] = 1, ['#'] = 1, [':'] = 1, [','] = 1, ['['] = 1, [']'] = 1, ['{'] = 1, ['}'] = 1
+};
+
+static const char *skip_plain(const char *p, const char *end)
+{
+	while (p < end && !plain_stop[(uint8_t)*p])
+		p++;
+	return p;
+}
+
 /* To the end of the line, a comment, or in flow a delimiter. A ": " inside is an error of nesting. */
 static int read_plain(struct yaml_reader *r, bool flow, str *out)
 {
@@ -304,7 +316,13 @@ static int read_plain(struct yaml_reader *r, bool flow, str *out)
 
 	if (rc)
 		return rc;
-	for (; !at_eol(r); r->p++) {
+	for (;; r->p++) {
+		const char *stop = skip_plain(r->p, r->end);
+		if (stop > r->p)
+			last = stop;
+		r->p = stop;
+		if (at_eol(r))
+			break;
 		char c = *r->p;
 		if (c == ' ' || c == '\t')
 			continue;
@@ -553,7 +571,7 @@ static bool is_key(const struct yaml_reader *r)
 	}
 	if (*p == '{' || *p == '[')
 		return false;
-	for (; p < r->end && *p != '\n'; p++) {
+	for (; (p = skip_plain(p, r->end)) < r->end && *p != '\n'; p++) {
 		if (*p == ':' && is_break(p + 1, r->end))
 			return true;
 		if (*p == '#' && p > r->p && p[-1] == ' ')
@@ -571,6 +589,7 @@ static int read_plain_key(struct yaml_reader *r, str *key)
 	if (rc)
 		return rc;
 	for (;; r->p++) {
+		r->p = skip_plain(r->p, r->end);
 		if (at_eol(r) || (*r->p == '#' && r->p > from && r->p[-1] == ' '))
 			return yaml_reader_err(r, "expected \"key: value\"");
 		if (*r->p == ':' && is_break(r->p + 1, r->end))
