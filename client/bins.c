@@ -19,6 +19,7 @@ struct source_pkg {
 	struct pkg_bin *bin;
 	size_t nbins;
 	bool hoisted;
+	str within; /* node_modules it was bundled in, from the virtual store */
 };
 struct chosen {
 	str command, path;
@@ -137,7 +138,10 @@ static struct str_list node_path(const struct bin_dir *d, const struct source_pk
 {
 	struct str_list l = { .p = arena_new(d->a, str, 3), .n = 0 };
 
-	if (p->slot) {
+	if (p->within.n) {
+		l.p[l.n++] = arena_printf(d->a, STR_FMT "/node_modules", STR_ARG(p->base));
+		l.p[l.n++] = arena_printf(d->a, STR_FMT "/" STR_FMT, STR_ARG(d->to_vstore), STR_ARG(p->within));
+	} else if (p->slot) {
 		l.p[l.n++] = arena_printf(d->a, STR_FMT "/%s/node_modules/" STR_FMT "/node_modules",
 			STR_ARG(d->to_vstore), p->slot->dir, STR_ARG(p->slot->name));
 		l.p[l.n++] = arena_printf(d->a, STR_FMT "/%s/node_modules", STR_ARG(d->to_vstore), p->slot->dir);
@@ -275,6 +279,30 @@ static void add_slot_deps(struct bin_dir *d, const struct bins *b, const struct 
 	}
 }
 
+/* Packages that a tarball brings in its own node_modules are nobody's slots: their commands are found on disk. */
+static void add_bundled(struct bin_dir *d, const struct bins *b, str package, const char *scope)
+{
+	str dir = arena_printf(d->a, STR_FMT "/node_modules%s%s", STR_ARG(package), *scope ? "/" : "", scope);
+	int fd = openat(b->o.vstore, dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+
+	for (struct dirent *en; list && (en = readdir(list));) {
+		if (en->d_name[0] == '.')
+			continue;
+		if (!*scope && en->d_name[0] == '@') {
+			add_bundled(d, b, package, en->d_name);
+			continue;
+		}
+		str name = arena_printf(d->a, "%s%s%s", scope, *scope ? "/" : "", en->d_name);
+		add_folder(d, b->o.vstore, arena_printf(d->a, STR_FMT "/%s", STR_ARG(dir), en->d_name),
+			arena_printf(d->a, "../" STR_FMT, STR_ARG(name)), NULL, false);
+		if (d->pkg.n && d->pkg.p[d->pkg.n - 1].base.n == name.n + 3)
+			d->pkg.p[d->pkg.n - 1].within = arena_printf(d->a, STR_FMT "/node_modules", STR_ARG(package));
+	}
+	if (list)
+		closedir(list);
+}
+
 static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *counts, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
@@ -287,10 +315,12 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 	add_slot_deps(&d, b, s, s->snap->optional_dependencies, d.to_vstore);
 	if (has_bin(s))
 		add_slot(&d, b->o.vstore, s, STR("../.."), false);
+	str package = slot_package_dir(s, &a);
+	if (s->package->f->meta.bundle_all || s->package->f->meta.bundled.n)
+		add_bundled(&d, b, package, "");
 	if (!d.pkg.n)
 		return 0;
 	d.fresh = d.fresh && !(pkg_flags(s->package->rec) & PKG_HAS_BUNDLED);
-	str package = slot_package_dir(s, &a);
 	str path = arena_printf(&a, STR_FMT "/node_modules/.bin", STR_ARG(package));
 	if (bin_dir_write(b->o.vstore, path, &d, &b->o, false, counts, e) < 0)
 		return err_ctx(e, "slot " STR_FMT, STR_ARG(s->snap->key));

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "clock.h"
 #include "dep_path.h"
+#include "scripts.h"
 #include "state.h"
 
 static void fd_close(int *fd)
@@ -82,15 +83,15 @@ static void put_hoisted(struct buf *b, const struct hoist *h)
 	bool *seen = xcalloc(h->n, 1), first = true;
 
 	for (size_t i = 0; i < h->n; i++) {
-		if (seen[i] || !h->p[i].to)
+		if (seen[i])
 			continue;
 		buf_printf(b, "%s\n    ", first ? "" : ",");
 		first = false;
-		json_put_str(b, h->p[i].to->snap->key);
+		json_put_str(b, h->p[i].to ? h->p[i].to->snap->key : h->p[i].folder);
 		buf_add(b, STR(": {"));
 		bool inner = true;
 		for (size_t k = i; k < h->n; k++) {
-			if (h->p[k].to != h->p[i].to)
+			if (h->p[k].to != h->p[i].to || (!h->p[i].to && k != i))
 				continue;
 			seen[k] = true;
 			buf_printf(b, "%s\n      ", inner ? "" : ",");
@@ -123,9 +124,55 @@ static struct str_list skipped_list(const struct tree *t, struct arena *a)
 	return l;
 }
 
+/* Folders outside the store, and the slots that are made of each. */
+static void put_injected(struct buf *b, const struct tree *t)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < t->npackages; i++) {
+		const struct tree_package *p = t->package[i];
+		bool first = true;
+		if (p->f->meta.resolution.kind != LOCK_RES_DIRECTORY)
+			continue;
+		for (const struct slot *s = p->slots; s; s = s->next) {
+			if (!slot_wanted(s))
+				continue;
+			if (first) {
+				buf_add(b, any ? STR(",\n    ") : STR("\"injectedDeps\": {\n    "));
+				json_put_str(b, p->f->meta.resolution.directory);
+				buf_add(b, STR(": ["));
+			}
+			buf_printf(b, "%s\n      \"node_modules/.pnpm/%s/node_modules/" STR_FMT "\"", first ? "" : ",",
+				s->dir, STR_ARG(s->name));
+			first = false;
+			any = true;
+		}
+		if (!first)
+			buf_add(b, STR("\n    ]"));
+	}
+	if (any)
+		buf_add(b, STR("\n  },\n  "));
+}
+
 static const char *tf(bool b)
 {
 	return b ? "true" : "false";
+}
+
+/* Slots that may build and did not, because --ignore-scripts was given. */
+static struct str_list pending_list(const struct finish_opts *o, struct arena *a)
+{
+	const struct tree *t = o->tree;
+	struct str_list l = { .p = arena_new(a, str, t->nslots + 1) };
+
+	for (size_t i = 0; o->ignore_scripts && i < t->nslots; i++) {
+		const struct slot *s = t->slot[i];
+		if (slot_wanted(s) && scripts_wanted(s->package) &&
+			scripts_allowed(s->package, &o->project->client) == BUILD_ALLOWED)
+			l.p[l.n++] = s->snap->key;
+	}
+	qsort(l.p, l.n, sizeof(str), key_cmp);
+	return l;
 }
 
 /* JSON is YAML; pnpm writes it so, too. */
@@ -158,15 +205,18 @@ static int write_modules(const struct finish_opts *o, struct arena *a, struct er
 	}
 	buf_printf(&b,
 		"  \"layoutVersion\": 5,\n  \"nodeLinker\": \"isolated\",\n  \"packageManager\": \"dray@%s\",\n"
-		"  \"pendingBuilds\": [],\n  \"prunedAt\": \"%s\",\n  \"publicHoistPattern\": ",
-		DRAY_VERSION, when);
+		"  \"pendingBuilds\": ",
+		DRAY_VERSION);
+	put_list(&b, "  ", pending_list(o, a));
+	buf_printf(&b, ",\n  \"prunedAt\": \"%s\",\n  \"publicHoistPattern\": ", when);
 	put_list(&b, "  ", c->public_hoist_pattern);
 	buf_add(&b, STR(",\n  \"skipped\": "));
 	put_list(&b, "  ", skipped_list(o->tree, a));
 	buf_add(&b, STR(",\n  \"storeDir\": "));
 	json_put_str(&b, str_of(o->store_dir));
-	buf_add(&b, STR(",\n  \"virtualStoreDir\": \".pnpm\",\n  \"virtualStoreDirMaxLength\": 120,\n  "
-			"\"allowBuilds\": {"));
+	buf_add(&b, STR(",\n  \"virtualStoreDir\": \".pnpm\",\n  \"virtualStoreDirMaxLength\": 120,\n  "));
+	put_injected(&b, o->tree);
+	buf_add(&b, STR("\"allowBuilds\": {"));
 	for (size_t i = 0; i < c->nallow_build; i++) {
 		buf_printf(&b, "%s\n    ", i ? "," : "");
 		json_put_str(&b, c->allow_build[i].key);

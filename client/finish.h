@@ -14,7 +14,7 @@ struct finish_opts {
 	const struct hoist *hoist;
 	const struct request *req;
 	const struct lockfile *lockfile;
-	bool write_lockfile, lockfile_only;
+	bool write_lockfile, lockfile_only, ignore_scripts;
 	const char *store_dir;
 	struct str_list ignored_builds; /* name@version */
 	uint64_t settings_hash;

@@ -167,8 +167,19 @@ static void walk_importers(struct walk *w, const struct hoist_opts *o)
 		}
 	}
 	struct entry *en = entry_add(w, -1, "");
-	en->child = all;
-	en->n = n;
+	en->child = arena_new(s, struct child, total);
+	for (size_t k = 0; k < o->workspace.n; k++) { /* those that are workspace packages as well come first */
+		for (size_t i = 0; i < n; i++) {
+			if (all[i].to && str_eq(all[i].alias, o->workspace.p[k].k)) {
+				en->child[en->n++] = all[i];
+				all[i].to = NULL;
+			}
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].to)
+			en->child[en->n++] = all[i];
+	}
 	step_push(w, node, nodes, 0);
 }
 

@@ -507,8 +507,11 @@ static int vstore_open(struct install *in, struct err *e)
 			return err_os(e, "lock %s/node_modules/.pnpm", in->o->project->root.p);
 	}
 	in->has_old = !in->made_vstore && state_read(&in->old, in->root);
-	if (!in->made_vstore)
+	if (!in->made_vstore) {
 		state_forget(in->root);
+		/* pnpm trusts this file without looking at the tree: it must not vouch for what changes now */
+		unlinkat(in->root, "node_modules/.pnpm-workspace-state-v1.json", 0);
+	}
 	return 0;
 }
 
@@ -556,6 +559,7 @@ static int install_open(struct install *in, struct err *e)
 	if (!in->o->lockfile_only && vstore_open(in, e) < 0)
 		return e->code;
 	struct linker_opts lo = { .vstore = in->vstore,
+		.root = in->root,
 		.vstore_to_root = STR("../.."),
 		.store = in->store,
 		.method = import_method(in->o->project->client.import_method),
@@ -669,6 +673,7 @@ static int install_finish(struct install *in, struct err *e)
 		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->o->req->lockfile,
 		.write_lockfile = in->lock != NULL && in->o->project->client.lockfile,
 		.lockfile_only = in->o->lockfile_only,
+		.ignore_scripts = in->o->ignore_scripts,
 		.store_dir = in->o->store_dir,
 		.ignored_builds = in->r->ignored_builds,
 		.settings_hash = in->o->settings_hash,

@@ -16,6 +16,7 @@
 struct linker;
 struct linker_opts {
 	int vstore;         /* node_modules/.pnpm, borrowed */
+	int root;           /* the lockfile's folder, borrowed; for folders that are linked from where they lie */
 	str vstore_to_root; /* from .pnpm to the lockfile's folder: "../.." */
 	struct store *store;
 	enum pkg_import_method method;

@@ -5,6 +5,7 @@
  * the last step: a folder that has it, or has no node_modules, was interrupted
  * and is made anew. A killed process needs no sync for that. */
 #include "link.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "name.h"
+#include "prune.h"
 
 /* Longest "<dir>/node_modules/@scope/name" and symlink text: dir is at most 255 bytes, a name 214. */
 #define SLOT_PATH 1024
@@ -106,6 +108,55 @@ static int make_scope(int dirfd, str name, struct err *e)
 	return 0;
 }
 
+/* A folder of the project (file:, injected) is linked file by file from where it lies, as pnpm does: an edit there is seen here. 1: done;
+ * 0: this file system cannot, DIRFD may hold a part; negative: error. */
+static int folder_link(
+	const struct linker_opts *o, const struct slot *s, int dirfd, struct slot_stats *stats, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+	struct pkg p = s->package->rec;
+	str dir = arena_str(&a, s->package->f->meta.resolution.directory);
+
+	AUTO(fd_close) int from = openat(o->root, dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0)
+		return err_os(e, "open folder %s", dir.p);
+	for (uint32_t i = 0; i < pkg_ndirs(p); i++) {
+		str sub = arena_str(&a, pkg_dir(p, i));
+		if (mkdirat(dirfd, sub.p, 0777) != 0)
+			return err_os(e, "make folder %s", sub.p);
+		stats->files.dirs++;
+	}
+	for (uint32_t i = 0; i < pkg_nfiles(p); i++) {
+		const uint8_t *sha;
+		uint64_t size;
+		bool exec;
+		str path;
+		pkg_file(p, i, &path, &size, &exec, &sha);
+		path = arena_str(&a, path);
+		if (linkat(from, path.p, dirfd, path.p, 0) == 0)
+			stats->files.links++;
+		else if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP)
+			return 0; /* another file system, no hard links, somebody else's file, too many links */
+		else
+			return err_os(e, "link %s/%s", dir.p, path.p);
+	}
+	return 1;
+}
+
+/* Everything below DIRFD goes. */
+static void folder_clear(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	for (struct dirent *en; d && (en = readdir(d));) {
+		if (strcmp(en->d_name, ".") != 0 && strcmp(en->d_name, "..") != 0)
+			remove_all(fd, en->d_name);
+	}
+	if (d)
+		closedir(d);
+}
+
 static int slot_files(const struct linker_opts *o, const struct slot *s, int modules, struct slot_stats *stats,
 	int64_t *package_ns, struct err *e)
 {
@@ -122,7 +173,15 @@ static int slot_files(const struct linker_opts *o, const struct slot *s, int mod
 		return err_os(e, "open folder %s", name);
 	bool builds = s->builds && (pkg_flags(s->package->rec) & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
 	enum pkg_import_method method = builds ? PKG_COPY : o->method; /* scripts write into their package */
-	if (store_link(o->store, s->package->rec, fd, method, &stats->files, e) < 0)
+	int linked = 0;
+	if (s->package->f->meta.resolution.kind == LOCK_RES_DIRECTORY && !builds && method != PKG_COPY) {
+		linked = folder_link(o, s, fd, stats, e);
+		if (linked < 0)
+			return e->code;
+		if (!linked)
+			folder_clear(fd);
+	}
+	if (!linked && store_link(o->store, s->package->rec, fd, method, &stats->files, e) < 0)
 		return e->code;
 	if (fstat(fd, &st) != 0)
 		return err_os(e, "stat folder %s", name);
