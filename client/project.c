@@ -282,11 +282,11 @@ static int resolve_overrides(struct load *l, const struct manifest *root)
 		if (!str_starts(o->p[i].v, STR("$")))
 			continue;
 		str name = str_from(o->p[i].v, 1);
-		const str *v = root ? str_map_get(root->dev_dependencies, name) : NULL;
+		const str *v = root ? str_map_get(root->optional_dependencies, name) : NULL;
 		if (!v && root)
 			v = str_map_get(root->dependencies, name);
 		if (!v && root)
-			v = str_map_get(root->optional_dependencies, name);
+			v = str_map_get(root->dev_dependencies, name);
 		if (!v)
 			return err_set(l->e, ERR_USAGE,
 				"overrides: \"" STR_FMT
