@@ -33,7 +33,7 @@ int cmd_mirror(int argc, char **argv)
 		fflush(stdout);
 		rc = mirror_run(m, fd, &e);
 		fprintf(stderr, "%llu requests, %llu not there%s%s\n", (unsigned long long)counts.requests,
-			(unsigned long long)counts.misses, counts.misses ? ", first: " : "", counts.first_miss);
+			(unsigned long long)counts.misses, counts.misses ? ", last: " : "", counts.last_miss);
 		mirror_free(m);
 	}
 	if (rc < 0)

@@ -1,4 +1,5 @@
 #include "mirror.h"
+#include "base/json.h"
 #include "http.h"
 #include "workq.h"
 #include <arpa/inet.h>
@@ -113,9 +114,12 @@ static struct entry *entry_open(struct mirror *m, const char *kind, str path)
 	if (fd < 0)
 		return NULL;
 	void *p = MAP_FAILED;
-	if (fstat(fd, &st) == 0 && st.st_size > 0)
+	bool ok = fstat(fd, &st) == 0;
+	if (ok && st.st_size > 0)
 		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 	close(fd);
+	if (ok && st.st_size == 0)
+		return entry_add(m, str_of(key), "", 0); /* a recorded 404 */
 	return p == MAP_FAILED ? NULL : entry_add(m, str_of(key), p, (size_t)st.st_size);
 }
 
@@ -172,6 +176,78 @@ static void rebase(struct buf *out, str json, str base)
 	buf_add(out, str_from(json, at));
 }
 
+static bool is_kept(str key, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (str_eq(key, str_of(names[i])))
+			return true;
+	}
+	return false;
+}
+
+/* npm's abbreviated form: what an installer needs of a version. */
+static void put_abbreviated_version(struct buf *out, const struct json *v)
+{
+	static const char *const fields[] = { "name", "version", "deprecated", "dependencies", "optionalDependencies",
+		"devDependencies", "bundleDependencies", "bundledDependencies", "peerDependencies",
+		"peerDependenciesMeta", "bin", "directories", "dist", "engines", "os", "cpu", "libc",
+		"hasInstallScript", "_hasShrinkwrap", "funding", "acceptDependencies" };
+	static const char *const install[] = { "preinstall", "install", "postinstall" };
+	const struct json *scripts = json_get(v, "scripts");
+	bool builds = false;
+
+	buf_addc(out, '{');
+	for (uint32_t i = 0, n = 0; v->type == JSON_OBJECT && i < v->n; i++) {
+		if (!is_kept(v->key[i], fields, sizeof(fields) / sizeof(*fields)))
+			continue;
+		if (n++)
+			buf_addc(out, ',');
+		json_put_str(out, v->key[i]);
+		buf_addc(out, ':');
+		json_put(out, &v->child[i]);
+	}
+	for (size_t i = 0; i < 3; i++)
+		builds |= json_get(scripts, install[i]) != NULL;
+	if (builds && !json_get(v, "hasInstallScript"))
+		buf_add(out, STR(",\"hasInstallScript\":true"));
+	buf_addc(out, '}');
+}
+
+/* Not every registry abbreviates when it is asked to; the mirror does, so that all subjects see what npm's serves. */
+static bool abbreviate(struct buf *out, str json)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 20);
+	struct json *doc;
+	struct err e;
+
+	if (json_parse(&doc, json, &a, &e) < 0)
+		return false;
+	const struct json *versions = json_get(doc, "versions"), *tags = json_get(doc, "dist-tags");
+	const struct json *modified = json_get(doc, "modified");
+	if (!modified)
+		modified = json_get(json_get(doc, "time"), "modified");
+	if (!json_is(versions, JSON_OBJECT) || !json_is(tags, JSON_OBJECT))
+		return false;
+	buf_add(out, STR("{\"name\":"));
+	json_put_str(out, json_str(json_get(doc, "name")));
+	if (modified) {
+		buf_add(out, STR(",\"modified\":"));
+		json_put(out, modified);
+	}
+	buf_add(out, STR(",\"dist-tags\":"));
+	json_put(out, tags);
+	buf_add(out, STR(",\"versions\":{"));
+	for (uint32_t i = 0; i < versions->n; i++) {
+		if (i)
+			buf_addc(out, ',');
+		json_put_str(out, versions->key[i]);
+		buf_addc(out, ':');
+		put_abbreviated_version(out, &versions->child[i]);
+	}
+	buf_add(out, STR("}}"));
+	return true;
+}
+
 static struct entry *render(struct mirror *m, str path, str host, bool full, bool gzip)
 {
 	char key[4096];
@@ -182,11 +258,15 @@ static struct entry *render(struct mirror *m, str path, str host, bool full, boo
 	if (known)
 		return known;
 	struct entry *raw = entry_open(m, kind, path);
-	if (!raw)
-		return NULL;
+	if (!raw || raw->n == 0)
+		return raw;
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
-	struct buf out = BUF_INIT;
-	rebase(&out, (str){ raw->p, raw->n }, arena_printf(&a, "http://" STR_FMT "/", STR_ARG(host)));
+	struct buf out = BUF_INIT, brief = BUF_INIT;
+	str json = { raw->p, raw->n };
+	if (!full && abbreviate(&brief, json))
+		json = buf_str(&brief);
+	rebase(&out, json, arena_printf(&a, "http://" STR_FMT "/", STR_ARG(host)));
+	buf_release(&brief);
 	if (gzip) {
 		struct buf z = BUF_INIT;
 		size_t cap = libdeflate_gzip_compress_bound(m->gz, out.n);
@@ -232,6 +312,10 @@ static void send_entry(struct mirror *m, h2o_req_t *req, struct entry *en, const
 {
 	static h2o_generator_t gen = { on_proceed, on_stop };
 
+	if (en->n == 0) {
+		send_error(req, 404, "{\"error\":\"Not found\"}");
+		return;
+	}
 	req->res.status = 200;
 	req->res.reason = "OK";
 	if (str_eq(header(req, H2O_TOKEN_IF_NONE_MATCH), str_of(en->etag))) {
@@ -297,6 +381,11 @@ static void fetch_finish(struct fetch *f)
 	struct err e;
 	const char *kind = is_tarball(f->path) ? "tarball" : f->full ? "full" : "corgi";
 
+	if (f->code == 0 && f->status == 404) {
+		buf_clear(&f->body);
+		if (entry_save(m, kind, f->path, STR(""), &e) < 0)
+			fprintf(stderr, "mirror: %s\n", e.msg);
+	}
 	if (f->code == 0 && f->status == 200 && entry_save(m, kind, f->path, buf_str(&f->body), &e) < 0)
 		fprintf(stderr, "mirror: %s\n", e.msg);
 	if (f->code < 0)
@@ -368,13 +457,13 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 	bool gzip = str_find_str(enc, STR("gzip"), 0) != SIZE_MAX;
 	if (answer(m, req, path, full, gzip))
 		return 0;
-	if (m->http && path.n && path.p[0] != '-') {
+	if (m->http && path.n) {
 		fetch_start(m, req, path, full, gzip);
 		return 0;
 	}
-	if (m->o.counts->misses++ == 0)
-		snprintf(m->o.counts->first_miss, sizeof(m->o.counts->first_miss), "%s " STR_FMT,
-			full ? "full" : "corgi", STR_ARG(path));
+	m->o.counts->misses++;
+	snprintf(m->o.counts->last_miss, sizeof(m->o.counts->last_miss), "%s " STR_FMT, full ? "full" : "corgi",
+		STR_ARG(path));
 	send_error(req, 404, "{\"error\":\"Not found\"}");
 	return 0;
 }

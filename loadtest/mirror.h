@@ -14,7 +14,7 @@
 
 struct mirror_counts {
 	uint64_t requests, misses, not_modified, bytes;
-	char first_miss[512];
+	char last_miss[512];
 };
 struct mirror_opts {
 	const char *dir;              /* where it is kept; made when missing */

@@ -225,36 +225,6 @@ static void choose_part(struct str_list *out, const struct lockfile *lf, struct 
 	}
 }
 
-static void put_json(struct buf *b, const struct json *j)
-{
-	switch (j->type) {
-	case JSON_STRING:
-		json_put_str(b, j->s);
-		return;
-	case JSON_NUMBER:
-		buf_add(b, j->s);
-		return;
-	case JSON_TRUE:
-	case JSON_FALSE:
-	case JSON_NULL:
-		buf_add(b, j->type == JSON_TRUE ? STR("true") : j->type == JSON_FALSE ? STR("false") : STR("null"));
-		return;
-	case JSON_ARRAY:
-	case JSON_OBJECT:
-		buf_addc(b, j->type == JSON_ARRAY ? '[' : '{');
-		for (uint32_t i = 0; i < j->n; i++) {
-			if (i)
-				buf_addc(b, ',');
-			if (j->type == JSON_OBJECT) {
-				json_put_str(b, j->key[i]);
-				buf_addc(b, ':');
-			}
-			put_json(b, &j->child[i]);
-		}
-		buf_addc(b, j->type == JSON_ARRAY ? ']' : '}');
-	}
-}
-
 static const char *const groups[] = { "dependencies", "devDependencies", "optionalDependencies" };
 
 /* The project's package.json with only KEEP (all when NULL) and with the versions of PIN. */
@@ -271,7 +241,7 @@ static void edit_manifest(struct buf *out, const struct json *whole, const struc
 		json_put_str(out, whole->key[i]);
 		buf_addc(out, ':');
 		if (!group) {
-			put_json(out, v);
+			json_put(out, v);
 			continue;
 		}
 		buf_addc(out, '{');

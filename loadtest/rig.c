@@ -194,9 +194,9 @@ const char *rig_server(const struct rig *r)
 	return r->server;
 }
 
-const char *rig_first_miss(const struct rig *r)
+const char *rig_last_miss(const struct rig *r)
 {
-	return r->sh->mirror.first_miss;
+	return r->sh->mirror.last_miss;
 }
 
 /* utime + stime of a live process, in seconds. */

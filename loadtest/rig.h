@@ -42,6 +42,6 @@ MUST_USE int rig_drayd(struct rig *r, const char *store_dir, struct err *e);
 void rig_drayd_stop(struct rig *r);
 /* Totals since the start. */
 struct rig_counts rig_counts(const struct rig *r);
-/* First path that the frozen mirror did not have. */
-const char *rig_first_miss(const struct rig *r);
+/* Last path that the frozen mirror did not have. */
+const char *rig_last_miss(const struct rig *r);
 void rig_stop(struct rig *r);

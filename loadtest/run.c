@@ -108,7 +108,7 @@ static int run_one(struct bench *b, size_t i, enum phase phase, const struct sub
 	else if (phase != P1 && !place_has_tree(at))
 		*why = "node_modules lacks a direct dependency";
 	else if (c->misses)
-		*why = arena_printf(&b->a, "request to the upstream: %s", rig_first_miss(b->rig)).p;
+		*why = arena_printf(&b->a, "request to the upstream: %s", rig_last_miss(b->rig)).p;
 	else if (sub->server != SERVER_NONE && (phase == P0 || phase == P1) && c->server_bytes == 0)
 		*why = "the server was not asked";
 	if (sub->is_dray)

@@ -20,7 +20,7 @@ struct run_opts {
 	const struct link_profile *link;
 	unsigned rounds;
 	uint64_t image_bytes;
-	str upstream; /* record instead of measure: one p0 of each subject, from this registry */
+	str upstream; /* record what is missing from this registry; empty: frozen */
 	FILE *out;    /* JSON lines; NULL: none */
 };
 /* 0 when every sample was good; ERR_SCRIPT when some failed (they are in OUT); other codes when it could not go on. */

@@ -453,3 +453,33 @@ void json_put_str(struct buf *b, str s)
 	}
 	buf_addc(b, '"');
 }
+
+void json_put(struct buf *b, const struct json *j)
+{
+	switch (j->type) {
+	case JSON_STRING:
+		json_put_str(b, j->s);
+		return;
+	case JSON_NUMBER:
+		buf_add(b, j->s);
+		return;
+	case JSON_TRUE:
+	case JSON_FALSE:
+	case JSON_NULL:
+		buf_add(b, j->type == JSON_TRUE ? STR("true") : j->type == JSON_FALSE ? STR("false") : STR("null"));
+		return;
+	case JSON_ARRAY:
+	case JSON_OBJECT:
+		buf_addc(b, j->type == JSON_ARRAY ? '[' : '{');
+		for (uint32_t i = 0; i < j->n; i++) {
+			if (i)
+				buf_addc(b, ',');
+			if (j->type == JSON_OBJECT) {
+				json_put_str(b, j->key[i]);
+				buf_addc(b, ':');
+			}
+			json_put(b, &j->child[i]);
+		}
+		buf_addc(b, j->type == JSON_ARRAY ? ']' : '}');
+	}
+}

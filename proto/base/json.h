@@ -28,3 +28,5 @@ bool json_is(const struct json *j, enum json_type t);
 
 /* Writing: appends S quoted and escaped as JSON.stringify does; bytes that are no UTF-8 become U+FFFD. */
 void json_put_str(struct buf *b, str s);
+/* Appends J as JSON without spaces; numbers as they were written. */
+void json_put(struct buf *b, const struct json *j);
