@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+PRINTF_LIKE(3, 0)
 static int err_vset(struct err *e, int code, const char *fmt, va_list ap)
 {
 	e->code = code;
