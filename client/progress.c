@@ -51,6 +51,7 @@ void progress_update(struct progress *p)
 			p->resolved, p->reused, p->downloaded, p->added);
 }
 
+PRINTF_LIKE(4, 0)
 static void progress_text(struct progress *p, FILE *to, const char *head, const char *fmt, va_list ap)
 {
 	char text[4096];

@@ -222,33 +222,43 @@ static void put_machine(FILE *f, const struct options *o)
 		o->run.link->name);
 }
 
-int cmd_run(int argc, char **argv)
+static int show(const struct options *o)
 {
-	struct options *o = xcalloc(1, sizeof(*o));
+	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 16);
+	struct result r;
 	struct err e;
-	int status = 2;
 
-	if (!read_args(o, argc, argv))
-		goto done;
+	if (result_read(&r, o->out, &a, &e) < 0) {
+		fprintf(stderr, "dray-bench: %s\n", e.msg);
+		return err_exit_status(e.code);
+	}
+	table_print(&r);
+	return o->gates && table_gates(&r) > 0;
+}
+
+static int run(struct options *o)
+{
+	struct err e;
+
 	o->run.out = fopen(o->out, "ae");
 	if (!o->run.out) {
 		fprintf(stderr, "dray-bench: %s: %s\n", o->out, strerror(errno));
-		goto done;
+		return err_exit_status(ERR_IO);
 	}
 	put_machine(o->run.out, o);
 	int rc = run_all(&o->run, &e);
 	fclose(o->run.out);
 	if (rc < 0)
 		fprintf(stderr, "dray-bench: %s\n", e.msg);
-	status = rc < 0 ? err_exit_status(rc) : 0;
-	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 16);
-	struct result r;
-	if (result_read(&r, o->out, &a, &e) == 0) {
-		table_print(&r);
-		if (o->gates && table_gates(&r) > 0)
-			status = 1;
-	}
-done:
+	int shown = show(o);
+	return rc < 0 ? err_exit_status(rc) : shown;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct options *o = xcalloc(1, sizeof(*o));
+	int status = read_args(o, argc, argv) ? run(o) : 2;
+
 	free(o);
 	return status;
 }

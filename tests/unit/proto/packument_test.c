@@ -11,7 +11,7 @@
 
 static struct packument compile(struct buf *out, str json, const char *name)
 {
-	struct packument p;
+	struct packument p = { 0 };
 	struct err e = { 0 };
 
 	buf_clear(out);
