@@ -85,7 +85,8 @@ static bool comparators_meet(const struct comparator *a, const struct comparator
 {
 	if (a->op == OP_ANY)
 		return true;
-	if (a->op == OP_EQ) /* also before an "any", which then refuses a prerelease: node-semver isn't symmetric here */
+	if (a->op ==
+		OP_EQ) /* also before an "any", which then refuses a prerelease: node-semver isn't symmetric here */
 		return all_hold(b, 1, &a->v, include_prerelease);
 	if (b->op == OP_ANY)
 		return true;
