@@ -1,0 +1,53 @@
+/* atoms — every string of a resolution as a number, with what was parsed from it.
+ *
+ * Names, versions, ranges, ids: equal text has the equal number, so the graph
+ * compares and hashes integers. Number 0 is "absent". Strings are borrowed and
+ * must outlive the table; ranges and versions are parsed once, on demand. One
+ * thread. */
+#pragma once
+#include "semver.h"
+
+typedef uint32_t atom;
+
+struct atom_rec {
+	str s;
+	const struct range *range;
+	const struct semver *version;
+	bool range_known, version_known;
+};
+struct atoms {
+	struct arena *a;
+	struct atom_rec *rec;
+	size_t n, cap;
+	uint32_t *cell;
+	uint32_t mask;
+};
+
+void atoms_init(struct atoms *t, struct arena *a);
+void atoms_release(struct atoms *t);
+atom atom_of(struct atoms *t, str s);
+/* The same for text that does not outlive the call: copied when it is new. */
+atom atom_copy(struct atoms *t, str s);
+PRINTF_LIKE(2, 3) atom atom_fmt(struct atoms *t, const char *fmt, ...);
+static inline str atom_str(const struct atoms *t, atom x)
+{
+	return t->rec[x].s;
+}
+/* node-semver, loose; NULL when the text is no range (or no version). */
+const struct range *atom_range(struct atoms *t, atom x);
+const struct semver *atom_semver(struct atoms *t, atom x);
+static inline int atom_cmp(const struct atoms *t, atom x, atom y)
+{
+	return x == y ? 0 : str_cmp(t->rec[x].s, t->rec[y].s);
+}
+
+/* A set of atoms, ascending by number; never changed once made. */
+struct atomset {
+	uint32_t n;
+	atom v[];
+};
+extern const struct atomset atomset_none;
+/* Sorts and dedupes V in place, then copies it. */
+const struct atomset *atomset_of(struct arena *a, atom *v, size_t n);
+bool atomset_has(const struct atomset *s, atom x);
+bool atomset_eq(const struct atomset *x, const struct atomset *y);

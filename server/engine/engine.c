@@ -1,0 +1,245 @@
+#include "engine.h"
+#include "catalog.h"
+#include "dedupe.h"
+#include "hoist.h"
+#include "metas.h"
+#include "overrides.h"
+#include "package.h"
+#include "pick.h"
+#include "plan_emit.h"
+#include "reuse.h"
+#include "workspace.h"
+#include <stdlib.h>
+
+#define MINUTE_MS 60000
+#define HOUR_MS 3600000
+
+/* --- importers --- */
+
+static void want_put(struct importer *imp, atom alias, atom spec)
+{
+	for (uint32_t i = 0; i < imp->nwanted; i++)
+		if (imp->wanted[i].alias == alias) {
+			imp->wanted[i].spec = spec;
+			return;
+		}
+	imp->wanted[imp->nwanted++] = (struct wanted){ alias, spec, false, false };
+}
+
+static bool injected(const struct manifest *m, str alias)
+{
+	for (size_t i = 0; i < m->ndependencies_meta; i++)
+		if (m->dependencies_meta[i].injected && str_eq(m->dependencies_meta[i].alias, alias))
+			return true;
+	return false;
+}
+
+/* Direct dependencies: peers (autoInstallPeers), dev, prod, optional; a later group's specifier wins. */
+static int importer_wants(struct run *r, struct importer *imp, struct err *e)
+{
+	const struct deps *d = &imp->deps;
+	imp->wanted = arena_new(&r->arena, struct wanted, d->ndep + d->nopt + d->npeer + imp->dev.ndep + 1);
+	for (uint32_t i = 0; r->set->auto_install_peers && i < d->npeer; i++)
+		want_put(imp, d->peer[i].k, d->peer[i].v);
+	for (uint32_t i = 0; i < imp->dev.ndep; i++)
+		want_put(imp, imp->dev.dep[i].k, imp->dev.dep[i].v);
+	for (uint32_t i = 0; i < d->ndep; i++)
+		want_put(imp, d->dep[i].k, d->dep[i].v);
+	for (uint32_t i = 0; i < d->nopt; i++)
+		want_put(imp, d->opt[i].k, d->opt[i].v);
+	for (uint32_t i = 0; i < imp->nwanted; i++) {
+		struct wanted *w = &imp->wanted[i];
+		str spec;
+		for (uint32_t k = 0; k < d->nopt; k++)
+			w->optional = w->optional || d->opt[k].k == w->alias;
+		w->injected = injected(&imp->req->manifest, sof(r, w->alias));
+		int rc = catalog_resolve(r->set, &spec, sof(r, w->alias), sof(r, w->spec), e);
+		if (rc)
+			return err_ctx(e, STR_FMT, STR_ARG(imp->req->path));
+		w->spec = atom_of(&r->t, spec);
+	}
+	return 0;
+}
+
+static void prefer_direct(struct run *r, const struct kv *p, uint32_t n)
+{
+	enum selector_kind kind;
+	for (uint32_t i = 0; i < n; i++)
+		if (selector_kind_of(r, p[i].v, &kind))
+			preferred_add(r, p[i].k, p[i].v, kind, 1000, false);
+}
+
+static int importer_order(const void *a, const void *b)
+{
+	const struct importer *x = a, *y = b;
+	return str_cmp(x->req->path, y->req->path);
+}
+
+static int importers_init(struct run *r, struct err *e)
+{
+	r->nimporter = (uint32_t)r->req->nimporters;
+	r->importer = arena_new(&r->arena, struct importer, r->nimporter + 1);
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		r->importer[i].req = &r->req->importer[i];
+	qsort(r->importer, r->nimporter, sizeof(*r->importer), importer_order);
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		struct importer *imp = &r->importer[i];
+		const struct manifest *m = &imp->req->manifest;
+		imp->path = atom_of(&r->t, imp->req->path);
+		imp->changed = imp->locked_peer_names = &atomset_none;
+		deps_of_manifest(r, &imp->deps, &imp->dev, m);
+		deps_hooks(r, &imp->deps, &imp->dev, m->name.n ? atom_of(&r->t, m->name) : 0,
+			m->version.n ? atom_of(&r->t, m->version) : 0, &imp->path);
+		prefer_direct(r, imp->dev.dep, imp->dev.ndep);
+		prefer_direct(r, imp->deps.dep, imp->deps.ndep);
+		prefer_direct(r, imp->deps.opt, imp->deps.nopt);
+		int rc = importer_wants(r, imp, e);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* --- resolutionMode: time-based --- */
+
+/* Newest publish time among direct dependencies; transitive ones may be an hour younger. */
+static int time_cutoff(struct run *r, struct err *e)
+{
+	int64_t newest = 0;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		for (uint32_t k = 0; k < r->importer[i].nwanted; k++) {
+			const struct wanted *w = &r->importer[i].wanted[k];
+			struct reg_spec spec;
+			struct packument p;
+			const struct err *why;
+			enum meta_state st;
+			bool young;
+			if (!reg_spec_parse(r, &spec, w->alias, w->spec))
+				continue;
+			while ((st = metas_get(r->metas, spec.name, true, &p, &why)) == META_WAITING) {
+				int rc = metas_wait(r->metas, e);
+				if (rc)
+					return rc;
+			}
+			struct pick_opts o = {
+				.preferred = preferred_of(r, spec.name), .cutoff = r->cutoff, .lowest = r->lowest_direct
+			};
+			uint32_t v = st == META_HERE ? pick_version(r, p, &spec, &o, &young) : NONE;
+			if (v != NONE && packument_time(p, v) > newest)
+				newest = packument_time(p, v);
+		}
+	if (newest)
+		r->subdep_cutoff = r->cutoff && r->cutoff < newest + HOUR_MS ? r->cutoff : newest + HOUR_MS;
+	return 0;
+}
+
+/* --- the run --- */
+
+static int hello(struct run *r, struct err *e)
+{
+	struct frame f = { .kind = FRAME_HELLO, .hello = { .protocol = PLAN_PROTOCOL, .server = STR("direct") } };
+	settings_digest(f.hello.settings_digest, r->set);
+	return r->sink(r->sink_ctx, &f, e);
+}
+
+static int run_init(struct run *r, struct err *e)
+{
+	const struct settings *s = r->set;
+	r->arena = ARENA_INIT(1u << 20);
+	atoms_init(&r->t, &r->arena);
+	r->metas = metas_new(r);
+	workspace_init(r);
+	if (s->minimum_release_age)
+		r->cutoff = r->io->now_ms - (int64_t)s->minimum_release_age * MINUTE_MS;
+	r->subdep_cutoff = r->cutoff;
+	r->time_based = s->resolution_mode == RESOLVE_TIME_BASED;
+	r->lowest_direct = s->resolution_mode != RESOLVE_HIGHEST;
+	r->trust = s->trust_policy == TRUST_NO_DOWNGRADE;
+	int rc = overrides_init(r, e);
+	if (!rc)
+		rc = importers_init(r, e);
+	if (rc)
+		return rc;
+	const struct lockfile *l = r->req->lockfile;
+	if (l && !l->absent && (l->nimporters || l->nsnapshots)) {
+		r->prior = l;
+		r->reuse_subtrees = reuse_settings_fit(r);
+		reuse_init(r);
+		for (uint32_t i = 0; i < r->nimporter; i++)
+			reuse_importer(r, &r->importer[i]);
+	}
+	return 0;
+}
+
+static void run_release(struct run *r)
+{
+	overrides_release(r);
+	workspace_release(r);
+	metas_free(r->metas);
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		vec_release(&r->importer[i].direct);
+		vec_release(&r->importer[i].aliases);
+		vec_release(&r->importer[i].missing);
+	}
+	vec_release(&r->pkg);
+	vec_release(&r->node);
+	vec_release(&r->warning);
+	free(r->pkg_of_id);
+	free(r->is_peer_name);
+	free(r->preferred);
+	free(r->run_versions);
+	atoms_release(&r->t);
+	arena_release(&r->arena);
+}
+
+/* Asks for everything that can be foreseen, before the walk needs the first. */
+static void look_ahead(struct run *r)
+{
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		const struct importer *imp = &r->importer[i];
+		for (uint32_t k = 0; k < imp->nwanted; k++)
+			if (!r->prior || reuse_direct(r, imp, imp->wanted[k].alias, imp->wanted[k].spec) == NONE)
+				metas_speculate(
+					r->metas, imp->wanted[k].alias, imp->wanted[k].spec, imp->wanted[k].optional);
+	}
+}
+
+static int resolve_all(struct run *r, struct graph *g, struct deppaths *paths, struct err *e)
+{
+	look_ahead(r);
+	int rc = r->time_based ? time_cutoff(r, e) : 0;
+	if (!rc)
+		rc = hoist_all(r, e);
+	if (rc)
+		return rc;
+	peers_graph(r, paths, g);
+	if (r->set->dedupe_injected_deps)
+		dedupe_injected(r, g);
+	if (r->set->dedupe_peer_dependents)
+		dedupe_peer_dependents(r, g);
+	return 0;
+}
+
+int engine_run(const struct request *req, const struct engine_io *io, frame_sink *sink, void *ctx, struct err *e)
+{
+	struct run r = { .req = req, .set = &req->settings, .io = io, .sink = sink, .sink_ctx = ctx };
+	struct deppaths paths = { 0 };
+	struct graph g = { 0 };
+	uint64_t started = plan_clock_us();
+	int rc = run_init(&r, e);
+	if (!rc) {
+		deppaths_init(&paths, &r);
+		rc = resolve_all(&r, &g, &paths, e);
+	}
+	if (rc) {
+		plan_fail(&r, e);
+	} else {
+		rc = hello(&r, e);
+		if (!rc)
+			rc = plan_emit(&r, &g, started, e);
+	}
+	graph_release(&g);
+	deppaths_release(&paths);
+	run_release(&r);
+	return rc;
+}

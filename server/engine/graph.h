@@ -1,0 +1,246 @@
+/* graph — the tables of one resolution, and the types that its stages share.
+ *
+ * A run belongs to one engine_run() on one thread. Packages, occurrences
+ * ("nodes"), importers and strings are numbers into tables of the run; everything
+ * lives in its arena until the run is released.
+ *
+ * The stages, in order: overrides and catalog (what manifests really ask for) ->
+ * resolve (which packages, over pick and metas) -> hoist (peers nobody provides)
+ * -> peers (which copy sees which peer: dep paths) -> dedupe -> order and
+ * plan_emit (frames). */
+#pragma once
+#include "atoms.h"
+#include "base/vec.h"
+#include "engine.h"
+
+#define NONE UINT32_MAX
+
+struct kv {
+	atom k, v;
+};
+/* A child to resolve: from dependencies and optionalDependencies, sorted by alias. */
+struct spec {
+	atom alias, range;
+	bool optional;
+};
+struct peer {
+	atom name, range;
+	bool optional;
+};
+/* A manifest after every hook: package extensions, ignored optionals, overrides. */
+struct deps {
+	struct kv *dep, *opt, *peer;
+	uint32_t ndep, nopt, npeer;
+	atom *peer_optional;
+	uint32_t npeer_optional;
+	bool bundle_all;
+	const struct atomset *bundled;
+};
+
+enum pkg_kind { PKG_REGISTRY, PKG_LINK, PKG_DIRECTORY, PKG_TARBALL, PKG_LOCKED };
+
+/* Ancestors of an occurrence, nearest first. */
+struct chain {
+	uint32_t pkg, len;
+	const struct chain *up;
+};
+/* One child as recorded for a package: what every occurrence of it has. */
+struct edge {
+	atom alias;
+	uint32_t pkg;
+	bool optional;
+};
+/* Which occurrence decides a package's children: least (depth, importer, path). */
+struct owner {
+	bool set;
+	int32_t depth;
+	uint32_t importer;
+	const struct chain *path;
+};
+/* A snapshot of the lockfile that exists, by its position there. */
+typedef uint32_t prior; /* NONE: none */
+
+struct pkg {
+	atom id;                      /* pnpm's pkgIdWithPatchHash */
+	atom key;                     /* its row under packages: */
+	atom name, version;           /* version 0: has none of its own (link:, file:) */
+	atom peer_name, peer_version; /* how peers see it */
+	atom manifest_version;
+	enum pkg_kind kind;
+	bool by_workspace; /* found in the workspace */
+	struct packument pm;
+	uint32_t pv;
+	str registry;
+	const struct lock_package *locked;
+	const struct manifest *manifest; /* PKG_LINK, PKG_DIRECTORY, PKG_TARBALL */
+	atom directory; /* PKG_LINK, PKG_DIRECTORY: from the lockfile's folder; PKG_TARBALL: path or URL */
+	str integrity;
+	struct deps deps;
+	struct spec *spec;
+	uint32_t nspec;
+	bool specs_known;
+	struct peer *peer; /* sorted by name; as its owner reads the manifest */
+	uint32_t npeer;
+	bool optional, leaf;
+	struct owner owner;
+	const struct atomset *shadow; /* in force: the owner's */
+	bool recorded;
+	struct edge *edge; /* sorted by alias */
+	uint32_t nedge;
+	const struct atomset *rec_shadow;
+	prior rec_prior;
+	uint32_t leaf_node;
+	uint32_t nodes;      /* first of its nodes, linked by node.next */
+	uint32_t seen, slot; /* mark of the last walk over packages, and its place there */
+	int64_t published;
+	/* what the first peer walk of its owner missed below it: see hoist.c */
+	bool fw, fw_owned;
+	struct owner fw_owner;
+	const struct atomset *fw_names;
+};
+
+struct kid {
+	atom alias;
+	uint32_t node;
+};
+/* An occurrence as the walk made it. Lazy: its children are its package's edges. */
+struct node {
+	uint32_t pkg, next;
+	int32_t depth;
+	bool lazy;
+	struct kid *kid; /* sorted by alias */
+	uint32_t nkid;
+	const struct chain *parents;
+	const struct atomset *locked_peers; /* NULL: no restriction */
+};
+struct direct {
+	atom alias;
+	uint32_t node, pkg;
+	bool provider, optional_peer; /* hoisted: found inside the tree; installed for an optional peer */
+};
+
+/* Preferred versions of one name. */
+enum selector_kind { SEL_VERSION, SEL_RANGE, SEL_TAG };
+struct selector {
+	atom spec;
+	enum selector_kind kind;
+	uint32_t weight;
+};
+struct selectors {
+	struct selector *p;
+	uint32_t n, cap;
+};
+/* Versions that one level of the tree resolved, for the levels below. */
+struct level {
+	const struct level *up;
+	struct kv *p; /* name -> version, sorted by name */
+	uint32_t n;
+};
+/* Aliases visible to a level; only kept without autoInstallPeers. */
+struct scope {
+	const struct scope *up;
+	const struct atomset *names;
+};
+
+struct missing {
+	atom name, raw, wanted;
+	bool optional;
+	const struct chain *ancestors;
+};
+typedef VEC(struct missing) missing_vec;
+struct wanted {
+	atom alias, spec;
+	bool optional, injected;
+};
+
+struct importer {
+	const struct request_importer *req;
+	atom path;
+	struct deps deps, dev; /* after hooks; dev.dep holds devDependencies */
+	struct wanted *wanted;
+	uint32_t nwanted;
+	VEC(struct direct) direct;
+	struct kv *direct_versions; /* resolved versions of direct dependencies by name */
+	uint32_t ndirect_versions;
+	const struct atomset *changed; /* direct aliases whose specifier the lockfile doesn't know */
+	const struct lock_importer *prior;
+	/* hoisting */
+	VEC(atom) aliases; /* what is a direct dependency, declared or hoisted */
+	missing_vec missing;
+	struct kv *optional_missing; /* (name, range) pairs */
+	uint32_t noptional_missing, cap_optional_missing;
+	const struct atomset *locked_peer_names;
+	struct kv *locked_peer_versions;
+	uint32_t nlocked_peer_versions;
+	bool converged;
+	uint64_t converged_rewrites, walked_rewrites;
+	uint32_t walked;
+	bool subdep_rules; /* hoisted peers resolve as transitive dependencies do */
+};
+
+struct run {
+	struct arena arena;
+	struct atoms t;
+	const struct request *req;
+	const struct settings *set;
+	const struct engine_io *io;
+	frame_sink *sink;
+	void *sink_ctx;
+	const struct lockfile *prior; /* pins edges; NULL: none */
+	bool reuse_subtrees;
+	int8_t *subtree_reusable; /* by snapshot: 0 unknown, 1 yes, -1 no */
+
+	VEC(struct pkg *) pkg;
+	uint32_t *pkg_of_id; /* by atom */
+	size_t npkg_of_id;
+	VEC(struct node) node;
+	struct importer *importer;
+	uint32_t nimporter;
+	const struct importer *cur;
+
+	bool *is_peer_name; /* by atom: some package declares a peer of this name */
+	size_t nis_peer_name;
+	uint64_t revision, rewrites, breaks;
+
+	struct selectors *preferred; /* by atom of the name */
+	size_t npreferred;
+	uint32_t *run_versions; /* packages reachable, for hoisting */
+	size_t nrun_versions;
+	uint64_t run_versions_at;
+	uint32_t mark;
+
+	int64_t cutoff;        /* newest publish time that minimumReleaseAge lets through; 0: none */
+	int64_t subdep_cutoff; /* the same for transitive dependencies */
+	bool lowest_direct, time_based, trust;
+	struct metas *metas;
+	struct overrides *overrides;
+	struct extender *extender;
+	struct workspace *workspace;
+	VEC(struct frame_warning) warning;
+	uint32_t *young; /* packages taken although younger than the cutoff */
+	size_t nyoung, cap_young;
+};
+
+static inline struct pkg *pkg_at(struct run *r, uint32_t i)
+{
+	return r->pkg.p[i];
+}
+static inline str sof(const struct run *r, atom x)
+{
+	return atom_str(&r->t, x);
+}
+#define SA(r, x) STR_ARG(sof((r), (x)))
+
+/* The package known by ID, or NONE. */
+uint32_t pkg_find(const struct run *r, atom id);
+/* A new, zeroed package under ID. */
+uint32_t pkg_add(struct run *r, atom id);
+uint32_t node_add(struct run *r, uint32_t pkg, int32_t depth);
+bool is_peer_name(const struct run *r, atom name);
+void peer_name_add(struct run *r, atom name);
+const struct chain *chain_push(struct run *r, const struct chain *up, uint32_t pkg);
+/* Order of two parent paths, from the root, by package id. */
+int chain_cmp(struct run *r, const struct chain *a, const struct chain *b);
+/* "importer > a@1.0.0 > b@^2", in the run's arena. */
+str chain_text(struct run *r, const struct importer *imp, const struct chain *c, atom alias, atom spec);
+void run_warn(struct run *r, enum warning_kind kind, str package, str text);

@@ -1,0 +1,586 @@
+#include "hoist.h"
+#include "base/vec.h"
+#include "catalog.h"
+#include "overrides.h"
+#include "peers.h"
+#include "pick.h"
+#include "reuse.h"
+#include "workspace.h"
+
+/* Something to compare peers with: name, then specifier. */
+static bool has_alias(const struct importer *imp, atom a)
+{
+	for (size_t i = 0; i < imp->aliases.n; i++)
+		if (imp->aliases.p[i] == a)
+			return true;
+	return false;
+}
+
+static void alias_add(struct importer *imp, atom a)
+{
+	if (!has_alias(imp, a))
+		*vec_add(&imp->aliases) = a;
+}
+
+/* --- what the workspace root gives --- */
+
+struct root_dep {
+	atom alias, name, spec;
+};
+
+static bool project_relative(str s)
+{
+	return str_starts(s, STR("link:")) || str_starts(s, STR("file:")) || str_starts(s, STR("workspace:."));
+}
+
+static atom wanted_spec(const struct importer *imp, atom alias)
+{
+	for (uint32_t i = 0; i < imp->nwanted; i++)
+		if (imp->wanted[i].alias == alias)
+			return imp->wanted[i].spec;
+	return 0;
+}
+
+static void root_dep_fix(struct run *r, const struct importer *imp, struct root_dep *d)
+{
+	str s = d->spec ? sof(r, d->spec) : STR_NONE, integrity;
+	if (!d->spec || !project_relative(s))
+		return;
+	size_t colon = str_find(s, ':', 0);
+	const struct manifest *m =
+		workspace_manifest(r, path_join(&r->arena, imp->req->path, str_from(s, colon + 1)), &integrity);
+	d->spec = 0;
+	if (!m || !m->version.n || !atom_semver(&r->t, atom_of(&r->t, m->version)))
+		return;
+	if (m->name.n)
+		d->name = atom_of(&r->t, m->name);
+	d->spec = atom_of(&r->t, m->version);
+}
+
+struct roots {
+	struct root_dep *p;
+	uint32_t n;
+};
+
+static struct roots root_deps(struct run *r, const struct importer *imp)
+{
+	struct roots out = { .p = arena_new(&r->arena, struct root_dep, imp->direct.n + imp->nwanted + 1) };
+	for (size_t i = 0; i < imp->direct.n; i++) {
+		const struct direct *d = &imp->direct.p[i];
+		const struct pkg *p = pkg_at(r, d->pkg);
+		if (!p->name)
+			continue;
+		out.p[out.n++] = (struct root_dep){ d->alias, p->name, wanted_spec(imp, d->alias) };
+	}
+	for (uint32_t i = 0; i < imp->nwanted; i++) {
+		uint32_t k = 0;
+		while (k < out.n && out.p[k].alias != imp->wanted[i].alias)
+			k++;
+		if (k == out.n)
+			out.p[out.n++] =
+				(struct root_dep){ imp->wanted[i].alias, imp->wanted[i].alias, imp->wanted[i].spec };
+	}
+	for (uint32_t i = 0; i < out.n; i++)
+		root_dep_fix(r, imp, &out.p[i]);
+	return out;
+}
+
+static atom root_spec(struct run *r, const struct roots *roots, atom peer)
+{
+	const struct root_dep *best = NULL;
+	if (!r->set->resolve_peers_from_workspace_root)
+		return 0;
+	for (uint32_t i = 0; i < roots->n; i++)
+		if (roots->p[i].spec && roots->p[i].alias == peer)
+			return roots->p[i].spec;
+	for (uint32_t i = 0; i < roots->n; i++)
+		if (roots->p[i].spec && roots->p[i].name == peer &&
+			(!best || atom_cmp(&r->t, roots->p[i].alias, best->alias) < 0))
+			best = &roots->p[i];
+	return best ? best->spec : 0;
+}
+
+/* --- ranges --- */
+
+/* Alternatives of X and Y paired, those without a common version left out; 0 when nothing is left. */
+static atom intersect_two(struct run *r, atom x, atom y)
+{
+	const struct range *a = atom_range(&r->t, x), *b = atom_range(&r->t, y);
+	if (!a || !b || !range_intersects(a, b, false))
+		return 0;
+	AUTO(buf_release) struct buf out = BUF_INIT;
+	bool first = true;
+	str pa = range_print(a, &r->arena);
+	for (bool more_a = true; more_a;) {
+		size_t at = str_find_str(pa, STR("||"), 0);
+		str one = at == SIZE_MAX ? pa : str_head(pa, at);
+		more_a = at != SIZE_MAX;
+		pa = more_a ? str_from(pa, at + 2) : STR_NONE;
+		str pb = range_print(b, &r->arena);
+		for (bool more_b = true; more_b;) {
+			size_t bt = str_find_str(pb, STR("||"), 0);
+			str two = bt == SIZE_MAX ? pb : str_head(pb, bt);
+			more_b = bt != SIZE_MAX;
+			pb = more_b ? str_from(pb, bt + 2) : STR_NONE;
+			const struct range *ra = range_parse(one, true, &r->arena),
+					   *rb = range_parse(two, true, &r->arena);
+			if (!ra || !rb || !range_intersects(ra, rb, false))
+				continue;
+			buf_printf(&out, "%s" STR_FMT "%s" STR_FMT, first ? "" : "||", STR_ARG(str_trim(one)),
+				one.n && two.n ? " " : "", STR_ARG(str_trim(two)));
+			first = false;
+		}
+	}
+	if (first)
+		return 0;
+	return out.n ? atom_copy(&r->t, buf_str(&out)) : atom_of(&r->t, STR("*"));
+}
+
+static atom merge_ranges(struct run *r, const atom *v, uint32_t n)
+{
+	atom acc = v[0];
+	bool several = false;
+	for (uint32_t i = 1; i < n; i++) {
+		bool dup = false;
+		for (uint32_t k = 0; k < i && !dup; k++)
+			dup = v[k] == v[i];
+		if (dup)
+			continue;
+		several = true;
+		acc = intersect_two(r, acc, v[i]);
+		if (!acc)
+			return 0;
+	}
+	return several ? acc : v[0];
+}
+
+/* --- one importer's round --- */
+
+struct hoist {
+	struct run *r;
+	struct peers *peers;
+	struct roots roots;
+};
+struct required {
+	atom name, range;
+};
+struct bucket {
+	struct run *r;
+	struct selector p[512];
+	uint32_t n;
+};
+
+static void bucket_add(void *ctx, atom version)
+{
+	struct bucket *b = ctx;
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->p[i].spec == version)
+			return;
+	if (b->n < 512)
+		b->p[b->n++] = (struct selector){ version, SEL_VERSION, 1 };
+}
+
+static int selector_text_order(struct run *r, const struct selector *a, const struct selector *b)
+{
+	return atom_cmp(&r->t, a->spec, b->spec);
+}
+
+static void bucket_fill(struct bucket *b, struct run *r, atom name)
+{
+	const struct selectors *s = preferred_of(r, name);
+	b->r = r;
+	b->n = 0;
+	for (uint32_t i = 0; s && i < s->n && b->n < 512; i++)
+		b->p[b->n++] = s->p[i];
+	resolve_run_versions(r, name, bucket_add, b);
+	for (uint32_t i = 1; i < b->n; i++)
+		for (uint32_t k = i; k && selector_text_order(r, &b->p[k - 1], &b->p[k]) > 0; k--) {
+			struct selector x = b->p[k];
+			b->p[k] = b->p[k - 1];
+			b->p[k - 1] = x;
+		}
+}
+
+/* The highest of the bucket's versions in RANGE (NULL: any), by npm's includePrerelease. */
+static atom best_of(struct run *r, const struct bucket *b, const struct range *range)
+{
+	const struct semver *best = NULL;
+	atom out = 0;
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
+		if (!v || (range && !range_has(range, v, true)) || (best && semver_cmp(v, best) <= 0))
+			continue;
+		best = v;
+		out = b->p[i].spec;
+	}
+	return out;
+}
+
+static atom joined(struct run *r, atom head, const struct bucket *b)
+{
+	AUTO(buf_release) struct buf t = BUF_INIT;
+	if (head)
+		buf_add(&t, sof(r, head));
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->p[i].kind != SEL_VERSION)
+			buf_printf(&t, "%s" STR_FMT, t.n ? " || " : "", SA(r, b->p[i].spec));
+	return t.n ? atom_copy(&r->t, buf_str(&t)) : 0;
+}
+
+/* The specifier that hoists a missing required peer; 0: none. */
+static atom required_spec(struct hoist *h, const struct importer *imp, struct required m)
+{
+	struct run *r = h->r;
+	bool install = r->set->auto_install_peers;
+	atom root = root_spec(r, &h->roots, m.name);
+	if (install || root) {
+		atom o = override_undeclared(r, m.name, m.range, &imp->path);
+		if (o)
+			return str_eq(sof(r, o), STR("-")) ? 0 : o;
+	}
+	if (root)
+		return root;
+	struct bucket b;
+	bucket_fill(&b, r, m.name);
+	if (!b.n)
+		return install ? m.range : 0;
+	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
+	bool versions = best_of(r, &b, NULL) != 0;
+	atom fits = range ? best_of(r, &b, range) : 0;
+	if (fits)
+		return joined(r, fits, &b);
+	bool any_version = false;
+	for (uint32_t i = 0; i < b.n; i++)
+		any_version = any_version || b.p[i].kind == SEL_VERSION;
+	if (range && any_version)
+		return install ? m.range : 0;
+	return joined(r, versions ? best_of(r, &b, NULL) : 0, &b);
+}
+
+static int required_order(struct run *r, const struct required *a, const struct required *b)
+{
+	return atom_cmp(&r->t, a->name, b->name);
+}
+
+static void optional_add(struct run *r, struct importer *imp, atom name, atom range)
+{
+	for (uint32_t i = 0; i < imp->noptional_missing; i++)
+		if (imp->optional_missing[i].k == name && imp->optional_missing[i].v == range)
+			return;
+	size_t cap = imp->cap_optional_missing;
+	imp->optional_missing = arena_grow(&r->arena, imp->optional_missing, imp->noptional_missing, &cap,
+		sizeof(*imp->optional_missing), _Alignof(struct kv));
+	imp->cap_optional_missing = (uint32_t)cap;
+	imp->optional_missing[imp->noptional_missing++] = (struct kv){ name, range };
+}
+
+/* Splits what is missing: required peers with one range each, sorted by name; the rest is optional. */
+static struct required *partition(struct run *r, struct importer *imp, uint32_t *n)
+{
+	struct required *out = arena_new(&r->arena, struct required, imp->missing.n + 1);
+	atom *ranges = arena_new(&r->arena, atom, imp->missing.n + 1);
+	bool *done = arena_new(&r->arena, bool, imp->missing.n + 1);
+	*n = 0;
+	for (size_t i = 0; i < imp->missing.n; i++) {
+		atom name = imp->missing.p[i].name;
+		uint32_t nr = 0;
+		if (done[i] || has_alias(imp, name))
+			continue;
+		for (size_t k = i; k < imp->missing.n; k++) {
+			if (imp->missing.p[k].name != name)
+				continue;
+			done[k] = true;
+			if (!imp->missing.p[k].optional)
+				ranges[nr++] = imp->missing.p[k].raw;
+		}
+		if (!nr) {
+			for (size_t k = i; k < imp->missing.n; k++)
+				if (imp->missing.p[k].name == name)
+					optional_add(r, imp, name, imp->missing.p[k].wanted);
+			continue;
+		}
+		atom range = merge_ranges(r, ranges, nr);
+		if (range)
+			out[(*n)++] = (struct required){ name, range };
+	}
+	for (uint32_t i = 1; i < *n; i++)
+		for (uint32_t k = i; k && required_order(r, &out[k - 1], &out[k]) > 0; k--) {
+			struct required x = out[k];
+			out[k] = out[k - 1];
+			out[k - 1] = x;
+		}
+	return out;
+}
+
+/* Peers that some package inside the tree already resolved to become visible to the whole importer. */
+static void providers_add(
+	struct run *r, struct importer *imp, struct discovery *d, const struct required *req, uint32_t n)
+{
+	if (!r->set->auto_install_peers)
+		return;
+	for (size_t i = 1; i < d->provider.n; i++)
+		for (size_t k = i; k && atom_cmp(&r->t, d->provider.p[k - 1].alias, d->provider.p[k].alias) > 0; k--) {
+			struct direct x = d->provider.p[k];
+			d->provider.p[k] = d->provider.p[k - 1];
+			d->provider.p[k - 1] = x;
+		}
+	for (size_t i = 0; i < d->provider.n; i++) {
+		struct direct x = d->provider.p[i];
+		bool wanted = false;
+		for (uint32_t k = 0; k < n; k++)
+			wanted = wanted || req[k].name == x.alias;
+		if (wanted || has_alias(imp, x.alias) || x.node >= r->node.n)
+			continue;
+		x.provider = true;
+		*vec_add(&imp->direct) = x;
+		alias_add(imp, x.alias);
+	}
+}
+
+/* --- one report per package: what its owner's walk missed --- */
+
+static bool same_owner(struct run *r, const struct owner *a, const struct owner *b)
+{
+	return a->set == b->set && a->depth == b->depth && a->importer == b->importer &&
+	       chain_cmp(r, a->path, b->path) == 0;
+}
+
+static void first_walk(struct run *r, const struct importer *imp, const struct discovery *d)
+{
+	uint32_t me = (uint32_t)(imp - r->importer), mark = ++r->mark;
+	for (size_t i = 0; i < d->by_pkg.n; i++) {
+		struct pkg *p = pkg_at(r, d->by_pkg.p[i].pkg);
+		if (p->seen != mark) {
+			p->seen = mark;
+			p->slot = (uint32_t)i;
+			continue;
+		}
+		struct missing_of *m = &d->by_pkg.p[p->slot];
+		atom *v = arena_new(&r->arena, atom, m->names->n + d->by_pkg.p[i].names->n);
+		memcpy(v, m->names->v, m->names->n * sizeof(*v));
+		memcpy(v + m->names->n, d->by_pkg.p[i].names->v, d->by_pkg.p[i].names->n * sizeof(*v));
+		m->names = atomset_of(&r->arena, v, m->names->n + d->by_pkg.p[i].names->n);
+	}
+	for (uint32_t i = 0; i < r->pkg.n; i++) {
+		struct pkg *p = pkg_at(r, i);
+		bool seen = p->seen == mark;
+		const struct atomset *names = &atomset_none;
+		if (seen) {
+			atom *v = arena_new(&r->arena, atom, d->by_pkg.p[p->slot].names->n);
+			memcpy(v, d->by_pkg.p[p->slot].names->v, d->by_pkg.p[p->slot].names->n * sizeof(*v));
+			names = atomset_of(&r->arena, v, d->by_pkg.p[p->slot].names->n);
+		}
+		if (p->owner.set && p->owner.importer == me) {
+			if (!p->fw || !p->fw_owned || !same_owner(r, &p->fw_owner, &p->owner)) {
+				p->fw = p->fw_owned = true;
+				p->fw_owner = p->owner;
+				p->fw_names = names;
+			}
+		} else if (seen && !p->fw) {
+			p->fw = true;
+			p->fw_names = names;
+		}
+	}
+}
+
+/* A miss below a package that another importer's walk covers, and found provided there, is not ours to hoist. */
+static bool covered(struct run *r, const struct importer *imp, const struct missing *m)
+{
+	uint32_t me = (uint32_t)(imp - r->importer);
+	if (imp->locked_peer_names && atomset_has(imp->locked_peer_names, m->name))
+		return false;
+	for (const struct chain *c = m->ancestors; c; c = c->up) {
+		const struct pkg *p = pkg_at(r, c->pkg);
+		if (p->owner.set && p->owner.importer != me && p->fw && !atomset_has(p->fw_names, m->name))
+			return true;
+	}
+	return false;
+}
+
+static void drop_covered(struct run *r, const struct importer *imp, struct discovery *d)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < d->missing.n; i++)
+		if (!covered(r, imp, &d->missing.p[i]))
+			d->missing.p[n++] = d->missing.p[i];
+	d->missing.n = n;
+}
+
+static void discover(struct hoist *h, struct importer *imp, struct discovery *d, bool scoped)
+{
+	struct run *r = h->r;
+	bool full = imp->walked == 0 || r->rewrites != imp->walked_rewrites;
+	peers_discover(h->peers, imp, full ? 0 : imp->walked, d);
+	imp->walked = (uint32_t)imp->direct.n;
+	imp->walked_rewrites = r->rewrites;
+	if (r->nimporter > 1) {
+		if (scoped)
+			drop_covered(r, imp, d);
+		first_walk(r, imp, d);
+	}
+	if (full)
+		imp->missing.n = 0;
+}
+
+/* --- rounds --- */
+
+static int complete(struct hoist *h, struct importer *imp, struct discovery *first, struct err *e)
+{
+	struct run *r = h->r;
+	for (struct discovery *d = first;; d = NULL) {
+		struct discovery mine = { 0 };
+		if (!d) {
+			discover(h, imp, &mine, true);
+			d = &mine;
+		}
+		for (size_t i = 0; i < d->missing.n; i++)
+			*vec_add(&imp->missing) = d->missing.p[i];
+		uint32_t n, m = 0;
+		struct required *req = partition(r, imp, &n);
+		providers_add(r, imp, d, req, n);
+		discovery_release(d);
+		if (!n) {
+			imp->converged = true;
+			imp->converged_rewrites = r->rewrites;
+			return 0;
+		}
+		struct wanted *w = arena_new(&r->arena, struct wanted, n);
+		for (uint32_t i = 0; i < n; i++) {
+			atom spec = required_spec(h, imp, req[i]);
+			if (spec)
+				w[m++] = (struct wanted){ req[i].name, spec, false, false };
+		}
+		if (!m)
+			return 0;
+		for (uint32_t i = 0; i < m; i++)
+			alias_add(imp, w[i].alias);
+		int rc = resolve_extend(r, imp, w, m, e);
+		if (rc)
+			return err_ctx(e, "peer dependencies of " STR_FMT, STR_ARG(imp->req->path));
+	}
+}
+
+static bool locked_out(const struct importer *imp, atom name, atom version)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++) {
+		if (imp->locked_peer_versions[i].k != name)
+			continue;
+		if (imp->locked_peer_versions[i].v == version)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+static atom optional_spec(struct hoist *h, const struct importer *imp, atom name)
+{
+	struct run *r = h->r;
+	struct bucket b;
+	const struct semver *best = NULL;
+	atom out = 0, root = root_spec(r, &h->roots, name);
+	const struct range *bound = root ? atom_range(&r->t, peer_range(r, root)) : NULL;
+	bucket_fill(&b, r, name);
+	for (uint32_t i = 0; i < b.n; i++) {
+		const struct semver *v = b.p[i].kind == SEL_VERSION ? atom_semver(&r->t, b.p[i].spec) : NULL;
+		bool ok = v && !locked_out(imp, name, b.p[i].spec) && (!bound || range_has(bound, v, false));
+		for (uint32_t k = 0; ok && k < imp->noptional_missing; k++)
+			if (imp->optional_missing[k].k == name) {
+				const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
+				ok = rg && range_has(rg, v, false);
+			}
+		if (ok && (!best || semver_cmp(v, best) > 0)) {
+			best = v;
+			out = b.p[i].spec;
+		}
+	}
+	return out;
+}
+
+static int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e)
+{
+	struct run *r = h->r;
+	struct wanted *w = arena_new(&r->arena, struct wanted, imp->noptional_missing + 1);
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < imp->noptional_missing; i++) {
+		atom name = imp->optional_missing[i].k, spec;
+		bool seen = false;
+		for (uint32_t k = 0; k < i && !seen; k++)
+			seen = imp->optional_missing[k].k == name;
+		if (seen || !(spec = optional_spec(h, imp, name)))
+			continue;
+		uint32_t at = n++;
+		for (; at && atom_cmp(&r->t, w[at - 1].alias, name) > 0; at--)
+			w[at] = w[at - 1];
+		w[at] = (struct wanted){ name, spec, false, false };
+	}
+	if (!n)
+		return 0;
+	size_t from = imp->direct.n;
+	for (uint32_t i = 0; i < n; i++)
+		alias_add(imp, w[i].alias);
+	int rc = resolve_extend(r, imp, w, n, e);
+	for (size_t i = from; i < imp->direct.n; i++)
+		imp->direct.p[i].optional_peer = true;
+	imp->converged = false;
+	*hoisted = true;
+	return rc;
+}
+
+static int required_round(struct hoist *h, struct importer *imp, struct err *e)
+{
+	if (imp->converged && imp->converged_rewrites == h->r->rewrites)
+		return 0;
+	imp->noptional_missing = 0;
+	return complete(h, imp, NULL, e);
+}
+
+static int rounds(struct hoist *h, struct err *e)
+{
+	struct run *r = h->r;
+	struct discovery *first = arena_new(&r->arena, struct discovery, r->nimporter + 1);
+	int rc = 0;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		discover(h, &r->importer[i], &first[i], false);
+	for (uint32_t i = 0; r->nimporter > 1 && i < r->nimporter; i++)
+		drop_covered(r, &r->importer[i], &first[i]);
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		if (rc)
+			discovery_release(&first[i]);
+		else
+			rc = complete(h, &r->importer[i], &first[i], e);
+	for (bool again = true; again && !rc;) {
+		again = false;
+		for (uint32_t i = 0; i < r->nimporter && !rc; i++)
+			rc = optional_round(h, &r->importer[i], &again, e);
+		for (uint32_t i = 0; again && i < r->nimporter && !rc; i++)
+			rc = required_round(h, &r->importer[i], e);
+	}
+	return rc;
+}
+
+int hoist_all(struct run *r, struct err *e)
+{
+	struct hoist h = { .r = r };
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		struct importer *imp = &r->importer[i];
+		for (uint32_t k = 0; k < imp->nwanted; k++)
+			alias_add(imp, imp->wanted[k].alias);
+		int rc = resolve_extend(r, imp, imp->wanted, imp->nwanted, e);
+		if (rc)
+			return rc;
+		reuse_lock_peers(r, imp);
+		for (size_t k = 0; k < imp->direct.n; k++)
+			alias_add(imp, imp->direct.p[k].alias);
+		imp->subdep_rules = true;
+	}
+	if (!r->set->auto_install_peers && !r->set->dedupe_peer_dependents)
+		return 0;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		if (str_eq(r->importer[i].req->path, STR(".")))
+			h.roots = root_deps(r, &r->importer[i]);
+	h.peers = peers_new(r, true);
+	int rc = rounds(&h, e);
+	peers_free(h.peers);
+	return rc;
+}

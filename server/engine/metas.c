@@ -1,0 +1,236 @@
+#include "metas.h"
+#include "base/vec.h"
+#include "pick.h"
+#include "resolve.h"
+
+#define BATCH 256u
+
+struct likely {
+	atom spec;
+	bool full;
+	uint32_t next;
+};
+struct meta_form {
+	bool asked;
+	const struct engine_packument *got;
+};
+struct meta_name {
+	atom name;
+	struct meta_form form[2];
+	uint32_t likely; /* specifiers to look ahead from once it is here */
+};
+struct metas {
+	struct run *r;
+	VEC(struct meta_name) name;
+	uint32_t *of; /* by atom: index + 1 */
+	size_t nof;
+	VEC(struct likely) likely;
+	struct map seen; /* (name, spec) pairs already looked ahead from */
+	VEC(uint32_t) todo;
+	uint32_t waiting, asked;
+};
+
+struct metas *metas_new(struct run *r)
+{
+	struct metas *m = xcalloc(1, sizeof(*m));
+	m->r = r;
+	return m;
+}
+
+void metas_free(struct metas *m)
+{
+	if (!m)
+		return;
+	vec_release(&m->name);
+	vec_release(&m->likely);
+	vec_release(&m->todo);
+	map_release(&m->seen);
+	free(m->of);
+	free(m);
+}
+
+uint32_t metas_count(const struct metas *m)
+{
+	return m->asked;
+}
+
+static struct meta_name *name_at(struct metas *m, atom name)
+{
+	if (name >= m->nof) {
+		size_t n = m->nof ? m->nof : 4096;
+		while (n <= name)
+			n *= 2;
+		m->of = xrealloc(m->of, n * sizeof(*m->of));
+		memset(m->of + m->nof, 0, (n - m->nof) * sizeof(*m->of));
+		m->nof = n;
+	}
+	if (!m->of[name]) {
+		*vec_add(&m->name) = (struct meta_name){ .name = name, .likely = NONE };
+		m->of[name] = (uint32_t)m->name.n;
+	}
+	return &m->name.p[m->of[name] - 1];
+}
+
+static void ask(struct metas *m, struct meta_name *n, bool full)
+{
+	if (n->form[full].asked)
+		return;
+	n->form[full].asked = true;
+	m->waiting++;
+	m->asked++;
+	str name = sof(m->r, n->name);
+	m->r->io->want(m->r->io->ctx, m->of[n->name] * 2 - 2 + full, settings_registry(m->r->set, name), name,
+		full ? PACKUMENT_FULL : PACKUMENT_ABBREVIATED);
+}
+
+/* Whether the short form says enough: without times it must be older than every cutoff. */
+static bool short_is_enough(const struct run *r, str name, struct packument p)
+{
+	bool whole = false;
+	if (!r->cutoff || packument_has_time(p))
+		return true;
+	age_excluded(r, name, STR_NONE, &whole);
+	int64_t modified = packument_modified(p);
+	return whole || (modified && modified <= r->cutoff);
+}
+
+enum meta_state metas_get(struct metas *m, atom name, bool full, struct packument *out, const struct err **e)
+{
+	struct meta_name *n = name_at(m, name);
+	full = full || m->r->time_based || m->r->trust;
+	for (;;) {
+		if (!n->form[full].asked)
+			ask(m, n, full);
+		const struct engine_packument *got = n->form[full].got;
+		if (!got)
+			return META_WAITING;
+		if (!got->rec.p) {
+			*e = &got->err;
+			return META_FAILED;
+		}
+		if (full || short_is_enough(m->r, sof(m->r, name), got->rec)) {
+			*out = got->rec;
+			return META_HERE;
+		}
+		full = true;
+	}
+}
+
+static bool first_time(struct metas *m, atom name, atom spec, bool full)
+{
+	uint32_t *key = arena_new(&m->r->arena, uint32_t, 3);
+	key[0] = name;
+	key[1] = spec;
+	key[2] = full;
+	bool fresh;
+	map_add(&m->seen, (str){ (const char *)key, 3 * sizeof(*key) }, 0, &fresh);
+	return fresh;
+}
+
+static void look_ahead(struct metas *m, atom name, atom spec, bool full)
+{
+	struct run *r = m->r;
+	struct reg_spec s;
+	if (!reg_spec_parse(r, &s, name, spec) || !first_time(m, s.name, s.fetch, full))
+		return;
+	struct meta_name *n = name_at(m, s.name);
+	struct packument p;
+	const struct err *e;
+	uint32_t at = (uint32_t)(n - m->name.p);
+	if (metas_get(m, s.name, full, &p, &e) == META_FAILED)
+		return;
+	*vec_add(&m->likely) = (struct likely){ s.fetch, full, m->name.p[at].likely };
+	m->name.p[at].likely = (uint32_t)m->likely.n - 1;
+	*vec_add(&m->todo) = at;
+}
+
+/* Follows what is here as far as it goes. */
+static void pump(struct metas *m)
+{
+	struct run *r = m->r;
+	while (m->todo.n) {
+		struct meta_name *n = &m->name.p[m->todo.p[--m->todo.n]];
+		uint32_t l = n->likely, keep = NONE;
+		n->likely = NONE;
+		atom name = n->name;
+		while (l != NONE) {
+			struct likely k = m->likely.p[l];
+			uint32_t next = k.next;
+			struct packument p;
+			const struct err *e;
+			enum meta_state st = metas_get(m, name, k.full, &p, &e);
+			if (st == META_WAITING) {
+				m->likely.p[l].next = keep;
+				keep = l;
+			} else if (st == META_HERE) {
+				struct reg_spec s;
+				struct pick_opts o = { .cutoff = r->cutoff };
+				bool young;
+				uint32_t v =
+					reg_spec_parse(r, &s, name, k.spec) ? pick_version(r, p, &s, &o, &young) : NONE;
+				for (uint32_t i = 0; v != NONE && i < packument_map_n(p, v, PACKUMENT_DEPS); i++) {
+					str a, b;
+					packument_map_at(p, v, PACKUMENT_DEPS, i, &a, &b);
+					look_ahead(m, atom_of(&r->t, a), atom_of(&r->t, b), false);
+				}
+				for (uint32_t i = 0; v != NONE && i < packument_map_n(p, v, PACKUMENT_OPTIONAL); i++) {
+					str a, b;
+					packument_map_at(p, v, PACKUMENT_OPTIONAL, i, &a, &b);
+					look_ahead(m, atom_of(&r->t, a), atom_of(&r->t, b), true);
+				}
+			}
+			l = next;
+		}
+		if (keep != NONE) {
+			struct meta_name *again = name_at(m, name);
+			uint32_t tail = keep;
+			while (m->likely.p[tail].next != NONE)
+				tail = m->likely.p[tail].next;
+			m->likely.p[tail].next = again->likely;
+			again->likely = keep;
+		}
+	}
+}
+
+void metas_speculate(struct metas *m, atom name, atom spec, bool full)
+{
+	look_ahead(m, name, spec, full);
+	pump(m);
+}
+
+static void arrived(struct metas *m, const uint32_t *ticket, const struct engine_packument **got, int n)
+{
+	for (int i = 0; i < n; i++) {
+		uint32_t at = ticket[i] / 2;
+		struct meta_form *f = &m->name.p[at].form[ticket[i] & 1];
+		if (f->got)
+			continue;
+		f->got = got[i];
+		m->waiting--;
+		if (m->name.p[at].likely != NONE)
+			*vec_add(&m->todo) = at;
+	}
+	pump(m);
+}
+
+int metas_wait(struct metas *m, struct err *e)
+{
+	uint32_t ticket[BATCH];
+	const struct engine_packument *got[BATCH];
+	int n = m->r->io->wait(m->r->io->ctx, ticket, got, BATCH, e);
+	if (n < 0)
+		return n;
+	arrived(m, ticket, got, n);
+	while ((n = m->r->io->poll(m->r->io->ctx, ticket, got, BATCH, e)) > 0)
+		arrived(m, ticket, got, n);
+	return n < 0 ? n : 0;
+}
+
+void metas_ask(struct metas *m, atom alias, atom spec, bool full)
+{
+	struct reg_spec s;
+	struct packument p;
+	const struct err *e;
+	if (reg_spec_parse(m->r, &s, alias, spec) && metas_get(m, s.name, full, &p, &e) == META_WAITING)
+		metas_speculate(m, alias, spec, full);
+}

@@ -1,0 +1,452 @@
+#include "overrides.h"
+#include "base/vec.h"
+#include "catalog.h"
+#include "name.h"
+#include "pick.h"
+#include "workspace.h"
+
+static const struct {
+	const char *name, *range;
+	char kind;
+	const char *dep, *spec;
+} compat[] = {
+#include "extensions_data.h"
+};
+
+struct extension {
+	atom name, range; /* range 0: any */
+	char kind;
+	atom dep, spec;
+	uint32_t group; /* entries of one selector merge as one */
+};
+struct extender {
+	VEC(struct extension) all;
+	uint32_t *first; /* by atom of the name: index + 1 of its first entry; entries of a name are adjacent */
+	size_t nfirst;
+};
+struct override {
+	atom parent, parent_range, name, range; /* ranges 0: any */
+	atom spec;
+	bool converge;
+	str local; /* link: or file: target from the workspace root */
+};
+struct overrides {
+	VEC(struct override) all;
+	struct map names; /* names that some override targets */
+	struct str_map resolved;
+};
+
+/* --- reading --- */
+
+static int extension_order(const void *a, const void *b)
+{
+	const struct extension *x = a, *y = b;
+	if (x->name != y->name)
+		return x->name < y->name ? -1 : 1;
+	return x->group < y->group ? -1 : x->group > y->group;
+}
+
+static void extension_put(struct run *r, atom name, atom range, char kind, str dep, str spec, uint32_t group)
+{
+	*vec_add(&r->extender->all) =
+		(struct extension){ name, range, kind, atom_of(&r->t, dep), spec.p ? atom_of(&r->t, spec) : 0, group };
+}
+
+static void extension_map(struct run *r, atom name, atom range, char kind, struct str_map m, uint32_t group)
+{
+	for (size_t i = 0; i < m.n; i++)
+		extension_put(r, name, range, kind, m.p[i].k, m.p[i].v, group);
+}
+
+static int extender_init(struct run *r, struct err *e)
+{
+	struct extender *x = r->extender = xcalloc(1, sizeof(*x));
+	uint32_t group = 0;
+	const size_t ncompat = sizeof compat / sizeof *compat;
+	for (size_t i = 0; i < ncompat; i++) {
+		if (i && (strcmp(compat[i].name, compat[i - 1].name) != 0 ||
+				 strcmp(compat[i].range, compat[i - 1].range) != 0))
+			group++;
+		extension_put(r, atom_of(&r->t, str_of(compat[i].name)), atom_of(&r->t, str_of(compat[i].range)),
+			compat[i].kind, str_of(compat[i].dep), str_of(compat[i].spec), group);
+	}
+	for (size_t i = 0; i < r->set->nextension; i++) {
+		const struct package_extension *s = &r->set->extension[i];
+		str n, range;
+		name_split(s->selector, &n, &range);
+		atom name = atom_of(&r->t, n), rg = range.n ? atom_of(&r->t, range) : 0;
+		if (rg && !valid_range(r, rg))
+			return err_set(e, ERR_USAGE,
+				"packageExtensions: '" STR_FMT "' is no version range in \"" STR_FMT "\"",
+				STR_ARG(range), STR_ARG(s->selector));
+		group++;
+		extension_map(r, name, rg, 'D', s->dependencies, group);
+		extension_map(r, name, rg, 'O', s->optional_dependencies, group);
+		extension_map(r, name, rg, 'P', s->peer_dependencies, group);
+		for (size_t k = 0; k < s->peer_optional.n; k++)
+			extension_put(r, name, rg, 'M', s->peer_optional.p[k], STR_NONE, group);
+	}
+	qsort(x->all.p, x->all.n, sizeof(*x->all.p), extension_order);
+	for (size_t i = x->all.n; i-- > 0;) {
+		atom n = x->all.p[i].name;
+		if (n >= x->nfirst) {
+			size_t cap = x->nfirst ? x->nfirst : 1024;
+			while (cap <= n)
+				cap *= 2;
+			x->first = xrealloc(x->first, cap * sizeof(*x->first));
+			memset(x->first + x->nfirst, 0, (cap - x->nfirst) * sizeof(*x->first));
+			x->nfirst = cap;
+		}
+		x->first[n] = (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+/* Where "a>b" splits; a ">" that belongs to a range doesn't. */
+static size_t parent_end(str s)
+{
+	for (size_t i = 1; i < s.n; i++)
+		if (s.p[i] == '>' && s.p[i - 1] != ' ' && s.p[i - 1] != '|' && s.p[i - 1] != '@')
+			return i;
+	return SIZE_MAX;
+}
+
+static bool selector_read(struct run *r, str s, atom *name, atom *range, bool *empty)
+{
+	str n, rest;
+	name_split(s, &n, &rest);
+	*empty = rest.p && !rest.n;
+	*name = atom_of(&r->t, n);
+	*range = rest.n ? atom_of(&r->t, rest) : 0;
+	return name_valid(n);
+}
+
+/* "$name" takes what the workspace root itself asks for. */
+static int dollar(struct run *r, str *spec, str selector, struct err *e)
+{
+	const struct request_importer *root = NULL;
+	for (size_t i = 0; i < r->req->nimporters; i++)
+		if (str_eq(r->req->importer[i].path, STR(".")))
+			root = &r->req->importer[i];
+	str name = str_from(*spec, 1);
+	const struct str_map none = { 0 };
+	struct str_map maps[] = { root ? root->manifest.dev_dependencies : none,
+		root ? root->manifest.dependencies : none, root ? root->manifest.optional_dependencies : none };
+	bool found = false;
+	for (size_t i = 0; i < 3; i++) {
+		const str *v = str_map_get(maps[i], name);
+		if (v) {
+			*spec = *v;
+			found = true;
+		}
+	}
+	return found ? 0
+		     : err_set(e, ERR_USAGE,
+			       "overrides: \"" STR_FMT "\" refers to $" STR_FMT
+			       ", which is no direct dependency of the workspace root",
+			       STR_ARG(selector), STR_ARG(name));
+}
+
+static int override_read(struct run *r, struct override *o, str selector, str *spec, struct err *e)
+{
+	bool empty = false, parent_empty = false;
+	size_t at = parent_end(selector);
+	bool ok = true;
+	if (at != SIZE_MAX)
+		ok = selector_read(r, str_head(selector, at), &o->parent, &o->parent_range, &parent_empty);
+	ok = ok &&
+	     selector_read(r, at == SIZE_MAX ? selector : str_from(selector, at + 1), &o->name, &o->range, &empty);
+	if (!ok)
+		return err_set(e, ERR_USAGE, "overrides: cannot read the selector \"" STR_FMT "\"", STR_ARG(selector));
+	if (str_starts(*spec, STR("$"))) {
+		int rc = dollar(r, spec, selector, e);
+		if (rc)
+			return rc;
+	}
+	int rc = catalog_resolve(r->set, spec, sof(r, o->name), *spec, e);
+	if (rc)
+		return err_ctx(e, "overrides");
+	o->spec = atom_of(&r->t, *spec);
+	o->converge = empty;
+	if (parent_empty || (empty && (o->parent || !atom_semver(&r->t, o->spec))))
+		return err_set(e, ERR_USAGE,
+			"overrides: \"" STR_FMT "\" with an empty range needs one exact version and no parent",
+			STR_ARG(selector));
+	if (str_starts(*spec, STR("link:")) || str_starts(*spec, STR("file:")))
+		o->local = path_join(&r->arena, STR("."), str_from(*spec, 5));
+	return 0;
+}
+
+int overrides_init(struct run *r, struct err *e)
+{
+	int rc = extender_init(r, e);
+	if (rc)
+		return rc;
+	struct overrides *o = r->overrides = xcalloc(1, sizeof(*o));
+	struct str_map in = r->set->overrides;
+	o->resolved.p = arena_new(&r->arena, struct str_kv, in.n);
+	o->resolved.n = in.n;
+	for (size_t i = 0; i < in.n; i++) {
+		struct override *v = vec_add(&o->all);
+		*v = (struct override){ 0 };
+		str spec = in.p[i].v;
+		rc = override_read(r, v, in.p[i].k, &spec, e);
+		if (rc)
+			return rc;
+		o->resolved.p[i] = (struct str_kv){ in.p[i].k, spec };
+		map_set(&o->names, sof(r, v->name), 1);
+	}
+	return 0;
+}
+
+void overrides_release(struct run *r)
+{
+	if (r->extender) {
+		vec_release(&r->extender->all);
+		free(r->extender->first);
+		free(r->extender);
+	}
+	if (r->overrides) {
+		vec_release(&r->overrides->all);
+		map_release(&r->overrides->names);
+		free(r->overrides);
+	}
+}
+
+struct str_map overrides_resolved(struct run *r)
+{
+	return r->overrides->resolved;
+}
+
+/* --- extensions --- */
+
+static bool kv_has(const struct kv *p, uint32_t n, atom k)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (p[i].k == k)
+			return true;
+	return false;
+}
+
+static void kv_put(struct run *r, struct kv **p, uint32_t *n, atom k, atom v)
+{
+	struct kv *q = arena_new(&r->arena, struct kv, *n + 1);
+	if (*n)
+		memcpy(q, *p, *n * sizeof(*q));
+	q[*n] = (struct kv){ k, v };
+	*p = q;
+	(*n)++;
+}
+
+static void extension_apply(struct run *r, struct deps *d, const struct extension *x)
+{
+	switch (x->kind) {
+	case 'D':
+		if (!kv_has(d->dep, d->ndep, x->dep))
+			kv_put(r, &d->dep, &d->ndep, x->dep, x->spec);
+		break;
+	case 'O':
+		if (!kv_has(d->opt, d->nopt, x->dep))
+			kv_put(r, &d->opt, &d->nopt, x->dep, x->spec);
+		break;
+	case 'P':
+		if (!kv_has(d->peer, d->npeer, x->dep))
+			kv_put(r, &d->peer, &d->npeer, x->dep, x->spec);
+		break;
+	default: {
+		atom *q = arena_new(&r->arena, atom, d->npeer_optional + 1);
+		if (d->npeer_optional)
+			memcpy(q, d->peer_optional, d->npeer_optional * sizeof(*q));
+		q[d->npeer_optional++] = x->dep;
+		d->peer_optional = q;
+	}
+	}
+}
+
+static void extend(struct run *r, struct deps *d, atom name, atom version)
+{
+	const struct extender *x = r->extender;
+	if (name >= x->nfirst || !x->first[name])
+		return;
+	const struct semver *v = version ? atom_semver(&r->t, version) : NULL;
+	for (size_t i = x->first[name] - 1; i < x->all.n && x->all.p[i].name == name; i++) {
+		const struct extension *p = &x->all.p[i];
+		if (!p->range || (v && range_has(atom_range(&r->t, p->range), v, false)))
+			extension_apply(r, d, p);
+	}
+}
+
+/* --- ignored optional dependencies --- */
+
+static void kv_drop(struct kv *p, uint32_t *n, atom k)
+{
+	uint32_t to = 0;
+	for (uint32_t i = 0; i < *n; i++)
+		if (p[i].k != k)
+			p[to++] = p[i];
+	*n = to;
+}
+
+static void ignore_optional(struct run *r, struct deps *d)
+{
+	for (uint32_t i = 0; i < d->nopt;) {
+		atom k = d->opt[i].k;
+		if (!patterns_match(r->set->ignored_optional, sof(r, k))) {
+			i++;
+			continue;
+		}
+		kv_drop(d->dep, &d->ndep, k);
+		kv_drop(d->opt, &d->nopt, k);
+	}
+}
+
+/* --- overrides --- */
+
+static bool intersects(struct run *r, atom a, atom b)
+{
+	if (!a || a == b)
+		return true;
+	const struct range *x = atom_range(&r->t, a), *y = atom_range(&r->t, b);
+	return x && y && range_intersects(x, y, false);
+}
+
+static bool applies(struct run *r, const struct override *o, atom name, atom version)
+{
+	if (!o->parent)
+		return true;
+	if (o->parent != name)
+		return false;
+	if (!o->parent_range)
+		return true;
+	const struct semver *v = version ? atom_semver(&r->t, version) : NULL;
+	const struct range *rg = atom_range(&r->t, o->parent_range);
+	return v && rg && range_has(rg, v, false);
+}
+
+/* Less: A is more specific than B. */
+static bool more_specific(struct run *r, const struct override *a, const struct override *b)
+{
+	bool b_covers = !b->range || (a->range && intersects(r, b->range, a->range));
+	bool a_covers = !a->range || (b->range && intersects(r, a->range, b->range));
+	return b_covers && !a_covers;
+}
+
+static const struct override *choose_of(struct run *r, atom pkg, atom version, bool scoped, atom dep, atom spec)
+{
+	const struct override *best = NULL;
+	for (size_t i = 0; i < r->overrides->all.n; i++) {
+		const struct override *o = &r->overrides->all.p[i];
+		if (o->converge || o->name != dep || (o->parent != 0) != scoped || !applies(r, o, pkg, version) ||
+			!intersects(r, o->range, spec))
+			continue;
+		if (!best || more_specific(r, o, best))
+			best = o;
+	}
+	return best;
+}
+
+static const struct override *choose(struct run *r, atom pkg, atom version, atom dep, atom spec)
+{
+	const struct override *o = pkg ? choose_of(r, pkg, version, true, dep, spec) : NULL;
+	return o ? o : choose_of(r, pkg, version, false, dep, spec);
+}
+
+/* A converging override takes every range that its version satisfies. */
+static atom converge(struct run *r, atom dep, atom spec)
+{
+	for (size_t i = 0; i < r->overrides->all.n; i++) {
+		const struct override *o = &r->overrides->all.p[i];
+		if (!o->converge || o->name != dep)
+			continue;
+		const struct range *rg = atom_range(&r->t, spec);
+		const struct semver *v = atom_semver(&r->t, o->spec);
+		if (rg && v && range_has(rg, v, false))
+			return o->spec;
+	}
+	return 0;
+}
+
+static atom override_spec(struct run *r, const struct override *o, const atom *dir)
+{
+	if (!o->local.p || !dir)
+		return o->spec;
+	str to = path_relative(&r->arena, sof(r, *dir), o->local);
+	return atom_fmt(&r->t, STR_FMT STR_FMT, STR_ARG(str_head(sof(r, o->spec), 5)), STR_ARG(to));
+}
+
+/* The new specifier of an edge: 0 leaves it; *DROP removes it. */
+static atom overridden(struct run *r, atom pkg, atom version, struct kv edge, const atom *dir, bool *drop)
+{
+	*drop = false;
+	if (map_get(&r->overrides->names, sof(r, edge.k)) == MAP_NONE)
+		return 0;
+	const struct override *o = choose(r, pkg, version, edge.k, edge.v);
+	if (!o)
+		return converge(r, edge.k, edge.v);
+	if (str_eq(sof(r, o->spec), STR("-"))) {
+		*drop = true;
+		return 0;
+	}
+	return override_spec(r, o, dir);
+}
+
+static void override_map(struct run *r, struct kv *p, uint32_t *n, atom pkg, atom version, const atom *dir)
+{
+	uint32_t to = 0;
+	for (uint32_t i = 0; i < *n; i++) {
+		bool drop;
+		atom spec = overridden(r, pkg, version, p[i], dir, &drop);
+		if (drop)
+			continue;
+		p[to] = p[i];
+		if (spec)
+			p[to].v = spec;
+		to++;
+	}
+	*n = to;
+}
+
+static void override_peers(struct run *r, struct deps *d, atom pkg, atom version, const atom *dir)
+{
+	uint32_t to = 0;
+	for (uint32_t i = 0; i < d->npeer; i++) {
+		bool drop;
+		struct kv edge = d->peer[i];
+		atom spec = overridden(r, pkg, version, edge, dir, &drop);
+		if (drop)
+			continue;
+		str s = spec ? sof(r, spec) : STR_NONE;
+		if (spec && !valid_range(r, spec) && str_find_str(s, STR("workspace:"), 0) == SIZE_MAX &&
+			str_find_str(s, STR("catalog:"), 0) == SIZE_MAX) {
+			/* no range a peer could have: it becomes a dependency; the peer stays as it was */
+			kv_drop(d->dep, &d->ndep, edge.k);
+			kv_put(r, &d->dep, &d->ndep, edge.k, spec);
+			spec = 0;
+		}
+		if (spec)
+			edge.v = spec;
+		d->peer[to++] = edge;
+	}
+	d->npeer = to;
+}
+
+void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom version, const atom *dir)
+{
+	extend(r, d, name, version);
+	if (r->set->ignored_optional.n)
+		ignore_optional(r, d);
+	if (!r->overrides->all.n)
+		return;
+	override_map(r, d->dep, &d->ndep, name, version, dir);
+	override_map(r, d->opt, &d->nopt, name, version, dir);
+	if (dev)
+		override_map(r, dev->dep, &dev->ndep, name, version, dir);
+	override_peers(r, d, name, version, dir);
+}
+
+atom override_undeclared(struct run *r, atom name, atom range, const atom *dir)
+{
+	bool drop;
+	atom spec = overridden(r, 0, 0, (struct kv){ name, range }, dir, &drop);
+	return drop ? atom_of(&r->t, STR("-")) : spec;
+}

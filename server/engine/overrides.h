@@ -1,0 +1,19 @@
+/* overrides — what a manifest asks for once the workspace had its say.
+ *
+ * Three hooks in pnpm's order: packageExtensions (the compatibility database
+ * first, then the user's; they add, never replace), ignoredOptionalDependencies,
+ * overrides (a>b before b, the most specific range first, "-" removes). Applied to
+ * every manifest, importers' included. */
+#pragma once
+#include "graph.h"
+
+/* Reads the settings' overrides and extensions once a run. ERR_USAGE names the selector. */
+MUST_USE int overrides_init(struct run *r, struct err *e);
+void overrides_release(struct run *r);
+/* Rewrites D, the manifest of NAME@VERSION (0: none); DIR is the folder of the manifest from the lockfile's, for local
+ * targets (absent: absolute). DEV is an importer's devDependencies, or NULL. */
+void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom version, const atom *dir);
+/* The specifier that an override gives to a peer nobody declares; "-" drops it, 0: none applies. */
+atom override_undeclared(struct run *r, atom name, atom range, const atom *dir);
+/* Settings' overrides with catalog: and $name resolved, in their order, for the lockfile. */
+struct str_map overrides_resolved(struct run *r);

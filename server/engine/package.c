@@ -1,0 +1,373 @@
+#include "package.h"
+#include "name.h"
+#include "overrides.h"
+#include "pick.h"
+
+/* --- manifests --- */
+
+static struct kv *kvs_of(struct run *r, struct str_map m, uint32_t *n)
+{
+	struct kv *p = arena_new(&r->arena, struct kv, m.n + 1);
+	*n = (uint32_t)m.n;
+	for (size_t i = 0; i < m.n; i++)
+		p[i] = (struct kv){ atom_of(&r->t, m.p[i].k), atom_of(&r->t, m.p[i].v) };
+	return p;
+}
+
+static atom *atoms_from(struct run *r, struct str_list l)
+{
+	atom *p = arena_new(&r->arena, atom, l.n + 1);
+	for (size_t i = 0; i < l.n; i++)
+		p[i] = atom_of(&r->t, l.p[i]);
+	return p;
+}
+
+void deps_of_manifest(struct run *r, struct deps *d, struct deps *dev, const struct manifest *m)
+{
+	*d = (struct deps){ .bundle_all = m->bundle_all };
+	d->dep = kvs_of(r, m->dependencies, &d->ndep);
+	d->opt = kvs_of(r, m->optional_dependencies, &d->nopt);
+	d->peer = kvs_of(r, m->peer_dependencies, &d->npeer);
+	d->peer_optional = atoms_from(r, m->peer_optional);
+	d->npeer_optional = (uint32_t)m->peer_optional.n;
+	d->bundled = atomset_of(&r->arena, atoms_from(r, m->bundled), m->bundled.n);
+	if (dev) {
+		*dev = (struct deps){ 0 };
+		dev->dep = kvs_of(r, m->dev_dependencies, &dev->ndep);
+	}
+}
+
+static struct kv *kvs_of_packument(struct run *r, struct packument p, uint32_t v, enum packument_map which, uint32_t *n)
+{
+	*n = packument_map_n(p, v, which);
+	struct kv *out = arena_new(&r->arena, struct kv, *n + 1);
+	for (uint32_t i = 0; i < *n; i++) {
+		str k, s;
+		packument_map_at(p, v, which, i, &k, &s);
+		out[i] = (struct kv){ atom_of(&r->t, k), atom_of(&r->t, s) };
+	}
+	return out;
+}
+
+static atom *atoms_of_packument(struct run *r, struct packument p, uint32_t v, enum packument_list which, uint32_t *n)
+{
+	*n = packument_list_n(p, v, which);
+	atom *out = arena_new(&r->arena, atom, *n + 1);
+	for (uint32_t i = 0; i < *n; i++)
+		out[i] = atom_of(&r->t, packument_list_at(p, v, which, i));
+	return out;
+}
+
+static void deps_of_packument(struct run *r, struct deps *d, struct packument p, uint32_t v)
+{
+	uint32_t nbundled;
+	*d = (struct deps){ .bundle_all = packument_bundle_all(p, v) };
+	d->dep = kvs_of_packument(r, p, v, PACKUMENT_DEPS, &d->ndep);
+	d->opt = kvs_of_packument(r, p, v, PACKUMENT_OPTIONAL, &d->nopt);
+	d->peer = kvs_of_packument(r, p, v, PACKUMENT_PEERS, &d->npeer);
+	d->peer_optional = atoms_of_packument(r, p, v, PACKUMENT_PEER_OPTIONAL, &d->npeer_optional);
+	atom *bundled = atoms_of_packument(r, p, v, PACKUMENT_BUNDLED, &nbundled);
+	d->bundled = atomset_of(&r->arena, bundled, nbundled);
+}
+
+/* --- peers and children --- */
+
+static bool kv_has(const struct kv *p, uint32_t n, atom k)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (p[i].k == k)
+			return true;
+	return false;
+}
+
+bool scope_has(const struct scope *s, atom name)
+{
+	for (; s; s = s->up)
+		if (atomset_has(s->names, name))
+			return true;
+	return false;
+}
+
+const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const struct scope *scope)
+{
+	const struct deps *d = &p->deps;
+	atom hit[256];
+	size_t n = 0;
+	for (uint32_t i = 0; i < d->npeer && n < 256; i++)
+		if (kv_has(d->dep, d->ndep, d->peer[i].k) &&
+			(r->set->auto_install_peers || scope_has(scope, d->peer[i].k)))
+			hit[n++] = d->peer[i].k;
+	return atomset_of(&r->arena, hit, n);
+}
+
+static void peers_sort(struct run *r, struct peer *p, uint32_t n)
+{
+	for (uint32_t i = 1; i < n; i++)
+		for (uint32_t k = i; k && atom_cmp(&r->t, p[k - 1].name, p[k].name) > 0; k--) {
+			struct peer x = p[k];
+			p[k] = p[k - 1];
+			p[k - 1] = x;
+		}
+}
+
+static bool own_dep(const struct pkg *p, const struct atomset *shadow, atom name)
+{
+	const struct deps *d = &p->deps;
+	return name == p->name || kv_has(d->opt, d->nopt, name) ||
+	       (kv_has(d->dep, d->ndep, name) && !atomset_has(shadow, name));
+}
+
+bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *shadow)
+{
+	const struct deps *d = &p->deps;
+	struct peer *out = arena_new(&r->arena, struct peer, d->npeer + d->npeer_optional + 1);
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < d->npeer; i++)
+		if (!own_dep(p, shadow, d->peer[i].k))
+			out[n++] = (struct peer){ d->peer[i].k, d->peer[i].v, false };
+	for (uint32_t i = 0; i < d->npeer_optional; i++) {
+		uint32_t k = 0;
+		if (own_dep(p, shadow, d->peer_optional[i]))
+			continue;
+		while (k < n && out[k].name != d->peer_optional[i])
+			k++;
+		if (k == n)
+			out[n++] = (struct peer){ d->peer_optional[i], atom_of(&r->t, STR("*")), true };
+		out[k].optional = true;
+	}
+	peers_sort(r, out, n);
+	bool same = n == p->npeer;
+	for (uint32_t i = 0; same && i < n; i++)
+		same = out[i].name == p->peer[i].name && out[i].range == p->peer[i].range &&
+		       out[i].optional == p->peer[i].optional;
+	if (same)
+		return false;
+	p->peer = out;
+	p->npeer = n;
+	for (uint32_t i = 0; i < n; i++)
+		peer_name_add(r, out[i].name);
+	return true;
+}
+
+static int spec_order(struct run *r, const struct spec *a, const struct spec *b)
+{
+	int c = atom_cmp(&r->t, a->alias, b->alias);
+	return c ? c : atom_cmp(&r->t, a->range, b->range);
+}
+
+static void specs_sort(struct run *r, struct spec *p, uint32_t n)
+{
+	for (uint32_t i = 1; i < n; i++)
+		for (uint32_t k = i; k && spec_order(r, &p[k - 1], &p[k]) > 0; k--) {
+			struct spec x = p[k];
+			p[k] = p[k - 1];
+			p[k - 1] = x;
+		}
+}
+
+static int alias_check(struct run *r, const struct pkg *p, atom alias, struct err *e)
+{
+	str s = sof(r, alias);
+	if (name_valid(s))
+		return 0;
+	return err_set(e, ERR_PARSE, STR_FMT " has a dependency with an invalid name: \"" STR_FMT "\"", SA(r, p->id),
+		STR_ARG(str_head(s, 200)));
+}
+
+int package_specs(struct run *r, struct pkg *p, struct err *e)
+{
+	const struct deps *d = &p->deps;
+	if (p->specs_known)
+		return 0;
+	p->specs_known = true;
+	struct spec *out = arena_new(&r->arena, struct spec, d->ndep + d->nopt + 1);
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < d->ndep; i++) {
+		int rc = alias_check(r, p, d->dep[i].k, e);
+		if (rc)
+			return rc;
+		if (!d->bundle_all && !atomset_has(d->bundled, d->dep[i].k))
+			out[n++] = (struct spec){ d->dep[i].k, d->dep[i].v, false };
+	}
+	uint32_t nplain = n;
+	for (uint32_t i = 0; i < d->nopt; i++) {
+		int rc = alias_check(r, p, d->opt[i].k, e);
+		if (rc)
+			return rc;
+		if (atomset_has(d->bundled, d->opt[i].k) || (d->bundle_all && kv_has(d->dep, d->ndep, d->opt[i].k)))
+			continue;
+		uint32_t k = 0;
+		while (k < nplain && out[k].alias != d->opt[i].k)
+			k++;
+		if (k < nplain)
+			out[k].optional = true;
+		else
+			out[n++] = (struct spec){ d->opt[i].k, d->opt[i].v, true };
+	}
+	specs_sort(r, out, n);
+	p->spec = out;
+	p->nspec = n;
+	return 0;
+}
+
+/* --- patches --- */
+
+/* The patch for NAME@VERSION: an exact version, else the one range that fits, else the whole name. */
+static int patch_of(struct run *r, const struct patch **out, str name, atom version, struct err *e)
+{
+	const struct patch *range_hit = NULL, *all = NULL;
+	const struct semver *v = version ? atom_semver(&r->t, version) : NULL;
+	*out = NULL;
+	for (size_t i = 0; i < r->set->npatch; i++) {
+		const struct patch *p = &r->set->patch[i];
+		str n, want;
+		name_split(p->selector, &n, &want);
+		if (!str_eq(n, name))
+			continue;
+		if (!want.n || str_eq(str_trim(want), STR("*"))) {
+			if (!all || !want.n)
+				all = p;
+			continue;
+		}
+		if (version && str_eq(want, sof(r, version))) {
+			*out = p;
+			return 0;
+		}
+		atom w = atom_of(&r->t, want);
+		if (atom_semver(&r->t, w))
+			continue;
+		const struct range *rg = atom_range(&r->t, w);
+		if (!rg)
+			return err_set(e, ERR_USAGE, "patchedDependencies: \"" STR_FMT "\" is no version range",
+				STR_ARG(want));
+		if (v && range_has(rg, v, false)) {
+			if (range_hit)
+				return err_set(e, ERR_USAGE,
+					"patchedDependencies: two ranges fit " STR_FMT "@" STR_FMT
+					"; write the exact version to choose",
+					STR_ARG(name), SA(r, version));
+			range_hit = p;
+		}
+	}
+	*out = range_hit ? range_hit : all;
+	return 0;
+}
+
+static int patched_id(struct run *r, atom *id, atom key, str name, atom version, struct err *e)
+{
+	const struct patch *p;
+	int rc = patch_of(r, &p, name, version, e);
+	if (rc)
+		return rc;
+	*id = p ? atom_fmt(&r->t, STR_FMT "(patch_hash=" STR_FMT ")", SA(r, key), STR_ARG(p->hash)) : key;
+	return 0;
+}
+
+/* --- packages --- */
+
+static bool is_leaf(const struct deps *d)
+{
+	return !d->ndep && !d->nopt && !d->npeer && !d->npeer_optional;
+}
+
+static atom name_at_version(struct run *r, str name, str version)
+{
+	char small[480];
+	if (name.n + version.n + 1 > sizeof small)
+		return atom_fmt(&r->t, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version));
+	memcpy(small, name.p, name.n);
+	small[name.n] = '@';
+	memcpy(small + name.n + 1, version.p, version.n);
+	return atom_copy(&r->t, (str){ small, name.n + version.n + 1 });
+}
+
+int package_of_registry(
+	struct run *r, uint32_t *out, struct packument pm, uint32_t v, str registry, bool *fresh, struct err *e)
+{
+	str name = packument_name(pm);
+	struct semver sv;
+	packument_semver(pm, v, &sv);
+	str text = packument_version(pm, v);
+	if (sv.build.n || (text.n && (text.p[0] == 'v' || text.p[0] == '=')))
+		text = semver_print(&sv, &r->arena);
+	atom key = name_at_version(r, name, text), id = key;
+	if (r->set->npatch) {
+		int rc = patched_id(r, &id, key, name, atom_of(&r->t, text), e);
+		if (rc)
+			return rc;
+	}
+	*out = pkg_find(r, id);
+	*fresh = *out == NONE;
+	if (!*fresh)
+		return 0;
+	*out = pkg_add(r, id);
+	struct pkg *p = pkg_at(r, *out);
+	p->kind = PKG_REGISTRY;
+	p->key = key;
+	p->name = p->peer_name = atom_of(&r->t, name);
+	p->version = p->peer_version = p->manifest_version = atom_of(&r->t, text);
+	p->pm = pm;
+	p->pv = v;
+	p->registry = registry;
+	p->published = packument_time(pm, v);
+	deps_of_packument(r, &p->deps, pm, v);
+	deps_hooks(r, &p->deps, NULL, p->name, p->version, NULL);
+	p->leaf = is_leaf(&p->deps);
+	return 0;
+}
+
+uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom raw_id, const struct manifest *m,
+	atom name, atom alias, atom directory, str integrity, bool by_workspace, bool *fresh)
+{
+	uint32_t at = pkg_find(r, id);
+	*fresh = at == NONE;
+	if (!*fresh)
+		return at;
+	at = pkg_add(r, id);
+	struct pkg *p = pkg_at(r, at);
+	p->kind = kind;
+	p->key = id;
+	p->name = name;
+	p->peer_name = alias ? alias : raw_id;
+	p->peer_version = raw_id;
+	p->manifest = m;
+	p->manifest_version = m && m->version.n ? atom_of(&r->t, m->version) : 0;
+	p->directory = directory;
+	p->integrity = integrity;
+	p->by_workspace = by_workspace;
+	if (m && kind != PKG_LINK) {
+		deps_of_manifest(r, &p->deps, NULL, m);
+		deps_hooks(r, &p->deps, NULL, p->name, p->manifest_version, NULL);
+	} else {
+		p->deps.bundled = &atomset_none;
+	}
+	p->leaf = kind == PKG_LINK || is_leaf(&p->deps);
+	return at;
+}
+
+int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, str name, str version, bool leaf,
+	bool *fresh, struct err *e)
+{
+	atom v = atom_of(&r->t, version), key = name_at_version(r, name, version), id;
+	int rc = patched_id(r, &id, key, name, v, e);
+	if (rc)
+		return rc;
+	*out = pkg_find(r, id);
+	*fresh = *out == NONE;
+	if (!*fresh)
+		return 0;
+	*out = pkg_add(r, id);
+	struct pkg *p = pkg_at(r, *out);
+	p->kind = PKG_LOCKED;
+	p->key = key;
+	p->name = p->peer_name = atom_of(&r->t, name);
+	p->version = p->peer_version = p->manifest_version = v;
+	p->locked = m;
+	p->registry = settings_registry(r->set, name);
+	p->deps.bundled = &atomset_none;
+	p->deps.peer = kvs_of(r, m->peer_dependencies, &p->deps.npeer);
+	p->deps.peer_optional = atoms_from(r, m->peer_optional);
+	p->deps.npeer_optional = (uint32_t)m->peer_optional.n;
+	p->leaf = leaf;
+	return 0;
+}

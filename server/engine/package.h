@@ -1,0 +1,23 @@
+/* package — one resolved package: where it comes from, what it depends on, which peers it wants. */
+#pragma once
+#include "graph.h"
+
+/* name@version of a packument, found or made. FRESH: it is new. ERR_USAGE when two patches fit. */
+MUST_USE int package_of_registry(
+	struct run *r, uint32_t *out, struct packument p, uint32_t v, str registry, bool *fresh, struct err *e);
+/* A folder, tarball or workspace package; ID is what stands behind "name@" ("file:lib", a URL), or "link:dir". */
+uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom raw_id, const struct manifest *m,
+	atom name, atom alias, atom directory, str integrity, bool by_workspace, bool *fresh);
+/* A package as the lockfile that exists has it; NULL-safe lookups are the caller's. */
+MUST_USE int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, str name, str version,
+	bool leaf, bool *fresh, struct err *e);
+/* What to resolve below it, sorted by alias; not yet without the shadowed names. ERR_PARSE for an alias that is no name. */
+MUST_USE int package_specs(struct run *r, struct pkg *p, struct err *e);
+/* Names both in dependencies and peerDependencies, which the peer provides: all of them with autoInstallPeers, otherwise
+ * those that SCOPE has. */
+const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const struct scope *scope);
+/* Splits the manifest into peers the way an occurrence with SHADOW reads it. Returns whether that changed them. */
+bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *shadow);
+bool scope_has(const struct scope *s, atom name);
+/* deps of a manifest, before hooks. DEV (may be NULL) gets devDependencies. */
+void deps_of_manifest(struct run *r, struct deps *d, struct deps *dev, const struct manifest *m);

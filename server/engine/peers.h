@@ -1,0 +1,65 @@
+/* peers — which copy of a package sees which peers, and so its dep path.
+ *
+ * Walks the tree of occurrences depth first with the parents that could provide a
+ * peer; a package whose subtree needs nobody is pure and its dep path is its id; the
+ * others are cached by package and reused where the parents agree. Cycles among
+ * packages are cut at the same edges everywhere, so that no result depends on where
+ * the walk entered. Peers that are not there are reported: hoist.c installs them. */
+#pragma once
+#include "deppath.h"
+
+struct peers;
+/* DISCOVERY: only who misses what and who provides what; keeps its caches between calls. */
+struct peers *peers_new(struct run *r, bool discovery);
+void peers_free(struct peers *p);
+
+/* Missing names per package, from one walk: see hoist.c. */
+struct missing_of {
+	uint32_t pkg;
+	const struct atomset *names;
+};
+struct discovery {
+	missing_vec missing;
+	VEC(struct direct) provider; /* alias and node found inside the tree, sorted by alias */
+	VEC(struct missing_of) by_pkg;
+};
+/* Walks IMP's direct dependencies from number FROM on. */
+void peers_discover(struct peers *p, struct importer *imp, uint32_t from, struct discovery *out);
+void discovery_release(struct discovery *d);
+
+/* One entry of the result: a package under a peer context. */
+struct gnode {
+	uint32_t pkg;
+	dpid dp;
+	struct gedge {
+		atom alias;
+		dpid dp; /* NONE: link */
+		atom link;
+		bool optional;
+	} * edge; /* sorted by alias text */
+	uint32_t nedge;
+	const struct atomset *transitive, *peers; /* names: inherited; resolved */
+	int32_t depth;
+	uint64_t order;
+	bool reached, only_optional, dropped;
+};
+struct gdirect {
+	atom alias;
+	dpid dp;   /* NONE: link */
+	atom link; /* path from the lockfile's folder */
+	uint32_t pkg;
+};
+struct graph {
+	struct deppaths *paths;
+	VEC(struct gnode) node;
+	uint32_t *of; /* by dpid: index + 1 */
+	size_t nof;
+	struct gdirects {
+		struct gdirect *p;
+		uint32_t n;
+	} * direct; /* by importer; sorted by alias text */
+};
+/* The final walk over all importers. The graph lives in the run's arena; PATHS must outlive it. */
+void peers_graph(struct run *r, struct deppaths *paths, struct graph *out);
+void graph_release(struct graph *g);
+uint32_t graph_find(const struct graph *g, dpid dp);

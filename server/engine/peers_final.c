@@ -1,0 +1,511 @@
+#include "peers_view.h"
+#include "pick.h"
+#include <stdlib.h>
+
+/* Every occurrence that resolved some peer, numbered; and which of them form cycles of peers. */
+struct cyc {
+	struct peers *p;
+	uint32_t *node, n;           /* dense -> node */
+	uint32_t *base, *own;        /* node -> dense + 1 */
+	uint32_t *scc;               /* dense */
+	const struct atomset *names; /* of packages in a cycle of peers */
+	dpid *final;                 /* dense; NONE: not yet */
+	bool *visiting;
+};
+
+static uint32_t dense_of(const struct cyc *c, uint32_t node)
+{
+	return (node & OWN ? c->own[node & ~OWN] : c->base[node]) - 1;
+}
+
+static void number(struct cyc *c)
+{
+	struct peers *p = c->p;
+	c->base = xcalloc(p->base.n + 1, sizeof(uint32_t));
+	c->own = xcalloc(p->own.n + 1, sizeof(uint32_t));
+	c->node = xmalloc((p->base.n + p->own.n + 1) * sizeof(uint32_t));
+	for (uint32_t i = 0; i < p->base.n; i++)
+		if (p->base.p[i].peers && p->base.p[i].peers->n) {
+			c->node[c->n] = i;
+			c->base[i] = ++c->n;
+		}
+	for (uint32_t i = 0; i < p->own.n; i++)
+		if (p->own.p[i].peers && p->own.p[i].peers->n) {
+			c->node[c->n] = i | OWN;
+			c->own[i] = ++c->n;
+		}
+}
+
+/* Tarjan over a graph given by a function; returns component numbers. */
+struct scc_work {
+	uint32_t v, at;
+};
+static uint32_t *components(
+	uint32_t n, void *ctx, uint32_t (*degree)(void *, uint32_t), uint32_t (*target)(void *, uint32_t, uint32_t))
+{
+	uint32_t *index = xmalloc((n + 1) * sizeof(*index)), *low = xmalloc((n + 1) * sizeof(*low));
+	uint32_t *stack = xmalloc((n + 1) * sizeof(*stack)), *scc = xmalloc((n + 1) * sizeof(*scc));
+	bool *on = xcalloc(n + 1, sizeof(*on));
+	struct scc_work *work = xmalloc((n + 1) * sizeof(*work));
+	uint32_t ns = 0, next = 0, nscc = 0;
+	memset(index, 0xff, (n + 1) * sizeof(*index));
+	for (uint32_t root = 0; root < n; root++) {
+		uint32_t nw = 0;
+		if (index[root] == NONE)
+			work[nw++] = (struct scc_work){ root, 0 };
+		while (nw) {
+			struct scc_work *w = &work[nw - 1];
+			uint32_t v = w->v;
+			if (index[v] == NONE) {
+				index[v] = low[v] = next++;
+				stack[ns++] = v;
+				on[v] = true;
+			}
+			if (w->at < degree(ctx, v)) {
+				uint32_t t = target(ctx, v, w->at++);
+				if (t == NONE)
+					continue;
+				if (index[t] == NONE)
+					work[nw++] = (struct scc_work){ t, 0 };
+				else if (on[t] && index[t] < low[v])
+					low[v] = index[t];
+				continue;
+			}
+			if (low[v] == index[v]) {
+				uint32_t m;
+				do {
+					m = stack[--ns];
+					on[m] = false;
+					scc[m] = nscc;
+				} while (m != v);
+				nscc++;
+			}
+			nw--;
+			if (nw && low[v] < low[work[nw - 1].v])
+				low[work[nw - 1].v] = low[v];
+		}
+	}
+	free(index);
+	free(low);
+	free(stack);
+	free(on);
+	free(work);
+	return scc;
+}
+
+static uint32_t node_degree(void *ctx, uint32_t v)
+{
+	struct cyc *c = ctx;
+	return vnode_at(c->p, c->node[v])->peers->n;
+}
+
+static uint32_t node_target(void *ctx, uint32_t v, uint32_t i)
+{
+	struct cyc *c = ctx;
+	return dense_of(c, vnode_at(c->p, c->node[v])->peers->e[i].v);
+}
+
+/* --- names --- */
+
+struct names {
+	VEC(atom) name;
+	struct {
+		uint32_t *p;
+		uint32_t n;
+		size_t cap;
+	} * out;
+	uint32_t *of; /* by atom: index + 1 */
+};
+
+static uint32_t name_no(struct names *g, atom a)
+{
+	if (!g->of[a]) {
+		*vec_add(&g->name) = a;
+		g->of[a] = (uint32_t)g->name.n;
+	}
+	return g->of[a] - 1;
+}
+
+static uint32_t name_degree(void *ctx, uint32_t v)
+{
+	return ((struct names *)ctx)->out[v].n;
+}
+
+static uint32_t name_target(void *ctx, uint32_t v, uint32_t i)
+{
+	return ((struct names *)ctx)->out[v].p[i];
+}
+
+static bool name_edge(struct names *g, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = 0; i < g->out[from].n; i++)
+		if (g->out[from].p[i] == to)
+			return true;
+	return false;
+}
+
+static void cyclic_names(struct cyc *c)
+{
+	struct peers *p = c->p;
+	struct names g = { 0 };
+	g.of = xcalloc(p->r->t.n + 1, sizeof(uint32_t));
+	for (uint32_t i = 0; i < c->n; i++) {
+		const struct vnode *v = vnode_at(p, c->node[i]);
+		name_no(&g, pkg_at(p->r, v->pkg)->peer_name);
+		for (uint32_t k = 0; k < v->peers->n; k++)
+			name_no(&g, v->peers->e[k].k);
+	}
+	g.out = xcalloc(g.name.n + 1, sizeof(*g.out));
+	for (uint32_t i = 0; i < c->n; i++) {
+		const struct vnode *v = vnode_at(p, c->node[i]);
+		uint32_t from = name_no(&g, pkg_at(p->r, v->pkg)->peer_name);
+		for (uint32_t k = 0; k < v->peers->n; k++) {
+			uint32_t to = name_no(&g, v->peers->e[k].k);
+			if (name_edge(&g, from, to))
+				continue;
+			if (g.out[from].n == g.out[from].cap)
+				g.out[from].p = vec_grow(g.out[from].p, &g.out[from].cap, sizeof(uint32_t));
+			g.out[from].p[g.out[from].n++] = to;
+		}
+	}
+	uint32_t n = (uint32_t)g.name.n, *scc = components(n, &g, name_degree, name_target);
+	uint32_t *size = xcalloc(n + 1, sizeof(*size));
+	atom *cyclic = arena_new(&p->a, atom, n + 1);
+	size_t m = 0;
+	for (uint32_t i = 0; i < n; i++)
+		size[scc[i]]++;
+	for (uint32_t i = 0; i < n; i++)
+		if (size[scc[i]] > 1 || name_edge(&g, i, i))
+			cyclic[m++] = g.name.p[i];
+	c->names = atomset_of(&p->a, cyclic, m);
+	for (uint32_t i = 0; i < n; i++)
+		free(g.out[i].p);
+	free(g.out);
+	free(g.of);
+	free(scc);
+	free(size);
+	vec_release(&g.name);
+}
+
+/* --- final dep paths --- */
+
+static dpid final_of(struct cyc *c, uint32_t node);
+
+static dpid final_segment(struct cyc *c, uint32_t from, atom alias, uint32_t peer)
+{
+	struct peers *p = c->p;
+	dpid out;
+	if (peers_link_segment(p, peer, alias, &out))
+		return out;
+	uint32_t to = dense_of(c, peer);
+	if (p->r->set->dedupe_peers || (to != NONE && c->scc[from] == c->scc[to]) || atomset_has(c->names, alias))
+		return peers_pair(p, peer);
+	return final_of(c, peer);
+}
+
+static dpid final_of(struct cyc *c, uint32_t node)
+{
+	uint32_t d = dense_of(c, node);
+	if (d == NONE)
+		return peers_provisional(c->p, node);
+	if (c->final[d] != NONE)
+		return c->final[d];
+	if (c->visiting[d])
+		return peers_provisional(c->p, node);
+	c->visiting[d] = true;
+	const struct pmap *m = vnode_at(c->p, node)->peers;
+	dpid small[64], *seg = m->n > 64 ? xmalloc(m->n * sizeof(*seg)) : small;
+	for (uint32_t i = 0; i < m->n; i++)
+		seg[i] = final_segment(c, d, m->e[i].k, m->e[i].v);
+	dpid out = deppath_of(c->p->paths, pkg_at(c->p->r, vnode_at(c->p, node)->pkg)->id, seg, m->n);
+	if (seg != small)
+		free(seg);
+	c->visiting[d] = false;
+	return c->final[d] = out;
+}
+
+/* --- the graph --- */
+
+uint32_t graph_find(const struct graph *g, dpid dp)
+{
+	return dp < g->nof ? g->of[dp] - 1 : NONE;
+}
+
+void graph_release(struct graph *g)
+{
+	vec_release(&g->node);
+	free(g->of);
+	*g = (struct graph){ 0 };
+}
+
+static bool kv_has(const struct kv *p, uint32_t n, atom k)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (p[i].k == k)
+			return true;
+	return false;
+}
+
+static bool edge_optional(const struct pkg *k, atom alias)
+{
+	for (uint32_t i = 0; i < k->nedge; i++)
+		if (k->edge[i].alias == alias && k->edge[i].optional)
+			return true;
+	for (uint32_t i = 0; i < k->npeer; i++)
+		if (k->peer[i].name == alias && k->peer[i].optional)
+			return true;
+	return kv_has(k->deps.opt, k->deps.nopt, alias);
+}
+
+static struct gedge *edges_of(struct cyc *c, const struct record *rec)
+{
+	struct peers *p = c->p;
+	struct gedge *e = arena_new(&p->r->arena, struct gedge, rec->nedge + 1);
+	const struct pkg *k = pkg_at(p->r, vnode_at(p, rec->node)->pkg);
+	for (uint32_t i = 0; i < rec->nedge; i++) {
+		const struct pkg *to = pkg_at(p->r, vnode_at(p, rec->edge[i].node)->pkg);
+		e[i] = (struct gedge){
+			.alias = rec->edge[i].alias, .dp = NONE, .optional = edge_optional(k, rec->edge[i].alias)
+		};
+		if (to->kind == PKG_LINK)
+			e[i].link = to->directory;
+		else
+			e[i].dp = final_of(c, rec->edge[i].node);
+	}
+	return e;
+}
+
+static const struct atomset *union_of(struct run *r, const struct atomset *a, const struct atomset *b)
+{
+	if (!b->n || a == b)
+		return a;
+	if (!a->n)
+		return b;
+	atom *v = arena_new(&r->arena, atom, a->n + b->n);
+	memcpy(v, a->v, a->n * sizeof(*v));
+	memcpy(v + a->n, b->v, b->n * sizeof(*v));
+	return atomset_of(&r->arena, v, a->n + b->n);
+}
+
+/* How well a child's suffix fits its parent's peers: segments that the parent lacks, and that it has. */
+static void suffix_fit(
+	struct cyc *c, const struct graph *g, dpid child, const struct atomset *have, uint32_t *lacks, uint32_t *has)
+{
+	const struct atomset *names;
+	*lacks = *has = 0;
+	if (child == NONE || !deppath_peer_names(c->p->paths, child, &names))
+		return;
+	uint32_t at = graph_find(g, child);
+	const struct atomset *inherited = at == NONE ? &atomset_none : g->node.p[at].transitive;
+	for (uint32_t i = 0; i < names->n; i++) {
+		if (atomset_has(have, names->v[i]))
+			(*has)++;
+		else if (!atomset_has(inherited, names->v[i]))
+			(*lacks)++;
+	}
+}
+
+static bool preferred(struct cyc *c, const struct graph *g, dpid now, dpid candidate, const struct atomset *have)
+{
+	uint32_t lacks0, has0, lacks1, has1;
+	suffix_fit(c, g, now, have, &lacks0, &has0);
+	suffix_fit(c, g, candidate, have, &lacks1, &has1);
+	if (lacks0 != lacks1)
+		return lacks1 < lacks0;
+	return !lacks1 && has1 > has0;
+}
+
+static void merge(struct cyc *c, struct graph *g, struct gnode *n, const struct gedge *e, uint32_t ne)
+{
+	struct run *r = c->p->r;
+	const struct atomset *have = NULL;
+	for (uint32_t i = 0, k = 0; i < ne; i++) {
+		while (k < n->nedge && atom_cmp(&r->t, n->edge[k].alias, e[i].alias) < 0)
+			k++;
+		if (k < n->nedge && n->edge[k].alias == e[i].alias) {
+			if (n->edge[k].dp == e[i].dp)
+				continue;
+			if (!have) {
+				const struct atomset *names;
+				atom self = pkg_at(r, n->pkg)->peer_name;
+				deppath_peer_names(c->p->paths, n->dp, &names);
+				have = union_of(r, names, atomset_of(&r->arena, &self, 1));
+			}
+			if (preferred(c, g, n->edge[k].dp, e[i].dp, have))
+				n->edge[k].dp = e[i].dp;
+			continue;
+		}
+		struct gedge *q = arena_new(&r->arena, struct gedge, n->nedge + 1);
+		memcpy(q, n->edge, k * sizeof(*q));
+		q[k] = e[i];
+		memcpy(q + k + 1, n->edge + k, (n->nedge - k) * sizeof(*q));
+		n->edge = q;
+		n->nedge++;
+	}
+}
+
+static void of_grow(struct graph *g)
+{
+	size_t n = g->paths->dp.n;
+	if (n <= g->nof)
+		return;
+	g->of = xrealloc(g->of, (n + 1) * sizeof(*g->of));
+	memset(g->of + g->nof, 0, (n - g->nof) * sizeof(*g->of));
+	g->nof = n;
+}
+
+static void build(struct cyc *c, struct graph *g)
+{
+	struct peers *p = c->p;
+	for (size_t i = 0; i < p->record.n; i++)
+		final_of(c, p->record.p[i]->node);
+	of_grow(g);
+	/* inherited peers of every variant first: the choice between children reads them */
+	for (size_t i = 0; i < p->record.n; i++) {
+		const struct record *rec = p->record.p[i];
+		dpid dp = final_of(c, rec->node);
+		if (graph_find(g, dp) == NONE) {
+			const struct pmap *m = vnode_at(p, rec->node)->peers;
+			atom *v = arena_new(&p->r->arena, atom, m->n + 1);
+			for (uint32_t k = 0; k < m->n; k++)
+				v[k] = m->e[k].k;
+			*vec_add(&g->node) = (struct gnode){ .pkg = vnode_at(p, rec->node)->pkg,
+				.dp = dp,
+				.transitive = &atomset_none,
+				.peers = atomset_of(&p->r->arena, v, m->n),
+				.order = UINT64_MAX };
+			g->of[dp] = (uint32_t)g->node.n;
+		}
+		struct gnode *n = &g->node.p[graph_find(g, dp)];
+		n->transitive = union_of(p->r, n->transitive, rec->transitive);
+	}
+	for (size_t i = 0; i < p->record.n; i++) {
+		const struct record *rec = p->record.p[i];
+		struct gedge *e = edges_of(c, rec);
+		of_grow(g);
+		struct gnode *n = &g->node.p[graph_find(g, final_of(c, rec->node))];
+		if (n->order == UINT64_MAX) {
+			n->order = rec->order;
+			n->edge = e;
+			n->nedge = rec->nedge;
+		} else {
+			merge(c, g, n, e, rec->nedge);
+		}
+	}
+}
+
+static void walk_importer(struct peers *p, struct importer *imp, const struct refs *root)
+{
+	const struct refs *refs = peers_importer_refs(p, imp, root);
+	for (size_t i = 0; i < imp->direct.n; i++)
+		vnode_at(p, imp->direct.p[i].node)->optional_peer = imp->direct.p[i].optional_peer;
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; pass == 0 && i < imp->direct.n; i++)
+			if (!vnode_at(p, imp->direct.p[i].node)->provider)
+				peers_remember_direct(p, &imp->direct.p[i], refs);
+		for (size_t i = 0; i < imp->direct.n; i++) {
+			struct direct d = imp->direct.p[i];
+			if (vnode_at(p, d.node)->provider != (pass == 1))
+				continue;
+			if (pass == 1 && vnode_at(p, d.node)->visited == p->call)
+				continue;
+			if (pass == 1)
+				peers_remember_direct(p, &d, refs);
+			peers_node(p, d.node, refs, NULL);
+		}
+	}
+	peers_drain(p, refs);
+	for (size_t i = 0; i < imp->direct.n; i++)
+		vnode_at(p, imp->direct.p[i].node)->optional_peer = false;
+}
+
+static int direct_order(struct run *r, const struct gdirect *a, const struct gdirect *b)
+{
+	return atom_cmp(&r->t, a->alias, b->alias);
+}
+
+static void direct_of(struct cyc *c, struct graph *g, uint32_t i)
+{
+	struct run *r = c->p->r;
+	struct importer *imp = &r->importer[i];
+	struct gdirect *out = arena_new(&r->arena, struct gdirect, imp->direct.n + 1);
+	uint32_t n = 0;
+	for (size_t k = 0; k < imp->direct.n; k++) {
+		const struct direct *d = &imp->direct.p[k];
+		const struct pkg *p = pkg_at(r, d->pkg);
+		struct gdirect x = { .alias = d->alias, .dp = NONE, .pkg = d->pkg };
+		if (p->kind == PKG_LINK)
+			x.link = p->directory;
+		else
+			x.dp = final_of(c, d->node);
+		uint32_t at = 0;
+		while (at < n && direct_order(r, &out[at], &x) < 0)
+			at++;
+		if (at == n || out[at].alias != x.alias) {
+			memmove(out + at + 1, out + at, (n - at) * sizeof(*out));
+			n++;
+		}
+		out[at] = x;
+	}
+	g->direct[i] = (struct gdirects){ out, n };
+}
+
+static void peers_report(struct run *r, struct peers *p, const struct importer *imp)
+{
+	for (size_t i = 0; i < p->missing.n; i++) {
+		const struct missing *m = &p->missing.p[i];
+		if (m->optional || patterns_match(r->set->peer_ignore_missing, sof(r, m->name)))
+			continue;
+		bool again = false;
+		for (size_t k = 0; k < i && !again; k++)
+			again = p->missing.p[k].name == m->name && p->missing.p[k].raw == m->raw;
+		if (!again)
+			run_warn(r, WARN_MISSING_PEER, sof(r, m->name),
+				arena_printf(&r->arena, "missing peer " STR_FMT,
+					STR_ARG(chain_text(r, imp, m->ancestors, m->name, m->wanted))));
+	}
+	p->missing.n = 0;
+}
+
+void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
+{
+	struct peers *p = peers_new(r, false);
+	p->paths = paths;
+	*g = (struct graph){ .paths = paths, .direct = arena_new(&r->arena, struct gdirects, r->nimporter + 1) };
+	p->scc_at = UINT64_MAX;
+	view_sync(p);
+	p->call = 1;
+	const struct refs *root = NULL;
+	uint32_t root_at = NONE;
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		for (size_t k = 0; k < r->importer[i].direct.n; k++)
+			if (r->importer[i].direct.p[k].provider)
+				vnode_at(p, r->importer[i].direct.p[k].node)->provider = true;
+		if (r->set->resolve_peers_from_workspace_root && str_eq(r->importer[i].req->path, STR(".")))
+			root_at = i;
+	}
+	if (root_at != NONE)
+		root = peers_importer_refs(p, &r->importer[root_at], NULL);
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		walk_importer(p, &r->importer[i], i == root_at ? NULL : root);
+		peers_report(r, p, &r->importer[i]);
+	}
+	struct cyc c = { .p = p };
+	number(&c);
+	c.scc = components(c.n, &c, node_degree, node_target);
+	c.final = xmalloc((c.n + 1) * sizeof(dpid));
+	memset(c.final, 0xff, (c.n + 1) * sizeof(dpid));
+	c.visiting = xcalloc(c.n + 1, sizeof(bool));
+	cyclic_names(&c);
+	build(&c, g);
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		direct_of(&c, g, i);
+	of_grow(g);
+	free(c.base);
+	free(c.own);
+	free(c.node);
+	free(c.scc);
+	free(c.final);
+	free(c.visiting);
+	peers_free(p);
+}

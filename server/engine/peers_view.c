@@ -1,0 +1,251 @@
+#include "peers_view.h"
+#include <stdlib.h>
+
+const struct pmap pmap_none = { 0 };
+const struct mmap mmap_none = { 0 };
+
+struct peers *peers_new(struct run *r, bool discovery)
+{
+	struct peers *p = xcalloc(1, sizeof(*p));
+	p->r = r;
+	p->discovery = discovery;
+	p->a = ARENA_INIT(256u << 10);
+	deppaths_init(&p->own_paths, r);
+	p->paths = &p->own_paths;
+	return p;
+}
+
+void peers_free(struct peers *p)
+{
+	if (!p)
+		return;
+	vec_release(&p->base);
+	vec_release(&p->own);
+	vec_release(&p->free_nodes);
+	vec_release(&p->ref);
+	vec_release(&p->pending);
+	vec_release(&p->record);
+	vec_release(&p->missing);
+	vec_release(&p->provider);
+	free(p->pkg);
+	deppaths_release(&p->own_paths);
+	arena_release(&p->a);
+	free(p);
+}
+
+void view_reset(struct peers *p)
+{
+	p->base.n = p->own.n = p->free_nodes.n = p->pending.n = 0;
+	p->npkg = 0;
+	p->scc_at = UINT64_MAX;
+}
+
+/* --- strongly connected packages --- */
+
+struct tarjan {
+	struct peers *p;
+	uint32_t *index, *low, *stack, nstack, next, nscc;
+	bool *on;
+	struct {
+		uint32_t pkg, at;
+	} * work;
+};
+
+static void tarjan_root(struct tarjan *t, uint32_t root)
+{
+	uint32_t n = 0;
+	t->work[n].pkg = root;
+	t->work[n++].at = 0;
+	while (n) {
+		uint32_t v = t->work[n - 1].pkg, i = t->work[n - 1].at;
+		const struct pkg *k = pkg_at(t->p->r, v);
+		if (i == 0 && t->index[v] == NONE) {
+			t->index[v] = t->low[v] = t->next++;
+			t->stack[t->nstack++] = v;
+			t->on[v] = true;
+		}
+		if (i < k->nedge) {
+			uint32_t c = k->edge[i].pkg;
+			t->work[n - 1].at++;
+			if (t->index[c] == NONE) {
+				t->work[n].pkg = c;
+				t->work[n++].at = 0;
+			} else if (t->on[c] && t->index[c] < t->low[v]) {
+				t->low[v] = t->index[c];
+			}
+			continue;
+		}
+		if (t->low[v] == t->index[v]) {
+			uint32_t m;
+			do {
+				m = t->stack[--t->nstack];
+				t->on[m] = false;
+				t->p->pkg[m].scc = t->nscc;
+			} while (m != v);
+			t->nscc++;
+		}
+		n--;
+		if (n && t->low[v] < t->low[t->work[n - 1].pkg])
+			t->low[t->work[n - 1].pkg] = t->low[v];
+	}
+}
+
+static void find_cycles(struct peers *p)
+{
+	size_t n = p->r->pkg.n;
+	struct tarjan t = { .p = p };
+	t.index = xmalloc((n + 1) * sizeof(uint32_t));
+	t.low = xmalloc((n + 1) * sizeof(uint32_t));
+	t.stack = xmalloc((n + 1) * sizeof(uint32_t));
+	t.on = xcalloc(n + 1, sizeof(bool));
+	t.work = xmalloc((n + 1) * sizeof(*t.work));
+	memset(t.index, 0xff, (n + 1) * sizeof(uint32_t));
+	for (uint32_t i = 0; i < n; i++)
+		if (t.index[i] == NONE)
+			tarjan_root(&t, i);
+	free(t.index);
+	free(t.low);
+	free(t.stack);
+	free(t.on);
+	free(t.work);
+}
+
+static void packages_sync(struct peers *p)
+{
+	size_t n = p->r->pkg.n;
+	if (n > p->npkg) {
+		p->pkg = xrealloc(p->pkg, (n + 1) * sizeof(*p->pkg));
+		for (size_t i = p->npkg; i < n; i++)
+			p->pkg[i] = (struct pkg_view){ .scc = NONE, .leaf = NONE, .backedge = NONE };
+		p->npkg = n;
+	}
+}
+
+void view_sync(struct peers *p)
+{
+	struct run *r = p->r;
+	if (p->base.n && (p->rewrites != r->rewrites || p->breaks != r->breaks))
+		view_reset(p);
+	p->rewrites = r->rewrites;
+	p->breaks = r->breaks;
+	packages_sync(p);
+	for (size_t i = 0; i < r->node.n; i++) {
+		const struct node *n = &r->node.p[i];
+		if (i < p->base.n) {
+			if (n->depth != INT32_MAX && p->base.p[i].depth > n->depth)
+				p->base.p[i].depth = n->depth;
+			p->base.p[i].locked = n->locked_peers;
+			continue;
+		}
+		*vec_add(&p->base) = (struct vnode){ .pkg = n->pkg,
+			.depth = n->depth,
+			.alive = n->depth != INT32_MAX,
+			.lazy = n->lazy,
+			.kid = n->kid,
+			.nkid = n->nkid,
+			.locked = n->locked_peers,
+			.dp = NONE };
+	}
+	if (p->scc_at != r->revision || !p->scc_at) {
+		find_cycles(p);
+		p->scc_at = r->revision;
+	}
+}
+
+bool view_cuts(struct peers *p, uint32_t pkg, uint32_t child)
+{
+	if (pkg == child)
+		return true;
+	return p->pkg[pkg].scc == p->pkg[child].scc &&
+	       atom_cmp(&p->r->t, pkg_at(p->r, child)->id, pkg_at(p->r, pkg)->id) <= 0;
+}
+
+bool view_relevant(const struct peers *p, atom alias, uint32_t pkg)
+{
+	return is_peer_name(p->r, alias) || is_peer_name(p->r, pkg_at(p->r, pkg)->peer_name);
+}
+
+uint32_t view_node(struct peers *p, uint32_t pkg, int32_t depth)
+{
+	struct vnode v = { .pkg = pkg, .depth = depth, .alive = true, .lazy = true, .dp = NONE };
+	if (p->free_nodes.n) {
+		uint32_t at = p->free_nodes.p[--p->free_nodes.n];
+		p->own.p[at] = v;
+		return at | OWN;
+	}
+	*vec_add(&p->own) = v;
+	return ((uint32_t)p->own.n - 1) | OWN;
+}
+
+uint32_t view_leaf(struct peers *p, uint32_t pkg, int32_t depth, bool *fresh)
+{
+	uint32_t base = pkg_at(p->r, pkg)->leaf_node, *own = &p->pkg[pkg].leaf;
+	*fresh = false;
+	if (*own != NONE && vnode_at(p, *own)->alive)
+		return *own;
+	if (base != NONE && base < p->base.n && p->base.p[base].alive)
+		return base;
+	*fresh = true;
+	return *own = view_node(p, pkg, depth);
+}
+
+uint32_t view_backedge(struct peers *p, uint32_t pkg, int32_t depth)
+{
+	bool fresh;
+	if (pkg_at(p->r, pkg)->leaf)
+		return view_leaf(p, pkg, depth, &fresh);
+	uint32_t *at = &p->pkg[pkg].backedge;
+	if (*at != NONE && vnode_at(p, *at)->alive)
+		return *at;
+	uint32_t n = view_node(p, pkg, depth);
+	p->pkg[pkg].backedge = n;
+	*vec_add(&p->pending) = n;
+	return n;
+}
+
+void view_forget(struct peers *p, uint32_t node)
+{
+	struct vnode *v = vnode_at(p, node);
+	if (v->retained)
+		return;
+	v->alive = false;
+	v->ctx = NULL;
+	v->dp = NONE;
+	v->visited = 0;
+	if (p->pkg[v->pkg].leaf == node)
+		p->pkg[v->pkg].leaf = NONE;
+	if (node & OWN)
+		*vec_add(&p->free_nodes) = node & ~OWN;
+}
+
+uint32_t ref_add(struct peers *p, struct ref x)
+{
+	*vec_add(&p->ref) = x;
+	return (uint32_t)p->ref.n - 1;
+}
+
+const struct ref *refs_get(const struct peers *p, const struct refs *s, atom name)
+{
+	uint32_t lo = 0, hi = s->n;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (s->e[mid].k < name)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->n && s->e[lo].k == name ? &p->ref.p[s->e[lo].v] : NULL;
+}
+
+bool refs_has(const struct refs *s, atom name)
+{
+	uint32_t lo = 0, hi = s->n;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (s->e[mid].k < name)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->n && s->e[lo].k == name;
+}

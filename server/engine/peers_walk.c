@@ -1,0 +1,893 @@
+#include "peers_view.h"
+#include "pick.h"
+#include <stdlib.h>
+
+/* --- parents --- */
+
+/* A sorted map being built. */
+struct acc {
+	struct kv *p;
+	uint32_t n, cap;
+	struct kv small[24];
+};
+#define ACC_INIT ((struct acc){ .cap = 0 })
+
+static struct kv *acc_at(struct acc *a)
+{
+	return a->cap ? a->p : a->small;
+}
+
+static void acc_put(struct acc *a, atom k, uint32_t v, bool replace)
+{
+	struct kv *p = acc_at(a);
+	uint32_t lo = 0, hi = a->n;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (p[mid].k < k)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < a->n && p[lo].k == k) {
+		if (replace)
+			p[lo].v = v;
+		return;
+	}
+	uint32_t cap = a->cap ? a->cap : 24;
+	if (a->n == cap) {
+		struct kv *q = xmalloc(2 * cap * sizeof(*q));
+		memcpy(q, p, a->n * sizeof(*q));
+		if (a->cap)
+			free(a->p);
+		a->p = p = q;
+		a->cap = 2 * cap;
+	}
+	memmove(p + lo + 1, p + lo, (a->n - lo) * sizeof(*p));
+	p[lo] = (struct kv){ k, v };
+	a->n++;
+}
+
+static void acc_release(struct acc *a)
+{
+	if (a->cap)
+		free(a->p);
+}
+
+static const struct pmap *acc_pmap(struct peers *p, struct acc *a)
+{
+	if (!a->n)
+		return &pmap_none;
+	struct pmap *m = arena_alloc(&p->a, 1, sizeof(*m) + a->n * sizeof(struct kv), _Alignof(struct pmap));
+	m->n = a->n;
+	memcpy(m->e, acc_at(a), a->n * sizeof(struct kv));
+	return m;
+}
+
+static const struct refs *acc_refs(struct peers *p, struct acc *a)
+{
+	struct refs *m = arena_alloc(&p->a, 1, sizeof(*m) + a->n * sizeof(struct kv), _Alignof(struct refs));
+	m->n = a->n;
+	memcpy(m->e, acc_at(a), a->n * sizeof(struct kv));
+	return m;
+}
+
+static uint32_t acc_get(struct acc *a, atom k)
+{
+	const struct kv *p = acc_at(a);
+	for (uint32_t i = 0; i < a->n && p[i].k <= k; i++)
+		if (p[i].k == k)
+			return p[i].v;
+	return NONE;
+}
+
+static bool not_older(struct peers *p, atom a, atom b)
+{
+	const struct semver *x = atom_semver(&p->r->t, a), *y = atom_semver(&p->r->t, b);
+	return x && y ? semver_cmp(x, y) >= 0 : atom_cmp(&p->r->t, a, b) >= 0;
+}
+
+/* Under one name: a dependency by its own name beats one by an alias; of two by alias the newer wins. */
+static void parent_put(struct peers *p, struct acc *a, atom name, struct ref x)
+{
+	uint32_t at = acc_get(a, name);
+	if (at != NONE) {
+		const struct ref *old = &p->ref.p[at];
+		if (!old->alias || old->alias == name)
+			return;
+		if (x.alias && x.alias != name && not_older(p, old->version, x.version))
+			return;
+	}
+	acc_put(a, name, ref_add(p, x), true);
+}
+
+static void parent_add(struct peers *p, struct acc *a, atom alias, uint32_t node)
+{
+	const struct vnode *v = vnode_at(p, node);
+	const struct pkg *k = pkg_at(p->r, v->pkg);
+	struct ref x = { .version = k->peer_version,
+		.alias = alias != k->peer_name ? alias : 0,
+		.node = node,
+		.pkg = v->pkg,
+		.depth = v->depth };
+	parent_put(p, a, alias, x);
+	if (x.alias)
+		parent_put(p, a, k->peer_name, x);
+}
+
+const struct refs *peers_importer_refs(struct peers *p, const struct importer *imp, const struct refs *under)
+{
+	struct acc a = ACC_INIT;
+	for (size_t i = 0; i < imp->direct.n; i++) {
+		const struct direct *d = &imp->direct.p[i];
+		if (vnode_at(p, d->node)->alive && view_relevant(p, d->alias, d->pkg))
+			parent_add(p, &a, d->alias, d->node);
+	}
+	for (uint32_t i = 0; under && i < under->n; i++)
+		acc_put(&a, under->e[i].k, under->e[i].v, false);
+	const struct refs *out = acc_refs(p, &a);
+	acc_release(&a);
+	return out;
+}
+
+void peers_remember_direct(struct peers *p, const struct direct *d, const struct refs *refs)
+{
+	if (view_relevant(p, d->alias, d->pkg))
+		vnode_at(p, d->node)->ctx = refs;
+}
+
+/* --- the cache --- */
+
+static bool single(const struct peers *p, const struct refs *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		if (is_peer_name(p->r, s->e[i].k) && p->ref.p[s->e[i].v].occurrence)
+			return false;
+	return true;
+}
+
+/* Whether two providers stood in the same peer context when they were met. */
+static bool contexts_match(const struct peers *p, const struct refs *cached, const struct refs *now)
+{
+	if (!cached || !now)
+		return false;
+	if (cached == now)
+		return true;
+	bool plain = single(p, cached) && single(p, now);
+	int32_t deepest = 0;
+	bool first = true;
+	for (uint32_t i = 0; !plain && i < now->n; i++)
+		if (is_peer_name(p->r, now->e[i].k)) {
+			int32_t d = p->ref.p[now->e[i].v].depth;
+			if (first || d > deepest)
+				deepest = d;
+			first = false;
+		}
+	uint32_t i = 0, k = 0;
+	for (;; i++, k++) {
+		while (i < cached->n && !is_peer_name(p->r, cached->e[i].k))
+			i++;
+		while (k < now->n && !is_peer_name(p->r, now->e[k].k))
+			k++;
+		if (i == cached->n || k == now->n)
+			return i == cached->n && k == now->n;
+		const struct ref *x = &p->ref.p[cached->e[i].v], *y = &p->ref.p[now->e[k].v];
+		if (cached->e[i].k != now->e[k].k || x->pkg != y->pkg)
+			return false;
+		if (!plain && y->depth != deepest && !p->pkg[x->pkg].pure)
+			return false;
+	}
+}
+
+static bool provider_matches(struct peers *p, const struct ref *now, uint32_t cached)
+{
+	if (now->node == cached)
+		return true;
+	const struct vnode *c = vnode_at(p, cached), *n = vnode_at(p, now->node);
+	if (c->dp != NONE && c->dp == n->dp)
+		return true;
+	if (!c->alive || !n->alive || c->pkg != n->pkg)
+		return false;
+	return p->pkg[c->pkg].pure || contexts_match(p, c->ctx, n->ctx);
+}
+
+static const struct cache_item *find_hit(struct peers *p, const struct refs *parents, uint32_t pkg)
+{
+	for (const struct cache_item *it = p->pkg[pkg].cache; it; it = it->next) {
+		bool ok = true;
+		for (uint32_t i = 0; ok && i < it->resolved->n; i++) {
+			const struct ref *now = refs_get(p, parents, it->resolved->e[i].k);
+			ok = now && provider_matches(p, now, it->resolved->e[i].v);
+		}
+		for (uint32_t i = 0; ok && i < it->missing->n; i++)
+			ok = !refs_has(parents, it->missing->e[i].name);
+		if (ok)
+			return it;
+	}
+	return NULL;
+}
+
+enum who { NOBODY, INHERITED, CHILD, UNCLEAR };
+
+/* Who provides NAME to the children of PKG, without making its children. */
+static enum who provider_of(struct peers *p, const struct refs *parents, uint32_t pkg, atom name, uint32_t *child)
+{
+	const struct pkg *k = pkg_at(p->r, pkg);
+	bool inherited = refs_has(parents, name);
+	*child = NONE;
+	for (uint32_t i = 0; i < k->nedge; i++) {
+		const struct edge *e = &k->edge[i];
+		if ((e->alias != name && pkg_at(p->r, e->pkg)->peer_name != name) || view_cuts(p, pkg, e->pkg))
+			continue;
+		if (*child != NONE)
+			return UNCLEAR;
+		*child = e->pkg;
+	}
+	if (*child != NONE)
+		return inherited ? UNCLEAR : CHILD;
+	return inherited ? INHERITED : NOBODY;
+}
+
+static bool fast_match(struct peers *p, const struct refs *parents, uint32_t pkg, const struct cache_item *it)
+{
+	for (uint32_t i = 0; i < it->resolved->n; i++) {
+		uint32_t child, cached = it->resolved->e[i].v;
+		switch (provider_of(p, parents, pkg, it->resolved->e[i].k, &child)) {
+		case INHERITED:
+			if (!provider_matches(p, refs_get(p, parents, it->resolved->e[i].k), cached))
+				return false;
+			break;
+		case CHILD:
+			if (!vnode_at(p, cached)->alive || vnode_at(p, cached)->pkg != child ||
+				(!p->pkg[child].pure && !pkg_at(p->r, child)->leaf))
+				return false;
+			break;
+		default:
+			return false;
+		}
+	}
+	for (uint32_t i = 0; i < it->missing->n; i++) {
+		uint32_t child;
+		if (provider_of(p, parents, pkg, it->missing->e[i].name, &child) != NOBODY)
+			return false;
+	}
+	return true;
+}
+
+static const struct cache_item *find_fast(struct peers *p, const struct refs *parents, uint32_t pkg)
+{
+	for (const struct cache_item *it = p->pkg[pkg].cache; it; it = it->next)
+		if (fast_match(p, parents, pkg, it))
+			return it;
+	return NULL;
+}
+
+/* --- segments --- */
+
+/* A link's path as a version in a suffix: leading dots gone, runs of unsafe characters one "+", none at the ends. */
+static str link_version(struct arena *a, str rel)
+{
+	str s = rel;
+	while (s.n && s.p[0] == '.')
+		s = str_from(s, 1);
+	char *out = arena_alloc(a, s.n + 2, 1, 1);
+	size_t n = 0;
+	bool plus = true;
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c < 32 || c == 127 || strchr("\"*+/:<>?\\|", c)) {
+			if (!plus)
+				out[n++] = '+';
+			plus = true;
+		} else {
+			out[n++] = (char)c;
+			plus = false;
+		}
+	}
+	while (n && (out[n - 1] == '+' || out[n - 1] == '.'))
+		n--;
+	if (!n && rel.n)
+		out[n++] = '+';
+	return (str){ out, n };
+}
+
+bool peers_link_segment(struct peers *p, uint32_t node, atom alias, dpid *out)
+{
+	const struct pkg *k = pkg_at(p->r, vnode_at(p, node)->pkg);
+	if (k->kind != PKG_LINK)
+		return false;
+	str v = link_version(&p->r->arena, str_from(sof(p->r, k->id), 5));
+	*out = deppath_of(p->paths, atom_fmt(&p->r->t, STR_FMT "@" STR_FMT, SA(p->r, alias), STR_ARG(v)), NULL, 0);
+	return true;
+}
+
+dpid peers_pair(struct peers *p, uint32_t node)
+{
+	const struct pkg *k = pkg_at(p->r, vnode_at(p, node)->pkg);
+	if (k->version)
+		return deppath_of(p->paths, k->key, NULL, 0);
+	return deppath_of(p->paths,
+		atom_fmt(&p->r->t, STR_FMT "@" STR_FMT, SA(p->r, k->peer_name), SA(p->r, k->peer_version)), NULL, 0);
+}
+
+dpid peers_provisional(struct peers *p, uint32_t node)
+{
+	const struct vnode *v = vnode_at(p, node);
+	return v->dp != NONE ? v->dp : deppath_of(p->paths, pkg_at(p->r, v->pkg)->id, NULL, 0);
+}
+
+static dpid segment_of(struct peers *p, atom alias, uint32_t node)
+{
+	dpid out;
+	if (peers_link_segment(p, node, alias, &out))
+		return out;
+	if (p->r->set->dedupe_peers || vnode_at(p, node)->dp == NONE)
+		return peers_pair(p, node);
+	return vnode_at(p, node)->dp;
+}
+
+static dpid dep_path_of(struct peers *p, uint32_t pkg, const struct pmap *peers)
+{
+	dpid small[64], *seg = peers->n > 64 ? xmalloc(peers->n * sizeof(*seg)) : small;
+	for (uint32_t i = 0; i < peers->n; i++)
+		seg[i] = segment_of(p, peers->e[i].k, peers->e[i].v);
+	dpid out = deppath_of(p->paths, pkg_at(p->r, pkg)->id, seg, peers->n);
+	if (seg != small)
+		free(seg);
+	return out;
+}
+
+/* --- issues --- */
+
+static void issue(struct peers *p, atom name, atom range, bool optional, const struct chain *ancestors)
+{
+	if (p->draining)
+		return;
+	*vec_add(&p->missing) = (struct missing){ name, range, peer_range(p->r, range), optional, ancestors };
+}
+
+static void remember(struct peers *p, uint32_t node, dpid dp)
+{
+	struct vnode *v = vnode_at(p, node);
+	if (p->discovery && !v->ctx && !v->provider)
+		return;
+	v->dp = dp;
+	v->visited = p->call;
+}
+
+static const struct chain *chain_with(struct peers *p, const struct chain *up, uint32_t pkg)
+{
+	for (const struct chain *c = up; c; c = c->up)
+		if (c->pkg == pkg)
+			return up;
+	struct chain *c = arena_new(&p->a, struct chain, 1);
+	*c = (struct chain){ pkg, up ? up->len + 1 : 1, up };
+	return c;
+}
+
+/* --- one occurrence --- */
+
+struct visit {
+	uint32_t node, pkg;
+	const struct refs *parents, *refs; /* what it was given; with its own children */
+	const struct chain *ancestors;
+	struct acc own;     /* refs that it adds: name -> ref */
+	struct acc preview; /* alias -> node of children that can provide peers */
+	uint32_t fresh[64], nfresh;
+	bool previewed;
+};
+
+static void preview(struct peers *p, struct visit *x)
+{
+	const struct vnode *v = vnode_at(p, x->node);
+	const struct pkg *k = pkg_at(p->r, v->pkg);
+	if (!v->lazy) {
+		for (uint32_t i = 0; i < v->nkid; i++)
+			if (vnode_at(p, v->kid[i].node)->alive &&
+				view_relevant(p, v->kid[i].alias, vnode_at(p, v->kid[i].node)->pkg))
+				acc_put(&x->preview, v->kid[i].alias, v->kid[i].node, true);
+		return;
+	}
+	int32_t depth = v->depth + 1;
+	x->previewed = true;
+	for (uint32_t i = 0; i < k->nedge; i++) {
+		const struct edge *e = &k->edge[i];
+		if (!view_relevant(p, e->alias, e->pkg) || view_cuts(p, x->pkg, e->pkg))
+			continue;
+		bool fresh = true;
+		uint32_t n =
+			pkg_at(p->r, e->pkg)->leaf ? view_leaf(p, e->pkg, depth, &fresh) : view_node(p, e->pkg, depth);
+		if (fresh && x->nfresh < 64)
+			x->fresh[x->nfresh++] = n;
+		acc_put(&x->preview, e->alias, n, true);
+	}
+}
+
+static bool kept(const struct output *out, uint32_t node)
+{
+	for (uint32_t i = 0; out && i < out->resolved->n; i++)
+		if (out->resolved->e[i].v == node)
+			return true;
+	for (uint32_t i = 0; out && out->installed && i < out->installed->n; i++)
+		if (out->installed->e[i].v == node)
+			return true;
+	return false;
+}
+
+static void forget_preview(struct peers *p, struct visit *x, const struct output *out)
+{
+	for (uint32_t i = 0; x->previewed && i < x->nfresh; i++)
+		if (!kept(out, x->fresh[i]))
+			view_forget(p, x->fresh[i]);
+}
+
+static bool refs_match(struct peers *p, const struct ref *a, const struct ref *b)
+{
+	return a->version == b->version && a->alias == b->alias &&
+	       pkg_at(p->r, a->pkg)->peer_name == pkg_at(p->r, b->pkg)->peer_name;
+}
+
+/* Whether sharing the inherited provider instead of the own child would give a child's peers two versions. */
+static bool breaks_diamond(struct peers *p, struct visit *x, const struct refs *with_own, const struct ref *inherited,
+	const struct ref *own)
+{
+	if (inherited->node == own->node)
+		return false;
+	const struct refs *ctx = vnode_at(p, inherited->node)->alive ? vnode_at(p, inherited->node)->ctx : NULL;
+	if (!ctx)
+		return false;
+	const struct pkg *k = pkg_at(p->r, own->pkg);
+	atom conflict[64];
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < k->npeer && n < 64; i++) {
+		const struct ref *a = refs_get(p, ctx, k->peer[i].name), *b = refs_get(p, with_own, k->peer[i].name);
+		if (a && b && a->pkg != b->pkg)
+			conflict[n++] = k->peer[i].name;
+	}
+	if (!n)
+		return false;
+	const struct pkg *me = pkg_at(p->r, x->pkg);
+	const struct vnode *v = vnode_at(p, x->node);
+	uint32_t count = v->lazy ? me->nedge : v->nkid;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct pkg *c = pkg_at(p->r, v->lazy ? me->edge[i].pkg : vnode_at(p, v->kid[i].node)->pkg);
+		bool wants = false, clash = false;
+		for (uint32_t j = 0; j < c->npeer; j++) {
+			wants = wants || c->peer[j].name == k->peer_name;
+			for (uint32_t m = 0; m < n; m++)
+				clash = clash || c->peer[j].name == conflict[m];
+		}
+		if (wants && clash)
+			return true;
+	}
+	return false;
+}
+
+static const struct refs *without_hoisted(struct peers *p, const struct refs *s, const struct atomset *locked)
+{
+	struct acc a = ACC_INIT;
+	for (uint32_t i = 0; i < s->n; i++)
+		if (!vnode_at(p, p->ref.p[s->e[i].v].node)->optional_peer || atomset_has(locked, s->e[i].k))
+			acc_put(&a, s->e[i].k, s->e[i].v, true);
+	const struct refs *out = acc_refs(p, &a);
+	acc_release(&a);
+	return out;
+}
+
+/* What the children see: the parents, and the node's own children that can be peers. */
+static void extend_refs(struct peers *p, struct visit *x)
+{
+	const struct atomset *locked = vnode_at(p, x->node)->locked;
+	const struct refs *base = locked ? without_hoisted(p, x->parents, locked) : x->parents;
+	for (uint32_t i = 0; i < x->preview.n; i++) {
+		struct kv k = acc_at(&x->preview)[i];
+		if (vnode_at(p, k.v)->alive)
+			parent_add(p, &x->own, k.k, k.v);
+	}
+	x->refs = base;
+	if (!x->own.n)
+		return;
+	struct acc a = ACC_INIT, both = ACC_INIT;
+	const struct refs *with_own = NULL;
+	for (uint32_t i = 0; i < base->n; i++)
+		acc_put(&a, base->e[i].k, base->e[i].v, true);
+	for (uint32_t i = 0; i < x->own.n; i++) {
+		struct kv k = acc_at(&x->own)[i];
+		const struct ref *old = refs_get(p, base, k.k);
+		if (!old) {
+			acc_put(&a, k.k, k.v, true);
+			continue;
+		}
+		bool keep = refs_match(p, old, &p->ref.p[k.v]);
+		if (keep && old->node != p->ref.p[k.v].node) {
+			if (!with_own) {
+				for (uint32_t j = 0; j < base->n; j++)
+					acc_put(&both, base->e[j].k, base->e[j].v, true);
+				for (uint32_t j = 0; j < x->own.n; j++)
+					acc_put(&both, acc_at(&x->own)[j].k, acc_at(&x->own)[j].v, true);
+				with_own = acc_refs(p, &both);
+			}
+			keep = !breaks_diamond(p, x, with_own, old, &p->ref.p[k.v]);
+		}
+		if (keep)
+			continue;
+		struct ref shadowing = p->ref.p[k.v];
+		shadowing.occurrence = old->occurrence + 1;
+		acc_put(&a, k.k, ref_add(p, shadowing), true);
+	}
+	x->refs = acc_refs(p, &a);
+	acc_release(&a);
+	acc_release(&both);
+	for (uint32_t i = 0; i < x->own.n; i++)
+		vnode_at(p, p->ref.p[acc_at(&x->own)[i].v].node)->ctx = x->refs;
+}
+
+static struct output from_cache(struct peers *p, struct visit *x, const struct cache_item *it)
+{
+	forget_preview(p, x, NULL);
+	if (it->missing->n) {
+		struct chain *c = arena_new(&p->a, struct chain, 1);
+		*c = (struct chain){ x->pkg, x->ancestors ? x->ancestors->len + 1 : 1, x->ancestors };
+		for (uint32_t i = 0; i < it->missing->n; i++)
+			issue(p, it->missing->e[i].name, it->missing->e[i].range, it->missing->e[i].optional, c);
+	}
+	remember(p, x->node, it->dp);
+	struct vnode *v = vnode_at(p, x->node);
+	v->peers = it->resolved;
+	v->in_progress = false;
+	return (struct output){ it->dp, it->resolved, it->missing, it->summary, &pmap_none };
+}
+
+struct below {
+	struct acc external, installed;
+	struct miss *miss;
+	uint32_t nmiss, cap_miss;
+	struct summary **sum;
+	uint32_t nsum, cap_sum;
+};
+
+static void miss_put(struct below *b, struct miss m)
+{
+	uint32_t i = 0;
+	while (i < b->nmiss && b->miss[i].name < m.name)
+		i++;
+	if (i < b->nmiss && b->miss[i].name == m.name) {
+		b->miss[i] = m;
+		return;
+	}
+	if (b->nmiss == b->cap_miss) {
+		b->cap_miss = b->cap_miss ? 2 * b->cap_miss : 8;
+		b->miss = xrealloc(b->miss, b->cap_miss * sizeof(*b->miss));
+	}
+	memmove(b->miss + i + 1, b->miss + i, (b->nmiss - i) * sizeof(*b->miss));
+	b->miss[i] = m;
+	b->nmiss++;
+}
+
+static bool has_child(struct peers *p, const struct visit *x, atom alias)
+{
+	const struct vnode *v = vnode_at(p, x->node);
+	const struct pkg *k = pkg_at(p->r, x->pkg);
+	if (!v->lazy) {
+		for (uint32_t i = 0; i < v->nkid; i++)
+			if (v->kid[i].alias == alias)
+				return true;
+		return false;
+	}
+	for (uint32_t i = 0; i < k->nedge; i++)
+		if (k->edge[i].alias == alias)
+			return true;
+	return false;
+}
+
+static void fold(struct peers *p, const struct visit *x, struct below *b, const struct output *o)
+{
+	if (o->summary) {
+		uint32_t i = 0;
+		while (i < b->nsum && b->sum[i] != o->summary)
+			i++;
+		if (i == b->nsum) {
+			if (b->nsum == b->cap_sum) {
+				b->cap_sum = b->cap_sum ? 2 * b->cap_sum : 8;
+				b->sum = xrealloc(b->sum, b->cap_sum * sizeof(*b->sum));
+			}
+			b->sum[b->nsum++] = o->summary;
+		}
+	}
+	for (uint32_t i = 0; o->installed && i < o->installed->n; i++)
+		acc_put(&b->installed, o->installed->e[i].k, o->installed->e[i].v, true);
+	for (uint32_t i = 0; i < o->resolved->n; i++)
+		if (!has_child(p, x, o->resolved->e[i].k))
+			acc_put(&b->external, o->resolved->e[i].k, o->resolved->e[i].v, true);
+	for (uint32_t i = 0; i < o->missing->n; i++)
+		miss_put(b, o->missing->e[i]);
+}
+
+static struct output deferred(
+	struct peers *p, const struct visit *x, const struct edge *e, const struct chain *chain, int32_t depth)
+{
+	uint32_t pkg = e->pkg, node = acc_get((struct acc *)&x->preview, e->alias);
+	bool fresh = false;
+	if (node == NONE) {
+		const struct pkg *k = pkg_at(p->r, pkg);
+		if (p->pkg[pkg].pure && !k->npeer)
+			return (struct output){ deppath_of(p->paths, k->id, NULL, 0), &pmap_none, &mmap_none, NULL,
+				&pmap_none };
+		const struct cache_item *it = k->leaf ? NULL : find_fast(p, x->refs, pkg);
+		if (it && !it->missing->n)
+			return (struct output){ it->dp, it->resolved, it->missing, it->summary, &pmap_none };
+		fresh = true;
+		node = k->leaf ? view_leaf(p, pkg, depth, &fresh) : view_node(p, pkg, depth);
+	}
+	struct output o = peers_node(p, node, x->refs, chain);
+	if (fresh && !vnode_at(p, node)->ctx && !kept(&o, node))
+		view_forget(p, node);
+	return o;
+}
+
+static void realise(struct peers *p, struct visit *x)
+{
+	struct vnode *v = vnode_at(p, x->node);
+	if (!v->lazy)
+		return;
+	const struct pkg *k = pkg_at(p->r, x->pkg);
+	struct kid *kid = arena_new(&p->a, struct kid, k->nedge + 1);
+	uint32_t n = 0;
+	int32_t depth = v->depth + 1;
+	for (uint32_t i = 0; i < k->nedge; i++) {
+		const struct edge *e = &k->edge[i];
+		if (view_cuts(p, x->pkg, e->pkg)) {
+			if (e->pkg != x->pkg)
+				kid[n++] = (struct kid){ e->alias, view_backedge(p, e->pkg, depth) };
+			continue;
+		}
+		bool fresh;
+		uint32_t node = acc_get(&x->preview, e->alias);
+		if (node == NONE)
+			node = pkg_at(p->r, e->pkg)->leaf ? view_leaf(p, e->pkg, depth, &fresh)
+							  : view_node(p, e->pkg, depth);
+		struct vnode *c = vnode_at(p, node);
+		if (c->depth > depth)
+			c->depth = depth;
+		kid[n++] = (struct kid){ e->alias, node };
+	}
+	v = vnode_at(p, x->node);
+	v->lazy = false;
+	v->kid = kid;
+	v->nkid = n;
+}
+
+static void walk_children(struct peers *p, struct visit *x, struct below *b)
+{
+	const struct chain *chain = chain_with(p, x->ancestors, x->pkg);
+	bool lazy = p->discovery && vnode_at(p, x->node)->lazy;
+	int32_t depth = vnode_at(p, x->node)->depth + 1;
+	if (!lazy)
+		realise(p, x);
+	for (int pass = 0; pass < 2; pass++) {
+		uint32_t n = lazy ? pkg_at(p->r, x->pkg)->nedge : vnode_at(p, x->node)->nkid;
+		for (uint32_t i = 0; i < n; i++) {
+			struct output o;
+			if (lazy) {
+				struct edge e = pkg_at(p->r, x->pkg)->edge[i];
+				if (refs_has(x->refs, e.alias) != (pass == 0) || view_cuts(p, x->pkg, e.pkg))
+					continue;
+				o = deferred(p, x, &e, chain, depth);
+			} else {
+				struct kid k = vnode_at(p, x->node)->kid[i];
+				if (refs_has(x->refs, k.alias) != (pass == 0) ||
+					view_cuts(p, x->pkg, vnode_at(p, k.node)->pkg))
+					continue;
+				o = peers_node(p, k.node, x->refs, chain);
+			}
+			fold(p, x, b, &o);
+		}
+	}
+}
+
+static const struct mmap *mmap_copy(struct peers *p, const struct miss *m, uint32_t n)
+{
+	if (!n)
+		return &mmap_none;
+	struct mmap *out = arena_alloc(&p->a, 1, sizeof(*out) + n * sizeof(*m), _Alignof(struct mmap));
+	out->n = n;
+	memcpy(out->e, m, n * sizeof(*m));
+	return out;
+}
+
+static struct summary *summarise(struct peers *p, uint32_t pkg, struct below *b)
+{
+	if (p->r->nimporter < 2 || !p->discovery)
+		return NULL;
+	if (!b->nmiss && b->nsum == 0)
+		return NULL;
+	if (!b->nmiss && b->nsum == 1)
+		return b->sum[0];
+	struct summary *s = arena_new(&p->a, struct summary, 1);
+	*s = (struct summary){ .pkg = NONE, .names = &atomset_none, .nkid = b->nsum };
+	s->kid = arena_new(&p->a, struct summary *, b->nsum + 1);
+	if (b->nsum)
+		memcpy(s->kid, b->sum, b->nsum * sizeof(*s->kid));
+	if (b->nmiss) {
+		atom *v = arena_new(&p->a, atom, b->nmiss);
+		for (uint32_t i = 0; i < b->nmiss; i++)
+			v[i] = b->miss[i].name;
+		s->pkg = pkg;
+		s->names = atomset_of(&p->a, v, b->nmiss);
+	}
+	return s;
+}
+
+/* Its own peers, from the parents and its own children. */
+static void own_peers(struct peers *p, struct visit *x, struct below *b, struct acc *own)
+{
+	const struct pkg *k = pkg_at(p->r, x->pkg);
+	for (uint32_t i = 0; i < k->npeer; i++) {
+		struct peer want = k->peer[i];
+		const struct ref *found = refs_get(p, x->refs, want.name);
+		if (found) {
+			acc_put(own, want.name, found->node, true);
+			continue;
+		}
+		str raw = sof(p->r, want.range);
+		atom range = str_starts(raw, STR("workspace:")) ? atom_copy(&p->r->t, str_from(raw, 10)) : want.range;
+		miss_put(b, (struct miss){ want.name, range, want.optional });
+		issue(p, want.name, range, want.optional, x->ancestors);
+	}
+}
+
+static int kid_text_order(struct peers *p, atom a, atom b)
+{
+	return atom_cmp(&p->r->t, a, b);
+}
+
+static void edges_put(struct peers *p, struct kid *e, uint32_t *n, struct kid k)
+{
+	uint32_t i = 0;
+	while (i < *n && kid_text_order(p, e[i].alias, k.alias) < 0)
+		i++;
+	if (i < *n && e[i].alias == k.alias) {
+		e[i] = k;
+		return;
+	}
+	memmove(e + i + 1, e + i, (*n - i) * sizeof(*e));
+	e[i] = k;
+	(*n)++;
+}
+
+static void record_node(
+	struct peers *p, struct visit *x, struct acc *own, const struct pmap *resolved, const struct mmap *missing)
+{
+	const struct pkg *k = pkg_at(p->r, x->pkg);
+	uint32_t nkid = vnode_at(p, x->node)->nkid, n = nkid;
+	struct record *rec = arena_new(&p->a, struct record, 1);
+	struct kid *edge = arena_new(&p->a, struct kid, nkid + own->n + 1);
+	for (uint32_t i = 0; i < nkid; i++) {
+		struct kid c = vnode_at(p, x->node)->kid[i];
+		uint32_t cp = vnode_at(p, c.node)->pkg;
+		if (vnode_at(p, c.node)->dp == NONE && view_cuts(p, x->pkg, cp))
+			c.node = view_backedge(p, cp, vnode_at(p, x->node)->depth + 1);
+		edge[i] = c;
+	}
+	for (uint32_t i = 0; i < own->n; i++)
+		edges_put(p, edge, &n, (struct kid){ acc_at(own)[i].k, acc_at(own)[i].v });
+	atom *t = arena_new(&p->a, atom, resolved->n + missing->n + 1);
+	size_t nt = 0;
+	for (uint32_t i = 0; i < resolved->n + missing->n; i++) {
+		atom name = i < resolved->n ? resolved->e[i].k : missing->e[i - resolved->n].name;
+		bool mine = false;
+		for (uint32_t j = 0; j < k->npeer; j++)
+			mine = mine || k->peer[j].name == name;
+		if (!mine)
+			t[nt++] = name;
+	}
+	*rec = (struct record){ x->node, edge, n, atomset_of(&p->r->arena, t, nt), p->record.n };
+	vnode_at(p, x->node)->record = rec;
+	*vec_add(&p->record) = rec;
+}
+
+static void cache_add(struct peers *p, uint32_t pkg, struct cache_item it)
+{
+	for (uint32_t i = 0; i < it.resolved->n; i++)
+		vnode_at(p, it.resolved->e[i].v)->retained = true;
+	struct cache_item *c = arena_new(&p->a, struct cache_item, 1);
+	*c = it;
+	struct pkg_view *v = &p->pkg[pkg];
+	if (!v->cache_end)
+		v->cache_end = &v->cache;
+	*v->cache_end = c;
+	v->cache_end = &c->next;
+}
+
+/* What it tells its parent: without the peers that are its own children. */
+static const struct pmap *external_of(struct peers *p, const struct visit *x, const struct pmap *all)
+{
+	struct acc a = ACC_INIT;
+	for (uint32_t i = 0; i < all->n; i++)
+		if (!has_child(p, x, all->e[i].k))
+			acc_put(&a, all->e[i].k, all->e[i].v, true);
+	const struct pmap *out = a.n == all->n ? all : acc_pmap(p, &a);
+	acc_release(&a);
+	return out;
+}
+
+static struct output resolve_here(struct peers *p, struct visit *x)
+{
+	struct below b = { 0 };
+	struct acc own = ACC_INIT;
+	walk_children(p, x, &b);
+	struct summary *sum = summarise(p, x->pkg, &b);
+	own_peers(p, x, &b, &own);
+	atom self = pkg_at(p->r, x->pkg)->peer_name;
+	struct acc all = ACC_INIT;
+	for (uint32_t i = 0; i < b.external.n; i++)
+		if (acc_at(&b.external)[i].k != self)
+			acc_put(&all, acc_at(&b.external)[i].k, acc_at(&b.external)[i].v, true);
+	for (uint32_t i = 0; i < own.n; i++) {
+		if (acc_at(&own)[i].k != self)
+			acc_put(&all, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
+		if (p->discovery)
+			acc_put(&b.installed, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
+	}
+	const struct pmap *resolved = acc_pmap(p, &all);
+	const struct mmap *missing = mmap_copy(p, b.miss, b.nmiss);
+	dpid dp = dep_path_of(p, x->pkg, resolved);
+	remember(p, x->node, dp);
+	struct vnode *v = vnode_at(p, x->node);
+	v->peers = resolved;
+	if (!resolved->n && !missing->n)
+		p->pkg[x->pkg].pure = true;
+	else
+		cache_add(p, x->pkg, (struct cache_item){ dp, resolved, missing, sum, NULL });
+	if (!p->discovery)
+		record_node(p, x, &own, resolved, missing);
+	vnode_at(p, x->node)->in_progress = false;
+	struct output out = { dp, external_of(p, x, resolved), missing, sum,
+		p->discovery ? acc_pmap(p, &b.installed) : &pmap_none };
+	acc_release(&own);
+	acc_release(&all);
+	acc_release(&b.external);
+	acc_release(&b.installed);
+	free(b.miss);
+	free(b.sum);
+	if (p->discovery)
+		forget_preview(p, x, &out);
+	return out;
+}
+
+struct output peers_node(struct peers *p, uint32_t node, const struct refs *parents, const struct chain *ancestors)
+{
+	struct vnode *v = vnode_at(p, node);
+	const struct pkg *k = pkg_at(p->r, v->pkg);
+	if (v->depth == -1 || (p->pkg[v->pkg].pure && !k->npeer)) {
+		dpid dp = deppath_of(p->paths, k->id, NULL, 0);
+		remember(p, node, dp);
+		vnode_at(p, node)->peers = &pmap_none;
+		return (struct output){ dp, &pmap_none, &mmap_none, NULL, &pmap_none };
+	}
+	if (v->in_progress)
+		return (struct output){ deppath_of(p->paths, k->id, NULL, 0), &pmap_none, &mmap_none, NULL,
+			&pmap_none };
+	struct visit x = { .node = node, .pkg = v->pkg, .parents = parents, .ancestors = ancestors };
+	v->in_progress = true;
+	const struct cache_item *it = v->lazy && !v->locked ? find_fast(p, parents, v->pkg) : NULL;
+	if (it)
+		return from_cache(p, &x, it);
+	preview(p, &x);
+	extend_refs(p, &x);
+	it = find_hit(p, x.refs, x.pkg);
+	struct output out = it ? from_cache(p, &x, it) : resolve_here(p, &x);
+	acc_release(&x.own);
+	acc_release(&x.preview);
+	return out;
+}
+
+void peers_drain(struct peers *p, const struct refs *parents)
+{
+	p->draining = true;
+	while (p->pending.n) {
+		uint32_t n = p->pending.p[--p->pending.n];
+		if (vnode_at(p, n)->visited != p->call)
+			peers_node(p, n, parents, NULL);
+	}
+	p->draining = false;
+}

@@ -1,0 +1,492 @@
+#include "pick.h"
+#include "base/vec.h"
+#include "name.h"
+
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"
+
+bool any_range(str s)
+{
+	for (;;) {
+		size_t at = str_find_str(s, STR("||"), 0);
+		str part = at == SIZE_MAX ? s : str_head(s, at);
+		if (!str_trim(part).n)
+			return true;
+		if (at == SIZE_MAX)
+			return false;
+		s = str_from(s, at + 2);
+	}
+}
+
+bool valid_range(struct run *r, atom x)
+{
+	return atom_range(&r->t, x) != NULL;
+}
+
+static bool tag_text(str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!s.p[i] || !strchr(NAME_CHARS, s.p[i]))
+			return false;
+	return true;
+}
+
+static bool spec_of(struct run *r, struct reg_spec *out, atom bare)
+{
+	str s = sof(r, bare);
+	if (any_range(s)) {
+		out->type = SPEC_RANGE;
+		out->fetch = atom_of(&r->t, STR("*"));
+		return true;
+	}
+	const struct semver *v = atom_semver(&r->t, bare);
+	if (v) {
+		out->type = SPEC_VERSION;
+		out->fetch = atom_of(&r->t, semver_print(v, &r->arena));
+		return true;
+	}
+	out->fetch = bare;
+	if (valid_range(r, bare)) {
+		out->type = SPEC_RANGE;
+		return true;
+	}
+	out->type = SPEC_TAG;
+	return tag_text(s);
+}
+
+static bool tarball_spec(struct run *r, struct reg_spec *out, str url)
+{
+	str rest = str_from(url, settings_registry(r->set, STR_NONE).n), name = rest;
+	size_t cut = str_find_str(rest, STR("/-/"), 0);
+	if (cut == SIZE_MAX || !cut || str_find_str(rest, STR("/-/"), cut + 3) != SIZE_MAX)
+		return false;
+	name = str_head(rest, cut);
+	str file = str_from(rest, cut + 3), scope, base;
+	if (str_ends(file, STR(".tgz")))
+		file = str_head(file, file.n - 4);
+	if (!str_rcut(name, '/', &scope, &base))
+		base = name;
+	if (!str_starts(file, base) || file.n <= base.n + 1 || file.p[base.n] != '-')
+		return false;
+	atom version = atom_of(&r->t, str_from(file, base.n + 1));
+	if (!atom_semver(&r->t, version))
+		return false;
+	*out = (struct reg_spec){ atom_of(&r->t, name), version, SPEC_VERSION };
+	return true;
+}
+
+bool reg_spec_parse(struct run *r, struct reg_spec *out, atom alias, atom bare_atom)
+{
+	str bare = sof(r, bare_atom);
+	*out = (struct reg_spec){ .name = alias };
+	if (str_starts(bare, STR("npm:"))) {
+		bare = str_from(bare, 4);
+		bare_atom = atom_of(&r->t, bare);
+		if (!(alias && (any_range(bare) || valid_range(r, bare_atom)))) {
+			str name, version;
+			if (bare.n > 1 && str_rcut(str_from(bare, 1), '@', &name, &version)) {
+				name = str_head(bare, name.n + 1);
+			} else {
+				name = bare;
+				version = STR("latest");
+			}
+			out->name = atom_of(&r->t, name);
+			bare_atom = atom_of(&r->t, version);
+		}
+	}
+	if (out->name && spec_of(r, out, bare_atom))
+		return true;
+	str registry = settings_registry(r->set, STR_NONE);
+	return registry.n && str_starts(bare, registry) && tarball_spec(r, out, bare);
+}
+
+bool selector_kind_of(struct run *r, atom spec, enum selector_kind *out)
+{
+	struct reg_spec s = { 0 };
+	if (!spec_of(r, &s, spec))
+		return false;
+	*out = s.type == SPEC_VERSION ? SEL_VERSION : s.type == SPEC_RANGE ? SEL_RANGE : SEL_TAG;
+	return s.type != SPEC_TAG || sof(r, spec).n > 0;
+}
+
+struct selectors *preferred_of(struct run *r, atom name)
+{
+	return name < r->npreferred && r->preferred[name].n ? &r->preferred[name] : NULL;
+}
+
+void preferred_add(struct run *r, atom name, atom spec, enum selector_kind kind, uint32_t weight, bool sum)
+{
+	if (name >= r->npreferred) {
+		size_t n = r->npreferred ? r->npreferred : 4096;
+		while (n <= name)
+			n *= 2;
+		r->preferred = xrealloc(r->preferred, n * sizeof(*r->preferred));
+		memset(r->preferred + r->npreferred, 0, (n - r->npreferred) * sizeof(*r->preferred));
+		r->npreferred = n;
+	}
+	struct selectors *s = &r->preferred[name];
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->p[i].spec == spec) {
+			s->p[i] = (struct selector){ spec, kind, sum ? s->p[i].weight + weight : weight };
+			return;
+		}
+	size_t cap = s->cap;
+	s->p = arena_grow(&r->arena, s->p, s->n, &cap, sizeof(*s->p), _Alignof(struct selector));
+	s->cap = (uint32_t)cap;
+	s->p[s->n++] = (struct selector){ spec, kind, weight };
+}
+
+bool pattern_match(str p, str s)
+{
+	size_t i = 0, j = 0, star = SIZE_MAX, mark = 0;
+	while (j < s.n) {
+		if (i < p.n && p.p[i] == '*') {
+			star = i++;
+			mark = j;
+		} else if (i < p.n && p.p[i] == s.p[j]) {
+			i++;
+			j++;
+		} else if (star != SIZE_MAX) {
+			i = star + 1;
+			j = ++mark;
+		} else {
+			return false;
+		}
+	}
+	while (i < p.n && p.p[i] == '*')
+		i++;
+	return i == p.n;
+}
+
+bool patterns_match(struct str_list l, str name)
+{
+	bool any_plain = false, hit = false;
+	for (size_t i = 0; i < l.n; i++) {
+		str p = l.p[i];
+		if (p.n && p.p[0] == '!') {
+			if (pattern_match(str_from(p, 1), name))
+				hit = false;
+			else if (!any_plain && i == 0)
+				hit = true;
+		} else {
+			any_plain = true;
+			hit = hit || pattern_match(p, name);
+		}
+	}
+	return hit;
+}
+
+bool age_excluded(const struct run *r, str name, str version, bool *whole)
+{
+	struct str_list l = r->set->minimum_release_age_exclude;
+	*whole = false;
+	bool exact = false;
+	for (size_t i = 0; i < l.n; i++) {
+		str n, versions;
+		name_split(l.p[i], &n, &versions);
+		if (!versions.n) {
+			if (pattern_match(l.p[i], name))
+				return *whole = true;
+			continue;
+		}
+		if (!str_eq(n, name))
+			continue;
+		str head, tail = versions;
+		do {
+			str rest = tail;
+			size_t at = str_find_str(rest, STR("||"), 0);
+			head = at == SIZE_MAX ? rest : str_head(rest, at);
+			tail = at == SIZE_MAX ? STR_NONE : str_from(rest, at + 2);
+			exact = exact || str_eq(str_trim(head), version);
+		} while (tail.n);
+	}
+	return exact;
+}
+
+static str peer_range_part(struct run *r, str s)
+{
+	if (valid_range(r, atom_copy(&r->t, s)) || str_find_str(s, STR("workspace:"), 0) != SIZE_MAX ||
+		str_find_str(s, STR("catalog:"), 0) != SIZE_MAX)
+		return str_starts(s, STR("workspace:")) ? str_from(s, 10) : s;
+	size_t colon = str_find(s, ':', 0);
+	if (colon != SIZE_MAX && colon > 0) {
+		str body = str_from(s, colon + 1), head, tail;
+		if (valid_range(r, atom_copy(&r->t, body)))
+			return body;
+		if (str_rcut(body, '@', &head, &tail) && head.n && valid_range(r, atom_copy(&r->t, tail)))
+			return tail;
+	}
+	return STR("*");
+}
+
+atom peer_range(struct run *r, atom raw)
+{
+	str s = sof(r, raw);
+	if (str_find_str(s, STR("||"), 0) == SIZE_MAX) {
+		str p = peer_range_part(r, s);
+		return str_eq(p, s) ? raw : atom_copy(&r->t, p);
+	}
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	for (bool first = true;; first = false) {
+		size_t at = str_find_str(s, STR("||"), 0);
+		str part = str_trim(at == SIZE_MAX ? s : str_head(s, at));
+		if (!first)
+			buf_add(&b, STR(" || "));
+		buf_add(&b, peer_range_part(r, part));
+		if (at == SIZE_MAX)
+			break;
+		s = str_from(s, at + 2);
+	}
+	return atom_copy(&r->t, buf_str(&b));
+}
+
+/* --- the choice --- */
+
+/* A packument as it looks through the age filter. */
+struct view {
+	struct run *r;
+	struct packument p;
+	uint32_t n;
+	int64_t cutoff; /* 0: everything is visible */
+	str name;
+	const struct range *range;
+	bool star;
+};
+
+static bool visible(const struct view *v, uint32_t i)
+{
+	if (!v->cutoff)
+		return true;
+	int64_t t = packument_time(v->p, i);
+	bool whole;
+	return (t && t <= v->cutoff) || age_excluded(v->r, v->name, packument_version(v->p, i), &whole);
+}
+
+static bool deprecated(const struct view *v, uint32_t i)
+{
+	return packument_deprecated(v->p, i).n > 0;
+}
+
+static bool in_range(const struct view *v, uint32_t i)
+{
+	struct semver s;
+	packument_semver(v->p, i, &s);
+	return v->range && range_has(v->range, &s, false);
+}
+
+static bool tag_candidate(const struct view *v, const struct semver *was, bool latest, uint32_t i)
+{
+	struct semver s;
+	packument_semver(v->p, i, &s);
+	return visible(v, i) && semver_cmp(&s, was) <= 0 && (latest || s.major == was->major) &&
+	       (s.pre.n == 0) == (was->pre.n == 0);
+}
+
+/* The version under TAG; one that is too young gives way to the best older one of its kind. */
+static uint32_t tagged(const struct view *v, str tag)
+{
+	uint32_t at = packument_tag(v->p, tag);
+	if (at == NONE || visible(v, at))
+		return at;
+	struct semver was;
+	packument_semver(v->p, at, &was);
+	bool latest = str_eq(tag, STR("latest"));
+	uint32_t best = NONE;
+	for (uint32_t i = 0; i < v->n; i++) { /* ascending: a later candidate is higher */
+		if (!tag_candidate(v, &was, latest, i))
+			continue;
+		if (best == NONE || !deprecated(v, i) || deprecated(v, best))
+			best = i;
+	}
+	return best;
+}
+
+static uint32_t highest(const struct view *v, bool with_deprecated)
+{
+	for (uint32_t i = v->n; i-- > 0;)
+		if (visible(v, i) && (with_deprecated || !deprecated(v, i)) && in_range(v, i))
+			return i;
+	return NONE;
+}
+
+struct weighed {
+	uint32_t at, weight;
+};
+
+static void weigh(struct weighed *w, uint32_t *n, uint32_t at, uint32_t weight)
+{
+	for (uint32_t i = 0; i < *n; i++)
+		if (w[i].at == at) {
+			w[i].weight += weight;
+			return;
+		}
+	w[(*n)++] = (struct weighed){ at, weight };
+}
+
+/* Adds SEL's versions that are in range to W. */
+static void weigh_selector(const struct view *v, struct weighed *w, uint32_t *n, const struct selector *sel)
+{
+	struct run *r = v->r;
+	if (sel->kind == SEL_RANGE) {
+		const struct range *want = atom_range(&r->t, sel->spec);
+		for (uint32_t i = 0; want && i < v->n; i++) {
+			struct semver s;
+			packument_semver(v->p, i, &s);
+			if (range_has(want, &s, false) && visible(v, i) && in_range(v, i))
+				weigh(w, n, i, sel->weight);
+		}
+		return;
+	}
+	uint32_t at = sel->kind == SEL_TAG ? tagged(v, sof(r, sel->spec)) : packument_find(v->p, sof(r, sel->spec));
+	if (at != NONE && visible(v, at) && in_range(v, at))
+		weigh(w, n, at, sel->weight);
+}
+
+static bool in_selectors(const struct selectors *s, atom spec)
+{
+	for (uint32_t i = 0; s && i < s->n; i++)
+		if (s->p[i].spec == spec)
+			return true;
+	return false;
+}
+
+/* First of NAME's entries in a level, or NONE. */
+static uint32_t level_find(const struct level *l, atom name)
+{
+	uint32_t lo = 0, hi = l->n;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (l->p[mid].k < name)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < l->n && l->p[lo].k == name ? lo : NONE;
+}
+
+struct preferences {
+	struct weighed *w;
+	uint32_t n;
+	bool any; /* there were selectors at all */
+};
+
+static void prefer(
+	const struct view *v, struct preferences *out, const struct reg_spec *spec, const struct pick_opts *o)
+{
+	struct run *r = v->r;
+	atom extra[256];
+	uint32_t nextra = 0;
+	for (const struct level *l = o->level; l; l = l->up)
+		for (uint32_t i = level_find(l, spec->name); i < l->n && l->p[i].k == spec->name; i++) {
+			bool known = in_selectors(o->preferred, l->p[i].v);
+			for (uint32_t k = 0; !known && k < nextra; k++)
+				known = extra[k] == l->p[i].v;
+			if (!known && nextra < 256)
+				extra[nextra++] = l->p[i].v;
+		}
+	out->any = nextra || (o->preferred && o->preferred->n);
+	out->n = 0;
+	if (!out->any)
+		return;
+	out->w = xmalloc((v->n + nextra + 1) * sizeof(*out->w));
+	for (uint32_t i = 0; o->preferred && i < o->preferred->n; i++)
+		if (o->preferred->p[i].spec != spec->fetch)
+			weigh_selector(v, out->w, &out->n, &o->preferred->p[i]);
+	for (uint32_t i = 0; i < nextra; i++)
+		if (extra[i] != spec->fetch)
+			weigh_selector(v, out->w, &out->n, &(struct selector){ extra[i], SEL_VERSION, 1 });
+	(void)r;
+}
+
+/* The best of the heaviest group; LATEST wins in its group. */
+static uint32_t heaviest(const struct preferences *p, uint32_t latest, bool lowest)
+{
+	uint32_t weight = 0, best = NONE;
+	for (uint32_t i = 0; i < p->n; i++)
+		if (p->w[i].weight > weight)
+			weight = p->w[i].weight;
+	for (uint32_t i = 0; i < p->n; i++) {
+		if (p->w[i].weight != weight)
+			continue;
+		if (!lowest && p->w[i].at == latest)
+			return latest;
+		if (best == NONE || (lowest ? p->w[i].at < best : p->w[i].at > best))
+			best = p->w[i].at;
+	}
+	return best;
+}
+
+static uint32_t pick_highest(const struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
+{
+	uint32_t latest = tagged(v, STR("latest"));
+	struct preferences pref = { 0 };
+	prefer(v, &pref, spec, o);
+	uint32_t got = pref.n ? heaviest(&pref, latest, false) : NONE;
+	free(pref.w);
+	if (got != NONE)
+		return got;
+	if (latest != NONE && (in_range(v, latest) || (v->star && !pref.any)) && !deprecated(v, latest))
+		return latest;
+	uint32_t top = highest(v, true);
+	if (pref.any && top != NONE)
+		return top; /* the group of weight 0: deprecated ones are no worse there */
+	if (latest != NONE && v->star)
+		return latest;
+	if (top != NONE && deprecated(v, top)) {
+		uint32_t live = highest(v, false);
+		return live != NONE ? live : top;
+	}
+	return top;
+}
+
+static uint32_t pick_lowest(const struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
+{
+	struct preferences pref = { 0 };
+	prefer(v, &pref, spec, o);
+	uint32_t got = pref.n ? heaviest(&pref, NONE, true) : NONE;
+	free(pref.w);
+	for (uint32_t i = 0; got == NONE && i < v->n; i++)
+		if (visible(v, i) && ((v->star && !pref.any) || in_range(v, i)))
+			got = i;
+	for (uint32_t i = 0; got == NONE && v->star && i < v->n; i++)
+		if (visible(v, i))
+			got = i;
+	return got;
+}
+
+static uint32_t pick_from(const struct view *v, const struct reg_spec *spec, const struct pick_opts *o, bool lowest)
+{
+	uint32_t at;
+	switch (spec->type) {
+	case SPEC_VERSION:
+		at = packument_find(v->p, sof(v->r, spec->fetch));
+		return at != NONE && visible(v, at) ? at : NONE;
+	case SPEC_TAG:
+		return tagged(v, sof(v->r, spec->fetch));
+	case SPEC_RANGE:
+		return lowest ? pick_lowest(v, spec, o) : pick_highest(v, spec, o);
+	}
+	return NONE;
+}
+
+uint32_t pick_version(
+	struct run *r, struct packument p, const struct reg_spec *spec, const struct pick_opts *o, bool *young)
+{
+	struct view v = { .r = r, .p = p, .n = packument_nversions(p), .name = sof(r, spec->name) };
+	if (spec->type == SPEC_RANGE) {
+		v.range = atom_range(&r->t, spec->fetch);
+		v.star = str_eq(sof(r, spec->fetch), STR("*"));
+	}
+	bool whole = false;
+	*young = false;
+	if (o->cutoff)
+		age_excluded(r, v.name, STR_NONE, &whole);
+	if (o->cutoff && !whole && packument_has_time(p))
+		v.cutoff = o->cutoff;
+	uint32_t at = pick_from(&v, spec, o, o->lowest);
+	if (at == NONE && v.cutoff) {
+		v.cutoff = 0;
+		at = pick_from(&v, spec, o, true);
+		*young = at != NONE;
+	}
+	return at;
+}

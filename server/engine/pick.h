@@ -1,0 +1,43 @@
+/* pick — one version out of a packument, as pnpm 12 chooses it.
+ *
+ * Preferred versions by weight (the lockfile's 1,000,000, direct dependencies'
+ * 1,000, those of the levels above 1), then `latest` when it is in range, then
+ * the highest that is not deprecated. minimumReleaseAge hides young versions and
+ * moves the dist-tags; where nothing old enough fits, the lowest that fits is
+ * taken and reported. Pure but for the atom table. */
+#pragma once
+#include "graph.h"
+
+enum spec_type { SPEC_VERSION, SPEC_RANGE, SPEC_TAG };
+/* What a bare specifier asks of a registry. */
+struct reg_spec {
+	atom name, fetch; /* version, range or tag */
+	enum spec_type type;
+};
+/* Reads "^1", "latest", "npm:x@^1", a tarball URL of REGISTRY. False: no registry specifier. */
+bool reg_spec_parse(struct run *r, struct reg_spec *out, atom alias, atom bare);
+
+struct pick_opts {
+	const struct selectors *preferred; /* of this name, or NULL */
+	const struct level *level;         /* versions that the levels above resolved, or NULL */
+	int64_t cutoff;                    /* 0: none */
+	bool lowest;
+};
+/* Index of the version, or NONE. *YOUNG: it is younger than the cutoff (nothing older fits). */
+uint32_t pick_version(
+	struct run *r, struct packument p, const struct reg_spec *spec, const struct pick_opts *o, bool *young);
+
+/* The selector that a manifest's specifier is, for preferring it. */
+bool selector_kind_of(struct run *r, atom spec, enum selector_kind *out);
+struct selectors *preferred_of(struct run *r, atom name);
+void preferred_add(struct run *r, atom name, atom spec, enum selector_kind kind, uint32_t weight, bool sum);
+/* What settings exclude from minimumReleaseAge: every version of NAME, or this VERSION. */
+bool age_excluded(const struct run *r, str name, str version, bool *whole);
+/* Packages' names by pattern: "x", "@s/" and a star, "!x". */
+bool pattern_match(str pattern, str name);
+bool patterns_match(struct str_list patterns, str name);
+/* "^1 || workspace:*" of a peer dependency as a range to compare with. */
+atom peer_range(struct run *r, atom raw);
+/* A range in which an empty alternative means any version. */
+bool any_range(str s);
+bool valid_range(struct run *r, atom x);

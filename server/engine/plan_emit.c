@@ -1,0 +1,509 @@
+#include "plan_emit.h"
+#include "catalog.h"
+#include "dep_path.h"
+#include "integrity.h"
+#include "metas.h"
+#include "order.h"
+#include "overrides.h"
+#include "workspace.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct emit {
+	struct run *r;
+	struct graph *g;
+	struct lockfile lf;
+	uint32_t *package_of; /* by package: frame id + 1 */
+};
+
+uint64_t plan_clock_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+static int send(struct run *r, const struct frame *f, struct err *e)
+{
+	return r->sink(r->sink_ctx, f, e);
+}
+
+/* --- packages --- */
+
+static str base_name(str name)
+{
+	str head, tail;
+	return str_rcut(name, '/', &head, &tail) ? tail : name;
+}
+
+static str tarball_of(struct run *r, str registry, str name, str version)
+{
+	str b = base_name(name), v = version, meta;
+	str_cut(version, '+', &v, &meta);
+	return arena_printf(&r->arena, STR_FMT STR_FMT "/-/" STR_FMT "-" STR_FMT ".tgz", STR_ARG(registry),
+		STR_ARG(name), STR_ARG(b), STR_ARG(v));
+}
+
+static str without_scheme(str s)
+{
+	return str_starts(s, STR("https://")) ? str_from(s, 8) : str_starts(s, STR("http://")) ? str_from(s, 7) : s;
+}
+
+/* Equal but for the scheme and an escaped scope. */
+static bool same_url(struct run *r, str a, str b)
+{
+	a = without_scheme(a);
+	b = without_scheme(b);
+	size_t at = str_find_str(b, STR("%2f"), 0);
+	if (at == SIZE_MAX)
+		at = str_find_str(b, STR("%2F"), 0);
+	if (at != SIZE_MAX)
+		b = arena_printf(
+			&r->arena, STR_FMT "/" STR_FMT, STR_ARG(str_head(b, at)), STR_ARG(str_from(b, at + 3)));
+	return str_eq(a, b);
+}
+
+static struct str_map map_of(struct run *r, struct packument p, uint32_t v, enum packument_map which)
+{
+	uint32_t n = packument_map_n(p, v, which);
+	struct str_map m = { .p = n ? arena_new(&r->arena, struct str_kv, n) : NULL };
+	for (uint32_t i = 0; i < n; i++) {
+		str k, s;
+		packument_map_at(p, v, which, i, &k, &s);
+		if (which != PACKUMENT_ENGINES || !str_eq(s, STR("*")))
+			m.p[m.n++] = (struct str_kv){ k, s };
+	}
+	return m;
+}
+
+static struct str_list list_of(struct run *r, struct packument p, uint32_t v, enum packument_list which)
+{
+	uint32_t n = packument_list_n(p, v, which);
+	struct str_list l = { .p = n ? arena_new(&r->arena, str, n) : NULL, .n = n };
+	for (uint32_t i = 0; i < n; i++)
+		l.p[i] = packument_list_at(p, v, which, i);
+	return l;
+}
+
+static void peers_of(struct run *r, struct lock_package *m, const struct pkg *p)
+{
+	m->peer_dependencies = (struct str_map){ .p = p->npeer ? arena_new(&r->arena, struct str_kv, p->npeer) : NULL };
+	m->peer_optional = (struct str_list){ .p = p->npeer ? arena_new(&r->arena, str, p->npeer) : NULL };
+	for (uint32_t i = 0; i < p->npeer; i++) {
+		m->peer_dependencies.p[m->peer_dependencies.n++] =
+			(struct str_kv){ sof(r, p->peer[i].name), sof(r, p->peer[i].range) };
+		if (p->peer[i].optional)
+			m->peer_optional.p[m->peer_optional.n++] = sof(r, p->peer[i].name);
+	}
+}
+
+static void meta_of_registry(struct run *r, struct frame_package *f, const struct pkg *p)
+{
+	struct lock_package *m = &f->meta;
+	str tarball = packument_tarball(p->pm, p->pv), name = packument_name(p->pm);
+	f->url = tarball.n ? tarball : tarball_of(r, p->registry, name, sof(r, p->version));
+	f->unpacked_size = packument_unpacked_size(p->pm, p->pv);
+	f->file_count = packument_file_count(p->pm, p->pv);
+	f->has_install_script = packument_has_install_script(p->pm, p->pv);
+	m->resolution.integrity = packument_integrity(p->pm, p->pv);
+	if (!m->resolution.integrity.n || r->set->lockfile_include_tarball_url ||
+		!same_url(r, tarball_of(r, p->registry, name, sof(r, p->version)), f->url)) {
+		m->resolution.kind = LOCK_RES_TARBALL;
+		m->resolution.tarball = f->url;
+	}
+	m->engines = map_of(r, p->pm, p->pv, PACKUMENT_ENGINES);
+	m->os = list_of(r, p->pm, p->pv, PACKUMENT_OS);
+	m->cpu = list_of(r, p->pm, p->pv, PACKUMENT_CPU);
+	m->libc = list_of(r, p->pm, p->pv, PACKUMENT_LIBC);
+	m->deprecated = packument_deprecated(p->pm, p->pv);
+	m->has_bin = packument_has_bin(p->pm, p->pv);
+	m->bundle_all = packument_bundle_all(p->pm, p->pv);
+	m->bundled = list_of(r, p->pm, p->pv, PACKUMENT_BUNDLED);
+}
+
+static void meta_of_manifest(struct run *r, struct frame_package *f, const struct pkg *p)
+{
+	struct lock_package *m = &f->meta;
+	const struct manifest *x = p->manifest;
+	if (p->kind == PKG_DIRECTORY) {
+		m->resolution.kind = LOCK_RES_DIRECTORY;
+		m->resolution.directory = sof(r, p->directory);
+	} else {
+		bool remote = str_starts(sof(r, p->directory), STR("http"));
+		m->resolution.kind = LOCK_RES_TARBALL;
+		m->resolution.integrity = p->integrity;
+		m->resolution.tarball =
+			remote ? sof(r, p->directory) : arena_printf(&r->arena, "file:" STR_FMT, SA(r, p->directory));
+		m->version = x->version;
+		f->url = m->resolution.tarball;
+	}
+	m->engines.p = arena_new(&r->arena, struct str_kv, x->engines.n + 1);
+	for (size_t i = 0; i < x->engines.n; i++)
+		if (!str_eq(x->engines.p[i].v, STR("*")))
+			m->engines.p[m->engines.n++] = x->engines.p[i];
+	m->os = x->os;
+	m->cpu = x->cpu;
+	m->libc = x->libc;
+	m->deprecated = x->deprecated;
+	m->has_bin = x->bin.n || x->directories_bin.n;
+	m->bundle_all = x->bundle_all;
+	m->bundled = x->bundled;
+}
+
+static void package_frame(struct run *r, struct frame_package *f, const struct pkg *p)
+{
+	str name, version, suffix;
+	dep_path_split(sof(r, p->key), &name, &version, &suffix);
+	if (p->kind == PKG_REGISTRY) {
+		meta_of_registry(r, f, p);
+	} else if (p->kind == PKG_LOCKED) {
+		f->meta = *p->locked;
+		f->meta.extra = (struct str_map){ 0 };
+		f->url = f->meta.resolution.tarball.n && str_starts(f->meta.resolution.tarball, STR("http"))
+				 ? f->meta.resolution.tarball
+				 : tarball_of(r, p->registry, name, version);
+	} else {
+		meta_of_manifest(r, f, p);
+	}
+	f->meta.key = sof(r, p->key);
+	f->name = sof(r, p->name);
+	f->version = p->manifest_version ? sof(r, p->manifest_version) : version;
+	peers_of(r, &f->meta, p);
+	const struct lock_package *old = r->req->lockfile ? lockfile_package(r->req->lockfile, f->meta.key) : NULL;
+	if (old && !f->meta.deprecated.n && str_eq(old->resolution.integrity, f->meta.resolution.integrity))
+		f->meta.deprecated = old->deprecated;
+}
+
+static int emit_packages(struct emit *x, const uint32_t *order, uint32_t n, struct err *e)
+{
+	struct run *r = x->r;
+	bool *wanted = xcalloc(r->pkg.n + 1, sizeof(*wanted));
+	int rc = 0;
+	x->package_of = arena_new(&r->arena, uint32_t, r->pkg.n + 1);
+	x->lf.package = arena_new(&r->arena, struct lock_package, n + 1);
+	for (uint32_t i = 0; i < n; i++)
+		if (x->g->node.p[order[i]].reached)
+			wanted[x->g->node.p[order[i]].pkg] = true;
+	for (int pass = 0; pass < 2 && !rc; pass++)
+		for (uint32_t i = 0; i < n && !rc; i++) {
+			uint32_t pkg = x->g->node.p[order[i]].pkg;
+			if (x->package_of[pkg] || wanted[pkg] != (pass == 0))
+				continue;
+			struct frame f = { .kind = FRAME_PACKAGE };
+			f.package.id = (uint32_t)x->lf.npackages;
+			f.package.skip = pass == 1;
+			package_frame(r, &f.package, pkg_at(r, pkg));
+			if (r->io->pack_of && pass == 0)
+				r->io->pack_of(r->io->ctx, &f.package);
+			x->lf.package[x->lf.npackages++] = f.package.meta;
+			x->package_of[pkg] = (uint32_t)x->lf.npackages;
+			rc = send(r, &f, e);
+		}
+	free(wanted);
+	return rc;
+}
+
+/* --- slots --- */
+
+static str ref_of(struct run *r, struct graph *g, atom alias, const struct gedge *edge)
+{
+	if (edge->dp == NONE)
+		return arena_printf(&r->arena, "link:" STR_FMT, SA(r, edge->link));
+	return dep_path_to_ref(deppath_text(g->paths, edge->dp), sof(r, alias));
+}
+
+static int text_order(const void *a, const void *b)
+{
+	return str_cmp(*(const str *)a, *(const str *)b);
+}
+
+static struct lock_snapshot snapshot_of(struct run *r, struct graph *g, const struct gnode *n)
+{
+	struct lock_snapshot s = { .key = deppath_text(g->paths, n->dp), .optional = n->only_optional };
+	struct lock_dep *p = arena_new(&r->arena, struct lock_dep, 2 * (size_t)n->nedge + 1);
+	s.dependencies.p = p;
+	s.optional_dependencies.p = p + n->nedge;
+	for (uint32_t i = 0; i < n->nedge; i++) {
+		struct lock_deps *d = n->edge[i].optional ? &s.optional_dependencies : &s.dependencies;
+		d->p[d->n++] =
+			(struct lock_dep){ sof(r, n->edge[i].alias), ref_of(r, g, n->edge[i].alias, &n->edge[i]) };
+	}
+	s.transitive_peers.p = arena_new(&r->arena, str, n->transitive->n + 1);
+	for (uint32_t i = 0; i < n->transitive->n; i++)
+		s.transitive_peers.p[s.transitive_peers.n++] = sof(r, n->transitive->v[i]);
+	qsort(s.transitive_peers.p, s.transitive_peers.n, sizeof(str), text_order);
+	return s;
+}
+
+static int emit_slots(struct emit *x, const uint32_t *order, uint32_t n, struct err *e)
+{
+	struct run *r = x->r;
+	x->lf.snapshot = arena_new(&r->arena, struct lock_snapshot, n + 1);
+	for (int pass = 0; pass < 2; pass++)
+		for (uint32_t i = 0; i < n; i++) {
+			const struct gnode *q = &x->g->node.p[order[i]];
+			if (q->reached != (pass == 0))
+				continue;
+			struct frame f = { .kind = FRAME_SLOT };
+			f.slot.id = (uint32_t)x->lf.nsnapshots;
+			f.slot.package = x->package_of[q->pkg] - 1;
+			f.slot.skip = pass == 1;
+			f.slot.snap = snapshot_of(r, x->g, q);
+			x->lf.snapshot[x->lf.nsnapshots++] = f.slot.snap;
+			int rc = send(r, &f, e);
+			if (rc)
+				return rc;
+		}
+	return 0;
+}
+
+/* --- importers --- */
+
+static const struct kv *kv_find(const struct kv *p, uint32_t n, atom k)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (p[i].k == k)
+			return &p[i];
+	return NULL;
+}
+
+/* Where the manifest declares ALIAS, optional before prod before dev, then peers; NULL: nowhere. */
+static const struct kv *declared(const struct run *r, const struct importer *imp, atom alias, enum lock_dep_type *type)
+{
+	const struct kv *k = kv_find(imp->deps.opt, imp->deps.nopt, alias);
+	*type = LOCK_OPTIONAL;
+	if (k)
+		return k;
+	*type = LOCK_PROD;
+	if ((k = kv_find(imp->deps.dep, imp->deps.ndep, alias)))
+		return k;
+	*type = LOCK_DEV;
+	if ((k = kv_find(imp->dev.dep, imp->dev.ndep, alias)))
+		return k;
+	*type = LOCK_PROD;
+	return r->set->auto_install_peers ? kv_find(imp->deps.peer, imp->deps.npeer, alias) : NULL;
+}
+
+static const struct lock_direct *prior_direct(const struct lock_importer *imp, str alias)
+{
+	for (int t = 0; imp && t < LOCK_NTYPES; t++)
+		for (size_t i = 0; i < imp->deps[t].n; i++)
+			if (str_eq(imp->deps[t].p[i].alias, alias))
+				return &imp->deps[t].p[i];
+	return NULL;
+}
+
+static str direct_ref(struct run *r, struct graph *g, const struct importer *imp, const struct gdirect *d, str spec)
+{
+	if (d->dp == NONE) {
+		str to = path_relative(&r->arena, imp->req->path, sof(r, d->link));
+		return arena_printf(&r->arena, "link:" STR_FMT, STR_ARG(to));
+	}
+	str ref = dep_path_to_ref(deppath_text(g->paths, d->dp), sof(r, d->alias));
+	/* an injected package that is a link in the lockfile stays one as long as nobody asked for a change */
+	const struct lock_direct *old =
+		r->set->dedupe_injected_deps && str_starts(ref, STR("file:")) && r->req->lockfile
+			? prior_direct(lockfile_importer(r->req->lockfile, imp->req->path), sof(r, d->alias))
+			: NULL;
+	return old && str_starts(old->ref, STR("link:")) && str_eq(old->specifier, spec) ? old->ref : ref;
+}
+
+static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t at)
+{
+	const struct importer *imp = &r->importer[at];
+	const struct manifest *m = &imp->req->manifest;
+	struct lock_importer out = { .path = imp->req->path, .publish_directory = m->publish_directory };
+	for (int t = 0; t < LOCK_NTYPES; t++)
+		out.deps[t].p = arena_new(&r->arena, struct lock_direct, g->direct[at].n + 1);
+	for (uint32_t i = 0; i < g->direct[at].n; i++) {
+		const struct gdirect *d = &g->direct[at].p[i];
+		enum lock_dep_type type;
+		const struct kv *k = declared(r, imp, d->alias, &type);
+		if (!k)
+			continue;
+		str spec = sof(r, k->v);
+		if (d->dp == NONE && r->set->exclude_links_from_lockfile && !str_starts(spec, STR("workspace:")))
+			continue;
+		out.deps[type].p[out.deps[type].n++] =
+			(struct lock_direct){ sof(r, d->alias), spec, direct_ref(r, g, imp, d, spec) };
+	}
+	out.injected.p = arena_new(&r->arena, str, m->ndependencies_meta + 1);
+	for (size_t i = 0; i < m->ndependencies_meta; i++)
+		if (m->dependencies_meta[i].injected)
+			out.injected.p[out.injected.n++] = m->dependencies_meta[i].alias;
+	return out;
+}
+
+static int emit_importers(struct emit *x, struct err *e)
+{
+	struct run *r = x->r;
+	x->lf.importer = arena_new(&r->arena, struct lock_importer, r->nimporter + 1);
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		struct frame f = { .kind = FRAME_IMPORTER };
+		f.importer.importer = importer_of(r, x->g, i);
+		x->lf.importer[x->lf.nimporters++] = f.importer.importer;
+		int rc = send(r, &f, e);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* --- the rest of the lockfile --- */
+
+static void catalogs_of(struct emit *x, struct lock_head *h)
+{
+	struct run *r = x->r;
+	size_t cap = 0;
+	for (size_t i = 0; i < x->lf.nimporters; i++)
+		for (int t = 0; t < LOCK_NTYPES; t++)
+			for (size_t k = 0; k < x->lf.importer[i].deps[t].n; k++) {
+				const struct lock_direct *d = &x->lf.importer[i].deps[t].p[k];
+				str catalog = catalog_name(d->specifier), spec, name, version, suffix;
+				struct err ignored;
+				bool known = !catalog.n || str_starts(d->ref, STR("link:")) ||
+					     catalog_resolve(r->set, &spec, d->alias, d->specifier, &ignored);
+				for (size_t j = 0; j < h->ncatalog && !known; j++)
+					known = str_eq(h->catalog[j].catalog, catalog) &&
+						str_eq(h->catalog[j].alias, d->alias);
+				str dp = known ? STR_NONE : dep_path_from_ref(d->alias, d->ref, &r->arena);
+				if (known)
+					continue;
+				dep_path_split(dp, &name, &version, &suffix);
+				h->catalog = arena_grow(&r->arena, h->catalog, h->ncatalog, &cap, sizeof(*h->catalog),
+					_Alignof(struct lock_catalog_entry));
+				h->catalog[h->ncatalog++] =
+					(struct lock_catalog_entry){ catalog, d->alias, spec, version };
+			}
+}
+
+static str iso_time(struct run *r, int64_t ms)
+{
+	time_t t = (time_t)(ms / 1000);
+	struct tm tm;
+	gmtime_r(&t, &tm);
+	return arena_printf(&r->arena, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+		tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000));
+}
+
+/* Publish times of direct dependencies: what this run knows, else what was recorded. */
+static void times_of(struct emit *x, struct lock_head *h)
+{
+	struct run *r = x->r;
+	size_t total = 0;
+	const struct lock_head *old = r->req->lockfile ? &r->req->lockfile->head : NULL;
+	if (!r->time_based && !(old && old->time.n))
+		return;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		total += x->g->direct[i].n;
+	h->time.p = arena_new(&r->arena, struct str_kv, total + 1);
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		for (uint32_t k = 0; k < x->g->direct[i].n; k++) {
+			const struct gdirect *d = &x->g->direct[i].p[k];
+			const struct pkg *p = pkg_at(r, d->pkg);
+			enum lock_dep_type type;
+			if (d->dp == NONE || !declared(r, &r->importer[i], d->alias, &type) ||
+				str_map_get(h->time, sof(r, p->key)))
+				continue;
+			const str *was = old ? str_map_get(old->time, sof(r, p->key)) : NULL;
+			if (r->time_based && p->kind == PKG_REGISTRY && p->published)
+				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), iso_time(r, p->published) };
+			else if (was)
+				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), *was };
+		}
+}
+
+static int emit_head(struct emit *x, struct err *e)
+{
+	struct run *r = x->r;
+	const struct settings *s = r->set;
+	struct frame f = { .kind = FRAME_LOCK_HEAD };
+	struct lock_head *h = &f.lock_head;
+	h->auto_install_peers = s->auto_install_peers;
+	h->exclude_links_from_lockfile = s->exclude_links_from_lockfile;
+	h->dedupe_peers = s->dedupe_peers;
+	h->inject_workspace_packages = s->inject_workspace_packages;
+	h->peers_suffix_max_length = s->peers_suffix_max_length == 1000 ? 0 : s->peers_suffix_max_length;
+	h->overrides = overrides_resolved(r);
+	h->package_extensions_checksum = s->package_extensions_checksum;
+	h->ignored_optional = s->ignored_optional;
+	h->patched.p = arena_new(&r->arena, struct str_kv, s->npatch + 1);
+	for (size_t i = 0; i < s->npatch; i++)
+		h->patched.p[h->patched.n++] = (struct str_kv){ s->patch[i].selector, s->patch[i].hash };
+	catalogs_of(x, h);
+	times_of(x, h);
+	x->lf.head = *h;
+	return send(r, &f, e);
+}
+
+static int emit_warnings(struct run *r, struct err *e)
+{
+	for (size_t i = 0; i < r->warning.n; i++) {
+		struct frame f = { .kind = FRAME_WARNING, .warning = r->warning.p[i] };
+		int rc = send(r, &f, e);
+		if (rc)
+			return rc;
+	}
+	for (size_t i = 0; i < r->nyoung; i++) {
+		struct frame f = { .kind = FRAME_WARNING, .warning = { .kind = WARN_AGE_EXCLUDED } };
+		f.warning.package = sof(r, pkg_at(r, r->young[i])->key);
+		f.warning.text = STR("nothing older than minimumReleaseAge satisfies what asks for it");
+		int rc = send(r, &f, e);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int emit_done(struct emit *x, uint64_t started_us, uint64_t resolved_us, struct err *e)
+{
+	struct run *r = x->r;
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	struct frame f = { .kind = FRAME_DONE };
+	lockfile_sort(&x->lf);
+	lockfile_print(&b, &x->lf);
+	sha256(f.done.lockfile_digest, b.p, b.n);
+	f.done.packages = (uint32_t)x->lf.npackages;
+	f.done.slots = (uint32_t)x->lf.nsnapshots;
+	f.done.fetched = metas_count(r->metas);
+	f.done.resolve_us = resolved_us - started_us;
+	f.done.total_us = plan_clock_us() - started_us;
+	return send(r, &f, e);
+}
+
+int plan_emit(struct run *r, struct graph *g, uint64_t started_us, struct err *e)
+{
+	struct emit x = { .r = r, .g = g };
+	uint32_t n;
+	uint64_t resolved_us = plan_clock_us();
+	order_mark(r, g);
+	uint32_t *order = order_nodes(r, g, &n);
+	int rc = emit_packages(&x, order, n, e);
+	if (!rc)
+		rc = emit_slots(&x, order, n, e);
+	if (!rc)
+		rc = emit_warnings(r, e);
+	if (!rc)
+		rc = emit_importers(&x, e);
+	if (!rc)
+		rc = emit_head(&x, e);
+	return rc ? rc : emit_done(&x, started_us, resolved_us, e);
+}
+
+int plan_fail(struct run *r, struct err *e)
+{
+	struct frame f = { .kind = FRAME_FAILURE };
+	str msg = str_of(e->msg), head, tail;
+	size_t at = str_find_str(msg, STR(": "), 0);
+	head = at == SIZE_MAX ? STR_NONE : str_head(msg, at);
+	f.failure.code = e->code;
+	f.failure.text = msg;
+	if (str_find_str(head, STR(" > "), 0) != SIZE_MAX) {
+		f.failure.chain = head;
+		f.failure.package = str_rcut(head, '>', &head, &tail) ? str_trim(tail) : head;
+	}
+	struct err sink_err;
+	(void)r->sink(r->sink_ctx, &f, &sink_err);
+	return e->code;
+}

@@ -1,0 +1,27 @@
+/* resolve — the walk that finds the packages: importer by importer, level by level.
+ *
+ * A level is resolved in full before any of it is settled, so that which
+ * occurrence decides a package's children (least depth, importer, path) does not
+ * depend on who came first. Only that occurrence walks on; the others share its
+ * children lazily. Versions that a level resolved are preferred below it. */
+#pragma once
+#include "graph.h"
+#include "metas.h"
+
+/* Resolves WANTED as direct dependencies of IMP and everything below; appends to imp->direct. */
+MUST_USE int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, uint32_t n, struct err *e);
+/* One specifier to its package, nothing below. *OUT is NONE when there is no such version and the edge is optional. */
+struct resolve_opts {
+	const struct level *level;
+	atom dir; /* folder of the declaring manifest */
+	int64_t cutoff;
+	bool lowest;
+	int32_t depth;
+};
+MUST_USE int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
+	const struct resolve_opts *o, bool *fresh, struct err *e);
+/* Versions of NAME among everything reachable from importers so far, each once: calls F. */
+void resolve_run_versions(struct run *r, atom name, void (*f)(void *ctx, atom version), void *ctx);
+/* Publish the children of a package; what the owner decided. */
+void resolve_record(
+	struct run *r, uint32_t pkg, struct edge *edge, uint32_t n, const struct atomset *shadow, prior key);

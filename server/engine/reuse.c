@@ -1,0 +1,349 @@
+#include "reuse.h"
+#include "base/vec.h"
+#include "catalog.h"
+#include "dep_path.h"
+#include "overrides.h"
+#include "package.h"
+#include "pick.h"
+
+static const struct lock_snapshot *snap_at(const struct run *r, prior k)
+{
+	return &r->prior->snapshot[k];
+}
+
+static prior snap_find(const struct run *r, str dep_path)
+{
+	const struct lock_snapshot *s = lockfile_snapshot(r->prior, dep_path);
+	return s ? (prior)(s - r->prior->snapshot) : NONE;
+}
+
+static prior ref_snapshot(struct run *r, str alias, str ref)
+{
+	str dp = dep_path_from_ref(alias, ref, &r->arena);
+	return dp.p ? snap_find(r, dp) : NONE;
+}
+
+static const struct lock_package *package_of(struct run *r, prior k, str *name, str *version)
+{
+	str suffix;
+	dep_path_split(snap_at(r, k)->key, name, version, &suffix);
+	return lockfile_package(
+		r->prior, arena_printf(&r->arena, STR_FMT "@" STR_FMT, STR_ARG(*name), STR_ARG(*version)));
+}
+
+/* As peers are matched: a prerelease also counts as the release it precedes. */
+static bool satisfies(struct run *r, atom range, atom version)
+{
+	const struct range *rg = atom_range(&r->t, range);
+	const struct semver *v = atom_semver(&r->t, version);
+	if (!rg || !v)
+		return false;
+	struct semver release = { v->major, v->minor, v->patch, STR_NONE, STR_NONE };
+	return range_has(rg, v, false) || (v->pre.n && range_has(rg, &release, false));
+}
+
+/* --- does the lockfile fit --- */
+
+static bool map_same(struct str_map a, struct str_map b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		const str *v = str_map_get(b, a.p[i].k);
+		if (!v || !str_eq(*v, a.p[i].v))
+			return false;
+	}
+	return true;
+}
+
+static bool list_same(struct str_list a, struct str_list b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (!str_list_has(b, a.p[i]))
+			return false;
+	return true;
+}
+
+static bool catalogs_same(const struct run *r)
+{
+	const struct lock_head *h = &r->prior->head;
+	for (size_t i = 0; i < h->ncatalog; i++) {
+		const struct lock_catalog_entry *c = &h->catalog[i];
+		bool same = false;
+		for (size_t k = 0; k < r->set->ncatalog && !same; k++)
+			same = str_eq(r->set->catalog[k].catalog, c->catalog) &&
+			       str_eq(r->set->catalog[k].alias, c->alias) &&
+			       str_eq(r->set->catalog[k].specifier, c->specifier);
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
+bool reuse_settings_fit(struct run *r)
+{
+	const struct lock_head *h = &r->prior->head;
+	return str_eq(h->package_extensions_checksum, r->set->package_extensions_checksum) &&
+	       list_same(h->ignored_optional, r->set->ignored_optional) &&
+	       map_same(h->overrides, overrides_resolved(r)) && catalogs_same(r);
+}
+
+/* --- versions to prefer --- */
+
+void reuse_init(struct run *r)
+{
+	const struct lockfile *l = r->prior;
+	r->subtree_reusable = arena_new(&r->arena, int8_t, l->nsnapshots + 1);
+	for (size_t i = 0; i < l->nsnapshots; i++) {
+		str name, version, suffix;
+		dep_path_split(l->snapshot[i].key, &name, &version, &suffix);
+		atom v = atom_of(&r->t, version), n = atom_of(&r->t, name);
+		const struct selectors *s = preferred_of(r, n);
+		bool locked = false;
+		for (uint32_t k = 0; s && k < s->n; k++)
+			locked = locked || (s->p[k].spec == v && s->p[k].weight >= 1000000);
+		if (atom_semver(&r->t, v) && !locked)
+			preferred_add(r, n, v, SEL_VERSION, 1000000, true);
+	}
+}
+
+/* --- importers --- */
+
+static const struct lock_direct *direct_find(const struct lock_importer *imp, str alias)
+{
+	static const enum lock_dep_type order[] = { LOCK_PROD, LOCK_OPTIONAL, LOCK_DEV };
+	for (int t = 0; imp && t < 3; t++)
+		for (size_t i = 0; i < imp->deps[order[t]].n; i++)
+			if (str_eq(imp->deps[order[t]].p[i].alias, alias))
+				return &imp->deps[order[t]].p[i];
+	return NULL;
+}
+
+static bool spec_unchanged(struct run *r, str alias, str recorded, str spec)
+{
+	str catalog = catalog_name(recorded);
+	if (str_eq(recorded, spec))
+		return true;
+	for (size_t i = 0; catalog.n && i < r->prior->head.ncatalog; i++) {
+		const struct lock_catalog_entry *c = &r->prior->head.catalog[i];
+		if (str_eq(c->catalog, catalog) && str_eq(c->alias, alias) && str_eq(c->specifier, spec))
+			return true;
+	}
+	return false;
+}
+
+void reuse_importer(struct run *r, struct importer *imp)
+{
+	atom *changed = arena_new(&r->arena, atom, imp->nwanted + 1);
+	size_t n = 0;
+	imp->prior = lockfile_importer(r->prior, imp->req->path);
+	for (uint32_t i = 0; i < imp->nwanted; i++) {
+		const struct lock_direct *d = direct_find(imp->prior, sof(r, imp->wanted[i].alias));
+		if (!d || !spec_unchanged(r, d->alias, d->specifier, sof(r, imp->wanted[i].spec)))
+			changed[n++] = imp->wanted[i].alias;
+	}
+	imp->changed = atomset_of(&r->arena, changed, n);
+}
+
+void reuse_peers_of(struct run *r, prior key, struct kv **p, uint32_t *n, size_t *cap)
+{
+	str name, version, suffix;
+	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
+	for (size_t i = 0; i < suffix.n; i++) {
+		if (suffix.p[i] != '(')
+			continue;
+		size_t end = i + 1;
+		while (end < suffix.n && suffix.p[end] != '(' && suffix.p[end] != ')')
+			end++;
+		str seg = { suffix.p + i + 1, end - i - 1 }, a, b;
+		if (!str_rcut(seg, '@', &a, &b) || !a.n)
+			continue;
+		*p = arena_grow(&r->arena, *p, *n, cap, sizeof(**p), _Alignof(struct kv));
+		(*p)[(*n)++] = (struct kv){ atom_of(&r->t, a), atom_of(&r->t, b) };
+	}
+}
+
+/* Peers that the locked dep paths of this importer's direct dependencies name. */
+void reuse_lock_peers(struct run *r, struct importer *imp)
+{
+	if (!r->prior)
+		return;
+	struct kv *all = NULL;
+	uint32_t nall = 0;
+	size_t cap = 0;
+	if (!imp->prior) {
+		for (size_t i = 0; i < r->prior->nsnapshots; i++)
+			reuse_peers_of(r, (prior)i, &all, &nall, &cap);
+	} else {
+		for (int t = 0; t < LOCK_NTYPES; t++)
+			for (size_t i = 0; i < imp->prior->deps[t].n; i++) {
+				const struct lock_direct *d = &imp->prior->deps[t].p[i];
+				prior k = ref_snapshot(r, d->alias, d->ref);
+				uint32_t from = nall;
+				if (k == NONE)
+					continue;
+				reuse_peers_of(r, k, &all, &nall, &cap);
+				atom alias = atom_of(&r->t, d->alias);
+				if (nall == from || atomset_has(imp->changed, alias))
+					continue;
+				atom *v = arena_new(&r->arena, atom, nall - from);
+				for (uint32_t m = from; m < nall; m++)
+					v[m - from] = all[m].k;
+				for (size_t m = 0; m < imp->direct.n; m++)
+					if (imp->direct.p[m].alias == alias)
+						r->node.p[imp->direct.p[m].node].locked_peers =
+							atomset_of(&r->arena, v, nall - from);
+			}
+	}
+	atom *names = arena_new(&r->arena, atom, nall + 1);
+	for (uint32_t i = 0; i < nall; i++)
+		names[i] = all[i].k;
+	imp->locked_peer_versions = all;
+	imp->nlocked_peer_versions = nall;
+	imp->locked_peer_names = atomset_of(&r->arena, names, nall);
+}
+
+prior reuse_direct(struct run *r, const struct importer *imp, atom alias, atom spec)
+{
+	const struct lock_direct *d = direct_find(imp->prior, sof(r, alias));
+	prior k = d ? ref_snapshot(r, d->alias, d->ref) : NONE;
+	str name, version;
+	if (k == NONE || !package_of(r, k, &name, &version))
+		return NONE;
+	return satisfies(r, spec, atom_of(&r->t, version)) ? k : NONE;
+}
+
+prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
+{
+	const struct lock_snapshot *s = snap_at(r, parent);
+	str a = sof(r, alias);
+	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
+	for (int m = 0; m < 2; m++)
+		for (size_t i = 0; i < maps[m].n; i++)
+			if (str_eq(maps[m].p[i].alias, a)) {
+				prior k = ref_snapshot(r, a, maps[m].p[i].ref);
+				return k != NONE && reuse_version(r, k) && satisfies(r, spec, reuse_version(r, k))
+					       ? k
+					       : NONE;
+			}
+	return NONE;
+}
+
+bool reuse_landed(struct run *r, prior key, const struct pkg *p)
+{
+	str name, version, suffix;
+	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
+	str k = sof(r, p->key);
+	return k.n == name.n + 1 + version.n && str_starts(k, name) && str_ends(k, version);
+}
+
+atom reuse_version(struct run *r, prior key)
+{
+	str name, version, suffix;
+	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
+	atom v = atom_of(&r->t, version);
+	return atom_semver(&r->t, v) ? v : 0;
+}
+
+static bool depends_on_changed(const struct run *r, const struct importer *imp, prior key)
+{
+	const struct lock_snapshot *s = snap_at(r, key);
+	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
+	for (int m = 0; imp->changed->n && m < 2; m++)
+		for (size_t i = 0; i < maps[m].n; i++)
+			if (atomset_has(imp->changed, atom_of((struct atoms *)&r->t, maps[m].p[i].alias)))
+				return true;
+	return false;
+}
+
+static bool whole(struct run *r, prior key)
+{
+	str name, version;
+	if (r->subtree_reusable[key])
+		return r->subtree_reusable[key] > 0;
+	r->subtree_reusable[key] = -1; /* a cycle back to here is resolved anew */
+	const struct lock_package *m = package_of(r, key, &name, &version);
+	if (!m || !atom_semver(&r->t, atom_of(&r->t, version)) ||
+		!(m->resolution.kind == LOCK_RES_REGISTRY ||
+			(m->resolution.kind == LOCK_RES_TARBALL && m->resolution.integrity.n &&
+				!m->resolution.git_hosted)))
+		return false;
+	const struct lock_snapshot *s = snap_at(r, key);
+	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < maps[k].n; i++) {
+			prior c = ref_snapshot(r, maps[k].p[i].alias, maps[k].p[i].ref);
+			if (c == NONE || !whole(r, c))
+				return false;
+		}
+	r->subtree_reusable[key] = 1;
+	return true;
+}
+
+bool reuse_subtree(struct run *r, const struct importer *imp, prior key)
+{
+	return !depends_on_changed(r, imp, key) && whole(r, key);
+}
+
+static bool is_peer_of(const struct pkg *p, atom name)
+{
+	for (uint32_t i = 0; i < p->npeer; i++)
+		if (p->peer[i].name == name)
+			return true;
+	return false;
+}
+
+uint32_t reuse_kids(struct run *r, prior key, const struct pkg *p, struct reuse_kid **out)
+{
+	const struct lock_snapshot *s = snap_at(r, key);
+	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
+	struct reuse_kid *k = arena_new(&r->arena, struct reuse_kid, maps[0].n + maps[1].n + 1);
+	uint32_t n = 0;
+	for (int m = 0; m < 2; m++)
+		for (size_t i = 0; i < maps[m].n; i++) {
+			atom alias = atom_of(&r->t, maps[m].p[i].alias);
+			prior c = ref_snapshot(r, maps[m].p[i].alias, maps[m].p[i].ref);
+			if (is_peer_of(p, alias) || str_list_has(s->transitive_peers, maps[m].p[i].alias) || c == NONE)
+				continue;
+			uint32_t at = n++;
+			for (; at && atom_cmp(&r->t, k[at - 1].alias, alias) > 0; at--)
+				k[at] = k[at - 1];
+			k[at] = (struct reuse_kid){ alias, c, m == 1 };
+		}
+	*out = k;
+	return n;
+}
+
+bool reuse_has_satisfying(struct run *r, const struct wanted *w)
+{
+	str s = sof(r, w->spec), name = sof(r, w->alias), range = s;
+	if (!r->prior)
+		return false;
+	if (str_starts(s, STR("npm:"))) {
+		str rest = str_from(s, 4), head, tail;
+		name = rest;
+		range = STR("*");
+		if (rest.n > 1 && str_rcut(str_from(rest, 1), '@', &head, &tail)) {
+			name = str_head(rest, head.n + 1);
+			range = tail;
+		}
+	}
+	const struct range *rg = atom_range(&r->t, atom_of(&r->t, range));
+	for (size_t i = 0; rg && i < r->prior->npackages; i++) {
+		str n, v, suffix;
+		dep_path_split(r->prior->package[i].key, &n, &v, &suffix);
+		const struct semver *sv = str_eq(n, name) ? atom_semver(&r->t, atom_of(&r->t, v)) : NULL;
+		if (sv && range_has(rg, sv, false))
+			return true;
+	}
+	return false;
+}
+
+int reuse_package(struct run *r, uint32_t *out, prior key, bool *fresh, struct err *e)
+{
+	str name, version;
+	const struct lock_package *m = package_of(r, key, &name, &version);
+	return package_of_lock(r, out, m, name, version, false, fresh, e);
+}

@@ -1,0 +1,39 @@
+/* reuse — what the lockfile that exists already answers.
+ *
+ * An edge whose locked version still satisfies its specifier, and below which
+ * everything is locked, is taken over without asking the registry; its children
+ * come from the snapshot. An edge that must be resolved anew still keeps its locked
+ * version where that satisfies the range. */
+#pragma once
+#include "resolve.h"
+
+/* Whether the lockfile fits the settings: with drift, versions are pinned but no subtree is taken over. */
+bool reuse_settings_fit(struct run *r);
+void reuse_init(struct run *r);
+/* What changed in IMP's manifest, and what its entries pinned. */
+void reuse_importer(struct run *r, struct importer *imp);
+/* The snapshot recorded for a direct dependency that still satisfies SPEC; NONE: none. */
+prior reuse_direct(struct run *r, const struct importer *imp, atom alias, atom spec);
+/* The same for child ALIAS of snapshot PARENT. */
+prior reuse_child(struct run *r, prior parent, atom alias, atom spec);
+/* Whether the package of ID is the one that snapshot KEY recorded. */
+bool reuse_landed(struct run *r, prior key, const struct pkg *p);
+/* Whether KEY can be taken over with everything below. */
+bool reuse_subtree(struct run *r, const struct importer *imp, prior key);
+/* Version pinned by KEY, or 0. */
+atom reuse_version(struct run *r, prior key);
+/* Children to walk for KEY: aliases and their snapshots, sorted; peers that it resolved left out. */
+struct reuse_kid {
+	atom alias;
+	prior key;
+	bool optional;
+};
+uint32_t reuse_kids(struct run *r, prior key, const struct pkg *p, struct reuse_kid **out);
+/* Whether some locked package satisfies the wanted registry specifier. */
+bool reuse_has_satisfying(struct run *r, const struct wanted *w);
+/* The package of snapshot KEY. */
+MUST_USE int reuse_package(struct run *r, uint32_t *out, prior key, bool *fresh, struct err *e);
+/* What the locked dep paths of IMP's direct dependencies say of peers; after its first wave. */
+void reuse_lock_peers(struct run *r, struct importer *imp);
+/* Names and versions of the peers in a locked dep path, for hoisting. Appends. */
+void reuse_peers_of(struct run *r, prior key, struct kv **p, uint32_t *n, size_t *cap);

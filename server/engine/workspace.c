@@ -1,0 +1,327 @@
+#include "workspace.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "package.h"
+#include "pick.h"
+
+struct ws_package {
+	atom name, version;
+	const struct request_importer *imp;
+};
+struct workspace {
+	VEC(struct ws_package) p;
+	struct map local, importer; /* by path */
+};
+
+str path_join(struct arena *a, str base, str rel)
+{
+	bool absolute = rel.n && rel.p[0] == '/';
+	str part[256], all[2] = { absolute ? STR_NONE : base, rel };
+	size_t n = 0, len = 0;
+	for (int k = 0; k < 2; k++) {
+		str rest = all[k], head;
+		for (bool more = rest.n > 0; more;) {
+			more = str_cut(rest, '/', &head, &rest);
+			if (!head.n || str_eq(head, STR(".")))
+				continue;
+			if (str_eq(head, STR("..")) && n && !str_eq(part[n - 1], STR("..")))
+				n--;
+			else if (n < 256)
+				part[n++] = head;
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		len += part[i].n + 1;
+	char *p = arena_alloc(a, len + 3, 1, 1), *q = p;
+	if (absolute)
+		*q++ = '/';
+	for (size_t i = 0; i < n; i++) {
+		memcpy(q, part[i].p, part[i].n);
+		q += part[i].n;
+		if (i + 1 < n)
+			*q++ = '/';
+	}
+	if (q == p)
+		*q++ = '.';
+	return (str){ p, (size_t)(q - p) };
+}
+
+static size_t segments(str s, str *out, size_t cap)
+{
+	size_t n = 0;
+	str head;
+	for (bool more = s.n > 0; more;) {
+		more = str_cut(s, '/', &head, &s);
+		if (head.n && !str_eq(head, STR(".")) && n < cap)
+			out[n++] = head;
+	}
+	return n;
+}
+
+str path_relative(struct arena *a, str from, str to)
+{
+	str f[128], t[128];
+	if (to.n && to.p[0] == '/')
+		return to;
+	size_t nf = segments(from, f, 128), nt = segments(to, t, 128), same = 0, len = 0;
+	while (same < nf && same < nt && str_eq(f[same], t[same]))
+		same++;
+	for (size_t i = same; i < nt; i++)
+		len += t[i].n + 1;
+	char *p = arena_alloc(a, len + (nf - same) * 3 + 1, 1, 1), *q = p;
+	for (size_t i = same; i < nf; i++) {
+		memcpy(q, "../", 3);
+		q += 3;
+	}
+	for (size_t i = same; i < nt; i++) {
+		memcpy(q, t[i].p, t[i].n);
+		q += t[i].n;
+		*q++ = '/';
+	}
+	if (q > p)
+		q--;
+	return (str){ p, (size_t)(q - p) };
+}
+
+void workspace_init(struct run *r)
+{
+	struct workspace *w = r->workspace = xcalloc(1, sizeof(*w));
+	for (size_t i = 0; i < r->req->nimporters; i++) {
+		const struct request_importer *m = &r->req->importer[i];
+		map_add(&w->importer, m->path, (uint32_t)i, NULL);
+		if (m->manifest.name.n)
+			*vec_add(&w->p) = (struct ws_package){ atom_of(&r->t, m->manifest.name),
+				m->manifest.version.n ? atom_of(&r->t, m->manifest.version)
+						      : atom_of(&r->t, STR("0.0.0")),
+				m };
+	}
+	for (size_t i = 0; i < r->req->nlocal; i++)
+		map_add(&w->local, r->req->local[i].path, (uint32_t)i, NULL);
+}
+
+void workspace_release(struct run *r)
+{
+	if (!r->workspace)
+		return;
+	vec_release(&r->workspace->p);
+	map_release(&r->workspace->local);
+	map_release(&r->workspace->importer);
+	free(r->workspace);
+}
+
+const struct manifest *workspace_manifest(const struct run *r, str path, str *integrity)
+{
+	*integrity = STR_NONE;
+	uint32_t at = map_get(&r->workspace->local, path);
+	if (at != MAP_NONE) {
+		*integrity = r->req->local[at].integrity;
+		return &r->req->local[at].manifest;
+	}
+	at = map_get(&r->workspace->importer, path);
+	return at == MAP_NONE ? NULL : &r->req->importer[at].manifest;
+}
+
+bool workspace_always(const struct run *r)
+{
+	return r->set->link_workspace_packages || r->set->link_workspace_packages_deep;
+}
+
+/* --- workspace packages --- */
+
+static bool wild(str s)
+{
+	return !s.n || str_eq(s, STR("*")) || str_eq(s, STR("^")) || str_eq(s, STR("~"));
+}
+
+static bool names_prerelease(str s)
+{
+	for (size_t i = 1; i < s.n; i++)
+		if (s.p[i] == '-' && s.p[i - 1] >= '0' && s.p[i - 1] <= '9')
+			return true;
+	return false;
+}
+
+static const struct ws_package *ws_pick(struct run *r, atom name, atom fetch, enum spec_type type, bool *known)
+{
+	const struct ws_package *best = NULL;
+	const struct semver *best_v = NULL;
+	str want = sof(r, fetch);
+	bool any = type == SPEC_TAG || wild(want);
+	const struct range *rg = any ? NULL : atom_range(&r->t, fetch);
+	*known = false;
+	for (size_t i = 0; i < r->workspace->p.n; i++) {
+		const struct ws_package *p = &r->workspace->p.p[i];
+		if (p->name != name)
+			continue;
+		*known = true;
+		const struct semver *v = atom_semver(&r->t, p->version);
+		if (type == SPEC_VERSION) {
+			if (p->version == fetch)
+				return p;
+			continue;
+		}
+		if (!v || (!any && (!rg || !range_has(rg, v, false) || (v->pre.n && !names_prerelease(want)))))
+			continue;
+		if (!best || semver_cmp(v, best_v) > 0) {
+			best = p;
+			best_v = v;
+		}
+	}
+	return best;
+}
+
+static uint32_t ws_package(
+	struct run *r, const struct importer *imp, const struct ws_package *p, const struct wanted *w, bool *fresh)
+{
+	const struct manifest *m = &p->imp->manifest;
+	str dir = p->imp->path;
+	if (m->publish_directory.n && m->publish_link_directory)
+		dir = path_join(&r->arena, dir, m->publish_directory);
+	if (r->set->inject_workspace_packages || w->injected) {
+		atom raw = atom_fmt(&r->t, "file:" STR_FMT, STR_ARG(str_eq(dir, STR(".")) ? STR_NONE : dir));
+		atom id = atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, p->name), SA(r, raw));
+		return package_of_manifest(
+			r, PKG_DIRECTORY, id, raw, m, p->name, w->alias, atom_copy(&r->t, dir), STR_NONE, true, fresh);
+	}
+	atom raw = atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path_relative(&r->arena, imp->req->path, dir)));
+	return package_of_manifest(r, PKG_LINK, atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(dir)), raw, m, p->name,
+		w->alias, atom_copy(&r->t, dir), STR_NONE, true, fresh);
+}
+
+static int ws_resolve(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w, str spec,
+	bool *fresh, struct err *e)
+{
+	/* workspace:^, workspace:alias@^, workspace:1.x: as npm would read it */
+	str name, version, body = str_from(spec, 10);
+	struct reg_spec s = { .name = w->alias };
+	if (body.n > 1 && str_rcut(str_from(body, 1), '@', &name, &version)) {
+		s.name = atom_copy(&r->t, str_head(body, name.n + 1));
+		body = version;
+	}
+	atom bare = wild(body) ? atom_of(&r->t, STR("*")) : atom_copy(&r->t, body);
+	bool known;
+	if (!reg_spec_parse(r, &s, s.name, bare))
+		return err_set(e, ERR_USAGE, "invalid workspace: specifier \"" STR_FMT "\" of " STR_FMT, STR_ARG(spec),
+			SA(r, w->alias));
+	const struct ws_package *p = ws_pick(r, s.name, s.fetch, s.type, &known);
+	if (p) {
+		*out = ws_package(r, imp, p, w, fresh);
+		return LOCAL_FOUND;
+	}
+	if (!known)
+		return err_set(e, ERR_NOTFOUND,
+			"in " STR_FMT ": \"" STR_FMT "@" STR_FMT
+			"\" is a dependency but the workspace has no package named \"" STR_FMT "\"",
+			STR_ARG(imp->req->path), SA(r, w->alias), STR_ARG(spec), SA(r, s.name));
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	for (size_t i = 0; i < r->workspace->p.n; i++)
+		if (r->workspace->p.p[i].name == s.name)
+			buf_printf(&b, " " STR_FMT, SA(r, r->workspace->p.p[i].version));
+	return err_set(e, ERR_NOMATCH,
+		"in " STR_FMT ": no version of " STR_FMT " in the workspace satisfies " STR_FMT "; available:" STR_FMT,
+		STR_ARG(imp->req->path), SA(r, s.name), STR_ARG(spec), STR_ARG(buf_str(&b)));
+}
+
+int workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w, atom name,
+	atom fetch, int type, atom version, bool *fresh, struct err *e)
+{
+	bool known;
+	(void)e;
+	const struct ws_package *best = ws_pick(r, name, fetch, (enum spec_type)type, &known);
+	if (!known)
+		return LOCAL_NONE;
+	for (size_t i = 0; version && i < r->workspace->p.n; i++)
+		if (r->workspace->p.p[i].name == name && r->workspace->p.p[i].version == version) {
+			*out = ws_package(r, imp, &r->workspace->p.p[i], w, fresh);
+			return LOCAL_FOUND;
+		}
+	if (!best)
+		return LOCAL_NONE;
+	const struct semver *mine = atom_semver(&r->t, best->version),
+			    *theirs = version ? atom_semver(&r->t, version) : NULL;
+	if (version && !r->set->prefer_workspace_packages && !(mine && theirs && semver_cmp(mine, theirs) > 0))
+		return LOCAL_NONE;
+	*out = ws_package(r, imp, best, w, fresh);
+	return LOCAL_FOUND;
+}
+
+/* --- folders and tarballs --- */
+
+static bool is_tarball(str s)
+{
+	return str_ends(s, STR(".tgz")) || str_ends(s, STR(".tar.gz")) || str_ends(s, STR(".tar"));
+}
+
+static bool has_scheme(str s)
+{
+	size_t colon = str_find(s, ':', 0);
+	return colon != SIZE_MAX && str_find(s, '/', 0) > colon;
+}
+
+/* A path without a scheme: "./x", "../x", "/x", "~/x", "a/b" would be a GitHub shorthand and is not one. */
+static bool is_path(str s)
+{
+	return (s.n && (s.p[0] == '.' || s.p[0] == '/')) || str_starts(s, STR("~/")) ||
+	       (is_tarball(s) && !has_scheme(s));
+}
+
+static str local_path(str s)
+{
+	if (str_starts(s, STR("workspace:")))
+		s = str_from(s, 10);
+	else if (str_starts(s, STR("file:")) || str_starts(s, STR("link:")))
+		s = str_from(s, 5);
+	while (s.n > 1 && s.p[0] == '/' && (s.p[1] == '/' || s.p[1] == '.' || s.p[1] == '~'))
+		s = str_from(s, 1);
+	return s;
+}
+
+static int local_missing(struct run *r, const struct wanted *w, str path, struct err *e)
+{
+	return err_set(e, ERR_NOTFOUND, "could not install " STR_FMT " from \"" STR_FMT "\": it does not exist",
+		SA(r, w->alias), STR_ARG(path));
+}
+
+static str base_name(str path)
+{
+	str head, tail;
+	return str_rcut(path, '/', &head, &tail) ? tail : path;
+}
+
+int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, atom dir, const struct wanted *w,
+	bool *fresh, struct err *e)
+{
+	str s = sof(r, w->spec), integrity;
+	bool file = str_starts(s, STR("file:")), link = str_starts(s, STR("link:")),
+	     ws = str_starts(s, STR("workspace:"));
+	if (ws && !str_starts(s, STR("workspace:.")))
+		return ws_resolve(r, out, imp, w, s, fresh, e);
+	if (str_starts(s, STR("path:")))
+		return err_set(e, ERR_USAGE,
+			"path: is no protocol of dependencies; write link: for a folder or file: for a tarball");
+	if (!file && !link && !ws && !is_path(s))
+		return LOCAL_NONE;
+	bool tarball = !ws && !link && is_tarball(s);
+	str path = path_join(&r->arena, file ? sof(r, dir) : imp->req->path, local_path(s));
+	const struct manifest *m = workspace_manifest(r, path, &integrity);
+	bool copy = file || (!link && (tarball || w->injected));
+	atom d = atom_copy(&r->t, path);
+	if (copy && !m)
+		return local_missing(r, w, path, e);
+	str name_s = m && m->name.n ? m->name : base_name(path);
+	if (tarball && !(m && m->name.n))
+		return err_set(
+			e, ERR_PARSE, "can't install \"" STR_FMT "\": its package.json has no name", STR_ARG(path));
+	atom name = atom_copy(&r->t, name_s);
+	if (!copy) {
+		atom raw = atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path_relative(&r->arena, imp->req->path, path)));
+		*out = package_of_manifest(r, PKG_LINK, atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path)), raw, m, name,
+			0, d, STR_NONE, false, fresh);
+		return LOCAL_FOUND;
+	}
+	atom raw = atom_fmt(&r->t, "file:" STR_FMT, STR_ARG(path));
+	*out = package_of_manifest(r, tarball ? PKG_TARBALL : PKG_DIRECTORY,
+		atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, raw)), raw, m, name, 0, d, integrity, false,
+		fresh);
+	return LOCAL_FOUND;
+}

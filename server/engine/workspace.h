@@ -1,0 +1,30 @@
+/* workspace — dependencies that are folders: `workspace:`, `link:`, `file:`, paths, and registry
+ * specifiers that a workspace package satisfies.
+ *
+ * The engine has no file system: manifests come with the request (importers and
+ * locals). Paths are from the lockfile's folder, "/" separated, "." for itself. */
+#pragma once
+#include "graph.h"
+
+/* BASE/REL, normalised; an absolute REL stays. */
+str path_join(struct arena *a, str base, str rel);
+/* TO as seen from FROM; empty when they are the same. */
+str path_relative(struct arena *a, str from, str to);
+
+struct workspace;
+void workspace_init(struct run *r);
+void workspace_release(struct run *r);
+
+enum local_result { LOCAL_NONE, LOCAL_FOUND };
+/* Resolves W of importer IMP (DIR: folder of the manifest that declares it) when its specifier is local. *OUT: the package.
+ * LOCAL_NONE: not a local specifier. Negative on failure. */
+int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, atom dir, const struct wanted *w,
+	bool *fresh, struct err *e);
+/* With linkWorkspacePackages: the workspace package NAME that takes the place of the registry's VERSION (0: the registry has
+ * none). Same results. */
+int workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w, atom name,
+	atom fetch, int type, atom version, bool *fresh, struct err *e);
+/* Whether registry specifiers may be satisfied by workspace packages at DEPTH. */
+bool workspace_always(const struct run *r);
+/* Manifest of a local folder or tarball by its path, or NULL. */
+const struct manifest *workspace_manifest(const struct run *r, str path, str *integrity);
