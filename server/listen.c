@@ -228,9 +228,12 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 	}
 }
 
-static int loop_init(struct loop *l, struct run *r, struct err *e)
+/* On the loop's own thread: h2o's sockets keep the recycled buffers of the thread that created them, so a context made by another thread
+ * would share those with every other loop. */
+static int loop_init(struct loop *l, struct err *e)
 {
-	l->s = &r->s;
+	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, l->s);
+
 	h2o_context_init(&l->ctx, h2o_evloop_create(), &r->conf);
 	l->accept = (h2o_accept_ctx_t){ .ctx = &l->ctx, .hosts = r->conf.hosts };
 	h2o_multithread_register_receiver(l->ctx.queue, &l->receiver, on_messages);
@@ -267,6 +270,10 @@ static void *loop_run(void *arg)
 	struct loop *l = arg;
 	int64_t since = 0, tick = server_clock_ms();
 
+	l->rc = loop_init(l, &l->err);
+	sem_post(&l->up);
+	if (l->rc < 0)
+		return NULL;
 	for (;;) {
 		h2o_evloop_run(l->ctx.loop, since ? 50 : 1000);
 		int64_t now = server_clock_ms();
@@ -331,8 +338,18 @@ static int run_start(struct run *r, struct err *e)
 	r->loop = xcalloc(r->nloops, sizeof(*r->loop));
 	for (; r->nstarted < r->nloops; r->nstarted++) {
 		struct loop *l = &r->loop[r->nstarted];
-		if (loop_init(l, r, e) < 0 || workq_thread(&l->tid, "loop", loop_run, l, e) < 0)
+		l->s = &r->s;
+		sem_init(&l->up, 0, 0);
+		if (workq_thread(&l->tid, "loop", loop_run, l, e) < 0)
 			return e->code;
+	}
+	for (size_t i = 0; i < r->nloops; i++) {
+		while (sem_wait(&r->loop[i].up) < 0 && errno == EINTR)
+			;
+	}
+	for (size_t i = 0; i < r->nloops; i++) {
+		if (r->loop[i].rc < 0)
+			return *e = r->loop[i].err, e->code;
 	}
 	return ready_write(r, e);
 }
@@ -342,8 +359,11 @@ static void run_drain(struct run *r)
 	log_info("drain", "plans=%llu connections=%llu", (unsigned long long)atomic_load(&r->s.n.plans_active),
 		(unsigned long long)atomic_load(&r->s.n.connections_open));
 	atomic_store(&r->s.draining, true);
-	for (size_t i = 0; i < r->nstarted; i++)
-		h2o_multithread_send_message(&r->loop[i].receiver, NULL);
+	/* A start that failed half way: the rest wakes within a second by itself. */
+	for (size_t i = 0; i < r->nstarted && r->nstarted == r->nloops; i++) {
+		if (r->loop[i].rc == 0)
+			h2o_multithread_send_message(&r->loop[i].receiver, NULL);
+	}
 }
 
 /* Until a signal says stop: finished jobs are taken off the queue here. */

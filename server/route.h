@@ -7,6 +7,7 @@
 #include <h2o.h>
 #include <h2o/http1.h>
 #include <h2o/http2.h>
+#include <semaphore.h>
 
 /* One thread's loop. */
 struct loop {
@@ -20,6 +21,9 @@ struct loop {
 	h2o_socket_t **listener;
 	size_t nlisteners;
 	pthread_t tid;
+	sem_t up; /* posted when it serves, or RC tells why not */
+	int rc;
+	struct err err;
 };
 /* One connection; hangs on the socket's on_close.data. */
 struct conn {
