@@ -1,8 +1,8 @@
 /* clang-format off */
 /* Packages whose published manifests forget a dependency, and what they forgot: name, versions, kind
  * (D dependencies, O optionalDependencies, P peerDependencies, M optional peer), dependency, range.
- * Facts of the @yarnpkg/extensions database (BSD-2-Clause, Yarn Contributors); pnpm applies them to
- * every manifest, so a lockfile that is to be the same must too. */
+ * Facts of the @yarnpkg/extensions database (BSD-2-Clause, Yarn Contributors), and three that pnpm
+ * adds; pnpm applies them to every manifest, so a lockfile that is to be the same must too. */
 { "@ant-design/react-slick", "<=0.28.3", 'P', "react", ">=16.0.0" },
 { "@apollographql/apollo-tools", "<=0.5.2", 'P', "graphql", "^14.2.1 || ^15.0.0" },
 { "@asyncapi/react-component", "<=1.0.0-next.39", 'P', "react", ">=16.8.0" },
@@ -328,3 +328,6 @@
 { "ws", "<7.2.1", 'M', "utf-8-validate", "" },
 { "xo", "*", 'P', "webpack", ">=1.11.0" },
 { "xo", "*", 'M', "webpack", "" },
+{ "@angular/build", "*", 'D', "tslib", "^2.3.0" },
+{ "@nuxt/vite-builder", ">=4.0.0 <4.5.0", 'D', "unplugin", "^2.3.5" },
+{ "@nuxt/vite-builder", ">=4.5.0", 'D', "unplugin", "^3.3.0" },

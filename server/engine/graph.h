@@ -136,7 +136,7 @@ struct level {
 	struct kv *p; /* name -> version, sorted by name */
 	uint32_t n;
 };
-/* Aliases visible to a level; only kept without autoInstallPeers. */
+/* Aliases visible to a level: those of the levels above it. */
 struct scope {
 	const struct scope *up;
 	const struct atomset *names;

@@ -66,13 +66,16 @@ static bool kv_has(const struct kv *p, uint32_t n, atom k)
 	return false;
 }
 
-static enum group group_of(const struct importer *imp, atom alias)
+static enum group group_of(const struct run *r, const struct importer *imp, atom alias)
 {
 	if (kv_has(imp->deps.opt, imp->deps.nopt, alias))
 		return GROUP_OPTIONAL;
 	if (kv_has(imp->deps.dep, imp->deps.ndep, alias))
 		return GROUP_PROD;
-	return kv_has(imp->dev.dep, imp->dev.ndep, alias) ? GROUP_DEV : GROUP_NONE;
+	if (kv_has(imp->dev.dep, imp->dev.ndep, alias))
+		return GROUP_DEV;
+	/* its own peers are installed for it, and stand in the lockfile as its dependencies */
+	return r->set->auto_install_peers && kv_has(imp->deps.peer, imp->deps.npeer, alias) ? GROUP_PROD : GROUP_NONE;
 }
 
 struct step {
@@ -95,7 +98,7 @@ static void mark_optional(struct run *r, struct graph *g)
 	uint8_t *seen = xcalloc(g->node.n + 1, 1);
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++) {
-			enum group grp = group_of(&r->importer[i], g->direct[i].p[k].alias);
+			enum group grp = group_of(r, &r->importer[i], g->direct[i].p[k].alias);
 			if (grp != GROUP_NONE)
 				push(&stack, g, g->direct[i].p[k].dp, grp == GROUP_OPTIONAL);
 		}
@@ -123,7 +126,7 @@ static void mark_wanted(struct run *r, struct graph *g)
 		g->node.p[i].reached = false;
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++) {
-			enum group grp = group_of(&r->importer[i], g->direct[i].p[k].alias);
+			enum group grp = group_of(r, &r->importer[i], g->direct[i].p[k].alias);
 			bool in = grp == GROUP_PROD       ? q->prod
 				  : grp == GROUP_DEV      ? q->dev
 				  : grp == GROUP_OPTIONAL ? q->optional

@@ -13,8 +13,8 @@ MUST_USE int package_of_lock(struct run *r, uint32_t *out, const struct lock_pac
 	bool leaf, bool *fresh, struct err *e);
 /* What to resolve below it, sorted by alias; not yet without the shadowed names. ERR_PARSE for an alias that is no name. */
 MUST_USE int package_specs(struct run *r, struct pkg *p, struct err *e);
-/* Names both in dependencies and peerDependencies, which the peer provides: all of them with autoInstallPeers, otherwise
- * those that SCOPE has. */
+/* Names both in dependencies and peerDependencies, which the peer provides: those that SCOPE has, and with autoInstallPeers
+ * all that are not optional. */
 const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const struct scope *scope);
 /* Splits the manifest into peers the way an occurrence with SHADOW reads it. Returns whether that changed them. */
 bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *shadow);

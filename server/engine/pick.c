@@ -426,16 +426,12 @@ static uint32_t pick_highest(const struct view *v, const struct reg_spec *spec, 
 		return got;
 	if (latest != NONE && (in_range(v, latest) || (v->star && !pref.any)) && !deprecated(v, latest))
 		return latest;
-	uint32_t top = highest(v, true);
-	if (pref.any && top != NONE)
-		return top; /* the group of weight 0: deprecated ones are no worse there */
+	uint32_t live = highest(v, false);
+	if (live != NONE)
+		return live;
 	if (latest != NONE && v->star)
 		return latest;
-	if (top != NONE && deprecated(v, top)) {
-		uint32_t live = highest(v, false);
-		return live != NONE ? live : top;
-	}
-	return top;
+	return highest(v, true);
 }
 
 static uint32_t pick_lowest(const struct view *v, const struct reg_spec *spec, const struct pick_opts *o)

@@ -86,15 +86,22 @@ static struct str_list list_of(struct run *r, struct packument p, uint32_t v, en
 	return l;
 }
 
+/* All that the manifest declares, also what its own dependencies provide. */
 static void peers_of(struct run *r, struct lock_package *m, const struct pkg *p)
 {
-	m->peer_dependencies = (struct str_map){ .p = p->npeer ? arena_new(&r->arena, struct str_kv, p->npeer) : NULL };
-	m->peer_optional = (struct str_list){ .p = p->npeer ? arena_new(&r->arena, str, p->npeer) : NULL };
-	for (uint32_t i = 0; i < p->npeer; i++) {
+	const struct deps *d = &p->deps;
+	m->peer_dependencies =
+		(struct str_map){ .p = arena_new(&r->arena, struct str_kv, d->npeer + d->npeer_optional + 1) };
+	m->peer_optional = (struct str_list){ .p = arena_new(&r->arena, str, d->npeer_optional + 1) };
+	for (uint32_t i = 0; i < d->npeer; i++)
 		m->peer_dependencies.p[m->peer_dependencies.n++] =
-			(struct str_kv){ sof(r, p->peer[i].name), sof(r, p->peer[i].range) };
-		if (p->peer[i].optional)
-			m->peer_optional.p[m->peer_optional.n++] = sof(r, p->peer[i].name);
+			(struct str_kv){ sof(r, d->peer[i].k), sof(r, d->peer[i].v) };
+	for (uint32_t i = 0; i < d->npeer_optional; i++) {
+		str name = sof(r, d->peer_optional[i]);
+		if (!str_map_get(m->peer_dependencies, name))
+			m->peer_dependencies.p[m->peer_dependencies.n++] = (struct str_kv){ name, STR("*") };
+		if (!str_list_has(m->peer_optional, name))
+			m->peer_optional.p[m->peer_optional.n++] = name;
 	}
 }
 

@@ -545,8 +545,6 @@ static const struct level *level_below(struct run *r, const struct level *up, co
 
 static const struct scope *scope_below(struct run *r, const struct scope *up, const struct seed *s, uint32_t n)
 {
-	if (r->set->auto_install_peers)
-		return NULL;
 	atom *v = arena_new(&r->arena, atom, n + 1);
 	size_t m = 0;
 	for (uint32_t i = 0; i < n; i++)
@@ -733,13 +731,11 @@ static void direct_versions_add(struct run *r, struct importer *imp, const struc
 
 int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, uint32_t n, struct err *e)
 {
-	struct scope *scope = NULL;
-	if (!r->set->auto_install_peers) {
-		scope = arena_new(&r->arena, struct scope, 1);
-		atom *names = arena_new(&r->arena, atom, imp->aliases.n + 1);
+	struct scope *scope = arena_new(&r->arena, struct scope, 1);
+	atom *names = arena_new(&r->arena, atom, imp->aliases.n + 1);
+	if (imp->aliases.n)
 		memcpy(names, imp->aliases.p, imp->aliases.n * sizeof(*names));
-		*scope = (struct scope){ NULL, atomset_of(&r->arena, names, imp->aliases.n) };
-	}
+	*scope = (struct scope){ NULL, atomset_of(&r->arena, names, imp->aliases.n) };
 	r->revision++;
 	struct seed *s = arena_new(&r->arena, struct seed, n + 1);
 	for (uint32_t i = 0; i < n; i++) {
