@@ -44,17 +44,12 @@ static void cancel_preload(void *arg)
 	preload_cancel(arg);
 }
 
-/* The engine may be missing from a build of parts: then plans are refused by name. */
-#pragma weak engine_run
-
 static int resolver_plan(void *ctx, struct plan_request *req, struct arena *a, struct cancel *c, frame_sink *sink,
 	void *sink_ctx, struct err *e)
 {
 	struct resolver *r = ctx;
 	struct preload *p;
 
-	if (!engine_run)
-		return err_set(e, ERR_UNSUPPORTED, "this drayd was built without a resolver");
 	if (check_registries(r, &req->req.settings, a, e) < 0 ||
 		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms() }, e) < 0)
 		return e->code;
