@@ -168,7 +168,7 @@ static struct str_list pending_list(const struct finish_opts *o, struct arena *a
 	for (size_t i = 0; o->ignore_scripts && i < t->nslots; i++) {
 		const struct slot *s = t->slot[i];
 		if (slot_wanted(s) && scripts_wanted(s->package) &&
-			scripts_allowed(s->package, &o->project->client) == BUILD_ALLOWED)
+			scripts_allowed(s->package, &o->project->client) != BUILD_DENIED)
 			l.p[l.n++] = s->snap->key;
 	}
 	qsort(l.p, l.n, sizeof(str), key_cmp);
