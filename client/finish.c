@@ -303,6 +303,10 @@ static int write_state(const struct finish_opts *o, struct arena *a, struct err 
 			s.slot[s.nslots++] =
 				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns };
 	}
+	/* Ignored builds are said again by every install until allowBuilds settles them: there is something to do. */
+	bool unsettled = o->ignored_builds.n > 0 && o->project->client.strict_dep_builds;
+	if (unsettled)
+		s.nwatch = 0;
 	/* Written twice: making the file changes node_modules itself, and that time belongs into it. */
 	if (state_write(&s, o->root_fd, e) < 0)
 		return e->code;

@@ -1,0 +1,212 @@
+// dray install from a lockfile, against the fixture registry: cold, warm, nothing to do, damage, prune, scripts, bad input.
+// usage: install-locked.mjs DRAY FIXTURE_REGISTRY PACKAGES
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const [dray, program, packages] = process.argv.slice(2)
+const work = mkdtempSync(join(tmpdir(), 'dray-e2e-'))
+const store = join(work, 'store')
+let registry, url
+
+async function start(...options) {
+  registry?.kill()
+  registry = spawn(program, ['--packages', packages, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
+  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+}
+
+const sri = {}
+async function integrity(name, version) {
+  const key = `${name}@${version}`
+  return (sri[key] ??= (await (await fetch(url + name.replace('/', '%2f'))).json()).versions[version].dist.integrity)
+}
+
+// A lockfile of direct dependencies and {name: {deps, optional, meta}} for what stands behind them.
+async function lockfile(direct, all) {
+  let out = `lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  excludeLinksFromLockfile: false\n\nimporters:\n\n  .:\n    dependencies:\n`
+  for (const [n, v] of Object.entries(direct)) out += `      '${n}':\n        specifier: ${v}\n        version: ${v}\n`
+  out += '\npackages:\n'
+  const keys = Object.keys(all).sort()
+  for (const k of keys) {
+    const at = k.lastIndexOf('@')
+    out += `\n  '${k}':\n    resolution: {integrity: ${all[k].integrity ?? (await integrity(k.slice(0, at), k.slice(at + 1)))}}\n${all[k].meta ?? ''}`
+  }
+  out += '\nsnapshots:\n'
+  for (const k of keys) {
+    const { deps, optionalDeps, optional } = all[k]
+    if (!deps && !optionalDeps && !optional) {
+      out += `\n  '${k}': {}\n`
+      continue
+    }
+    out += `\n  '${k}':\n`
+    for (const [title, map] of [['dependencies', deps], ['optionalDependencies', optionalDeps]]) {
+      if (!map) continue
+      out += `    ${title}:\n`
+      for (const [n, v] of Object.entries(map)) out += `      '${n}': ${v}\n`
+    }
+    if (optional) out += '    optional: true\n'
+  }
+  return out
+}
+
+let count = 0
+async function project(direct, all, workspace) {
+  const dir = join(work, `p${count++}`)
+  mkdirSync(dir)
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: direct }))
+  writeFileSync(join(dir, 'pnpm-lock.yaml'), await lockfile(direct, all))
+  if (workspace) writeFileSync(join(dir, 'pnpm-workspace.yaml'), workspace)
+  return dir
+}
+
+function install(dir, ...options) {
+  const env = { ...process.env, CI: '', HOME: work }
+  const r = spawnSync(dray, ['install', '--frozen-lockfile', '--dir', dir, '--store-dir', store, '--registry', url, '--reporter', 'ndjson', ...options], { encoding: 'utf8', env })
+  const events = r.stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
+  return { status: r.status, stderr: r.stderr, events, get: (name) => events.find((e) => e.event === name) }
+}
+function ok(r) {
+  assert.equal(r.status, 0, r.stderr)
+  return r
+}
+
+const app = {
+  'fx-app@1.0.0': { deps: { '@fx/scoped': '1.0.0', 'fx-leaf': '1.1.0' } },
+  '@fx/scoped@1.0.0': {},
+  'fx-leaf@1.1.0': {},
+  'fx-bin@1.0.0': { meta: '    hasBin: true\n' },
+}
+const direct = { 'fx-app': '1.0.0', 'fx-bin': '1.0.0' }
+const tests = {
+  async 'cold, warm, nothing to do'() {
+    const dir = await project(direct, app)
+    let r = ok(install(dir))
+    assert.equal(r.get('partition').cold, 4)
+    assert.equal(r.get('partition').warm, 0)
+    assert.equal(readlinkSync(join(dir, 'node_modules/fx-app')), '.pnpm/fx-app@1.0.0/node_modules/fx-app')
+    assert.equal(readlinkSync(join(dir, 'node_modules/.pnpm/fx-app@1.0.0/node_modules/@fx/scoped')), '../../../@fx+scoped@1.0.0/node_modules/@fx/scoped')
+    assert.equal(readlinkSync(join(dir, 'node_modules/.pnpm/node_modules/fx-leaf')), '../fx-leaf@1.1.0/node_modules/fx-leaf')
+    ok(spawnSync('node', ['-e', "require('fx-app')"], { cwd: dir, encoding: 'utf8' }))
+    for (const cwd of [dir, '/']) ok(spawnSync(join(dir, 'node_modules/.bin/fx-hello'), [], { cwd, encoding: 'utf8' }))
+    assert.equal(install(dir).events[0].text, 'Already up to date')
+    rmSync(join(dir, 'node_modules'), { recursive: true })
+    r = ok(install(dir, '--offline'))
+    assert.equal(r.get('partition').warm, 4)
+    assert.equal(r.get('done').fetched, 0)
+  },
+  async 'damage by hand is repaired'() {
+    const dir = await project(direct, app)
+    ok(install(dir))
+    const slot = (n) => join(dir, 'node_modules/.pnpm', n)
+    const damages = {
+      'slot deleted': () => rmSync(slot('fx-leaf@1.1.0'), { recursive: true }),
+      'package gone from a slot': () => rmSync(slot('fx-leaf@1.1.0/node_modules/fx-leaf'), { recursive: true }),
+      'a file gone': () => unlinkSync(slot('fx-leaf@1.1.0/node_modules/fx-leaf/package.json')),
+      'dependency link gone': () => unlinkSync(slot('fx-app@1.0.0/node_modules/fx-leaf')),
+      'slot half made': () => (rmSync(slot('fx-app@1.0.0/node_modules/fx-app'), { recursive: true }), chmodSync(slot('fx-app@1.0.0/node_modules'), 0o1755)),
+      'root link dangles': () => (unlinkSync(join(dir, 'node_modules/fx-app')), symlinkSync('.pnpm/gone/node_modules/fx-app', join(dir, 'node_modules/fx-app'))),
+      'hoisted link wrong': () => (unlinkSync(slot('node_modules/fx-leaf')), symlinkSync('../fx-bin@1.0.0/node_modules/fx-bin', slot('node_modules/fx-leaf'))),
+      'shim gone': () => unlinkSync(join(dir, 'node_modules/.bin/fx-hello')),
+    }
+    for (const [what, damage] of Object.entries(damages)) {
+      damage()
+      // what lies below a slot is only looked at when there is something to do
+      writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: direct, description: what }))
+      ok(install(dir))
+      assert.equal(readlinkSync(join(dir, 'node_modules/fx-app')), '.pnpm/fx-app@1.0.0/node_modules/fx-app', what)
+      assert.equal(readlinkSync(slot('node_modules/fx-leaf')), '../fx-leaf@1.1.0/node_modules/fx-leaf', what)
+      assert.ok(existsSync(slot('fx-app@1.0.0/node_modules/fx-leaf/package.json')), what)
+      assert.ok(existsSync(slot('fx-app@1.0.0/node_modules/fx-app/index.js')), what)
+      assert.ok(existsSync(join(dir, 'node_modules/.bin/fx-hello')), what)
+      assert.deepEqual(readdirSync(slot('')).filter((n) => n.startsWith('.')), [], what)
+    }
+  },
+  async 'what left is pruned, what stayed is kept'() {
+    const dir = await project(direct, app)
+    ok(install(dir))
+    writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: { 'fx-app': '1.0.0' } }))
+    const { 'fx-bin@1.0.0': gone, ...rest } = app
+    writeFileSync(join(dir, 'pnpm-lock.yaml'), await lockfile({ 'fx-app': '1.0.0' }, rest))
+    const r = ok(install(dir))
+    assert.equal(r.get('partition').kept, 3)
+    assert.equal(r.get('done').pruned, 1)
+    assert.ok(!existsSync(join(dir, 'node_modules/.pnpm/fx-bin@1.0.0')))
+    assert.throws(() => lstatSync(join(dir, 'node_modules/fx-bin')))
+    assert.ok(!existsSync(join(dir, 'node_modules/.bin/fx-hello')))
+  },
+  async 'optional packages of other platforms are skipped'() {
+    const platform = (os, cpu, libc) => `    cpu: [${cpu}]\n    os: [${os}]\n${libc ? `    libc: [${libc}]\n` : ''}`
+    const dir = await project({ 'fx-platform': '1.0.0' }, {
+      'fx-platform@1.0.0': { optionalDeps: { 'fx-platform-darwin-arm64': '1.0.0', 'fx-platform-linux-x64': '1.0.0', 'fx-platform-linux-x64-musl': '1.0.0' } },
+      'fx-platform-darwin-arm64@1.0.0': { meta: platform('darwin', 'arm64'), optional: true },
+      'fx-platform-linux-x64@1.0.0': { meta: platform('linux', 'x64', 'glibc'), optional: true },
+      'fx-platform-linux-x64-musl@1.0.0': { meta: platform('linux', 'x64', 'musl'), optional: true },
+    })
+    const r = ok(install(dir))
+    assert.equal(r.get('partition').skipped, 2)
+    assert.deepEqual(readdirSync(join(dir, 'node_modules/.pnpm/fx-platform@1.0.0/node_modules')).sort(), ['fx-platform', 'fx-platform-linux-x64'])
+  },
+  async 'build scripts: only when allowed, in private copies'() {
+    const all = { 'fx-postinstall@1.0.0': {} }
+    let dir = await project({ 'fx-postinstall': '1.0.0' }, all)
+    let r = install(dir)
+    assert.equal(r.status, 1)
+    assert.match(r.stderr, /ERR_DRAY_IGNORED_BUILDS/)
+    assert.equal(install(dir).status, 1, 'and again')
+    dir = await project({ 'fx-postinstall': '1.0.0' }, all, 'allowBuilds:\n  fx-postinstall: true\n')
+    ok(install(dir))
+    assert.equal(statSync(join(dir, 'node_modules/fx-postinstall/index.js')).nlink, 1)
+    dir = await project({ 'fx-postinstall': '1.0.0' }, all, 'strictDepBuilds: false\n')
+    ok(install(dir))
+    assert.equal(statSync(join(dir, 'node_modules/fx-postinstall/index.js')).nlink > 1, true)
+    dir = await project({ 'fx-postinstall-fails': '1.0.0' }, { 'fx-postinstall-fails@1.0.0': {} }, 'allowBuilds:\n  fx-postinstall-fails: true\n')
+    r = install(dir)
+    assert.equal(r.status, 1)
+    assert.match(r.stderr, /fx-postinstall-fails@1.0.0 postinstall.*status 3/)
+  },
+  async 'bad input changes nothing on disk'() {
+    let dir = await project(direct, app)
+    writeFileSync(join(dir, 'package.json'), '{\n  "name": "p",\n  broken\n}')
+    let r = install(dir)
+    assert.equal(r.status, 3)
+    assert.match(r.stderr, /package\.json: line 3, column 3/)
+    assert.ok(!existsSync(join(dir, 'node_modules')))
+    dir = await project(direct, app)
+    writeFileSync(join(dir, 'package.json'), JSON.stringify({ dependencies: { 'fx-app': '^1.0.0' } }))
+    r = install(dir)
+    assert.equal(r.status, 1)
+    assert.match(r.stderr, /ERR_DRAY_OUTDATED_LOCKFILE/)
+    assert.ok(!existsSync(join(dir, 'node_modules')))
+    dir = await project({ 'fx-leaf': '2.0.0' }, { 'fx-leaf@2.0.0': { integrity: await integrity('fx-leaf', '1.1.0').then((s) => s.replace(/^sha512-.{4}/, 'sha512-AAAA')) } })
+    r = install(dir)
+    assert.equal(r.status, 6, r.stderr)
+    assert.match(r.stderr, /fx-leaf/)
+    assert.ok(!existsSync(join(dir, 'node_modules/fx-leaf')))
+  },
+  async 'a registry that fails now and then'() {
+    await start('--faults', '503,limit=2,match=fx-app', '--faults', 'truncate,limit=1,match=fx-leaf')
+    const dir = await project(direct, app)
+    rmSync(store, { recursive: true, force: true })
+    ok(install(dir))
+  },
+}
+
+let bad = 0
+try {
+  await start()
+  for (const [name, run] of Object.entries(tests)) {
+    try {
+      await run()
+      console.log(`ok ${name}`)
+    } catch (e) {
+      bad++
+      console.log(`FAILED ${name}\n${e.stack}`)
+    }
+  }
+} finally {
+  registry?.kill()
+  rmSync(work, { recursive: true, force: true })
+}
+process.exit(bad ? 1 : 0)
