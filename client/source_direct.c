@@ -6,8 +6,6 @@
 #include "preload.h"
 #include "source.h"
 
-#pragma weak engine_run
-
 struct direct {
 	struct source source;
 	struct meta *meta;
@@ -23,9 +21,6 @@ static int direct_run(struct source *s, const struct request *req, frame_sink *s
 	struct preload *p;
 	struct preload_opts o = { .now_ms = d->now_ms };
 
-	if (!engine_run)
-		return err_set(
-			e, ERR_UNSUPPORTED, "this build has no resolver: install from a lockfile or with --server");
 	if (preload_new(&p, d->meta, &o, e) < 0)
 		return e->code;
 	pthread_mutex_lock(&d->lock);
