@@ -1,5 +1,6 @@
 #include "resolver.h"
 #include "meta.h"
+#include "packs.h"
 #include "preload.h"
 #include "upstream.h"
 #include <stdlib.h>
@@ -13,6 +14,7 @@ struct resolver {
 	struct http *http;
 	struct registry *registry;
 	struct meta *meta;
+	struct packs *packs;
 };
 
 static int64_t wall_ms(void)
@@ -39,6 +41,26 @@ static int check_registries(const struct resolver *r, const struct settings *s, 
 	return 0;
 }
 
+/* Adds the pack that is ready to each package; what has none yet is prepared. */
+struct packs_sink {
+	struct resolver *r;
+	bool wanted;
+	frame_sink *sink;
+	void *ctx;
+};
+
+static int add_pack(void *ctx, const struct frame *f, struct err *e)
+{
+	struct packs_sink *ps = ctx;
+	struct frame copy;
+
+	if (f->kind != FRAME_PACKAGE)
+		return ps->sink(ps->ctx, f, e);
+	copy = *f;
+	packs_of(ps->r->packs, &copy.package);
+	return ps->sink(ps->ctx, ps->wanted ? &copy : f, e);
+}
+
 static void cancel_preload(void *arg)
 {
 	preload_cancel(arg);
@@ -54,7 +76,8 @@ static int resolver_plan(void *ctx, struct plan_request *req, struct arena *a, s
 		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms() }, e) < 0)
 		return e->code;
 	cancel_hook(c, cancel_preload, p);
-	int rc = engine_run(&req->req, preload_io(p), sink, sink_ctx, e);
+	struct packs_sink ps = { r, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
+	int rc = engine_run(&req->req, preload_io(p), add_pack, &ps, e);
 	cancel_hook(c, NULL, NULL);
 	preload_free(p);
 	return rc;
@@ -114,6 +137,14 @@ static void resolver_metrics(void *ctx, struct buf *b)
 	put(b, "packuments_failed_total", "Packuments that could not be had.", n.failed);
 	put(b, "packuments_stale_total", "Stale packuments used because upstream failed.", n.stale_used);
 	put(b, "packument_bytes_total", "Bytes of packuments received.", n.bytes);
+	packs_metrics(r->packs, b);
+}
+
+static struct packs *resolver_packs(void *ctx)
+{
+	const struct resolver *r = ctx;
+
+	return r->packs;
 }
 
 int resolver_new(struct resolver **out, const struct config *c, struct err *e)
@@ -134,7 +165,8 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.plan = resolver_plan,
 		.lockfile = resolver_lockfile,
 		.lockfile_keep = resolver_lockfile_keep,
-		.metrics = resolver_metrics };
+		.metrics = resolver_metrics,
+		.packs = resolver_packs };
 	if (upstreams_new(&r->upstreams, &uo, e) < 0)
 		goto fail;
 	upstreams_guard(r->upstreams, &ho);
@@ -142,6 +174,9 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 	if (store_open(&r->store, c->store_dir.p, &so, e) < 0 || http_new(&r->http, &ho, e) < 0 ||
 		registry_new(&r->registry, r->http, &ro, e) < 0 ||
 		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0)
+		goto fail;
+	struct packs_opts po = { .dir = c->store_dir.p, .registry = r->registry, .upstreams = r->upstreams };
+	if (packs_new(&r->packs, &po, e) < 0)
 		goto fail;
 	*out = r;
 	return 0;
@@ -159,6 +194,9 @@ void resolver_free(struct resolver *r)
 {
 	if (!r)
 		return;
+	if (r->http)
+		http_stop(r->http);
+	packs_free(r->packs);
 	if (r->meta)
 		meta_free(r->meta);
 	if (r->registry)

@@ -9,6 +9,9 @@ struct row {
 };
 static const struct row rows[] = {
 	{ "POST", "/v1/plan", h_plan, true },
+	{ "POST", "/v1/packs", h_packs, true },
+	{ "POST", "/v1/packs/find", h_packs_find, true },
+	{ "GET", "/v1/packs/", h_pack, false }, /* and what follows it */
 	{ "GET", "/v1/health", h_health, false },
 	{ "GET", "/v1/ready", h_ready, false },
 	{ "GET", "/metrics", h_metrics, false },
@@ -16,6 +19,15 @@ static const struct row rows[] = {
 
 /* Streams that a peer has opened and reset before it counts as abuse, and their share of all. */
 enum { RESETS_MAX = 200 };
+
+/* A row whose path ends with a slash stands for everything below it that has no row before it. */
+static bool row_is(h2o_iovec_t path, const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 1 && s[n - 1] == '/' ? path.len > n && memcmp(path.base, s, n) == 0
+					: h2o_memis(path.base, path.len, s, n);
+}
 
 static bool iov_is(h2o_iovec_t v, const char *s)
 {
@@ -103,7 +115,7 @@ int route(h2o_handler_t *self, h2o_req_t *req)
 	if (c)
 		c->requests++;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (!iov_is(path, rows[i].path))
+		if (!row_is(path, rows[i].path))
 			continue;
 		path_known = true;
 		if (!iov_is(req->method, rows[i].method))

@@ -54,6 +54,10 @@ void h_plan_abandon(struct loop *l);
 /* For the queue of plans (workq_opts.run and .drop); done with a job that was popped. */
 void h_plan_run(void *job);
 void h_plan_drop(void *job);
+/* h_packs.c */
+int h_packs(h2o_req_t *req);
+int h_packs_find(h2o_req_t *req);
+int h_pack(h2o_req_t *req);
 int h_health(h2o_req_t *req);
 int h_ready(h2o_req_t *req);
 int h_metrics(h2o_req_t *req);

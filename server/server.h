@@ -37,6 +37,8 @@ struct backend {
 	void (*lockfile_keep)(void *ctx, const uint8_t sha256[32], str text);
 	/* Appends Prometheus text. May be NULL. */
 	void (*metrics)(void *ctx, struct buf *out);
+	/* The packs that this server has. NULL, or returning NULL: it makes none. */
+	struct packs *(*packs)(void *ctx);
 	/* Whether requests can be served; the reason when not. May be NULL. */
 	bool (*ready)(void *ctx, struct err *e);
 };

@@ -1,0 +1,309 @@
+/* Answers that consist of packs, and where they are found. The wire: proto/packs_wire.h. */
+#include "integrity.h"
+#include "packs.h"
+#include "route.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* An answer that consists of packs: one buffer, filled from their files as the client takes it, one send in flight. Belongs to the
+ * request's pool; dispose() runs whichever way the request ends. */
+struct packs_stream {
+	h2o_generator_t gen; /* first: h2o gives it back to us */
+	struct loop *loop;
+	struct packs *packs;
+	uint8_t *ask; /* rows; NULL for one static object */
+	size_t nask, at;
+	int fd; /* of the pack that is being sent; -1: none */
+	uint64_t from, left;
+	char *buf;
+	uint64_t sent, bytes, absent;
+};
+enum { CHUNK = 256 * 1024, STREAM_FAILED = -1 };
+
+static void stream_dispose(void *arg)
+{
+	struct packs_stream *s = arg;
+
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->buf);
+	s->loop->njobs--;
+	packs_count_sent(s->packs, s->sent, s->bytes, s->absent);
+}
+
+static struct packs_stream *stream_new(h2o_req_t *req, struct packs *p)
+{
+	struct packs_stream *s = h2o_mem_alloc_shared(&req->pool, sizeof(*s), stream_dispose);
+
+	memset(s, 0, sizeof(*s));
+	s->loop = req_loop(req);
+	s->packs = p;
+	s->fd = -1;
+	s->buf = xmalloc(CHUNK);
+	s->loop->njobs++; /* a drain waits for it */
+	return s;
+}
+
+/* The next row's head into TO; opens its file. */
+static void stream_next(struct packs_stream *s, struct buf *head)
+{
+	uint8_t digest[32];
+	uint64_t from = packs_row_get(digest, s->ask + s->at++ * PACKS_ROW), size = 0;
+
+	s->fd = packs_open(s->packs, digest, &size);
+	if (s->fd >= 0 && from > size) {
+		close(s->fd);
+		s->fd = -1;
+	}
+	s->from = from;
+	s->left = s->fd < 0 ? 0 : size - from;
+	s->sent += s->fd >= 0;
+	s->absent += s->fd < 0;
+	packs_row_put(head, digest, s->fd < 0 ? PACKS_ABSENT : s->left);
+}
+
+/* As much of S as the buffer takes. Negative: a file that was there cannot be read. */
+static ptrdiff_t stream_fill(struct packs_stream *s)
+{
+	AUTO(buf_release) struct buf head = BUF_INIT;
+	size_t n = 0;
+
+	while (n < CHUNK) {
+		if (s->left == 0) {
+			if (s->fd >= 0)
+				close(s->fd);
+			s->fd = -1;
+			if (s->at == s->nask || CHUNK - n < PACKS_ROW)
+				break;
+			buf_clear(&head);
+			stream_next(s, &head);
+			memcpy(s->buf + n, head.p, head.n);
+			n += head.n;
+			continue;
+		}
+		size_t room = CHUNK - n < s->left ? CHUNK - n : (size_t)s->left;
+		ssize_t got = pread(s->fd, s->buf + n, room, (off_t)s->from);
+		if (got <= 0 && errno != EINTR)
+			return STREAM_FAILED;
+		s->from += got > 0 ? (uint64_t)got : 0;
+		s->left -= got > 0 ? (uint64_t)got : 0;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	s->bytes += n;
+	return (ptrdiff_t)n;
+}
+
+static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
+{
+	struct packs_stream *s = (struct packs_stream *)gen;
+	ptrdiff_t n = stream_fill(s);
+	bool last = s->left == 0 && s->at == s->nask;
+	h2o_iovec_t v = h2o_iovec_init(s->buf, n < 0 ? 0 : (size_t)n);
+
+	h2o_send(req, &v, v.len ? 1 : 0,
+		n < 0  ? H2O_SEND_STATE_ERROR
+		: last ? H2O_SEND_STATE_FINAL
+		       : H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void on_stop(h2o_generator_t *gen, h2o_req_t *req)
+{
+	(void)gen;
+	(void)req; /* the pool disposes */
+}
+
+static void stream_start(h2o_req_t *req, struct packs_stream *s)
+{
+	s->gen = (h2o_generator_t){ on_proceed, on_stop };
+	h2o_start_response(req, &s->gen);
+	on_proceed(&s->gen, req);
+}
+
+static void header_type(h2o_req_t *req, const char *type)
+{
+	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, strlen(type));
+}
+
+static struct packs *packs_here(h2o_req_t *req)
+{
+	const struct backend *b = req_loop(req)->s->backend;
+	struct packs *p = b->packs ? b->packs(b->ctx) : NULL;
+
+	if (!p)
+		answer_status(req, 404, ERR_UNSUPPORTED, "this server makes no packs");
+	return p;
+}
+
+static str authorization_of(h2o_req_t *req)
+{
+	ssize_t i = h2o_find_header(&req->headers, H2O_TOKEN_AUTHORIZATION, -1);
+
+	return i < 0 ? STR_NONE : (str){ req->headers.entries[i].value.base, req->headers.entries[i].value.len };
+}
+
+int h_packs(h2o_req_t *req)
+{
+	struct packs *p = packs_here(req);
+	const uint8_t *rows;
+	size_t n;
+	struct err e;
+
+	if (!p)
+		return 0;
+	str body = { req->entity.base, req->entity.len };
+	if (packs_body(&rows, &n, body, STR(PACKS_MAGIC), PACKS_ROW, PACKS_MOST, &e) < 0) {
+		answer_error(req, &e);
+		return 0;
+	}
+	struct packs_stream *s = stream_new(req, p);
+	s->ask = h2o_mem_alloc_pool(&req->pool, n * PACKS_ROW + 1);
+	if (n)
+		memcpy(s->ask, rows, n * PACKS_ROW);
+	s->nask = n;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *row = s->ask + i * PACKS_ROW;
+		if (!packs_allowed(p, row, authorization_of(req)))
+			memset(row, 0, 32); /* nothing has this digest: absent, as if it did not exist */
+	}
+	req->res.status = 200;
+	req->res.reason = "";
+	header_type(req, PACKS_TYPE);
+	stream_start(req, s);
+	return 0;
+}
+
+int h_packs_find(h2o_req_t *req)
+{
+	static const uint8_t none[32];
+	AUTO(buf_release) struct buf out = BUF_INIT;
+	struct packs *p = packs_here(req);
+	const uint8_t *key;
+	size_t n;
+	struct err e;
+
+	if (!p)
+		return 0;
+	str body = { req->entity.base, req->entity.len };
+	if (packs_body(&key, &n, body, STR(PACKS_FIND_MAGIC), PACKS_KEY, PACKS_MOST_KEYS, &e) < 0) {
+		answer_error(req, &e);
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint8_t digest[32];
+		uint64_t size;
+		bool ok = packs_find(p, digest, &size, key + i * PACKS_KEY) &&
+			  packs_allowed(p, digest, authorization_of(req));
+		packs_row_put(&out, ok ? digest : none, ok ? size : 0);
+	}
+	answer_text(req, 200, PACKS_FIND_TYPE, buf_str(&out));
+	return 0;
+}
+
+/* -- one pack as a static object ---------------------------------------------------- */
+
+/* "bytes=a-b", "bytes=a-", "bytes=-n": one range. 0: none to honour, 1: FROM and LEFT are set, -1: cannot be satisfied. RFC 9110 14.1.2. */
+static int range_read(str v, uint64_t size, uint64_t *from, uint64_t *left)
+{
+	str first, last;
+	uint64_t a, b;
+
+	if (!str_starts(v, STR("bytes=")) || str_find(v, ',', 0) != SIZE_MAX ||
+		!str_cut(str_from(v, 6), '-', &first, &last))
+		return 0;
+	if (first.n == 0) {
+		if (!str_u64(last, &b))
+			return 0;
+		if (b == 0)
+			return -1;
+		*left = b < size ? b : size;
+		*from = size - *left;
+		return 1;
+	}
+	if (!str_u64(first, &a) || (last.n && (!str_u64(last, &b) || b < a)))
+		return 0;
+	if (a >= size)
+		return -1;
+	*from = a;
+	*left = last.n && b < size - 1 ? b - a + 1 : size - a;
+	return 1;
+}
+
+static str request_header(h2o_req_t *req, const h2o_token_t *token)
+{
+	ssize_t i = h2o_find_header(&req->headers, token, -1);
+
+	return i < 0 ? STR_NONE : (str){ req->headers.entries[i].value.base, req->headers.entries[i].value.len };
+}
+
+static void object_headers(h2o_req_t *req, str hex)
+{
+	char etag[67];
+
+	snprintf(etag, sizeof(etag), "\"" STR_FMT "\"", STR_ARG(hex));
+	answer_header(req, "etag", str_of(etag));
+	answer_header(req, "cache-control", STR("public, max-age=31536000, immutable"));
+	answer_header(req, "accept-ranges", STR("bytes"));
+}
+
+static void object_send(h2o_req_t *req, struct packs_stream *s, uint64_t size)
+{
+	char text[64];
+	uint64_t from = 0, left = size;
+	int range = range_read(request_header(req, H2O_TOKEN_RANGE), size, &from, &left);
+
+	if (range < 0) {
+		snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)size);
+		answer_header(req, "content-range", str_of(text));
+		answer_status(req, 416, ERR_USAGE, "the range is outside of the pack");
+		return;
+	}
+	if (range > 0) {
+		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)from,
+			(unsigned long long)(from + left - 1), (unsigned long long)size);
+		answer_header(req, "content-range", str_of(text));
+	}
+	s->from = from;
+	s->left = left;
+	s->sent = 1;
+	req->res.status = range ? 206 : 200;
+	req->res.reason = "";
+	req->res.content_length = left;
+	header_type(req, "application/octet-stream");
+	stream_start(req, s);
+}
+
+int h_pack(h2o_req_t *req)
+{
+	static const char prefix[] = "/v1/packs/";
+	struct packs *p = packs_here(req);
+	size_t end = req->query_at == SIZE_MAX ? req->path.len : req->query_at;
+	str hex = { req->path.base + sizeof(prefix) - 1, end - (sizeof(prefix) - 1) };
+	uint8_t digest[32];
+	uint64_t size;
+
+	if (!p)
+		return 0;
+	if (hex.n != 64 || !hex_read(digest, 32, hex) || !packs_allowed(p, digest, authorization_of(req))) {
+		answer_status(req, 404, ERR_NOTFOUND, "no such pack");
+		return 0;
+	}
+	int fd = packs_open(p, digest, &size);
+	if (fd < 0) {
+		answer_status(req, 404, ERR_NOTFOUND, "no such pack");
+		return 0;
+	}
+	struct packs_stream *s = stream_new(req, p);
+	s->fd = fd;
+	object_headers(req, hex);
+	str match = request_header(req, H2O_TOKEN_IF_NONE_MATCH);
+	if (match.n == 66 && memcmp(match.p + 1, hex.p, 64) == 0) {
+		req->res.status = 304;
+		req->res.reason = "";
+		h2o_send_inline(req, NULL, 0);
+		return 0;
+	}
+	object_send(req, s, size);
+	return 0;
+}

@@ -1,0 +1,373 @@
+/* The threads behind packs.h: builders fetch a tarball each and encode it; one settler, at idle priority, encodes again and
+ * better when nothing else is to be done. */
+#include "fs.h"
+#include "integrity.h"
+#include "log.h"
+#include "pack_tarball.h"
+#include "packs_impl.h"
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RETRY_MS = 10 * 60 * 1000 };
+
+static uint64_t thread_cpu_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* -- fetching -------------------------------------------------------------------- */
+
+/* A tarball that a builder waits for. */
+struct tarball {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct buf z;
+	bool ended;
+	int code;
+	struct err err;
+};
+
+static ptrdiff_t on_bytes(void *arg, const void *p, size_t n)
+{
+	struct tarball *t = arg;
+
+	if (!p)
+		buf_clear(&t->z); /* the registry is asked again, from the start */
+	else
+		buf_add(&t->z, (str){ p, n });
+	return (ptrdiff_t)n;
+}
+
+static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
+{
+	struct tarball *t = arg;
+
+	(void)bytes;
+	pthread_mutex_lock(&t->lock);
+	t->code = code;
+	if (code < 0)
+		t->err = *e;
+	t->ended = true;
+	pthread_cond_signal(&t->cond);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* Blocks. What the policy forbids is not asked for: the request's URL came from a packument. */
+static int tarball_fetch(struct buf *out, const struct packs *p, const struct pack_item *it, struct err *e)
+{
+	struct tarball t = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+	struct registry_tarball rt = { .url = str_of(it->url),
+		.name = str_of(it->name),
+		.max_body = p->o.max_tarball,
+		.data = on_bytes,
+		.done = on_end,
+		.arg = &t };
+
+	if (p->o.upstreams && upstream_tarball(p->o.upstreams, rt.name, rt.url, e) < 0)
+		return e->code;
+	registry_tarball(p->o.registry, &rt);
+	pthread_mutex_lock(&t.lock);
+	while (!t.ended)
+		pthread_cond_wait(&t.cond, &t.lock);
+	pthread_mutex_unlock(&t.lock); /* also: on_end has let go of it */
+	pthread_cond_destroy(&t.cond);
+	pthread_mutex_destroy(&t.lock);
+	if (t.code < 0) {
+		buf_release(&t.z);
+		*e = t.err;
+		return e->code;
+	}
+	*out = t.z;
+	return 0;
+}
+
+/* -- building ------------------------------------------------------------------------ */
+
+static int item_build(struct packs *p, struct pack_item *it, struct pack_item *got, struct err *e)
+{
+	AUTO(buf_release) struct buf z = BUF_INIT, pack = BUF_INIT;
+	AUTO(arena_release) struct arena a = ARENA_INIT(512);
+	struct pack_tarball_opts o = { .sri = str_of(it->sri),
+		.label = arena_printf(&a, "%s@%s", it->name, it->version),
+		.pack = { .level = p->o.level } };
+
+	if (tarball_fetch(&z, p, it, e) < 0 || pack_tarball(&pack, got->digest, &got->raw, &o, z.p, z.n, e) < 0)
+		return e->code;
+	got->tarball = z.n;
+	got->size = pack.n;
+	if (pack.n >= z.n)
+		return err_set(e, ERR_TOOBIG, STR_FMT ": the pack would be larger than the tarball", STR_ARG(o.label));
+	return packs_write(p, got->digest, buf_str(&pack), e);
+}
+
+/* Under the lock. */
+static void item_built(
+	struct packs *p, struct pack_item *it, const struct pack_item *got, int code, const struct err *e)
+{
+	p->n.building--;
+	if (code < 0) {
+		it->state = PACK_FAILED;
+		it->retry_ms = packs_now_ms() + RETRY_MS;
+		p->n.failed++;
+		log_info("pack", "package=%s@%s failed=%s message=\"%s\"", it->name, it->version, err_name(code),
+			e->msg);
+		return;
+	}
+	memcpy(it->digest, got->digest, 32);
+	it->size = got->size;
+	it->tarball = got->tarball;
+	it->raw = got->raw;
+	it->state = PACK_WARM;
+	p->n.warm++;
+	p->n.built++;
+	p->n.tarball_bytes += it->tarball;
+	p->n.pack_bytes += it->size;
+	p->settle_at = 0;
+	packs_note(p, it);
+}
+
+/* Under the lock. */
+static struct pack_item *next_wanted(struct packs *p)
+{
+	while (!p->stop) {
+		if (p->head < p->queue.n) {
+			struct pack_item *it = p->item.p[p->queue.p[p->head++]];
+			if (p->head == p->queue.n)
+				p->head = p->queue.n = 0;
+			return it;
+		}
+		pthread_cond_wait(&p->work, &p->lock);
+	}
+	return NULL;
+}
+
+static void *builder_run(void *arg)
+{
+	struct packs *p = arg;
+	struct pack_item *it;
+
+	setpriority(PRIO_PROCESS, 0, 10); /* of this thread (Linux): whoever waits for a plan goes first */
+	pthread_mutex_lock(&p->lock);
+	while ((it = next_wanted(p))) {
+		struct pack_item got = { 0 };
+		struct err e = { 0 };
+		it->state = PACK_BUILDING; /* its strings are left alone until it is not */
+		p->n.pending--;
+		p->n.building++;
+		pthread_mutex_unlock(&p->lock);
+		uint64_t cpu = thread_cpu_us();
+		int code = item_build(p, it, &got, &e);
+		pthread_mutex_lock(&p->lock);
+		p->n.build_us += thread_cpu_us() - cpu;
+		item_built(p, it, &got, code, &e);
+		p->last_ms = packs_now_ms();
+		pthread_cond_signal(&p->settle);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+/* -- settling ---------------------------------------------------------------------------- */
+
+struct rows {
+	struct arena a;
+	VEC(struct pack_file) file;
+};
+
+static int row_keep(void *arg, const struct pack_row *row, struct err *e)
+{
+	struct rows *r = arg;
+	uint8_t *copy = arena_new(&r->a, uint8_t, (size_t)row->n + 1);
+
+	(void)e;
+	if (row->n)
+		memcpy(copy, row->p, (size_t)row->n);
+	*vec_add(&r->file) =
+		(struct pack_file){ .path = arena_str(&r->a, row->path), .exec = row->exec, .p = copy, .n = row->n };
+	return 0;
+}
+
+static int pack_read(struct buf *out, struct packs *p, const uint8_t digest[32], struct err *e)
+{
+	uint64_t size, at = 0;
+	AUTO(fs_close_auto) int fd = packs_open(p, digest, &size);
+
+	if (fd < 0)
+		return err_set(e, ERR_NOTFOUND, "its pack is gone");
+	char *to = buf_reserve(out, (size_t)size);
+	while (at < size) {
+		ssize_t n = pread(fd, to + at, (size_t)(size - at), (off_t)at);
+		if (n <= 0 && errno != EINTR)
+			return err_os(e, "read its pack");
+		at += n > 0 ? (uint64_t)n : 0;
+	}
+	out->n = (size_t)size;
+	return 0;
+}
+
+/* The content of IT's pack, encoded better; *GOT has digest and size. */
+static int item_settle(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e)
+{
+	AUTO(buf_release) struct buf old = BUF_INIT, pack = BUF_INIT;
+	struct rows r = { .a = ARENA_INIT(1 << 16) };
+	int rc = pack_read(&old, p, it->digest, e);
+
+	if (rc == 0)
+		rc = pack_unpack(old.p, old.n, it->digest, str_of(it->name), true, row_keep, &r, e);
+	buf_release(&old);
+	if (rc == 0)
+		rc = pack_build(&pack, got->digest, r.file.p, (uint32_t)r.file.n,
+			&(struct pack_opts){ .level = p->o.settled_level }, e);
+	vec_release(&r.file);
+	arena_release(&r.a);
+	got->size = pack.n;
+	if (rc == 0 && got->size < it->size)
+		rc = packs_write(p, got->digest, buf_str(&pack), e);
+	return rc;
+}
+
+/* Under the lock. */
+static void item_settled(
+	struct packs *p, struct pack_item *it, const struct pack_item *got, int code, const struct err *e)
+{
+	if (it->state != PACK_WARM) /* its file went meanwhile */
+		return;
+	p->n.warm--;
+	if (code < 0) {
+		log_warn("pack", "package=%s@%s unsettled=%s message=\"%s\"", it->name, it->version, err_name(code),
+			e->msg);
+		it->state = PACK_COLD;
+		p->n.failed++;
+		return;
+	}
+	it->state = PACK_SETTLED;
+	p->n.settled++;
+	p->n.resettled++;
+	if (got->size < it->size) {
+		struct pack_old old = { .until_ms = packs_now_ms() + (int64_t)p->o.keep_s * 1000 };
+		memcpy(old.digest, it->digest, 32);
+		*vec_add(&p->old) = old;
+		p->n.pack_bytes -= it->size - got->size;
+		memcpy(it->digest, got->digest, 32);
+		it->size = got->size;
+	}
+	packs_note(p, it);
+}
+
+/* Under the lock. */
+static struct pack_item *next_unsettled(struct packs *p)
+{
+	for (; p->settle_at < p->item.n; p->settle_at++) {
+		if (p->item.p[p->settle_at]->state == PACK_WARM)
+			return p->item.p[p->settle_at];
+	}
+	return NULL;
+}
+
+/* Under the lock. */
+static void old_remove(struct packs *p, int64_t now)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < p->old.n; i++) {
+		if (p->old.p[i].until_ms > now)
+			p->old.p[kept++] = p->old.p[i];
+		else
+			packs_remove(p, p->old.p[i].digest);
+	}
+	p->old.n = kept;
+}
+
+static struct timespec in_ms(int64_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+/* Under the lock: waits until there is something to settle and nobody has wanted anything for a while. */
+static struct pack_item *wait_unsettled(struct packs *p)
+{
+	while (!p->stop) {
+		int64_t now = packs_now_ms(), quiet = p->last_ms + (int64_t)p->o.idle_ms;
+		bool busy = p->n.pending + p->n.building > 0;
+		struct pack_item *it = busy || p->o.no_settle ? NULL : next_unsettled(p);
+		old_remove(p, now);
+		if (it && now >= quiet)
+			return it;
+		if (!it && !busy && p->n.warm == 0 && p->first_ms && p->n.settled_ms < 0) {
+			p->n.settled_ms = now - p->first_ms;
+			log_info("packs", "settled=%llu ms=%lld tarball_bytes=%llu pack_bytes=%llu",
+				(unsigned long long)p->n.settled, (long long)p->n.settled_ms,
+				(unsigned long long)p->n.tarball_bytes, (unsigned long long)p->n.pack_bytes);
+		}
+		struct timespec t = in_ms(it ? quiet - now : 60 * 1000);
+		pthread_cond_timedwait(&p->settle, &p->lock, &t);
+	}
+	return NULL;
+}
+
+static void *settler_run(void *arg)
+{
+	struct packs *p = arg;
+	struct sched_param none = { 0 };
+	struct pack_item *it;
+
+	setpriority(PRIO_PROCESS, 0, p->o.eager ? 10 : 19);
+	if (!p->o.eager)
+		pthread_setschedparam(pthread_self(), SCHED_IDLE, &none); /* where that is refused, nice has to do */
+	pthread_mutex_lock(&p->lock);
+	while ((it = wait_unsettled(p))) {
+		struct pack_item copy = *it, got = { 0 };
+		struct err e = { 0 };
+		pthread_mutex_unlock(&p->lock);
+		uint64_t cpu = thread_cpu_us();
+		int code = item_settle(p, &copy, &got, &e);
+		pthread_mutex_lock(&p->lock);
+		p->n.settle_us += thread_cpu_us() - cpu;
+		item_settled(p, it, &got, code, &e);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+/* -- life ---------------------------------------------------------------------------------- */
+
+int packbuild_start(struct packs *p, struct err *e)
+{
+	p->thread = xcalloc(p->o.builders + 1, sizeof(*p->thread));
+	for (; p->nthreads <= p->o.builders; p->nthreads++) {
+		bool settler = p->nthreads == p->o.builders;
+		if (workq_thread(&p->thread[p->nthreads], settler ? "settle" : "pack",
+			    settler ? settler_run : builder_run, p, e) < 0)
+			return e->code;
+	}
+	return 0;
+}
+
+void packbuild_stop(struct packs *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_broadcast(&p->work);
+	pthread_cond_broadcast(&p->settle);
+	pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < p->nthreads; i++)
+		pthread_join(p->thread[i], NULL);
+	free(p->thread);
+}

@@ -1,0 +1,452 @@
+#include "fs.h"
+#include "integrity.h"
+#include "log.h"
+#include "packs_impl.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RETRY_MS = 10 * 60 * 1000, JOURNAL_MAX = 1 << 30 };
+
+int64_t packs_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* -- files ------------------------------------------------------------------- */
+
+/* "ab/cdef…" */
+static void pack_path(char out[66], const uint8_t digest[32])
+{
+	char hex[65];
+
+	hex_print(hex, digest, 32);
+	memcpy(out, hex, 2);
+	out[2] = '/';
+	memcpy(out + 3, hex + 2, 63);
+}
+
+int packs_write(struct packs *p, const uint8_t digest[32], str bytes, struct err *e)
+{
+	char to[66], tmp[72], shard[3] = { 0 };
+
+	pack_path(to, digest);
+	memcpy(shard, to, 2);
+	snprintf(tmp, sizeof(tmp), "tmp-%s", to + 3);
+	if (fs_mkdir(p->dir, shard, 0755) != 0 && errno != EEXIST)
+		return err_os(e, "make %s/packs/%s", p->o.dir, shard);
+	AUTO(fs_close_auto) int fd = fs_open(p->dir, tmp, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	if (fd < 0 || fs_write_all(fd, bytes.p, bytes.n) != 0 || fdatasync(fd) != 0 ||
+		fs_rename(p->dir, tmp, p->dir, to) != 0) {
+		err_os(e, "write %s/packs/%s", p->o.dir, to);
+		fs_unlink(p->dir, tmp, 0);
+		return e->code;
+	}
+	return 0;
+}
+
+void packs_remove(struct packs *p, const uint8_t digest[32])
+{
+	char path[66];
+
+	pack_path(path, digest);
+	if (fs_unlink(p->dir, path, 0) != 0 && errno != ENOENT)
+		log_warn("packs", "file=%s cannot be removed: %s", path, strerror(errno));
+}
+
+int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size)
+{
+	char path[66];
+	struct stat st;
+
+	pack_path(path, digest);
+	int fd = fs_open(p->dir, path, O_RDONLY, 0);
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		*size = (uint64_t)st.st_size;
+		return fd;
+	}
+	fs_close(fd);
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->item.n; i++) { /* somebody removed it: made again when next asked for */
+		struct pack_item *it = p->item.p[i];
+		if ((it->state == PACK_WARM || it->state == PACK_SETTLED) && memcmp(it->digest, digest, 32) == 0) {
+			*(it->state == PACK_WARM ? &p->n.warm : &p->n.settled) -= 1;
+			it->state = PACK_COLD;
+		}
+	}
+	pthread_mutex_unlock(&p->lock);
+	return -1;
+}
+
+/* -- the index ----------------------------------------------------------------- */
+
+struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool make)
+{
+	uint32_t at = map_get(&p->by_key, (str){ (const char *)key, PACKS_KEY });
+
+	if (at != MAP_NONE)
+		return p->item.p[at];
+	if (!make)
+		return NULL;
+	struct pack_item *it = xcalloc(1, sizeof(*it));
+	memcpy(it->key, key, PACKS_KEY);
+	map_set(&p->by_key, (str){ (const char *)it->key, PACKS_KEY }, (uint32_t)p->item.n);
+	*vec_add(&p->item) = it;
+	return it;
+}
+
+void packs_want(struct packs *p, struct pack_item *it)
+{
+	int64_t now = packs_now_ms();
+
+	p->last_ms = now;
+	if (it->state != PACK_COLD && !(it->state == PACK_FAILED && now >= it->retry_ms))
+		return;
+	if (p->n.pending >= p->o.max_pending) {
+		p->n.dropped++;
+		return;
+	}
+	if (!p->first_ms || p->n.settled_ms >= 0) {
+		p->first_ms = now;
+		p->n.settled_ms = -1;
+	}
+	it->state = PACK_WANTED;
+	p->n.pending++;
+	*vec_add(&p->queue) = map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY });
+	pthread_cond_signal(&p->work);
+}
+
+/* -- the journal ------------------------------------------------------------------ */
+
+static bool is_word(str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if ((uint8_t)s.p[i] <= ' ')
+			return false;
+	}
+	return s.n > 0;
+}
+
+static void line_sum(char out[9], str line)
+{
+	uint8_t sha[32];
+
+	sha256(sha, line.p, line.n);
+	hex_print(out, sha, 4);
+}
+
+static void line_of(struct buf *b, const struct pack_item *it)
+{
+	char key[2 * PACKS_KEY + 1], digest[65], sum[9];
+	size_t start = b->n;
+
+	hex_print(key, it->key, PACKS_KEY);
+	hex_print(digest, it->digest, 32);
+	if (it->state == PACK_WARM || it->state == PACK_SETTLED)
+		buf_printf(b, "%s %s %s %llu %llu %llu %s %s", it->state == PACK_WARM ? "warm" : "settled", key, digest,
+			(unsigned long long)it->size, (unsigned long long)it->tarball, (unsigned long long)it->raw,
+			it->name, it->version);
+	else
+		buf_printf(b, "want %s %s %s %s %s", key, it->sri, it->url, it->name, it->version);
+	line_sum(sum, str_from(buf_str(b), start));
+	buf_printf(b, " %s\n", sum);
+}
+
+void packs_note(struct packs *p, const struct pack_item *it)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	line_of(&b, it);
+	if (fs_write_all(p->journal, b.p, b.n) != 0)
+		log_warn("packs", "journal=unwritten error=\"%s\": it is made again after a restart", strerror(errno));
+}
+
+static char *own(str s)
+{
+	return xstrndup(s);
+}
+
+static void item_set(char **to, str s)
+{
+	free(*to);
+	*to = own(s);
+}
+
+/* One line without its checksum. False: it is none. */
+static bool line_read(struct packs *p, str line)
+{
+	str w[8] = { 0 };
+	uint8_t key[PACKS_KEY], digest[32];
+	size_t n = 0;
+
+	for (str rest = line; rest.n && n < 8; n++)
+		str_cut(rest, ' ', &w[n], &rest);
+	if (n < 6 || !hex_read(key, PACKS_KEY, w[1]))
+		return false;
+	if (n == 6 && str_eq(w[0], STR("want"))) {
+		struct pack_item *it = packs_item(p, key, true);
+		if (it->state != PACK_COLD)
+			return true;
+		item_set(&it->sri, w[2]);
+		item_set(&it->url, w[3]);
+		item_set(&it->name, w[4]);
+		item_set(&it->version, w[5]);
+		return true;
+	}
+	bool settled = str_eq(w[0], STR("settled"));
+	uint64_t size, tarball, raw;
+	if (n != 8 || (!settled && !str_eq(w[0], STR("warm"))) || !hex_read(digest, 32, w[2]) ||
+		!str_u64(w[3], &size) || !str_u64(w[4], &tarball) || !str_u64(w[5], &raw))
+		return false;
+	struct pack_item *it = packs_item(p, key, true);
+	it->state = settled ? PACK_SETTLED : PACK_WARM;
+	it->size = size;
+	it->tarball = tarball;
+	it->raw = raw;
+	memcpy(it->digest, digest, 32);
+	item_set(&it->name, w[6]);
+	item_set(&it->version, w[7]);
+	return true;
+}
+
+static void journal_lines(struct packs *p, str text)
+{
+	str line, rest = text, body, sum;
+	char want[9];
+	unsigned bad = 0;
+
+	while (rest.n) {
+		if (!str_cut(rest, '\n', &line, &rest) || !str_rcut(line, ' ', &body, &sum)) {
+			bad++;
+			continue;
+		}
+		line_sum(want, body);
+		bad += !str_eq(sum, str_of(want)) || !line_read(p, body);
+	}
+	if (bad)
+		log_warn("packs", "journal_lines_skipped=%u", bad);
+}
+
+static void count_items(struct packs *p)
+{
+	for (size_t i = 0; i < p->item.n; i++) {
+		struct pack_item *it = p->item.p[i];
+		p->n.warm += it->state == PACK_WARM;
+		p->n.settled += it->state == PACK_SETTLED;
+		if (it->state == PACK_COLD)
+			packs_want(p, it);
+		p->n.tarball_bytes += it->tarball;
+		p->n.pack_bytes += it->size;
+	}
+}
+
+/* Reads the journal, writes it anew without what later lines replaced, and leaves it open for appending. */
+static int journal_open(struct packs *p, struct err *e)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT, fresh = BUF_INIT;
+	int rc = fs_read_file(&text, p->dir, "journal", JOURNAL_MAX, e);
+
+	if (rc < 0 && rc != ERR_NOTFOUND)
+		return err_ctx(e, "%s/packs", p->o.dir);
+	journal_lines(p, buf_str(&text));
+	for (size_t i = 0; i < p->item.n; i++)
+		line_of(&fresh, p->item.p[i]);
+	if (fs_write_file(p->dir, "journal", buf_str(&fresh), 0644, e) < 0)
+		return err_ctx(e, "%s/packs", p->o.dir);
+	p->journal = fs_open(p->dir, "journal", O_WRONLY | O_APPEND, 0);
+	return p->journal < 0 ? err_os(e, "open %s/packs/journal", p->o.dir) : 0;
+}
+
+/* -- asking ------------------------------------------------------------------------ */
+
+/* What can be packed: a registry's tarball whose digest is known. */
+static bool packable(const struct frame_package *f, uint8_t key[PACKS_KEY])
+{
+	return !f->skip && f->meta.resolution.kind != LOCK_RES_DIRECTORY && f->meta.resolution.kind != LOCK_RES_GIT &&
+	       is_word(f->url) && is_word(f->name) && is_word(f->version) && is_word(f->meta.resolution.integrity) &&
+	       packs_key(key, f->meta.resolution.integrity);
+}
+
+void packs_of(struct packs *p, struct frame_package *f)
+{
+	uint8_t key[PACKS_KEY];
+
+	if (!packable(f, key))
+		return;
+	pthread_mutex_lock(&p->lock);
+	struct pack_item *it = packs_item(p, key, true);
+	if (it->state == PACK_WARM || it->state == PACK_SETTLED) {
+		memcpy(f->pack, it->digest, 32);
+		f->pack_size = it->size;
+	} else if (it->state == PACK_COLD || it->state == PACK_FAILED) {
+		item_set(&it->sri, f->meta.resolution.integrity);
+		item_set(&it->url, f->url);
+		item_set(&it->name, f->name);
+		item_set(&it->version, f->version);
+		packs_want(p, it);
+		if (it->state == PACK_WANTED)
+			packs_note(p, it);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY])
+{
+	pthread_mutex_lock(&p->lock);
+	struct pack_item *it = packs_item(p, key, false);
+	bool ready = it && (it->state == PACK_WARM || it->state == PACK_SETTLED);
+	if (ready) {
+		memcpy(digest, it->digest, 32);
+		*size = it->size;
+	} else if (it && it->url) {
+		packs_want(p, it);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return ready;
+}
+
+bool packs_allowed(struct packs *p, const uint8_t digest[32], str authorization)
+{
+	(void)p;
+	(void)digest;
+	(void)authorization;
+	return true; /* one credential opens everything that this server has: it has no private upstreams of its own per user */
+}
+
+void packs_count_sent(struct packs *p, uint64_t packs, uint64_t bytes, uint64_t absent)
+{
+	pthread_mutex_lock(&p->lock);
+	p->n.sent += packs;
+	p->n.sent_bytes += bytes;
+	p->n.absent += absent;
+	pthread_mutex_unlock(&p->lock);
+}
+
+struct packs_counts packs_counts(struct packs *p)
+{
+	pthread_mutex_lock(&p->lock);
+	struct packs_counts n = p->n;
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+bool packs_settled(struct packs *p)
+{
+	struct packs_counts n = packs_counts(p);
+
+	return n.pending == 0 && n.building == 0 && n.warm == 0;
+}
+
+static void metric(struct buf *b, const char *name, const char *type, const char *help, double v)
+{
+	buf_printf(b, "# HELP drayd_packs_%s %s\n# TYPE drayd_packs_%s %s\ndrayd_packs_%s %.15g\n", name, help, name,
+		type, name, v);
+}
+
+void packs_metrics(struct packs *p, struct buf *b)
+{
+	struct packs_counts n = packs_counts(p);
+
+	metric(b, "pending", "gauge", "Packages waiting for their first encoding.", (double)(n.pending + n.building));
+	metric(b, "warm", "gauge", "Packages with a first encoding only.", (double)n.warm);
+	metric(b, "settled", "gauge", "Packages with their best encoding.", (double)n.settled);
+	metric(b, "built_total", "counter", "First encodings made.", (double)n.built);
+	metric(b, "resettled_total", "counter", "Best encodings made.", (double)n.resettled);
+	metric(b, "failed_total", "counter", "Packages that could not be fetched or encoded.", (double)n.failed);
+	metric(b, "dropped_total", "counter", "Packages not queued because the queue was full.", (double)n.dropped);
+	metric(b, "tarball_bytes", "gauge", "Tarballs of the packages that have a pack.", (double)n.tarball_bytes);
+	metric(b, "bytes", "gauge", "Their packs.", (double)n.pack_bytes);
+	metric(b, "build_cpu_seconds_total", "counter", "CPU of first encodings.", (double)n.build_us / 1e6);
+	metric(b, "settle_cpu_seconds_total", "counter", "CPU of best encodings.", (double)n.settle_us / 1e6);
+	metric(b, "sent_total", "counter", "Packs sent.", (double)n.sent);
+	metric(b, "sent_bytes_total", "counter", "Their bytes.", (double)n.sent_bytes);
+	metric(b, "absent_total", "counter", "Packs asked for that were not there.", (double)n.absent);
+	metric(b, "time_to_settle_seconds", "gauge",
+		"From the first package asked for until all were settled; -1: not yet.",
+		n.settled_ms < 0 ? -1.0 : (double)n.settled_ms / 1e3);
+}
+
+/* -- life --------------------------------------------------------------------------- */
+
+static void opts_default(struct packs_opts *o)
+{
+	o->builders = o->builders ? o->builders : 2;
+	o->level = o->level ? o->level : 9;
+	o->settled_level = o->settled_level ? o->settled_level : 19;
+	o->idle_ms = o->idle_ms ? o->idle_ms : 2000;
+	o->keep_s = o->keep_s ? o->keep_s : 3600;
+	o->max_tarball = o->max_tarball ? o->max_tarball : 64u << 20;
+	o->max_pending = o->max_pending ? o->max_pending : 100000;
+}
+
+static int dir_open(struct packs *p, struct err *e)
+{
+	char path[4096];
+
+	if (snprintf(path, sizeof(path), "%s/packs", p->o.dir) >= (int)sizeof(path))
+		return err_set(e, ERR_TOOBIG, "the server's path is too long: %.100s…", p->o.dir);
+	if (fs_mkdir_p(AT_FDCWD, path, 0755, e) < 0)
+		return e->code;
+	p->dir = fs_open_dir(AT_FDCWD, path);
+	return p->dir < 0 ? err_os(e, "open %s", path) : 0;
+}
+
+int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
+{
+	struct packs *p = xcalloc(1, sizeof(*p));
+	pthread_condattr_t mono;
+
+	p->o = *o;
+	p->o.dir = xstrndup(str_of(o->dir));
+	opts_default(&p->o);
+	p->dir = p->journal = -1;
+	p->n.settled_ms = -1;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&mono);
+	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->work, &mono);
+	pthread_cond_init(&p->settle, &mono);
+	pthread_condattr_destroy(&mono);
+	if (dir_open(p, e) < 0 || journal_open(p, e) < 0)
+		goto fail;
+	count_items(p);
+	if (packbuild_start(p, e) < 0)
+		goto fail;
+	*out = p;
+	return 0;
+fail:
+	packs_free(p);
+	return e->code;
+}
+
+void packs_free(struct packs *p)
+{
+	if (!p)
+		return;
+	packbuild_stop(p);
+	fs_close(p->dir);
+	fs_close(p->journal);
+	for (size_t i = 0; i < p->item.n; i++) {
+		struct pack_item *it = p->item.p[i];
+		free(it->name);
+		free(it->version);
+		free(it->url);
+		free(it->sri);
+		free(it);
+	}
+	vec_release(&p->item);
+	vec_release(&p->queue);
+	vec_release(&p->old);
+	map_release(&p->by_key);
+	pthread_cond_destroy(&p->work);
+	pthread_cond_destroy(&p->settle);
+	pthread_mutex_destroy(&p->lock);
+	free((void *)(uintptr_t)p->o.dir);
+	free(p);
+}

@@ -1,0 +1,57 @@
+/* packs — the packs that a drayd has ready, or is making.
+ *
+ * Owns `packs/` in the server's directory: pack files by digest (<2 hex>/<62
+ * hex>, written beside, synced and renamed before anybody is told of them) and a journal, which is
+ * read into memory at start. A package goes from cold (none) to warm (first
+ * encoding) to settled (best encoding). packbuild.c has the threads that get it
+ * there; packs_new() starts them. Any thread may call.
+ *
+ * The journal has a line a change, each with a checksum; a torn or foreign line
+ * is skipped, since everything in it can be made again. A client checks a
+ * pack's digest, so a file that a power loss spoiled is refused there. */
+#pragma once
+#include "packs_wire.h"
+#include "plan.h"
+#include "registry.h"
+#include "upstream.h"
+
+struct packs;
+struct packs_opts {
+	const char *dir;             /* the server's; packs/ is made in it */
+	struct registry *registry;   /* where tarballs come from; borrowed */
+	struct upstreams *upstreams; /* asked before each fetch; NULL: everything is allowed (tests) */
+	unsigned builders;           /* threads; 0: 2 */
+	int level, settled_level;    /* zstd's; 0: 9 and 19 */
+	unsigned idle_ms;            /* of quiet before settling; 0: 2,000 */
+	unsigned keep_s;             /* a superseded pack can still be had for this long; 0: 3,600 */
+	uint64_t max_tarball;        /* bytes; a larger one is never packed; 0: 64 MiB */
+	uint32_t max_pending;        /* packages waiting; past it they stay cold until asked for again; 0: 100,000 */
+	bool no_settle;
+	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
+};
+MUST_USE int packs_new(struct packs **out, const struct packs_opts *o, struct err *e);
+/* Cuts short what is being made; waits for the threads. NULL is fine. The registry must outlive it, its http be stopped before. */
+void packs_free(struct packs *p);
+
+/* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. Never blocks for long. */
+void packs_of(struct packs *p, struct frame_package *f);
+bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY]);
+/* May whoever sent AUTHORIZATION have the pack? Packs are found by digests that only a plan or packs_find() tells. */
+bool packs_allowed(struct packs *p, const uint8_t digest[32], str authorization);
+/* A descriptor of the pack's file, to be closed, and its size; -1: there is none. */
+int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size);
+
+struct packs_counts {
+	uint64_t pending, building, warm, settled;  /* packages, now */
+	uint64_t built, resettled, failed, dropped; /* since start; dropped: the queue was full */
+	uint64_t tarball_bytes, pack_bytes;         /* of the packages that have a pack */
+	uint64_t build_us, settle_us;               /* CPU of the threads */
+	uint64_t sent, sent_bytes, absent;          /* entries of answers */
+	int64_t settled_ms; /* from the first package that was asked for until nothing was pending; -1: not yet */
+};
+struct packs_counts packs_counts(struct packs *p);
+/* Nothing is pending and every pack is settled. */
+bool packs_settled(struct packs *p);
+void packs_count_sent(struct packs *p, uint64_t packs, uint64_t bytes, uint64_t absent);
+/* Appends Prometheus text. */
+void packs_metrics(struct packs *p, struct buf *out);

@@ -1,0 +1,50 @@
+/* packs_impl — what packs.c (index and files) and packbuild.c (threads) share. */
+#pragma once
+#include "packs.h"
+#include "workq.h"
+#include <pthread.h>
+
+enum pack_state { PACK_COLD = 0, PACK_WANTED, PACK_BUILDING, PACK_WARM, PACK_SETTLED, PACK_FAILED };
+struct pack_item {
+	uint8_t key[PACKS_KEY], digest[32];
+	enum pack_state state;
+	uint64_t size, tarball, raw;
+	char *name, *version, *url, *sri; /* url and sri until it is built */
+	int64_t retry_ms;                 /* when it failed */
+};
+/* A pack that a better one replaced. */
+struct pack_old {
+	uint8_t digest[32];
+	int64_t until_ms;
+};
+struct packs {
+	struct packs_opts o;
+	int dir, journal;
+	pthread_mutex_t lock; /* all below */
+	pthread_cond_t work, settle;
+	VEC(struct pack_item *) item;
+	struct map by_key;
+	VEC(uint32_t) queue; /* of items, from `head` on */
+	size_t head;
+	VEC(struct pack_old) old;
+	struct packs_counts n;
+	int64_t first_ms, last_ms; /* when something was wanted */
+	size_t settle_at;          /* items before it are settled, or not to be */
+	bool stop;
+	pthread_t *thread;
+	unsigned nthreads;
+};
+
+/* Under the lock. */
+struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool make);
+void packs_want(struct packs *p, struct pack_item *it);
+/* Writes and publishes a pack's file. No lock. */
+MUST_USE int packs_write(struct packs *p, const uint8_t digest[32], str bytes, struct err *e);
+void packs_remove(struct packs *p, const uint8_t digest[32]);
+/* Journals IT. Under the lock. */
+void packs_note(struct packs *p, const struct pack_item *it);
+int64_t packs_now_ms(void);
+
+/* packbuild.c */
+MUST_USE int packbuild_start(struct packs *p, struct err *e);
+void packbuild_stop(struct packs *p);

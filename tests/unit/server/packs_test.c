@@ -1,0 +1,304 @@
+/* Packs in the making: a registry of fixture tarballs, and what becomes of them. ctest label: threads */
+#include "../store/test_server.h"
+#include "../store/tgz.h"
+#include "pack.h"
+#include "packs.h"
+#include "registry.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { N = 12 };
+struct env {
+	char root[64];
+	struct server s;
+	struct http *http;
+	struct registry *registry;
+	struct packs *p;
+	struct packs_opts o;
+	struct arena a;
+	struct buf tgz[N];
+	str sri[N];
+	atomic_bool broken; /* tarballs arrive with a flipped byte */
+};
+
+static void serve_tarball(void *arg, struct reply *r, const struct seen *q)
+{
+	struct env *v = arg;
+	uint64_t i = N;
+
+	str_u64(str_from(q->path, 1), &i);
+	if (i >= N) {
+		reply_text(r, 404, "", STR("{}"));
+		return;
+	}
+	reply_text(r, 200, "", buf_str(&v->tgz[i]));
+	if (v->broken)
+		r->bytes.p[r->bytes.n - 30] ^= 1;
+}
+
+static struct buf make_tarball(int i)
+{
+	struct buf t = BUF_INIT;
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	char json[100];
+
+	snprintf(json, sizeof(json), "{\"name\":\"p%d\",\"version\":\"1.0.%d\"}", i, i);
+	tar_file(&t, "package/package.json", json);
+	for (uint32_t k = 0, rng = (uint32_t)i; k < 1500u * (uint32_t)(i + 1); k++) {
+		static const char *const word[] = { "const ", "return ", "function ", "value", "(", ")", " = ", ";\n" };
+		rng = rng * 1664525 + 1013904223;
+		buf_printf(&text, "%s%u", word[rng >> 29], rng >> 16 & 31);
+	}
+	tar_put(&t, "package/index.js", '0', 0644, text.n & 0xffffff, buf_str(&text));
+	tar_close(&t);
+	return tgz(&t);
+}
+
+static void packs_start(struct env *v)
+{
+	struct err e;
+
+	if (packs_new(&v->p, &v->o, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static int setup(void **state)
+{
+	struct env *v = xcalloc(1, sizeof(*v));
+	struct err e;
+
+	snprintf(v->root, sizeof(v->root), "/tmp/dray-packs-test-XXXXXX");
+	assert_non_null(mkdtemp(v->root));
+	for (int i = 0; i < N; i++) {
+		v->tgz[i] = make_tarball(i);
+		v->sri[i] = tgz_sri(&v->tgz[i], &v->a);
+	}
+	server_start(&v->s, serve_tarball, v);
+	assert_int_equal(http_new(&v->http, &(struct http_opts){ .private_addresses = true }, &e), 0);
+	assert_int_equal(registry_new(&v->registry, v->http, &(struct registry_opts){ .no_retries = true }, &e), 0);
+	v->o = (struct packs_opts){
+		.dir = v->root, .registry = v->registry, .idle_ms = 1, .no_settle = true, .eager = true
+	};
+	*state = v;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct env *v = *state;
+	char cmd[128];
+
+	http_stop(v->http);
+	packs_free(v->p);
+	registry_free(v->registry);
+	http_free(v->http);
+	server_stop(&v->s);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", v->root);
+	assert_int_equal(system(cmd), 0);
+	for (int i = 0; i < N; i++)
+		buf_release(&v->tgz[i]);
+	arena_release(&v->a);
+	free(v);
+	return 0;
+}
+
+static struct frame_package package(struct env *v, int i)
+{
+	struct frame_package f = { .id = (uint32_t)i,
+		.name = arena_printf(&v->a, "p%d", i),
+		.version = arena_printf(&v->a, "1.0.%d", i),
+		.url = arena_printf(&v->a, "http://127.0.0.1:%u/%d", v->s.port, i) };
+
+	f.meta.resolution.integrity = v->sri[i];
+	return f;
+}
+
+/* Asks for all, and waits until COND of the counts holds. */
+#define wait_until(v, cond)                                                                                            \
+	do {                                                                                                           \
+		struct packs_counts c;                                                                                 \
+		for (int tries = 0; c = packs_counts((v)->p), !(cond); tries++) {                                      \
+			assert_true(tries < 2000);                                                                     \
+			nanosleep(&(struct timespec){ 0, 5000000 }, NULL);                                             \
+		}                                                                                                      \
+	} while (0)
+
+static void ask_all(struct env *v)
+{
+	for (int i = 0; i < N; i++) {
+		struct frame_package f = package(v, i);
+		packs_of(v->p, &f);
+	}
+}
+
+static int any_row(void *arg, const struct pack_row *row, struct err *e)
+{
+	(void)e;
+	(void)row;
+	++*(int *)arg;
+	return 0;
+}
+
+/* The pack that F names can be had, is what its digest says, and holds the package. */
+static void assert_served(struct env *v, const struct frame_package *f)
+{
+	uint64_t size;
+	int fd = packs_open(v->p, f->pack, &size), rows = 0;
+	struct err e;
+
+	assert_true(fd >= 0);
+	assert_int_equal(size, f->pack_size);
+	void *p = malloc(size);
+	assert_int_equal(read(fd, p, size), size);
+	if (pack_unpack(p, size, f->pack, f->name, true, any_row, &rows, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(rows, 2);
+	free(p);
+	close(fd);
+}
+
+static void what_is_asked_for_is_made_once(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 0);
+
+	packs_start(v);
+	packs_of(v->p, &f);
+	assert_int_equal(f.pack_size, 0); /* nobody waits for it */
+	for (int k = 0; k < 5; k++)
+		ask_all(v);
+	wait_until(v, c.built == N && c.pending + c.building == 0);
+	for (int i = 0; i < N; i++) {
+		uint8_t key[PACKS_KEY], digest[32];
+		uint64_t size;
+		f = package(v, i);
+		packs_of(v->p, &f);
+		assert_true(f.pack_size > 0 && f.pack_size < v->tgz[i].n);
+		assert_served(v, &f);
+		assert_true(packs_key(key, v->sri[i]));
+		assert_true(packs_find(v->p, digest, &size, key));
+		assert_memory_equal(digest, f.pack, 32);
+		assert_int_equal(size, f.pack_size);
+	}
+	assert_int_equal(v->s.requests, N);
+	assert_false(packs_settled(v->p));
+}
+
+static void packs_outlive_the_server(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 3), g = package(v, 3);
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.built == N);
+	packs_of(v->p, &f);
+	packs_free(v->p);
+	char cmd[200]; /* half a line, as a killed server leaves it, and one that is not ours */
+	snprintf(cmd, sizeof(cmd), "printf 'settled 00 11 1 1 1 x y 00000000\\nwarm 0123' >> '%s/packs/journal'",
+		v->root);
+	assert_int_equal(system(cmd), 0);
+	packs_start(v);
+	packs_of(v->p, &g);
+	assert_memory_equal(f.pack, g.pack, 32);
+	assert_served(v, &g);
+	assert_int_equal(packs_counts(v->p).warm, N);
+	assert_int_equal(v->s.requests, N);
+}
+
+static void wrong_bytes_make_no_pack(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 5);
+
+	v->broken = true;
+	packs_start(v);
+	packs_of(v->p, &f);
+	wait_until(v, c.failed == 1);
+	packs_of(v->p, &f); /* not again at once */
+	assert_int_equal(f.pack_size, 0);
+	assert_int_equal(packs_counts(v->p).pending, 0);
+	assert_int_equal(packs_counts(v->p).warm, 0);
+}
+
+static void a_lost_file_is_made_again(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 1);
+	uint64_t size;
+	char cmd[128];
+
+	packs_start(v);
+	packs_of(v->p, &f);
+	wait_until(v, c.warm == 1);
+	packs_of(v->p, &f);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'/packs/??", v->root);
+	assert_int_equal(system(cmd), 0);
+	assert_int_equal(packs_open(v->p, f.pack, &size), -1);
+	f = package(v, 1);
+	packs_of(v->p, &f);
+	assert_int_equal(f.pack_size, 0);
+	wait_until(v, c.built == 2);
+	packs_of(v->p, &f);
+	assert_served(v, &f);
+}
+
+static void all_of_them_settle(void **state)
+{
+	struct env *v = *state;
+	struct frame_package warm[N];
+
+	v->o.level = 3;
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	for (int i = 0; i < N; i++) {
+		warm[i] = package(v, i);
+		packs_of(v->p, &warm[i]);
+	}
+	packs_free(v->p);
+	v->o.no_settle = false;
+	packs_start(v);
+	wait_until(v, c.settled == N);
+	assert_true(packs_settled(v->p));
+	bool better = false;
+	for (int i = 0; i < N; i++) {
+		struct frame_package f = package(v, i);
+		packs_of(v->p, &f);
+		assert_true(f.pack_size <= warm[i].pack_size);
+		better |= f.pack_size < warm[i].pack_size;
+		assert_served(v, &f);
+		assert_served(v, &warm[i]); /* who has an older plan still gets what it names */
+	}
+	assert_true(better);
+}
+
+static void what_is_under_way_does_not_hold_the_end(void **state)
+{
+	struct env *v = *state;
+
+	packs_start(v);
+	ask_all(v);
+	http_stop(v->http);
+	packs_free(v->p);
+	v->p = NULL;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_is_asked_for_is_made_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(packs_outlive_the_server, setup, teardown),
+		cmocka_unit_test_setup_teardown(wrong_bytes_make_no_pack, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_lost_file_is_made_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_under_way_does_not_hold_the_end, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
