@@ -307,9 +307,11 @@ int package_of_registry(
 	}
 	*out = pkg_find(r, id);
 	*fresh = *out == NONE;
-	if (!*fresh)
+	if (!*fresh && pkg_at(r, *out)->kind != PKG_LOCKED)
 		return 0;
-	*out = pkg_add(r, id);
+	if (*fresh)
+		*out = pkg_add(r, id);
+	/* one that was taken over from the lockfile gets its manifest after all */
 	struct pkg *p = pkg_at(r, *out);
 	p->kind = PKG_REGISTRY;
 	p->key = key;
@@ -319,9 +321,11 @@ int package_of_registry(
 	p->pv = v;
 	p->registry = registry;
 	p->published = packument_time(pm, v);
+	p->specs_known = false;
 	deps_of_packument(r, &p->deps, pm, v);
 	deps_hooks(r, &p->deps, NULL, p->name, p->version, NULL);
-	p->leaf = is_leaf(&p->deps);
+	if (*fresh)
+		p->leaf = is_leaf(&p->deps);
 	return 0;
 }
 
@@ -354,8 +358,8 @@ uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom ra
 	return at;
 }
 
-int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, str name, str version, bool leaf,
-	bool *fresh, struct err *e)
+int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, str name, str version,
+	struct str_list own, bool *fresh, struct err *e)
 {
 	atom v = atom_of(&r->t, version), key = name_at_version(r, name, version), id;
 	int rc = patched_id(r, &id, key, name, v, e);
@@ -377,6 +381,8 @@ int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, 
 	p->deps.peer = kvs_of(r, m->peer_dependencies, &p->deps.npeer);
 	p->deps.peer_optional = atoms_from(r, m->peer_optional);
 	p->deps.npeer_optional = (uint32_t)m->peer_optional.n;
-	p->leaf = leaf;
+	p->deps.dep = arena_new(&r->arena, struct kv, own.n + 1);
+	for (size_t i = 0; i < own.n; i++)
+		p->deps.dep[p->deps.ndep++] = (struct kv){ atom_of(&r->t, own.p[i]), atom_of(&r->t, STR("*")) };
 	return 0;
 }

@@ -8,9 +8,9 @@ MUST_USE int package_of_registry(
 /* A folder, tarball or workspace package; ID is what stands behind "name@" ("file:lib", a URL), or "link:dir". */
 uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom raw_id, const struct manifest *m,
 	atom name, atom alias, atom directory, str integrity, bool by_workspace, bool *fresh);
-/* A package as the lockfile that exists has it; NULL-safe lookups are the caller's. */
+/* A package as the lockfile that exists has it. OWN: names of peers that are dependencies of its own. */
 MUST_USE int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, str name, str version,
-	bool leaf, bool *fresh, struct err *e);
+	struct str_list own, bool *fresh, struct err *e);
 /* What to resolve below it, sorted by alias; not yet without the shadowed names. ERR_PARSE for an alias that is no name. */
 MUST_USE int package_specs(struct run *r, struct pkg *p, struct err *e);
 /* Names both in dependencies and peerDependencies, which the peer provides: those that SCOPE has, and with autoInstallPeers

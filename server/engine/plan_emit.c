@@ -385,8 +385,12 @@ static void catalogs_of(struct emit *x, struct lock_head *h)
 			}
 }
 
-static str iso_time(struct run *r, int64_t ms)
+static str iso_time(struct run *r, const struct pkg *p)
 {
+	str text = packument_time_text(p->pm, p->pv);
+	int64_t ms = p->published;
+	if (text.n)
+		return text;
 	time_t t = (time_t)(ms / 1000);
 	struct tm tm;
 	gmtime_r(&t, &tm);
@@ -415,7 +419,7 @@ static void times_of(struct emit *x, struct lock_head *h)
 				continue;
 			const str *was = old ? str_map_get(old->time, sof(r, p->key)) : NULL;
 			if (r->time_based && p->kind == PKG_REGISTRY && p->published)
-				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), iso_time(r, p->published) };
+				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), iso_time(r, p) };
 			else if (was)
 				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), *was };
 		}

@@ -341,9 +341,39 @@ bool reuse_has_satisfying(struct run *r, const struct wanted *w)
 	return false;
 }
 
+/* Whether the dep path's own suffix (not that of a peer in it) has NAME; a hashed one might. */
+static bool suffix_has(str suffix, str name)
+{
+	size_t depth = 0;
+	for (size_t i = 0; i < suffix.n; i++) {
+		if (suffix.p[i] == ')')
+			depth--;
+		if (suffix.p[i] != '(' || depth++)
+			continue;
+		str seg = str_from(suffix, i + 1);
+		if (str_find(str_head(seg, 33), '@', 0) == SIZE_MAX && seg.n > 32 && seg.p[32] == ')')
+			return true;
+		if (str_starts(seg, name) && seg.n > name.n && seg.p[name.n] == '@')
+			return true;
+	}
+	return false;
+}
+
 int reuse_package(struct run *r, uint32_t *out, prior key, bool *fresh, struct err *e)
 {
-	str name, version;
+	str name, version, suffix;
 	const struct lock_package *m = package_of(r, key, &name, &version);
-	return package_of_lock(r, out, m, name, version, false, fresh, e);
+	const struct lock_snapshot *s = snap_at(r, key);
+	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
+	struct str_list own = { .p = arena_new(&r->arena, str, maps[0].n + maps[1].n + 1) };
+	suffix = str_from(s->key, name.n + 1 + version.n);
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < maps[k].n; i++) {
+			str alias = maps[k].p[i].alias;
+			bool peer = str_map_get(m->peer_dependencies, alias) != NULL ||
+				    str_list_has(m->peer_optional, alias);
+			if (peer && !suffix_has(suffix, alias))
+				own.p[own.n++] = alias;
+		}
+	return package_of_lock(r, out, m, name, version, own, fresh, e);
 }
