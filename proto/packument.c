@@ -639,6 +639,8 @@ static void time_read(struct compile *c)
 		uint32_t i = map_get(&c->by_text, key);
 		if (i != MAP_NONE) {
 			c->version.p[i].v.time = iso_ms(text);
+			if (text.n != 24 || text.p[23] != 'Z' || text.p[19] != '.')
+				c->version.p[i].v.time_text = string_id(c, text);
 			c->has_time = true;
 		} else if (str_eq(key, STR("modified"))) {
 			c->time_modified = iso_ms(text);

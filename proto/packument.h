@@ -64,6 +64,8 @@ uint32_t packument_tag(struct packument p, str tag);
 
 /* Publish time in ms, 0 when unknown. */
 int64_t packument_time(struct packument p, uint32_t i);
+/* The same as the registry wrote it; empty where that is "2024-01-02T03:04:05.678Z" and so follows from the number. */
+str packument_time_text(struct packument p, uint32_t i);
 str packument_integrity(
 	struct packument p, uint32_t i); /* SRI; from shasum when dist.integrity is missing; may be empty */
 str packument_tarball(struct packument p, uint32_t i);            /* dist.tarball as the registry wrote it */

@@ -16,7 +16,7 @@
 #include "packument.h"
 
 #define PK_MAGIC 0x6b706472u /* "drpk" */
-#define PK_FORMAT 1u
+#define PK_FORMAT 2u
 #define PK_NONE UINT32_MAX
 
 struct pk_head {
@@ -33,12 +33,13 @@ struct pk_version {
 	uint32_t list[PACKUMENT_NLISTS];
 	uint32_t file_count, flags;
 	uint16_t pre_at, pre_n, build_at, build_n; /* within the text */
+	uint32_t time_text, reserved;              /* string: the publish time where it isn't "….mmmZ" */
 };
 struct pk_tag {
 	uint32_t tag, version; /* string; index or PK_NONE */
 };
 _Static_assert(sizeof(struct pk_head) == 56, "the record's layout");
-_Static_assert(sizeof(struct pk_version) == 112 && sizeof(struct pk_tag) == 8, "the record's layout");
+_Static_assert(sizeof(struct pk_version) == 120 && sizeof(struct pk_tag) == 8, "the record's layout");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are read in place");
 
 /* Part of the format: FNV-1a, folded. */

@@ -74,7 +74,8 @@ static bool version_ok(const struct view *view, const struct pk_version *v, cons
 {
 	uint32_t ns = view->h.nstrings, ng = view->h.ngroups;
 
-	if (v->text >= ns || v->integrity >= ns || v->tarball >= ns || v->deprecated >= ns)
+	if (v->text >= ns || v->integrity >= ns || v->tarball >= ns || v->deprecated >= ns ||
+		v->time_text >= ns)
 		return false;
 	uint32_t bad = 0;
 	for (unsigned i = 0; i < PACKUMENT_NMAPS; i++)
@@ -209,6 +210,11 @@ uint32_t packument_tag(struct packument p, str tag)
 int64_t packument_time(struct packument p, uint32_t i)
 {
 	return version_at(p, i).time;
+}
+
+str packument_time_text(struct packument p, uint32_t i)
+{
+	return string_at(p, version_at(p, i).time_text);
 }
 
 str packument_integrity(struct packument p, uint32_t i)
