@@ -175,6 +175,33 @@ static struct str_list pending_list(const struct finish_opts *o, struct arena *a
 	return l;
 }
 
+/* Where pnpm keeps its store. pnpm takes a tree with another storeDir apart and links it anew; the files themselves are in no
+ * need of that: who made them is said by packageManager. What an earlier install of pnpm's wrote stays. */
+static str pnpm_store(const struct finish_opts *o, struct arena *a)
+{
+	const char *home = getenv("HOME"), *pnpm = getenv("PNPM_HOME"), *data = getenv("XDG_DATA_HOME");
+	str set = o->project->client.store_dir;
+	struct json *old;
+	struct stat st;
+	struct err e;
+
+	AUTO(fd_close) int fd = openat(o->root_fd, "node_modules/.modules.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size < 64 * 1024 * 1024) {
+		char *text = arena_new(a, char, (size_t)st.st_size);
+		ssize_t n = read(fd, text, (size_t)st.st_size);
+		if (n > 0 && json_parse(&old, (str){ text, (size_t)n }, a, &e) == 0 &&
+			json_str(json_get(old, "storeDir")).n)
+			return json_str(json_get(old, "storeDir"));
+	}
+	if (set.n)
+		return arena_printf(a, STR_FMT "/v11", STR_ARG(set));
+	if (pnpm && *pnpm)
+		return arena_printf(a, "%s/store/v11", pnpm);
+	if (data && *data)
+		return arena_printf(a, "%s/pnpm/store/v11", data);
+	return arena_printf(a, "%s/.local/share/pnpm/store/v11", home ? home : "");
+}
+
 /* JSON is YAML; pnpm writes it so, too. */
 static int write_modules(const struct finish_opts *o, struct arena *a, struct err *e)
 {
@@ -213,7 +240,7 @@ static int write_modules(const struct finish_opts *o, struct arena *a, struct er
 	buf_add(&b, STR(",\n  \"skipped\": "));
 	put_list(&b, "  ", skipped_list(o->tree, a));
 	buf_add(&b, STR(",\n  \"storeDir\": "));
-	json_put_str(&b, str_of(o->store_dir));
+	json_put_str(&b, pnpm_store(o, a));
 	buf_add(&b, STR(",\n  \"virtualStoreDir\": \".pnpm\",\n  \"virtualStoreDirMaxLength\": 120,\n  "));
 	put_injected(&b, o->tree);
 	buf_add(&b, STR("\"allowBuilds\": {"));

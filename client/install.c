@@ -43,6 +43,8 @@ struct install {
 	struct tree tree;
 	struct state old;
 	bool has_old;
+	struct lockfile current; /* of a tree that dray has no state of: pnpm made it */
+	bool has_current;
 	struct store *store;
 	struct store_read *read; /* records of warm packages live in it */
 	struct http *http;
@@ -63,6 +65,12 @@ struct install {
 	uint64_t last_frame_linked;
 	struct err err;
 };
+
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
 
 static uint64_t since(const struct install *in)
 {
@@ -213,12 +221,38 @@ static void on_fetched(void *arg, struct tree_package *p, int code, const struct
 
 /* ---- slots ---- */
 
+static bool deps_same(struct lock_deps a, struct lock_deps b)
+{
+	bool same = a.n == b.n;
+
+	for (size_t i = 0; same && i < a.n; i++) {
+		size_t k = 0;
+		while (k < b.n && !str_eq(a.p[i].alias, b.p[k].alias))
+			k++;
+		same = k < b.n && str_eq(a.p[i].ref, b.p[k].ref);
+	}
+	return same;
+}
+
+/* pnpm's own record of the tree has this slot, made of the same parts. It is written last, so the slot is whole. */
+static bool slot_adopted(struct install *in, struct slot *s)
+{
+	const struct lock_snapshot *was = lockfile_snapshot(&in->current, s->snap->key);
+	const struct lock_package *p = lockfile_package(&in->current, s->package->f->meta.key);
+
+	return was && p && str_eq(p->resolution.integrity, s->package->f->meta.resolution.integrity) &&
+	       deps_same(was->dependencies, s->snap->dependencies) &&
+	       deps_same(was->optional_dependencies, s->snap->optional_dependencies) && slot_stands(in->vstore, s);
+}
+
 /* A slot that an earlier install made of the same parts, and that nobody touched since, stays. */
 static bool slot_kept(struct install *in, struct slot *s)
 {
 	const struct state_slot *was = in->has_old && !in->o->force ? state_slot(&in->old, s->dir) : NULL;
 
 	s->wiring = slot_wiring(s);
+	if (in->has_current && !in->o->force)
+		return slot_adopted(in, s);
 	return was && was->wiring == s->wiring && slot_stands(in->vstore, s) && was->modules_ns == s->modules_ns &&
 	       was->package_ns == s->package_ns;
 }
@@ -328,7 +362,7 @@ static int on_slot(struct install *in, const struct frame_slot *f, struct err *e
 		s->deferred = true;
 		*vec_add(&in->deferred) = s;
 		/* Its bytes are wanted whatever its dependencies are. */
-		return in->has_old ? 0 : package_want(in, s->package, e);
+		return in->has_old || in->has_current ? 0 : package_want(in, s->package, e);
 	}
 	return slot_start(in, s, e);
 }
@@ -376,7 +410,9 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 			return e->code;
 		in->o->progress->resolved += !f->package.skip;
 		/* With a tree already there its slot may stand, and no bytes are needed. */
-		return in->has_old || in->o->lockfile_only || f->package.skip ? 0 : package_want(in, p, e);
+		return in->has_old || in->has_current || in->o->lockfile_only || f->package.skip
+			       ? 0
+			       : package_want(in, p, e);
 	case FRAME_SLOT:
 		return on_slot(in, &f->slot, e);
 	case FRAME_IMPORTER:
@@ -491,6 +527,21 @@ static int fd_of(int dirfd, const char *path, struct err *e)
 	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
 }
 
+/* Reads what pnpm left in node_modules/.pnpm/lock.yaml. One that cannot be read is as good as none: slots are made anew. */
+static void current_open(struct install *in)
+{
+	struct stat st;
+	struct err e;
+
+	AUTO(fd_close) int fd = openat(in->vstore, "lock.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > 256 * 1024 * 1024)
+		return;
+	char *text = arena_new(&in->arena, char, (size_t)st.st_size + 1);
+	ssize_t n = read(fd, text, (size_t)st.st_size);
+	in->has_current = n > 0 && lockfile_parse(&in->current, (str){ text, (size_t)n },
+					   STR("node_modules/.pnpm/lock.yaml"), &in->arena, &e) == 0;
+}
+
 /* Opens node_modules/.pnpm, making it, and takes the project's lock, so that two installs take turns. */
 static int vstore_open(struct install *in, struct err *e)
 {
@@ -507,6 +558,8 @@ static int vstore_open(struct install *in, struct err *e)
 			return err_os(e, "lock %s/node_modules/.pnpm", in->o->project->root.p);
 	}
 	in->has_old = !in->made_vstore && state_read(&in->old, in->root);
+	if (!in->made_vstore && !in->has_old)
+		current_open(in);
 	if (!in->made_vstore) {
 		state_forget(in->root);
 		/* pnpm trusts this file without looking at the tree: it must not vouch for what changes now */
