@@ -127,10 +127,11 @@ static void mark_wanted(struct run *r, struct graph *g)
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++) {
 			enum group grp = group_of(r, &r->importer[i], g->direct[i].p[k].alias);
+			/* an auto-installed peer is no dependency of the importer: whoever asked for it reaches it */
 			bool in = grp == GROUP_PROD       ? q->prod
 				  : grp == GROUP_DEV      ? q->dev
 				  : grp == GROUP_OPTIONAL ? q->optional
-							  : q->prod;
+							  : false;
 			if (in)
 				push(&stack, g, g->direct[i].p[k].dp, grp == GROUP_OPTIONAL);
 		}
