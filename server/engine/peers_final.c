@@ -224,6 +224,128 @@ static dpid final_of(struct cyc *c, uint32_t node)
 	return c->final[d] = out;
 }
 
+/* --- peers that a cycle hides --- */
+
+/* Peers by which the occurrences of one package differ. */
+static const struct atomset *distinguishing(struct cyc *c, uint32_t pkg, const uint32_t *of_pkg, const uint32_t *next)
+{
+	struct peers *p = c->p;
+	VEC(atom) names = VEC_INIT;
+	for (uint32_t i = of_pkg[pkg]; i != NONE; i = next[i]) {
+		const struct pmap *a = vnode_at(p, c->node[i])->peers, *b = vnode_at(p, c->node[of_pkg[pkg]])->peers;
+		uint32_t x = 0, y = 0;
+		while (a != b && (x < a->n || y < b->n)) {
+			atom na = x < a->n ? a->e[x].k : UINT32_MAX, nb = y < b->n ? b->e[y].k : UINT32_MAX;
+			bool same = na == nb && peers_provisional(p, a->e[x].v) == peers_provisional(p, b->e[y].v);
+			if (!same)
+				*vec_add(&names) = na < nb ? na : nb;
+			x += na <= nb;
+			y += nb <= na;
+		}
+	}
+	const struct atomset *out = names.n ? atomset_of(&p->a, names.p, names.n) : &atomset_none;
+	vec_release(&names);
+	return out;
+}
+
+static bool collapses(struct cyc *c, uint32_t from, atom alias, uint32_t peer)
+{
+	uint32_t to = dense_of(c, peer);
+	return to != NONE && (c->scc[from] == c->scc[to] || atomset_has(c->names, alias));
+}
+
+static const struct kv *pmap_find(const struct pmap *m, atom k)
+{
+	for (uint32_t i = 0; i < m->n && m->e[i].k <= k; i++)
+		if (m->e[i].k == k)
+			return &m->e[i];
+	return NULL;
+}
+
+/* MORE into M: those that it lacks. */
+static const struct pmap *pmap_with(struct peers *p, const struct pmap *m, const struct kv *more, uint32_t n)
+{
+	struct pmap *out = arena_alloc(&p->a, 1, sizeof(*out) + (m->n + n) * sizeof(struct kv), _Alignof(struct pmap));
+	memcpy(out->e, m->e, m->n * sizeof(struct kv));
+	out->n = m->n;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = out->n++;
+		for (; at && out->e[at - 1].k > more[i].k; at--)
+			out->e[at] = out->e[at - 1];
+		out->e[at] = more[i];
+	}
+	return out;
+}
+
+static void transitive_add(struct peers *p, struct vnode *v, const struct kv *more, uint32_t n)
+{
+	const struct pkg *k = pkg_at(p->r, v->pkg);
+	if (!v->record)
+		return;
+	atom *t = arena_new(&p->a, atom, v->record->transitive->n + n);
+	size_t m = v->record->transitive->n;
+	memcpy(t, v->record->transitive->v, m * sizeof(*t));
+	for (uint32_t i = 0; i < n; i++) {
+		bool own = false;
+		for (uint32_t j = 0; j < k->npeer; j++)
+			own = own || k->peer[j].name == more[i].k;
+		if (!own)
+			t[m++] = more[i].k;
+	}
+	v->record->transitive = atomset_of(&p->r->arena, t, m);
+}
+
+/* A peer that a cycle reduces to name@version takes along the peers by which that package's occurrences differ; without them
+ * two dependents of different occurrences would have one dep path. */
+static void unhide(struct cyc *c)
+{
+	struct peers *p = c->p;
+	uint32_t *of_pkg = xmalloc((p->r->pkg.n + 1) * sizeof(*of_pkg)), *next = xmalloc((c->n + 1) * sizeof(*next));
+	const struct atomset **differ = xcalloc(p->r->pkg.n + 1, sizeof(*differ));
+	const struct pmap **grown = xcalloc(c->n + 1, sizeof(*grown));
+	memset(of_pkg, 0xff, (p->r->pkg.n + 1) * sizeof(*of_pkg));
+	for (uint32_t i = 0; i < c->n; i++) {
+		uint32_t pkg = vnode_at(p, c->node[i])->pkg;
+		next[i] = of_pkg[pkg];
+		of_pkg[pkg] = i;
+	}
+	for (uint32_t i = 0; i < c->n; i++) {
+		const struct vnode *v = vnode_at(p, c->node[i]);
+		struct kv more[64];
+		uint32_t n = 0;
+		for (uint32_t k = 0; k < v->peers->n; k++) {
+			struct kv e = v->peers->e[k];
+			if (!collapses(c, i, e.k, e.v))
+				continue;
+			uint32_t pkg = vnode_at(p, e.v)->pkg;
+			if (!differ[pkg])
+				differ[pkg] = distinguishing(c, pkg, of_pkg, next);
+			for (uint32_t j = 0; j < differ[pkg]->n; j++) {
+				const struct kv *hidden = pmap_find(vnode_at(p, e.v)->peers, differ[pkg]->v[j]);
+				bool have = !hidden || hidden->k == pkg_at(p->r, v->pkg)->peer_name ||
+					    pmap_find(v->peers, hidden->k) != NULL;
+				for (uint32_t m = 0; m < n && !have; m++)
+					have = more[m].k == hidden->k;
+				for (uint32_t m = 0; v->record && m < v->nkid && !have; m++)
+					have = v->kid[m].alias == hidden->k;
+				if (!have && n < 64)
+					more[n++] = *hidden;
+			}
+		}
+		if (n) {
+			grown[i] = pmap_with(p, v->peers, more, n);
+			transitive_add(p, vnode_at(p, c->node[i]), more, n);
+		}
+	}
+	for (uint32_t i = 0; i < c->n; i++)
+		if (grown[i])
+			vnode_at(p, c->node[i])->peers = grown[i];
+	free(of_pkg);
+	free(next);
+	free(differ);
+	free(grown);
+}
+
 /* --- the graph --- */
 
 uint32_t graph_find(const struct graph *g, dpid dp)
@@ -497,6 +619,8 @@ void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
 	memset(c.final, 0xff, (c.n + 1) * sizeof(dpid));
 	c.visiting = xcalloc(c.n + 1, sizeof(bool));
 	cyclic_names(&c);
+	if (!r->set->dedupe_peers)
+		unhide(&c);
 	build(&c, g);
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		direct_of(&c, g, i);
