@@ -6,7 +6,7 @@
  * them on the pool, and calls back on the pool's draining thread per slot.
  * Slots that share a folder have one owner; the others follow it.
  *
- * How a slot is whole or absent (docs/decisions/0003-slots.md): its
+ * How a slot is whole or absent (docs/decisions/slots.md): its
  * node_modules folder carries the sticky bit from the mkdir that makes it
  * until everything below is there. */
 #pragma once

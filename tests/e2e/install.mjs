@@ -1,5 +1,5 @@
-// dray install from a lockfile, against the fixture registry: cold, warm, nothing to do, damage, prune, scripts, bad input.
-// usage: install-locked.mjs DRAY FIXTURE_REGISTRY PACKAGES
+// dray install, from a lockfile and without, against the fixture registry: cold, warm, nothing to do, damage, prune, scripts, bad input.
+// usage: install.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
@@ -184,6 +184,31 @@ const tests = {
     assert.equal(r.status, 6, r.stderr)
     assert.match(r.stderr, /fx-leaf/)
     assert.ok(!existsSync(join(dir, 'node_modules/fx-leaf')))
+  },
+  async 'without a lockfile: resolved here, twice the same, and nothing left of a failure'() {
+    const dir = await project(direct, app)
+    const want = readFileSync(join(dir, 'package.json'))
+    let before
+    for (let i = 0; i < 2; i++) {
+      rmSync(join(dir, 'pnpm-lock.yaml'))
+      rmSync(join(dir, 'node_modules'), { recursive: true, force: true })
+      const r = ok(install(dir, '--no-frozen-lockfile'))
+      assert.equal(r.get('phases').source, 'direct')
+      const text = readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8')
+      assert.equal(before ?? text, text)
+      before = text
+    }
+    writeFileSync(join(dir, 'package.json'), want.toString() + '\n')
+    assert.equal(ok(install(dir)).get('phases').source, 'locked', 'what was written satisfies package.json')
+    const bad = join(work, 'bad')
+    mkdirSync(bad)
+    for (const [dependencies, message] of [[{ 'fx-app': '1', 'no-such-package': '1' }, /no-such-package/], [{ 'fx-app': '^99.0.0' }, /fx-app.*\^99\.0\.0/]]) {
+      writeFileSync(join(bad, 'package.json'), JSON.stringify({ dependencies }))
+      const r = install(bad, '--no-frozen-lockfile')
+      assert.equal(r.status, 4)
+      assert.match(r.stderr, message)
+      assert.deepEqual(readdirSync(bad), ['package.json'])
+    }
   },
   async 'a registry that fails now and then'() {
     await start('--faults', '503,limit=2,match=fx-app', '--faults', 'truncate,limit=1,match=fx-leaf')
