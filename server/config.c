@@ -20,6 +20,8 @@ static const struct option options[] = {
 	{ "tls-key", "FILE", "its key, PEM", K_STR, AT(tls_key), 0, 0, 0 },
 	{ "store-dir", "DIR", "index and caches (/var/lib/drayd)", K_STR, AT(store_dir), 0, 0, 0 },
 	{ "registry", "URL", "registry to resolve against", K_STR, AT(registry), 0, 0, 0 },
+	{ "registry-alias", "URL", "another URL by which clients may know the registry; several", K_LIST,
+		AT(registry_alias), 0, 0, 0 },
 	{ "ready-file", "FILE", "gets the bound addresses, a line each, once they accept", K_STR, AT(ready_file), 0, 0,
 		0 },
 	{ "config", "FILE", "read these options from FILE, \"name = value\" a line", K_STR, AT(config_file), 0, 0, 0 },
@@ -188,13 +190,23 @@ static int config_flags(struct config *c, int argc, char **argv, bool *seen, str
 	return 0;
 }
 
+static int check_url(const char *name, str url, struct err *e)
+{
+	if (str_starts(url, STR("http://")) || str_starts(url, STR("https://")))
+		return 0;
+	return err_set(e, ERR_USAGE, "%s = \"" STR_FMT "\": expected a http or https URL", name, STR_ARG(url));
+}
+
 static int config_check(struct config *c, struct err *e)
 {
 	if (!c->tls_cert.n != !c->tls_key.n)
 		return err_set(e, ERR_USAGE, "tls-cert and tls-key belong together");
-	if (!str_starts(c->registry, STR("http://")) && !str_starts(c->registry, STR("https://")))
-		return err_set(
-			e, ERR_USAGE, "registry = \"" STR_FMT "\": expected a http or https URL", STR_ARG(c->registry));
+	if (check_url("registry", c->registry, e) < 0)
+		return e->code;
+	for (size_t i = 0; i < c->registry_alias.n; i++) {
+		if (check_url("registry-alias", c->registry_alias.p[i], e) < 0)
+			return e->code;
+	}
 	if (!str_ends(c->registry, STR("/")))
 		c->registry = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->registry));
 	for (size_t i = 0; i < c->listen.n; i++) {

@@ -12,10 +12,11 @@ enum config_command { CONFIG_RUN = 0, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION 
 struct config {
 	struct arena a;
 	enum config_command command;
-	struct str_list listen;  /* "127.0.0.1:4873", "[::1]:0"; each NUL-terminated */
-	str tls_cert, tls_key;   /* PEM files; both or none */
-	str store_dir, registry; /* directory; upstream URL with trailing slash */
-	str ready_file;          /* gets a line "address:port" for each listener once they accept */
+	struct str_list listen;         /* "127.0.0.1:4873", "[::1]:0"; each NUL-terminated */
+	str tls_cert, tls_key;          /* PEM files; both or none */
+	str store_dir, registry;        /* directory; upstream URL with trailing slash */
+	struct str_list registry_alias; /* URLs by which clients may know the registry */
+	str ready_file;                 /* gets a line "address:port" for each listener once they accept */
 	str config_file;
 	enum log_level log_level;
 	enum log_format log_format;

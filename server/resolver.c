@@ -1,6 +1,7 @@
 #include "resolver.h"
 #include "meta.h"
 #include "packs.h"
+#include "plan_io.h"
 #include "preload.h"
 #include "upstream.h"
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static int64_t wall_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* What a project takes for its registries has to be what this server asks for those names. */
+/* What a project takes for its registries has to be what this server asks for those names, by its own URL or an alias. */
 static int check_registries(const struct resolver *r, const struct settings *s, struct arena *a, struct err *e)
 {
 	for (size_t i = 0; i < s->nregistry; i++) {
@@ -33,10 +34,6 @@ static int check_registries(const struct resolver *r, const struct settings *s, 
 		str name = scope.n ? arena_printf(a, STR_FMT "/x", STR_ARG(scope)) : STR("x");
 		if (upstream_route(&url, r->upstreams, name, asked, e) < 0)
 			return e->code;
-		if (!str_eq(url, asked))
-			return err_set(e, ERR_POLICY,
-				"this server resolves against " STR_FMT ", the project against " STR_FMT, STR_ARG(url),
-				STR_ARG(asked));
 	}
 	return 0;
 }
@@ -44,6 +41,7 @@ static int check_registries(const struct resolver *r, const struct settings *s, 
 /* Adds the pack that is ready to each package; what has none yet is prepared. */
 struct packs_sink {
 	struct resolver *r;
+	struct arena *a;
 	bool wanted;
 	frame_sink *sink;
 	void *ctx;
@@ -56,8 +54,11 @@ static int add_pack(void *ctx, const struct frame *f, struct err *e)
 
 	if (f->kind != FRAME_PACKAGE)
 		return ps->sink(ps->ctx, f, e);
+	/* The pack is made from where this server finds the tarball; the client is told where it does. */
 	copy = *f;
+	copy.package.url = upstream_of_alias(ps->r->upstreams, f->package.name, f->package.url, ps->a);
 	packs_of(ps->r->packs, &copy.package);
+	copy.package.url = f->package.url;
 	return ps->sink(ps->ctx, ps->wanted ? &copy : f, e);
 }
 
@@ -76,8 +77,10 @@ static int resolver_plan(void *ctx, struct plan_request *req, struct arena *a, s
 		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms() }, e) < 0)
 		return e->code;
 	cancel_hook(c, cancel_preload, p);
-	struct packs_sink ps = { r, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
-	int rc = engine_run(&req->req, preload_io(p), add_pack, &ps, e);
+	struct packs_sink ps = { r, a, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
+	struct plan_io io;
+	plan_io_init(&io, preload_io(p), r->upstreams);
+	int rc = engine_run(&req->req, &io.io, add_pack, &ps, e);
 	cancel_hook(c, NULL, NULL);
 	preload_free(p);
 	return rc;
@@ -151,9 +154,11 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 {
 	struct resolver *r = xcalloc(1, sizeof(*r));
 	/* The registry is the operator's own choice, so it may be on a private network. */
-	struct upstream_config up = {
-		.name = STR("default"), .url = c->registry, .is_default = true, .private_addresses = true
-	};
+	struct upstream_config up = { .name = STR("default"),
+		.url = c->registry,
+		.is_default = true,
+		.private_addresses = true,
+		.aliases = c->registry_alias };
 	struct upstreams_opts uo = { .upstream = &up, .n = 1 };
 	struct http_opts ho = { 0 };
 	struct registry_opts ro = { .user_agent = STR("drayd/" DRAY_VERSION) };

@@ -356,6 +356,32 @@ int upstream_route(str *url, const struct upstreams *u, str name, str asked, str
 	return 0;
 }
 
+/* URL with the base FROM replaced by TO; both with trailing slash. */
+static str rebase(str url, str from, str to, struct arena *a)
+{
+	return arena_printf(a, STR_FMT STR_FMT, STR_ARG(to), STR_ARG(str_from(url, from.n)));
+}
+
+str upstream_alias_of(const struct upstreams *u, str name, str asked, str url, struct arena *a)
+{
+	const struct upstream *up = owner_of(u, name);
+
+	if (!up || !means(up, asked) || str_eq(up->url, asked) || !str_starts(url, up->url))
+		return url;
+	return rebase(url, up->url, str_ends(asked, STR("/")) ? asked : with_slash(a, asked), a);
+}
+
+str upstream_of_alias(const struct upstreams *u, str name, str url, struct arena *a)
+{
+	const struct upstream *up = owner_of(u, name);
+
+	for (size_t i = 0; up && i < up->aliases.n; i++) {
+		if (str_starts(url, up->aliases.p[i]))
+			return rebase(url, up->aliases.p[i], up->url, a);
+	}
+	return url;
+}
+
 /* Whose credential store/registry will send to AT: the longest prefix counts, as there. NULL: none. */
 static const struct upstream *credential_of(const struct upstreams *u, const struct url *at)
 {

@@ -28,6 +28,9 @@ struct engine_io {
 	int (*poll)(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e);
 	/* Size, manifest and integrity of a tarball URL or git ref that is no registry package; NULL: refused by name. Blocks. */
 	int (*remote_tarball)(void *ctx, str url, struct request_local *out, struct arena *a, struct err *e);
+	/* Where the client finds the tarball that a packument of NAME says is at URL (a server whose clients know REGISTRY by another
+	 * URL than it does itself; NULL: there). Borrowed or in A. */
+	str (*tarball_url)(void *ctx, str registry, str name, str url, struct arena *a);
 	/* Which pack is ready for this tarball (server only; NULL: none). Fills pack and pack_size of F. */
 	void (*pack_of)(void *ctx, struct frame_package *f);
 };

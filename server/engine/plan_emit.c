@@ -109,6 +109,8 @@ static void meta_of_registry(struct run *r, struct frame_package *f, const struc
 {
 	struct lock_package *m = &f->meta;
 	str tarball = packument_tarball(p->pm, p->pv), name = packument_name(p->pm);
+	if (tarball.n && r->io->tarball_url)
+		tarball = r->io->tarball_url(r->io->ctx, p->registry, name, tarball, &r->arena);
 	f->url = tarball.n ? tarball : tarball_of(r, p->registry, name, sof(r, p->version));
 	f->unpacked_size = packument_unpacked_size(p->pm, p->pv);
 	f->file_count = packument_file_count(p->pm, p->pv);

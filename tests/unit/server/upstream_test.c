@@ -76,6 +76,36 @@ static void test_routes(void **state)
 	upstreams_free(u);
 }
 
+static void test_aliases(void **state)
+{
+	struct upstreams *u = make(two, 2, NULL);
+	struct arena a = ARENA_INIT(0);
+	static const struct {
+		const char *name, *asked, *url, *seen; /* the packument's URL, and as the client sees it */
+	} row[] = {
+		{ "x", "https://mirror.test/npm/", "https://registry.test/x/-/x-1.tgz",
+			"https://mirror.test/npm/x/-/x-1.tgz" },
+		{ "x", "https://registry.test/", "https://registry.test/x.tgz", "https://registry.test/x.tgz" },
+		/* not below the base: stays */
+		{ "x", "https://mirror.test/npm/", "https://cdn.test/x.tgz", "https://cdn.test/x.tgz" },
+		{ "x", "https://mirror.test/npm/", "https://registry.test.evil/x.tgz",
+			"https://registry.test.evil/x.tgz" },
+		/* another name's upstream has no such alias */
+		{ "@acme/x", "https://mirror.test/npm/", "https://npm.acme.test/private/x.tgz",
+			"https://npm.acme.test/private/x.tgz" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		str name = str_of(row[i].name);
+		str seen = upstream_alias_of(u, name, str_of(row[i].asked), str_of(row[i].url), &a);
+		assert_true(str_eq(seen, str_of(row[i].seen)));
+		assert_true(str_eq(upstream_of_alias(u, name, seen, &a), str_of(row[i].url)));
+	}
+	arena_release(&a);
+	upstreams_free(u);
+}
+
 static void test_guard(void **state)
 {
 	struct upstreams *u = make(two, 2, NULL);
@@ -260,8 +290,8 @@ static void test_breaker(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_routes), cmocka_unit_test(test_guard),
-		cmocka_unit_test(test_tarballs), cmocka_unit_test(test_credentials),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_routes), cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_guard), cmocka_unit_test(test_tarballs), cmocka_unit_test(test_credentials),
 		cmocka_unit_test(test_configuration), cmocka_unit_test(test_breaker) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,50 @@
+#include "plan_io.h"
+
+static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
+{
+	struct plan_io *p = ctx;
+	str url;
+
+	/* Never blocks and cannot fail: the refusal comes out of the next wait(). */
+	if (p->refused.code < 0 || upstream_route(&url, p->upstreams, name, registry, &p->refused) < 0)
+		return;
+	p->inner->want(p->inner->ctx, ticket, url, name, form);
+}
+
+static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	const struct plan_io *p = ctx;
+
+	if (p->refused.code < 0) {
+		*e = p->refused;
+		return e->code;
+	}
+	return p->inner->wait(p->inner->ctx, ticket, got, cap, e);
+}
+
+static int io_poll(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	const struct plan_io *p = ctx;
+
+	return p->inner->poll(p->inner->ctx, ticket, got, cap, e);
+}
+
+static str io_tarball_url(void *ctx, str registry, str name, str url, struct arena *a)
+{
+	const struct plan_io *p = ctx;
+
+	return upstream_alias_of(p->upstreams, name, registry, url, a);
+}
+
+void plan_io_init(struct plan_io *p, const struct engine_io *inner, const struct upstreams *u)
+{
+	*p = (struct plan_io){ .io = *inner, .inner = inner, .upstreams = u };
+	p->io.ctx = p;
+	p->io.want = io_want;
+	p->io.wait = io_wait;
+	p->io.poll = io_poll;
+	p->io.tarball_url = io_tarball_url;
+	/* Their context would be the inner one's. */
+	p->io.remote_tarball = NULL;
+	p->io.pack_of = NULL;
+}

@@ -1,0 +1,75 @@
+#include "plan_io.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static str aliases[] = { STR_INIT("https://mirror.test/npm/") };
+static const struct upstream_config one = { .name = STR_INIT("public"),
+	.url = STR_INIT("https://registry.test/"),
+	.is_default = true,
+	.aliases = { aliases, 1 } };
+
+struct inner {
+	char asked[128];
+	unsigned wants, waits;
+};
+
+static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
+{
+	struct inner *in = ctx;
+
+	(void)ticket;
+	(void)form;
+	in->wants++;
+	snprintf(in->asked, sizeof(in->asked), STR_FMT STR_FMT, STR_ARG(registry), STR_ARG(name));
+}
+
+static int wait_all(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	struct inner *in = ctx;
+
+	(void)ticket;
+	(void)got;
+	(void)cap;
+	(void)e;
+	in->waits++;
+	return 1;
+}
+
+static void test_plan_io(void **state)
+{
+	struct inner in = { 0 };
+	struct engine_io inner = { .ctx = &in, .now_ms = 7, .want = want, .wait = wait_all, .poll = wait_all };
+	struct upstreams *u;
+	struct plan_io p;
+	struct arena a = ARENA_INIT(0);
+	struct err e;
+
+	(void)state;
+	assert_int_equal(upstreams_new(&u, &(struct upstreams_opts){ .upstream = &one, .n = 1 }, &e), 0);
+	plan_io_init(&p, &inner, u);
+	assert_int_equal(p.io.now_ms, 7);
+	p.io.want(p.io.ctx, 1, STR("https://mirror.test/npm/"), STR("left-pad"), PACKUMENT_FULL);
+	assert_string_equal(in.asked, "https://registry.test/left-pad");
+	assert_int_equal(p.io.wait(p.io.ctx, NULL, NULL, 0, &e), 1);
+	str seen = p.io.tarball_url(
+		p.io.ctx, STR("https://mirror.test/npm/"), STR("x"), STR("https://registry.test/x.tgz"), &a);
+	assert_true(str_eq(seen, STR("https://mirror.test/npm/x.tgz")));
+	/* A registry that is neither: nothing is asked, the wait says why. */
+	p.io.want(p.io.ctx, 2, STR("https://other.test/"), STR("left-pad"), PACKUMENT_FULL);
+	assert_int_equal(in.wants, 1);
+	assert_int_equal(p.io.wait(p.io.ctx, NULL, NULL, 0, &e), ERR_POLICY);
+	assert_non_null(strstr(e.msg, "https://other.test/"));
+	assert_int_equal(in.waits, 1);
+	arena_release(&a);
+	upstreams_free(u);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_plan_io) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
