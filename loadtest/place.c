@@ -357,10 +357,9 @@ int place_after(struct subject_place *at, const struct subject_place *before, st
 
 static bool exists(const char *dir, str name)
 {
-	char path[4096];
+	AUTO(arena_release) struct arena a = ARENA_INIT(512);
 
-	snprintf(path, sizeof(path), "%s/" STR_FMT, dir, STR_ARG(name));
-	return access(path, F_OK) == 0;
+	return access(arena_printf(&a, "%s/" STR_FMT, dir, STR_ARG(name)).p, F_OK) == 0;
 }
 
 bool place_has_lockfile(const struct subject_place *at, const char *name)
@@ -371,9 +370,9 @@ bool place_has_lockfile(const struct subject_place *at, const char *name)
 bool place_has_tree(const struct subject_place *at)
 {
 	const struct str_map *maps[] = { &at->manifest->dependencies, &at->manifest->dev_dependencies };
-	char modules[4096];
+	AUTO(arena_release) struct arena a = ARENA_INIT(512);
+	const char *modules = arena_printf(&a, "%s/node_modules", at->project).p;
 
-	snprintf(modules, sizeof(modules), "%s/node_modules", at->project);
 	for (size_t m = 0; m < 2; m++) {
 		for (size_t i = 0; i < maps[m]->n; i++) {
 			if (!exists(modules, maps[m]->p[i].k))
