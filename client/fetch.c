@@ -162,7 +162,10 @@ static void fetch_finish(struct fetch *x, int code, const struct err *e)
 {
 	struct fetcher *f = x->f;
 	struct tree_package *p = x->p;
+	struct err err = { 0 };
 
+	if (code < 0)
+		err = *e; /* it may be in X, which ends here */
 	f->pending--;
 	f->counts.import_us += x->import_us;
 	import_abort(x->import);
@@ -179,7 +182,7 @@ static void fetch_finish(struct fetch *x, int code, const struct err *e)
 		p->state = PACKAGE_IDLE;
 	}
 	free(x);
-	f->o.done(f->o.arg, p, code, e);
+	f->o.done(f->o.arg, p, code, &err);
 }
 
 static void fetch_step(struct fetch *x);
