@@ -90,7 +90,7 @@ static struct str_list watch_list(const struct project *p, struct arena *a)
 	return l;
 }
 
-struct session {
+struct invocation {
 	struct options opt;
 	struct progress progress;
 	struct project project;
@@ -100,7 +100,7 @@ struct session {
 	struct install_opts install;
 };
 
-static void session_request(struct session *s)
+static void invocation_request(struct invocation *s)
 {
 	const struct options *o = &s->opt;
 
@@ -113,7 +113,7 @@ static void session_request(struct session *s)
 }
 
 /* Whether the lockfile will do, and whether it has to. */
-static int session_locked(struct session *s, bool *locked, struct err *e)
+static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 {
 	const struct client_settings *c = &s->project.client;
 	bool frozen = s->opt.frozen_set        ? s->opt.frozen
@@ -137,7 +137,7 @@ static int session_locked(struct session *s, bool *locked, struct err *e)
 	return 0;
 }
 
-static int session_remote(struct session *s, struct err *e)
+static int invocation_remote(struct invocation *s, struct err *e)
 {
 	const char *env = getenv("DRAY_SERVER"), *token = getenv("DRAY_TOKEN");
 	str url = s->opt.server.n ? s->opt.server : env && *env ? str_of(env) : s->project.client.dray_server;
@@ -148,7 +148,7 @@ static int session_remote(struct session *s, struct err *e)
 	return source_remote_new(&s->remote, &o, e);
 }
 
-static bool may_fall_back(const struct session *s, const struct err *e)
+static bool may_fall_back(const struct invocation *s, const struct err *e)
 {
 	str how = s->opt.server_fallback.n ? s->opt.server_fallback : s->project.client.dray_server_fallback;
 
@@ -156,7 +156,7 @@ static bool may_fall_back(const struct session *s, const struct err *e)
 	       (e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_BUSY);
 }
 
-static void say_phases(struct session *s, const struct install_result *r)
+static void say_phases(struct invocation *s, const struct install_result *r)
 {
 	const struct install_times *t = &r->t;
 	struct progress *p = &s->progress;
@@ -187,7 +187,7 @@ static void say_phases(struct session *s, const struct install_result *r)
 		r->lockfile_written ? "true" : "false");
 }
 
-static void say_summary(struct session *s, const struct install_result *r)
+static void say_summary(struct invocation *s, const struct install_result *r)
 {
 	struct progress *p = &s->progress;
 
@@ -218,7 +218,7 @@ static void say_summary(struct session *s, const struct install_result *r)
 		(double)(r->t.end - r->t.linked) / 1e6);
 }
 
-static int session_install(struct session *s, struct err *e)
+static int invocation_install(struct invocation *s, struct err *e)
 {
 	struct install_result r;
 	int code = install_run(&r, &s->install, e);
@@ -235,7 +235,7 @@ static int session_install(struct session *s, struct err *e)
 	return code;
 }
 
-static int session_run(struct session *s, int cancel_fd, struct err *e)
+static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 {
 	struct project_opts po = { .dir = s->opt.dir,
 		.registry = s->opt.registry,
@@ -246,7 +246,7 @@ static int session_run(struct session *s, int cancel_fd, struct err *e)
 		return e->code;
 	for (size_t i = 0; i < s->project.warnings.n; i++)
 		progress_warn(&s->progress, STR_FMT, STR_ARG(s->project.warnings.p[i]));
-	session_request(s);
+	invocation_request(s);
 	struct install_opts *in = &s->install;
 	*in = (struct install_opts){ .project = &s->project,
 		.req = &s->req,
@@ -264,10 +264,10 @@ static int session_run(struct session *s, int cancel_fd, struct err *e)
 		in->verify = STORE_VERIFY_FULL;
 	else if (str_eq(s->opt.verify_store, STR("none")))
 		in->verify = STORE_VERIFY_NONE;
-	if (session_locked(s, &in->locked, e) < 0 || session_remote(s, e) < 0)
+	if (invocation_locked(s, &in->locked, e) < 0 || invocation_remote(s, e) < 0)
 		return e->code;
 	in->source = s->remote;
-	return session_install(s, e);
+	return invocation_install(s, e);
 }
 
 /* Before anything is loaded: is the tree where we stand what it was after the last install? */
@@ -298,7 +298,7 @@ static int signals_open(void)
 
 static int command_install(const struct options *o)
 {
-	struct session s = { .opt = *o };
+	struct invocation s = { .opt = *o };
 	struct err e = { 0 };
 
 	progress_init(&s.progress, o->reporter);
@@ -307,7 +307,7 @@ static int command_install(const struct options *o)
 		return 0;
 	}
 	int cancel_fd = signals_open();
-	int code = session_run(&s, cancel_fd, &e);
+	int code = invocation_run(&s, cancel_fd, &e);
 	int status = code < 0 ? fail(&s.progress, &e) : 0;
 	if (s.remote)
 		s.remote->free(s.remote);
