@@ -64,9 +64,15 @@ static int importer_wants(struct run *r, struct importer *imp, struct err *e)
 static void prefer_direct(struct run *r, const struct kv *p, uint32_t n)
 {
 	enum selector_kind kind;
-	for (uint32_t i = 0; i < n; i++)
-		if (selector_kind_of(r, p[i].v, &kind))
-			preferred_add(r, p[i].k, p[i].v, kind, 1000, false);
+	for (uint32_t i = 0; i < n; i++) {
+		struct err ignored; /* importer_wants() reports it */
+		str spec;
+		if (catalog_resolve(r->set, &spec, sof(r, p[i].k), sof(r, p[i].v), &ignored))
+			continue;
+		atom s = atom_of(&r->t, spec);
+		if (selector_kind_of(r, s, &kind))
+			preferred_add(r, p[i].k, s, kind, 1000, false);
+	}
 }
 
 static int importer_order(const void *a, const void *b)

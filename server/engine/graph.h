@@ -207,6 +207,7 @@ struct run {
 	uint32_t *run_versions; /* packages reachable, for hoisting */
 	size_t nrun_versions;
 	uint64_t run_versions_at;
+	const struct importer *run_versions_of;
 	uint32_t mark;
 
 	int64_t cutoff;        /* newest publish time that minimumReleaseAge lets through; 0: none */

@@ -185,14 +185,14 @@ static int selector_text_order(struct run *r, const struct selector *a, const st
 	return atom_cmp(&r->t, a->spec, b->spec);
 }
 
-static void bucket_fill(struct bucket *b, struct run *r, atom name)
+static void bucket_fill(struct bucket *b, struct run *r, const struct importer *imp, atom name)
 {
 	const struct selectors *s = preferred_of(r, name);
 	b->r = r;
 	b->n = 0;
 	for (uint32_t i = 0; s && i < s->n && b->n < 512; i++)
 		b->p[b->n++] = s->p[i];
-	resolve_run_versions(r, name, bucket_add, b);
+	resolve_run_versions(r, imp, name, bucket_add, b);
 	for (uint32_t i = 1; i < b->n; i++)
 		for (uint32_t k = i; k && selector_text_order(r, &b->p[k - 1], &b->p[k]) > 0; k--) {
 			struct selector x = b->p[k];
@@ -241,7 +241,7 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	if (root)
 		return root;
 	struct bucket b;
-	bucket_fill(&b, r, m.name);
+	bucket_fill(&b, r, NULL, m.name);
 	if (!b.n)
 		return install ? m.range : 0;
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
@@ -473,14 +473,44 @@ static bool locked_out(const struct importer *imp, atom name, atom version)
 	return any;
 }
 
-static atom optional_spec(struct hoist *h, const struct importer *imp, atom name)
+/* The version under which PEER is there for IMP: a direct dependency, one that this round adds, or the root's; 0: none. */
+static atom provided(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom peer)
+{
+	struct run *r = h->r;
+	for (uint32_t i = 0; i < n; i++)
+		if (w[i].alias == peer)
+			return w[i].spec;
+	for (size_t i = 0; i < imp->direct.n; i++)
+		if (imp->direct.p[i].alias == peer)
+			return pkg_at(r, imp->direct.p[i].pkg)->version;
+	return 0;
+}
+
+/* Whether NAME@VERSION accepts what IMP has of its own required peers: one that doesn't would only bring a second family. */
+static bool accepts(
+	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
+{
+	struct run *r = h->r;
+	uint32_t at = pkg_find(r, atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, version)));
+	for (uint32_t i = 0; at != NONE && i < pkg_at(r, at)->npeer; i++) {
+		struct peer p = pkg_at(r, at)->peer[i];
+		atom have = p.optional ? 0 : provided(h, imp, w, n, p.name);
+		const struct semver *v = have ? atom_semver(&r->t, have) : NULL;
+		const struct range *rg = v ? atom_range(&r->t, peer_range(r, p.range)) : NULL;
+		if (rg && !range_has(rg, v, true))
+			return false;
+	}
+	return true;
+}
+
+static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
 {
 	struct run *r = h->r;
 	struct bucket b;
 	const struct semver *best = NULL;
 	atom out = 0, root = root_spec(r, &h->roots, name);
 	const struct range *bound = root ? atom_range(&r->t, peer_range(r, root)) : NULL;
-	bucket_fill(&b, r, name);
+	bucket_fill(&b, r, NULL, name);
 	for (uint32_t i = 0; i < b.n; i++) {
 		const struct semver *v = b.p[i].kind == SEL_VERSION ? atom_semver(&r->t, b.p[i].spec) : NULL;
 		bool ok = v && !locked_out(imp, name, b.p[i].spec) && (!bound || range_has(bound, v, false));
@@ -489,7 +519,7 @@ static atom optional_spec(struct hoist *h, const struct importer *imp, atom name
 				const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
 				ok = rg && range_has(rg, v, false);
 			}
-		if (ok && (!best || semver_cmp(v, best) > 0)) {
+		if (ok && (!best || semver_cmp(v, best) > 0) && accepts(h, imp, w, n, name, b.p[i].spec)) {
 			best = v;
 			out = b.p[i].spec;
 		}
@@ -501,18 +531,22 @@ static int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, 
 {
 	struct run *r = h->r;
 	struct wanted *w = arena_new(&r->arena, struct wanted, imp->noptional_missing + 1);
-	uint32_t n = 0;
+	atom *names = arena_new(&r->arena, atom, imp->noptional_missing + 1);
+	uint32_t n = 0, nnames = 0;
 	for (uint32_t i = 0; i < imp->noptional_missing; i++) {
-		atom name = imp->optional_missing[i].k, spec;
-		bool seen = false;
-		for (uint32_t k = 0; k < i && !seen; k++)
-			seen = imp->optional_missing[k].k == name;
-		if (seen || !(spec = optional_spec(h, imp, name)))
+		atom name = imp->optional_missing[i].k;
+		uint32_t at = 0;
+		while (at < nnames && atom_cmp(&r->t, names[at], name) < 0)
+			at++;
+		if (at < nnames && names[at] == name)
 			continue;
-		uint32_t at = n++;
-		for (; at && atom_cmp(&r->t, w[at - 1].alias, name) > 0; at--)
-			w[at] = w[at - 1];
-		w[at] = (struct wanted){ name, spec, false, false };
+		memmove(names + at + 1, names + at, (nnames++ - at) * sizeof(*names));
+		names[at] = name;
+	}
+	for (uint32_t i = 0; i < nnames; i++) {
+		atom spec = optional_spec(h, imp, w, n, names[i]);
+		if (spec)
+			w[n++] = (struct wanted){ names[i], spec, false, false };
 	}
 	if (!n)
 		return 0;

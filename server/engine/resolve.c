@@ -758,14 +758,14 @@ int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, 
 
 /* --- what was resolved so far --- */
 
-static void reach(struct run *r)
+static void reach(struct run *r, const struct importer *only)
 {
 	VEC(uint32_t) stack = VEC_INIT;
 	uint32_t mark = ++r->mark;
 	r->nrun_versions = 0;
 	r->run_versions = xrealloc(r->run_versions, (r->pkg.n + 1) * sizeof(*r->run_versions));
 	for (uint32_t i = 0; i < r->nimporter; i++)
-		for (size_t k = 0; k < r->importer[i].direct.n; k++)
+		for (size_t k = 0; (!only || only == &r->importer[i]) && k < r->importer[i].direct.n; k++)
 			*vec_add(&stack) = r->importer[i].direct.p[k].pkg;
 	while (stack.n) {
 		uint32_t i = stack.p[--stack.n];
@@ -781,11 +781,13 @@ static void reach(struct run *r)
 	vec_release(&stack);
 }
 
-void resolve_run_versions(struct run *r, atom name, void (*f)(void *ctx, atom version), void *ctx)
+void resolve_run_versions(
+	struct run *r, const struct importer *imp, atom name, void (*f)(void *ctx, atom version), void *ctx)
 {
-	if (r->run_versions_at != r->revision) {
-		reach(r);
+	if (r->run_versions_at != r->revision || r->run_versions_of != imp) {
+		reach(r, imp);
 		r->run_versions_at = r->revision;
+		r->run_versions_of = imp;
 	}
 	for (size_t i = 0; i < r->nrun_versions; i++) {
 		const struct pkg *p = pkg_at(r, r->run_versions[i]);

@@ -20,8 +20,9 @@ struct resolve_opts {
 };
 MUST_USE int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct resolve_opts *o, bool *fresh, struct err *e);
-/* Versions of NAME among everything reachable from importers so far, each once: calls F. */
-void resolve_run_versions(struct run *r, atom name, void (*f)(void *ctx, atom version), void *ctx);
+/* Versions of NAME among everything reachable so far from IMP, or from all importers (NULL): calls F. */
+void resolve_run_versions(
+	struct run *r, const struct importer *imp, atom name, void (*f)(void *ctx, atom version), void *ctx);
 /* Publish the children of a package; what the owner decided. */
 void resolve_record(
 	struct run *r, uint32_t pkg, struct edge *edge, uint32_t n, const struct atomset *shadow, prior key);
