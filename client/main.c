@@ -208,10 +208,10 @@ static void say_summary(struct invocation *s, const struct install_result *r)
 			(double)r->t.end / 1e6);
 		return;
 	}
-	progress_say(p, "%llu added (%llu from the store, %llu downloaded, %.1f MB), %llu kept, %llu removed",
-		(unsigned long long)(r->link.warm + r->link.cold), (unsigned long long)r->link.warm,
-		(unsigned long long)r->link.cold, (double)r->fetched_bytes / 1e6, (unsigned long long)r->kept,
-		(unsigned long long)r->pruned);
+	unsigned long long added = r->link.warm + r->link.cold;
+	progress_say(p, "%llu added (%llu from the store, %llu downloaded, %.1f MB), %llu kept, %llu removed", added,
+		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold, (double)r->fetched_bytes / 1e6,
+		(unsigned long long)r->kept, (unsigned long long)r->pruned);
 	progress_say(p, "done in %.2f s (plan from %s %.2f s, files %.2f s, rest %.2f s)", (double)r->t.end / 1e6,
 		r->source, (double)r->t.last_frame / 1e6,
 		(double)(r->t.linked > r->t.last_frame ? r->t.linked - r->t.last_frame : 0) / 1e6,
