@@ -34,6 +34,14 @@ static const struct option options[] = {
 	{ "plans-per-client", "N", "plans at the same time on one connection; past it 429 (32)", K_NUMBER,
 		AT(plans_per_client), 32, 1, 100 },
 	{ "max-body", "MIB", "largest request; past it 413 (8)", K_NUMBER, AT(max_body_mib), 8, 1, 64 },
+	{ "max-bodies", "MIB", "plan requests in memory, together; past it 503 (256)", K_NUMBER, AT(max_bodies_mib),
+		256, 8, 65536 },
+	{ "max-requests", "N", "requests of all kinds at the same time; past it 503 (10000)", K_NUMBER,
+		AT(max_requests), 10000, 1, 1000000 },
+	{ "max-connections", "N", "connections open; past it new ones are closed (10000)", K_NUMBER,
+		AT(max_connections), 10000, 1, 1000000 },
+	{ "connections-per-address", "N", "the same for one address; 0: no limit (0)", K_NUMBER,
+		AT(connections_per_address), 0, 0, 1000000 },
 	{ "drain", "SECONDS", "after SIGTERM, until the rest is cut off (30)", K_NUMBER, AT(drain_s), 30, 0, 3600 },
 	{ "idle", "SECONDS", "a connection without requests is closed (120)", K_NUMBER, AT(idle_s), 120, 1, 86400 },
 	{ "packument-age", "SECONDS", "how long a packument counts as fresh (300)", K_NUMBER, AT(packument_age_s), 300,
@@ -252,6 +260,41 @@ void config_release(struct config *c)
 {
 	arena_release(&c->a);
 	*c = (struct config){ 0 };
+}
+
+static bool option_same(const struct option *o, const struct config *a, const struct config *b)
+{
+	const void *x = (const char *)a + o->at, *y = (const char *)b + o->at;
+	const struct str_list *l = x, *m = y;
+
+	switch (o->kind) {
+	case K_STR:
+		return str_eq(*(const str *)x, *(const str *)y);
+	case K_NUMBER:
+		return *(const uint64_t *)x == *(const uint64_t *)y;
+	case K_LIST:
+		for (size_t i = 0; l->n == m->n && i < l->n; i++) {
+			if (!str_eq(l->p[i], m->p[i]))
+				return false;
+		}
+		return l->n == m->n;
+	case K_LEVEL:
+		return *(const enum log_level *)x == *(const enum log_level *)y;
+	case K_FORMAT:
+		return *(const enum log_format *)x == *(const enum log_format *)y;
+	}
+	return false;
+}
+
+void config_diff(
+	const struct config *a, const struct config *b, void (*fn)(void *arg, const char *name, bool live), void *arg)
+{
+	static const char *const live[] = { "log-level", "tls-cert", "tls-key" };
+
+	for (size_t i = 0; i < NOPTIONS; i++) {
+		if (!option_same(&options[i], a, b))
+			fn(arg, options[i].name, one_of(str_of(options[i].name), live, 3) >= 0);
+	}
 }
 
 void config_help(struct buf *out)

@@ -1,6 +1,7 @@
 #include "integrity.h"
 #include "plan_cache.h"
 #include "route.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -24,7 +25,10 @@ struct plan_job {
 	h2o_timeout_entry_t flush;
 	bool headers_set, sending;
 	struct buf inflight;
-	int64_t begun_ms, send_ms;
+	int64_t send_ms;
+	uint64_t begun_us;
+	bool first_sent;
+	char id[65]; /* the request's */
 
 	/* worker */
 	struct buf body;
@@ -50,13 +54,19 @@ enum {
 	STALL_MS = 300 * 1000,
 };
 
+static void job_body_drop(struct plan_job *j)
+{
+	atomic_fetch_sub(&j->loop->s->n.plan_bodies, j->body.n);
+	buf_release(&j->body);
+}
+
 static void job_unref(struct plan_job *j)
 {
 	if (atomic_fetch_sub(&j->refs, 1) != 1)
 		return;
 	plan_writer_free(j->writer);
 	buf_release(&j->inflight);
-	buf_release(&j->body);
+	job_body_drop(j);
 	buf_release(&j->whole);
 	buf_release(&j->tail);
 	plan_blob_release(j->blob);
@@ -118,6 +128,17 @@ static int job_lockfile(const struct backend *b, struct plan_request *r, struct 
 	return 0;
 }
 
+static int job_plan(struct plan_job *j, const struct backend *b, struct plan_request *r, struct arena *a, struct err *e)
+{
+	int rc = job_lockfile(b, r, a, e);
+
+	if (rc == 1) {
+		j->need_lockfile = true;
+		return err_set(e, ERR_NOTFOUND, "need: lockfile");
+	}
+	return rc < 0 ? rc : b->plan(b->ctx, r, a, &j->cancel, job_sink, j, e);
+}
+
 static int job_resolve(struct plan_job *j, struct err *e)
 {
 	const struct backend *b = j->loop->s->backend;
@@ -128,13 +149,12 @@ static int job_resolve(struct plan_job *j, struct err *e)
 		return err_set(e, ERR_CANCELLED, "the client left");
 	if (request_decode(&r, buf_str(&j->body), &a, e) < 0)
 		return e->code;
-	buf_release(&j->body);
-	int rc = job_lockfile(b, &r, &a, e);
-	if (rc == 1) {
-		j->need_lockfile = true;
-		return err_set(e, ERR_NOTFOUND, "need: lockfile");
-	}
-	return rc < 0 ? rc : b->plan(b->ctx, &r, &a, &j->cancel, job_sink, j, e);
+	job_body_drop(j);
+	str project = r.req.nimporters ? r.req.importer[0].manifest.name : STR_NONE;
+	int seat = running_enter(&j->loop->s->running, str_of(j->id), project, j->begun_us);
+	int rc = job_plan(j, b, &r, &a, e);
+	running_leave(&j->loop->s->running, seat);
+	return rc;
 }
 
 /* The end of a job's own run: what is left is taken here, so that the plan is whole before anybody is told. */
@@ -203,9 +223,15 @@ static void job_land(struct plan_job *j, int rc)
 void h_plan_run(void *job)
 {
 	struct plan_job *j = job;
+	struct counts *n = &j->loop->s->n;
 	struct err e = { 0 };
-	int rc = job_resolve(j, &e);
+	uint64_t from = metrics_now_us();
 
+	histogram_add(&n->plan_wait, from - j->begun_us);
+	atomic_fetch_add(&n->plans_running, 1);
+	int rc = job_resolve(j, &e);
+	atomic_fetch_sub(&n->plans_running, 1);
+	histogram_add(&n->plan_resolve, metrics_now_us() - from);
 	if (rc < 0 && j->frames && !j->failure_sent) {
 		struct err ignored = { 0 };
 		struct frame f = { .kind = FRAME_FAILURE, .failure = { .code = rc, .text = str_of(e.msg) } };
@@ -228,22 +254,20 @@ void h_plan_drop(void *job)
 
 static void job_count(struct plan_job *j, bool whole)
 {
-	static const unsigned bound[NPLAN_BUCKETS] = PLAN_BUCKETS;
 	struct counts *n = &j->loop->s->n;
-	uint64_t ms = (uint64_t)(server_clock_ms() - j->begun_ms);
-	int i = 0;
+	uint64_t us = metrics_now_us() - j->begun_us;
 
-	while (i < NPLAN_BUCKETS && ms > bound[i])
-		i++;
-	atomic_fetch_add(&n->plan_ms[i], 1);
-	atomic_fetch_add(&n->plan_ms_sum, ms);
+	if (whole)
+		histogram_add(&n->plan_last, us);
+	else
+		atomic_fetch_add(&n->resets, 1);
 	if (!whole)
 		atomic_fetch_add(&n->plans_cancelled, 1);
 	else if (j->err.code)
 		atomic_fetch_add(&n->plans_failed, 1);
 	else
 		atomic_fetch_add(&n->plans_done, 1);
-	log_debug("plan", "ms=%llu frames=%u whole=%d result=%s", (unsigned long long)ms, j->frames, whole,
+	log_debug("plan", "id=%s us=%llu frames=%u whole=%d result=%s", j->id, (unsigned long long)us, j->frames, whole,
 		err_name(j->err.code));
 }
 
@@ -311,9 +335,17 @@ static void job_send_error(struct plan_job *j)
 	job_send_last(j, buf_str(&b));
 }
 
+static void job_first(struct plan_job *j)
+{
+	if (!j->first_sent)
+		histogram_add(&j->loop->s->n.plan_first, metrics_now_us() - j->begun_us);
+	j->first_sent = true;
+}
+
 /* A plan that another request has made. */
 static void job_send_blob(struct plan_job *j)
 {
+	job_first(j);
 	answer_header(j->req, "dray-plan", STR("cached"));
 	job_headers(j, 200, PLAN_CONTENT_TYPE);
 	atomic_fetch_add(&j->loop->s->n.bytes_out, j->blob->n);
@@ -360,6 +392,7 @@ static void job_send(struct plan_job *j, bool timer)
 	}
 	if (!j->headers_set)
 		job_headers(j, 200, PLAN_CONTENT_TYPE);
+	job_first(j);
 	atomic_fetch_add(&j->loop->s->n.bytes_out, j->inflight.n);
 	if (complete) {
 		job_send_last(j, buf_str(&j->inflight));
@@ -441,8 +474,10 @@ static struct plan_job *job_new(h2o_req_t *req)
 	j->req = req;
 	j->flush.cb = on_flush;
 	j->writer = plan_writer_new(6);
-	j->begun_ms = server_clock_ms();
+	j->begun_us = metrics_now_us();
+	snprintf(j->id, sizeof(j->id), STR_FMT, STR_ARG(req_id(req)));
 	buf_add(&j->body, (str){ req->entity.base, req->entity.len });
+	atomic_fetch_add(&l->s->n.plan_bodies, j->body.n);
 	sha256(j->key, j->body.p, j->body.n);
 	return j;
 }
@@ -472,6 +507,9 @@ static bool plan_admit(h2o_req_t *req, struct server *s, const struct conn *c)
 		atomic_fetch_add(&s->n.plans_refused, 1);
 		answer_status(
 			req, 429, ERR_BUSY, "too many plans at the same time on this connection (plans-per-client)");
+	} else if (atomic_load(&s->n.plan_bodies) + req->entity.len > s->config->max_bodies_mib << 20) {
+		atomic_fetch_add(&s->n.plans_refused, 1);
+		answer_status(req, 503, ERR_BUSY, "too many bytes of plan requests in memory (max-bodies)");
 	} else {
 		return true;
 	}
@@ -520,6 +558,8 @@ int h_plan(h2o_req_t *req)
 		c->plans++;
 	atomic_fetch_add(&s->n.plans, 1);
 	atomic_fetch_add(&s->n.plans_active, 1);
+	if (how == PLAN_LEAD)
+		atomic_fetch_add(&s->n.plans_missed, 1);
 	if (how == PLAN_HIT)
 		atomic_fetch_add(&s->n.plans_cached, 1);
 	if (how == PLAN_WAIT)

@@ -1,3 +1,4 @@
+#include "clients.h"
 #include "plan_cache.h"
 #include "route.h"
 #include <errno.h>
@@ -8,12 +9,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_LISTEN = 32, FLUSH_MS = 5, CLOSE_IDLE_MS = 500 };
+enum { MAX_LISTEN = 32, FLUSH_MS = 5, CLOSE_IDLE_MS = 500, STAGE_MS = 10000 };
 
 /* All that a run owns. */
 struct run {
@@ -24,6 +26,11 @@ struct run {
 	struct loop *loop;
 	size_t nloops, nstarted;
 	_Atomic(SSL_CTX *) tls;
+	int argc;
+	char **argv;
+	struct config live; /* as read at the last SIGHUP; empty: none came */
+	struct watch *watch;
+	struct clients *clients;
 	VEC(SSL_CTX *) tls_old; /* replaced ones; a loop may still be handing one out, so they live until the end */
 	int64_t drain_at;
 };
@@ -167,19 +174,56 @@ static int tls_load(SSL_CTX **out, const struct config *c, struct err *e)
 	return 0;
 }
 
-static void tls_reload(struct run *r)
-{
-	struct err e = { 0 };
-	SSL_CTX *x;
+/* ---- SIGHUP ---- */
 
-	if (!r->s.config->tls_cert.n)
-		return;
-	if (tls_load(&x, r->s.config, &e) < 0) {
-		log_error("reload", "error=\"%s\" kept=old-certificate", e.msg);
+static void tell_restart(void *arg, const char *name, bool live)
+{
+	(void)arg;
+	if (!live)
+		log_warn("reload", "option=%s needs=restart", name);
+}
+
+/* All of it or nothing: a certificate that cannot be read leaves everything as it is. C is taken over. */
+static int reload_take(struct run *r, struct config *c, struct err *e)
+{
+	SSL_CTX *x = NULL;
+
+	if (c->tls_cert.n && !r->s.config->tls_cert.n)
+		return err_set(
+			e, ERR_UNSUPPORTED, "tls-cert: a server that started without TLS needs a restart for it");
+	if (r->s.config->tls_cert.n && !c->tls_cert.n)
+		return err_set(e, ERR_UNSUPPORTED, "tls-cert is gone: turning TLS off needs a restart");
+	if (c->tls_cert.n && tls_load(&x, c, e) < 0)
+		return e->code;
+	if (r->s.backend->reload && r->s.backend->reload(r->s.backend->ctx, c, e) < 0) {
+		SSL_CTX_free(x);
+		return e->code;
+	}
+	if (x)
+		*vec_add(&r->tls_old) = atomic_exchange(&r->tls, x);
+	log_set_level(c->log_level);
+	config_diff(r->s.config, c, tell_restart, NULL);
+	config_release(&r->live);
+	r->live = *c;
+	*c = (struct config){ 0 };
+	return 0;
+}
+
+static void reload(struct run *r)
+{
+	AUTO(config_release) struct config c = { 0 };
+	struct err e = { 0 };
+	int rc = r->argc ? config_load(&c, r->argc, r->argv, &e) : 0;
+
+	if (rc == 0 && r->argc)
+		rc = reload_take(r, &c, &e);
+	if (rc < 0) {
+		atomic_fetch_add(&r->s.n.reloads_failed, 1);
+		log_error("reload", "error=\"%s\" kept=all", e.msg);
 		return;
 	}
-	*vec_add(&r->tls_old) = atomic_exchange(&r->tls, x);
-	log_info("reload", "certificate=" STR_FMT, STR_ARG(r->s.config->tls_cert));
+	atomic_fetch_add(&r->s.n.reloads, 1);
+	log_info("reload", "result=ok tls=%d", r->s.config->tls_cert.n != 0);
 }
 
 /* ---- loops ---- */
@@ -188,6 +232,9 @@ static void on_close(void *data)
 {
 	struct conn *c = data;
 
+	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, c->loop->s);
+
+	clients_leave(r->clients, &c->client);
 	c->loop->nconns--;
 	atomic_fetch_sub(&c->loop->s->n.connections_open, 1);
 	free(c);
@@ -203,11 +250,19 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 	for (int i = 0; i < 16; i++) {
 		h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
 		int one = 1;
+		struct client_key key;
 		if (!sock)
 			return;
+		client_key(&key, sock);
+		if (!clients_enter(r->clients, &key)) {
+			atomic_fetch_add(&l->s->n.connections_refused, 1);
+			h2o_socket_close(sock);
+			continue;
+		}
 		setsockopt(h2o_socket_get_fd(sock), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 		struct conn *c = xcalloc(1, sizeof(*c));
 		c->loop = l;
+		c->client = key;
 		sock->on_close.cb = on_close;
 		sock->on_close.data = c;
 		l->nconns++;
@@ -236,6 +291,8 @@ static int loop_init(struct loop *l, struct err *e)
 
 	h2o_context_init(&l->ctx, h2o_evloop_create(), &r->conf);
 	l->accept = (h2o_accept_ctx_t){ .ctx = &l->ctx, .hosts = r->conf.hosts };
+	if (getrandom(&l->next_id, sizeof(l->next_id), 0) != sizeof(l->next_id))
+		l->next_id = metrics_now_us();
 	h2o_multithread_register_receiver(l->ctx.queue, &l->receiver, on_messages);
 	h2o_timeout_init(l->ctx.loop, &l->flush, FLUSH_MS);
 	l->listener = xcalloc(r->nfd, sizeof(h2o_socket_t *));
@@ -275,7 +332,8 @@ static void *loop_run(void *arg)
 	if (l->rc < 0)
 		return NULL;
 	for (;;) {
-		h2o_evloop_run(l->ctx.loop, since ? 50 : 1000);
+		watch_beat(&l->watch);
+		h2o_evloop_run(l->ctx.loop, since ? 50 : 500);
 		int64_t now = server_clock_ms();
 		if (now - tick >= 1000) {
 			h_plan_tick(l, now);
@@ -292,6 +350,7 @@ static void *loop_run(void *arg)
 	if (l->njobs)
 		log_warn("drain", "cut_off=%u", l->njobs);
 	h_plan_abandon(l);
+	watch_rest(&l->watch);
 	return NULL;
 }
 
@@ -311,6 +370,17 @@ static void conf_init(struct run *r)
 	h2o_hostconf_t *host = h2o_config_register_host(&r->conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
 	h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
 	h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = route;
+	h2o_create_logger(path, sizeof(h2o_logger_t))->log_access = route_log;
+}
+
+static int watch_start(struct run *r, struct err *e)
+{
+	struct watch_slot *slot[64];
+
+	for (size_t i = 0; i < r->nloops; i++)
+		slot[i] = &r->loop[i].watch;
+	return watch_new(
+		&r->watch, &(struct watch_opts){ .slot = slot, .n = r->nloops, .blocked = &r->s.n.loops_blocked }, e);
 }
 
 static int run_start(struct run *r, struct err *e)
@@ -330,7 +400,9 @@ static int run_start(struct run *r, struct err *e)
 		.max_age_ms = (int64_t)c->packument_age_s * 1000,
 		.max_waiters = (unsigned)c->plan_queue,
 		.now_ms = server_clock_ms,
-		.drop = h_plan_drop });
+		.drop = h_plan_drop,
+		.lock_waits = &r->s.n.lock_waits });
+	r->clients = clients_new(c->max_connections, c->connections_per_address);
 	if (bind_all(r, e) < 0 || workq_new(&r->s.plans, &o, e) < 0)
 		return e->code;
 	unsigned cpus = workq_cpus();
@@ -339,6 +411,7 @@ static int run_start(struct run *r, struct err *e)
 	for (; r->nstarted < r->nloops; r->nstarted++) {
 		struct loop *l = &r->loop[r->nstarted];
 		l->s = &r->s;
+		watch_slot_init(&l->watch);
 		sem_init(&l->up, 0, 0);
 		if (workq_thread(&l->tid, "loop", loop_run, l, e) < 0)
 			return e->code;
@@ -351,7 +424,7 @@ static int run_start(struct run *r, struct err *e)
 		if (r->loop[i].rc < 0)
 			return *e = r->loop[i].err, e->code;
 	}
-	return ready_write(r, e);
+	return watch_start(r, e) < 0 ? e->code : ready_write(r, e);
 }
 
 static void run_drain(struct run *r)
@@ -384,7 +457,7 @@ static int run_wait(struct run *r, struct err *e)
 			h_plan_drop(job);
 		while (read(sfd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 			if (si.ssi_signo == SIGHUP)
-				tls_reload(r);
+				reload(r);
 			else
 				stop = true;
 		}
@@ -396,14 +469,21 @@ static int run_wait(struct run *r, struct err *e)
 static void run_stop(struct run *r)
 {
 	run_drain(r);
+	if (r->watch)
+		watch_stage(r->watch, "drain", (int64_t)r->s.config->drain_s * 1000 + STAGE_MS);
 	for (size_t i = 0; i < r->nstarted; i++)
 		pthread_join(r->loop[i].tid, NULL);
+	if (r->watch)
+		watch_stage(r->watch, "workers", STAGE_MS);
 	workq_free(r->s.plans); /* its workers were cancelled by their loops */
 	plan_cache_free(r->s.cache);
+	watch_free(r->watch);
+	clients_free(r->clients);
 	for (size_t i = 0; i < r->nloops && r->loop; i++) {
 		struct loop *l = &r->loop[i];
 		loop_close_listeners(l);
 		free(l->listener);
+		watch_slot_release(&l->watch);
 		/* What connections are left die with the process: h2o has no call that closes them all. */
 	}
 	free(r->loop);
@@ -413,6 +493,7 @@ static void run_stop(struct run *r)
 		SSL_CTX_free(r->tls_old.p[i]);
 	vec_release(&r->tls_old);
 	SSL_CTX_free(atomic_load(&r->tls));
+	config_release(&r->live);
 }
 
 int server_check(const struct config *c, struct err *e)
@@ -425,13 +506,17 @@ int server_check(const struct config *c, struct err *e)
 	return 0;
 }
 
-int server_run(const struct config *c, const struct backend *b, struct err *e)
+int server_run(const struct config *c, const struct backend *b, int argc, char **argv, struct err *e)
 {
 	struct run *r = xcalloc(1, sizeof(*r));
 
 	r->s.config = c;
 	r->s.backend = b;
+	r->argc = argc;
+	r->argv = argv;
 	r->s.started_ms = server_clock_ms();
+	r->s.started_at = time(NULL);
+	running_init(&r->s.running);
 	conf_init(r);
 	int rc = run_start(r, e);
 	if (rc == 0)
@@ -440,6 +525,7 @@ int server_run(const struct config *c, const struct backend *b, struct err *e)
 	if (rc == 0)
 		log_info("stopped", "requests=%llu plans=%llu", (unsigned long long)r->s.n.requests,
 			(unsigned long long)r->s.n.plans);
+	running_release(&r->s.running);
 	free(r);
 	return rc;
 }

@@ -1,17 +1,26 @@
 #include "config.h"
 #include "resolver.h"
 #include "server.h"
+#include "watch.h"
 #include <stdio.h>
 #include <unistd.h>
 
-static int serve(const struct config *c, struct err *e)
+enum { STORE_MS = 15000 }; /* for the writer's queue to reach the index */
+
+static int serve(const struct config *c, int argc, char **argv, struct err *e)
 {
 	struct resolver *r;
+	struct watch *w = NULL;
+	struct err ignored;
 
 	if (resolver_new(&r, c, e) < 0)
 		return e->code;
-	int rc = server_run(c, resolver_backend(r), e);
+	int rc = server_run(c, resolver_backend(r), argc, argv, e);
+	/* The last stage of a stop: what is queued for the index is written. */
+	if (watch_new(&w, &(struct watch_opts){ 0 }, &ignored) == 0)
+		watch_stage(w, "store", STORE_MS);
 	resolver_free(r);
+	watch_free(w);
 	return rc;
 }
 
@@ -40,7 +49,7 @@ int main(int argc, char **argv)
 			buf_add(&out, STR("configuration is fine\n"));
 		break;
 	case CONFIG_RUN:
-		rc = serve(&c, &e);
+		rc = serve(&c, argc, argv, &e);
 		break;
 	}
 	if (rc < 0)

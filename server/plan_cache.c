@@ -1,4 +1,5 @@
 #include "plan_cache.h"
+#include "metrics.h"
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -121,7 +122,7 @@ enum plan_enter plan_cache_enter(struct plan_cache *c, const uint8_t key[32], vo
 {
 	enum plan_enter how = PLAN_HIT;
 
-	pthread_mutex_lock(&c->lock);
+	lock_timed(&c->lock, c->o.lock_waits);
 	*hit = entry_hit(c, key);
 	struct flight *f = *hit ? NULL : flight_of(c, key);
 	if (f && f->waiting.n >= c->o.max_waiters) {
@@ -151,7 +152,7 @@ void plan_cache_end(
 		b->n = bytes.n;
 		memcpy(b->bytes, bytes.p, bytes.n);
 	}
-	pthread_mutex_lock(&c->lock);
+	lock_timed(&c->lock, c->o.lock_waits);
 	struct flight *f = flight_of(c, key);
 	if (f) {
 		*out = f->waiting;
@@ -167,7 +168,7 @@ void *plan_cache_handover(struct plan_cache *c, const uint8_t key[32])
 {
 	void *next = NULL;
 
-	pthread_mutex_lock(&c->lock);
+	lock_timed(&c->lock, c->o.lock_waits);
 	struct flight *f = flight_of(c, key);
 	if (f && f->waiting.n) {
 		next = f->waiting.p[0];
@@ -182,7 +183,7 @@ void *plan_cache_handover(struct plan_cache *c, const uint8_t key[32])
 
 void plan_cache_size(struct plan_cache *c, size_t *plans, size_t *bytes)
 {
-	pthread_mutex_lock(&c->lock);
+	lock_timed(&c->lock, c->o.lock_waits);
 	*plans = c->entry.n;
 	*bytes = c->bytes;
 	pthread_mutex_unlock(&c->lock);

@@ -22,7 +22,8 @@ struct plan_cache_opts {
 	int64_t max_age_ms;
 	unsigned max_waiters; /* of one flight */
 	int64_t (*now_ms)(void);
-	void (*drop)(void *waiter); /* for those still waiting when the cache is freed */
+	_Atomic uint64_t *lock_waits; /* of over 1 ms are counted here; may be NULL */
+	void (*drop)(void *waiter);   /* for those still waiting when the cache is freed */
 };
 struct plan_cache *plan_cache_new(const struct plan_cache_opts *o);
 void plan_cache_free(struct plan_cache *c);

@@ -3,6 +3,8 @@
 #include "packs.h"
 #include "plan_io.h"
 #include "preload.h"
+#include "slow.h"
+#include "store_admin.h"
 #include "upstream.h"
 #include <stdlib.h>
 #include <time.h>
@@ -16,6 +18,8 @@ struct resolver {
 	struct registry *registry;
 	struct meta *meta;
 	struct packs *packs;
+	struct slow *slow;
+	_Atomic uint64_t writes_dropped;
 };
 
 static int64_t wall_ms(void)
@@ -120,13 +124,72 @@ static void resolver_lockfile_keep(void *ctx, const uint8_t sha[32], str text)
 	char room[65];
 
 	if (!store_kv_put(r->store, "lockfiles", hex_key(room, sha), text))
-		log_debug("lockfile", "kept=0"); /* the writer's queue is full: the next request brings it again */
+		atomic_fetch_add(
+			&r->writes_dropped, 1); /* the writer's queue is full: the next request brings it again */
 }
 
 static void put(struct buf *b, const char *name, const char *help, uint64_t v)
 {
-	buf_printf(b, "# HELP drayd_%s %s\n# TYPE drayd_%s counter\ndrayd_%s %llu\n", name, help, name, name,
-		(unsigned long long)v);
+	metric_print(b, name, "counter", help, (double)v);
+}
+
+static void upstreams_metric(struct upstreams *u, struct buf *b, const char *name, const char *type, const char *help,
+	double (*of)(const struct upstream_health *h))
+{
+	struct upstream_health h;
+
+	metric_head(b, name, type, help);
+	for (size_t i = 0; upstream_health(u, i, &h); i++)
+		buf_printf(b, "drayd_%s{upstream=\"" STR_FMT "\",origin=\"" STR_FMT "\"} %.15g\n", name,
+			STR_ARG(h.name), STR_ARG(h.origin), of(&h));
+}
+
+static double health_up(const struct upstream_health *h)
+{
+	return h->state == UPSTREAM_CLOSED ? 1 : 0;
+}
+
+static double health_answers(const struct upstream_health *h)
+{
+	return (double)h->answers;
+}
+
+static double health_failures(const struct upstream_health *h)
+{
+	return (double)h->failures;
+}
+
+static double health_opened(const struct upstream_health *h)
+{
+	return (double)h->opened;
+}
+
+static double health_refused(const struct upstream_health *h)
+{
+	return (double)h->refused;
+}
+
+static void upstreams_metrics(struct upstreams *u, struct buf *b)
+{
+	upstreams_metric(u, b, "upstream_up", "gauge", "1: asked; 0: its circuit breaker is open.", health_up);
+	upstreams_metric(u, b, "upstream_answers_total", "counter", "Attempts that it answered.", health_answers);
+	upstreams_metric(u, b, "upstream_failures_total", "counter", "Attempts that failed.", health_failures);
+	upstreams_metric(u, b, "upstream_opened_total", "counter", "Times its breaker opened.", health_opened);
+	upstreams_metric(u, b, "upstream_refused_total", "counter", "Requests its breaker refused.", health_refused);
+	put(b, "upstream_denied_total", "URLs refused because no upstream lists their origin.", upstreams_denied(u));
+}
+
+static void resolver_status(void *ctx, struct backend_status *out)
+{
+	struct resolver *r = ctx;
+
+	out->meta = meta_counts(r->meta);
+	out->packs = packs_counts(r->packs);
+	store_index_size(r->store, &out->index_entries, &out->index_bytes);
+	while (out->nupstreams < STATUS_UPSTREAMS &&
+		upstream_health(r->upstreams, out->nupstreams, &out->upstream[out->nupstreams]))
+		out->nupstreams++;
+	out->nslow = slow_list(r->slow, out->slow);
 }
 
 static void resolver_metrics(void *ctx, struct buf *b)
@@ -140,6 +203,15 @@ static void resolver_metrics(void *ctx, struct buf *b)
 	put(b, "packuments_failed_total", "Packuments that could not be had.", n.failed);
 	put(b, "packuments_stale_total", "Stale packuments used because upstream failed.", n.stale_used);
 	put(b, "packument_bytes_total", "Bytes of packuments received.", n.bytes);
+	put(b, "cache_writes_dropped_total", "Optional writes to the index that its queue had no room for.",
+		n.put_dropped + atomic_load(&r->writes_dropped));
+	metric_print(b, "packument_memory_bytes", "gauge", "Compiled packuments kept in memory.", (double)n.memory);
+	uint64_t entries, bytes;
+	store_index_size(r->store, &entries, &bytes);
+	metric_print(b, "index_entries", "gauge", "Rows of the index.", (double)entries);
+	metric_print(b, "index_bytes", "gauge", "Pages of the index in use.", (double)bytes);
+	upstreams_metrics(r->upstreams, b);
+	slow_metrics(r->slow, b);
 	packs_metrics(r->packs, b);
 }
 
@@ -171,11 +243,14 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.lockfile = resolver_lockfile,
 		.lockfile_keep = resolver_lockfile_keep,
 		.metrics = resolver_metrics,
-		.packs = resolver_packs };
+		.packs = resolver_packs,
+		.status = resolver_status };
+	r->slow = slow_new();
 	if (upstreams_new(&r->upstreams, &uo, e) < 0)
 		goto fail;
 	upstreams_guard(r->upstreams, &ho);
 	upstreams_credentials(r->upstreams, &ro);
+	slow_watch(r->slow, &ho, &ro);
 	if (store_open(&r->store, c->store_dir.p, &so, e) < 0 || http_new(&r->http, &ho, e) < 0 ||
 		registry_new(&r->registry, r->http, &ro, e) < 0 ||
 		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0)
@@ -210,6 +285,7 @@ void resolver_free(struct resolver *r)
 		http_free(r->http);
 	if (r->store)
 		store_close(r->store);
+	slow_free(r->slow);
 	upstreams_free(r->upstreams);
 	free(r);
 }

@@ -1,21 +1,29 @@
 #include "route.h"
 #include "base/json.h"
+#include "integrity.h"
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 struct row {
 	const char *method, *path;
 	int (*fn)(h2o_req_t *req);
 	bool http2_only;
+	bool polled; /* by machines, every few seconds: logged at debug */
 };
 static const struct row rows[] = {
-	{ "POST", "/v1/plan", h_plan, true },
-	{ "POST", "/v1/packs", h_packs, true },
-	{ "POST", "/v1/packs/find", h_packs_find, true },
-	{ "GET", "/v1/packs/", h_pack, false }, /* and what follows it */
-	{ "GET", "/v1/health", h_health, false },
-	{ "GET", "/v1/ready", h_ready, false },
-	{ "GET", "/metrics", h_metrics, false },
+	{ "POST", "/v1/plan", h_plan, true, false },
+	{ "POST", "/v1/packs", h_packs, true, false },
+	{ "POST", "/v1/packs/find", h_packs_find, true, false },
+	{ "GET", "/v1/packs/", h_pack, false, false }, /* and what follows it */
+	{ "GET", "/v1/health", h_health, false, true },
+	{ "GET", "/v1/ready", h_ready, false, true },
+	{ "GET", "/metrics", h_metrics, false, true },
+	{ "GET", "/", h_page, false, false },
 };
+enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
+_Static_assert((int)NROWS < (int)METRICS_ROUTES, "a counter for each row and one for what has none");
 
 /* Streams that a peer has opened and reset before it counts as abuse, and their share of all. */
 enum { RESETS_MAX = 200 };
@@ -104,17 +112,159 @@ void answer_status(h2o_req_t *req, int status, int code, const char *message)
 	answer(req, status, code, str_of(message));
 }
 
-int route(h2o_handler_t *self, h2o_req_t *req)
+/* ---- what is known of a request ---- */
+
+static h2o_iovec_t req_path(const h2o_req_t *req)
 {
-	struct conn *c = req_conn(req);
-	bool path_known = false;
-	h2o_iovec_t path = h2o_iovec_init(req->path.base, req->query_at == SIZE_MAX ? req->path.len : req->query_at);
+	return h2o_iovec_init(req->path.base, req->query_at == SIZE_MAX ? req->path.len : req->query_at);
+}
+
+static unsigned req_row(const h2o_req_t *req)
+{
+	h2o_iovec_t path = req_path(req);
+
+	for (unsigned i = 0; i < NROWS; i++) {
+		if (row_is(path, rows[i].path) && iov_is(req->method, rows[i].method))
+			return i;
+	}
+	return NROWS;
+}
+
+void route_labels(const char *label[METRICS_ROUTES], unsigned *n)
+{
+	for (unsigned i = 0; i < NROWS; i++)
+		label[i] = rows[i].path;
+	label[NROWS] = "other";
+	*n = NROWS + 1;
+}
+
+/* What is sane in a log line: up to 64 of [A-Za-z0-9._-]. */
+static bool id_sane(h2o_iovec_t v)
+{
+	for (size_t i = 0; i < v.len; i++) {
+		char c = v.base[i];
+		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' ||
+			    c == '_' || c == '-'))
+			return false;
+	}
+	return v.len > 0 && v.len <= 64;
+}
+
+static void id_give(h2o_req_t *req)
+{
+	static const char name[] = "x-request-id";
+	ssize_t i = h2o_find_header_by_str(&req->headers, name, sizeof(name) - 1, -1);
+	uint64_t id = req_loop(req)->next_id++;
+	char own[17];
+
+	if (i >= 0 && id_sane(req->headers.entries[i].value)) {
+		h2o_iovec_t v = req->headers.entries[i].value;
+		answer_header(req, name, (str){ v.base, v.len });
+		return;
+	}
+	snprintf(own, sizeof(own), "%016llx", (unsigned long long)id);
+	answer_header(req, name, str_of(own));
+}
+
+str req_id(const h2o_req_t *req)
+{
+	ssize_t i = h2o_find_header_by_str(&req->res.headers, "x-request-id", 12, -1);
+
+	return i < 0 ? STR("-")
+		     : (str){ req->res.headers.entries[i].value.base, req->res.headers.entries[i].value.len };
+}
+
+static void peer_print(char out[64], const h2o_req_t *req)
+{
+	struct sockaddr_storage sa;
+	socklen_t n = req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&sa);
+
+	snprintf(out, 64, "-");
+	if (n && sa.ss_family == AF_INET)
+		inet_ntop(AF_INET, &((struct sockaddr_in *)&sa)->sin_addr, out, 64);
+	else if (n && sa.ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&sa)->sin6_addr, out, 64);
+}
+
+/* A path as its sender wrote it may hold anything. */
+static void path_print(char out[256], h2o_iovec_t path)
+{
+	size_t n = path.len < 255 ? path.len : 255;
+
+	for (size_t i = 0; i < n; i++) {
+		char c = path.base[i];
+		out[i] = c > ' ' && c < 0x7f && c != '"' && c != '\\' ? c : '?';
+	}
+	out[n] = 0;
+}
+
+static uint64_t us_since(const struct timeval *from)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	int64_t us = (int64_t)(now.tv_sec - from->tv_sec) * 1000000 + (now.tv_usec - from->tv_usec);
+	return us > 0 ? (uint64_t)us : 0;
+}
+
+void route_log(h2o_logger_t *self, h2o_req_t *req)
+{
+	struct loop *l = req_loop(req);
+	struct counts *n = &l->s->n;
+	unsigned row = req_row(req);
+	int status = req->res.status ? req->res.status : 499;
+	uint64_t us = us_since(&req->timestamps.request_begin_at);
+	char peer[64], path[256];
 
 	(void)self;
-	atomic_fetch_add_explicit(&req_loop(req)->s->n.requests, 1, memory_order_relaxed);
+	counts_request(n, row, status);
+	histogram_add(&n->request, us);
+	atomic_fetch_sub_explicit(&n->streams, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&n->response_bytes, req->bytes_sent, memory_order_relaxed);
+	if (status == 429 || status == 503)
+		atomic_fetch_add_explicit(&n->rejected, 1, memory_order_relaxed);
+	/* What machines ask every few seconds is no news. */
+	enum log_level level = row < NROWS && rows[row].polled ? LOG_DEBUG : LOG_INFO;
+	if (!log_on(level))
+		return;
+	peer_print(peer, req);
+	path_print(path, req_path(req));
+	log_at(level, "access", "id=" STR_FMT " client=%s method=%.*s path=\"%s\" status=%d bytes=%zu ms=%.1f h=%d.%d",
+		STR_ARG(req_id(req)), peer, (int)(req->method.len < 16 ? req->method.len : 16), req->method.base, path,
+		status, req->bytes_sent, (double)us / 1000, req->version >> 8, req->version & 255);
+}
+
+static int route_row(h2o_req_t *req);
+
+int route(h2o_handler_t *self, h2o_req_t *req)
+{
+	struct loop *l = req_loop(req);
+	struct counts *n = &l->s->n;
+	struct conn *c = req_conn(req);
+	h2o_iovec_t path = req_path(req);
+
+	(void)self;
+	atomic_fetch_add_explicit(&n->requests, 1, memory_order_relaxed);
 	if (c)
 		c->requests++;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	id_give(req);
+	if (atomic_fetch_add_explicit(&n->streams, 1, memory_order_relaxed) >= l->s->config->max_requests) {
+		answer_status(req, 503, ERR_BUSY, "too many requests at the same time (max-requests)");
+		return 0;
+	}
+	watch_enter(
+		&l->watch, "%.*s id=" STR_FMT, (int)(path.len < 40 ? path.len : 40), path.base, STR_ARG(req_id(req)));
+	int rc = route_row(req);
+	watch_leave(&l->watch);
+	return rc;
+}
+
+static int route_row(h2o_req_t *req)
+{
+	bool path_known = false;
+	h2o_iovec_t path = req_path(req);
+
+	for (size_t i = 0; i < NROWS; i++) {
 		if (!row_is(path, rows[i].path))
 			continue;
 		path_known = true;

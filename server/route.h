@@ -1,9 +1,11 @@
 /* route — from a request's method and path to its handler, and answers that are not plans.
  *
- * The only files of the daemon that include h2o are listen, route, h_plan and
- * h_status. Everything here runs on the loop's thread. */
+ * The only files of the daemon that include h2o are listen, route and the
+ * handlers, h_*. Everything here runs on the loop's thread. */
 #pragma once
+#include "clients.h"
 #include "server.h"
+#include "watch.h"
 #include <h2o.h>
 #include <h2o/http1.h>
 #include <h2o/http2.h>
@@ -17,6 +19,8 @@ struct loop {
 	h2o_multithread_receiver_t receiver; /* messages of plans */
 	h2o_timeout_t flush;                 /* how long a frame may wait for company */
 	struct plan_job *jobs;               /* whose response has not ended */
+	struct watch_slot watch;
+	uint64_t next_id; /* of requests */
 	unsigned njobs, nconns;
 	h2o_socket_t **listener;
 	size_t nlisteners;
@@ -29,6 +33,7 @@ struct loop {
 struct conn {
 	struct loop *loop;
 	unsigned requests, resets, plans;
+	struct client_key client;
 };
 struct loop *req_loop(h2o_req_t *req);
 /* NULL where h2o does not tell. */
@@ -37,6 +42,12 @@ struct conn *req_conn(h2o_req_t *req);
 void conn_check(h2o_req_t *req, struct conn *c);
 
 int route(h2o_handler_t *self, h2o_req_t *req);
+/* The rows' labels in metrics, the last one for what has no row; N of them. */
+void route_labels(const char *label[METRICS_ROUTES], unsigned *n);
+/* h2o's logger: counts and logs a request that has ended. */
+void route_log(h2o_logger_t *self, h2o_req_t *req);
+/* Its X-Request-Id: the client's where that is sane, else one of ours; lives as long as REQ. */
+str req_id(const h2o_req_t *req);
 /* The body of an error, for curl's user and for a client: {"error":"ERR_DRAY_…","message":"…"}. */
 void answer_json(struct buf *b, int code, str message);
 void answer_error(h2o_req_t *req, const struct err *e);
@@ -61,3 +72,5 @@ int h_pack(h2o_req_t *req);
 int h_health(h2o_req_t *req);
 int h_ready(h2o_req_t *req);
 int h_metrics(h2o_req_t *req);
+/* h_page.c: the status page. */
+int h_page(h2o_req_t *req);

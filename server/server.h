@@ -5,9 +5,12 @@
  * talks to its loop by messages only. */
 #pragma once
 #include "config.h"
+#include "meta.h"
+#include "metrics.h"
+#include "packs.h"
 #include "plan_wire.h"
+#include "running.h"
 #include "workq.h"
-#include <stdatomic.h>
 
 /* Cancelling a plan: set on the loop's thread, seen by the worker; HOOK is called at most once, on the thread that cancels (or that
  * sets the hook, when it is late). */
@@ -23,6 +26,23 @@ bool cancel_is_set(struct cancel *c);
 /* HOOK NULL takes it back; when that has returned, it is not running and will not run. */
 void cancel_hook(struct cancel *c, void (*hook)(void *arg), void *arg);
 void cancel_release(struct cancel *c);
+
+/* What the backend knows about itself, for the status page. */
+struct slow_package {
+	char name[96];
+	unsigned ms;
+	int64_t at; /* Unix time */
+};
+enum { STATUS_SLOWEST = 10, STATUS_UPSTREAMS = 16 };
+struct backend_status {
+	struct meta_counts meta;
+	struct packs_counts packs;
+	uint64_t index_entries, index_bytes;
+	struct upstream_health upstream[STATUS_UPSTREAMS];
+	size_t nupstreams;
+	struct slow_package slow[STATUS_SLOWEST]; /* slowest first */
+	size_t nslow;
+};
 
 /* What resolves: the engine, or a test's stand-in. Called on workers, several at once. */
 struct backend {
@@ -41,20 +61,10 @@ struct backend {
 	struct packs *(*packs)(void *ctx);
 	/* Whether requests can be served; the reason when not. May be NULL. */
 	bool (*ready)(void *ctx, struct err *e);
-};
-
-/* Upper bounds of the buckets of a plan's duration in ms; one more for the rest. */
-#define PLAN_BUCKETS                                                                                                   \
-	{                                                                                                              \
-		5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000                                           \
-	}
-enum { NPLAN_BUCKETS = 12 };
-struct counts {
-	_Atomic uint64_t connections, connections_open, requests, bytes_out;
-	_Atomic uint64_t plans, plans_active, plans_done, plans_failed, plans_cancelled, plans_refused,
-		lockfiles_needed, plans_cached, plans_joined;
-	_Atomic uint64_t abusive;
-	_Atomic uint64_t plan_ms[NPLAN_BUCKETS + 1], plan_ms_sum;
+	/* Fills OUT, which is zero. May be NULL. */
+	void (*status)(void *ctx, struct backend_status *out);
+	/* SIGHUP: takes over what it can of C, which dies after the call. May be NULL. */
+	int (*reload)(void *ctx, const struct config *c, struct err *e);
 };
 
 struct server {
@@ -63,13 +73,15 @@ struct server {
 	struct workq *plans;
 	struct plan_cache *cache;
 	struct counts n;
-	int64_t started_ms;
+	struct running running;
+	int64_t started_ms, started_at; /* monotonic; Unix seconds */
 	atomic_bool draining;
 };
 
-/* Serves until SIGTERM or SIGINT, drains, returns 0. SIGHUP reloads the certificate. The caller must not have
- * started threads before signals were blocked (server_signals_block). */
-MUST_USE int server_run(const struct config *c, const struct backend *b, struct err *e);
+/* Serves until SIGTERM or SIGINT, drains, returns 0. SIGHUP reads the configuration again, from ARGV as at start (argc 0: not at all), takes
+ * over what can change while serving and names what needs a restart. The caller must not have started threads before signals were
+ * blocked (server_signals_block). */
+MUST_USE int server_run(const struct config *c, const struct backend *b, int argc, char **argv, struct err *e);
 /* What server_run() would refuse, without serving: a certificate that cannot be read or does not fit its key. */
 MUST_USE int server_check(const struct config *c, struct err *e);
 void server_signals_block(void);

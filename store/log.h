@@ -4,7 +4,8 @@
  *
  * The sink is the one mutable global; it is set up before threads start. A
  * line is written with a single write(2), so lines never mix; a sink that
- * cannot take it (a stuck pipe) drops the line and counts it. */
+ * cannot take it (a stuck pipe or socket) never blocks: the line is dropped and counted. As JSON each
+ * key=value is a field, a string; values with spaces are in quotes. */
 #pragma once
 #include "base/base.h"
 
@@ -12,6 +13,8 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 /* FD is borrowed; default: stderr, LOG_WARN, text. */
 void log_setup(int fd, enum log_level level, enum log_format format);
+/* Any thread, at any time. */
+void log_set_level(enum log_level level);
 bool log_on(enum log_level level);
 void log_at(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 uint64_t log_dropped(void);

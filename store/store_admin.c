@@ -85,6 +85,15 @@ int store_status(struct store_status *out, struct store *s, struct err *e)
 	return rc;
 }
 
+void store_index_size(struct store *s, uint64_t *entries, uint64_t *bytes)
+{
+	struct kv_stats kv;
+
+	kv_stats(s->kv, &kv);
+	*entries = kv.entries;
+	*bytes = kv.bytes;
+}
+
 /* -- verify -------------------------------------------------------------------- */
 
 static int file_verify(int fd, struct pkg p, struct pkg_file_row f, bool full, struct err *e)

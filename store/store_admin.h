@@ -11,6 +11,9 @@ struct store_status {
 };
 MUST_USE int store_status(struct store_status *out, struct store *s, struct err *e);
 
+/* Rows and bytes of the index, without looking at them. */
+void store_index_size(struct store *s, uint64_t *entries, uint64_t *bytes);
+
 struct store_verify_opts {
 	bool full; /* hash every file; otherwise those whose size or time differ */
 	bool drop; /* take spoiled packages out of the index, so that they are fetched again */

@@ -149,7 +149,7 @@ int main(int argc, char **argv)
 	int rc = config_load(&c, argc, argv, &e);
 	log_setup(STDERR_FILENO, c.log_level, c.log_format);
 	if (rc == 0)
-		rc = server_run(&c, &b, &e);
+		rc = server_run(&c, &b, argc, argv, &e);
 	free(st.text);
 	if (rc < 0)
 		fprintf(stderr, "stub_drayd: %s\n", e.msg);

@@ -1,0 +1,24 @@
+/* clients — how many connections are open, together and for each address.
+ *
+ * A limit of its own for each address keeps one runaway client from taking all that there is. IPv6 addresses count by
+ * their /64, which is what one host can choose from. Any thread. */
+#pragma once
+#include "base/base.h"
+
+struct st_h2o_socket_t;
+struct client_key {
+	uint8_t b[9]; /* family, address */
+};
+/* Of the socket's peer; a peer without an address (a Unix socket) has the zero key. */
+void client_key(struct client_key *out, struct st_h2o_socket_t *sock);
+struct sockaddr;
+void client_key_of(struct client_key *out, const struct sockaddr *sa);
+
+struct clients;
+/* MOST of all; PER of one address, 0: no limit. */
+struct clients *clients_new(uint64_t most, uint64_t per);
+/* False: a limit is reached, and nothing was counted. */
+bool clients_enter(struct clients *c, const struct client_key *k);
+void clients_leave(struct clients *c, const struct client_key *k);
+uint64_t clients_open(struct clients *c);
+void clients_free(struct clients *c);
