@@ -341,7 +341,7 @@ uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom ra
 	p->kind = kind;
 	p->key = id;
 	p->name = name;
-	p->peer_name = alias ? alias : raw_id;
+	p->peer_name = name ? name : alias ? alias : raw_id;
 	p->peer_version = raw_id;
 	p->manifest = m;
 	p->manifest_version = m && m->version.n ? atom_of(&r->t, m->version) : 0;
