@@ -11,6 +11,7 @@
 #include "log.h"
 #include "options.h"
 #include "project.h"
+#include "server_token.h"
 #include "source_remote.h"
 #include "state.h"
 
@@ -139,12 +140,21 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 
 static int invocation_remote(struct invocation *s, struct err *e)
 {
-	const char *env = getenv("DRAY_SERVER"), *token = getenv("DRAY_TOKEN");
-	str url = s->opt.server.n ? s->opt.server : env && *env ? str_of(env) : s->project.client.dray_server;
+	const char *env = getenv("DRAY_SERVER");
+	str named = s->opt.server.n ? s->opt.server : env && *env ? str_of(env) : STR_NONE;
+	str url = named.n ? named : s->project.client.dray_server;
+	bool withheld;
 
 	if (s->opt.direct || !url.n || s->install.locked)
 		return 0;
-	struct source_remote_opts o = { .url = url, .token = str_of(token) };
+	str token = server_token_or_env(
+		url, !named.n, s->project.auth, s->project.nauth, str_of(getenv("DRAY_TOKEN")), &withheld);
+	if (withheld)
+		progress_warn(&s->progress,
+			"DRAY_TOKEN is not sent to " STR_FMT
+			", which the project names: set DRAY_SERVER too, or put the token into ~/.npmrc",
+			STR_ARG(url));
+	struct source_remote_opts o = { .url = url, .token = token };
 	return source_remote_new(&s->remote, &o, e);
 }
 

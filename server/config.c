@@ -1,11 +1,11 @@
-#include "config.h"
+#include "config_section.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum kind { K_STR, K_LIST, K_NUMBER, K_LEVEL, K_FORMAT };
+enum kind { K_STR, K_LIST, K_NUMBER, K_BOOL, K_LEVEL, K_FORMAT };
 struct option {
 	const char *name, *value, *help;
 	enum kind kind;
@@ -18,8 +18,18 @@ static const struct option options[] = {
 		AT(listen), 0, 0, 0 },
 	{ "tls-cert", "FILE", "certificate chain, PEM; without it h2c", K_STR, AT(tls_cert), 0, 0, 0 },
 	{ "tls-key", "FILE", "its key, PEM", K_STR, AT(tls_key), 0, 0, 0 },
+	{ "tls-client-ca", "FILE", "clients must show a certificate signed by one of these, PEM", K_STR,
+		AT(tls_client_ca), 0, 0, 0 },
+	{ "token-file", "FILE", "clients' tokens, kept by `drayd token` (tokens in store-dir)", K_STR, AT(token_file),
+		0, 0, 0 },
+	{ "user-file", "FILE", "who may log in, kept by `drayd user` (users in store-dir)", K_STR, AT(user_file), 0, 0,
+		0 },
+	{ "insecure", "true|false", "serve other addresses than loopback without TLS, or without tokens", K_BOOL,
+		AT(insecure), 0, 0, 0 },
+	{ "public-url", "URL", "how clients reach this server (as each request says)", K_STR, AT(public_url), 0, 0, 0 },
 	{ "store-dir", "DIR", "index and caches (/var/lib/drayd)", K_STR, AT(store_dir), 0, 0, 0 },
-	{ "registry", "URL", "registry to resolve against", K_STR, AT(registry), 0, 0, 0 },
+	{ "registry", "URL", "registry to resolve against; none: only what [upstream] sections say", K_STR,
+		AT(registry), 0, 0, 0 },
 	{ "registry-alias", "URL", "another URL by which clients may know the registry; several", K_LIST,
 		AT(registry_alias), 0, 0, 0 },
 	{ "ready-file", "FILE", "gets the bound addresses, a line each, once they accept", K_STR, AT(ready_file), 0, 0,
@@ -46,6 +56,8 @@ static const struct option options[] = {
 	{ "idle", "SECONDS", "a connection without requests is closed (120)", K_NUMBER, AT(idle_s), 120, 1, 86400 },
 	{ "packument-age", "SECONDS", "how long a packument counts as fresh (300)", K_NUMBER, AT(packument_age_s), 300,
 		0, 86400 },
+	{ "tarball-cache", "MIB", "tarballs and packuments kept on disk for npm clients (10240)", K_NUMBER,
+		AT(tarball_cache_mib), 10240, 16, 1u << 30 },
 	{ "plan-cache", "MIB", "plans kept in memory (64)", K_NUMBER, AT(plan_cache_mib), 64, 0, 65536 },
 };
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
@@ -91,15 +103,14 @@ static int option_set(struct config *c, const struct option *o, str v, struct er
 	case K_STR:
 		*(str *)to = arena_str(&c->a, v);
 		return 0;
-	case K_LIST: {
-		struct str_list *l = to;
-		str *p = arena_new(&c->a, str, l->n + 1);
-		if (l->n)
-			memcpy(p, l->p, l->n * sizeof(*p));
-		p[l->n] = arena_str(&c->a, v);
-		*l = (struct str_list){ p, l->n + 1 };
+	case K_LIST:
+		config_list_add(&c->a, to, v);
 		return 0;
-	}
+	case K_BOOL:
+		if (!str_eq(v, STR("true")) && !str_eq(v, STR("false")))
+			return err_set(e, ERR_USAGE, "%s = " STR_FMT ": expected true or false", o->name, STR_ARG(v));
+		*(bool *)to = str_eq(v, STR("true"));
+		return 0;
 	case K_NUMBER:
 		return set_number(o, to, v, e);
 	case K_LEVEL:
@@ -146,9 +157,13 @@ static int config_line(struct config *c, str line, const bool *seen, struct err 
 	line = str_trim(line);
 	if (line.n == 0)
 		return 0;
+	if (line.p[0] == '[')
+		return config_section_begin(c, line, e);
 	if (!str_cut(line, '=', &name, &value))
 		return err_set(e, ERR_USAGE, "expected \"name = value\"");
 	name = str_trim(name);
+	if (c->section)
+		return config_section_set(c, name, str_trim(value), e);
 	const struct option *o = option_find(name);
 	if (!o || str_eq(name, STR("config")))
 		return err_set(e, ERR_USAGE, "no option " STR_FMT, STR_ARG(name));
@@ -171,12 +186,28 @@ static int config_file(struct config *c, const bool *seen, struct err *e)
 	return 0;
 }
 
+static bool is_option(str arg)
+{
+	str name, value;
+
+	str_cut(arg, '=', &name, &value);
+	return option_find(name) != NULL;
+}
+
 static int config_flags(struct config *c, int argc, char **argv, bool *seen, struct err *e)
 {
 	for (int i = 1; i < argc; i++) {
 		str arg = str_of(argv[i]), name, value;
 		if (str_eq(arg, STR("check-config"))) {
 			c->command = CONFIG_CHECK;
+			continue;
+		}
+		if (i == 1 && (str_eq(arg, STR("token")) || str_eq(arg, STR("user")))) {
+			c->command = str_eq(arg, STR("token")) ? CONFIG_TOKEN : CONFIG_USER;
+			continue;
+		}
+		if (c->command >= CONFIG_TOKEN && !(str_starts(arg, STR("--")) && is_option(str_from(arg, 2)))) {
+			config_list_add(&c->a, &c->args, arg);
 			continue;
 		}
 		if (str_eq(arg, STR("--help")) || str_eq(arg, STR("-h")) || str_eq(arg, STR("--version"))) {
@@ -209,13 +240,20 @@ static int config_check(struct config *c, struct err *e)
 {
 	if (!c->tls_cert.n != !c->tls_key.n)
 		return err_set(e, ERR_USAGE, "tls-cert and tls-key belong together");
-	if (check_url("registry", c->registry, e) < 0)
+	if (c->tls_client_ca.n && !c->tls_cert.n)
+		return err_set(e, ERR_USAGE, "tls-client-ca needs tls-cert and tls-key");
+	if (c->public_url.n && check_url("public-url", c->public_url, e) < 0)
+		return e->code;
+	if (c->public_url.n && !str_ends(c->public_url, STR("/")))
+		c->public_url = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->public_url));
+	bool none = str_eq(c->registry, STR("none"));
+	if (!none && check_url("registry", c->registry, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < c->registry_alias.n; i++) {
 		if (check_url("registry-alias", c->registry_alias.p[i], e) < 0)
 			return e->code;
 	}
-	if (!str_ends(c->registry, STR("/")))
+	if (!none && !str_ends(c->registry, STR("/")))
 		c->registry = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->registry));
 	for (size_t i = 0; i < c->listen.n; i++) {
 		str host, port;
@@ -224,7 +262,7 @@ static int config_check(struct config *c, struct err *e)
 			return err_set(
 				e, ERR_USAGE, "listen = " STR_FMT ": expected ADDR:PORT", STR_ARG(c->listen.p[i]));
 	}
-	return 0;
+	return config_section_end(c, e);
 }
 
 int config_load(struct config *out, int argc, char **argv, struct err *e)
@@ -278,6 +316,8 @@ static bool option_same(const struct option *o, const struct config *a, const st
 				return false;
 		}
 		return l->n == m->n;
+	case K_BOOL:
+		return *(const bool *)x == *(const bool *)y;
 	case K_LEVEL:
 		return *(const enum log_level *)x == *(const enum log_level *)y;
 	case K_FORMAT:
@@ -289,18 +329,23 @@ static bool option_same(const struct option *o, const struct config *a, const st
 void config_diff(
 	const struct config *a, const struct config *b, void (*fn)(void *arg, const char *name, bool live), void *arg)
 {
-	static const char *const live[] = { "log-level", "tls-cert", "tls-key" };
+	static const char *const live[] = { "log-level", "tls-cert", "tls-key", "tls-client-ca" };
 
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		if (!option_same(&options[i], a, b))
-			fn(arg, options[i].name, one_of(str_of(options[i].name), live, 3) >= 0);
+			fn(arg, options[i].name, one_of(str_of(options[i].name), live, 4) >= 0);
 	}
+	if (a->sections_hash != b->sections_hash)
+		fn(arg, "[sections]", false);
 }
 
 void config_help(struct buf *out)
 {
 	buf_add(out, STR("drayd — resolves npm dependencies next to the registry\n\n"
-			 "usage: drayd [check-config] [options]\n\n"));
+			 "usage: drayd [check-config] [options]\n"
+			 "       drayd token add NAME [read-only] [expires=DAYS] [packages=PATTERN,...]\n"
+			 "       drayd token list | revoke NAME\n"
+			 "       drayd user add NAME (password on standard input) | list | remove NAME\n\n"));
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		char flag[64];
 		snprintf(flag, sizeof(flag), "--%s %s", options[i].name, options[i].value);

@@ -1,21 +1,35 @@
 /* config — what the operator decided: flags over a file over defaults, parsed once.
  *
  * The file has one `name = value` a line with the flags' names, "#" starts a
- * comment, a name that may be given several times adds. Unknown names, values
+ * comment, a name that may be given several times adds; behind those stand
+ * sections (config_section.h). Unknown names, values
  * out of range and a certificate without its key are errors with file and
  * line. Read-only afterwards; any thread. */
 #pragma once
 #include "base/base.h"
 #include "log.h"
+#include "upstream.h"
 
-enum config_command { CONFIG_RUN = 0, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION };
+enum config_command { CONFIG_RUN = 0, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION, CONFIG_TOKEN, CONFIG_USER };
+/* The first rule with a pattern that a package matches decides who sees it; what matches no rule is everybody's. */
+struct config_access {
+	str name;
+	struct str_list packages; /* patterns, see pattern.h */
+	struct str_list allow;    /* tokens by name, patterns as well; nobody when empty */
+};
 struct config {
 	struct arena a;
 	enum config_command command;
 	struct str_list listen;         /* "127.0.0.1:4873", "[::1]:0"; each NUL-terminated */
 	str tls_cert, tls_key;          /* PEM files; both or none */
-	str store_dir, registry;        /* directory; upstream URL with trailing slash */
+	str tls_client_ca;              /* PEM: clients have to show a certificate that one of these signed */
+	str token_file;                 /* tokens by their hashes; empty: `tokens` in store_dir, where there is one */
+	str user_file;                  /* who may log in; empty: `users` in store_dir */
+	bool insecure;                  /* clear HTTP and no tokens, on any address */
+	str public_url;                 /* how clients reach this server, with slash; empty: as each request says */
+	str store_dir, registry;        /* directory; the default upstream's URL with trailing slash, or "none" */
 	struct str_list registry_alias; /* URLs by which clients may know the registry */
+	struct str_list args;           /* of `drayd token` and `drayd user` */
 	str ready_file;                 /* gets a line "address:port" for each listener once they accept */
 	str config_file;
 	enum log_level log_level;
@@ -33,6 +47,15 @@ struct config {
 	uint64_t idle_s;                  /* a connection without requests is closed */
 	uint64_t packument_age_s;         /* how long a packument is fresh, and a plan made of them is kept */
 	uint64_t plan_cache_mib;          /* of plans kept in memory; 0: only requests at the same time share one */
+	uint64_t tarball_cache_mib;       /* of tarballs and packuments kept on disk for the registry surface */
+	struct upstream_config *upstream; /* as upstreams_new() takes them; the default one is among them */
+	size_t nupstreams;
+	struct config_access *access;
+	size_t naccess;
+	/* While the file is read. */
+	enum config_section { CONFIG_NO_SECTION = 0, CONFIG_UPSTREAM, CONFIG_ACCESS } section;
+	size_t upstream_cap, access_cap;
+	uint64_t sections_hash; /* of their text */
 };
 /* Reads the command line and the file it names. ERR_USAGE, ERR_NOTFOUND, ERR_IO. */
 MUST_USE int config_load(struct config *out, int argc, char **argv, struct err *e);
@@ -40,5 +63,7 @@ void config_release(struct config *c);
 /* Calls FN with the name of each option that A and B differ in; LIVE: a running server can take it over. */
 void config_diff(
 	const struct config *a, const struct config *b, void (*fn)(void *arg, const char *name, bool live), void *arg);
+/* Appends a copy of V to L, in A. */
+void config_list_add(struct arena *a, struct str_list *l, str v);
 /* The text of --help, made from the same table as the parser. */
 void config_help(struct buf *out);

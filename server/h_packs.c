@@ -126,26 +126,21 @@ static void header_type(h2o_req_t *req, const char *type)
 	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, strlen(type));
 }
 
-static struct packs *packs_here(h2o_req_t *req)
+/* Also who asks, to be released by the caller. NULL: REQ has been answered. */
+static struct packs *packs_here(struct identity **who, h2o_req_t *req)
 {
 	const struct backend *b = req_loop(req)->s->backend;
 	struct packs *p = b->packs ? b->packs(b->ctx) : NULL;
 
 	if (!p)
 		answer_status(req, 404, ERR_UNSUPPORTED, "this server makes no packs");
-	return p;
-}
-
-static str authorization_of(h2o_req_t *req)
-{
-	ssize_t i = h2o_find_header(&req->headers, H2O_TOKEN_AUTHORIZATION, -1);
-
-	return i < 0 ? STR_NONE : (str){ req->headers.entries[i].value.base, req->headers.entries[i].value.len };
+	return p && admit(who, req) ? p : NULL;
 }
 
 int h_packs(h2o_req_t *req)
 {
-	struct packs *p = packs_here(req);
+	AUTO(identity_drop) struct identity *who = NULL;
+	struct packs *p = packs_here(&who, req);
 	const uint8_t *rows;
 	size_t n;
 	struct err e;
@@ -164,7 +159,7 @@ int h_packs(h2o_req_t *req)
 	s->nask = n;
 	for (size_t i = 0; i < n; i++) {
 		uint8_t *row = s->ask + i * PACKS_ROW;
-		if (!packs_allowed(p, row, authorization_of(req)))
+		if (!packs_allowed(p, row, who))
 			memset(row, 0, 32); /* nothing has this digest: absent, as if it did not exist */
 	}
 	req->res.status = 200;
@@ -178,7 +173,8 @@ int h_packs_find(h2o_req_t *req)
 {
 	static const uint8_t none[32];
 	AUTO(buf_release) struct buf out = BUF_INIT;
-	struct packs *p = packs_here(req);
+	AUTO(identity_drop) struct identity *who = NULL;
+	struct packs *p = packs_here(&who, req);
 	const uint8_t *key;
 	size_t n;
 	struct err e;
@@ -193,8 +189,7 @@ int h_packs_find(h2o_req_t *req)
 	for (size_t i = 0; i < n; i++) {
 		uint8_t digest[32];
 		uint64_t size;
-		bool ok = packs_find(p, digest, &size, key + i * PACKS_KEY) &&
-			  packs_allowed(p, digest, authorization_of(req));
+		bool ok = packs_find(p, digest, &size, key + i * PACKS_KEY) && packs_allowed(p, digest, who);
 		packs_row_put(&out, ok ? digest : none, ok ? size : 0);
 	}
 	answer_text(req, 200, PACKS_FIND_TYPE, buf_str(&out));
@@ -277,7 +272,8 @@ static void object_send(h2o_req_t *req, struct packs_stream *s, uint64_t size)
 int h_pack(h2o_req_t *req)
 {
 	static const char prefix[] = "/v1/packs/";
-	struct packs *p = packs_here(req);
+	AUTO(identity_drop) struct identity *who = NULL;
+	struct packs *p = packs_here(&who, req);
 	size_t end = req->query_at == SIZE_MAX ? req->path.len : req->query_at;
 	str hex = { req->path.base + sizeof(prefix) - 1, end - (sizeof(prefix) - 1) };
 	uint8_t digest[32];
@@ -285,7 +281,7 @@ int h_pack(h2o_req_t *req)
 
 	if (!p)
 		return 0;
-	if (hex.n != 64 || !hex_read(digest, 32, hex) || !packs_allowed(p, digest, authorization_of(req))) {
+	if (hex.n != 64 || !hex_read(digest, 32, hex) || !packs_allowed(p, digest, who)) {
 		answer_status(req, 404, ERR_NOTFOUND, "no such pack");
 		return 0;
 	}

@@ -32,7 +32,8 @@ struct plan_job {
 
 	/* worker */
 	struct buf body;
-	uint8_t key[32]; /* its SHA-256 */
+	struct identity *who;
+	uint8_t key[32]; /* SHA-256 of the body and of what `who` may see */
 
 	pthread_mutex_t lock;
 	pthread_cond_t taken;
@@ -70,6 +71,7 @@ static void job_unref(struct plan_job *j)
 	buf_release(&j->whole);
 	buf_release(&j->tail);
 	plan_blob_release(j->blob);
+	identity_release(j->who);
 	cancel_release(&j->cancel);
 	pthread_cond_destroy(&j->taken);
 	pthread_mutex_destroy(&j->lock);
@@ -136,7 +138,7 @@ static int job_plan(struct plan_job *j, const struct backend *b, struct plan_req
 		j->need_lockfile = true;
 		return err_set(e, ERR_NOTFOUND, "need: lockfile");
 	}
-	return rc < 0 ? rc : b->plan(b->ctx, r, a, &j->cancel, job_sink, j, e);
+	return rc < 0 ? rc : b->plan(b->ctx, r, j->who, a, &j->cancel, job_sink, j, e);
 }
 
 static int job_resolve(struct plan_job *j, struct err *e)
@@ -460,7 +462,8 @@ void h_plan_abandon(struct loop *l)
 	}
 }
 
-static struct plan_job *job_new(h2o_req_t *req)
+/* Takes WHO. */
+static struct plan_job *job_new(h2o_req_t *req, struct identity *who)
 {
 	struct loop *l = req_loop(req);
 	struct plan_job *j = xcalloc(1, sizeof(*j));
@@ -478,7 +481,11 @@ static struct plan_job *job_new(h2o_req_t *req)
 	snprintf(j->id, sizeof(j->id), STR_FMT, STR_ARG(req_id(req)));
 	buf_add(&j->body, (str){ req->entity.base, req->entity.len });
 	atomic_fetch_add(&l->s->n.plan_bodies, j->body.n);
-	sha256(j->key, j->body.p, j->body.n);
+	j->who = who;
+	uint8_t parts[64];
+	sha256(parts, j->body.p, j->body.n);
+	memcpy(parts + 32, who->rights, 32);
+	sha256(j->key, parts, sizeof(parts));
 	return j;
 }
 
@@ -535,10 +542,12 @@ int h_plan(h2o_req_t *req)
 	struct server *s = l->s;
 	struct conn *c = req_conn(req);
 
+	struct identity *who;
+
 	answer_header(req, "dray-protocol", STR("1"));
-	if (!plan_admit(req, s, c))
+	if (!plan_admit(req, s, c) || !admit(&who, req))
 		return 0;
-	struct plan_job *j = job_new(req);
+	struct plan_job *j = job_new(req, who);
 	enum plan_enter how = plan_cache_enter(s->cache, j->key, j, &j->blob);
 	if (how == PLAN_FULL || (how == PLAN_LEAD && !workq_push(s->plans, j))) {
 		if (how == PLAN_LEAD)

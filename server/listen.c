@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -64,6 +65,33 @@ void server_signals_block(void)
 
 /* ---- sockets ---- */
 
+static bool is_loopback(const struct sockaddr *sa)
+{
+	if (sa->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24 == 127;
+	return sa->sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
+}
+
+/* Other machines are served over TLS, and only who shows a token or certificate, unless the operator says otherwise. */
+static int may_listen(const struct run *r, str where, const struct sockaddr *sa, struct err *e)
+{
+	const struct config *c = r->s.config;
+	bool known = auth_required(r->s.auth) || c->tls_client_ca.n;
+
+	if (is_loopback(sa) || (c->tls_cert.n && known))
+		return 0;
+	const char *what =
+		!c->tls_cert.n ? (known ? "without TLS" : "without TLS and without tokens") : "without tokens";
+	if (!c->insecure)
+		return err_set(e, ERR_USAGE,
+			"listen " STR_FMT " %s: set tls-cert and tls-key, make a token (`drayd token add NAME`) or set "
+			"tls-client-ca; or say `insecure = true`, for a network that only you can reach",
+			STR_ARG(where), what);
+	log_warn("listen", "addr=" STR_FMT " insecure=\"%s\"", STR_ARG(where), what);
+	return 0;
+}
+
 static int bind_one(struct run *r, str where, struct err *e)
 {
 	char host[256], port[8];
@@ -78,6 +106,10 @@ static int bind_one(struct run *r, str where, struct err *e)
 	int rc = getaddrinfo(str_eq(h, STR("*")) ? NULL : host, port, &hints, &ai);
 	if (rc != 0)
 		return err_set(e, ERR_USAGE, "listen " STR_FMT ": %s", STR_ARG(where), gai_strerror(rc));
+	if (may_listen(r, where, ai->ai_addr, e) < 0) {
+		freeaddrinfo(ai);
+		return e->code;
+	}
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 		bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 4096) < 0) {
@@ -169,6 +201,15 @@ static int tls_load(SSL_CTX **out, const struct config *c, struct err *e)
 		return tls_fail(x, "tls-cert", c->tls_cert, e);
 	if (SSL_CTX_use_PrivateKey_file(x, c->tls_key.p, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(x) != 1)
 		return tls_fail(x, "tls-key", c->tls_key, e);
+	if (c->tls_client_ca.n) {
+		if (SSL_CTX_load_verify_locations(x, c->tls_client_ca.p, NULL) != 1)
+			return tls_fail(x, "tls-client-ca", c->tls_client_ca, e);
+		SSL_CTX_set_client_CA_list(x, SSL_load_client_CA_file(c->tls_client_ca.p));
+		SSL_CTX_set_verify(x, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+		/* A session that was begun with another authority's certificate must not be taken up again. */
+		SSL_CTX_set_session_cache_mode(x, SSL_SESS_CACHE_OFF);
+		SSL_CTX_set_options(x, SSL_OP_NO_TICKET);
+	}
 	h2o_ssl_register_alpn_protocols(x, h2o_http2_alpn_protocols);
 	*out = x;
 	return 0;
@@ -193,6 +234,9 @@ static int reload_take(struct run *r, struct config *c, struct err *e)
 			e, ERR_UNSUPPORTED, "tls-cert: a server that started without TLS needs a restart for it");
 	if (r->s.config->tls_cert.n && !c->tls_cert.n)
 		return err_set(e, ERR_UNSUPPORTED, "tls-cert is gone: turning TLS off needs a restart");
+	if (!c->tls_client_ca.n != !r->s.config->tls_client_ca.n)
+		return err_set(
+			e, ERR_UNSUPPORTED, "tls-client-ca: turning client certificates on or off needs a restart");
 	if (c->tls_cert.n && tls_load(&x, c, e) < 0)
 		return e->code;
 	if (r->s.backend->reload && r->s.backend->reload(r->s.backend->ctx, c, e) < 0) {
@@ -403,6 +447,8 @@ static int run_start(struct run *r, struct err *e)
 		.drop = h_plan_drop,
 		.lock_waits = &r->s.n.lock_waits });
 	r->clients = clients_new(c->max_connections, c->connections_per_address);
+	if (auth_new(&r->s.auth, c, e) < 0)
+		return e->code;
 	if (bind_all(r, e) < 0 || workq_new(&r->s.plans, &o, e) < 0)
 		return e->code;
 	unsigned cpus = workq_cpus();
@@ -479,6 +525,7 @@ static void run_stop(struct run *r)
 	plan_cache_free(r->s.cache);
 	watch_free(r->watch);
 	clients_free(r->clients);
+	auth_free(r->s.auth);
 	for (size_t i = 0; i < r->nloops && r->loop; i++) {
 		struct loop *l = &r->loop[i];
 		loop_close_listeners(l);

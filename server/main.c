@@ -1,8 +1,10 @@
 #include "config.h"
 #include "resolver.h"
 #include "server.h"
+#include "token_file.h"
 #include "watch.h"
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { STORE_MS = 15000 }; /* for the writer's queue to reach the index */
@@ -22,6 +24,13 @@ static int serve(const struct config *c, int argc, char **argv, struct err *e)
 	resolver_free(r);
 	watch_free(w);
 	return rc;
+}
+
+static int tokens_command(struct buf *out, const struct config *c, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+
+	return token_command(out, config_token_file(c, &a), c->args, (int64_t)time(NULL), e);
 }
 
 int main(int argc, char **argv)
@@ -47,6 +56,12 @@ int main(int argc, char **argv)
 	case CONFIG_CHECK:
 		if ((rc = server_check(&c, &e)) == 0)
 			buf_add(&out, STR("configuration is fine\n"));
+		break;
+	case CONFIG_TOKEN:
+		rc = tokens_command(&out, &c, &e);
+		break;
+	case CONFIG_USER:
+		rc = err_set(&e, ERR_UNSUPPORTED, "drayd user is not there yet");
 		break;
 	case CONFIG_RUN:
 		rc = serve(&c, argc, argv, &e);

@@ -311,12 +311,23 @@ bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8
 	return ready;
 }
 
-bool packs_allowed(struct packs *p, const uint8_t digest[32], str authorization)
+bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct identity *who)
 {
-	(void)p;
-	(void)digest;
-	(void)authorization;
-	return true; /* one credential opens everything that this server has: it has no private upstreams of its own per user */
+	bool hit = false, ok = true;
+	struct err e;
+
+	if (!identity_restricted(who))
+		return true;
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->item.n; i++) {
+		const struct pack_item *it = p->item.p[i];
+		if (memcmp(it->digest, digest, 32) != 0)
+			continue;
+		hit = true;
+		ok = ok && identity_may_see(who, str_of(it->name), &e) == 0;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return hit && ok; /* one that has been superseded has no name any more: a plan names the new one */
 }
 
 void packs_count_sent(struct packs *p, uint64_t packs, uint64_t bytes, uint64_t absent)

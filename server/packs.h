@@ -10,6 +10,7 @@
  * is skipped, since everything in it can be made again. A client checks a
  * pack's digest, so a file that a power loss spoiled is refused there. */
 #pragma once
+#include "auth.h"
 #include "packs_wire.h"
 #include "plan.h"
 #include "registry.h"
@@ -36,8 +37,8 @@ void packs_free(struct packs *p);
 /* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. Never blocks for long. */
 void packs_of(struct packs *p, struct frame_package *f);
 bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY]);
-/* May whoever sent AUTHORIZATION have the pack? Packs are found by digests that only a plan or packs_find() tells. */
-bool packs_allowed(struct packs *p, const uint8_t digest[32], str authorization);
+/* May WHO have the pack? Decided by the name of the package it was made for. */
+bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct identity *who);
 /* A descriptor of the pack's file, to be closed, and its size; -1: there is none. */
 int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size);
 

@@ -1,7 +1,7 @@
 /* plan_cache — whole plans by what was asked, and who is making one right now.
  *
- * A key is the SHA-256 of a request's body as received, which states every
- * input but the registry's content; a plan therefore counts only for as long
+ * A key is a SHA-256 over a request's body as received, which states every
+ * input but the registry's content, and over what its sender may see; a plan therefore counts only for as long
  * as packuments count as fresh. Looking up and registering happen under one
  * lock, so that identical requests make one walk. Any thread. */
 #pragma once

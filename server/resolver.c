@@ -1,4 +1,5 @@
 #include "resolver.h"
+#include "access_io.h"
 #include "meta.h"
 #include "packs.h"
 #include "plan_io.h"
@@ -46,6 +47,7 @@ static int check_registries(const struct resolver *r, const struct settings *s, 
 struct packs_sink {
 	struct resolver *r;
 	struct arena *a;
+	const struct identity *who;
 	bool wanted;
 	frame_sink *sink;
 	void *ctx;
@@ -58,6 +60,9 @@ static int add_pack(void *ctx, const struct frame *f, struct err *e)
 
 	if (f->kind != FRAME_PACKAGE)
 		return ps->sink(ps->ctx, f, e);
+	/* A lockfile may bring names whose packuments nobody asked for. */
+	if (identity_may_see(ps->who, f->package.name, e) < 0)
+		return e->code;
 	/* The pack is made from where this server finds the tarball; the client is told where it does. */
 	copy = *f;
 	copy.package.url = upstream_of_alias(ps->r->upstreams, f->package.name, f->package.url, ps->a);
@@ -71,8 +76,8 @@ static void cancel_preload(void *arg)
 	preload_cancel(arg);
 }
 
-static int resolver_plan(void *ctx, struct plan_request *req, struct arena *a, struct cancel *c, frame_sink *sink,
-	void *sink_ctx, struct err *e)
+static int resolver_plan(void *ctx, struct plan_request *req, const struct identity *who, struct arena *a,
+	struct cancel *c, frame_sink *sink, void *sink_ctx, struct err *e)
 {
 	struct resolver *r = ctx;
 	struct preload *p;
@@ -81,12 +86,15 @@ static int resolver_plan(void *ctx, struct plan_request *req, struct arena *a, s
 		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms() }, e) < 0)
 		return e->code;
 	cancel_hook(c, cancel_preload, p);
-	struct packs_sink ps = { r, a, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
+	struct packs_sink ps = { r, a, who, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
 	struct plan_io io;
 	plan_io_init(&io, preload_io(p), r->upstreams);
-	int rc = engine_run(&req->req, &io.io, add_pack, &ps, e);
+	struct access_io seen;
+	access_io_init(&seen, &io.io, who);
+	int rc = engine_run(&req->req, &seen.io, add_pack, &ps, e);
 	cancel_hook(c, NULL, NULL);
 	preload_free(p);
+	access_io_release(&seen);
 	return rc;
 }
 
@@ -225,13 +233,7 @@ static struct packs *resolver_packs(void *ctx)
 int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 {
 	struct resolver *r = xcalloc(1, sizeof(*r));
-	/* The registry is the operator's own choice, so it may be on a private network. */
-	struct upstream_config up = { .name = STR("default"),
-		.url = c->registry,
-		.is_default = true,
-		.private_addresses = true,
-		.aliases = c->registry_alias };
-	struct upstreams_opts uo = { .upstream = &up, .n = 1 };
+	struct upstreams_opts uo = { .upstream = c->upstream, .n = c->nupstreams };
 	struct http_opts ho = { 0 };
 	struct registry_opts ro = { .user_agent = STR("drayd/" DRAY_VERSION) };
 	struct meta_opts mo = { .max_age_ms = (int64_t)c->packument_age_s * 1000 };

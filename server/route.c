@@ -10,17 +10,18 @@ struct row {
 	const char *method, *path;
 	int (*fn)(h2o_req_t *req);
 	bool http2_only;
+	bool open;   /* for whoever can reach this server; or it asks admit() itself */
 	bool polled; /* by machines, every few seconds: logged at debug */
 };
 static const struct row rows[] = {
-	{ "POST", "/v1/plan", h_plan, true, false },
-	{ "POST", "/v1/packs", h_packs, true, false },
-	{ "POST", "/v1/packs/find", h_packs_find, true, false },
-	{ "GET", "/v1/packs/", h_pack, false, false }, /* and what follows it */
-	{ "GET", "/v1/health", h_health, false, true },
-	{ "GET", "/v1/ready", h_ready, false, true },
-	{ "GET", "/metrics", h_metrics, false, true },
-	{ "GET", "/", h_page, false, false },
+	{ "POST", "/v1/plan", h_plan, true, true, false },
+	{ "POST", "/v1/packs", h_packs, true, true, false },
+	{ "POST", "/v1/packs/find", h_packs_find, true, true, false },
+	{ "GET", "/v1/packs/", h_pack, false, true, false }, /* and what follows it */
+	{ "GET", "/v1/health", h_health, false, true, true },
+	{ "GET", "/v1/ready", h_ready, false, true, true },
+	{ "GET", "/metrics", h_metrics, false, false, true },
+	{ "GET", "/", h_page, false, false, false },
 };
 enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
 _Static_assert((int)NROWS < (int)METRICS_ROUTES, "a counter for each row and one for what has none");
@@ -97,7 +98,7 @@ static void answer(h2o_req_t *req, int status, int code, str message)
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
 	answer_json(&b, code, message);
-	if (status == 429 || status == 503)
+	if ((status == 429 || status == 503) && h2o_find_header(&req->res.headers, H2O_TOKEN_RETRY_AFTER, -1) < 0)
 		answer_header(req, "retry-after", STR("1"));
 	answer_text(req, status, "application/json", buf_str(&b));
 }
@@ -234,6 +235,38 @@ void route_log(h2o_logger_t *self, h2o_req_t *req)
 		status, req->bytes_sent, (double)us / 1000, req->version >> 8, req->version & 255);
 }
 
+bool admit(struct identity **out, h2o_req_t *req)
+{
+	ssize_t i = h2o_find_header(&req->headers, H2O_TOKEN_AUTHORIZATION, -1);
+	str authorization =
+		i < 0 ? STR_NONE : (str){ req->headers.entries[i].value.base, req->headers.entries[i].value.len };
+	char peer[64];
+	struct err e;
+
+	peer_print(peer, req);
+	if (auth_who(out, req_loop(req)->s->auth, authorization, str_of(peer), &e) == 0)
+		return true;
+	if (e.code == ERR_BUSY) {
+		answer_header(req, "retry-after", STR("60"));
+		answer_status(req, 429, e.code, e.msg);
+	} else {
+		answer_header(req, "www-authenticate", STR("Bearer realm=\"drayd\""));
+		answer_error(req, &e);
+	}
+	return false;
+}
+
+/* For handlers that treat everybody alike. */
+static bool admitted(h2o_req_t *req)
+{
+	struct identity *who;
+	bool ok = admit(&who, req);
+
+	if (ok)
+		identity_release(who);
+	return ok;
+}
+
 static int route_row(h2o_req_t *req);
 
 int route(h2o_handler_t *self, h2o_req_t *req)
@@ -274,7 +307,7 @@ static int route_row(h2o_req_t *req)
 			answer_status(req, 505, ERR_PROTOCOL, "this path is served over HTTP/2 only");
 			return 0;
 		}
-		return rows[i].fn(req);
+		return rows[i].open || admitted(req) ? rows[i].fn(req) : 0;
 	}
 	if (path_known)
 		answer_status(req, 405, ERR_USAGE, "method not allowed here");

@@ -36,6 +36,8 @@ struct conn {
 	struct client_key client;
 };
 struct loop *req_loop(h2o_req_t *req);
+/* Who sent REQ, to be released; false: it has been answered (401, 429). */
+bool admit(struct identity **out, h2o_req_t *req);
 /* NULL where h2o does not tell. */
 struct conn *req_conn(h2o_req_t *req);
 /* Shuts the connection's socket down when its peer resets streams as nothing but an attacker does. */

@@ -4,6 +4,7 @@
  * counters and the queue of plans. A plan runs on a worker of that queue and
  * talks to its loop by messages only. */
 #pragma once
+#include "auth.h"
 #include "config.h"
 #include "meta.h"
 #include "metrics.h"
@@ -47,10 +48,10 @@ struct backend_status {
 /* What resolves: the engine, or a test's stand-in. Called on workers, several at once. */
 struct backend {
 	void *ctx;
-	/* Sends R's plan to SINK. R is the callee's to complete (req.lockfile) until it returns; A lives as long. A negative
+	/* Sends R's plan to SINK, with nothing in it that WHO may not see. R is the callee's to complete (req.lockfile) until it returns; A lives as long. A negative
 	 * code without a FAILURE frame is answered as an HTTP error when no frame was sent, else made a FAILURE frame. */
-	int (*plan)(void *ctx, struct plan_request *r, struct arena *a, struct cancel *c, frame_sink *sink,
-		void *sink_ctx, struct err *e);
+	int (*plan)(void *ctx, struct plan_request *r, const struct identity *who, struct arena *a, struct cancel *c,
+		frame_sink *sink, void *sink_ctx, struct err *e);
 	/* The lockfile text with this digest, copied into A; false when it is not known. NULL: none ever is. */
 	bool (*lockfile)(void *ctx, str *out, const uint8_t sha256[32], struct arena *a);
 	/* Told of every lockfile's text that a client sent. May be NULL. */
@@ -72,6 +73,7 @@ struct server {
 	const struct backend *backend;
 	struct workq *plans;
 	struct plan_cache *cache;
+	struct auth *auth;
 	struct counts n;
 	struct running running;
 	int64_t started_ms, started_at; /* monotonic; Unix seconds */

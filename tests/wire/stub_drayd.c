@@ -80,12 +80,13 @@ static int block(struct stub *st, struct cancel *c, struct err *e)
 	return err_set(e, ERR_CANCELLED, "the client left");
 }
 
-static int plan(void *ctx, struct plan_request *r, struct arena *a, struct cancel *c, frame_sink *sink, void *sink_ctx,
-	struct err *e)
+static int plan(void *ctx, struct plan_request *r, const struct identity *who, struct arena *a, struct cancel *c,
+	frame_sink *sink, void *sink_ctx, struct err *e)
 {
 	str name = r->req.nimporters ? r->req.importer[0].manifest.name : STR_NONE;
 
 	(void)a;
+	(void)who;
 	((struct stub *)ctx)->plans++;
 	if (str_eq(name, STR("late"))) {
 		nanosleep(&(struct timespec){ 0, 300000000 }, NULL);

@@ -1,0 +1,78 @@
+#include "access_io.h"
+#include <stdlib.h>
+
+struct access_denied {
+	uint32_t ticket;
+	struct engine_packument answer;
+};
+
+static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
+{
+	struct access_io *p = ctx;
+	struct err e;
+
+	if (identity_may_see(p->who, name, &e) == 0) {
+		p->inner->want(p->inner->ctx, ticket, registry, name, form);
+		return;
+	}
+	struct access_denied *d = xcalloc(1, sizeof(*d));
+	d->ticket = ticket;
+	d->answer.err = e;
+	*vec_add(&p->denied) = d;
+}
+
+static uint32_t tell(struct access_io *p, uint32_t *ticket, const struct engine_packument **got, uint32_t cap)
+{
+	uint32_t n = 0;
+
+	while (n < cap && p->told < p->denied.n) {
+		const struct access_denied *d = p->denied.p[p->told++];
+		ticket[n] = d->ticket;
+		got[n++] = &d->answer;
+	}
+	return n;
+}
+
+static int wait_any(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	struct access_io *p = ctx;
+	uint32_t n = tell(p, ticket, got, cap);
+
+	return n ? (int)n : p->inner->wait(p->inner->ctx, ticket, got, cap, e);
+}
+
+static int poll_any(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	struct access_io *p = ctx;
+	uint32_t n = tell(p, ticket, got, cap);
+
+	return n ? (int)n : p->inner->poll(p->inner->ctx, ticket, got, cap, e);
+}
+
+static str tarball_url(void *ctx, str registry, str name, str url, struct arena *a)
+{
+	const struct access_io *p = ctx;
+
+	return p->inner->tarball_url(p->inner->ctx, registry, name, url, a);
+}
+
+void access_io_init(struct access_io *p, const struct engine_io *inner, const struct identity *who)
+{
+	*p = (struct access_io){ .inner = inner, .who = who };
+	p->io = *inner;
+	p->io.ctx = p;
+	p->io.want = want;
+	p->io.wait = wait_any;
+	p->io.poll = poll_any;
+	p->io.tarball_url = inner->tarball_url ? tarball_url : NULL;
+	/* Their context would be the inner one's; the daemon's have neither. */
+	p->io.remote_tarball = NULL;
+	p->io.pack_of = NULL;
+}
+
+void access_io_release(struct access_io *p)
+{
+	for (size_t i = 0; i < p->denied.n; i++)
+		free(p->denied.p[i]);
+	vec_release(&p->denied);
+}

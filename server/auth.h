@@ -1,0 +1,49 @@
+/* auth — who asks, and which packages they may see.
+ *
+ * Owns the table of tokens, read again when its file has changed, so that a
+ * revoked one is refused within a second. Where there is no token file, everybody is
+ * let in. A file that cannot be read any more leaves the last table in force.
+ * Failures are counted by peer; past a limit they are answered 429, never what
+ * has a good token. Tokens are compared by their hashes, in constant time, and
+ * never appear in logs or messages. Any thread. */
+#pragma once
+#include "config.h"
+#include <stdatomic.h>
+
+struct auth;
+/* C outlives it. ERR_NOTFOUND: the token file that was named is missing. ERR_PARSE. */
+MUST_USE int auth_new(struct auth **out, const struct config *c, struct err *e);
+void auth_free(struct auth *a);
+/* Whether requests need a token. */
+bool auth_required(struct auth *a);
+/* The token file, whether there is one or not; for login and logout. */
+str auth_token_file(const struct auth *a);
+str config_token_file(const struct config *c, struct arena *a);
+
+/* One who was let in; shared and counted. */
+struct identity {
+	_Atomic unsigned refs;
+	str name; /* the token's; empty: there are no tokens here */
+	bool read_only;
+	struct str_list packages; /* patterns; empty: all */
+	uint8_t sha256[32];       /* of its token */
+	uint8_t rights[32];       /* equal for those who may see the same; part of the key of what is cached for them */
+	const struct config *c;
+	struct arena a;
+};
+/* Who shows AUTHORIZATION ("Bearer …", or "Basic …" with a token as the password). PEER: an address, for counting. ERR_AUTH: none, unknown or
+ * expired; ERR_BUSY: too many of those. */
+MUST_USE int auth_who(struct identity **out, struct auth *a, str authorization, str peer, struct err *e);
+void identity_release(struct identity *i);
+/* For AUTO(). */
+void identity_drop(struct identity **i);
+struct identity *identity_ref(struct identity *i);
+/* Whether there is anything that I may not see. */
+bool identity_restricted(const struct identity *i);
+/* May I see package NAME? ERR_POLICY says which rule forbids it. */
+MUST_USE int identity_may_see(const struct identity *i, str name, struct err *e);
+
+struct auth_counts {
+	uint64_t admitted, refused, limited, forbidden;
+};
+struct auth_counts auth_counts(struct auth *a);
