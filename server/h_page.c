@@ -16,7 +16,8 @@ static const char style[] =
 	"main{max-width:960px;margin:0 auto;padding:20px 16px 40px}"
 	"header{display:flex;flex-wrap:wrap;align-items:baseline;gap:4px 14px;margin-bottom:18px}"
 	"h1{font-size:24px;margin:0;letter-spacing:-.01em}h2{font-size:15px;margin:0 0 10px}"
-	".dim{color:var(--dim)}.badge{border-radius:99px;padding:2px 10px;font-size:13px;font-weight:600}"
+	".dim{color:var(--dim)}.badge{border-radius:99px;padding:2px "
+	"10px;font-size:13px;font-weight:600;white-space:nowrap}"
 	".ok{color:var(--ok);background:var(--okbg)}.bad{color:var(--bad);background:var(--badbg)}"
 	".mid{color:var(--mid);background:var(--midbg)}"
 	".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(210px,100%),1fr));gap:12px;margin-bottom:"
@@ -171,8 +172,7 @@ static void cards_put(struct buf *b, struct server *s, const struct backend_stat
 
 	buf_add(b, STR("<div class=cards id=hits>"));
 	card_ratio(b, "Plans from cache", shared, atomic_load(&n->plans_missed), "plans");
-	card_ratio(
-		b, "Packuments from cache", st->meta.from_cache + st->meta.revalidated, st->meta.fetched, "asked for");
+	card_ratio(b, "Packuments cached", st->meta.from_cache + st->meta.revalidated, st->meta.fetched, "asked for");
 	card_saved(b, s, st);
 	buf_add(b, STR("<section id=now><h2>Now</h2><div class=big>"));
 	put_count(b, atomic_load(&n->plans_running));
@@ -180,7 +180,7 @@ static void cards_put(struct buf *b, struct server *s, const struct backend_stat
 	put_count(b, atomic_load(&n->plans_active));
 	buf_add(b, STR(" being answered, "));
 	put_count(b, atomic_load(&n->connections_open));
-	buf_add(b, STR(" connections</p></section></div>"));
+	buf_add(b, STR(" connections open</p></section></div>"));
 }
 
 static void running_put(struct buf *b, struct server *s)

@@ -139,11 +139,20 @@ int watch_new(struct watch **out, const struct watch_opts *o, struct err *e)
 	return 0;
 }
 
+/* Under the lock. */
+static void stage_end(struct watch *w)
+{
+	if (w->stage)
+		log_info("stop", "stage=%s ms=%lld", w->stage, (long long)(now_ms() - w->stage_from));
+	w->stage = NULL;
+}
+
 void watch_free(struct watch *w)
 {
 	if (!w)
 		return;
 	pthread_mutex_lock(&w->lock);
+	stage_end(w);
 	w->stop = true;
 	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
@@ -159,8 +168,7 @@ void watch_stage(struct watch *w, const char *name, int64_t bound_ms)
 	int64_t now = now_ms();
 
 	pthread_mutex_lock(&w->lock);
-	if (w->stage)
-		log_info("stop", "stage=%s ms=%lld", w->stage, (long long)(now - w->stage_from));
+	stage_end(w);
 	w->stage = name;
 	w->stage_from = now;
 	w->stage_until = now + bound_ms;

@@ -18,6 +18,7 @@ struct preload {
 	/* Under the lock. */
 	unsigned live; /* wants that have not been answered */
 	bool cancelled;
+	bool abandoned; /* preload_free() was called: the last answer frees it */
 	struct want *ready, **ready_end;
 	/* The engine's thread only. */
 	struct want *given;
@@ -31,7 +32,14 @@ static void want_ready(struct want *w)
 	p->ready_end = &w->next;
 }
 
-/* From meta, on a worker or the fetch thread. The last touch of P is the unlock: preload_free() waits for .live under the lock. */
+static void preload_end(struct preload *p)
+{
+	pthread_cond_destroy(&p->change);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+/* From meta, on a worker or the fetch thread. The last touch of P is the unlock, unless nobody else is left. */
 static void on_done(void *arg, struct meta_record *r, const struct err *e)
 {
 	struct want *w = arg;
@@ -43,10 +51,19 @@ static void on_done(void *arg, struct meta_record *r, const struct err *e)
 	else
 		w->got.err = *e;
 	pthread_mutex_lock(&p->lock);
-	want_ready(w);
 	p->live--;
+	bool abandoned = p->abandoned, last = abandoned && p->live == 0;
+	if (!abandoned)
+		want_ready(w);
 	pthread_cond_broadcast(&p->change);
 	pthread_mutex_unlock(&p->lock);
+	if (abandoned) {
+		if (r)
+			meta_record_release(r);
+		free(w);
+	}
+	if (last)
+		preload_end(p);
 }
 
 static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
@@ -155,12 +172,12 @@ void preload_free(struct preload *p)
 	if (!p)
 		return;
 	pthread_mutex_lock(&p->lock);
-	while (p->live)
-		pthread_cond_wait(&p->change, &p->lock);
+	struct want *ready = p->ready, *given = p->given;
+	bool last = p->live == 0;
+	p->abandoned = true;
 	pthread_mutex_unlock(&p->lock);
-	wants_free(p->ready);
-	wants_free(p->given);
-	pthread_cond_destroy(&p->change);
-	pthread_mutex_destroy(&p->lock);
-	free(p);
+	wants_free(ready);
+	wants_free(given);
+	if (last)
+		preload_end(p);
 }

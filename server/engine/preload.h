@@ -17,5 +17,6 @@ MUST_USE int preload_new(struct preload **out, struct meta *m, const struct prel
 const struct engine_io *preload_io(struct preload *p);
 /* wait() returns ERR_CANCELLED from now on; any thread. */
 void preload_cancel(struct preload *p);
-/* Waits for wants under way, releases every record. */
+/* Releases every record. Wants that are under way are not waited for: the last one frees P, so what a cancelled plan asked for may take as long
+ * as the registry does. The meta must not be freed before, which meta_free() sees to. */
 void preload_free(struct preload *p);

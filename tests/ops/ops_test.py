@@ -1,0 +1,339 @@
+"""drayd as its operator sees it: metrics, page, logs, signals, limits; and what hostile peers do to it.
+
+    ops_test.py DRAYD DRAY FIXTURE_REGISTRY [unittest's arguments]
+"""
+
+import fcntl
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import h2raw
+import rig
+
+DRAYD, DRAY, REGISTRY = sys.argv[1:4]
+APP = {"fx-app": "1.0.0", "fx-leaf": "^1.0.0", "@fx/scoped": "1.0.0"}
+
+
+class Case(unittest.TestCase):
+    flags = ()
+    faults = ()
+
+    def setUp(self):
+        self.tmp = tempfile.TemporaryDirectory()
+        self.dir = pathlib.Path(self.tmp.name)
+        self.registry = rig.Registry(REGISTRY, *self.faults)
+        self.drayd = rig.Drayd(DRAYD, self.registry.url, self.dir, *self.flags)
+        self.app = rig.project(self.dir / "app", APP, self.registry.url)
+
+    def tearDown(self):
+        code = self.drayd.stop()
+        self.registry.stop()
+        log = self.drayd.logged()
+        self.tmp.cleanup()
+        self.assertEqual(code, 0, log[-3000:])  # whatever was done to it, it leaves in order
+
+    def install(self, *flags):
+        url = f"http://127.0.0.1:{self.drayd.port}"
+        args = rig.install_args(DRAY, self.app, url, self.dir / "client", *flags)
+        return subprocess.run(args, capture_output=True, text=True, timeout=60)
+
+    def well(self):
+        """It answers a plan, fully and soon."""
+        c = h2raw.Conn(self.drayd.port)
+        status, body = c.answer(c.plan(rig.plan_body(DRAY, self.app)))
+        c.close()
+        self.assertEqual(status, 200)
+        self.assertGreater(len(body), 100)
+
+
+class Operations(Case):
+    def test_metrics(self):
+        self.assertEqual(self.install("--lockfile-only").returncode, 0)
+        text = self.drayd.get("/metrics")[2]
+        helps = re.findall(r"^# HELP (\S+) ", text, re.M)
+        types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+        self.assertEqual(len(helps), len(set(helps)), "a metric is declared twice")
+        self.assertEqual(set(helps), set(types))
+        emitted = set()
+        for line in text.splitlines():
+            if line.startswith("#"):
+                continue
+            self.assertRegex(line, r'^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+Inf-]+$')
+            name = re.match(r"[a-z_]+", line)[0]
+            base = re.sub(r"_(bucket|sum|count)$", "", name)
+            emitted.add(base if types.get(base) == "histogram" else name)
+        self.assertEqual(emitted, set(types), "declared is not what is emitted")
+        # The source's table, so that a metric which nothing prints is found.
+        source = (rig.HERE.parents[1] / "server/metrics.h").read_text()
+        declared = re.findall(r'^\tX\(\w+, (?:"(?:counter|gauge)",\s+)?"(\w+)"', source, re.M)
+        self.assertGreater(len(declared), 25)
+        self.assertLessEqual({"drayd_" + d for d in declared}, emitted)
+        for name, at_least in (("drayd_plans_done_total", 1), ("drayd_packuments_fetched_total", 3),
+                ("drayd_plan_seconds_count", 1), ("drayd_plan_wait_seconds_count", 1),
+                ("drayd_plan_first_frame_seconds_count", 1), ("drayd_upstream_answers_total", 3),
+                ("drayd_upstream_seconds_count", 3), ("drayd_resident_bytes", 1e6), ("drayd_index_entries", 3)):
+            self.assertGreaterEqual(self.drayd.metric(name), at_least, name)
+        self.assertIn('drayd_responses_total{route="/v1/plan",status="200"} 1', text)
+        self.assertEqual(self.drayd.metric("drayd_plan_body_bytes"), 0)
+        self.assertEqual(self.drayd.metric("drayd_plans_active"), 0)
+        self.assertEqual(self.drayd.metric("drayd_streams_open"), 1, "this very request")
+
+    def test_page(self):
+        self.assertEqual(self.install("--lockfile-only").returncode, 0)
+        status, headers, page = self.drayd.get("/")
+        self.assertEqual(status, 200)
+        self.assertTrue(headers["content-type"].startswith("text/html"))
+        self.assertIn("default-src 'none'", headers["content-security-policy"])
+        for part in ("ready", "uptime", "hits", "saved", "now", "running", "upstreams", "cached", "traffic", "slowest"):
+            self.assertEqual(page.count(f"id={part}"), 1, part)
+        self.assertNotIn("<script", page)
+        self.assertIn(">ready<", page)
+        self.assertIn(self.registry.url.rstrip("/"), page)
+        self.assertIn("fx-app", page, "among the slowest packages")
+        self.assertIn("prefers-color-scheme:dark", page)
+        self.assertIn("name=viewport", page)
+
+    def test_request_ids(self):
+        _, own, _ = self.drayd.get("/v1/health")
+        _, next_, _ = self.drayd.get("/v1/health")
+        self.assertRegex(own["x-request-id"], r"^[0-9a-f]{16}$")
+        self.assertNotEqual(own["x-request-id"], next_["x-request-id"])
+        self.assertEqual(self.drayd.get("/v1/health", {"x-request-id": "ci-42.a_B"})[1]["x-request-id"], "ci-42.a_B")
+        for bad in ("a b", 'x"y', "x" * 65, "evil=1"):
+            self.assertRegex(self.drayd.get("/v1/health", {"x-request-id": bad})[1]["x-request-id"], r"^[0-9a-f]{16}$")
+
+    def test_access_log(self):
+        self.drayd.get("/nothing/here?token=secret", {"x-request-id": "look"})
+        self.drayd.until(lambda: "id=look" in self.drayd.logged())
+        line = next(l for l in self.drayd.logged().splitlines() if "id=look" in l)
+        self.assertIn('method=GET path="/nothing/here" status=404', line)
+        self.assertNotIn("secret", line)
+
+    def test_reload(self):
+        conf = self.dir / "conf"
+        conf.write_text("log-level = error\nplans = 4\n")
+        self.assertEqual(self.drayd.stop(), 0)
+        self.drayd = rig.Drayd(DRAYD, self.registry.url, self.dir, "--config", str(conf))
+        before = len(self.drayd.logged())
+        conf.write_text("log-level = info\nplans = 5\n")
+        self.drayd.hup()
+        self.drayd.until(lambda: "result=ok" in self.drayd.logged()[before:])
+        self.drayd.get("/after")
+        self.drayd.until(lambda: 'path="/after"' in self.drayd.logged()[before:])
+        self.assertIn("option=plans needs=restart", self.drayd.logged()[before:])
+        self.assertNotIn("option=log-level needs", self.drayd.logged()[before:])
+        conf.write_text("no-such-option = 1\n")
+        self.drayd.hup()
+        self.drayd.until(lambda: "no option no-such-option" in self.drayd.logged()[before:])
+        self.assertEqual(self.drayd.metric("drayd_reloads_total"), 1)
+        self.assertEqual(self.drayd.metric("drayd_reloads_failed_total"), 1)
+
+    def test_stuck_log(self):
+        self.assertEqual(self.drayd.stop(), 0)
+        r, w = os.pipe()
+        fcntl.fcntl(w, 1031, 4096)  # F_SETPIPE_SZ
+        with os.fdopen(w, "wb") as log:
+            self.drayd = rig.Drayd(DRAYD, self.registry.url, self.dir, "--log-format", "json", log=log)
+        for i in range(100):
+            self.assertEqual(self.drayd.get(f"/fill/the/pipe/{i}")[0], 404)
+        self.assertGreater(self.drayd.metric("drayd_log_lines_dropped_total"), 10)
+        for line in os.read(r, 65536).decode().splitlines():
+            self.assertIn(json.loads(line)["event"], ("listen", "access"))
+        os.close(r)
+
+    def test_term(self):
+        c = h2raw.Conn(self.drayd.port)
+        c.answer(c.request(b"GET", b"/v1/health"))
+        self.drayd.process.terminate()
+        kinds = set()
+        while (f := c.read()) is not None:
+            kinds.add(f[0])
+        self.assertIn(h2raw.GOAWAY, kinds)
+        c.close()
+        self.assertEqual(self.drayd.process.wait(20), 0)
+        for stage in ("stage=drain", "stage=workers", "stage=store", "stopped"):
+            self.assertIn(stage, self.drayd.logged())
+
+    def test_ready(self):
+        self.assertEqual(self.drayd.get("/v1/ready")[0], 200)
+        self.assertEqual(self.drayd.get("/v1/health")[0], 200)
+
+
+class Connections(Case):
+    flags = ("--connections-per-address", "4")
+
+    def test_per_address(self):
+        held = [socket.create_connection(("127.0.0.1", self.drayd.port)) for _ in range(12)]
+        for s in held:
+            s.settimeout(0.3)
+        closed = 0
+        for s in held:
+            try:
+                closed += s.recv(1) == b""
+            except (TimeoutError, ConnectionResetError) as e:
+                closed += isinstance(e, ConnectionResetError)
+        self.assertEqual(closed, 8)
+        for s in held:
+            s.close()
+        self.drayd.until(lambda: self._get() == 200)
+        self.assertGreaterEqual(self.drayd.metric("drayd_connections_refused_total"), 8)
+
+    def _get(self):
+        try:
+            return self.drayd.get("/v1/health")[0]
+        except OSError:
+            return 0
+
+
+class Busy(Case):
+    """A server of one worker, before a registry that stalls."""
+
+    flags = ("--plans", "1", "--plan-queue", "2", "--plans-per-client", "100", "--drain", "1")
+    faults = ("stall",)
+
+    def test_queue_bound(self):
+        bodies = [rig.plan_body(DRAY, rig.project(self.dir / f"p{i}", APP, self.registry.url, f"p{i}")) for i in range(6)]
+        c = h2raw.Conn(self.drayd.port)
+        for b in bodies:
+            c.plan(b)
+        refused = []
+        while len(refused) < 3:
+            kind, _, stream, payload = c.read()
+            if kind == h2raw.HEADERS:
+                refused.append((stream, h2raw.status_of(payload)))
+        self.assertEqual({s for _, s in refused}, {503})
+        self.assertEqual(self.drayd.get("/v1/ready")[0], 200, "the rest is served")
+        self.assertEqual(self.drayd.metric("drayd_rejected_total"), 3)
+        page = self.drayd.get("/")[2]
+        self.assertIn("p0", page, "the running plan is on the page")
+        c.close()
+        self.drayd.until(lambda: self.drayd.metric("drayd_plans_active") == 0)
+        self.assertEqual(self.drayd.metric("drayd_plans_cancelled_total"), 3)
+        self.drayd.until(lambda: self.drayd.metric("drayd_plan_body_bytes") == 0)
+
+
+class Abuse(Case):
+    flags = ("--plans-per-client", "100")
+
+    def tearDown(self):
+        self.well()
+        self.assertEqual(self.drayd.metric("drayd_loops_blocked_total"), 0)
+        super().tearDown()
+
+    def swallow(self, c, out, chunk=65536):
+        """Sends OUT, however the peer takes it."""
+        try:
+            for at in range(0, len(out), chunk):
+                c.sock.sendall(out[at : at + chunk])
+        except OSError:
+            return False
+        return True
+
+    def test_rapid_reset(self):
+        body = rig.plan_body(DRAY, self.app)
+        c = h2raw.Conn(self.drayd.port)
+        kind = ((b"content-type", b"application/x-dray-request"),)
+        out = b""
+        for i in range(5000):
+            s = 2 * i + 1
+            out += h2raw.frame(h2raw.HEADERS, h2raw.END_HEADERS, s, h2raw.head(b"POST", b"/v1/plan", kind))
+            out += h2raw.frame(h2raw.DATA, h2raw.END_STREAM, s, body)
+            out += h2raw.frame(h2raw.RST, 0, s, struct.pack(">I", 8))
+        self.swallow(c, out)
+        self.assertEqual(self.drayd.get("/v1/health", timeout=5)[0], 200)
+        while c.read() is not None:
+            pass  # it is the server who closes: else this times out
+        c.close()
+        self.drayd.until(lambda: self.drayd.metric("drayd_plans_active") == 0)
+
+    def test_continuation_flood(self):
+        before = rig.rss(self.drayd.process.pid)
+        c = h2raw.Conn(self.drayd.port)
+        c.send(h2raw.frame(h2raw.HEADERS, 0, 1, h2raw.head(b"GET", b"/v1/health")))
+        more = h2raw.frame(h2raw.CONTINUATION, 0, 1, h2raw.literal(b"x-flood", b"x" * 100) * 100)
+        for _ in range(2000):
+            if not self.swallow(c, more):
+                break
+        else:
+            self.fail("22 MB of headers were taken")
+        c.close()
+        self.assertLess(rig.rss(self.drayd.process.pid) - before, 16 << 20)
+
+    def test_zero_window(self):
+        body = rig.plan_body(DRAY, self.app)
+        held = []
+        for _ in range(20):
+            c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+            for _ in range(40):
+                c.plan(body)
+            held.append(c)
+        self.well()
+        self.assertLess(rig.rss(self.drayd.process.pid), 400 << 20)
+        for c in held:
+            c.close()
+        self.drayd.until(lambda: self.drayd.metric("drayd_plans_active") == 0)
+
+    def test_slow_reader(self):
+        body = rig.plan_body(DRAY, self.app)
+        c = h2raw.Conn(self.drayd.port, rcvbuf=2048)
+        s = c.plan(body)
+        for _ in range(50):
+            c.left += c.sock.recv(1)
+            time.sleep(0.01)
+        self.well()
+        self.assertEqual(c.answer(s)[0], 200, "slowness alone is no reason to be cut off")
+        c.close()
+
+    def test_floods_of_control_frames(self):
+        before = rig.rss(self.drayd.process.pid)
+        for out in (h2raw.frame(h2raw.PING, 0, 0, b"12345678") * 100000, h2raw.frame(h2raw.SETTINGS, 0, 0, b"") * 100000):
+            c = h2raw.Conn(self.drayd.port)
+            c.sock.settimeout(2)
+            self.swallow(c, out)  # and its answers are never read
+            self.assertEqual(self.drayd.get("/v1/health", timeout=5)[0], 200)
+            c.close()
+        self.assertLess(rig.rss(self.drayd.process.pid) - before, 64 << 20)
+
+    def test_half_requests(self):
+        held = [socket.create_connection(("127.0.0.1", self.drayd.port)) for _ in range(300)]
+        for i, s in enumerate(held):
+            s.sendall((b"GET /", b"PRI * HT", b"POST /v1/plan HTTP/1.1\r\nContent-Length: 9999999\r\n\r\nx")[i % 3])
+        self.well()
+        for s in held:
+            s.close()
+
+    def test_garbage(self):
+        for junk in (b"\x16\x03\x01" + b"\xff" * 500, b"\0" * 4096, h2raw.PREFACE + b"\xff" * 4096,
+                h2raw.PREFACE + h2raw.frame(h2raw.HEADERS, 4, 0, b"\x82") + h2raw.frame(h2raw.DATA, 0, 99, b"x"),
+                h2raw.PREFACE + h2raw.frame(h2raw.SETTINGS, 0, 0, b"\0\4\xff\xff\xff\xff"),
+                h2raw.PREFACE + h2raw.frame(h2raw.WINDOW, 0, 0, b"\0\0\0\0")):
+            s = socket.create_connection(("127.0.0.1", self.drayd.port))
+            s.settimeout(2)
+            try:
+                s.sendall(junk)
+                s.recv(65536)
+            except OSError:
+                pass
+            s.close()
+
+    def test_bodies_that_are_no_plans(self):
+        c = h2raw.Conn(self.drayd.port)
+        good = rig.plan_body(DRAY, self.app)
+        for body in (b"x", b"\0" * 1000, good[:-1], good + b"x" * 7, good[:20] + b"\xff" * 50, b"\x28\xb5\x2f\xfd" + b"\0" * 90):
+            self.assertIn(c.answer(c.plan(body))[0], (400, 413), body[:30])
+        c.close()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=2)

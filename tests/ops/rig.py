@@ -1,0 +1,123 @@
+"""A drayd before a fixture registry, for the tests of this folder."""
+
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import h2raw
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Registry:
+    def __init__(self, program, *faults, recording=False, port=0):
+        what = (
+            ["--recording", str(HERE.parent / "parity/packuments.ndjson.zst")]
+            if recording
+            else ["--packages", str(HERE.parent / "registry/packages")]
+        )
+        args = [program, *what, "--port", str(port)]
+        for f in faults:
+            args += ["--faults", f]
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
+        self.url = self.process.stdout.readline().strip()
+        self.port = int(re.search(r":(\d+)/?$", self.url).group(1))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+
+class Drayd:
+    def __init__(self, program, registry_url, directory, *flags, log=None, ready_s=30):
+        self.dir = pathlib.Path(directory)
+        ready = self.dir / "ready"
+        ready.unlink(missing_ok=True)
+        self.log = log or open(self.dir / "log", "ab")
+        self.args = [program, "--listen", "127.0.0.1:0", "--ready-file", str(ready), "--registry", registry_url]
+        self.args += ["--store-dir", str(self.dir / "store"), *flags]
+        self.process = subprocess.Popen(self.args, stderr=self.log, stdout=self.log)
+        if not log:
+            self.log.close()
+        end = time.monotonic() + ready_s
+        while not ready.exists():
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise RuntimeError("drayd did not start: " + (self.dir / "log").read_text()[-2000:])
+            time.sleep(0.005)
+        self.port = int(ready.read_text().split(":")[-1])
+
+    def get(self, path, headers=None, timeout=10):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        c.request("GET", path, headers=headers or {})
+        r = c.getresponse()
+        body = r.read().decode()
+        c.close()
+        return r.status, {k.lower(): v for k, v in r.getheaders()}, body
+
+    def metric(self, name):
+        """The sum of a metric's values over its labels."""
+        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", self.get("/metrics")[2], re.M)
+        if not found:
+            raise KeyError(name)
+        return sum(map(float, found))
+
+    def logged(self):
+        return (self.dir / "log").read_text()
+
+    def until(self, what, seconds=10):
+        end = time.monotonic() + seconds
+        while not what():
+            if time.monotonic() > end:
+                raise TimeoutError(self.logged()[-2000:])
+            time.sleep(0.02)
+
+    def hup(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self, seconds=60):
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(seconds)
+
+
+def project(directory, dependencies, registry_url, name="app"):
+    d = pathlib.Path(directory)
+    d.mkdir(parents=True, exist_ok=True)
+    (d / "package.json").write_text(json.dumps({"name": name, "version": "1.0.0", "dependencies": dependencies}))
+    (d / ".npmrc").write_text(f"registry={registry_url}\n")
+    return d
+
+
+def install_args(dray, where, server, store, *flags):
+    return [dray, "install", "-C", str(where), "--server", server, "--server-fallback", "error", "--no-frozen-lockfile",
+            "--store-dir", str(store), "--reporter", "silent", *flags]
+
+
+def plan_body(dray, where):
+    """The body that the client sends for the project at WHERE."""
+    got = []
+    with socket.socket() as listener, tempfile.TemporaryDirectory() as store:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        listener.settimeout(20)
+        t = threading.Thread(target=lambda: got.append(h2raw.record(listener)))
+        t.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        p = subprocess.Popen(install_args(dray, where, url, store, "--lockfile-only"), stderr=subprocess.DEVNULL)
+        t.join(25)
+        p.kill()
+        p.wait()
+    return got[0]
+
+
+def rss(pid):
+    return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
