@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "dep_path.h"
 #include "fetch.h"
+#include "fetch_packs.h"
 #include "finish.h"
 #include "frames.h"
 #include "hoist.h"
@@ -55,6 +56,8 @@ struct install {
 	struct pool *pool;
 	struct linker *linker;
 	struct fetcher *fetcher;
+	struct pack_fetcher *packs;
+	bool packs_lost;             /* said once */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
 	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
 	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
@@ -112,6 +115,65 @@ static int net_open(struct install *in, struct err *e)
 static void slot_ready(struct install *in, struct slot *s);
 static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e);
 
+static int fetch_tarball(struct install *in, struct tree_package *p, struct err *e)
+{
+	if (net_open(in, e) < 0)
+		return e->code;
+	if (!in->fetcher) {
+		struct fetcher_opts fo = {
+			.http = in->http, .registry = in->registry, .store = in->store, .done = on_fetched, .arg = in
+		};
+		if (fetcher_new(&in->fetcher, in->pool, &fo, e) < 0)
+			return e->code;
+	}
+	fetch_package(in->fetcher, p);
+	return 0;
+}
+
+static void on_pack(void *arg, struct tree_package *p)
+{
+	on_fetched(arg, p, 0, NULL);
+}
+
+/* No pack, or none that is right: the registry has the package, too. */
+static void on_pack_absent(void *arg, struct tree_package *p, const struct err *why)
+{
+	struct install *in = arg;
+	struct err e;
+	bool lost = why && (why->code == ERR_NET || why->code == ERR_TIMEOUT || why->code == ERR_BUSY);
+
+	if (in->failed)
+		return;
+	if (why && !(lost && in->packs_lost))
+		progress_warn(in->o->progress, "%s; fetching %s from the registry instead", why->msg,
+			lost ? "what is left" : "its tarball");
+	in->packs_lost |= lost;
+	if (fetch_tarball(in, p, &e) < 0)
+		install_fail(in, e.code, &e);
+}
+
+/* 1 when the server was asked for P. A plan that was just made names the packs that are ready; what is older, or made
+ * here, says nothing of them, so they are looked up. */
+static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
+{
+	bool look_up = in->o->locked || in->r->plan_cached;
+
+	if (!in->o->packs_url.n || p->again || !pack_possible(p, look_up))
+		return 0;
+	if (!in->packs) {
+		struct pack_fetcher_opts po = { .url = in->o->packs_url,
+			.token = in->o->packs_token,
+			.store = in->store,
+			.done = on_pack,
+			.absent = on_pack_absent,
+			.arg = in };
+		if (pack_fetcher_new(&in->packs, in->pool, &po, e) < 0)
+			return e->code;
+	}
+	pack_fetch(in->packs, p, look_up);
+	return 1;
+}
+
 static int fetch_start(struct install *in, struct tree_package *p, struct err *e)
 {
 	const struct lock_resolution *r = &p->f->meta.resolution;
@@ -127,19 +189,12 @@ static int fetch_start(struct install *in, struct tree_package *p, struct err *e
 	if (in->o->offline)
 		return err_set(e, ERR_NOTFOUND, STR_FMT " is not in the store and --offline forbids to fetch it",
 			STR_ARG(p->f->meta.key));
-	if (net_open(in, e) < 0)
-		return e->code;
-	if (!in->fetcher) {
-		struct fetcher_opts fo = {
-			.http = in->http, .registry = in->registry, .store = in->store, .done = on_fetched, .arg = in
-		};
-		if (fetcher_new(&in->fetcher, in->pool, &fo, e) < 0)
-			return e->code;
-	}
 	if (!in->r->t.fetch_first)
 		in->r->t.fetch_first = since(in);
-	fetch_package(in->fetcher, p);
-	return 0;
+	int asked = fetch_pack(in, p, e);
+	if (asked < 0)
+		return asked;
+	return asked ? 0 : fetch_tarball(in, p, e);
 }
 
 /* Asks the store, else the registry. */
@@ -386,6 +441,7 @@ static int on_hello(const struct install *in, const struct frame_hello *f, struc
 	if (f->protocol != PLAN_PROTOCOL)
 		return err_set(e, ERR_PROTOCOL, STR_FMT " speaks protocol %u, this dray speaks %u", STR_ARG(f->server),
 			f->protocol, PLAN_PROTOCOL);
+	in->r->plan_cached = f->cached;
 	settings_digest(mine, &in->o->req->settings);
 	if (memcmp(mine, f->settings_digest, sizeof(mine)) != 0)
 		return err_set(e, ERR_PROTOCOL,
@@ -485,19 +541,21 @@ static bool install_idle(const struct install *in)
 	if (in->failed)
 		return !busy; /* downloads are cancelled, jobs under way end */
 	return in->planned && in->done == in->tree.nslots && !busy &&
-	       (!in->fetcher || fetcher_pending(in->fetcher) == 0);
+	       (!in->fetcher || fetcher_pending(in->fetcher) == 0) &&
+	       (!in->packs || pack_fetcher_pending(in->packs) == 0);
 }
 
 static void install_turn(struct install *in)
 {
-	struct pollfd fd[4] = {
+	struct pollfd fd[5] = {
 		{ .fd = in->planned ? -1 : frames_fd(in->frames), .events = POLLIN },
 		{ .fd = pool_fd(in->pool), .events = POLLIN },
 		{ .fd = in->fetcher && !in->failed ? fetcher_fd(in->fetcher) : -1, .events = POLLIN },
 		{ .fd = in->failed ? -1 : in->o->cancel_fd, .events = POLLIN },
+		{ .fd = in->packs && !in->failed ? pack_fetcher_fd(in->packs) : -1, .events = POLLIN },
 	};
 
-	if (poll(fd, 4, in->o->progress->tty ? 100 : 1000) < 0 && errno != EINTR) {
+	if (poll(fd, 5, in->o->progress->tty ? 100 : 1000) < 0 && errno != EINTR) {
 		struct err e;
 		install_fail(in, err_os(&e, "poll"), &e);
 		return;
@@ -511,6 +569,8 @@ static void install_turn(struct install *in)
 		take_frames(in);
 	if (in->fetcher && !in->failed)
 		fetcher_drain(in->fetcher);
+	if (in->packs && !in->failed)
+		pack_fetcher_drain(in->packs);
 	pool_drain(in->pool);
 	if (in->ready.n && !in->failed)
 		link_slots_parallel(in->linker, in->ready.p, in->ready.n);
@@ -764,6 +824,7 @@ static void install_undo(struct install *in)
 static void install_close(struct install *in)
 {
 	frames_free(in->frames);
+	pack_fetcher_stop(in->packs);
 	http_free(in->http); /* no callback after this */
 	if (in->fetcher)
 		fetcher_drain(in->fetcher);
@@ -778,6 +839,7 @@ static void install_close(struct install *in)
 	meta_free(in->meta);
 	registry_free(in->registry);
 	fetcher_free(in->fetcher);
+	pack_fetcher_free(in->packs);
 	linker_free(in->linker);
 	if (in->own_source)
 		in->own_source->free(in->own_source);
@@ -822,6 +884,17 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 		struct fetch_counts fc = fetcher_counts(in.fetcher);
 		out->fetched_bytes = fc.bytes;
 		out->import_us = fc.import_us;
+		out->tarballs = fc.tarballs;
+	}
+	if (in.packs) {
+		struct pack_counts pc = pack_fetcher_counts(in.packs);
+		out->packs = pc.packs;
+		out->packs_saved = pc.saved;
+		out->pack_bytes = pc.bytes;
+		out->packs_absent = pc.absent;
+		out->packs_refused = pc.refused;
+		out->pack_requests = pc.requests;
+		out->import_us += pc.import_us;
 	}
 	install_close(&in);
 	out->t.end = since(&in);

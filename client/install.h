@@ -15,9 +15,10 @@ struct install_opts {
 	bool lockfile_only, force, offline, prefer_offline, ignore_scripts;
 	const char *store_dir;
 	enum store_verify verify;
-	struct source *source;  /* not the locked one nor the direct one; NULL: install makes its own. Borrowed */
-	uint64_t settings_hash; /* for the state file */
-	struct str_list watch;  /* files that decide whether there is anything to do */
+	struct source *source;      /* not the locked one nor the direct one; NULL: install makes its own. Borrowed */
+	str packs_url, packs_token; /* a drayd whose packs are used before the registry's tarballs; empty: none */
+	uint64_t settings_hash;     /* for the state file */
+	struct str_list watch;      /* files that decide whether there is anything to do */
 	struct progress *progress;
 	int cancel_fd; /* readable: stop; -1: none */
 };
@@ -29,6 +30,10 @@ struct install_result {
 	struct install_times t;
 	struct link_counts link;
 	uint64_t packages, slots, kept, skipped, fetched, fetched_bytes, reused, pruned, import_us;
+	uint64_t packs, pack_bytes, packs_absent, packs_refused, pack_requests; /* from a drayd */
+	uint64_t packs_saved;           /* bytes that tarballs would have been more */
+	uint64_t tarballs;              /* from registries */
+	bool plan_cached;               /* the server had the plan ready */
 	uint64_t slots_before_done;     /* linked before the plan's last frame */
 	struct str_list ignored_builds; /* name@version, in *arena */
 	struct arena arena;

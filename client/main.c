@@ -10,6 +10,7 @@
 #include "install.h"
 #include "log.h"
 #include "options.h"
+#include "plan_wire.h"
 #include "project.h"
 #include "server_token.h"
 #include "source_remote.h"
@@ -144,8 +145,12 @@ static int invocation_remote(struct invocation *s, struct err *e)
 	str named = s->opt.server.n ? s->opt.server : env && *env ? str_of(env) : STR_NONE;
 	str url = named.n ? named : s->project.client.dray_server;
 	bool withheld;
+	str bytes = s->project.client.dray_materialization;
 
-	if (s->opt.direct || !url.n || s->install.locked)
+	if (bytes.n && !str_eq(bytes, STR("server")) && !str_eq(bytes, STR("registry")))
+		return err_set(e, ERR_USAGE, "drayMaterialization: \"" STR_FMT "\": expected server or registry",
+			STR_ARG(bytes));
+	if (s->opt.direct || !url.n)
 		return 0;
 	str token = server_token_or_env(
 		url, !named.n, s->project.auth, s->project.nauth, str_of(getenv("DRAY_TOKEN")), &withheld);
@@ -154,7 +159,15 @@ static int invocation_remote(struct invocation *s, struct err *e)
 			"DRAY_TOKEN is not sent to " STR_FMT
 			", which the project names: set DRAY_SERVER too, or put the token into ~/.npmrc",
 			STR_ARG(url));
-	struct source_remote_opts o = { .url = url, .token = token };
+	if (!str_eq(bytes, STR("registry"))) {
+		s->install.packs_url = url;
+		s->install.packs_token = token;
+	}
+	if (s->install.locked)
+		return 0;
+	struct source_remote_opts o = {
+		.url = url, .token = token, .accept = s->install.packs_url.n ? PLAN_ACCEPT_PACKS : 0
+	};
 	return source_remote_new(&s->remote, &o, e);
 }
 
@@ -187,6 +200,14 @@ static void say_phases(struct invocation *s, const struct install_result *r)
 		(unsigned long long)r->skipped, (unsigned long long)r->link.warm_us,
 		(unsigned long long)r->link.cold_us, (unsigned long long)r->import_us,
 		(unsigned long long)r->slots_before_done, r->link.most);
+	progress_event(p, "packs",
+		"\"packs\":%llu,\"pack_bytes\":%llu,\"tarballs\":%llu,\"tarball_bytes\":%llu,\"saved\":%llu,\"absent\":"
+		"%llu,"
+		"\"refused\":%llu,\"requests\":%llu",
+		(unsigned long long)r->packs, (unsigned long long)r->pack_bytes, (unsigned long long)r->tarballs,
+		(unsigned long long)r->fetched_bytes, (unsigned long long)r->packs_saved,
+		(unsigned long long)r->packs_absent, (unsigned long long)r->packs_refused,
+		(unsigned long long)r->pack_requests);
 	progress_event(p, "done",
 		"\"packages\":%llu,\"slots\":%llu,\"reused\":%llu,\"fetched\":%llu,\"fetched_bytes\":%llu,\"pruned\":%"
 		"llu,"
@@ -220,8 +241,13 @@ static void say_summary(struct invocation *s, const struct install_result *r)
 	}
 	unsigned long long added = r->link.warm + r->link.cold;
 	progress_say(p, "%llu added (%llu from the store, %llu downloaded, %.1f MB), %llu kept, %llu removed", added,
-		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold, (double)r->fetched_bytes / 1e6,
-		(unsigned long long)r->kept, (unsigned long long)r->pruned);
+		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold,
+		(double)(r->fetched_bytes + r->pack_bytes) / 1e6, (unsigned long long)r->kept,
+		(unsigned long long)r->pruned);
+	if (s->install.packs_url.n && r->packs + r->tarballs > 0)
+		progress_say(p, "plan: %s%s · %llu packs, %llu tarballs · %.1f MB not downloaded", r->source,
+			r->plan_cached ? ", cached" : "", (unsigned long long)r->packs, (unsigned long long)r->tarballs,
+			(double)r->packs_saved / 1e6);
 	progress_say(p, "done in %.2f s (plan from %s %.2f s, files %.2f s, rest %.2f s)", (double)r->t.end / 1e6,
 		r->source, (double)r->t.last_frame / 1e6,
 		(double)(r->t.linked > r->t.last_frame ? r->t.linked - r->t.last_frame : 0) / 1e6,
@@ -237,6 +263,7 @@ static int invocation_install(struct invocation *s, struct err *e)
 		progress_warn(&s->progress, "server not used, resolving here instead: %s", e->msg);
 		install_result_release(&r);
 		s->install.source = NULL;
+		s->install.packs_url = STR_NONE;
 		code = install_run(&r, &s->install, e);
 	}
 	if (code == 0 || code == ERR_BUILDS)

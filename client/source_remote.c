@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "h2_session.h"
 #include "plan_wire.h"
+#include "server_url.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -220,34 +221,17 @@ static void remote_free(struct source *s)
 	free(r);
 }
 
-/* "scheme://host[:port][/prefix]" */
 static int parse_url(struct remote *r, str url, struct err *e)
 {
-	str rest, host, port;
+	struct server_url u;
 
-	r->conn.tls = str_starts(url, STR("https://"));
-	if (!r->conn.tls && !str_starts(url, STR("http://")))
-		return err_set(e, ERR_USAGE, "server \"" STR_FMT "\": expected http:// or https://", STR_ARG(url));
-	rest = arena_str(&r->a, str_from(url, r->conn.tls ? 8 : 7));
-	str_cut(rest, '/', &r->authority, &rest);
-	while (str_ends(rest, STR("/")))
-		rest.n--;
-	r->path = rest.n ? arena_printf(&r->a, "/" STR_FMT "/v1/plan", STR_ARG(rest)) : STR("/v1/plan");
-	host = r->authority;
-	port = r->conn.tls ? STR("443") : STR("80");
-	size_t bracket = str_find(host, ']', 0);
-	if (bracket != SIZE_MAX && str_starts(host, STR("["))) {
-		if (bracket + 2 < host.n && host.p[bracket + 1] == ':')
-			port = str_from(host, bracket + 2);
-		host = (str){ host.p + 1, bracket - 1 };
-	} else if (str_find(host, ':', 0) != SIZE_MAX) {
-		str_cut(host, ':', &host, &port);
-	}
-	uint64_t n;
-	if (!host.n || str_find(r->authority, '@', 0) != SIZE_MAX || !str_u64(port, &n) || n == 0 || n > 65535)
-		return err_set(e, ERR_USAGE, "server: expected http[s]://host[:port], without a user name");
-	r->conn.host = host;
-	r->conn.port = port;
+	if (server_url_parse(&u, url, &r->a, e) < 0)
+		return e->code;
+	r->conn.tls = u.tls;
+	r->conn.host = u.host;
+	r->conn.port = u.port;
+	r->authority = u.authority;
+	r->path = arena_printf(&r->a, STR_FMT "/v1/plan", STR_ARG(u.prefix));
 	return 0;
 }
 

@@ -541,6 +541,7 @@ static const struct known known[] = {
 	{ "userAgent", KIND_STR, .at = C(user_agent) },
 	{ "drayServer", KIND_STR, .at = C(dray_server) },
 	{ "drayServerFallback", KIND_STR, .at = C(dray_server_fallback) },
+	{ "drayMaterialization", KIND_STR, .at = C(dray_materialization) },
 
 	{ "nodeLinker", KIND_REFUSE, .ok = "isolated" },
 	{ "configDependencies", KIND_CALL, .set = set_config_dependencies },

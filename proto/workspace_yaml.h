@@ -56,6 +56,7 @@ struct client_settings {
 	str node_options;         /* nodeOptions: NODE_OPTIONS of scripts */
 	str dray_server;          /* drayServer */
 	str dray_server_fallback; /* drayServerFallback: "direct", "error" or empty */
+	str dray_materialization; /* drayMaterialization: "server" (packs, where a server is used), "registry" or empty */
 };
 
 struct workspace_yaml {

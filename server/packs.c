@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 10 * 60 * 1000, JOURNAL_MAX = 1 << 30 };
+enum { JOURNAL_MAX = 1 << 30 };
 
 int64_t packs_now_ms(void)
 {

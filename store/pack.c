@@ -186,6 +186,7 @@ int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint
 	put_u32(head + 8, n);
 	put_u32(head + 12, (uint32_t)table.n);
 	put_u32(head + 16, (uint32_t)z);
+	put_u32(head + 20, o->tarball);
 	put_u64(head + 24, raw);
 	sha256(digest, out->p + start, out->n - start);
 	return 0;
@@ -221,6 +222,14 @@ bool pack_claims(const void *p, size_t n, uint64_t *raw, uint32_t *files)
 	*raw = h.raw;
 	*files = h.files;
 	return true;
+}
+
+uint32_t pack_tarball_bytes(const void *p, size_t n)
+{
+	struct header h;
+	struct err e;
+
+	return read_header(&h, p, n < HEADER ? n : SIZE_MAX, &e) < 0 ? 0 : get_u32((const uint8_t *)p + 20);
 }
 
 /* Inflates exactly WANT bytes from one frame into new memory. */

@@ -5,7 +5,8 @@
  * is verified before a byte of it is visible: pack_unpack() takes the digest
  * and hashes what it was given first. Pure; format: docs/store.md.
  *
- *	header   32 bytes, little-endian: magic, version, files, table's size raw and compressed, content's raw size
+ *	header   32 bytes, little-endian: magic, version, files, table's size raw and compressed, bytes of the tarball
+ *		that it was made of (0: unknown), content's raw size
  *	table    one zstd frame: a row a file (path by shared prefix, mode, size, same content as an earlier file)
  *	         and the SHA-256 of each content
  *	content  one zstd frame: every different content once, in the table's order */
@@ -25,7 +26,8 @@ struct pack_file {
 	uint8_t sha256[32]; /* filled by pack_build() */
 };
 struct pack_opts {
-	int level; /* zstd's: 9 at first demand, 19 when settling */
+	int level;        /* zstd's: 9 at first demand, 19 when settling */
+	uint32_t tarball; /* bytes of the tarball, for whoever counts what was saved; 0: unknown */
 };
 /* Appends the pack of N files to OUT; *digest is its SHA-256. ERR_TOOBIG names the limit. */
 MUST_USE int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n,
@@ -48,3 +50,5 @@ MUST_USE int pack_unpack(const void *p, size_t n, const uint8_t digest[32], str 
 
 /* Raw bytes and files that a pack claims, from its first 32 bytes; false when they are no pack's. */
 bool pack_claims(const void *p, size_t n, uint64_t *raw, uint32_t *files);
+/* Bytes of the tarball that the pack was made of; 0: unknown, or no pack. */
+uint32_t pack_tarball_bytes(const void *p, size_t n);

@@ -61,8 +61,10 @@ int pack_tarball(struct buf *out, uint8_t digest[32], uint64_t *raw, const struc
 
 	int rc = o->sri.n ? unpack_tarball(&uo, p, n, e)
 			  : err_set(e, ERR_USAGE, STR_FMT ": no integrity to verify", STR_ARG(o->label));
+	struct pack_opts po = o->pack;
+	po.tarball = n <= UINT32_MAX ? (uint32_t)n : 0;
 	if (rc == 0)
-		rc = pack_build(out, digest, fs.file.p, (uint32_t)fs.file.n, &o->pack, e);
+		rc = pack_build(out, digest, fs.file.p, (uint32_t)fs.file.n, &po, e);
 	for (size_t i = 0; i < fs.file.n; i++)
 		sum += fs.file.p[i].n;
 	if (rc == 0 && raw)

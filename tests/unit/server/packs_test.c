@@ -1,9 +1,9 @@
 /* Packs in the making: a registry of fixture tarballs, and what becomes of them. ctest label: threads */
-#include "../store/test_server.h"
-#include "../store/tgz.h"
 #include "pack.h"
 #include "packs.h"
 #include "registry.h"
+#include "test_server.h"
+#include "tgz.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,0 +1,249 @@
+#include "fetch_packs_impl.h"
+#include "import_pack.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "pack.h"
+#include "workq.h"
+
+void want_add(struct want_list *l, struct pack_want *w)
+{
+	w->next = NULL;
+	if (l->tail)
+		l->tail->next = w;
+	else
+		l->head = w;
+	l->tail = w;
+	l->n++;
+}
+
+struct pack_want *want_take(struct want_list *l)
+{
+	struct pack_want *w = l->head;
+
+	if (!w)
+		return NULL;
+	l->head = w->next;
+	if (!l->head)
+		l->tail = NULL;
+	l->n--;
+	return w;
+}
+
+void want_return(struct want_list *l, struct want_list *all)
+{
+	if (!all->head)
+		return;
+	all->tail->next = l->head;
+	if (!l->tail)
+		l->tail = all->tail;
+	l->head = all->head;
+	l->n += all->n;
+	*all = (struct want_list){ 0 };
+}
+
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		abort(); /* an eventfd of ours takes a write of 1 */
+}
+
+static int fetcher_init(struct pack_fetcher *f, struct err *e)
+{
+	f->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (f->fd < 0 || f->wake < 0)
+		return err_os(e, "eventfd for packs");
+	if (server_url_parse(&f->url, f->o.url, &f->a, e) < 0)
+		return e->code;
+	f->path_get = arena_printf(&f->a, STR_FMT "/v1/packs", STR_ARG(f->url.prefix));
+	f->path_find = arena_printf(&f->a, STR_FMT "/v1/packs/find", STR_ARG(f->url.prefix));
+	if (f->o.token.n)
+		f->authorization = arena_printf(&f->a, "Bearer " STR_FMT, STR_ARG(f->o.token));
+	if (f->o.ca_file)
+		f->o.ca_file = arena_str(&f->a, str_of(f->o.ca_file)).p;
+	f->o.connections = f->o.connections ? f->o.connections : 3;
+	f->o.connect_ms = f->o.connect_ms ? f->o.connect_ms : 1000;
+	f->o.max_bytes = f->o.max_bytes ? f->o.max_bytes : 32u << 20;
+	return 0;
+}
+
+int pack_fetcher_new(struct pack_fetcher **out, struct pool *pool, const struct pack_fetcher_opts *o, struct err *e)
+{
+	struct pack_fetcher *f = xcalloc(1, sizeof(*f));
+
+	f->o = *o;
+	f->pool = pool;
+	f->fd = f->wake = -1;
+	f->a = ARENA_INIT(1024);
+	pthread_mutex_init(&f->lock, NULL);
+	if (fetcher_init(f, e) < 0 || workq_thread(&f->thread, "packs", pack_conn_run, f, e) < 0) {
+		pack_fetcher_free(f);
+		return e->code;
+	}
+	f->started = true;
+	*out = f;
+	return 0;
+}
+
+bool pack_possible(const struct tree_package *p, bool look_up)
+{
+	uint8_t key[PACKS_KEY];
+	enum lock_res_kind kind = p->f->meta.resolution.kind;
+
+	if (kind != LOCK_RES_REGISTRY && kind != LOCK_RES_TARBALL)
+		return false;
+	if (look_up)
+		return packs_key(key, p->f->meta.resolution.integrity);
+	return p->f->pack_size > 0 && p->f->pack_size <= PACK_MOST_RAW;
+}
+
+void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up)
+{
+	struct pack_want *w = xcalloc(1, sizeof(*w));
+
+	w->f = f;
+	w->p = p;
+	w->size = look_up ? 0 : p->f->pack_size;
+	memcpy(w->digest, p->f->pack, 32);
+	packs_key(w->key, p->f->meta.resolution.integrity);
+	p->state = PACKAGE_COMING;
+	f->pending++;
+	pthread_mutex_lock(&f->lock);
+	bool first = f->in.n == 0;
+	want_add(&f->in, w);
+	pthread_mutex_unlock(&f->lock);
+	if (first)
+		signal_fd(f->wake);
+}
+
+/* -- importing -------------------------------------------------------------------- */
+
+static void want_import(struct job *job)
+{
+	struct pack_want *w = (struct pack_want *)job;
+	const struct frame_package *fp = w->p->f;
+	uint64_t start = clock_us();
+	struct import_opts o = {
+		.key = w->p->key, .sri = fp->meta.resolution.integrity, .name = fp->name, .version = fp->version
+	};
+
+	w->code = import_pack(w->f->o.store, &o, w->digest, w->buf.p, w->buf.n, &w->rec, &w->err);
+	w->import_us = clock_us() - start;
+}
+
+static void want_end(struct pack_want *w, bool ready)
+{
+	struct pack_fetcher *f = w->f;
+	struct tree_package *p = w->p;
+	struct err e = w->err;
+
+	f->pending--;
+	pthread_mutex_lock(&f->lock);
+	f->counts.import_us += w->import_us;
+	uint32_t tarball = ready ? pack_tarball_bytes(w->buf.p, w->buf.n) : 0;
+	f->counts.saved += tarball > w->size ? tarball - w->size : 0;
+	*(ready ? &f->counts.packs : e.code ? &f->counts.refused : &f->counts.absent) += 1;
+	pthread_mutex_unlock(&f->lock);
+	if (ready) {
+		p->rec = w->rec;
+		p->owned = p->cold = true;
+	}
+	p->state = ready ? PACKAGE_READY : PACKAGE_IDLE;
+	buf_release(&w->buf);
+	free(w);
+	if (ready)
+		f->o.done(f->o.arg, p);
+	else
+		f->o.absent(f->o.arg, p, e.code ? &e : NULL);
+}
+
+static void want_imported(struct job *job, void *ctx)
+{
+	struct pack_want *w = (struct pack_want *)job;
+	struct pack_fetcher *f = ctx;
+
+	atomic_fetch_sub(&f->held, w->size);
+	signal_fd(f->wake);
+	want_end(w, w->code == 0);
+}
+
+void pack_fetcher_drain(struct pack_fetcher *f)
+{
+	struct want_list got;
+	uint64_t count;
+
+	if (read(f->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		abort();
+	pthread_mutex_lock(&f->lock);
+	got = f->news;
+	f->news = (struct want_list){ 0 };
+	pthread_mutex_unlock(&f->lock);
+	for (struct pack_want *w; (w = want_take(&got));) {
+		if (!w->arrived) {
+			want_end(w, false);
+			continue;
+		}
+		w->job = (struct job){ .run = want_import, .done = want_imported, .ctx = f };
+		pool_submit(f->pool, &w->job);
+	}
+}
+
+int pack_fetcher_fd(const struct pack_fetcher *f)
+{
+	return f->fd;
+}
+
+size_t pack_fetcher_pending(const struct pack_fetcher *f)
+{
+	return f->pending;
+}
+
+struct pack_counts pack_fetcher_counts(struct pack_fetcher *f)
+{
+	pthread_mutex_lock(&f->lock);
+	struct pack_counts n = f->counts;
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
+void pack_fetcher_stop(struct pack_fetcher *f)
+{
+	if (!f || !f->started)
+		return;
+	pthread_mutex_lock(&f->lock);
+	f->stop = true;
+	pthread_mutex_unlock(&f->lock);
+	signal_fd(f->wake);
+	pthread_join(f->thread, NULL);
+	f->started = false;
+}
+
+static void list_free(struct want_list *l)
+{
+	for (struct pack_want *w; (w = want_take(l));) {
+		buf_release(&w->buf);
+		free(w);
+	}
+}
+
+void pack_fetcher_free(struct pack_fetcher *f)
+{
+	if (!f)
+		return;
+	pack_fetcher_stop(f);
+	list_free(&f->in);
+	list_free(&f->news);
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->wake >= 0)
+		close(f->wake);
+	pthread_mutex_destroy(&f->lock);
+	arena_release(&f->a);
+	free(f);
+}

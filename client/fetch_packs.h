@@ -1,0 +1,53 @@
+/* fetch_packs — package bytes from a drayd into the store: packs over a few HTTP/2 connections, import on the pool.
+ *
+ * Beside the plan's connection, so that bulk never stands before frames. One thread drives all sessions
+ * (pack_conn.c); the loop hands packages in, in plan order, and gets told what became of them. What the plan does not name a
+ * pack for is looked up at the server first, by its tarball's digest, when asked for.
+ *
+ * Bounded by `max_bytes` of packs that were asked for and are not yet imported (one is always allowed): the plan and
+ * the answers to look-ups say every pack's size beforehand, and one that is not so long is refused. So backpressure is that nothing
+ * more is asked for. A lost connection is opened again a few times and only the rest is asked for, from the byte where a pack broke off.
+ *
+ * pack_fetch() and the callbacks belong to the install's loop. */
+#pragma once
+#include "pool.h"
+#include "tree.h"
+
+struct pack_fetcher;
+struct pack_fetcher_opts {
+	str url, token;      /* the drayd, as source_remote_opts */
+	const char *ca_file; /* likewise */
+	struct store *store;
+	unsigned connections; /* 0: 3 */
+	unsigned connect_ms;  /* 0: 1,000 */
+	uint64_t max_bytes;   /* 0: 32 MiB */
+	/* The package is in the store (READY). */
+	void (*done)(void *arg, struct tree_package *p);
+	/* It has to come from somewhere else: E is NULL where the server has no pack, else says what was wrong with it. */
+	void (*absent)(void *arg, struct tree_package *p, const struct err *e);
+	void *arg;
+};
+struct pack_counts {
+	uint64_t packs, bytes;         /* imported; received, broken-off ones included */
+	uint64_t absent, refused;      /* no pack; pack wrong or server lost */
+	uint64_t requests, reconnects; /* requests for packs and look-ups */
+	uint64_t import_us;
+	uint64_t saved;      /* bytes by which the tarballs are larger than their packs */
+	uint64_t most_bytes; /* asked for and not imported, at once */
+};
+/* Starts the thread, which connects at the first package. ERR_USAGE: the URL. */
+MUST_USE int pack_fetcher_new(
+	struct pack_fetcher **out, struct pool *pool, const struct pack_fetcher_opts *o, struct err *e);
+/* Whether P can come as a pack: the frame names one, or (LOOK_UP) its integrity is known. */
+bool pack_possible(const struct tree_package *p, bool look_up);
+/* LOOK_UP: what the frame names may have been replaced by a better one since. */
+void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up);
+/* Readable when pack_fetcher_drain() has something. */
+int pack_fetcher_fd(const struct pack_fetcher *f);
+void pack_fetcher_drain(struct pack_fetcher *f);
+size_t pack_fetcher_pending(const struct pack_fetcher *f);
+struct pack_counts pack_fetcher_counts(struct pack_fetcher *f);
+/* Stops the thread: nothing arrives any more. Before the pool is waited for. NULL is fine. */
+void pack_fetcher_stop(struct pack_fetcher *f);
+/* After stop, and when the pool is idle. NULL is fine. */
+void pack_fetcher_free(struct pack_fetcher *f);

@@ -1,0 +1,487 @@
+/* The thread behind fetch_packs.h: sessions with the server, requests on them, packs taken out of the answers.
+ *
+ * A want is in exactly one list: `find` (to be looked up), `get` (to be asked for), a request's, or handed back as news. */
+#include "fetch_packs_impl.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	MOST_CONNECTIONS = 8,
+	DEPTH = 4,          /* requests under way on a connection: none of their round trips is idle */
+	BATCH = 512 * 1024, /* bytes of packs in a request, at least one pack */
+	BATCH_PACKS = 256,  /* packs in a request */
+	BATCH_FIND = 4096,  /* look-ups in a request */
+	MOST_TRIES = 3,     /* of a package, and of a connection without a whole answer in between */
+	RETRY_MS = 100,
+};
+
+struct conn;
+struct ask {
+	struct conn *c;
+	int32_t id;
+	bool find;
+	struct want_list want; /* in the order of the answer; the head is next */
+	struct buf body;
+	uint8_t row[PACKS_ROW];
+	size_t nrow;
+	bool inside;    /* the head's bytes are coming */
+	uint64_t bytes; /* asked for */
+	struct err err; /* why it is being cut short */
+	struct ask *next;
+};
+struct conn {
+	struct thread *t;
+	struct h2 *h;
+	struct ask *asks;
+	unsigned nasks, failures;
+	int64_t retry_at;
+	bool over; /* GOAWAY: finishes what it has */
+};
+struct thread {
+	struct pack_fetcher *f;
+	struct conn conn[MOST_CONNECTIONS];
+	unsigned n;
+	struct want_list find, get, news;
+	struct pack_counts add; /* since last told */
+	bool ever;              /* a connection was open once */
+	bool useless;           /* the server makes no packs, or cannot be reached: everything is absent */
+	struct err why;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* -- wants ----------------------------------------------------------------------- */
+
+static void want_absent(struct thread *t, struct pack_want *w, const struct err *why)
+{
+	buf_release(&w->buf);
+	w->buf = BUF_INIT;
+	w->arrived = false;
+	w->err = why ? *why : (struct err){ 0 };
+	if (why)
+		err_ctx(&w->err, "pack of " STR_FMT "@" STR_FMT, STR_ARG(w->p->f->name), STR_ARG(w->p->f->version));
+	want_add(&t->news, w);
+}
+
+static void want_arrived(struct thread *t, struct pack_want *w)
+{
+	w->arrived = true;
+	want_add(&t->news, w);
+}
+
+/* What an answer did not bring: again, or given up. */
+static void ask_return(struct thread *t, struct ask *a, const struct err *why)
+{
+	struct want_list again = { 0 };
+	bool first = true;
+
+	for (struct pack_want *w; (w = want_take(&a->want)); first = false) {
+		if (!a->find)
+			atomic_fetch_sub(&t->f->held, w->size);
+		w->tries += first; /* the one at which it broke off; those behind it had no chance */
+		if (w->tries >= MOST_TRIES)
+			want_absent(t, w, why);
+		else
+			want_add(&again, w);
+	}
+	want_return(a->find ? &t->find : &t->get, &again);
+}
+
+static void thread_useless(struct thread *t, const struct err *why)
+{
+	if (t->useless)
+		return;
+	t->useless = true;
+	t->why = *why;
+}
+
+/* -- answers ------------------------------------------------------------------------ */
+
+static int ask_fail(struct ask *a, const struct err *e)
+{
+	a->err = *e;
+	return e->code;
+}
+
+static int found_row(struct ask *a)
+{
+	struct thread *t = a->c->t;
+	struct pack_want *w = want_take(&a->want);
+	struct err e;
+
+	if (!w)
+		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "more answers than look-ups"), &e));
+	w->size = packs_row_get(w->digest, a->row);
+	if (w->size > 0 && w->size <= 1u << 30)
+		want_add(&t->get, w);
+	else
+		want_absent(t, w, NULL);
+	return 0;
+}
+
+/* The head of the next pack: it must be the one that was asked for, as long as was promised. */
+static int pack_row(struct ask *a)
+{
+	struct thread *t = a->c->t;
+	struct pack_want *w = a->want.head;
+	uint8_t digest[32];
+	uint64_t n = packs_row_get(digest, a->row);
+	struct err e;
+
+	if (!w)
+		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "more packs than were asked for"), &e));
+	if (n == PACKS_ABSENT) {
+		atomic_fetch_sub(&t->f->held, w->size);
+		want_absent(t, want_take(&a->want), NULL);
+		return 0;
+	}
+	if (memcmp(digest, w->digest, 32) != 0)
+		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "the server sent another pack in its place"), &e));
+	if (n != w->size - w->buf.n)
+		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "%llu bytes where the server had promised %llu",
+					    (unsigned long long)n, (unsigned long long)(w->size - w->buf.n)),
+					   &e));
+	a->inside = true;
+	return 0;
+}
+
+static int on_data(void *arg, const struct h2_response *r, const void *bytes, size_t n)
+{
+	struct ask *a = arg;
+	struct thread *t = a->c->t;
+	const char *p = bytes;
+
+	h2_consume(a->c->h, a->id, n); /* memory is bounded by what is asked for */
+	if (r->status != 200)
+		return 0;
+	t->add.bytes += a->find ? 0 : n;
+	while (n > 0) {
+		struct pack_want *w = a->want.head;
+		size_t take;
+		if (a->inside) {
+			take = n < w->size - w->buf.n ? n : (size_t)(w->size - w->buf.n);
+			buf_add(&w->buf, (str){ p, take });
+		} else {
+			take = n < PACKS_ROW - a->nrow ? n : PACKS_ROW - a->nrow;
+			memcpy(a->row + a->nrow, p, take);
+			a->nrow += take;
+		}
+		p += take;
+		n -= take;
+		if (!a->inside && a->nrow == PACKS_ROW) {
+			a->nrow = 0;
+			if ((a->find ? found_row(a) : pack_row(a)) < 0)
+				return a->err.code;
+		}
+		if (a->inside && a->want.head->buf.n == a->want.head->size) {
+			a->inside = false;
+			want_arrived(t, want_take(&a->want));
+		}
+	}
+	return 0;
+}
+
+static void on_done(void *arg, int code, const struct h2_response *r, const struct err *e)
+{
+	struct ask *a = arg;
+	struct conn *c = a->c;
+	struct ask **at = &c->asks;
+	struct err why = a->err;
+
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	c->nasks--;
+	if (!why.code && code < 0)
+		why = *e;
+	else if (!why.code && r->status != 200)
+		err_set(&why, r->status == 401 || r->status == 403 ? ERR_AUTH : ERR_NET,
+			"the server answered %d to a request for packs", r->status);
+	else if (!why.code && a->want.n)
+		err_set(&why, ERR_NET, "the answer ended early");
+	if (!why.code)
+		c->failures = 0;
+	if (code == 0 && r->status >= 400 && r->status < 500)
+		thread_useless(c->t, &why); /* it will not say otherwise next time */
+	ask_return(c->t, a, &why);
+	buf_release(&a->body);
+	free(a);
+}
+
+/* -- requests ---------------------------------------------------------------------------- */
+
+static void body_find(struct thread *t, struct ask *a)
+{
+	buf_add(&a->body, STR(PACKS_FIND_MAGIC));
+	while (t->find.n && a->want.n < BATCH_FIND) {
+		struct pack_want *w = want_take(&t->find);
+		buf_add(&a->body, (str){ (const char *)w->key, PACKS_KEY });
+		want_add(&a->want, w);
+	}
+}
+
+static bool may_ask(struct thread *t)
+{
+	uint64_t held = atomic_load(&t->f->held);
+
+	return t->get.head && (held == 0 || held + t->get.head->size <= t->f->o.max_bytes);
+}
+
+static void body_get(struct thread *t, struct ask *a)
+{
+	buf_add(&a->body, STR(PACKS_MAGIC));
+	while (may_ask(t) && a->want.n < BATCH_PACKS && (a->want.n == 0 || a->bytes + t->get.head->size <= BATCH)) {
+		struct pack_want *w = want_take(&t->get);
+		packs_row_put(&a->body, w->digest, w->buf.n);
+		a->bytes += w->size;
+		uint64_t held = atomic_fetch_add(&t->f->held, w->size) + w->size;
+		if (held > t->add.most_bytes)
+			t->add.most_bytes = held;
+		want_add(&a->want, w);
+	}
+}
+
+/* A request for the next batch on C. False: the connection takes none. */
+static bool conn_ask(struct conn *c, bool find)
+{
+	struct thread *t = c->t;
+	struct ask *a = xcalloc(1, sizeof(*a));
+	struct err e = { 0 };
+
+	a->c = c;
+	a->find = find;
+	if (find)
+		body_find(t, a);
+	else
+		body_get(t, a);
+	struct h2_request q = { .method = STR("POST"),
+		.path = find ? t->f->path_find : t->f->path_get,
+		.authority = t->f->url.authority,
+		.content_type = find ? STR(PACKS_FIND_TYPE) : STR(PACKS_TYPE),
+		.authorization = t->f->authorization,
+		.body = buf_str(&a->body),
+		.data = on_data,
+		.done = on_done,
+		.arg = a };
+	a->next = c->asks;
+	c->asks = a;
+	c->nasks++;
+	if (h2_send(c->h, &a->id, &q, &e) == 0) {
+		t->add.requests++;
+		return true;
+	}
+	c->asks = a->next;
+	c->nasks--;
+	c->over = true;
+	for (struct pack_want *w = a->want.head; w; w = w->next)
+		w->tries -= w == a->want.head && w->tries > 0; /* nothing was sent: that does not count */
+	ask_return(t, a, &e);
+	buf_release(&a->body);
+	free(a);
+	return false;
+}
+
+/* The open connection with the fewest requests. */
+static struct conn *conn_free(struct thread *t)
+{
+	struct conn *best = NULL;
+
+	for (unsigned i = 0; i < t->n; i++) {
+		struct conn *c = &t->conn[i];
+		if (c->h && h2_ready(c->h) && !c->over && c->nasks < DEPTH && (!best || c->nasks < best->nasks))
+			best = c;
+	}
+	return best;
+}
+
+static void ask_all(struct thread *t)
+{
+	for (struct conn *c; (t->find.n || may_ask(t)) && (c = conn_free(t));)
+		conn_ask(c, t->find.n > 0);
+}
+
+/* -- connections ----------------------------------------------------------------------------- */
+
+static void conn_lost(struct conn *c, const struct err *e)
+{
+	struct thread *t = c->t;
+	bool any = false;
+
+	h2_close(c->h);
+	c->h = NULL;
+	c->over = false;
+	c->failures++;
+	c->retry_at = now_ms() + (RETRY_MS << c->failures);
+	for (unsigned i = 0; i < t->n; i++)
+		any |= t->conn[i].h || t->conn[i].failures < MOST_TRIES;
+	if (!any || !t->ever) /* who was never there is not waited for */
+		thread_useless(t, e);
+}
+
+static void conn_open(struct conn *c)
+{
+	struct thread *t = c->t;
+	struct err e;
+	struct h2_opts o = { .host = t->f->url.host,
+		.port = t->f->url.port,
+		.tls = t->f->url.tls,
+		.ca_file = t->f->o.ca_file,
+		.connect_ms = t->f->o.connect_ms };
+
+	if (c->retry_at)
+		t->add.reconnects++;
+	if (h2_open(&c->h, &o, &e) < 0) {
+		c->h = NULL;
+		conn_lost(c, &e);
+	}
+}
+
+static void conns_keep(struct thread *t)
+{
+	int64_t now = now_ms();
+
+	for (unsigned i = 0; i < t->n; i++) {
+		struct conn *c = &t->conn[i];
+		struct err e;
+		if (!c->h && (t->find.n || t->get.n) && c->failures < MOST_TRIES && now >= c->retry_at)
+			conn_open(c);
+		if (c->h && h2_drive(c->h, &e) < 0)
+			conn_lost(c, &e);
+		else if (c->h && h2_ready(c->h))
+			t->ever = true;
+		if (c->h && c->over && c->nasks == 0)
+			conn_lost(c, &(struct err){ .code = ERR_BUSY, .msg = "the server is shutting down" });
+	}
+}
+
+/* -- the thread --------------------------------------------------------------------------------- */
+
+/* Takes what the loop handed in, hands back what there is. False: stop. */
+static bool exchange(struct thread *t)
+{
+	struct pack_fetcher *f = t->f;
+	struct want_list in;
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&f->lock);
+	bool go = !f->stop;
+	in = f->in;
+	f->in = (struct want_list){ 0 };
+	bool tell = t->news.n > 0;
+	for (struct pack_want *w; (w = want_take(&t->news));)
+		want_add(&f->news, w);
+	f->counts.bytes += t->add.bytes;
+	f->counts.requests += t->add.requests;
+	f->counts.reconnects += t->add.reconnects;
+	if (t->add.most_bytes > f->counts.most_bytes)
+		f->counts.most_bytes = t->add.most_bytes;
+	t->add = (struct pack_counts){ .most_bytes = t->add.most_bytes };
+	pthread_mutex_unlock(&f->lock);
+	if (tell && write(f->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		abort();
+	for (struct pack_want *w; (w = want_take(&in));)
+		want_add(w->size ? &t->get : &t->find, w);
+	return go;
+}
+
+/* No more of this server: whatever is under way has to come from somewhere else. */
+static void give_up(struct thread *t)
+{
+	struct want_list *l[] = { &t->find, &t->get };
+
+	for (unsigned i = 0; i < t->n; i++) {
+		struct conn *c = &t->conn[i];
+		h2_close(c->h); /* calls nobody back */
+		c->h = NULL;
+		for (struct ask *a; (a = c->asks);) {
+			c->asks = a->next;
+			for (struct pack_want *w; (w = want_take(&a->want));) {
+				if (!a->find)
+					atomic_fetch_sub(&t->f->held, w->size);
+				want_absent(t, w, &t->why);
+			}
+			buf_release(&a->body);
+			free(a);
+		}
+		c->nasks = 0;
+	}
+	for (int i = 0; i < 2; i++) {
+		for (struct pack_want *w; (w = want_take(l[i]));)
+			want_absent(t, w, &t->why);
+	}
+}
+
+static void wait_events(struct thread *t)
+{
+	struct pollfd p[MOST_CONNECTIONS + 1] = { { .fd = t->f->wake, .events = POLLIN } };
+	int64_t now = now_ms(), by = INT64_MAX;
+	uint64_t count;
+
+	for (unsigned i = 0; i < t->n; i++) {
+		struct conn *c = &t->conn[i];
+		int64_t at = -1;
+		p[i + 1].fd = -1;
+		if (c->h) {
+			p[i + 1] = (struct pollfd){ .fd = h2_fd(c->h), .events = h2_events(c->h) };
+			at = h2_deadline_ms(c->h);
+		} else if ((t->find.n || t->get.n) && c->failures < MOST_TRIES) {
+			at = c->retry_at;
+		}
+		if (at >= 0 && at < by)
+			by = at;
+	}
+	int64_t wait = by == INT64_MAX ? -1 : by > now ? by - now : 0;
+	if (poll(p, t->n + 1, wait > INT_MAX ? INT_MAX : (int)wait) < 0 && errno != EINTR)
+		abort();
+	if (p[0].revents && read(t->f->wake, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		abort();
+}
+
+static void list_drop(struct want_list *l)
+{
+	for (struct pack_want *w; (w = want_take(l));) {
+		buf_release(&w->buf);
+		free(w);
+	}
+}
+
+static void thread_end(struct thread *t)
+{
+	give_up(t);
+	list_drop(&t->find);
+	list_drop(&t->get);
+	list_drop(&t->news);
+}
+
+void *pack_conn_run(void *fetcher)
+{
+	struct pack_fetcher *f = fetcher;
+	struct thread t = { .f = f, .n = f->o.connections < MOST_CONNECTIONS ? f->o.connections : MOST_CONNECTIONS };
+
+	for (unsigned i = 0; i < t.n; i++)
+		t.conn[i].t = &t;
+	while (exchange(&t)) {
+		if (!t.useless)
+			conns_keep(&t);
+		if (!t.useless)
+			ask_all(&t);
+		if (!t.useless)
+			conns_keep(&t); /* what was asked for goes out now */
+		if (t.useless)
+			give_up(&t);
+		if (t.news.n == 0)
+			wait_events(&t);
+	}
+	thread_end(&t);
+	return NULL;
+}
