@@ -261,8 +261,10 @@ static int read_rows(struct pack_row *row, uint32_t *first, const struct header 
 		if (r->bad || keep > before.n || (same ? n == 0 || n > i : n > h->raw - at))
 			return err_set(e, ERR_PARSE, "pack's table is damaged at row %u", i);
 		char *path = arena_new(a, char, keep + tail.n + 1);
-		memcpy(path, before.p, keep);
-		memcpy(path + keep, tail.p, tail.n);
+		if (keep)
+			memcpy(path, before.p, keep);
+		if (tail.n)
+			memcpy(path + keep, tail.p, tail.n);
 		before = (str){ path, keep + tail.n };
 		if (!path_safe(before))
 			return err_set(e, ERR_PARSE, "pack's row %u has no usable path", i);
