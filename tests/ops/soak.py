@@ -1,0 +1,330 @@
+"""Everything at once: installs, raw plans, scrapes, attacks; an upstream that fails in all its ways; clients killed at random, SIGHUP and SIGTERM restarts.
+
+    soak.py DRAYD DRAY FIXTURE_REGISTRY [--seconds N] [--clients N] [--restart S] [--seed N] [--rss-mib N]
+
+Fails when: drayd ends with anything but 0, or later than its bounds; a sanitizer says something; a lockfile or a tree is another than a
+direct install's; a client ends by a signal, without a word, or not at all; a loop was blocked; memory grows from one life to the next.
+"""
+
+import argparse
+import collections
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import h2raw
+import rig
+
+PROJECTS = ("express@5.3.0", "fastify@5.12.8", "redux@5.0.1", "d3@7.9.2", "peers-heavy", "vue@3.5.45")
+APP = {"fx-app": "1.0.0", "fx-leaf": "^1.0.0", "@fx/scoped": "1.0.0", "fx-files": "1.0.0"}
+CLIENT_S = 150  # no client may take longer: the registry's stalls end sooner
+FAULTS = ("503,every=37", "truncate,every=61", "integrity,every=13", "stall,every=97,limit=6", "429,every=53,retry-after=1")
+
+
+class Soak:
+    def __init__(self, o, directory):
+        self.o = o
+        self.dir = pathlib.Path(directory)
+        self.random = random.Random(o.seed)
+        self.end = time.monotonic() + o.seconds
+        self.lock = threading.Lock()
+        self.seen = collections.Counter()
+        self.wrong = []
+        self.stopping = threading.Event()
+        self.turn = 0
+        self.rss = []
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+
+    def count(self, what):
+        with self.lock:
+            self.seen[what] += 1
+
+    def fail(self, what):
+        with self.lock:
+            self.wrong.append(what)
+        print("WRONG:", what, flush=True)
+
+    # ---- what is right ----
+
+    def registry_start(self, *faults):
+        args = [self.o.registry, "--recording", str(rig.HERE.parent / "parity/packuments.ndjson.zst"), "--packages",
+                str(rig.HERE.parent / "registry/packages"), "--port", str(getattr(self, "registry_port", 0))]
+        for f in faults:
+            args += ["--faults", f]
+        self.registry = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
+        self.url = self.registry.stdout.readline().strip()
+        self.registry_port = int(re.search(r":(\d+)/?$", self.url)[1])
+
+    def registry_stop(self):
+        self.registry.send_signal(signal.SIGCONT)
+        self.registry.terminate()
+        self.registry.wait(20)
+        self.registry.stdout.close()
+
+    def prepare(self):
+        """Each project's lockfile by a direct install, and the body of its plan request."""
+        self.registry_start()
+        self.want, self.bodies = {}, []
+        for name in (*PROJECTS, "app"):
+            d = self.project(name, self.dir / "want" / name)
+            args = [self.o.dray, "install", "-C", str(d), "--direct", "--no-frozen-lockfile", "--lockfile-only", "--store-dir",
+                    str(self.dir / "want-store"), "--reporter", "silent"]
+            subprocess.run(args, check=True, timeout=CLIENT_S)
+            self.want[name] = (d / "pnpm-lock.yaml").read_bytes()
+            (d / "pnpm-lock.yaml").unlink()
+            self.bodies.append(rig.plan_body(self.o.dray, d))
+        self.registry_stop()
+        self.registry_start(*FAULTS)
+
+    def project(self, name, d):
+        if name == "app":
+            return rig.project(d, APP, self.url)
+        d.mkdir(parents=True)
+        shutil.copy(rig.HERE.parent / "parity/cases" / name / "package.json", d)
+        (d / ".npmrc").write_text(f"registry={self.url}\n")
+        return d
+
+    # ---- the server's lives ----
+
+    def drayd_start(self):
+        self.restarting = True
+        self.drayd = rig.Drayd(self.o.drayd, self.url, self.dir, "--listen", f"127.0.0.1:{self.port}", "--drain", "5",
+                               "--packument-age", "2", "--log-format", "json", ready_s=60)
+        self.drayd.port = self.port
+        self.restarting = False
+
+    def drayd_stop(self):
+        self.restarting = True
+        try:
+            self.rss.append(rig.rss(self.drayd.process.pid))
+            if self.drayd.metric("drayd_loops_blocked_total"):
+                self.count("loop blocked")
+        except (OSError, KeyError):
+            self.fail("no metrics before a stop")
+        self.drayd.process.terminate()
+        try:
+            code = self.drayd.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.fail("drayd did not stop")
+            self.drayd.process.kill()
+            code = self.drayd.process.wait()
+        if code != 0:
+            self.fail(f"drayd ended with {code}: {self.drayd.logged()[-3000:]}")
+        self.count("life")
+
+    # ---- actors ----
+
+    def installer(self, rnd):
+        with self.lock:
+            self.turn += 1
+            turn = self.turn
+        full = rnd.random() < 0.3
+        name = "app" if full else rnd.choice(PROJECTS)
+        d = self.project(name, self.dir / "run" / str(turn))
+        flags = [] if full else ["--lockfile-only"]
+        args = rig.install_args(self.o.dray, d, f"http://127.0.0.1:{self.port}", d / ".store", *flags)
+        overlap = self.restarting
+        p = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if rnd.random() < 0.25:
+            time.sleep(rnd.random() * 0.5)
+            p.kill()
+            p.communicate()
+            self.count("client killed")
+        else:
+            try:
+                said = p.communicate(timeout=CLIENT_S)[0]
+            except subprocess.TimeoutExpired:
+                p.kill()
+                said = p.communicate()[0]
+                self.fail(f"install of {name} got no answer within {CLIENT_S} s: {said}")
+            else:
+                self.judge(name, d, full, p.returncode, said, overlap)
+        shutil.rmtree(d, ignore_errors=True)
+
+    def judge(self, name, d, full, code, said, overlap):
+        if code == 0:
+            self.count("installed" if full else "resolved")
+            if (d / "pnpm-lock.yaml").read_bytes() != self.want[name]:
+                self.fail(f"another lockfile for {name}")
+            if full:
+                self.judge_tree(d)
+        elif code < 0 or code not in (6, 7, 10) or not said.strip():
+            self.fail(f"install of {name} ended with {code}: {said!r}")
+        else:
+            self.count("refused over a restart" if overlap or self.restarting else f"failed with a reason ({code})")
+            with self.lock:
+                self.reason = said.strip()
+
+    def judge_tree(self, d):
+        for dep, version in (("fx-app", "1.0.0"), ("@fx/scoped", "1.0.0"), ("fx-files", "1.0.0")):
+            source = rig.HERE.parent / "registry/packages" / dep / version
+            for f in source.rglob("*"):
+                if f.is_file() and "_node_modules" not in f.parts:
+                    got = d / "node_modules" / dep / f.relative_to(source)
+                    if not got.exists() or got.read_bytes() != f.read_bytes():
+                        self.fail(f"{got} is not what the registry has")
+
+    def raw(self, rnd):
+        """Plans on one connection, some of them left in the middle."""
+        try:
+            c = h2raw.Conn(self.port)
+            c.sock.settimeout(CLIENT_S)
+            streams = [c.plan(rnd.choice(self.bodies)) for _ in range(rnd.randint(1, 12))]
+            if rnd.random() < 0.3:
+                time.sleep(rnd.random() * 0.05)
+                c.close()
+                self.count("raw left")
+                return
+            open_, ended = set(streams), 0
+            while open_:
+                f = c.read()
+                if f is None:
+                    break
+                kind, flags, of, payload = f
+                if kind == h2raw.DATA and payload:
+                    add = struct.pack(">I", len(payload))
+                    c.send(h2raw.frame(h2raw.WINDOW, 0, 0, add))
+                    if not flags & 1:
+                        c.send(h2raw.frame(h2raw.WINDOW, 0, of, add))
+                if kind == h2raw.HEADERS:
+                    self.count(f"raw {h2raw.status_of(payload)}")
+                if (kind in (h2raw.HEADERS, h2raw.DATA) and flags & h2raw.END_STREAM) or kind == h2raw.RST:
+                    open_.discard(of)
+                    ended += 1
+            if open_:
+                self.count("raw cut by a restart")
+            c.close()
+        except TimeoutError:
+            self.fail(f"a plan got no answer within {CLIENT_S} s")
+        except OSError:
+            self.count("raw refused")
+            time.sleep(0.05)
+
+    def scraper(self, rnd):
+        try:
+            for path in ("/metrics", "/", "/v1/health", "/v1/ready", "/nothing"):
+                status = self.drayd.get(path, timeout=30)[0]
+                if status not in (200, 404, 503):
+                    self.fail(f"{path} answered {status}")
+            self.count("scraped")
+        except TimeoutError:
+            self.fail("no answer to a scrape within 30 s")
+        except OSError:
+            pass
+        time.sleep(0.2 * rnd.random())
+
+    def attacker(self, rnd):
+        try:
+            c = h2raw.Conn(self.port)
+            kind = ((b"content-type", b"application/x-dray-request"),)
+            body = rnd.choice(self.bodies)
+            for s in range(1, 601, 2):
+                c.send(h2raw.frame(h2raw.HEADERS, 4, s, h2raw.head(b"POST", b"/v1/plan", kind)),
+                       h2raw.frame(h2raw.DATA, 1, s, body), h2raw.frame(h2raw.RST, 0, s, b"\0\0\0\x08"))
+            c.close()
+        except OSError:
+            pass
+        self.count("attacked")
+        time.sleep(1)
+
+    def upstream(self, rnd):
+        """The registry is gone for a while, or silent."""
+        time.sleep(2 + 3 * rnd.random())
+        self.registry.send_signal(signal.SIGSTOP)
+        time.sleep(rnd.random())
+        self.registry.send_signal(signal.SIGCONT)
+        self.count("upstream silent")
+
+    def loop(self, actor, seed):
+        rnd = random.Random(seed)
+        while time.monotonic() < self.end and not self.stopping.is_set():
+            try:
+                actor(rnd)
+            except Exception as e:  # pylint: disable=broad-except
+                self.fail(f"{actor.__name__}: {e!r}")
+                time.sleep(0.5)
+
+    def run(self):
+        self.prepare()
+        self.drayd_start()
+        self.end = time.monotonic() + self.o.seconds
+        actors = [self.installer] * self.o.clients + [self.raw] * 2 + [self.scraper, self.attacker, self.upstream]
+        threads = [threading.Thread(target=self.loop, args=(a, self.random.random())) for a in actors]
+        for t in threads:
+            t.start()
+        born = time.monotonic()
+        while time.monotonic() < self.end:
+            time.sleep(1)
+            self.drayd.hup()
+            self.count("SIGHUP")
+            if self.drayd.process.poll() is not None:
+                self.fail(f"drayd is gone with {self.drayd.process.returncode}: {self.drayd.logged()[-3000:]}")
+                self.drayd_start()
+            if time.monotonic() - born > self.o.restart:
+                self.drayd_stop()
+                self.drayd_start()
+                born = time.monotonic()
+        for t in threads:
+            t.join(CLIENT_S + 60)
+            if t.is_alive():
+                self.fail("an actor did not end")
+        self.quiet()
+        self.drayd_stop()
+        self.registry_stop()
+        return self.report()
+
+    def quiet(self):
+        """Nobody asks any more: nothing is left over."""
+        for name in ("plans_active", "plans_running", "plan_body_bytes"):
+            try:
+                self.drayd.until(lambda n=name: self.drayd.metric("drayd_" + n) == 0, 60)
+            except TimeoutError:
+                self.fail(f"{name} is {self.drayd.metric('drayd_' + name)} when all is quiet")
+
+    def report(self):
+        log = self.drayd.logged()
+        for bad in ("AddressSanitizer", "runtime error:", "LeakSanitizer", "ThreadSanitizer", "past its bound"):
+            if bad in log:
+                at = log.index(bad)
+                self.fail(log[max(0, at - 500) : at + 3000])
+        print(dict(sorted(self.seen.items())), "rss MiB:", [r >> 20 for r in self.rss], flush=True)
+        if getattr(self, "reason", None):
+            print("a reason:", self.reason[:300])
+        if self.rss[-1] > self.o.rss_mib << 20:
+            self.fail(f"{self.rss[-1] >> 20} MiB in memory at the end")
+        good = self.seen["installed"] + self.seen["resolved"]
+        bad = sum(n for k, n in self.seen.items() if k.startswith("failed"))
+        if good < 5 or good < bad:
+            self.fail(f"{good} good installs, {bad} failed ones")
+        return 1 if self.wrong else 0
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("drayd")
+    p.add_argument("dray")
+    p.add_argument("registry")
+    p.add_argument("--seconds", type=float, default=30)
+    p.add_argument("--clients", type=int, default=3)
+    p.add_argument("--restart", type=float, default=9)
+    p.add_argument("--seed", type=int, default=int(time.time()))
+    p.add_argument("--rss-mib", type=int, default=1500)
+    o = p.parse_args()
+    print("seed", o.seed, flush=True)
+    with tempfile.TemporaryDirectory(prefix="dray-soak-") as directory:
+        return Soak(o, directory).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
