@@ -218,6 +218,36 @@ static void say_phases(struct invocation *s, const struct install_result *r)
 		r->lockfile_written ? "true" : "false");
 }
 
+/* B - A, where B may not have happened. */
+static unsigned long long span(uint64_t a, uint64_t b)
+{
+	return b > a ? b - a : 0;
+}
+
+/* The whole account of an install in one line, durations in microseconds: what benchmarks read. Stages up to `linked` overlap. */
+static void say_account(struct invocation *s, const struct install_result *r)
+{
+	const struct install_times *t = &r->t;
+
+	progress_event(&s->progress, "summary",
+		"\"source\":\"%s\",\"packages\":%llu,\"slots\":%llu,\"warm\":%llu,\"cold\":%llu,\"kept\":%llu,"
+		"\"skipped\":%llu,\"linked_before_done\":%llu,\"most_links\":%u,\"fetched_bytes\":%llu,"
+		"\"resolve_us\":%llu,\"first_frame_us\":%llu,\"last_frame_us\":%llu,\"fetch_us\":%llu,\"import_us\":%"
+		"llu,"
+		"\"link_warm_us\":%llu,\"link_cold_us\":%llu,\"root_us\":%llu,\"bins_us\":%llu,\"scripts_us\":%llu,"
+		"\"finish_us\":%llu,\"end_us\":%llu",
+		r->source, (unsigned long long)r->packages, (unsigned long long)r->slots,
+		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold, (unsigned long long)r->kept,
+		(unsigned long long)r->skipped, (unsigned long long)r->slots_before_done, r->link.most,
+		(unsigned long long)r->fetched_bytes, (unsigned long long)t->last_frame,
+		(unsigned long long)t->first_frame, (unsigned long long)t->last_frame,
+		span(t->fetch_first, t->fetch_last), (unsigned long long)r->import_us,
+		(unsigned long long)r->link.warm_us, (unsigned long long)r->link.cold_us,
+		t->root ? span(t->linked, t->root) : 0, t->root ? span(t->root, t->bins) : 0,
+		t->bins ? span(t->bins, t->scripts) : 0, span(t->scripts ? t->scripts : t->linked, t->finish),
+		(unsigned long long)t->end);
+}
+
 static void say_summary(struct invocation *s, const struct install_result *r)
 {
 	struct progress *p = &s->progress;
@@ -231,6 +261,7 @@ static void say_summary(struct invocation *s, const struct install_result *r)
 			STR_ARG(r->ignored_builds.p[i]));
 	if (p->reporter == REPORTER_NDJSON) {
 		say_phases(s, r);
+		say_account(s, r);
 		return;
 	}
 	if (s->opt.lockfile_only) {
