@@ -1,5 +1,6 @@
 /* cmd_table — the subcommands that read results: table, compare, gates. */
 #include "cmd.h"
+#include "gates.h"
 #include "report.h"
 #include "table.h"
 #include <errno.h>
@@ -55,7 +56,7 @@ int cmd_gates(int argc, char **argv)
 		return 2;
 	}
 	int status = with_result(argv[1], &r, &a);
-	return status ? status : table_gates(&r) > 0;
+	return status ? status : !gates_hold(&r, &gates_strict);
 }
 
 int cmd_report(int argc, char **argv)

@@ -53,7 +53,8 @@ struct fetch {
 	h2o_multithread_message_t msg;
 	h2o_generator_t gen;
 	struct mirror *m;
-	h2o_req_t *req; /* NULL: gone */
+	h2o_req_t *req;       /* NULL: gone */
+	struct fetch **watch; /* in the request's memory, which outlives the fetch or tells it to forget the request */
 	str path, accept;
 	bool full, gzip;
 	int code;
@@ -390,6 +391,8 @@ static void fetch_finish(struct fetch *f)
 		fprintf(stderr, "mirror: %s\n", e.msg);
 	if (f->code < 0)
 		fprintf(stderr, "mirror: %s\n", f->err.msg);
+	if (f->req)
+		*f->watch = NULL; /* answering may end the request, and the fetch ends here */
 	if (f->req && (f->code < 0 || f->status != 200 || !answer(m, f->req, f->path, f->full, f->gzip)))
 		send_error(f->req, f->status == 404 ? 404 : 502, "{\"error\":\"not there\"}");
 	buf_release(&f->body);
@@ -423,8 +426,8 @@ static void fetch_start(struct mirror *m, h2o_req_t *req, str path, bool full, b
 
 	*f = (struct fetch){ .m = m, .req = req, .full = full, .gzip = gzip };
 	f->path = (str){ xstrndup(path), path.n };
-	struct fetch **watch = h2o_mem_alloc_shared(&req->pool, sizeof(*watch), on_gone);
-	*watch = f;
+	f->watch = h2o_mem_alloc_shared(&req->pool, sizeof(*f->watch), on_gone);
+	*f->watch = f;
 	struct http_request r = { .max_body = MOST_BODY, .done = on_fetched, .arg = f };
 	r.url = arena_printf(&a, STR_FMT STR_FMT, STR_ARG(m->o.upstream), STR_ARG(path));
 	r.headers = full || is_tarball(path) ? STR("Accept: application/json, */*\n")

@@ -15,7 +15,7 @@
 static const double partial_share = 0.24;
 enum { BUMPED = 10, MOST_FILE = 64 << 20 };
 
-static int read_file(str *out, const char *path, struct arena *a, struct err *e)
+int place_read_file(str *out, const char *path, struct arena *a, struct err *e)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -95,7 +95,7 @@ static int copy_project(const char *from, const char *to, struct err *e)
 		else if (S_ISDIR(st.st_mode))
 			rc = copy_project(src, dst, e);
 		else if (S_ISREG(st.st_mode))
-			rc = read_file(&text, src, &a, e) < 0 ? e->code : write_file(dst, text, e);
+			rc = place_read_file(&text, src, &a, e) < 0 ? e->code : write_file(dst, text, e);
 	}
 	if (d)
 		closedir(d);
@@ -112,7 +112,7 @@ int place_open(struct bench_place *p, const char *root, const char *source, cons
 	p->source = arena_str(&p->a, str_of(source));
 	p->mirror = arena_str(&p->a, str_of(mirror));
 	str path = arena_printf(&p->a, "%s/package.json", source);
-	if (read_file(&text, path.p, &p->a, e) < 0 || json_parse(&p->json, text, &p->a, e) < 0)
+	if (place_read_file(&text, path.p, &p->a, e) < 0 || json_parse(&p->json, text, &p->a, e) < 0)
 		return err_ctx(e, "%s", path.p);
 	return manifest_from_json(&p->manifest, p->json, path, &p->a, e);
 }
@@ -157,7 +157,7 @@ static int take_file(const char *from_dir, const char *to_dir, const char *name,
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);
 	str text;
 
-	if (read_file(&text, arena_printf(&a, "%s/%s", from_dir, name).p, &a, e) < 0)
+	if (place_read_file(&text, arena_printf(&a, "%s/%s", from_dir, name).p, &a, e) < 0)
 		return e->code;
 	return write_file(arena_printf(&a, "%s/%s", to_dir, name).p, text, e);
 }
@@ -272,7 +272,7 @@ static str older_version(const struct bench_place *p, str name, str version, str
 	int n = snprintf(file, sizeof(file), STR_FMT "/corgi/" STR_FMT, STR_ARG(p->mirror), STR_ARG(name));
 	for (size_t i = p->mirror.n + 7; n > 0 && i < (size_t)n && i < sizeof(file); i++)
 		file[i] = file[i] == '/' ? '!' : file[i];
-	if (!semver_parse(&have, version, true) || read_file(&json, file, a, &e) < 0)
+	if (!semver_parse(&have, version, true) || place_read_file(&json, file, a, &e) < 0)
 		return STR_NONE;
 	struct buf b = BUF_INIT;
 	str found = STR_NONE;
@@ -287,20 +287,28 @@ static str older_version(const struct bench_place *p, str name, str version, str
 	return found;
 }
 
-static void choose_bumps(struct str_map *out, const struct bench_place *p, const struct lockfile *lf, struct arena *a)
+static void pin_add(struct str_map *m, size_t *cap, str k, str v, struct arena *a)
+{
+	m->p = arena_grow(a, m->p, m->n, cap, sizeof(*m->p), _Alignof(struct str_kv));
+	m->p[m->n++] = (struct str_kv){ k, v };
+}
+
+/* OLD pins them a minor version below, BUMPED asks for what the lockfile has. */
+static void choose_bumps(struct str_map *old, struct str_map *bumped, const struct bench_place *p,
+	const struct lockfile *lf, struct arena *a)
 {
 	const struct lock_importer *im = lockfile_importer(lf, STR("."));
-	size_t cap = 0;
+	size_t cap = 0, cap_bumped = 0;
 
 	for (int t = 0; im && t < LOCK_NTYPES; t++) {
-		for (size_t i = 0; i < im->deps[t].n && out->n < BUMPED; i++) {
+		for (size_t i = 0; i < im->deps[t].n && old->n < BUMPED; i++) {
 			const struct lock_direct *d = &im->deps[t].p[i];
 			str version, rest, older;
 			str_cut(d->ref, '(', &version, &rest);
 			if (str_find(d->specifier, '^', 0) != 0 || !(older = older_version(p, d->alias, version, a)).n)
 				continue;
-			out->p = arena_grow(a, out->p, out->n, &cap, sizeof(*out->p), _Alignof(struct str_kv));
-			out->p[out->n++] = (struct str_kv){ d->alias, older };
+			pin_add(old, &cap, d->alias, older, a);
+			pin_add(bumped, &cap_bumped, d->alias, arena_printf(a, "^" STR_FMT, STR_ARG(version)), a);
 		}
 	}
 }
@@ -311,7 +319,7 @@ static int some_lockfile(struct lockfile *out, const struct bench_place *p, stru
 	for (size_t i = 0; i < nsubjects; i++) {
 		str text, path = arena_printf(
 				  a, "%s/%s/pnpm-lock.yaml", ref_dir(p, subjects[i].name, a), p->project_name);
-		if (read_file(&text, path.p, a, e) == 0)
+		if (place_read_file(&text, path.p, a, e) == 0)
 			return lockfile_parse(out, text, path, a, e);
 	}
 	return err_set(e, ERR_NOTFOUND,
@@ -323,8 +331,9 @@ int place_before(struct subject_place *before, const struct subject_place *at, s
 {
 	struct lockfile lf;
 	struct str_list keep = { 0 };
-	struct str_map pin = { 0 };
+	struct str_map pin = { 0 }, bumped = { 0 };
 	AUTO(buf_release) struct buf text = BUF_INIT;
+	AUTO(buf_release) struct buf after = BUF_INIT;
 	const char *dir = arena_printf(a, "%s.before", at->project).p;
 
 	*before = *at;
@@ -335,51 +344,31 @@ int place_before(struct subject_place *before, const struct subject_place *at, s
 	if (phase == PARTIAL)
 		choose_part(&keep, &lf, a);
 	else
-		choose_bumps(&pin, p, &lf, a);
+		choose_bumps(&pin, &bumped, p, &lf, a);
+	if (phase == PARTIAL ? keep.n == 0 : pin.n == 0)
+		return err_set(e, ERR_NOTFOUND,
+			phase == PARTIAL ? "partial: no direct dependencies make up a quarter of the packages"
+					 : "update: the mirror has no older minor version of any direct dependency");
 	edit_manifest(&text, p->json, phase == PARTIAL ? &keep : NULL, pin);
+	edit_manifest(&after, p->json, NULL, bumped);
 	str path = arena_printf(a, "%s/package.json", before->project);
 	struct manifest *m = arena_new(a, struct manifest, 1);
 	if (write_file(path.p, buf_str(&text), e) < 0 ||
+		write_file(arena_printf(a, "%s/package.json", dir).p, buf_str(&after), e) < 0 ||
 		manifest_parse(m, arena_str(a, buf_str(&text)), path, a, e) < 0)
 		return e->code;
 	before->manifest = m;
 	return 0;
 }
 
-int place_after(struct subject_place *at, const struct subject_place *before, struct bench_place *p, enum phase phase,
-	struct err *e)
+int place_after(struct subject_place *at, const struct subject_place *before, enum phase phase, struct err *e)
 {
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+
 	if (phase != UPDATE)
 		return 0;
 	at->project = before->project;
-	return take_file(p->source.p, at->project, "package.json", e);
-}
-
-static bool exists(const char *dir, str name)
-{
-	AUTO(arena_release) struct arena a = ARENA_INIT(512);
-
-	return access(arena_printf(&a, "%s/" STR_FMT, dir, STR_ARG(name)).p, F_OK) == 0;
-}
-
-bool place_has_lockfile(const struct subject_place *at, const char *name)
-{
-	return exists(at->project, str_of(name));
-}
-
-bool place_has_tree(const struct subject_place *at)
-{
-	const struct str_map *maps[] = { &at->manifest->dependencies, &at->manifest->dev_dependencies };
-	AUTO(arena_release) struct arena a = ARENA_INIT(512);
-	const char *modules = arena_printf(&a, "%s/node_modules", at->project).p;
-
-	for (size_t m = 0; m < 2; m++) {
-		for (size_t i = 0; i < maps[m]->n; i++) {
-			if (!exists(modules, maps[m]->p[i].k))
-				return false;
-		}
-	}
-	return true;
+	return take_file(arena_printf(&a, "%s/..", at->project).p, at->project, "package.json", e);
 }
 
 str place_summary(const struct subject_place *at, struct arena *a)
@@ -387,7 +376,7 @@ str place_summary(const struct subject_place *at, struct arena *a)
 	struct err e;
 	str text, line, last = STR_NONE;
 
-	if (read_file(&text, at->log, a, &e) < 0)
+	if (place_read_file(&text, at->log, a, &e) < 0)
 		return STR_NONE;
 	while (text.n) {
 		str_cut(text, '\n', &line, &text);
@@ -403,7 +392,7 @@ void place_show_log(const struct subject_place *at)
 	struct err e;
 	str text;
 
-	if (read_file(&text, at->log, &a, &e) == 0)
+	if (place_read_file(&text, at->log, &a, &e) == 0)
 		fprintf(stderr, STR_FMT "\n", STR_ARG(str_from(text, text.n > 1500 ? text.n - 1500 : 0)));
 }
 

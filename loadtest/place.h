@@ -33,13 +33,11 @@ MUST_USE int place_for(struct subject_place *at, struct bench_place *p, const ch
 MUST_USE int place_before(struct subject_place *before, const struct subject_place *at, struct bench_place *p,
 	enum phase phase, struct arena *a, struct err *e);
 /* … and the step from there to the state that is measured. */
-MUST_USE int place_after(struct subject_place *at, const struct subject_place *before, struct bench_place *p,
-	enum phase phase, struct err *e);
+MUST_USE int place_after(struct subject_place *at, const struct subject_place *before, enum phase phase, struct err *e);
 /* A new folder for SUBJECT, not made. */
 const char *place_fresh(struct bench_place *p, const char *subject, const char *what, struct arena *a);
-bool place_has_lockfile(const struct subject_place *at, const char *name);
-/* Every direct dependency is in node_modules. */
-bool place_has_tree(const struct subject_place *at);
+/* At most 64 MiB; a NUL follows. */
+MUST_USE int place_read_file(str *out, const char *path, struct arena *a, struct err *e);
 /* The last summary line of dray's ndjson in the log, or absent. */
 str place_summary(const struct subject_place *at, struct arena *a);
 /* The end of the log, on stderr: the image that holds it is about to go. */

@@ -14,6 +14,8 @@ static const struct {
 	[METRIC_SWITCHES] = { "switches", "" },
 	[METRIC_DOWN_MB] = { "down", "MB" },
 	[METRIC_REQUESTS] = { "requests", "" },
+	[METRIC_MIRROR_CPU] = { "mirror CPU", "s" },
+	[METRIC_RELAY_CPU] = { "relay CPU", "s" },
 	[METRIC_DRAYD_CPU] = { "drayd CPU", "s" },
 };
 
@@ -55,6 +57,7 @@ static struct cell *cell_of(struct result *r, size_t *cap, const struct json *j,
 	r->cell = arena_grow(a, r->cell, r->n, cap, sizeof(*r->cell), _Alignof(struct cell));
 	for (int m = 0; m < NMETRICS; m++)
 		key.v[m] = arena_new(a, double, MOST_SAMPLES);
+	key.lock = arena_new(a, str, MOST_SAMPLES);
 	key.dray = arena_new(a, const struct json *, MOST_SAMPLES);
 	r->cell[r->n] = key;
 	return &r->cell[r->n++];
@@ -77,8 +80,16 @@ static void cell_add(struct cell *c, const struct json *j)
 	c->v[METRIC_SWITCHES][i] = number(j, "switches");
 	c->v[METRIC_DOWN_MB][i] = number(j, "down_bytes") / 1e6;
 	c->v[METRIC_REQUESTS][i] = number(j, "requests");
+	c->v[METRIC_MIRROR_CPU][i] = number(j, "mirror_cpu_s");
+	c->v[METRIC_RELAY_CPU][i] = number(j, "relay_cpu_s");
 	c->v[METRIC_DRAYD_CPU][i] = number(j, "drayd_cpu_s");
 	c->dray[i] = json_get(j, "dray");
+	c->lock[i] = json_str(json_get(j, "lockfile_sha256"));
+	if (json_get(j, "store_bytes")) {
+		c->store_mb = number(j, "store_bytes") / 1e6;
+		c->modules_mb = number(j, "modules_bytes") / 1e6;
+		c->lockfile_kb = number(j, "lockfile_bytes") / 1e3;
+	}
 	c->n++;
 }
 

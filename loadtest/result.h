@@ -14,6 +14,8 @@ enum metric {
 	METRIC_SWITCHES,
 	METRIC_DOWN_MB,
 	METRIC_REQUESTS,
+	METRIC_MIRROR_CPU, /* these three share the cores with the client */
+	METRIC_RELAY_CPU,
 	METRIC_DRAYD_CPU,
 	NMETRICS
 };
@@ -25,14 +27,16 @@ struct cell {
 	str project, link, phase, subject;
 	double *v[NMETRICS];
 	size_t n, failed;
-	str why;                  /* of the last failure */
-	const struct json **dray; /* n summaries of dray's own, or NULLs */
+	str why;                                  /* of the last failure */
+	const struct json **dray;                 /* n summaries of dray's own, or NULLs */
+	str *lock;                                /* n digests of the lockfile, or empty */
+	double store_mb, modules_mb, lockfile_kb; /* on disk, of the last run that was looked at; 0: none was */
 	struct spread spread[NMETRICS];
 };
 struct result {
 	struct cell *cell;
 	size_t n;
-	const struct json *machine; /* the header line, or NULL */
+	const struct json *machine; /* the last header line, or NULL */
 };
 MUST_USE int result_read(struct result *out, const char *path, struct arena *a, struct err *e);
 const struct cell *result_find(const struct result *r, str project, str link, str phase, str subject);

@@ -3,6 +3,7 @@
 #include "fsimage.h"
 #include "manifest.h"
 #include "measure.h"
+#include "outcome.h"
 #include "place.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -30,10 +31,37 @@ static void put_field(FILE *f, const char *key, str value)
 	fprintf(f, ",\"%s\":" STR_FMT, key, STR_ARG(buf_str(&b)));
 }
 
-static void put_sample(struct bench *b, size_t i, unsigned round, const struct sample *s, const struct rig_counts *c,
-	const char *why, str summary)
+/* What one run of one subject came to. */
+struct outcome {
+	struct sample s;
+	struct rig_counts c;
+	const char *why; /* NULL: good */
+	str summary, lock_digest;
+	struct outcome_sizes sizes;
+	bool sized;
+};
+
+static void put_outcome(FILE *f, const struct outcome *o)
+{
+	if (o->lock_digest.n)
+		put_field(f, "lockfile_sha256", o->lock_digest);
+	if (o->sized)
+		fprintf(f,
+			",\"store_bytes\":%llu,\"modules_bytes\":%llu,\"lockfile_bytes\":%llu,\"store_files\":%llu,"
+			"\"modules_files\":%llu",
+			(unsigned long long)o->sizes.store_bytes, (unsigned long long)o->sizes.modules_bytes,
+			(unsigned long long)o->sizes.lockfile_bytes, (unsigned long long)o->sizes.store_files,
+			(unsigned long long)o->sizes.modules_files);
+	if (o->summary.n)
+		fprintf(f, ",\"dray\":" STR_FMT, STR_ARG(o->summary));
+}
+
+static void put_sample(struct bench *b, size_t i, unsigned round, const struct outcome *out)
 {
 	FILE *f = b->o->out;
+	const struct sample *s = &out->s;
+	const struct rig_counts *c = &out->c;
+	const char *why = out->why;
 
 	if (!f)
 		return;
@@ -57,8 +85,7 @@ static void put_sample(struct bench *b, size_t i, unsigned round, const struct s
 		(unsigned long long)c->requests, (unsigned long long)c->connections);
 	fprintf(f, ",\"mirror_cpu_s\":%.3f,\"relay_cpu_s\":%.3f,\"drayd_cpu_s\":%.3f,\"drayd_rss_kb\":%llu",
 		c->mirror_cpu_s, c->relay_cpu_s, c->drayd_cpu_s, (unsigned long long)c->drayd_rss_kb);
-	if (summary.n)
-		fprintf(f, ",\"dray\":" STR_FMT, STR_ARG(summary));
+	put_outcome(f, out);
 	fprintf(f, "}\n");
 	fflush(f);
 }
@@ -79,9 +106,27 @@ static struct rig_counts counts_minus(struct rig_counts a, const struct rig_coun
 	return a;
 }
 
-/* Runs subject I in AT as PHASE would. *WHY is NULL when all is as it should be. */
-static int run_one(struct bench *b, size_t i, enum phase phase, const struct subject_place *at, struct sample *s,
-	struct rig_counts *c, const char **why, str *summary, struct err *e)
+static const char *check_run(struct bench *b, const struct subject *sub, enum phase phase,
+	const struct subject_place *at, const struct outcome *out)
+{
+	const char *why;
+
+	if (out->s.exit != 0)
+		return arena_printf(&b->a, "exit status %d", out->s.exit).p;
+	if ((why = outcome_lockfile(at, sub, &b->a)))
+		return why;
+	if (phase != P1 && (why = outcome_tree(at, sub, &b->a)))
+		return why;
+	if (out->c.misses)
+		return arena_printf(&b->a, "request to the upstream: %s", rig_last_miss(b->rig)).p;
+	if (sub->server != SERVER_NONE && phase_resolves(phase) && out->c.server_bytes == 0)
+		return "the server was not asked";
+	return NULL;
+}
+
+/* Runs subject I in AT as PHASE would. */
+static int run_one(
+	struct bench *b, size_t i, enum phase phase, const struct subject_place *at, struct outcome *out, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	struct invocation inv;
@@ -92,27 +137,18 @@ static int run_one(struct bench *b, size_t i, enum phase phase, const struct sub
 		.registry = rig_registry(b->rig),
 		.server = rig_server(b->rig) };
 
-	*why = NULL;
-	*summary = STR_NONE;
-	if (!subject_invoke(&inv, sub, phase, &where, &b->a, why))
+	*out = (struct outcome){ 0 };
+	if (!subject_invoke(&inv, sub, phase, &where, &b->a, &out->why))
 		return 0;
 	struct command cmd = { .argv = inv.argv, .env = inv.env, .cwd = at->project, .out = at->log, .timeout_s = 600 };
 	struct rig_counts before = rig_counts(b->rig);
-	if (measure_run(s, &cmd, e) < 0)
+	if (measure_run(&out->s, &cmd, e) < 0)
 		return e->code;
-	*c = counts_minus(rig_counts(b->rig), &before);
-	if (s->exit != 0)
-		*why = "exit status is not 0";
-	else if (!place_has_lockfile(at, sub->lockfile))
-		*why = "no lockfile";
-	else if (phase != P1 && !place_has_tree(at))
-		*why = "node_modules lacks a direct dependency";
-	else if (c->misses)
-		*why = arena_printf(&b->a, "request to the upstream: %s", rig_last_miss(b->rig)).p;
-	else if (sub->server != SERVER_NONE && (phase == P0 || phase == P1) && c->server_bytes == 0)
-		*why = "the server was not asked";
+	out->c = counts_minus(rig_counts(b->rig), &before);
+	out->why = check_run(b, sub, phase, at, out);
+	out->lock_digest = outcome_lockfile_digest(at, sub->lockfile, &b->a);
 	if (sub->is_dray)
-		*summary = place_summary(at, &b->a);
+		out->summary = place_summary(at, &b->a);
 	return 0;
 }
 
@@ -130,56 +166,75 @@ static int prime(struct bench *b, size_t i, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	struct subject_place at;
-	struct sample s;
-	struct rig_counts c;
-	const char *why;
-	str summary;
+	struct outcome out;
 
 	if (place_prime(&at, &b->place, sub->name, &b->a, e) < 0 || start_server(b, sub, &at, e) < 0 ||
-		run_one(b, i, P0, &at, &s, &c, &why, &summary, e) < 0)
+		run_one(b, i, P0, &at, &out, e) < 0)
 		return e->code;
-	if (why) {
+	if (out.why) {
 		b->skip[i] = true;
 		b->bad[i]++;
 		fprintf(stderr, "%s %s %s: warm-up failed: %s; it said:\n", b->place.project_name, phase_name(b->phase),
-			sub->name, why);
-		put_sample(b, i, 0, &s, &c, arena_printf(&b->a, "warm-up: %s", why).p, summary);
+			sub->name, out.why);
+		out.why = arena_printf(&b->a, "warm-up: %s", out.why).p;
+		put_sample(b, i, 0, &out);
 		place_show_log(&at);
 	}
 	rig_drayd_stop(b->rig);
 	return 0;
 }
 
+/* PARTIAL and UPDATE: what was installed before. A cold server has seen nothing of it. */
+static int run_before(struct bench *b, size_t i, struct subject_place *at, struct outcome *out, struct err *e)
+{
+	const struct subject *sub = b->o->subject[i];
+	struct subject_place before;
+
+	if (place_before(&before, at, &b->place, b->phase, &b->a, e) < 0 || run_one(b, i, P0, &before, out, e) < 0)
+		return e->code;
+	if (out->why) {
+		out->why = arena_printf(&b->a, "the install before: %s", out->why).p;
+		at->log = before.log;
+		return 0;
+	}
+	if (place_after(at, &before, b->phase, e) < 0)
+		return e->code;
+	return sub->server == SERVER_COLD ? start_server(b, sub, at, e) : 0;
+}
+
+static void say_sample(const struct bench *b, size_t i, unsigned round, const struct outcome *out)
+{
+	fprintf(stderr, "%-8s %-8s %-8s %-13s round %u %8.3f s  user+sys %7.3f s  %6.1f MB down%s%s\n",
+		b->place.project_name, b->o->link->name, phase_name(b->phase), b->o->subject[i]->name, round,
+		out->s.wall_s, out->s.user_s + out->s.sys_s, (double)out->c.down_bytes / 1e6,
+		out->why ? "  FAILED: " : "", out->why ? out->why : "");
+}
+
 static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	struct subject_place at;
-	struct sample s = { 0 };
-	struct rig_counts c = { 0 };
-	const char *why;
-	str summary;
+	struct outcome out = { 0 };
 
 	if (place_for(&at, &b->place, sub->name, sub->lockfile, b->phase, &b->a, e) < 0 ||
 		start_server(b, sub, &at, e) < 0)
 		return e->code;
-	if (b->phase == PARTIAL || b->phase == UPDATE) {
-		struct subject_place before;
-		if (place_before(&before, &at, &b->place, b->phase, &b->a, e) < 0 ||
-			run_one(b, i, P0, &before, &s, &c, &why, &summary, e) < 0 ||
-			place_after(&at, &before, &b->place, b->phase, e) < 0)
-			return e->code;
-	}
+	if ((b->phase == PARTIAL || b->phase == UPDATE) && run_before(b, i, &at, &out, e) < 0)
+		return e->code;
 	place_sync(&b->place);
-	if (run_one(b, i, b->phase, &at, &s, &c, &why, &summary, e) < 0)
+	if (!out.why && run_one(b, i, b->phase, &at, &out, e) < 0)
 		return e->code;
 	rig_drayd_stop(b->rig);
-	put_sample(b, i, round, &s, &c, why, summary);
-	b->failed += why != NULL;
-	if (why)
+	/* Once, at the end, so that the walk warms no cache for a later sample. */
+	if (round == b->o->rounds && !out.why) {
+		out.sizes = outcome_sizes(&at, sub->lockfile);
+		out.sized = true;
+	}
+	put_sample(b, i, round, &out);
+	b->failed += out.why != NULL;
+	if (out.why)
 		place_show_log(&at);
-	fprintf(stderr, "%-8s %-8s %-8s %-13s round %u %8.3f s  user+sys %7.3f s  %6.1f MB down%s%s\n",
-		b->place.project_name, b->o->link->name, phase_name(b->phase), sub->name, round, s.wall_s,
-		s.user_s + s.sys_s, (double)c.down_bytes / 1e6, why ? "  FAILED: " : "", why ? why : "");
+	say_sample(b, i, round, &out);
 	return 0;
 }
 

@@ -26,6 +26,11 @@ const char *phase_title(enum phase p)
 	return phases[p].title;
 }
 
+bool phase_resolves(enum phase p)
+{
+	return p == P0 || p == P1 || p == UPDATE;
+}
+
 enum phase phase_read(const char *name)
 {
 	int p = 0;
@@ -117,11 +122,14 @@ static void args_dray(struct words *argv, const struct subject *s, enum phase p,
 	word_fmt(argv, "--registry=%s", at->registry);
 	word(argv, "--ignore-scripts");
 	word(argv, "--reporter=ndjson");
-	if (s->server != SERVER_NONE)
+	/* A server that cannot be used is a failed run, not a direct one under its name. */
+	if (s->server != SERVER_NONE) {
 		word_fmt(argv, "--server=%s", at->server);
-	else
+		word(argv, "--server-fallback=error");
+	} else {
 		word(argv, "--direct");
-	word(argv, p == P1 ? "--lockfile-only" : p == P0 || p == UPDATE ? "--no-frozen-lockfile" : "--frozen-lockfile");
+	}
+	word(argv, p == P1 ? "--lockfile-only" : phase_resolves(p) ? "--no-frozen-lockfile" : "--frozen-lockfile");
 }
 
 static void args_pnpm(struct words *argv, enum phase p, const struct place *at)
@@ -129,7 +137,7 @@ static void args_pnpm(struct words *argv, enum phase p, const struct place *at)
 	word(argv, "install");
 	word_fmt(argv, "--store-dir=%s", at->store);
 	word(argv, "--ignore-scripts");
-	word(argv, p == P1 ? "--lockfile-only" : p == P0 || p == UPDATE ? "--no-frozen-lockfile" : "--frozen-lockfile");
+	word(argv, p == P1 ? "--lockfile-only" : phase_resolves(p) ? "--no-frozen-lockfile" : "--frozen-lockfile");
 }
 
 static void args_bun(struct words *argv, enum phase p, const struct place *at)

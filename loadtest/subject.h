@@ -9,6 +9,8 @@ enum phase { P0, P1, P3, P4, P5, PARTIAL, UPDATE, NPHASES };
 /* "p0", … and what the phase is called elsewhere. */
 const char *phase_name(enum phase p);
 const char *phase_title(enum phase p);
+/* Whether versions are chosen in it, which is what a server is asked for. */
+bool phase_resolves(enum phase p);
 enum phase phase_read(const char *name); /* NPHASES: unknown */
 
 enum server_use { SERVER_NONE, SERVER_COLD, SERVER_WARM, SERVER_SETTLED };

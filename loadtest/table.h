@@ -6,5 +6,3 @@
 void table_print(const struct result *r);
 /* B against A, cell by cell. */
 void table_compare(const struct result *a, const struct result *b);
-/* Prints what does not hold; returns how many. Server / direct <= 1.05 or 15 ms; batches as the phase demands. */
-unsigned table_gates(const struct result *r);

@@ -1,0 +1,154 @@
+#include "gates.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+const struct gate_limits gates_strict = { .ratio = 1.05, .grace_s = 0.015, .early_slots = 50 };
+const struct gate_limits gates_noisy = { .ratio = 3, .grace_s = 0.25, .apart = true, .early_slots = 500 };
+
+struct gates {
+	struct buf *out;
+	const struct gate_limits *l;
+	unsigned failed;
+};
+
+PRINTF_LIKE(3, 4)
+static void fail(struct gates *g, const struct cell *c, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	g->failed++;
+	buf_printf(g->out, "gate: " STR_FMT " " STR_FMT " " STR_FMT " " STR_FMT ": %s\n", STR_ARG(c->project),
+		STR_ARG(c->link), STR_ARG(c->phase), STR_ARG(c->subject), text);
+}
+
+static bool in_phase(const struct cell *c, const char *phase)
+{
+	return str_eq(c->phase, str_of(phase));
+}
+
+static bool has_server(const struct cell *c)
+{
+	return str_eq(c->subject, STR("dray-warm")) || str_eq(c->subject, STR("dray-cold")) ||
+	       str_eq(c->subject, STR("dray-settled"));
+}
+
+/* A server must cost nothing where it cannot help. */
+static void gate_ratio(struct gates *g, const struct result *r, const struct cell *c)
+{
+	const struct cell *direct = result_find(r, c->project, c->link, c->phase, STR("dray-direct"));
+
+	if (!has_server(c) || !direct || !direct->n || !c->n)
+		return;
+	double s = c->spread[METRIC_WALL].median, d = direct->spread[METRIC_WALL].median;
+	bool apart = spread_apart(&c->spread[METRIC_WALL], &direct->spread[METRIC_WALL]);
+	if (s > d * g->l->ratio && s > d + g->l->grace_s && (apart || !g->l->apart))
+		fail(g, c, "server / direct is %.2f (%.3f s against %.3f s)%s", s / d, s, d,
+			apart ? "" : ", though the spreads overlap");
+}
+
+/* KEY of run I's summary, or -1. */
+static double count(const struct cell *c, size_t i, const char *key)
+{
+	const struct json *v = json_get(c->dray[i], key);
+	uint64_t n;
+
+	return json_is(v, JSON_NUMBER) && str_u64(v->s, &n) ? (double)n : -1;
+}
+
+static void gate_batches(struct gates *g, const struct cell *c, size_t i)
+{
+	double warm = count(c, i, "warm"), cold = count(c, i, "cold"), skipped = count(c, i, "skipped");
+	double slots = count(c, i, "slots"), early = count(c, i, "linked_before_done");
+
+	if (warm < 0 || cold < 0 || skipped < 0 || slots < 0) {
+		fail(g, c, "dray's summary lacks warm, cold, skipped or slots");
+		return;
+	}
+	if ((in_phase(c, "p0") || in_phase(c, "p3")) && (warm != 0 || cold == 0 || cold + skipped != slots))
+		fail(g, c, "a fresh install must have warm = 0 and cold + skipped = slots, not %.0f, %.0f + %.0f, %.0f",
+			warm, cold, skipped, slots);
+	if (in_phase(c, "p0") && slots >= g->l->early_slots && early <= 0)
+		fail(g, c, "no slot was linked before the plan was done");
+	if (in_phase(c, "p4") && (cold != 0 || warm + skipped != slots))
+		fail(g, c, "a warm install must have cold = 0 and warm + skipped = slots, not %.0f, %.0f + %.0f, %.0f",
+			cold, warm, skipped, slots);
+	if (in_phase(c, "partial") && (warm < 0.10 * (warm + cold) || warm > 0.40 * (warm + cold)))
+		fail(g, c, "about a quarter should have been in the store, not %.0f of %.0f", warm, warm + cold);
+}
+
+static void gate_source(struct gates *g, const struct cell *c, size_t i)
+{
+	str source = json_str(json_get(c->dray[i], "source"));
+	bool resolves = in_phase(c, "p0") || in_phase(c, "p1") || in_phase(c, "update");
+
+	if (!resolves)
+		return;
+	str want = has_server(c) ? STR("server") : STR("direct");
+	if (!str_eq(source, want))
+		fail(g, c, "the plan came from \"" STR_FMT "\", not from \"" STR_FMT "\"", STR_ARG(source),
+			STR_ARG(want));
+}
+
+/* Every run of every dray of a project and phase writes the same bytes. */
+static void gate_lockfiles(struct gates *g, const struct result *r, const struct cell *c)
+{
+	const struct cell *first = NULL;
+
+	for (size_t i = 0; i < r->n && !first; i++) {
+		const struct cell *o = &r->cell[i];
+		if (o->n && str_starts(o->subject, STR("dray")) && str_eq(o->project, c->project) &&
+			str_eq(o->phase, c->phase))
+			first = o;
+	}
+	for (size_t i = 0; first && i < c->n; i++) {
+		if (!str_eq(c->lock[i], first->lock[0])) {
+			fail(g, c, "the lockfile is not the one of " STR_FMT, STR_ARG(first->subject));
+			return;
+		}
+	}
+}
+
+static void gate_cell(struct gates *g, const struct result *r, const struct cell *c)
+{
+	bool links = !in_phase(c, "p1") && !in_phase(c, "p5");
+
+	if (c->failed || !c->n)
+		fail(g, c, "%zu runs failed: " STR_FMT, c->failed, STR_ARG(str_head(c->why, 150)));
+	gate_ratio(g, r, c);
+	gate_lockfiles(g, r, c);
+	for (size_t k = 0; k < c->n; k++) {
+		if (in_phase(c, "p5"))
+			continue; /* nothing was done, nothing is said */
+		if (!c->dray[k]) {
+			fail(g, c, "no summary line in dray's output");
+			continue;
+		}
+		if (links)
+			gate_batches(g, c, k);
+		gate_source(g, c, k);
+	}
+}
+
+unsigned gates_check(struct buf *out, const struct result *r, const struct gate_limits *l)
+{
+	struct gates g = { .out = out, .l = l };
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (str_starts(r->cell[i].subject, STR("dray")))
+			gate_cell(&g, r, &r->cell[i]);
+	}
+	return g.failed;
+}
+
+bool gates_hold(const struct result *r, const struct gate_limits *l)
+{
+	AUTO(buf_release) struct buf said = BUF_INIT;
+	unsigned failed = gates_check(&said, r, l);
+
+	printf(STR_FMT "gates: %s\n", STR_ARG(buf_str(&said)), failed ? "failed" : "all passed");
+	return failed == 0;
+}
