@@ -69,6 +69,7 @@ int main(int argc, char **argv)
 	}
 	if (rc < 0)
 		fprintf(stderr, "drayd: %s\n", e.msg);
-	fwrite(out.p, 1, out.n, stdout);
+	if (out.n)
+		fwrite(out.p, 1, out.n, stdout);
 	return err_exit_status(rc);
 }
