@@ -241,7 +241,8 @@ static int write_modules(const struct finish_opts *o, struct arena *a, struct er
 	put_list(&b, "  ", skipped_list(o->tree, a));
 	buf_add(&b, STR(",\n  \"storeDir\": "));
 	json_put_str(&b, pnpm_store(o, a));
-	buf_add(&b, STR(",\n  \"virtualStoreDir\": \".pnpm\",\n  \"virtualStoreDirMaxLength\": 120,\n  "));
+	buf_printf(&b, ",\n  \"virtualStoreDir\": \".pnpm\",\n  \"virtualStoreDirMaxLength\": %u,\n  ",
+		c->virtual_store_dir_max_length);
 	put_injected(&b, o->tree);
 	buf_add(&b, STR("\"allowBuilds\": {"));
 	for (size_t i = 0; i < c->nallow_build; i++) {
@@ -332,7 +333,7 @@ static int write_state(const struct finish_opts *o, struct arena *a, struct err 
 	}
 	/* Ignored builds are said again by every install until allowBuilds settles them: there is something to do. */
 	bool unsettled = o->ignored_builds.n > 0 && o->project->client.strict_dep_builds;
-	if (unsettled)
+	if (unsettled || !o->project->client.optimistic_repeat_install)
 		s.nwatch = 0;
 	/* Written twice: making the file changes node_modules itself, and that time belongs into it. */
 	if (state_write(&s, o->root_fd, e) < 0)

@@ -29,6 +29,7 @@
 #include "import_stage.h"
 #include "link_root.h"
 #include "meta.h"
+#include "net_opts.h"
 #include "plan_lockfile.h"
 #include "prune.h"
 #include "scripts.h"
@@ -65,6 +66,7 @@ struct install {
 	struct hoist hoist;
 	size_t done; /* slots finished one way or another */
 	bool planned, failed;
+	bool finishing; /* all slots are there: links of the project may have been made */
 	uint64_t last_frame_linked;
 	struct err err;
 };
@@ -91,23 +93,16 @@ static void install_fail(struct install *in, int code, const struct err *e)
 
 static int net_open(struct install *in, struct err *e)
 {
-	const struct project *p = in->o->project;
-	const struct client_settings *c = &p->client;
-	struct http_opts ho = { .private_addresses = true,
-		.max_active = c->network_concurrency,
-		.stall_timeout_ms = c->fetch_timeout_ms < UINT32_MAX ? (unsigned)c->fetch_timeout_ms : 0,
-		.ca_file = p->cafile.n ? p->cafile.p : NULL,
-		.proxy = p->https_proxy.n ? p->https_proxy.p : NULL };
-	struct registry_opts ro = { .auth = p->auth,
-		.nauth = p->nauth,
-		.retries = c->fetch_retries,
-		.user_agent = c->user_agent.n ? c->user_agent : STR("dray/" DRAY_VERSION) };
+	struct net_opts o;
 
 	if (in->registry)
 		return 0;
-	if (http_new(&in->http, &ho, e) < 0)
-		return e->code;
-	return registry_new(&in->registry, in->http, &ro, e);
+	int code = net_opts_make(&o, in->o->project, &in->arena, e);
+	if (code == 0)
+		code = http_new(&in->http, &o.http, e);
+	if (code == 0)
+		code = registry_new(&in->registry, in->http, &o.registry, e);
+	return code;
 }
 
 /* ---- packages ---- */
@@ -422,8 +417,14 @@ static int on_slot(struct install *in, const struct frame_slot *f, struct err *e
 	return slot_start(in, s, e);
 }
 
-static int on_warning(struct install *in, const struct frame_warning *f)
+static int on_warning(struct install *in, const struct frame_warning *f, struct err *e)
 {
+	if (f->kind == WARN_AGE_EXCLUDED && project_age_strict(in->o->project))
+		return err_set(e, ERR_POLICY,
+			STR_FMT ": " STR_FMT
+				" (%llu minutes); list it under minimumReleaseAgeExclude to take it anyway",
+			STR_ARG(f->package), STR_ARG(f->text),
+			(unsigned long long)in->o->req->settings.minimum_release_age);
 	if (f->kind == WARN_DEPRECATED) {
 		in->o->progress->deprecated++;
 		progress_event(in->o->progress, "deprecated", "\"package\":\"" STR_FMT "\"", STR_ARG(f->package));
@@ -478,7 +479,7 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 		in->tree.head = &f->lock_head;
 		return 0;
 	case FRAME_WARNING:
-		return on_warning(in, &f->warning);
+		return on_warning(in, &f->warning, e);
 	case FRAME_VERDICT:
 		return f->verdict.kind == VERDICT_OK ? 0 : err_set(e, ERR_POLICY, STR_FMT, STR_ARG(f->verdict.text));
 	case FRAME_DONE:
@@ -801,6 +802,7 @@ static int install_finish(struct install *in, struct err *e)
 
 static int install_after(struct install *in, struct err *e)
 {
+	in->finishing = true;
 	in->r->t.linked = since(in);
 	in->r->link = linker_counts(in->linker);
 	if (in->o->lockfile_only)
@@ -810,11 +812,11 @@ static int install_after(struct install *in, struct err *e)
 	return install_finish(in, e);
 }
 
-/* A plan that turned out bad leaves nothing behind that was not there before. What an interrupted or failed download leaves is
- * kept: it saves work next time. */
+/* An install that failed before anything of the project pointed at its slots leaves nothing behind that was not there before:
+ * the store keeps what was downloaded. One that was interrupted keeps its slots, too: the next one goes on from there. */
 static void install_undo(struct install *in)
 {
-	if (in->vstore < 0 || in->planned)
+	if (in->vstore < 0 || in->finishing || (in->planned && in->err.code == ERR_CANCELLED))
 		return;
 	prune_made(in->vstore, &in->tree);
 	if (in->made_vstore && unlinkat(in->root, "node_modules/.pnpm", AT_REMOVEDIR) == 0)
@@ -872,6 +874,7 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 
 	*out = (struct install_result){ .arena = ARENA_INIT(4096), .source = "none" };
 	tree_init(&in.tree);
+	in.tree.max_dir = o->project->client.virtual_store_dir_max_length;
 	if (install_open(&in, &in.err) < 0)
 		in.failed = true;
 	while (!in.failed && !install_idle(&in))

@@ -15,6 +15,7 @@
 #include "server_token.h"
 #include "source_remote.h"
 #include "state.h"
+#include "store_command.h"
 
 /* One word for everything that decides what an install does besides the watched files. */
 static uint64_t settings_hash(const struct options *o, char **env)
@@ -114,6 +115,21 @@ static void invocation_request(struct invocation *s)
 	s->req.ignore_scripts = o->ignore_scripts || s->project.client.ignore_scripts;
 }
 
+/* The whole list goes to standard error, line by line; the error itself names how many and the first. */
+static int lockfile_outdated(struct invocation *s, struct str_list why, struct err *e)
+{
+	enum { SHOWN = 100 };
+
+	for (size_t i = 0; i < why.n && i < SHOWN; i++)
+		progress_warn(&s->progress, STR_FMT, STR_ARG(why.p[i]));
+	if (why.n > SHOWN)
+		progress_warn(&s->progress, "and %zu more", why.n - SHOWN);
+	return err_set(e, ERR_OUTDATED,
+		"%s does not fit and is frozen: %zu difference(s), the first is " STR_FMT
+		". Run dray install --no-frozen-lockfile",
+		s->project.lockfile_path.p, why.n, STR_ARG(why.p[0]));
+}
+
 /* Whether the lockfile will do, and whether it has to. */
 static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 {
@@ -121,20 +137,27 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 	bool frozen = s->opt.frozen_set        ? s->opt.frozen
 		      : c->frozen_lockfile_set ? c->frozen_lockfile
 					       : s->project.ci && s->project.has_lockfile;
-	str why = STR_NONE;
+	struct str_list why;
 
+	if (!c->lockfile && ((s->opt.frozen_set && s->opt.frozen) || s->opt.lockfile_only))
+		return err_set(e, ERR_USAGE,
+			"--%s needs a lockfile, and lockfile: false forbids one; remove one of them",
+			s->opt.lockfile_only ? "lockfile-only" : "frozen-lockfile");
 	if (s->opt.lockfile_only && !s->opt.frozen_set)
 		frozen = false;
-	*locked = s->project.has_lockfile && lockfile_satisfies(&s->project.lockfile, &s->req, &why, &s->arena);
-	if (!*locked && frozen) {
-		if (!s->project.has_lockfile)
-			return err_set(e, ERR_OUTDATED,
-				"there is no pnpm-lock.yaml, and --frozen-lockfile forbids to make one");
-		return err_set(e, ERR_OUTDATED,
-			"pnpm-lock.yaml does not fit and is frozen: " STR_FMT ". Run dray install --no-frozen-lockfile",
-			STR_ARG(why));
+	if (!s->project.has_lockfile) {
+		*locked = false;
+		return frozen && c->lockfile
+			       ? err_set(e, ERR_OUTDATED, "there is no %s, and --frozen-lockfile forbids to make one",
+					 s->project.lockfile_path.p)
+			       : 0;
 	}
-	if (!*locked && s->project.has_lockfile)
+	*locked = lockfile_satisfies(&s->project.lockfile, &s->req, &why, &s->arena);
+	if (!*locked && frozen)
+		return lockfile_outdated(s, why, e);
+	if (!frozen && !c->prefer_frozen_lockfile)
+		*locked = false;
+	if (!*locked)
 		progress_event(&s->progress, "outdated", "\"lockfile\":true");
 	return 0;
 }
@@ -166,7 +189,10 @@ static int invocation_remote(struct invocation *s, struct err *e)
 	if (s->install.locked)
 		return 0;
 	struct source_remote_opts o = {
-		.url = url, .token = token, .accept = s->install.packs_url.n ? PLAN_ACCEPT_PACKS : 0
+		.url = url,
+		.token = token,
+		.ca_file = s->project.cafile.n ? s->project.cafile.p : NULL,
+		.accept = s->install.packs_url.n ? PLAN_ACCEPT_PACKS : 0,
 	};
 	return source_remote_new(&s->remote, &o, e);
 }
@@ -330,7 +356,8 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		.cancel_fd = cancel_fd };
 	if (str_eq(s->opt.verify_store, STR("full")))
 		in->verify = STORE_VERIFY_FULL;
-	else if (str_eq(s->opt.verify_store, STR("none")))
+	else if (str_eq(s->opt.verify_store, STR("none")) ||
+		 (!s->opt.verify_store.n && !s->project.client.verify_store_integrity))
 		in->verify = STORE_VERIFY_NONE;
 	if (invocation_locked(s, &in->locked, e) < 0 || invocation_remote(s, e) < 0)
 		return e->code;
@@ -386,18 +413,24 @@ static int command_install(const struct options *o)
 	return status;
 }
 
+/* The project's storeDir counts here, too, where there is a project. */
 static int command_store(const struct options *o)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
-	struct project none = { 0 };
+	struct project p;
+	struct project_opts po = { .dir = o->dir, .registry = o->registry, .ignore_workspace = o->ignore_workspace };
+	struct err e;
 
-	if (str_eq(o->store_command, STR("path"))) {
-		str dir = store_where(o, &none, &a);
-		printf(STR_FMT "\n", STR_ARG(dir));
-		return 0;
-	}
-	fprintf(stderr, "dray store " STR_FMT ": not supported yet; `dray store path` is\n", STR_ARG(o->store_command));
-	return err_exit_status(o->store_command.n ? ERR_UNSUPPORTED : ERR_USAGE);
+	int loaded = project_load(&p, &po, &e), code;
+	if (loaded < 0 && loaded != ERR_NOTFOUND && !o->store_dir.n)
+		fprintf(stderr, "warning: settings of this folder are not used: %s\n", e.msg);
+	struct project none = { 0 };
+	str dir = store_where(o, loaded == 0 ? &p : &none, &a);
+	code = store_command_run(o, dir.p, &e);
+	project_release(&p);
+	if (code < 0)
+		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
+	return code < 0 ? err_exit_status(code) : 0;
 }
 
 int main(int argc, char **argv)

@@ -158,6 +158,8 @@ static int read_user_npmrc(struct load *l)
 	user = env_first(l->env, (const char *const[]){ "pnpm_config_npmrc_auth_file", "PNPM_CONFIG_NPMRC_AUTH_FILE",
 					 "pnpm_config_userconfig", "PNPM_CONFIG_USERCONFIG", "npm_config_userconfig",
 					 "NPM_CONFIG_USERCONFIG", NULL });
+	if (!user.n && l->w.client.npmrc_auth_file.n)
+		user = path_join_normal(l->a, l->p->root, l->w.client.npmrc_auth_file);
 	if (user.n)
 		return add_npmrc(l, arena_str(l->a, user), false);
 	return home.n ? add_npmrc(l, join(l, home, ".npmrc"), false) : 0;
@@ -427,6 +429,8 @@ static int read_lockfile(struct load *l)
 	str text;
 
 	p->lockfile_path = join(l, p->root, "pnpm-lock.yaml");
+	if (!p->client.lockfile)
+		return 0;
 	int rc = slurp(l, p->lockfile_path, LOCKFILE_MAX, &text);
 	if (rc || !text.p)
 		return rc;
@@ -578,4 +582,9 @@ int project_may_build(const struct client_settings *c, str name, str version)
 			says = c->allow_build[i].allow && says != 0;
 	}
 	return says;
+}
+
+bool project_age_strict(const struct project *p)
+{
+	return p->client.age_strict_set ? p->client.age_strict : p->req.settings.minimum_release_age_set;
 }

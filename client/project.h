@@ -50,3 +50,5 @@ int project_load(struct project *p, const struct project_opts *o, struct err *e)
 void project_release(struct project *p);
 /* Packages whose builds allowBuilds settles: 1 yes, 0 no, -1 it says nothing. NAME and VERSION of the package. */
 int project_may_build(const struct client_settings *c, str name, str version);
+/* Whether a version younger than minimumReleaseAge is an error: by default where the user set an age. */
+bool project_age_strict(const struct project *p);

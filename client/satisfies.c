@@ -1,18 +1,30 @@
 /* satisfies — whether a lockfile fits the manifests and settings, so that no resolver is needed. Pure.
  * Source: pnpm's satisfiesPackageManifest, getOutdatedLockfileSetting. */
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "source.h"
 
 struct check {
 	const struct lockfile *lf;
 	const struct request *req;
-	str *why;
 	struct arena *a;
+	VEC(str) found;
 };
+enum { DIFFERENCES_MAX = 10000 };
 
-static bool no(const struct check *c, str why)
+PRINTF_LIKE(2, 3)
+static void differ(struct check *c, const char *fmt, ...)
 {
-	*c->why = why;
-	return false;
+	va_list ap;
+	char text[1024];
+
+	if (c->found.n >= DIFFERENCES_MAX)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	*vec_add(&c->found) = arena_str(c->a, str_of(text));
 }
 
 static bool list_same(struct str_list a, struct str_list b)
@@ -26,73 +38,93 @@ static bool list_same(struct str_list a, struct str_list b)
 	return true;
 }
 
-static bool map_same(struct str_map a, struct str_map b)
+static str or_none(const str *v)
 {
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++) {
-		const str *v = str_map_get(b, a.p[i].k);
-		if (!v || !str_eq(*v, a.p[i].v))
-			return false;
-	}
-	return true;
+	return v ? *v : STR("none");
 }
 
-static bool catalogs_fit(const struct check *c)
+/* What LOCKED and WANTED, maps under the setting NAME, do not agree in. */
+static void maps_differ(struct check *c, const char *name, struct str_map locked, struct str_map wanted)
+{
+	for (size_t i = 0; i < locked.n; i++) {
+		const str *v = str_map_get(wanted, locked.p[i].k);
+		if (!v || !str_eq(*v, locked.p[i].v))
+			differ(c, "%s > " STR_FMT ": lockfile says " STR_FMT ", settings say " STR_FMT, name,
+				STR_ARG(locked.p[i].k), STR_ARG(locked.p[i].v), STR_ARG(or_none(v)));
+	}
+	for (size_t i = 0; i < wanted.n; i++) {
+		if (!str_map_get(locked, wanted.p[i].k))
+			differ(c, "%s > " STR_FMT ": lockfile says none, settings say " STR_FMT, name,
+				STR_ARG(wanted.p[i].k), STR_ARG(wanted.p[i].v));
+	}
+}
+
+/* The lockfile holds the entries that are used: others may come and go. */
+static void catalogs_differ(struct check *c)
 {
 	const struct settings *s = &c->req->settings;
 
 	for (size_t i = 0; i < c->lf->head.ncatalog; i++) {
 		const struct lock_catalog_entry *l = &c->lf->head.catalog[i];
-		bool found = false;
-		for (size_t k = 0; k < s->ncatalog && !found; k++)
-			found = str_eq(s->catalog[k].catalog, l->catalog) && str_eq(s->catalog[k].alias, l->alias) &&
-				str_eq(s->catalog[k].specifier, l->specifier);
-		if (!found)
-			return no(c, arena_printf(c->a, "catalog entry " STR_FMT " has changed", STR_ARG(l->alias)));
+		const str *v = NULL;
+		for (size_t k = 0; k < s->ncatalog; k++) {
+			if (str_eq(s->catalog[k].catalog, l->catalog) && str_eq(s->catalog[k].alias, l->alias))
+				v = &s->catalog[k].specifier;
+		}
+		if (!v || !str_eq(*v, l->specifier))
+			differ(c,
+				"catalogs > " STR_FMT " > " STR_FMT ": lockfile says " STR_FMT
+				", settings say " STR_FMT,
+				STR_ARG(l->catalog), STR_ARG(l->alias), STR_ARG(l->specifier), STR_ARG(or_none(v)));
 	}
-	return true;
 }
 
-static bool patches_fit(const struct check *c)
+static void patches_differ(struct check *c)
 {
 	const struct settings *s = &c->req->settings;
+	struct str_map wanted = { .p = arena_new(c->a, struct str_kv, s->npatch + 1), .n = s->npatch };
 
-	if (s->npatch != c->lf->head.patched.n)
-		return no(c, STR("patchedDependencies have changed"));
-	for (size_t i = 0; i < s->npatch; i++) {
-		const str *hash = str_map_get(c->lf->head.patched, s->patch[i].selector);
-		if (!hash || !str_eq(*hash, s->patch[i].hash))
-			return no(c, STR("patchedDependencies have changed"));
-	}
-	return true;
+	for (size_t i = 0; i < s->npatch; i++)
+		wanted.p[i] = (struct str_kv){ s->patch[i].selector, s->patch[i].hash };
+	maps_differ(c, "patchedDependencies", c->lf->head.patched, wanted);
 }
 
-static bool settings_fit(const struct check *c)
+static void flag_differs(struct check *c, const char *name, bool locked, bool wanted)
+{
+	if (locked != wanted)
+		differ(c, "%s: lockfile says %s, settings say %s", name, locked ? "true" : "false",
+			wanted ? "true" : "false");
+}
+
+static uint32_t or_default(uint32_t max)
+{
+	return max ? max : 1000;
+}
+
+static void settings_differ(struct check *c)
 {
 	const struct settings *s = &c->req->settings;
 	const struct lock_head *h = &c->lf->head;
-	uint32_t max = h->peers_suffix_max_length ? h->peers_suffix_max_length : 1000;
 
-	if (h->auto_install_peers != s->auto_install_peers)
-		return no(c, STR("autoInstallPeers has changed"));
-	if (h->exclude_links_from_lockfile != s->exclude_links_from_lockfile)
-		return no(c, STR("excludeLinksFromLockfile has changed"));
-	if (h->dedupe_peers != s->dedupe_peers)
-		return no(c, STR("dedupePeers has changed"));
-	if (h->inject_workspace_packages != s->inject_workspace_packages)
-		return no(c, STR("injectWorkspacePackages has changed"));
-	if (max != (s->peers_suffix_max_length ? s->peers_suffix_max_length : 1000))
-		return no(c, STR("peersSuffixMaxLength has changed"));
-	if (!map_same(h->overrides, s->overrides))
-		return no(c, STR("overrides have changed"));
+	flag_differs(c, "autoInstallPeers", h->auto_install_peers, s->auto_install_peers);
+	flag_differs(c, "excludeLinksFromLockfile", h->exclude_links_from_lockfile, s->exclude_links_from_lockfile);
+	flag_differs(c, "dedupePeers", h->dedupe_peers, s->dedupe_peers);
+	flag_differs(c, "injectWorkspacePackages", h->inject_workspace_packages, s->inject_workspace_packages);
+	if (or_default(h->peers_suffix_max_length) != or_default(s->peers_suffix_max_length))
+		differ(c, "peersSuffixMaxLength: lockfile says %u, settings say %u",
+			or_default(h->peers_suffix_max_length), or_default(s->peers_suffix_max_length));
+	maps_differ(c, "overrides", h->overrides, s->overrides);
 	if (!str_eq(h->package_extensions_checksum, s->package_extensions_checksum))
-		return no(c, STR("packageExtensions have changed"));
+		differ(c, "packageExtensions: lockfile has checksum " STR_FMT ", settings have " STR_FMT,
+			STR_ARG(h->package_extensions_checksum.n ? h->package_extensions_checksum : STR("none")),
+			STR_ARG(s->package_extensions_checksum.n ? s->package_extensions_checksum : STR("none")));
 	if (h->pnpmfile_checksum.n)
-		return no(c, STR("it was made with a pnpmfile"));
+		differ(c, "pnpmfileChecksum: the lockfile was made with hooks, which dray does not run");
 	if (!list_same(h->ignored_optional, s->ignored_optional))
-		return no(c, STR("ignoredOptionalDependencies have changed"));
-	return catalogs_fit(c) && patches_fit(c);
+		differ(c, "ignoredOptionalDependencies: lockfile lists %zu, settings list %zu, or others",
+			h->ignored_optional.n, s->ignored_optional.n);
+	catalogs_differ(c);
+	patches_differ(c);
 }
 
 /* Which group pnpm writes ALIAS of M in: optional over prod over dev; with autoInstallPeers the project's own peers are prod. */
@@ -137,8 +169,19 @@ static bool overridden(const struct check *c, str alias, str spec)
 	return false;
 }
 
-static bool group_fits(
-	const struct check *c, const struct request_importer *im, const struct lock_importer *l, enum lock_dep_type g)
+/* ALIAS of the lockfile's group G: does the manifest still ask for it there? */
+static bool still_wanted(const struct check *c, const struct manifest *m, enum lock_dep_type g, size_t n, str alias)
+{
+	for (size_t i = 0; i < n; i++) {
+		str name, spec;
+		if (wanted(c, m, g, i, &name, &spec) && str_eq(name, alias))
+			return true;
+	}
+	return false;
+}
+
+static void group_differs(
+	struct check *c, const struct request_importer *im, const struct lock_importer *l, enum lock_dep_type g)
 {
 	static const char *const names[] = {
 		[LOCK_PROD] = "dependencies", [LOCK_DEV] = "devDependencies", [LOCK_OPTIONAL] = "optionalDependencies"
@@ -158,41 +201,46 @@ static bool group_fits(
 		const struct lock_direct *d = direct_find(locked, alias);
 		if (!d && c->req->settings.exclude_links_from_lockfile && str_starts(spec, STR("link:")))
 			continue;
-		if (!d)
-			return no(c, arena_printf(c->a, STR_FMT ": " STR_FMT "@" STR_FMT " was added to %s",
-					     STR_ARG(im->path), STR_ARG(alias), STR_ARG(spec), names[g]));
-		if (!str_eq(d->specifier, spec) && !overridden(c, alias, d->specifier))
-			return no(c,
-				arena_printf(c->a, STR_FMT ": " STR_FMT " is locked for " STR_FMT ", %s says " STR_FMT,
-					STR_ARG(im->path), STR_ARG(alias), STR_ARG(d->specifier), names[g],
-					STR_ARG(spec)));
-		n++;
+		n += d != NULL;
+		if (!d || (!str_eq(d->specifier, spec) && !overridden(c, alias, d->specifier)))
+			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile says " STR_FMT ", package.json says " STR_FMT,
+				STR_ARG(im->path), names[g], STR_ARG(alias), STR_ARG(d ? d->specifier : STR("none")),
+				STR_ARG(spec));
 	}
-	if (n != locked.n)
-		return no(c, arena_printf(c->a, STR_FMT ": %s of the lockfile has %zu entries more than package.json",
-				     STR_ARG(im->path), names[g], locked.n - n));
-	return true;
+	for (size_t i = 0; n != locked.n && i < locked.n; i++) {
+		if (!still_wanted(c, m, g, sizes[g], locked.p[i].alias))
+			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile says " STR_FMT ", package.json says none",
+				STR_ARG(im->path), names[g], STR_ARG(locked.p[i].alias),
+				STR_ARG(locked.p[i].specifier));
+	}
 }
 
-bool lockfile_satisfies(const struct lockfile *lf, const struct request *req, str *why, struct arena *a)
+static void importers_differ(struct check *c)
 {
-	struct check c = { lf, req, why, a };
-
-	if (!settings_fit(&c))
-		return false;
-	for (size_t i = 0; i < req->nimporters; i++) {
-		const struct lock_importer *l = lockfile_importer(lf, req->importer[i].path);
-		for (int g = 0; g < LOCK_NTYPES; g++) {
-			if (!group_fits(&c, &req->importer[i], l, (enum lock_dep_type)g))
-				return false;
-		}
+	for (size_t i = 0; i < c->req->nimporters; i++) {
+		const struct lock_importer *l = lockfile_importer(c->lf, c->req->importer[i].path);
+		for (int g = 0; g < LOCK_NTYPES; g++)
+			group_differs(c, &c->req->importer[i], l, (enum lock_dep_type)g);
 	}
-	for (size_t i = 0; i < lf->nimporters; i++) {
+	for (size_t i = 0; i < c->lf->nimporters; i++) {
 		bool found = false;
-		for (size_t k = 0; k < req->nimporters && !found; k++)
-			found = str_eq(lf->importer[i].path, req->importer[k].path);
+		for (size_t k = 0; k < c->req->nimporters && !found; k++)
+			found = str_eq(c->lf->importer[i].path, c->req->importer[k].path);
 		if (!found)
-			return no(&c, arena_printf(a, "project " STR_FMT " is gone", STR_ARG(lf->importer[i].path)));
+			differ(c, STR_FMT ": the lockfile has this project, the workspace does not",
+				STR_ARG(c->lf->importer[i].path));
 	}
-	return true;
+}
+
+bool lockfile_satisfies(const struct lockfile *lf, const struct request *req, struct str_list *why, struct arena *a)
+{
+	struct check c = { .lf = lf, .req = req, .a = a };
+
+	settings_differ(&c);
+	importers_differ(&c);
+	*why = (struct str_list){ arena_new(a, str, c.found.n + 1), c.found.n };
+	for (size_t i = 0; i < c.found.n; i++)
+		why->p[i] = c.found.p[i];
+	vec_release(&c.found);
+	return why->n == 0;
 }

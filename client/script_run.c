@@ -114,7 +114,8 @@ static char **env_make(struct env *env, const struct script *s)
 	char self[4096];
 
 	for (char **v = environ; *v; v++) {
-		if (!env_dropped(*v))
+		bool given = s->node_options.n && strncmp(*v, "NODE_OPTIONS=", 13) == 0;
+		if (!given && !env_dropped(*v))
 			*vec_add(&env->v) = *v;
 	}
 	path_put_bins(&path, s->dir);
@@ -133,6 +134,8 @@ static char **env_make(struct env *env, const struct script *s)
 	env_put(env, "npm_package_json", arena_printf(env->a, STR_FMT "/package.json", STR_ARG(s->dir)));
 	env_put(env, "npm_command", STR("install"));
 	env_put(env, "npm_config_user_agent", s->user_agent);
+	if (s->node_options.n)
+		env_put(env, "NODE_OPTIONS", s->node_options);
 	env_put(env, "INIT_CWD", s->project_dir);
 	env_put(env, "PNPM_SCRIPT_SRC_DIR", s->dir);
 	env_put(env, "pnpm_config_verify_deps_before_run", STR("false"));

@@ -15,6 +15,7 @@ struct script {
 	str project_dir; /* where the user stands */
 	str shell;       /* empty: sh */
 	str user_agent;
+	str node_options; /* NODE_OPTIONS; empty: as it is */
 	void *owner;
 };
 struct script_set;

@@ -170,6 +170,7 @@ static struct script script_like(const struct run *r, str dir, str name, str ver
 		.version = version,
 		.project_dir = p->root,
 		.shell = p->client.script_shell,
+		.node_options = p->client.node_options,
 		.user_agent = p->client.user_agent.n ? p->client.user_agent : STR("dray/" DRAY_VERSION) };
 }
 

@@ -15,9 +15,9 @@ struct source {
 	bool lasting;     /* what frames point at lives as long as the source: they need no copy */
 };
 
-/* Why LF does not satisfy REQ's manifests and settings, in WHY (lives in A); true when it does. Source: pnpm's
- * satisfiesPackageManifest and its settings check. */
-bool lockfile_satisfies(const struct lockfile *lf, const struct request *req, str *why, struct arena *a);
+/* Whether LF satisfies REQ's manifests and settings; WHY (lives in A) lists what differs, one line each: where, what the lockfile
+ * says, what stands against it. Source: pnpm's satisfiesPackageManifest and its settings check. */
+bool lockfile_satisfies(const struct lockfile *lf, const struct request *req, struct str_list *why, struct arena *a);
 
 /* The lockfile in REQ as a plan: no resolver, no network. REQ must outlive it and satisfy the manifests. */
 struct source *source_locked_new(const struct request *req);

@@ -29,7 +29,7 @@ struct known {
 	enum kind kind;
 	size_t at;
 	setter *set;
-	const char *ok;
+	const char *ok, *fix; /* of KIND_REFUSE: FIX is what the user can do instead */
 };
 
 static int bad(struct ctx *c, const struct yaml_node *n, const char *name, const char *what)
@@ -175,6 +175,25 @@ static int set_release_age(struct ctx *c, const struct yaml_node *n)
 {
 	c->w->settings.minimum_release_age_set = true;
 	return get_u64(c, "minimumReleaseAge", n, UINT32_MAX, &c->w->settings.minimum_release_age);
+}
+
+static int set_age_strict(struct ctx *c, const struct yaml_node *n)
+{
+	c->w->client.age_strict_set = true;
+	return get_bool(c, "minimumReleaseAgeStrict", n, &c->w->client.age_strict);
+}
+
+/* A folder's name that is longer ends in a hash of 32 characters and a "_"; file systems take 255 bytes. */
+static int set_dir_max(struct ctx *c, const struct yaml_node *n)
+{
+	uint64_t v;
+	int rc = get_u64(c, "virtualStoreDirMaxLength", n, UINT32_MAX, &v);
+
+	if (rc == 0 && (v < 34 || v > 255))
+		return bad(c, n, "virtualStoreDirMaxLength", "expected a number from 34 to 255");
+	if (rc == 0)
+		c->w->client.virtual_store_dir_max_length = (uint32_t)v;
+	return rc;
 }
 
 static int set_packages(struct ctx *c, const struct yaml_node *n)
@@ -341,8 +360,9 @@ static int set_config_dependencies(struct ctx *c, const struct yaml_node *n)
 {
 	if (n->n == 0)
 		return 0;
-	return err_set(c->e, ERR_UNSUPPORTED, STR_FMT ":%u: configDependencies are not supported by dray",
-		STR_ARG(c->path), n->line);
+	return err_set(c->e, ERR_UNSUPPORTED,
+		STR_FMT ":%u: configDependencies are not supported by dray: remove them, or use pnpm", STR_ARG(c->path),
+		n->line);
 }
 
 /* ---- packageExtensions ---- */
@@ -466,13 +486,11 @@ static const struct known known[] = {
 	{ "excludeLinksFromLockfile", KIND_BOOL, .at = S(exclude_links_from_lockfile) },
 	{ "dedupePeerDependents", KIND_BOOL, .at = S(dedupe_peer_dependents) },
 	{ "dedupePeers", KIND_BOOL, .at = S(dedupe_peers) },
-	{ "dedupeDirectDeps", KIND_BOOL, .at = S(dedupe_direct_deps) },
 	{ "dedupeInjectedDeps", KIND_BOOL, .at = S(dedupe_injected_deps) },
 	{ "injectWorkspacePackages", KIND_BOOL, .at = S(inject_workspace_packages) },
 	{ "linkWorkspacePackages", KIND_CALL, .set = set_link_workspace },
 	{ "preferWorkspacePackages", KIND_BOOL, .at = S(prefer_workspace_packages) },
 	{ "resolvePeersFromWorkspaceRoot", KIND_BOOL, .at = S(resolve_peers_from_workspace_root) },
-	{ "strictPeerDependencies", KIND_BOOL, .at = S(strict_peer_dependencies) },
 	{ "lockfileIncludeTarballUrl", KIND_BOOL, .at = S(lockfile_include_tarball_url) },
 	{ "blockExoticSubdeps", KIND_BOOL, .at = S(block_exotic_subdeps) },
 	{ "peersSuffixMaxLength", KIND_U32, .at = S(peers_suffix_max_length) },
@@ -489,8 +507,6 @@ static const struct known known[] = {
 	{ "minimumReleaseAge", KIND_CALL, .set = set_release_age },
 	{ "minimumReleaseAgeExclude", KIND_LIST, .at = S(minimum_release_age_exclude) },
 	{ "trustPolicy", KIND_CALL, .set = set_trust_policy },
-	{ "trustPolicyExclude", KIND_LIST, .at = S(trust_policy_exclude) },
-	{ "trustPolicyIgnoreAfter", KIND_U64, .at = S(trust_policy_ignore_after) },
 	{ "supportedArchitectures", KIND_CALL, .set = set_architectures },
 	{ "registries", KIND_CALL, .set = set_registries },
 	{ "registry", KIND_CALL, .set = set_registry },
@@ -500,11 +516,8 @@ static const struct known known[] = {
 	{ "publicHoistPattern", KIND_LIST, .at = C(public_hoist_pattern) },
 	{ "shamefullyHoist", KIND_BOOL, .at = C(shamefully_hoist) },
 	{ "hoistWorkspacePackages", KIND_BOOL, .at = C(hoist_workspace_packages) },
-	{ "modulesDir", KIND_STR, .at = C(modules_dir) },
-	{ "virtualStoreDir", KIND_STR, .at = C(virtual_store_dir) },
-	{ "virtualStoreDirMaxLength", KIND_U32, .at = C(virtual_store_dir_max_length) },
+	{ "virtualStoreDirMaxLength", KIND_CALL, .set = set_dir_max },
 	{ "storeDir", KIND_STR, .at = C(store_dir) },
-	{ "enableGlobalVirtualStore", KIND_BOOL, .at = C(enable_global_virtual_store) },
 	{ "packageImportMethod", KIND_CALL, .set = set_import_method },
 	{ "allowBuilds", KIND_CALL, .set = set_allow_builds },
 	{ "dangerouslyAllowAllBuilds", KIND_BOOL, .at = C(dangerously_allow_all_builds) },
@@ -512,10 +525,8 @@ static const struct known known[] = {
 	{ "ignoreScripts", KIND_BOOL, .at = C(ignore_scripts) },
 	{ "enablePrePostScripts", KIND_BOOL, .at = C(enable_pre_post_scripts) },
 	{ "scriptShell", KIND_STR, .at = C(script_shell) },
-	{ "shellEmulator", KIND_BOOL, .at = C(shell_emulator) },
 	{ "nodeOptions", KIND_STR, .at = C(node_options) },
 	{ "extendNodePath", KIND_BOOL, .at = C(extend_node_path) },
-	{ "preferSymlinkedExecutables", KIND_BOOL, .at = C(prefer_symlinked_executables) },
 	{ "sideEffectsCache", KIND_BOOL, .at = C(side_effects_cache) },
 	{ "verifyStoreIntegrity", KIND_BOOL, .at = C(verify_store_integrity) },
 	{ "offline", KIND_BOOL, .at = C(offline) },
@@ -524,7 +535,6 @@ static const struct known known[] = {
 	{ "frozenLockfile", KIND_CALL, .set = set_frozen },
 	{ "preferFrozenLockfile", KIND_BOOL, .at = C(prefer_frozen_lockfile) },
 	{ "optimisticRepeatInstall", KIND_BOOL, .at = C(optimistic_repeat_install) },
-	{ "engineStrict", KIND_BOOL, .at = C(engine_strict) },
 	{ "includeWorkspaceRoot", KIND_BOOL, .at = C(include_workspace_root) },
 	{ "nodeVersion", KIND_STR, .at = C(node_version) },
 	{ "networkConcurrency", KIND_U32, .at = C(network_concurrency) },
@@ -539,46 +549,97 @@ static const struct known known[] = {
 	{ "noProxy", KIND_STR, .at = C(no_proxy) },
 	{ "noproxy", KIND_STR, .at = C(no_proxy) },
 	{ "userAgent", KIND_STR, .at = C(user_agent) },
+	{ "npmrcAuthFile", KIND_STR, .at = C(npmrc_auth_file) },
+	{ "minimumReleaseAgeStrict", KIND_CALL, .set = set_age_strict },
 	{ "drayServer", KIND_STR, .at = C(dray_server) },
 	{ "drayServerFallback", KIND_STR, .at = C(dray_server_fallback) },
 	{ "drayMaterialization", KIND_STR, .at = C(dray_materialization) },
 
-	{ "nodeLinker", KIND_REFUSE, .ok = "isolated" },
+	{ "nodeLinker", KIND_REFUSE, .ok = "isolated",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "symlink", KIND_REFUSE, .ok = "true",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "enablePnp", KIND_REFUSE, .ok = "false",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "enableModulesDir", KIND_REFUSE, .ok = "true", .fix = "use --lockfile-only" },
+	{ "nodeExperimentalPackageMap", KIND_REFUSE, .ok = "false",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "hoistingLimits", KIND_REFUSE, .ok = "none",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "externalDependencies", KIND_REFUSE, .ok = NULL,
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "modulesDir", KIND_REFUSE, .ok = "node_modules",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "virtualStoreDir", KIND_REFUSE, .ok = "node_modules/.pnpm",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "virtualStoreOnly", KIND_REFUSE, .ok = "false",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "virtualStoreType", KIND_REFUSE, .ok = NULL,
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "globalVirtualStoreDir", KIND_REFUSE, .ok = NULL,
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "enableGlobalVirtualStore", KIND_REFUSE, .ok = "false",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "preferSymlinkedExecutables", KIND_REFUSE, .ok = "false", .fix = "remove it: commands are shell shims" },
+	{ "dedupeDirectDeps", KIND_REFUSE, .ok = "false",
+		.fix = "remove it: each project gets links to all of its own dependencies" },
+	{ "strictPeerDependencies", KIND_REFUSE, .ok = "false", .fix = "remove it: missing peers are warned about" },
+	{ "autoInstallPeersFromHighestMatch", KIND_REFUSE, .ok = "false", .fix = "remove it" },
+	{ "engineStrict", KIND_REFUSE, .ok = "false",
+		.fix = "remove it: engines are not checked for packages that are not optional" },
+	{ "ignoreCompatibilityDb", KIND_REFUSE, .ok = "false",
+		.fix = "remove it: pnpm's compatibility database is always applied" },
 	{ "configDependencies", KIND_CALL, .set = set_config_dependencies },
-	{ "pnpmfile", KIND_REFUSE, .ok = NULL },
-	{ "globalPnpmfile", KIND_REFUSE, .ok = NULL },
-	{ "lockfileDir", KIND_REFUSE, .ok = NULL },
-	{ "sharedWorkspaceLockfile", KIND_REFUSE, .ok = "true" },
-	{ "gitBranchLockfile", KIND_REFUSE, .ok = "false" },
-	{ "mergeGitBranchLockfiles", KIND_REFUSE, .ok = "false" },
-	{ "mergeGitBranchLockfilesBranchPattern", KIND_REFUSE, .ok = NULL },
-	{ "virtualStoreOnly", KIND_REFUSE, .ok = "false" },
-	{ "virtualStoreType", KIND_REFUSE, .ok = NULL },
-	{ "globalVirtualStoreDir", KIND_REFUSE, .ok = NULL },
-	{ "enableModulesDir", KIND_REFUSE, .ok = "true" },
-	{ "symlink", KIND_REFUSE, .ok = "true" },
-	{ "enablePnp", KIND_REFUSE, .ok = "false" },
-	{ "nodeExperimentalPackageMap", KIND_REFUSE, .ok = "false" },
-	{ "hoistingLimits", KIND_REFUSE, .ok = "none" },
-	{ "externalDependencies", KIND_REFUSE, .ok = NULL },
-	{ "namedRegistries", KIND_REFUSE, .ok = NULL },
-	{ "autoInstallPeersFromHighestMatch", KIND_REFUSE, .ok = "false" },
-	{ "minimumReleaseAgeIgnoreMissingTime", KIND_REFUSE, .ok = "true" },
-	{ "minimumReleaseAgeStrict", KIND_REFUSE, .ok = NULL },
-	{ "frozenStore", KIND_REFUSE, .ok = "false" },
-	{ "sideEffectsCacheReadonly", KIND_REFUSE, .ok = "false" },
-	{ "packageConfigs", KIND_REFUSE, .ok = NULL },
-	{ "scriptsPrependNodePath", KIND_REFUSE, .ok = "false" },
-	{ "syncInjectedDepsAfterScripts", KIND_REFUSE, .ok = NULL },
-	{ "nodeDownloadMirrors", KIND_REFUSE, .ok = NULL },
-	{ "disallowWorkspaceCycles", KIND_REFUSE, .ok = "false" },
+	{ "pnpmfile", KIND_REFUSE, .ok = NULL, .fix = "hooks are not run; say it with overrides or packageExtensions" },
+	{ "globalPnpmfile", KIND_REFUSE, .ok = NULL,
+		.fix = "hooks are not run; say it with overrides or packageExtensions" },
+	{ "lockfileDir", KIND_REFUSE, .ok = NULL, .fix = "the lockfile lies beside pnpm-workspace.yaml" },
+	{ "sharedWorkspaceLockfile", KIND_REFUSE, .ok = "true",
+		.fix = "a workspace has one lockfile; install with --ignore-workspace for one of its own" },
+	{ "recursiveInstall", KIND_REFUSE, .ok = "true", .fix = "a workspace is installed as a whole" },
+	{ "gitBranchLockfile", KIND_REFUSE, .ok = "false", .fix = "remove it" },
+	{ "mergeGitBranchLockfiles", KIND_REFUSE, .ok = "false", .fix = "remove it" },
+	{ "mergeGitBranchLockfilesBranchPattern", KIND_REFUSE, .ok = NULL, .fix = "remove it" },
+	{ "namedRegistries", KIND_REFUSE, .ok = NULL, .fix = "route scopes under registries" },
+	{ "minimumReleaseAgeIgnoreMissingTime", KIND_REFUSE, .ok = "true",
+		.fix = "remove it: versions without a publish time pass" },
+	{ "trustPolicyExclude", KIND_REFUSE, .ok = NULL, .fix = "remove it, or set trustPolicy: off" },
+	{ "trustPolicyIgnoreAfter", KIND_REFUSE, .ok = NULL, .fix = "remove it, or set trustPolicy: off" },
+	{ "frozenStore", KIND_REFUSE, .ok = "false", .fix = "remove it: dray's store must be writable" },
+	{ "sideEffectsCacheReadonly", KIND_REFUSE, .ok = "false",
+		.fix = "remove it: results of build scripts are not cached" },
+	{ "packageConfigs", KIND_REFUSE, .ok = NULL, .fix = "settings are the workspace's" },
+	{ "scriptsPrependNodePath", KIND_REFUSE, .ok = "false", .fix = "put node first into PATH" },
+	{ "shellEmulator", KIND_REFUSE, .ok = "false", .fix = "set scriptShell" },
+	{ "executionEnv", KIND_REFUSE, .ok = NULL, .fix = "scripts run with the node of PATH" },
+	{ "syncInjectedDepsAfterScripts", KIND_REFUSE, .ok = NULL, .fix = "run dray install after the scripts" },
+	{ "nodeDownloadMirrors", KIND_REFUSE, .ok = NULL, .fix = "dray installs no node" },
+	{ "disallowWorkspaceCycles", KIND_REFUSE, .ok = "false", .fix = "remove it" },
+	{ "strictSsl", KIND_REFUSE, .ok = "true", .fix = "put it into .npmrc as strict-ssl" },
+	{ "ca", KIND_REFUSE, .ok = NULL, .fix = "put it into .npmrc" },
+	{ "cafile", KIND_REFUSE, .ok = NULL, .fix = "put it into .npmrc" },
+	{ "cert", KIND_REFUSE, .ok = NULL, .fix = "client certificates are not supported; use a token" },
+	{ "key", KIND_REFUSE, .ok = NULL, .fix = "client certificates are not supported; use a token" },
+	{ "localAddress", KIND_REFUSE, .ok = NULL, .fix = "remove it" },
+	{ "ci", KIND_REFUSE, .ok = NULL, .fix = "set CI in the environment" },
 
 #define OTHER(n)                                                                                                       \
 	{                                                                                                              \
 		n, KIND_OTHER, .at = 0                                                                                 \
 	}
 	OTHER("$schema"),
-	OTHER("ci"),
 	OTHER("globalShims"),
 	OTHER("modulesCacheMaxAge"),
 	OTHER("deployAllFiles"),
@@ -586,20 +647,17 @@ static const struct known known[] = {
 	OTHER("scope"),
 	OTHER("pnprServer"),
 	OTHER("saveWorkspaceProtocol"),
-	OTHER("ignoreCompatibilityDb"),
 	OTHER("strictStorePkgContentCheck"),
 	OTHER("ignoreWorkspaceCycles"),
 	OTHER("fetchRetryFactor"),
 	OTHER("maxSockets"),
 	OTHER("fetchWarnTimeoutMs"),
 	OTHER("fetchMinSpeedKiBps"),
-	OTHER("npmrcAuthFile"),
 	OTHER("patchesDir"),
 	OTHER("onlyBuiltDependencies"),
 	OTHER("neverBuiltDependencies"),
 	OTHER("ignoredBuiltDependencies"),
 	OTHER("onlyBuiltDependenciesFile"),
-	OTHER("executionEnv"),
 	OTHER("gitChecks"),
 	OTHER("runtimeOnFail"),
 	OTHER("unsafePerm"),
@@ -637,7 +695,6 @@ static const struct known known[] = {
 	OTHER("reporter"),
 	OTHER("useStderr"),
 	OTHER("updateNotifier"),
-	OTHER("recursiveInstall"),
 	OTHER("tag"),
 	OTHER("bail"),
 	OTHER("sort"),
@@ -648,12 +705,6 @@ static const struct known known[] = {
 	OTHER("ignoreWorkspaceRootCheck"),
 	OTHER("globalDir"),
 	OTHER("globalBinDir"),
-	OTHER("strictSsl"),
-	OTHER("ca"),
-	OTHER("cafile"),
-	OTHER("cert"),
-	OTHER("key"),
-	OTHER("localAddress"),
 };
 
 static const struct known *known_key(str key)
@@ -673,10 +724,10 @@ static int refuse(struct ctx *c, const struct known *k, const struct yaml_node *
 		return 0;
 	str what = yaml_is_scalar(n) ? str_head(n->s, 100) : STR("as it is given");
 	if (c->from_env)
-		return err_set(c->e, ERR_UNSUPPORTED, STR_FMT " = " STR_FMT " is not supported by dray",
-			STR_ARG(c->path), STR_ARG(what));
-	return err_set(c->e, ERR_UNSUPPORTED, STR_FMT ":%u:%u: %s: " STR_FMT " is not supported by dray",
-		STR_ARG(c->path), n->line, n->col, k->name, STR_ARG(what));
+		return err_set(c->e, ERR_UNSUPPORTED, STR_FMT " = " STR_FMT " is not supported by dray: %s",
+			STR_ARG(c->path), STR_ARG(what), k->fix);
+	return err_set(c->e, ERR_UNSUPPORTED, STR_FMT ":%u:%u: %s: " STR_FMT " is not supported by dray: %s",
+		STR_ARG(c->path), n->line, n->col, k->name, STR_ARG(what), k->fix);
 }
 
 static int apply(struct ctx *c, const struct known *k, const struct yaml_node *n)
@@ -764,12 +815,10 @@ void workspace_yaml_init(struct workspace_yaml *w)
 			.hoist = true,
 			.hoist_pattern = { (str *)&all, 1 },
 			.hoist_workspace_packages = true,
-			.modules_dir = STR("node_modules"),
 			.virtual_store_dir_max_length = 120,
 			.strict_dep_builds = true,
 			.enable_pre_post_scripts = true,
 			.extend_node_path = true,
-			.symlink = true,
 			.side_effects_cache = true,
 			.verify_store_integrity = true,
 			.lockfile = true,
@@ -777,7 +826,7 @@ void workspace_yaml_init(struct workspace_yaml *w)
 			.optimistic_repeat_install = true,
 			.child_concurrency = 5,
 			.fetch_retries = 2,
-			.fetch_retry_min_ms = 10000,
+			.fetch_retry_min_ms = 1000,
 			.fetch_retry_max_ms = 60000,
 			.fetch_timeout_ms = 60000,
 		} };
@@ -842,4 +891,14 @@ int workspace_yaml_env(struct workspace_yaml *w, char **env, struct arena *a, st
 	}
 	finish(w, a);
 	return 0;
+}
+
+const char *workspace_yaml_setting(size_t i, enum setting_kind *kind)
+{
+	if (i >= sizeof(known) / sizeof(*known))
+		return NULL;
+	*kind = known[i].kind == KIND_REFUSE  ? SETTING_REFUSED
+		: known[i].kind == KIND_OTHER ? SETTING_IDLE
+					      : SETTING_READ;
+	return known[i].name;
 }

@@ -20,8 +20,6 @@ struct client_settings {
 	struct str_list public_hoist_pattern;  /* empty */
 	bool shamefully_hoist;                 /* public_hoist_pattern is "*" then */
 	bool hoist_workspace_packages;         /* true */
-	str modules_dir;                       /* "node_modules" */
-	str virtual_store_dir;                 /* empty: ".pnpm" in modules_dir */
 	uint32_t virtual_store_dir_max_length; /* 120 */
 	str store_dir;                         /* empty: the default */
 	bool enable_global_virtual_store;      /* false */
@@ -33,10 +31,7 @@ struct client_settings {
 	bool ignore_scripts;               /* false */
 	bool enable_pre_post_scripts;      /* true */
 	str script_shell;                  /* empty: sh */
-	bool shell_emulator;               /* false */
 	bool extend_node_path;             /* true */
-	bool prefer_symlinked_executables; /* false */
-	bool symlink;                      /* true */
 	bool side_effects_cache;           /* true */
 	bool verify_store_integrity;       /* true */
 	bool offline, prefer_offline;      /* false */
@@ -44,19 +39,20 @@ struct client_settings {
 	bool frozen_lockfile_set, frozen_lockfile;
 	bool prefer_frozen_lockfile;    /* true */
 	bool optimistic_repeat_install; /* true */
-	bool engine_strict;             /* false */
 	bool include_workspace_root;    /* false */
 	str node_version;               /* nodeVersion: checked instead of the installed one */
 	uint32_t network_concurrency;   /* 0: default */
 	uint32_t child_concurrency;     /* 5 */
 	uint32_t fetch_retries;         /* 2 */
-	uint64_t fetch_retry_min_ms, fetch_retry_max_ms, fetch_timeout_ms; /* 10,000, 60,000, 60,000 */
+	uint64_t fetch_retry_min_ms, fetch_retry_max_ms, fetch_timeout_ms; /* 1,000 (pnpm: 10,000), 60,000, 60,000 */
 	str https_proxy, http_proxy, no_proxy;
 	str user_agent;
 	str node_options;         /* nodeOptions: NODE_OPTIONS of scripts */
 	str dray_server;          /* drayServer */
 	str dray_server_fallback; /* drayServerFallback: "direct", "error" or empty */
 	str dray_materialization; /* drayMaterialization: "server" (packs, where a server is used), "registry" or empty */
+	str npmrc_auth_file;      /* npmrcAuthFile: instead of ~/.npmrc */
+	bool age_strict_set, age_strict; /* minimumReleaseAgeStrict; not set: strict where minimumReleaseAge is */
 };
 
 struct workspace_yaml {
@@ -74,3 +70,7 @@ void workspace_yaml_init(struct workspace_yaml *w);
 int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct arena *a, struct err *e);
 /* Applies pnpm_config_* of ENV ("NAME=value", NULL at the end) over it; lists and maps are JSON. */
 int workspace_yaml_env(struct workspace_yaml *w, char **env, struct arena *a, struct err *e);
+
+/* The settings that are known, I from 0, until NULL; in no order. */
+enum setting_kind { SETTING_READ = 0, SETTING_REFUSED, SETTING_IDLE };
+const char *workspace_yaml_setting(size_t i, enum setting_kind *kind);

@@ -1,0 +1,10 @@
+/* net_opts — a project's settings as options of store/http.h and store/registry.h: TLS, proxies, retries, credentials. */
+#pragma once
+#include "project.h"
+
+struct net_opts {
+	struct http_opts http;
+	struct registry_opts registry;
+};
+/* Strings live in A or in P. An inline "ca" goes through a temporary in memory that lives as long as the process. */
+MUST_USE int net_opts_make(struct net_opts *out, const struct project *p, struct arena *a, struct err *e);

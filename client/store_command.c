@@ -1,0 +1,83 @@
+#include "store_command.h"
+#include <stdio.h>
+#include <unistd.h>
+
+#include "store_admin.h"
+
+static int command_status(struct store *s, struct err *e)
+{
+	struct store_status st;
+
+	if (store_status(&st, s, e) < 0)
+		return e->code;
+	printf("%s\n%llu packages, %llu files, %.1f MB of contents; index: %llu entries, %.1f MB; %s\n", store_dir(s),
+		(unsigned long long)st.packages, (unsigned long long)st.files, (double)st.bytes / 1e6,
+		(unsigned long long)st.index_entries, (double)st.index_bytes / 1e6,
+		st.synced ? "all of it is on disk"
+			  : "recent writes are not synced: after a power loss they are fetched again");
+	return 0;
+}
+
+static void say_spoiled(void *arg, struct pkg p, const struct err *why)
+{
+	(void)arg;
+	printf(STR_FMT "@" STR_FMT ": %s\n", STR_ARG(pkg_name(p)), STR_ARG(pkg_version(p)), why->msg);
+}
+
+static int command_verify(struct store *s, struct err *e)
+{
+	struct store_verify_opts o = { .full = true, .drop = true, .report = say_spoiled };
+	struct store_verify_result r;
+
+	if (store_verify(&r, s, &o, e) < 0)
+		return e->code;
+	printf("%llu packages, %llu files, %.1f MB hashed: %llu spoiled\n", (unsigned long long)r.packages,
+		(unsigned long long)r.files, (double)r.bytes / 1e6, (unsigned long long)r.bad);
+	if (r.bad)
+		return err_set(e, ERR_INTEGRITY,
+			"%llu package(s) in %s were spoiled; the next install that needs them fetches them again",
+			(unsigned long long)r.bad, store_dir(s));
+	return 0;
+}
+
+static int command_prune(struct store *s, struct err *e)
+{
+	struct store_prune_opts o = { 0 };
+	struct store_prune_result r;
+
+	if (store_prune(&r, s, &o, e) < 0)
+		return e->code;
+	printf("removed %llu packages (%llu files, %.1f MB) and %llu orphaned folder(s), kept %llu packages\n",
+		(unsigned long long)r.packages, (unsigned long long)r.files, (double)r.bytes / 1e6,
+		(unsigned long long)r.orphans, (unsigned long long)r.kept);
+	if (!r.orphans_all)
+		puts("other processes use the store: folders younger than an hour were left alone");
+	return 0;
+}
+
+int store_command_run(const struct options *o, const char *dir, struct err *e)
+{
+	static const struct {
+		const char *name;
+		int (*run)(struct store *s, struct err *e);
+	} known[] = { { "status", command_status }, { "verify", command_verify }, { "prune", command_prune } };
+	struct store_opts so = { 0 };
+	struct store *s;
+
+	if (str_eq(o->store_command, STR("path"))) {
+		puts(dir);
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (!str_eq(o->store_command, str_of(known[i].name)))
+			continue;
+		if (access(dir, F_OK) != 0)
+			return err_set(e, ERR_NOTFOUND, "there is no store in %s", dir);
+		if (store_open(&s, dir, &so, e) < 0)
+			return e->code;
+		int code = known[i].run(s, e);
+		store_close(s);
+		return code;
+	}
+	return err_set(e, ERR_USAGE, "dray store takes path, status, verify or prune; see dray --help");
+}

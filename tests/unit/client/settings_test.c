@@ -1,0 +1,154 @@
+/* settings_test — every setting that pnpm-workspace.yaml may have: one that is read is looked at by some code (the list says which), one
+ * that is not implemented is refused with its place and what to do instead. */
+#include "workspace_yaml.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Read, and where it is looked at. A name that the table has and this list has not fails the test: write down who honours it. */
+static const char *const honoured[][2] = {
+	{ "packages", "project: importers" },
+	{ "autoInstallPeers", "engine, satisfies" },
+	{ "excludeLinksFromLockfile", "engine, satisfies" },
+	{ "dedupePeerDependents", "engine" },
+	{ "dedupePeers", "engine, satisfies" },
+	{ "dedupeInjectedDeps", "engine" },
+	{ "injectWorkspacePackages", "engine, satisfies" },
+	{ "linkWorkspacePackages", "engine" },
+	{ "preferWorkspacePackages", "engine" },
+	{ "resolvePeersFromWorkspaceRoot", "engine" },
+	{ "lockfileIncludeTarballUrl", "engine" },
+	{ "blockExoticSubdeps", "engine" },
+	{ "peersSuffixMaxLength", "engine, satisfies" },
+	{ "resolutionMode", "engine" },
+	{ "overrides", "engine, satisfies" },
+	{ "catalog", "engine, satisfies" },
+	{ "catalogs", "engine, satisfies" },
+	{ "packageExtensions", "engine, satisfies" },
+	{ "patchedDependencies", "engine, satisfies, patch" },
+	{ "allowUnusedPatches", "patch" },
+	{ "ignoredOptionalDependencies", "engine, satisfies" },
+	{ "allowedDeprecatedVersions", "engine" },
+	{ "peerDependencyRules", "engine: warnings only" },
+	{ "minimumReleaseAge", "engine, install" },
+	{ "minimumReleaseAgeExclude", "engine" },
+	{ "minimumReleaseAgeStrict", "install" },
+	{ "trustPolicy", "engine" },
+	{ "supportedArchitectures", "engine, source_locked" },
+	{ "registries", "project" },
+	{ "registry", "project" },
+	{ "hoist", "install" },
+	{ "hoistPattern", "hoist" },
+	{ "publicHoistPattern", "hoist" },
+	{ "shamefullyHoist", "hoist" },
+	{ "hoistWorkspacePackages", "hoist" },
+	{ "virtualStoreDirMaxLength", "tree, finish" },
+	{ "storeDir", "main, finish" },
+	{ "packageImportMethod", "link" },
+	{ "allowBuilds", "scripts" },
+	{ "dangerouslyAllowAllBuilds", "scripts" },
+	{ "strictDepBuilds", "install" },
+	{ "ignoreScripts", "main" },
+	{ "enablePrePostScripts", "concerns `run`: an install's own stages are always run" },
+	{ "scriptShell", "scripts" },
+	{ "nodeOptions", "scripts" },
+	{ "extendNodePath", "bins" },
+	{ "sideEffectsCache", "nothing is cached: scripts run, with the same result" },
+	{ "verifyStoreIntegrity", "main" },
+	{ "offline", "install" },
+	{ "preferOffline", "install" },
+	{ "lockfile", "project, install" },
+	{ "frozenLockfile", "main" },
+	{ "preferFrozenLockfile", "main" },
+	{ "optimisticRepeatInstall", "finish" },
+	{ "includeWorkspaceRoot", "whole workspaces are installed, the root is in" },
+	{ "nodeVersion", "project" },
+	{ "networkConcurrency", "net_opts" },
+	{ "childConcurrency", "scripts" },
+	{ "fetchRetries", "net_opts" },
+	{ "fetchRetryMintimeout", "net_opts" },
+	{ "fetchRetryMaxtimeout", "net_opts" },
+	{ "fetchTimeout", "net_opts" },
+	{ "httpsProxy", "net_opts" },
+	{ "httpProxy", "net_opts" },
+	{ "proxy", "net_opts" },
+	{ "noProxy", "net_opts" },
+	{ "noproxy", "net_opts" },
+	{ "userAgent", "net_opts, scripts" },
+	{ "npmrcAuthFile", "project" },
+	{ "drayServer", "main" },
+	{ "drayServerFallback", "main" },
+	{ "drayMaterialization", "main" },
+	{ "configDependencies", "refused when there are any" },
+};
+
+static bool is_honoured(const char *name)
+{
+	for (size_t i = 0; i < sizeof(honoured) / sizeof(honoured[0]); i++) {
+		if (strcmp(honoured[i][0], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int parse_one(const char *name, const char *value, struct workspace_yaml *w, struct arena *a, struct err *e)
+{
+	str text = arena_printf(a, "# first line\n%s: %s\n", name, value);
+
+	workspace_yaml_init(w);
+	return workspace_yaml_parse(w, text, STR("pnpm-workspace.yaml"), a, e);
+}
+
+static void test_table(void **state)
+{
+	enum setting_kind kind;
+	const char *name;
+	(void)state;
+
+	for (size_t i = 0; (name = workspace_yaml_setting(i, &kind)); i++) {
+		AUTO(arena_release) struct arena a = ARENA_INIT(0);
+		struct workspace_yaml w;
+		struct err e = { 0 };
+		if (kind == SETTING_READ && !is_honoured(name))
+			fail_msg("%s is read, and nobody says who honours it", name);
+		if (kind != SETTING_READ && is_honoured(name))
+			fail_msg("%s is listed and not read", name);
+		if (kind != SETTING_REFUSED)
+			continue;
+		str place = arena_printf(&a, "pnpm-workspace.yaml:2:%zu: %s: ", strlen(name) + 3, name);
+		if (parse_one(name, "someOther", &w, &a, &e) != ERR_UNSUPPORTED ||
+			strncmp(e.msg, place.p, place.n) != 0)
+			fail_msg("%s: code %d, %s", name, e.code, e.msg);
+		const char *fix = strstr(e.msg, "is not supported by dray: ");
+		if (!fix || strlen(fix) < 30)
+			fail_msg("%s: no remedy: %s", name, e.msg);
+	}
+}
+
+/* A default that is written down is no reason to refuse. */
+static void test_defaults_pass(void **state)
+{
+	static const char *const same[][2] = { { "nodeLinker", "isolated" }, { "modulesDir", "node_modules" },
+		{ "virtualStoreDir", "node_modules/.pnpm" }, { "symlink", "true" },
+		{ "strictPeerDependencies", "false" }, { "engineStrict", "false" },
+		{ "virtualStoreDirMaxLength", "120" }, { "trustPolicyExclude", "[]" } };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+		AUTO(arena_release) struct arena a = ARENA_INIT(0);
+		struct workspace_yaml w;
+		struct err e = { 0 };
+		if (parse_one(same[i][0], same[i][1], &w, &a, &e) != 0)
+			fail_msg("%s: %s", same[i][0], e.msg);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_table), cmocka_unit_test(test_defaults_pass) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
