@@ -9,3 +9,4 @@ int cmd_gates(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_mirror(int argc, char **argv);
 int cmd_compile(int argc, char **argv);
+int cmd_resolve(int argc, char **argv);
