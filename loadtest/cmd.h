@@ -2,6 +2,8 @@
 #pragma once
 
 int cmd_run(int argc, char **argv);
+int cmd_grid(int argc, char **argv);
+int cmd_ratio(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_table(int argc, char **argv);
 int cmd_compare(int argc, char **argv);

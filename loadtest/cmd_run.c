@@ -1,6 +1,9 @@
 /* cmd_run — `dray-bench run` and `dray-bench record`: options, then run_all(). */
+#include "base/json.h"
 #include "cmd.h"
 #include "gates.h"
+#include "measure.h"
+#include "place.h"
 #include "run.h"
 #include "table.h"
 #include <errno.h>
@@ -15,6 +18,7 @@
 static const char usage[] =
 	"usage: dray-bench run [options] PROJECT...\n"
 	"       dray-bench record [options] PROJECT...\n"
+	"       dray-bench grid [options] PROJECT...     dray-direct against dray-warm over a grid of links\n"
 	"\n"
 	"Each PROJECT is a directory with a package.json. `record` installs it once with every subject through the "
 	"mirror, which\n"
@@ -32,6 +36,7 @@ static const char usage[] =
 	"  --peers DIR        made by loadtest/install-peers; default /var/tmp/dray-bench-peers\n"
 	"  --image-gb N       size of the file system image (sparse); default 48\n"
 	"  --registry URL     record: the registry; default what npm is set to\n"
+	"  --quick            phases p0,p3,p4,p5 of dray-direct, dray-warm, pnpm and bun\n"
 	"  --gates[=noisy]    exit with 1 when a gate fails; noisy: with wide limits for times\n";
 
 struct options {
@@ -89,6 +94,7 @@ enum {
 	O_IMAGE,
 	O_REGISTRY,
 	O_GATES,
+	O_QUICK,
 	O_HELP
 };
 static const struct option longs[] = {
@@ -104,6 +110,7 @@ static const struct option longs[] = {
 	{ "image-gb", required_argument, NULL, O_IMAGE },
 	{ "registry", required_argument, NULL, O_REGISTRY },
 	{ "gates", optional_argument, NULL, O_GATES },
+	{ "quick", no_argument, NULL, O_QUICK },
 	{ "help", no_argument, NULL, O_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -162,6 +169,8 @@ static bool read_option(struct options *o, int c)
 		if (optarg && strcmp(optarg, "noisy") != 0)
 			fprintf(stderr, "dray-bench: --gates or --gates=noisy, not \"%s\"\n", optarg);
 		return !optarg || strcmp(optarg, "noisy") == 0;
+	case O_QUICK:
+		return read_phases(o, "p0,p3,p4,p5") && read_subjects(o, "dray-direct,dray-warm,pnpm,bun");
 	default:
 		fputs(usage, stderr);
 		return false;
@@ -188,9 +197,8 @@ static void set_defaults(struct options *o)
 	read_subjects(o, "dray-direct,dray-cold,dray-warm,pnpm,bun,utoo");
 }
 
-static bool read_args(struct options *o, int argc, char **argv)
+static bool take_args(struct options *o, int argc, char **argv)
 {
-	set_defaults(o);
 	for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
 		if (!read_option(o, c == 'h' ? O_HELP : c))
 			return false;
@@ -208,6 +216,50 @@ static bool read_args(struct options *o, int argc, char **argv)
 	return o->run.nprojects > 0;
 }
 
+static bool read_args(struct options *o, int argc, char **argv)
+{
+	set_defaults(o);
+	return take_args(o, argc, argv);
+}
+
+/* The first line that PROGRAM --version prints, in A; empty when it can't be had. */
+static str version_of(const char *program, const char *work, struct arena *a)
+{
+	const char *argv[] = { program, "--version", NULL };
+	const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", arena_printf(a, "HOME=%s", work).p,
+		NULL };
+	struct command c = {
+		.argv = argv, .env = env, .cwd = work, .out = arena_printf(a, "%s/version", work).p, .timeout_s = 30
+	};
+	struct sample s;
+	struct err e;
+	str text, line, rest;
+
+	if (measure_run(&s, &c, &e) < 0 || s.exit != 0 || place_read_file(&text, c.out, a, &e) < 0)
+		return STR_NONE;
+	str_cut(text, '\n', &line, &rest);
+	return line;
+}
+
+/* Every program that is measured, once. */
+static void put_versions(FILE *f, const struct options *o)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 16);
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	struct str_list done = { arena_new(&a, str, RUN_MOST_SUBJECTS), 0 };
+
+	for (size_t i = 0; i < o->run.nsubjects; i++) {
+		const struct subject *s = o->run.subject[i];
+		const char *program = subject_program(s, o->run.dray_dir, o->run.peers_dir, &a);
+		if (!program || str_list_has(done, str_of(s->program)))
+			continue;
+		done.p[done.n++] = str_of(s->program);
+		buf_printf(&b, "%s\"%s\":", b.n ? "," : "", s->program);
+		json_put_str(&b, version_of(program, o->run.work_dir, &a));
+	}
+	fprintf(f, ",\"versions\":{" STR_FMT "}", STR_ARG(buf_str(&b)));
+}
+
 static void put_machine(FILE *f, const struct options *o)
 {
 	struct utsname u;
@@ -220,9 +272,11 @@ static void put_machine(FILE *f, const struct options *o)
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	fprintf(f,
 		"{\"kind\":\"machine\",\"when\":\"%s\",\"cpus\":%ld,\"memory_mb\":%ld,\"kernel\":\"%s "
-		"%s\",\"link\":\"%s\"}\n",
+		"%s\",\"link\":\"%s\"",
 		when, sysconf(_SC_NPROCESSORS_ONLN), sysconf(_SC_PHYS_PAGES) / 256, u.sysname, u.release,
 		o->run.link->name);
+	put_versions(f, o);
+	fprintf(f, "}\n");
 }
 
 static int show(const struct options *o)
@@ -244,7 +298,7 @@ static int run(struct options *o)
 	struct err e;
 
 	o->run.out = fopen(o->out, "ae");
-	if (!o->run.out) {
+	if (!o->run.out || (mkdir(o->run.work_dir, 0755) < 0 && errno != EEXIST)) {
 		fprintf(stderr, "dray-bench: %s: %s\n", o->out, strerror(errno));
 		return err_exit_status(ERR_IO);
 	}
@@ -281,6 +335,101 @@ int cmd_record(int argc, char **argv)
 		o->run.rounds = 1;
 		o->run.link = link_find("loopback");
 		int rc = run_all(&o->run, &e);
+		if (rc < 0)
+			fprintf(stderr, "dray-bench: %s\n", e.msg);
+		status = rc < 0 ? err_exit_status(rc) : 0;
+	}
+	free(o);
+	return status;
+}
+
+/* ---- grid ---- */
+
+static const unsigned grid_rtt_ms[] = { 0, 10, 50, 150 }, grid_mbit[] = { 20, 100, 500, 2000 };
+enum { GRID_RTTS = 4, GRID_RATES = 4 };
+
+static const char *grid_name(struct arena *a, unsigned rtt, unsigned rate)
+{
+	return arena_printf(a, "%ums-%uM", grid_rtt_ms[rtt], grid_mbit[rate]).p;
+}
+
+/* One cell: server ÷ direct, "=" where the spreads overlap. */
+static void print_grid_cell(const struct result *r, str project, str phase, str link)
+{
+	const struct cell *d = result_find(r, project, link, phase, STR("dray-direct"));
+	const struct cell *s = result_find(r, project, link, phase, STR("dray-warm"));
+
+	if (!d || !s || !d->n || !s->n) {
+		printf("   failed");
+		return;
+	}
+	const struct spread *p = &d->spread[METRIC_WALL], *q = &s->spread[METRIC_WALL];
+	printf("   %5.2f%s", q->median / p->median, spread_apart(p, q) ? " " : "=");
+}
+
+static void print_grid(const struct options *o, const struct result *r)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 12);
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		bool first = true;
+		for (size_t k = 0; k < i; k++)
+			first &= !(str_eq(r->cell[k].project, c->project) && str_eq(r->cell[k].phase, c->phase));
+		if (!first)
+			continue;
+		printf(STR_FMT " · " STR_FMT ": server ÷ direct (\"=\": no difference), %u rounds\n          ",
+			STR_ARG(c->project), STR_ARG(c->phase), o->run.rounds);
+		for (unsigned m = 0; m < GRID_RATES; m++)
+			printf("%4u Mbit", grid_mbit[m]);
+		for (unsigned t = 0; t < GRID_RTTS; t++) {
+			printf("\n  %3u ms  ", grid_rtt_ms[t]);
+			for (unsigned m = 0; m < GRID_RATES; m++)
+				print_grid_cell(r, c->project, c->phase, str_of(grid_name(&a, t, m)));
+		}
+		printf("\n");
+	}
+}
+
+static int grid(struct options *o, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 16);
+	struct result r;
+
+	o->run.out = fopen(o->out, "ae");
+	if (!o->run.out || (mkdir(o->run.work_dir, 0755) < 0 && errno != EEXIST))
+		return err_os(e, "open %s", o->out);
+	put_machine(o->run.out, o);
+	int rc = 0;
+	for (unsigned i = 0; i < GRID_RTTS * GRID_RATES && (rc == 0 || rc == ERR_SCRIPT); i++) {
+		unsigned t = i / GRID_RATES, m = i % GRID_RATES;
+		struct link_profile l = { .name = grid_name(&a, t, m),
+			.server_rtt_us = grid_rtt_ms[t] * 1000,
+			.registry_rtt_us = grid_rtt_ms[t] * 1000,
+			.rate_bps = (uint64_t)grid_mbit[m] * 1000000 };
+		o->run.link = &l;
+		rc = run_all(&o->run, e);
+		o->run.link = NULL;
+	}
+	fclose(o->run.out);
+	struct err read;
+	if (result_read(&r, o->out, &a, &read) == 0)
+		print_grid(o, &r);
+	return rc;
+}
+
+int cmd_grid(int argc, char **argv)
+{
+	struct options *o = xcalloc(1, sizeof(*o));
+	struct err e;
+	int status = 2;
+
+	set_defaults(o);
+	read_phases(o, "p0,p3");
+	o->out = "dray-grid.jsonl";
+	if (take_args(o, argc, argv)) {
+		read_subjects(o, "dray-direct,dray-warm");
+		int rc = grid(o, &e);
 		if (rc < 0)
 			fprintf(stderr, "dray-bench: %s\n", e.msg);
 		status = rc < 0 ? err_exit_status(rc) : 0;

@@ -11,6 +11,8 @@ static const struct {
 } commands[] = {
 	{ "run", cmd_run, "measure projects against a frozen mirror over an emulated link" },
 	{ "record", cmd_record, "fill the mirror from the registry" },
+	{ "ratio", cmd_ratio, "your project and your server: direct against server" },
+	{ "grid", cmd_grid, "server against direct over a grid of round trip and rate" },
 	{ "table", cmd_table, "a result file as text" },
 	{ "compile", cmd_compile, "how fast packuments (one a line) compile, in CPU time" },
 	{ "resolve", cmd_resolve, "what the engine needs for a project: cold, warm, memory" },

@@ -1,0 +1,200 @@
+/* Results read back, spreads, and the gates over hand-made samples. */
+#include "gates.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void test_spread(void **state)
+{
+	double odd[] = { 3, 1, 2 }, even[] = { 4, 1, 3, 2 }, one[] = { 7 };
+	struct spread s;
+
+	(void)state;
+	s = spread_of(odd, 3);
+	assert_true(s.min == 1 && s.median == 2 && s.max == 3 && s.n == 3);
+	s = spread_of(even, 4);
+	assert_true(s.min == 1 && s.median == 2.5 && s.max == 4);
+	s = spread_of(one, 1);
+	assert_true(s.min == 7 && s.median == 7 && s.max == 7);
+	assert_int_equal(spread_of(one, 0).n, 0);
+}
+
+static void test_apart(void **state)
+{
+	static const struct {
+		struct spread a, b;
+		bool apart;
+	} row[] = {
+		{ { 1, 2, 3, 3 }, { 4, 5, 6, 3 }, true }, { { 4, 5, 6, 3 }, { 1, 2, 3, 3 }, true },
+		{ { 1, 2, 3, 3 }, { 3, 5, 6, 3 }, false }, /* they touch */
+		{ { 1, 5, 9, 3 }, { 4, 5, 6, 3 }, false }, /* one inside the other */
+		{ { 1, 2, 3, 3 }, { 4, 5, 6, 0 }, false }, /* nothing is known of the other */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		assert_int_equal(spread_apart(&row[i].a, &row[i].b), row[i].apart);
+}
+
+static char *write_lines(const char *text)
+{
+	char *path = strdup("/tmp/dray-result-XXXXXX");
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	return path;
+}
+
+static int read_lines(struct result *r, const char *text, struct arena *a, struct err *e)
+{
+	char *path = write_lines(text);
+	int rc = result_read(r, path, a, e);
+
+	unlink(path);
+	free(path);
+	return rc;
+}
+
+#define KEY(phase, subject)                                                                                            \
+	"{\"kind\":\"sample\",\"project\":\"p\",\"link\":\"ci\",\"phase\":\"" phase "\",\"subject\":\"" subject "\""
+
+static void test_read(void **state)
+{
+	struct arena a = ARENA_INIT(0);
+	struct result r;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(
+		read_lines(&r,
+			"{\"kind\":\"machine\",\"cpus\":2}\n" KEY(
+				"p0", "bun") ",\"ok\":true,\"wall_s\":2.5,\"user_s\":1,"
+					     "\"sys_s\":0.5,\"down_bytes\":3000000,\"store_bytes\":5000000,\"modules_"
+					     "bytes\":1000000}\n" KEY("p0",
+						     "bun") ",\"ok\":false,\"why\":\"exit status "
+							    "1\",\"wall_s\":99}\n" KEY("p0",
+								    "bun") ",\"ok\":true,\"wall_s\":1.5,\"user_s\":3,"
+									   "\"sys_s\":0.5,\"down_bytes\":1000000}"
+									   "\n" KEY("p3",
+										   "bun") ",\"ok\":true,\"wall_s\":9}\n"
+											  "{\"kind\":\"from a later "
+											  "version\"}\n",
+			&a, &e),
+		0);
+	assert_int_equal(r.n, 2);
+	const struct cell *c = result_find(&r, STR("p"), STR("ci"), STR("p0"), STR("bun"));
+	assert_non_null(c);
+	/* A failed run is counted and never averaged. */
+	assert_int_equal(c->n, 2);
+	assert_int_equal(c->failed, 1);
+	assert_true(str_eq(c->why, STR("exit status 1")));
+	assert_true(c->spread[METRIC_WALL].median == 2 && c->spread[METRIC_WALL].max == 2.5);
+	assert_true(c->spread[METRIC_CPU].max == 3.5);
+	assert_true(c->spread[METRIC_DOWN_MB].median == 2);
+	assert_true(c->store_mb == 5 && c->modules_mb == 1);
+	assert_null(result_find(&r, STR("p"), STR("home"), STR("p0"), STR("bun")));
+	assert_non_null(r.machine);
+	assert_int_equal(read_lines(&r, "{\"kind\":\n", &a, &e), ERR_PARSE);
+	assert_non_null(strstr(e.msg, "line 1"));
+	arena_release(&a);
+}
+
+#define GOOD(wall) ",\"ok\":true,\"wall_s\":" wall
+#define LOCK(sha) ",\"lockfile_sha256\":\"" sha "\""
+#define SUMMARY(source, warm, cold, skipped, slots, early)                                                             \
+	",\"dray\":{\"event\":\"summary\",\"source\":\"" source "\",\"warm\":" warm ",\"cold\":" cold                  \
+	",\"skipped\":" skipped ",\"slots\":" slots ",\"linked_before_done\":" early "}}\n"
+
+static void test_gates(void **state)
+{
+	static const struct {
+		const char *lines, *says; /* NULL: all hold */
+	} row[] = {
+		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "0", "90", "10", "100", "4"), NULL },
+		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "1", "89", "10", "100", "4"),
+			"warm = 0" },
+		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "0", "89", "10", "100", "4"),
+			"cold + skipped" },
+		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "0", "90", "10", "100", "0"),
+			"before the plan" },
+		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "0", "20", "0", "20", "0"), NULL },
+		{ KEY("p0", "dray-warm") GOOD("1") LOCK("a") SUMMARY("direct", "0", "90", "10", "100", "4"),
+			"not from \"server\"" },
+		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("server", "0", "90", "10", "100", "4"),
+			"not from \"direct\"" },
+		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") "}\n", "no summary" },
+		{ KEY("p0", "dray-direct") ",\"ok\":false,\"why\":\"no pnpm-lock.yaml\"}\n", "no pnpm-lock.yaml" },
+		{ KEY("p0", "bun") ",\"ok\":false,\"why\":\"exit status 1\"}\n",
+			NULL }, /* a peer's failure is not ours */
+		{ KEY("p4", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "90", "0", "10", "100", "4"), NULL },
+		{ KEY("p4", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "89", "1", "10", "100", "4"),
+			"cold = 0" },
+		{ KEY("partial", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "24", "76", "0", "100", "4"),
+			NULL },
+		{ KEY("partial", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "100", "0", "100", "4"),
+			"a quarter" },
+		{ KEY("partial", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "60", "40", "0", "100", "4"),
+			"a quarter" },
+		{ KEY("p5", "dray-direct") GOOD("1") LOCK("a") "}\n", NULL },
+		{ KEY("p3", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1") KEY(
+			  "p3", "dray-warm") GOOD("1.04") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1"),
+			NULL },
+		{ KEY("p3", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1") KEY(
+			  "p3", "dray-warm") GOOD("1.06") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1"),
+			"server / direct" },
+		{ KEY("p3", "dray-direct") GOOD("0.1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1") KEY(
+			  "p3", "dray-warm") GOOD("0.114") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1"),
+			NULL }, /* within 15 ms */
+		{ KEY("p3", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1")
+				KEY("p3", "dray-warm") GOOD("1") LOCK("b") SUMMARY("locked", "0", "9", "0", "9", "1"),
+			"lockfile" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct arena a = ARENA_INIT(0);
+		struct buf said = BUF_INIT;
+		struct result r;
+		struct err e;
+		assert_int_equal(read_lines(&r, row[i].lines, &a, &e), 0);
+		unsigned failed = gates_check(&said, &r, &gates_strict);
+		buf_addc(&said, 0);
+		if ((failed > 0) != (row[i].says != NULL) || (row[i].says && !strstr(said.p, row[i].says)))
+			fail_msg("row %zu: %u failed: %s", i, failed, said.p);
+		buf_release(&said);
+		arena_release(&a);
+	}
+}
+
+/* The wide limits blame a server only when the runs do not overlap. */
+static void test_noisy(void **state)
+{
+	struct arena a = ARENA_INIT(0);
+	struct buf said = BUF_INIT;
+	struct result r;
+	struct err e;
+	const char *lines = KEY("p3", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1")
+		KEY("p3", "dray-warm") GOOD("4") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1");
+
+	(void)state;
+	assert_int_equal(read_lines(&r, lines, &a, &e), 0);
+	assert_int_equal(gates_check(&said, &r, &gates_noisy), 1);
+	r.cell[1].spread[METRIC_WALL].min = 0.9;
+	assert_int_equal(gates_check(&said, &r, &gates_noisy), 0);
+	buf_release(&said);
+	arena_release(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_spread), cmocka_unit_test(test_apart),
+		cmocka_unit_test(test_read), cmocka_unit_test(test_gates), cmocka_unit_test(test_noisy) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
