@@ -58,6 +58,8 @@ static const struct option options[] = {
 		0, 86400 },
 	{ "tarball-cache", "MIB", "tarballs and packuments kept on disk for npm clients (10240)", K_NUMBER,
 		AT(tarball_cache_mib), 10240, 16, 1u << 30 },
+	{ "pack-cache", "MIB", "packs kept on disk; 0: no limit (20480)", K_NUMBER, AT(pack_cache_mib), 20480, 0,
+		1u << 30 },
 	{ "plan-cache", "MIB", "plans kept in memory (64)", K_NUMBER, AT(plan_cache_mib), 64, 0, 65536 },
 };
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
@@ -337,6 +339,8 @@ void config_diff(
 	}
 	if (a->sections_hash != b->sections_hash)
 		fn(arg, "[sections]", false);
+	if (a->sections_hash != b->sections_hash)
+		fn(arg, "[upstream] and [access]", false);
 }
 
 void config_help(struct buf *out)

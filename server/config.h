@@ -47,6 +47,7 @@ struct config {
 	uint64_t idle_s;                  /* a connection without requests is closed */
 	uint64_t packument_age_s;         /* how long a packument is fresh, and a plan made of them is kept */
 	uint64_t plan_cache_mib;          /* of plans kept in memory; 0: only requests at the same time share one */
+	uint64_t pack_cache_mib;          /* of packs on disk; 0: no limit */
 	uint64_t tarball_cache_mib;       /* of tarballs and packuments kept on disk for the registry surface */
 	struct upstream_config *upstream; /* as upstreams_new() takes them; the default one is among them */
 	size_t nupstreams;
@@ -60,7 +61,7 @@ struct config {
 /* Reads the command line and the file it names. ERR_USAGE, ERR_NOTFOUND, ERR_IO. */
 MUST_USE int config_load(struct config *out, int argc, char **argv, struct err *e);
 void config_release(struct config *c);
-/* Calls FN with the name of each option that A and B differ in; LIVE: a running server can take it over. */
+/* Calls FN with the name of each option, or of the sections, that A and B differ in; LIVE: a running server can take it over. */
 void config_diff(
 	const struct config *a, const struct config *b, void (*fn)(void *arg, const char *name, bool live), void *arg);
 /* Appends a copy of V to L, in A. */

@@ -221,7 +221,7 @@ static void tell_restart(void *arg, const char *name, bool live)
 {
 	(void)arg;
 	if (!live)
-		log_warn("reload", "option=%s needs=restart", name);
+		log_warn("reload", "option=\"%s\" needs=restart", name);
 }
 
 /* All of it or nothing: a certificate that cannot be read leaves everything as it is. C is taken over. */

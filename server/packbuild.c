@@ -127,6 +127,8 @@ static void item_built(
 	it->tarball = got->tarball;
 	it->raw = got->raw;
 	it->state = PACK_WARM;
+	it->born_s = time(NULL);
+	packs_touch(p, it, false);
 	p->n.warm++;
 	p->n.built++;
 	p->n.tarball_bytes += it->tarball;

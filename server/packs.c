@@ -141,9 +141,17 @@ static void line_sum(char out[9], str line)
 	hex_print(out, sha, 4);
 }
 
+void packs_line_end(struct buf *b, size_t start)
+{
+	char sum[9];
+
+	line_sum(sum, str_from(buf_str(b), start));
+	buf_printf(b, " %s\n", sum);
+}
+
 static void line_of(struct buf *b, const struct pack_item *it)
 {
-	char key[2 * PACKS_KEY + 1], digest[65], sum[9];
+	char key[2 * PACKS_KEY + 1], digest[65];
 	size_t start = b->n;
 
 	hex_print(key, it->key, PACKS_KEY);
@@ -154,8 +162,7 @@ static void line_of(struct buf *b, const struct pack_item *it)
 			it->name, it->version);
 	else
 		buf_printf(b, "want %s %s %s %s %s", key, it->sri, it->url, it->name, it->version);
-	line_sum(sum, str_from(buf_str(b), start));
-	buf_printf(b, " %s\n", sum);
+	packs_line_end(b, start);
 }
 
 void packs_note(struct packs *p, const struct pack_item *it)
@@ -187,6 +194,8 @@ static bool line_read(struct packs *p, str line)
 
 	for (str rest = line; rest.n && n < 8; n++)
 		str_cut(rest, ' ', &w[n], &rest);
+	if (packevict_line(p, w, n))
+		return true;
 	if (n < 6 || !hex_read(key, PACKS_KEY, w[1]))
 		return false;
 	if (n == 6 && str_eq(w[0], STR("want"))) {
@@ -239,7 +248,7 @@ static void count_items(struct packs *p)
 		struct pack_item *it = p->item.p[i];
 		p->n.warm += it->state == PACK_WARM;
 		p->n.settled += it->state == PACK_SETTLED;
-		if (it->state == PACK_COLD)
+		if (it->state == PACK_COLD && it->url)
 			packs_want(p, it);
 		p->n.tarball_bytes += it->tarball;
 		p->n.pack_bytes += it->size;
@@ -255,8 +264,12 @@ static int journal_open(struct packs *p, struct err *e)
 	if (rc < 0 && rc != ERR_NOTFOUND)
 		return err_ctx(e, "%s/packs", p->o.dir);
 	journal_lines(p, buf_str(&text));
-	for (size_t i = 0; i < p->item.n; i++)
+	for (size_t i = 0; i < p->item.n; i++) {
+		if (p->item.p[i]->state == PACK_COLD && !p->item.p[i]->url)
+			continue; /* evicted */
 		line_of(&fresh, p->item.p[i]);
+		packevict_line_put(&fresh, p->item.p[i]);
+	}
 	if (fs_write_file(p->dir, "journal", buf_str(&fresh), 0644, e) < 0)
 		return err_ctx(e, "%s/packs", p->o.dir);
 	p->journal = fs_open(p->dir, "journal", O_WRONLY | O_APPEND, 0);
@@ -284,6 +297,7 @@ void packs_of(struct packs *p, struct frame_package *f)
 	if (it->state == PACK_WARM || it->state == PACK_SETTLED) {
 		memcpy(f->pack, it->digest, 32);
 		f->pack_size = it->size;
+		packs_touch(p, it, true);
 	} else if (it->state == PACK_COLD || it->state == PACK_FAILED) {
 		item_set(&it->sri, f->meta.resolution.integrity);
 		item_set(&it->url, f->url);
@@ -304,6 +318,7 @@ bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8
 	if (ready) {
 		memcpy(digest, it->digest, 32);
 		*size = it->size;
+		packs_touch(p, it, true);
 	} else if (it && it->url) {
 		packs_want(p, it);
 	}
@@ -375,6 +390,13 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric(b, "bytes", "gauge", "Their packs.", (double)n.pack_bytes);
 	metric(b, "build_cpu_seconds_total", "counter", "CPU of first encodings.", (double)n.build_us / 1e6);
 	metric(b, "settle_cpu_seconds_total", "counter", "CPU of best encodings.", (double)n.settle_us / 1e6);
+	metric(b, "evicted_total", "counter", "Packs removed for others' sake.", (double)n.evicted);
+	metric(b, "evicted_bytes_total", "counter", "Their bytes.", (double)n.evicted_bytes);
+	metric(b, "evicted_young_total", "counter",
+		"Those of them that were used within the last hour: the limit is too small.", (double)n.evicted_young);
+	metric(b, "leased_bytes", "gauge", "Packs that a recent plan names, as of the last pass.",
+		(double)n.leased_bytes);
+	metric(b, "limit_bytes", "gauge", "What packs may take; 0: no limit.", (double)p->o.max_bytes);
 	metric(b, "sent_total", "counter", "Packs sent.", (double)n.sent);
 	metric(b, "sent_bytes_total", "counter", "Their bytes.", (double)n.sent_bytes);
 	metric(b, "absent_total", "counter", "Packs asked for that were not there.", (double)n.absent);
@@ -393,6 +415,8 @@ static void opts_default(struct packs_opts *o)
 	o->idle_ms = o->idle_ms ? o->idle_ms : 2000;
 	o->keep_s = o->keep_s ? o->keep_s : 3600;
 	o->max_tarball = o->max_tarball ? o->max_tarball : 64u << 20;
+	o->fresh_s = o->fresh_s ? o->fresh_s : 600;
+	o->lease_s = o->lease_s ? o->lease_s : 600;
 	o->max_pending = o->max_pending ? o->max_pending : 100000;
 }
 
@@ -423,11 +447,12 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
 	pthread_cond_init(&p->work, &mono);
 	pthread_cond_init(&p->settle, &mono);
+	pthread_cond_init(&p->evict, &mono);
 	pthread_condattr_destroy(&mono);
 	if (dir_open(p, e) < 0 || journal_open(p, e) < 0)
 		goto fail;
 	count_items(p);
-	if (packbuild_start(p, e) < 0)
+	if (packbuild_start(p, e) < 0 || packevict_start(p, e) < 0)
 		goto fail;
 	*out = p;
 	return 0;
@@ -440,6 +465,7 @@ void packs_free(struct packs *p)
 {
 	if (!p)
 		return;
+	packevict_stop(p);
 	packbuild_stop(p);
 	fs_close(p->dir);
 	fs_close(p->journal);
@@ -457,6 +483,7 @@ void packs_free(struct packs *p)
 	map_release(&p->by_key);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->settle);
+	pthread_cond_destroy(&p->evict);
 	pthread_mutex_destroy(&p->lock);
 	free((void *)(uintptr_t)p->o.dir);
 	free(p);

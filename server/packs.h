@@ -26,7 +26,9 @@ struct packs_opts {
 	unsigned idle_ms;            /* of quiet before settling; 0: 2,000 */
 	unsigned keep_s;             /* a superseded pack can still be had for this long; 0: 3,600 */
 	uint64_t max_tarball;        /* bytes; a larger one is never packed; 0: 64 MiB */
-	uint32_t max_pending;        /* packages waiting; past it they stay cold until asked for again; 0: 100,000 */
+	uint64_t max_bytes;          /* of packs; past it the longest unused go; 0: no limit */
+	unsigned fresh_s, lease_s; /* a pack stays so long after it was made, and after a plan named it; 0: 600 each */
+	uint32_t max_pending;      /* packages waiting; past it they stay cold until asked for again; 0: 100,000 */
 	bool no_settle;
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
 };
@@ -43,13 +45,17 @@ bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct ident
 int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size);
 
 struct packs_counts {
-	uint64_t pending, building, warm, settled;  /* packages, now */
-	uint64_t built, resettled, failed, dropped; /* since start; dropped: the queue was full */
-	uint64_t tarball_bytes, pack_bytes;         /* of the packages that have a pack */
-	uint64_t build_us, settle_us;               /* CPU of the threads */
-	uint64_t sent, sent_bytes, absent;          /* entries of answers */
+	uint64_t pending, building, warm, settled;      /* packages, now */
+	uint64_t built, resettled, failed, dropped;     /* since start; dropped: the queue was full */
+	uint64_t tarball_bytes, pack_bytes;             /* of the packages that have a pack */
+	uint64_t build_us, settle_us;                   /* CPU of the threads */
+	uint64_t evicted, evicted_bytes, evicted_young; /* young: used within the last hour */
+	uint64_t leased_bytes;                          /* as of the last pass */
+	uint64_t sent, sent_bytes, absent;              /* entries of answers */
 	int64_t settled_ms; /* from the first package that was asked for until nothing was pending; -1: not yet */
 };
+/* Evicts as of NOW (Unix time) at once, instead of when its thread gets to it: for tests. */
+size_t packs_evict(struct packs *p, int64_t now);
 struct packs_counts packs_counts(struct packs *p);
 /* Nothing is pending and every pack is settled. */
 bool packs_settled(struct packs *p);

@@ -11,6 +11,8 @@ struct pack_item {
 	uint64_t size, tarball, raw;
 	char *name, *version, *url, *sri; /* url and sri until it is built */
 	int64_t retry_ms;                 /* when it failed */
+	int64_t used_s, noted_s;          /* Unix time of its last use; what the journal says of it */
+	int64_t born_s, lease_s; /* when its pack was made; until when a plan that names it counts as under way */
 };
 /* A pack that a better one replaced. */
 struct pack_old {
@@ -33,6 +35,9 @@ struct packs {
 	bool stop;
 	pthread_t *thread;
 	unsigned nthreads;
+	pthread_t evictor;
+	bool has_evictor;
+	pthread_cond_t evict;
 };
 
 /* Under the lock. */
@@ -44,6 +49,17 @@ void packs_remove(struct packs *p, const uint8_t digest[32]);
 /* Journals IT. Under the lock. */
 void packs_note(struct packs *p, const struct pack_item *it);
 int64_t packs_now_ms(void);
+
+/* packevict.c. Under the lock: IT is used; LEASE: by a plan whose install begins. */
+void packs_touch(struct packs *p, struct pack_item *it, bool lease);
+/* Reads a line "used <key> <Unix time>" or "gone <key>" of the journal, whose words are W. False: it is none. */
+bool packevict_line(struct packs *p, const str *w, size_t n);
+/* Appends IT's line to the journal's text. */
+void packevict_line_put(struct buf *b, const struct pack_item *it);
+MUST_USE int packevict_start(struct packs *p, struct err *e);
+void packevict_stop(struct packs *p);
+/* "<text> <checksum>\n" from BUF's byte START on. */
+void packs_line_end(struct buf *b, size_t start);
 
 /* packbuild.c */
 MUST_USE int packbuild_start(struct packs *p, struct err *e);

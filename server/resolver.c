@@ -257,7 +257,10 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		registry_new(&r->registry, r->http, &ro, e) < 0 ||
 		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0)
 		goto fail;
-	struct packs_opts po = { .dir = c->store_dir.p, .registry = r->registry, .upstreams = r->upstreams };
+	struct packs_opts po = { .dir = c->store_dir.p,
+		.registry = r->registry,
+		.upstreams = r->upstreams,
+		.max_bytes = c->pack_cache_mib << 20 };
 	if (packs_new(&r->packs, &po, e) < 0)
 		goto fail;
 	*out = r;

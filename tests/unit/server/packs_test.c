@@ -279,6 +279,92 @@ static void all_of_them_settle(void **state)
 	assert_true(better);
 }
 
+static bool is_there(struct env *v, int i)
+{
+	struct frame_package f = package(v, i);
+	uint8_t key[PACKS_KEY], digest[32];
+	uint64_t size;
+
+	assert_true(packs_key(key, f.meta.resolution.integrity));
+	return packs_find(v->p, digest, &size, key);
+}
+
+static void the_longest_unused_go(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f[N];
+	uint64_t size;
+	int64_t now;
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	for (int i = 0; i < N; i++) {
+		f[i] = package(v, i);
+		packs_of(v->p, &f[i]);
+	}
+	uint64_t all = packs_counts(v->p).pack_bytes;
+	packs_free(v->p);
+	v->o.max_bytes = all / 2;
+	packs_start(v);
+	assert_int_equal(packs_counts(v->p).pack_bytes, all); /* the limit waits for the first pass */
+	for (int i = 0; i < 3; i++) {                         /* the small ones: under a quarter of the limit */
+		struct frame_package again = package(v, i);
+		packs_of(v->p, &again);
+	}
+	now = time(NULL);
+	size_t gone = packs_evict(v->p, now);
+	struct packs_counts n = packs_counts(v->p);
+	assert_true(gone > 0 && gone < N - 3);
+	assert_int_equal(n.evicted, gone);
+	assert_int_equal(n.evicted_young, gone); /* all were used a moment ago */
+	assert_true(n.pack_bytes <= v->o.max_bytes / 100 * 90 && n.pack_bytes > v->o.max_bytes / 2);
+	assert_int_equal(n.warm, N - gone);
+	assert_int_equal(n.leased_bytes, f[0].pack_size + f[1].pack_size + f[2].pack_size);
+	int files = 0;
+	for (int i = 0; i < N; i++) {
+		int fd = packs_open(v->p, f[i].pack, &size);
+		assert_true(fd >= 0 || i > 2);
+		files += fd >= 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	assert_int_equal(files, N - gone);
+	assert_int_equal(packs_evict(v->p, now), 0); /* below the limit */
+	ask_all(v);                                  /* what went is made again, and being fresh it stays */
+	wait_until(v, c.warm == N);
+	assert_int_equal(packs_counts(v->p).built, gone);
+	for (int i = 0; i < 3; i++)
+		assert_true(is_there(v, i));
+	packs_evict(v->p, now);
+	assert_true(packs_counts(v->p).pack_bytes > v->o.max_bytes);
+	packs_evict(v->p, now + 3600);
+	assert_true(packs_counts(v->p).pack_bytes <= v->o.max_bytes);
+}
+
+static void their_order_survives_a_restart(void **state)
+{
+	struct env *v = *state;
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	uint64_t all = packs_counts(v->p).pack_bytes;
+	nanosleep(&(struct timespec){ 2, 100000000 }, NULL); /* times are kept in seconds */
+	assert_true(is_there(v, 1) && is_there(v, 4));
+	packs_free(v->p);
+	v->o.max_bytes = all / 4;
+	packs_start(v);
+	assert_true(packs_evict(v->p, time(NULL)) > 0);
+	uint64_t left = packs_counts(v->p).warm;
+	packs_free(v->p);
+	v->o.max_bytes = 0;
+	packs_start(v); /* what went stays gone, and is not asked for by itself */
+	assert_int_equal(packs_counts(v->p).warm, left);
+	assert_int_equal(packs_counts(v->p).pending, 0);
+	assert_true(is_there(v, 1) && is_there(v, 4));
+}
+
 static void what_is_under_way_does_not_hold_the_end(void **state)
 {
 	struct env *v = *state;
@@ -298,6 +384,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(wrong_bytes_make_no_pack, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_file_is_made_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_longest_unused_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(their_order_survives_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_under_way_does_not_hold_the_end, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

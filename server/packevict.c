@@ -1,0 +1,248 @@
+/* The limit on packs: the longest unused go, a bounded batch at a time, on a thread of their own. What was made a moment ago stays, and what
+ * a recent plan names, as long as those are no more than a quarter of the limit. The journal keeps the order over a restart. */
+#include "fs.h"
+#include "integrity.h"
+#include "log.h"
+#include "packs_impl.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { TURN_S = 5, BATCH = 256, YOUNG_S = 3600, NOTE_S = 600, PINNED_PART = 4, LOW_PERCENT = 90 };
+
+struct candidate {
+	struct pack_item *it;
+	int64_t used_s, lease_s;
+};
+typedef VEC(struct candidate) candidates;
+
+static bool is_ready(const struct pack_item *it)
+{
+	return it->state == PACK_WARM || it->state == PACK_SETTLED;
+}
+
+/* -- the journal -------------------------------------------------------------------- */
+
+static void key_line(struct buf *b, const char *word, const struct pack_item *it)
+{
+	char key[2 * PACKS_KEY + 1];
+	size_t start = b->n;
+
+	hex_print(key, it->key, PACKS_KEY);
+	buf_printf(b, "%s %s %lld", word, key, (long long)it->used_s);
+	packs_line_end(b, start);
+}
+
+void packevict_line_put(struct buf *b, const struct pack_item *it)
+{
+	if (is_ready(it) && it->used_s)
+		key_line(b, "used", it);
+}
+
+static void append(struct packs *p, str text)
+{
+	if (text.n && fs_write_all(p->journal, text.p, text.n) != 0)
+		log_warn("packs", "journal=unwritten error=\"%s\"", strerror(errno));
+}
+
+bool packevict_line(struct packs *p, const str *w, size_t n)
+{
+	bool gone = n == 3 && str_eq(w[0], STR("gone")), used = n == 3 && str_eq(w[0], STR("used"));
+	uint8_t key[PACKS_KEY];
+	uint64_t when;
+
+	if ((!gone && !used) || !hex_read(key, PACKS_KEY, w[1]) || !str_u64(w[2], &when) || when > INT64_MAX)
+		return false;
+	struct pack_item *it = packs_item(p, key, false);
+	if (!it)
+		return true;
+	if (gone) { /* and not made again because it was wanted once */
+		free(it->url);
+		free(it->sri);
+		it->url = it->sri = NULL;
+		it->state = PACK_COLD;
+	}
+	it->used_s = it->noted_s = (int64_t)when;
+	return true;
+}
+
+/* -- use ------------------------------------------------------------------------------ */
+
+void packs_touch(struct packs *p, struct pack_item *it, bool lease)
+{
+	int64_t now = time(NULL);
+
+	it->used_s = now;
+	if (lease)
+		it->lease_s = now + p->o.lease_s;
+}
+
+/* -- a pass; under the lock but for what unlinks ----------------------------------------- */
+
+static int longest_unused_first(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	return (x->used_s > y->used_s) - (x->used_s < y->used_s);
+}
+
+static int lease_longest_first(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	return (x->lease_s < y->lease_s) - (x->lease_s > y->lease_s);
+}
+
+/* What may go, longest unused first. Of the leases the newest count, up to a quarter of the limit. */
+static void candidates_find(candidates *out, struct packs *p, int64_t now)
+{
+	candidates leased = VEC_INIT;
+	uint64_t pinned = 0;
+
+	for (size_t i = 0; i < p->item.n; i++) {
+		struct pack_item *it = p->item.p[i];
+		struct candidate c = { it, it->used_s, it->lease_s };
+		if (!is_ready(it) || now < it->born_s + p->o.fresh_s)
+			continue;
+		if (it->lease_s > now)
+			*vec_add(&leased) = c;
+		else
+			*vec_add(out) = c;
+	}
+	if (leased.n)
+		qsort(leased.p, leased.n, sizeof(leased.p[0]), lease_longest_first);
+	for (size_t i = 0; i < leased.n; i++) {
+		if (pinned + leased.p[i].it->size <= p->o.max_bytes / PINNED_PART)
+			pinned += leased.p[i].it->size;
+		else
+			*vec_add(out) = leased.p[i];
+	}
+	p->n.leased_bytes = pinned;
+	vec_release(&leased);
+	if (out->n)
+		qsort(out->p, out->n, sizeof(out->p[0]), longest_unused_first);
+}
+
+/* From now on nobody is told of it; its file goes when the lock is released. */
+static void item_evict(struct packs *p, struct pack_item *it, int64_t now)
+{
+	*(it->state == PACK_WARM ? &p->n.warm : &p->n.settled) -= 1;
+	it->state = PACK_COLD;
+	p->n.pack_bytes -= it->size;
+	p->n.tarball_bytes -= it->tarball;
+	p->n.evicted++;
+	p->n.evicted_bytes += it->size;
+	p->n.evicted_young += now - it->used_s < YOUNG_S;
+}
+
+static void unlink_batch(struct packs *p, uint8_t (*digest)[32], size_t n)
+{
+	pthread_mutex_unlock(&p->lock);
+	for (size_t i = 0; i < n; i++)
+		packs_remove(p, digest[i]);
+	pthread_mutex_lock(&p->lock);
+}
+
+/* An item that was made again, or used, since the candidates were looked for stays. */
+static size_t candidates_evict(struct packs *p, const candidates *c, int64_t now)
+{
+	uint8_t digest[BATCH][32];
+	uint64_t low = p->o.max_bytes / 100 * LOW_PERCENT;
+	AUTO(buf_release) struct buf lines = BUF_INIT;
+	size_t n = 0, gone = 0;
+
+	for (size_t i = 0; i < c->n && p->n.pack_bytes > low && !p->stop; i++) {
+		struct pack_item *it = c->p[i].it;
+		if (!is_ready(it) || it->used_s != c->p[i].used_s)
+			continue;
+		memcpy(digest[n++], it->digest, 32);
+		item_evict(p, it, now);
+		key_line(&lines, "gone", it);
+		gone++;
+		if (n == BATCH) {
+			append(p, buf_str(&lines)); /* before the files go */
+			buf_clear(&lines);
+			unlink_batch(p, digest, n);
+			n = 0;
+		}
+	}
+	append(p, buf_str(&lines));
+	unlink_batch(p, digest, n);
+	return gone;
+}
+
+size_t packs_evict(struct packs *p, int64_t now)
+{
+	candidates c = VEC_INIT;
+	size_t gone = 0;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->o.max_bytes && p->n.pack_bytes > p->o.max_bytes) {
+		candidates_find(&c, p, now);
+		gone = candidates_evict(p, &c, now);
+		log_info("packs", "evicted=%zu pack_bytes=%llu limit=%llu", gone, (unsigned long long)p->n.pack_bytes,
+			(unsigned long long)p->o.max_bytes);
+	}
+	pthread_mutex_unlock(&p->lock);
+	vec_release(&c);
+	return gone;
+}
+
+/* Under the lock: notes uses that the journal does not know, ten minutes' precision. */
+static void uses_note(struct packs *p, bool all)
+{
+	AUTO(buf_release) struct buf lines = BUF_INIT;
+
+	for (size_t i = 0; i < p->item.n; i++) {
+		struct pack_item *it = p->item.p[i];
+		if (!is_ready(it) || it->used_s - it->noted_s < (all ? 1 : NOTE_S))
+			continue;
+		it->noted_s = it->used_s;
+		key_line(&lines, "used", it);
+	}
+	append(p, buf_str(&lines));
+}
+
+static void *evictor_run(void *arg)
+{
+	struct packs *p = arg;
+	unsigned turn = 0;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->stop) {
+		struct timespec t;
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		t.tv_sec += TURN_S;
+		pthread_cond_timedwait(&p->evict, &p->lock, &t);
+		if (p->stop)
+			break;
+		if (++turn % 12 == 0)
+			uses_note(p, false);
+		pthread_mutex_unlock(&p->lock);
+		packs_evict(p, time(NULL));
+		pthread_mutex_lock(&p->lock);
+	}
+	uses_note(p, true);
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+int packevict_start(struct packs *p, struct err *e)
+{
+	if (workq_thread(&p->evictor, "evict", evictor_run, p, e) < 0)
+		return e->code;
+	p->has_evictor = true;
+	return 0;
+}
+
+void packevict_stop(struct packs *p)
+{
+	if (!p->has_evictor)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_signal(&p->evict);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->evictor, NULL);
+}
