@@ -189,6 +189,11 @@ const char *rig_registry(const struct rig *r)
 	return r->registry;
 }
 
+int rig_drayd_port(const struct rig *r)
+{
+	return r->drayd_port;
+}
+
 const char *rig_server(const struct rig *r)
 {
 	return r->server;

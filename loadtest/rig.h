@@ -39,6 +39,10 @@ const char *rig_registry(const struct rig *r);
 const char *rig_server(const struct rig *r);
 /* Starts drayd over STORE_DIR (kept by the caller); stops one that runs. */
 MUST_USE int rig_drayd(struct rig *r, const char *store_dir, struct err *e);
+/* Where drayd itself listens, without a relay in between. */
+int rig_drayd_port(const struct rig *r);
+/* Waits until its packs are made, or (SETTLED) made as well as they can be. ERR_TIMEOUT after 15 minutes. */
+MUST_USE int rig_drayd_packs(struct rig *r, bool settled, struct err *e);
 void rig_drayd_stop(struct rig *r);
 /* Totals since the start. */
 struct rig_counts rig_counts(const struct rig *r);

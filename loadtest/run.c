@@ -180,8 +180,11 @@ static int prime(struct bench *b, size_t i, struct err *e)
 		put_sample(b, i, 0, &out);
 		place_show_log(&at);
 	}
+	int rc = 0;
+	if (!out.why && (sub->server == SERVER_WARM || sub->server == SERVER_SETTLED))
+		rc = rig_drayd_packs(b->rig, sub->server == SERVER_SETTLED, e);
 	rig_drayd_stop(b->rig);
-	return 0;
+	return rc;
 }
 
 /* PARTIAL and UPDATE: what was installed before. A cold server has seen nothing of it. */

@@ -186,7 +186,7 @@ static int set_age_strict(struct ctx *c, const struct yaml_node *n)
 /* A folder's name that is longer ends in a hash of 32 characters and a "_"; file systems take 255 bytes. */
 static int set_dir_max(struct ctx *c, const struct yaml_node *n)
 {
-	uint64_t v;
+	uint64_t v = 0;
 	int rc = get_u64(c, "virtualStoreDirMaxLength", n, UINT32_MAX, &v);
 
 	if (rc == 0 && (v < 34 || v > 255))
