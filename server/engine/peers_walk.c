@@ -810,15 +810,6 @@ static const struct pmap *external_of(struct peers *p, const struct visit *x, co
 	return out;
 }
 
-/* In peerDependencies, not only in peerDependenciesMeta. */
-static bool declares_peer(const struct pkg *k, atom name)
-{
-	for (uint32_t i = 0; i < k->deps.npeer; i++)
-		if (k->deps.peer[i].k == name)
-			return true;
-	return false;
-}
-
 static struct output resolve_here(struct peers *p, struct visit *x)
 {
 	struct below b = { 0 };
@@ -834,7 +825,7 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 	for (uint32_t i = 0; i < own.n; i++) {
 		if (acc_at(&own)[i].k != self)
 			acc_put(&all, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
-		if (p->discovery && declares_peer(pkg_at(p->r, x->pkg), acc_at(&own)[i].k))
+		if (p->discovery)
 			acc_put(&b.installed, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
 	}
 	const struct pmap *resolved = acc_pmap(p, &all);
