@@ -86,7 +86,15 @@ static struct str_list list_of(struct run *r, struct packument p, uint32_t v, en
 	return l;
 }
 
-/* All that the manifest declares, also what its own dependencies provide. */
+static bool opt_has(const struct deps *d, atom name)
+{
+	for (uint32_t i = 0; i < d->nopt; i++)
+		if (d->opt[i].k == name)
+			return true;
+	return false;
+}
+
+/* All that the manifest declares, also what its own dependencies provide, but not what its optional ones do. */
 static void peers_of(struct run *r, struct lock_package *m, const struct pkg *p)
 {
 	const struct deps *d = &p->deps;
@@ -94,9 +102,12 @@ static void peers_of(struct run *r, struct lock_package *m, const struct pkg *p)
 		(struct str_map){ .p = arena_new(&r->arena, struct str_kv, d->npeer + d->npeer_optional + 1) };
 	m->peer_optional = (struct str_list){ .p = arena_new(&r->arena, str, d->npeer_optional + 1) };
 	for (uint32_t i = 0; i < d->npeer; i++)
-		m->peer_dependencies.p[m->peer_dependencies.n++] =
-			(struct str_kv){ sof(r, d->peer[i].k), sof(r, d->peer[i].v) };
+		if (!opt_has(d, d->peer[i].k))
+			m->peer_dependencies.p[m->peer_dependencies.n++] =
+				(struct str_kv){ sof(r, d->peer[i].k), sof(r, d->peer[i].v) };
 	for (uint32_t i = 0; i < d->npeer_optional; i++) {
+		if (opt_has(d, d->peer_optional[i]))
+			continue;
 		str name = sof(r, d->peer_optional[i]);
 		if (!str_map_get(m->peer_dependencies, name))
 			m->peer_dependencies.p[m->peer_dependencies.n++] = (struct str_kv){ name, STR("*") };
