@@ -593,7 +593,9 @@ static void fold(struct peers *p, const struct visit *x, struct below *b, const 
 			b->sum[b->nsum++] = o->summary;
 		}
 	}
-	for (uint32_t i = 0; o->installed && i < o->installed->n; i++)
+	/* what is met below an occurrence that shares another's children is no news to the importer */
+	bool shared = vnode_at(p, x->node)->lazy;
+	for (uint32_t i = 0; !shared && o->installed && i < o->installed->n; i++)
 		acc_put(&b->installed, o->installed->e[i].k, o->installed->e[i].v, true);
 	for (uint32_t i = 0; i < o->resolved->n; i++)
 		if (!has_child(p, x, o->resolved->e[i].k))
