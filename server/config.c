@@ -339,8 +339,6 @@ void config_diff(
 	}
 	if (a->sections_hash != b->sections_hash)
 		fn(arg, "[sections]", false);
-	if (a->sections_hash != b->sections_hash)
-		fn(arg, "[upstream] and [access]", false);
 }
 
 void config_help(struct buf *out)
