@@ -214,6 +214,21 @@ static void put_abbreviated_version(struct buf *out, const struct json *v)
 	buf_addc(out, '}');
 }
 
+/* When DOC changed last. Not every registry says so, npm's does: then it is when the youngest version came out. */
+static str modified_of(const struct json *doc)
+{
+	const struct json *time = json_get(doc, "time"), *said = json_get(doc, "modified");
+	str newest = json_str(said ? said : json_get(time, "modified"));
+
+	if (newest.n || !json_is(time, JSON_OBJECT))
+		return newest;
+	for (uint32_t i = 0; i < time->n; i++) {
+		if (str_cmp(json_str(&time->child[i]), newest) > 0)
+			newest = json_str(&time->child[i]); /* ISO 8601: the order of text is that of time */
+	}
+	return newest;
+}
+
 /* Not every registry abbreviates when it is asked to; the mirror does, so that all subjects see what npm's serves. */
 static bool abbreviate(struct buf *out, str json)
 {
@@ -224,16 +239,14 @@ static bool abbreviate(struct buf *out, str json)
 	if (json_parse(&doc, json, &a, &e) < 0)
 		return false;
 	const struct json *versions = json_get(doc, "versions"), *tags = json_get(doc, "dist-tags");
-	const struct json *modified = json_get(doc, "modified");
-	if (!modified)
-		modified = json_get(json_get(doc, "time"), "modified");
+	str modified = modified_of(doc);
 	if (!json_is(versions, JSON_OBJECT) || !json_is(tags, JSON_OBJECT))
 		return false;
 	buf_add(out, STR("{\"name\":"));
 	json_put_str(out, json_str(json_get(doc, "name")));
-	if (modified) {
+	if (modified.n) {
 		buf_add(out, STR(",\"modified\":"));
-		json_put(out, modified);
+		json_put_str(out, modified);
 	}
 	buf_add(out, STR(",\"dist-tags\":"));
 	json_put(out, tags);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -189,6 +190,7 @@ static bool round_child(struct bench *b, unsigned i, pid_t mirror)
 		return false;
 	pid_t pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_NAME, "resolve"); /* profiles tell it from the mirror */
 		int rc = run_round(&b->round[i], b, mirror_clock, &e);
 		if (rc < 0)
 			fprintf(stderr, "dray-bench: %s\n", e.msg);
