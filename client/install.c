@@ -30,6 +30,7 @@
 #include "link_root.h"
 #include "meta.h"
 #include "net_opts.h"
+#include "patch_stage.h"
 #include "plan_lockfile.h"
 #include "prune.h"
 #include "scripts.h"
@@ -108,6 +109,8 @@ static int net_open(struct install *in, struct err *e)
 /* ---- packages ---- */
 
 static void slot_ready(struct install *in, struct slot *s);
+static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e);
+static void package_link(struct install *in, struct tree_package *p);
 static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e);
 
 static int fetch_tarball(struct install *in, struct tree_package *p, struct err *e)
@@ -192,14 +195,81 @@ static int fetch_start(struct install *in, struct tree_package *p, struct err *e
 	return asked ? 0 : fetch_tarball(in, p, e);
 }
 
+/* 1 when the store has P as this project wants it: patched, where there is a patch. */
+static int package_lookup(struct install *in, struct tree_package *p, struct err *e)
+{
+	str key = p->patch ? patch_key(p, &in->arena) : p->key;
+
+	return key.n ? store_get(&p->rec, in->read, key, e) : 0;
+}
+
+static void on_patched(void *arg, struct tree_package *p, int code, const struct err *e)
+{
+	struct install *in = arg;
+
+	if (in->failed)
+		return;
+	if (code < 0)
+		package_failed(in, p, code, e);
+	else
+		package_link(in, p);
+}
+
+/* The untouched package is there, its patched variant is not. */
+static void package_patch(struct install *in, struct tree_package *p)
+{
+	struct patch_opts po = {
+		.store = in->store, .vstore = in->vstore, .root = in->o->project->root, .done = on_patched, .arg = in
+	};
+
+	patch_start(in->pool, &po, p);
+}
+
+/* A slot's dep path says which patch its package gets, and all slots of a package get the same. */
+static int package_note_patch(struct install *in, struct tree_package *p, str snapshot_key, struct err *e)
+{
+	const struct patch *patch;
+
+	if (patch_find(&patch, &in->o->req->settings, snapshot_key, e) < 0)
+		return e->code;
+	if (p->patch && p->patch != patch && !str_eq(p->patch->hash, patch ? patch->hash : STR("")))
+		return err_set(e, ERR_PROTOCOL, "plan: " STR_FMT " is patched in two ways", STR_ARG(snapshot_key));
+	if (!patch || p->patch)
+		return 0;
+	p->patch = patch;
+	if (p->state != PACKAGE_READY || in->o->lockfile_only)
+		return 0;
+	struct pkg plain = p->rec;
+	int have = package_lookup(in, p, e);
+	if (have < 0)
+		return have;
+	if (have == 0) {
+		p->rec = plain;
+		package_patch(in, p);
+	} else if (p->owned) {
+		free((void *)(uintptr_t)plain.p);
+		p->owned = false;
+	}
+	return 0;
+}
+
 /* Asks the store, else the registry. */
 static int package_want(struct install *in, struct tree_package *p, struct err *e)
 {
 	if (p->state != PACKAGE_IDLE)
 		return 0;
-	int have = p->key.n && !p->again ? store_get(&p->rec, in->read, p->key, e) : 0;
+	int have = p->again ? 0 : package_lookup(in, p, e);
 	if (have < 0)
 		return have;
+	if (!have && p->patch && !p->again) {
+		have = p->key.n ? store_get(&p->rec, in->read, p->key, e) : 0;
+		if (have < 0)
+			return have;
+		if (have) {
+			package_patch(in, p);
+			return 0;
+		}
+	}
 	if (have) {
 		p->state = PACKAGE_READY;
 		in->r->reused++;
@@ -212,7 +282,7 @@ static int package_want(struct install *in, struct tree_package *p, struct err *
 /* What the store knows of a package whose slot stands: its commands. It need not have it. */
 static int package_peek(struct install *in, struct tree_package *p, struct err *e)
 {
-	int have = p->state == PACKAGE_IDLE && p->key.n ? store_get(&p->rec, in->read, p->key, e) : 0;
+	int have = p->state == PACKAGE_IDLE ? package_lookup(in, p, e) : 0;
 
 	if (have == 1)
 		p->state = PACKAGE_READY;
@@ -266,7 +336,10 @@ static void on_fetched(void *arg, struct tree_package *p, int code, const struct
 	}
 	in->r->fetched++;
 	in->o->progress->downloaded++;
-	package_link(in, p);
+	if (p->patch)
+		package_patch(in, p);
+	else
+		package_link(in, p);
 }
 
 /* ---- slots ---- */
@@ -381,6 +454,7 @@ static void on_linked(void *arg, struct slot *s)
 		progress_warn(in->o->progress, "the store's copy of " STR_FMT " is damaged: fetching it again",
 			STR_ARG(s->package->f->meta.key));
 		s->package->again = true;
+		s->package->patched = false;
 		s->package->state = PACKAGE_IDLE;
 		if (package_want(in, s->package, &e) < 0)
 			install_fail(in, e.code, &e);
@@ -393,7 +467,7 @@ static int on_slot(struct install *in, const struct frame_slot *f, struct err *e
 {
 	struct slot *s;
 
-	if (tree_add_slot(&s, &in->tree, f, e) < 0)
+	if (tree_add_slot(&s, &in->tree, f, e) < 0 || package_note_patch(in, s->package, f->snap.key, e) < 0)
 		return e->code;
 	if (s->state == SLOT_SKIPPED) {
 		in->done++;
@@ -401,9 +475,6 @@ static int on_slot(struct install *in, const struct frame_slot *f, struct err *e
 		return 0;
 	}
 	in->o->progress->total++;
-	if (str_find_str(f->snap.key, STR("(patch_hash="), 0) != SIZE_MAX)
-		return err_set(e, ERR_UNSUPPORTED, STR_FMT ": dray does not apply patchedDependencies yet",
-			STR_ARG(f->snap.key));
 	if (in->o->lockfile_only) {
 		in->done++;
 		return 0;
@@ -495,6 +566,26 @@ static int importer_cmp(const void *a, const void *b)
 		(*(const struct lock_importer *const *)a)->path, (*(const struct lock_importer *const *)b)->path);
 }
 
+/* A patch that nothing needs any more is an error, so that it is noticed, unless allowUnusedPatches. Source: pnpm. */
+static int patches_check(const struct install *in, struct err *e)
+{
+	const struct settings *s = &in->o->req->settings;
+
+	for (size_t i = 0; i < s->npatch && !s->allow_unused_patches && !in->o->locked; i++) {
+		bool used = false;
+		for (size_t k = 0; k < in->tree.npackages && !used; k++) {
+			const struct patch *p = in->tree.package[k]->patch;
+			used = p && (p == &s->patch[i] || str_eq(p->hash, s->patch[i].hash));
+		}
+		if (!used)
+			return err_set(e, ERR_USAGE,
+				"patchedDependencies > " STR_FMT
+				": nothing in the plan is patched by it; remove it, or set allowUnusedPatches: true",
+				STR_ARG(s->patch[i].selector));
+	}
+	return 0;
+}
+
 /* The plan is whole: what waited for that goes on. */
 static int on_planned(struct install *in, struct err *e)
 {
@@ -508,6 +599,8 @@ static int on_planned(struct install *in, struct err *e)
 			return e->code;
 	}
 	in->deferred.n = 0;
+	if (patches_check(in, e) < 0)
+		return e->code;
 	tree_reach(&in->tree, in->o->req->prod, in->o->req->dev, in->o->req->optional);
 	return 0;
 }

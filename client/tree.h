@@ -11,13 +11,15 @@ enum package_state { PACKAGE_IDLE = 0, PACKAGE_COMING, PACKAGE_READY };
 struct slot;
 struct tree_package {
 	const struct frame_package *f;
-	str key;                  /* under which the store knows it */
-	enum package_state state; /* IDLE: nobody asked for its bytes yet */
-	struct pkg rec;           /* when READY */
-	bool owned;               /* rec.p is on the heap */
-	bool cold;                /* fetched by this install */
-	bool again;               /* the store lost it once already */
-	struct slot *slots;       /* by next */
+	str key;                   /* under which the store knows it */
+	enum package_state state;  /* IDLE: nobody asked for its bytes yet */
+	struct pkg rec;            /* when READY */
+	bool owned;                /* rec.p is on the heap */
+	bool cold;                 /* fetched by this install */
+	bool again;                /* the store lost it once already */
+	const struct patch *patch; /* of patchedDependencies, or NULL; known from its first slot on */
+	bool patched;              /* REC is the patched variant's, made by this install */
+	struct slot *slots;        /* by next */
 };
 
 enum slot_state {

@@ -210,6 +210,52 @@ const tests = {
       assert.deepEqual(readdirSync(bad), ['package.json'])
     }
   },
+  async 'patchedDependencies: a variant of its own, the package itself untouched'() {
+    const patch = `diff --git a/index.js b/index.js\n--- a/index.js\n+++ b/index.js\n@@ -1,1 +1,2 @@\n-${readFileSync(join(packages, 'fx-leaf/1.1.0/index.js'), 'utf8').split('\n')[0]}\n+module.exports = 'patched leaf'\n+// by hand\ndiff --git a/lib/new.js b/lib/new.js\nnew file mode 100644\n--- /dev/null\n+++ b/lib/new.js\n@@ -0,0 +1 @@\n+module.exports = 1\n`
+    const plain = await project(direct, app)
+    ok(install(plain))
+    const make = (selector, text = patch, more = '') => {
+      const dir = join(work, `p${count++}`)
+      mkdirSync(join(dir, 'patches'), { recursive: true })
+      writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: direct }))
+      writeFileSync(join(dir, 'patches/leaf.patch'), text)
+      writeFileSync(join(dir, 'pnpm-workspace.yaml'), `patchedDependencies:\n  ${selector}: patches/leaf.patch\n${more}`)
+      return dir
+    }
+    let before
+    for (const selector of ['fx-leaf@1.1.0', 'fx-leaf@^1.0.0']) {
+      const dir = make(selector)
+      ok(install(dir, '--no-frozen-lockfile'))
+      const slots = readdirSync(join(dir, 'node_modules/.pnpm')).filter((n) => n.startsWith('fx-leaf@1'))
+      assert.equal(slots.length, 1)
+      assert.match(slots[0], /^fx-leaf@1\.1\.0_patch_hash=[0-9a-f]{64}$/)
+      assert.ok(before === undefined || before === slots[0])
+      before = slots[0]
+      const leaf = join(dir, 'node_modules/.pnpm', slots[0], 'node_modules/fx-leaf')
+      assert.equal(readFileSync(join(leaf, 'index.js'), 'utf8'), "module.exports = 'patched leaf'\n// by hand\n")
+      assert.equal(readFileSync(join(leaf, 'lib/new.js'), 'utf8'), 'module.exports = 1\n')
+      assert.match(ok(spawnSync('node', ['-e', "console.log(require('fx-app'))"], { cwd: dir, encoding: 'utf8' })).stdout, /patched leaf/)
+      // warm, from the lockfile, without the registry: the variant comes out of the store
+      rmSync(join(dir, 'node_modules'), { recursive: true })
+      const r = ok(install(dir, '--offline'))
+      assert.equal(r.get('partition').cold, 0)
+      assert.equal(readFileSync(join(leaf, 'index.js'), 'utf8'), "module.exports = 'patched leaf'\n// by hand\n")
+      assert.deepEqual(readdirSync(join(dir, 'node_modules/.pnpm')).filter((n) => n.startsWith('.')), [])
+    }
+    assert.equal(readFileSync(join(plain, 'node_modules/.pnpm/fx-leaf@1.1.0/node_modules/fx-leaf/index.js'), 'utf8'), readFileSync(join(packages, 'fx-leaf/1.1.0/index.js'), 'utf8'))
+    for (const [dir, message] of [
+      [make('fx-leaf@1.1.0', patch.replace('-module', '-mmodule')), /patches\/leaf\.patch.*fx-leaf@1\.1\.0.*index\.js: hunk 1/],
+      [make('fx-leaf@1.1.0', patch.replace('@@ -1,1', '@@ -x,1')), /leaf\.patch: line 4: not a hunk/],
+      [make('fx-bin@7'), /patchedDependencies > fx-bin@7: nothing in the plan is patched by it/],
+    ]) {
+      const entries = readdirSync(dir)
+      const r = install(dir, '--no-frozen-lockfile')
+      assert.notEqual(r.status, 0)
+      assert.match(r.stderr, message)
+      assert.deepEqual(readdirSync(dir), entries)
+    }
+    ok(install(make('fx-bin@7', patch, 'allowUnusedPatches: true\n'), '--no-frozen-lockfile'))
+  },
   async 'a registry that fails now and then'() {
     await start('--faults', '503,limit=2,match=fx-app', '--faults', 'truncate,limit=1,match=fx-leaf')
     const dir = await project(direct, app)
