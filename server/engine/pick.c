@@ -81,7 +81,9 @@ bool reg_spec_parse(struct run *r, struct reg_spec *out, atom alias, atom bare_a
 	if (str_starts(bare, STR("npm:"))) {
 		bare = str_from(bare, 4);
 		bare_atom = atom_of(&r->t, bare);
-		if (!(alias && (any_range(bare) || valid_range(r, bare_atom)))) {
+		/* read loosely, "x@~1 || ~2" is the range ~2 */
+		bool range_only = str_find(bare, '@', 0) == SIZE_MAX && (any_range(bare) || valid_range(r, bare_atom));
+		if (!alias || !range_only) {
 			str name, version;
 			if (bare.n > 1 && str_rcut(str_from(bare, 1), '@', &name, &version)) {
 				name = str_head(bare, name.n + 1);
