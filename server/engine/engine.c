@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define MINUTE_MS 60000
+#define MAX_DOOMS 256 /* walks that end at a required dependency of an optional one */
 #define HOUR_MS 3600000
 
 /* --- importers --- */
@@ -148,12 +149,16 @@ static int hello(struct run *r, struct err *e)
 	return r->sink(r->sink_ctx, &f, e);
 }
 
-static int run_init(struct run *r, struct err *e)
+static void run_init(struct run *r)
 {
-	const struct settings *s = r->set;
 	r->arena = ARENA_INIT(1u << 20);
 	atoms_init(&r->t, &r->arena);
 	r->metas = metas_new(r);
+}
+
+static int run_begin(struct run *r, struct err *e)
+{
+	const struct settings *s = r->set;
 	workspace_init(r);
 	if (s->minimum_release_age)
 		r->cutoff = r->io->now_ms - (int64_t)s->minimum_release_age * MINUTE_MS;
@@ -177,11 +182,10 @@ static int run_init(struct run *r, struct err *e)
 	return 0;
 }
 
-static void run_release(struct run *r)
+static void run_end(struct run *r)
 {
 	overrides_release(r);
 	workspace_release(r);
-	metas_free(r->metas);
 	for (uint32_t i = 0; i < r->nimporter; i++) {
 		vec_release(&r->importer[i].direct);
 		vec_release(&r->importer[i].aliases);
@@ -194,6 +198,30 @@ static void run_release(struct run *r)
 	free(r->is_peer_name);
 	free(r->preferred);
 	free(r->run_versions);
+}
+
+/* Ends the walk and begins another that knows what packuments and dooms the first one met. */
+static int run_again(struct run *r, struct err *e)
+{
+	run_end(r);
+	*r = (struct run){ .arena = r->arena,
+		.t = r->t,
+		.metas = r->metas,
+		.req = r->req,
+		.set = r->set,
+		.io = r->io,
+		.sink = r->sink,
+		.sink_ctx = r->sink_ctx,
+		.doom = r->doom,
+		.ndoom = r->ndoom,
+		.cap_doom = r->cap_doom };
+	return run_begin(r, e);
+}
+
+static void run_release(struct run *r)
+{
+	run_end(r);
+	metas_free(r->metas);
 	atoms_release(&r->t);
 	arena_release(&r->arena);
 }
@@ -210,20 +238,20 @@ static void look_ahead(struct run *r)
 	}
 }
 
-static int resolve_all(struct run *r, struct graph *g, struct deppaths *paths, struct err *e)
+static int walk_all(struct run *r, struct err *e)
 {
 	look_ahead(r);
 	int rc = r->time_based ? time_cutoff(r, e) : 0;
-	if (!rc)
-		rc = hoist_all(r, e);
-	if (rc)
-		return rc;
+	return rc ? rc : hoist_all(r, e);
+}
+
+static void graph_all(struct run *r, struct graph *g, struct deppaths *paths)
+{
 	peers_graph(r, paths, g);
 	if (r->set->dedupe_injected_deps)
 		dedupe_injected(r, g);
 	if (r->set->dedupe_peer_dependents)
 		dedupe_peer_dependents(r, g);
-	return 0;
 }
 
 int engine_run(const struct request *req, const struct engine_io *io, frame_sink *sink, void *ctx, struct err *e)
@@ -232,10 +260,18 @@ int engine_run(const struct request *req, const struct engine_io *io, frame_sink
 	struct deppaths paths = { 0 };
 	struct graph g = { 0 };
 	uint64_t started = plan_clock_us();
-	int rc = run_init(&r, e);
+	run_init(&r);
+	int rc = run_begin(&r, e);
+	if (!rc)
+		rc = walk_all(&r, e);
+	for (uint32_t i = 0; rc && r.again && i < MAX_DOOMS; i++) {
+		rc = run_again(&r, e);
+		if (!rc)
+			rc = walk_all(&r, e);
+	}
 	if (!rc) {
 		deppaths_init(&paths, &r);
-		rc = resolve_all(&r, &g, &paths, e);
+		graph_all(&r, &g, &paths);
 	}
 	if (rc) {
 		plan_fail(&r, e);

@@ -178,6 +178,12 @@ struct importer {
 	bool subdep_rules; /* hoisted peers resolve as transitive dependencies do */
 };
 
+/* A package one of whose required dependencies cannot be had: nothing that needs it can be had either. */
+struct doom {
+	atom id;
+	int code;
+	struct err why;
+};
 struct run {
 	struct arena arena;
 	struct atoms t;
@@ -218,6 +224,9 @@ struct run {
 	struct extender *extender;
 	struct workspace *workspace;
 	VEC(struct frame_warning) warning;
+	struct doom *doom; /* survives run_again() */
+	size_t ndoom, cap_doom;
+	bool again;      /* a doom was found: walk once more without the optional dependencies that it ends */
 	uint32_t *young; /* packages taken although younger than the cutoff */
 	size_t nyoung, cap_young;
 };
