@@ -344,14 +344,25 @@ static void job_first(struct plan_job *j)
 	j->first_sent = true;
 }
 
-/* A plan that another request has made. */
+static void blob_drop(void *held)
+{
+	plan_blob_release(*(struct plan_blob **)held);
+}
+
+/* A plan that another request has made. A thousand clients share its bytes: the request holds the blob, not a copy. */
 static void job_send_blob(struct plan_job *j)
 {
 	job_first(j);
 	answer_header(j->req, "dray-plan", STR("cached"));
 	job_headers(j, 200, PLAN_CONTENT_TYPE);
 	atomic_fetch_add(&j->loop->s->n.bytes_out, j->blob->n);
-	job_send_last(j, (str){ j->blob->bytes, j->blob->n });
+	struct plan_blob **held = h2o_mem_alloc_shared(&j->req->pool, sizeof(*held), blob_drop);
+	*held = j->blob;
+	atomic_fetch_add(&j->blob->refs, 1);
+	h2o_req_t *req = j->req;
+	h2o_iovec_t v = h2o_iovec_init(j->blob->bytes, j->blob->n);
+	job_end(j, true);
+	h2o_send(req, &v, 1, H2O_SEND_STATE_FINAL);
 }
 
 /* Takes what the writer has and sends it, when no send is in flight. */
