@@ -98,20 +98,26 @@ static void put_row(struct buf *b, const struct cell *c, const struct cell *peer
 	buf_printf(b, "<tr><td>");
 	put_text(b, c->subject);
 	if (c->n == 0) {
-		buf_printf(b, "<td colspan=8 class=bad style='text-align:left'>failed: ");
+		buf_printf(b, "<td colspan=10 class=bad style='text-align:left'>failed: ");
 		put_text(b, c->why);
 		buf_printf(b, "</tr>\n");
 		return;
 	}
-	buf_printf(b, "<td>%.3f<td>%.3f – %.3f<td>%.2f<td>%.0f<td>%.1f<td>%.0f<td>%.0f<td>", s[METRIC_WALL].median,
-		s[METRIC_WALL].min, s[METRIC_WALL].max, s[METRIC_CPU].median, s[METRIC_PEAK_MB].median,
-		s[METRIC_DOWN_MB].median, s[METRIC_REQUESTS].median, s[METRIC_SWITCHES].median);
+	buf_printf(b, "<td>%.3f<td>%.3f – %.3f<td>", s[METRIC_WALL].median, s[METRIC_WALL].min, s[METRIC_WALL].max);
 	if (peer && peer != c && !spread_apart(&s[METRIC_WALL], &peer->spread[METRIC_WALL]))
 		buf_printf(b, "no difference");
 	else if (peer && peer != c)
 		buf_printf(b, "%.2f ×", s[METRIC_WALL].median / peer->spread[METRIC_WALL].median);
+	buf_printf(b, "<td>%.2f<td>%.0f<td>%.1f<td>%.0f<td>%.0f", s[METRIC_CPU].median, s[METRIC_PEAK_MB].median,
+		s[METRIC_DOWN_MB].median, s[METRIC_REQUESTS].median, s[METRIC_SWITCHES].median);
+	buf_printf(b, "<td>%.2f / %.2f / %.2f", s[METRIC_MIRROR_CPU].median, s[METRIC_RELAY_CPU].median,
+		s[METRIC_DRAYD_CPU].median);
+	if (c->store_mb > 0)
+		buf_printf(b, "<td>%.1f / %.1f / %.2f", c->store_mb, c->modules_mb, c->lockfile_kb / 1e3);
+	else
+		buf_printf(b, "<td>");
 	if (c->failed)
-		buf_printf(b, " <span class=bad>%zu failed</span>", c->failed);
+		buf_printf(b, "<td><span class=bad>%zu failed</span>", c->failed);
 	buf_printf(b, "</tr>\n");
 }
 
@@ -136,8 +142,9 @@ static void put_scenario(struct buf *b, const struct result *r, size_t first)
 			put_bar(b, c, most);
 	}
 	buf_printf(b,
-		"<div class=wide><table><tr><th>subject<th>median, s<th>min – max<th>user+sys, s<th>peak, MB<th>down, "
-		"MB<th>requests<th>switches<th>to %.*s</tr>\n",
+		"<div class=wide><table><tr><th>subject<th>median, s<th>min – max<th>to %.*s<th>user+sys, s<th>peak, "
+		"MB<th>down, MB<th>requests<th>switches<th>CPU of mirror / relay / drayd, s<th>store / node_modules / "
+		"lockfile, MB</tr>\n",
 		STR_ARG(peer ? peer->subject : STR("best peer")));
 	for (size_t i = first; i < r->n; i++) {
 		const struct cell *c = &r->cell[i];
@@ -223,7 +230,16 @@ static void put_machine(struct buf *b, const struct result *r, str command)
 			put_text(b, v->s);
 		buf_addc(b, ' ');
 	}
-	buf_printf(b, "</p>");
+	buf_printf(b, "</p>\n<p>");
+	const struct json *versions = r->machine ? json_get(r->machine, "versions") : NULL;
+	for (uint32_t i = 0; json_is(versions, JSON_OBJECT) && i < versions->n; i++) {
+		buf_printf(b, "%s", i ? "· " : "");
+		put_text(b, versions->key[i]);
+		buf_addc(b, ' ');
+		put_text(b, json_str(&versions->child[i]));
+		buf_addc(b, ' ');
+	}
+	buf_printf(b, "</p>\n");
 	if (command.n) {
 		buf_printf(b, "<p>Made by <code>");
 		put_text(b, command);

@@ -32,6 +32,10 @@ static void print_row(const struct cell *c, const struct cell *peer)
 	printf(" %8.3f  [%7.3f, %7.3f]  cpu %7.2f  peak %5.0f MB  down %7.1f MB  sw %6.0f", w->median, w->min, w->max,
 		c->spread[METRIC_CPU].median, c->spread[METRIC_PEAK_MB].median, c->spread[METRIC_DOWN_MB].median,
 		c->spread[METRIC_SWITCHES].median);
+	printf("  rig %4.2f+%4.2f+%4.2f", c->spread[METRIC_MIRROR_CPU].median, c->spread[METRIC_RELAY_CPU].median,
+		c->spread[METRIC_DRAYD_CPU].median);
+	if (c->store_mb > 0)
+		printf("  disk %.0f+%.0f MB", c->store_mb, c->modules_mb);
 	if (peer && peer != c)
 		printf("  %5.2f x " STR_FMT "%s", w->median / peer->spread[METRIC_WALL].median, STR_ARG(peer->subject),
 			spread_apart(w, &peer->spread[METRIC_WALL]) ? "" : " (no difference)");
@@ -49,8 +53,10 @@ void table_print(const struct result *r)
 			first &= !same_scenario(&r->cell[k], c);
 		if (!first)
 			continue;
-		printf(STR_FMT " · " STR_FMT " · " STR_FMT " (seconds: median [min, max])\n", STR_ARG(c->project),
-			STR_ARG(c->link), STR_ARG(c->phase));
+		printf(STR_FMT " · " STR_FMT " · " STR_FMT
+			       " (seconds: median [min, max]; rig: CPU of mirror + relay + drayd; "
+			       "disk: store + what node_modules adds)\n",
+			STR_ARG(c->project), STR_ARG(c->link), STR_ARG(c->phase));
 		const struct cell *peer = best_peer(r, c);
 		for (size_t k = i; k < r->n; k++) {
 			if (same_scenario(&r->cell[k], c))
