@@ -16,7 +16,7 @@ static const char style[] =
 	"table{border-collapse:collapse;width:100%;font-size:.86rem;font-variant-numeric:tabular-nums}"
 	".wide{overflow-x:auto}th,td{text-align:right;padding:.22rem .5rem;border-bottom:1px solid "
 	"var(--line);white-space:nowrap}"
-	"th:first-child,td:first-child{text-align:left}"
+	"th{white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left}"
 	".bar{display:grid;grid-template-columns:7.5rem 1fr 5.5rem;gap:.5rem;align-items:center;margin:.18rem "
 	"0;font-size:.88rem}"
 	".bar b{font-weight:500;overflow:hidden;text-overflow:ellipsis}.bar "
@@ -29,7 +29,9 @@ static const char style[] =
 	".key{font-size:.8rem;color:var(--soft)}.key i{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 "
 	".9em}"
 	".bad{color:#b3261e}code{background:var(--line);padding:.1em .35em;border-radius:3px;overflow-wrap:anywhere}"
-	"@media print{body{max-width:none;font-size:11px}h2{break-before:page}.bar,table{break-inside:avoid}}"
+	"@media print{@page{size:A4;margin:12mm}body{max-width:none;font-size:11px;padding:0}.wide{overflow:visible}"
+	"table{font-size:8.5px}th,td{white-space:normal;padding:.15rem .3rem}.bar i,.stack "
+	"i{print-color-adjust:exact}h2{break-before:page}.bar,table{break-inside:avoid}}"
 	"</style>";
 
 static void put_text(struct buf *b, str s)
