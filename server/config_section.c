@@ -219,6 +219,8 @@ int config_section_end(struct config *c, struct err *e)
 			for (size_t k = 0; k < c->registry_alias.n; k++)
 				config_list_add(&c->a, &u->aliases, c->registry_alias.p[k]);
 		}
+		if (c->public_url.n) /* who has this server as the registry means what stands behind it */
+			config_list_add(&c->a, &u->aliases, c->public_url);
 		if (!u->url.n || (!u->is_default && !u->scopes.n))
 			return err_set(e, ERR_USAGE, "upstream " STR_FMT " needs a url and a scope", STR_ARG(u->name));
 	}

@@ -327,6 +327,17 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 	}
 }
 
+static void on_calls(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+	(void)receiver;
+	while (!h2o_linklist_is_empty(messages)) {
+		h2o_multithread_message_t *m = H2O_STRUCT_FROM_MEMBER(h2o_multithread_message_t, link, messages->next);
+		struct loop_call *c = (struct loop_call *)m;
+		h2o_linklist_unlink(&m->link);
+		c->run(c);
+	}
+}
+
 /* On the loop's own thread: h2o's sockets keep the recycled buffers of the thread that created them, so a context made by another thread
  * would share those with every other loop. */
 static int loop_init(struct loop *l, struct err *e)
@@ -338,6 +349,7 @@ static int loop_init(struct loop *l, struct err *e)
 	if (getrandom(&l->next_id, sizeof(l->next_id), 0) != sizeof(l->next_id))
 		l->next_id = metrics_now_us();
 	h2o_multithread_register_receiver(l->ctx.queue, &l->receiver, on_messages);
+	h2o_multithread_register_receiver(l->ctx.queue, &l->calls, on_calls);
 	h2o_timeout_init(l->ctx.loop, &l->flush, FLUSH_MS);
 	l->listener = xcalloc(r->nfd, sizeof(h2o_socket_t *));
 	for (; l->nlisteners < r->nfd; l->nlisteners++) {
@@ -394,6 +406,7 @@ static void *loop_run(void *arg)
 	if (l->njobs)
 		log_warn("drain", "cut_off=%u", l->njobs);
 	h_plan_abandon(l);
+	h_registry_abandon(l);
 	watch_rest(&l->watch);
 	return NULL;
 }

@@ -6,6 +6,7 @@
 #include "preload.h"
 #include "slow.h"
 #include "store_admin.h"
+#include "surface.h"
 #include "upstream.h"
 #include <stdlib.h>
 #include <time.h>
@@ -19,6 +20,7 @@ struct resolver {
 	struct registry *registry;
 	struct meta *meta;
 	struct packs *packs;
+	struct surface *surface;
 	struct slow *slow;
 	_Atomic uint64_t writes_dropped;
 };
@@ -221,6 +223,7 @@ static void resolver_metrics(void *ctx, struct buf *b)
 	upstreams_metrics(r->upstreams, b);
 	slow_metrics(r->slow, b);
 	packs_metrics(r->packs, b);
+	surface_metrics(r->surface, b);
 }
 
 static struct packs *resolver_packs(void *ctx)
@@ -228,6 +231,13 @@ static struct packs *resolver_packs(void *ctx)
 	const struct resolver *r = ctx;
 
 	return r->packs;
+}
+
+static struct surface *resolver_surface(void *ctx)
+{
+	const struct resolver *r = ctx;
+
+	return r->surface;
 }
 
 int resolver_new(struct resolver **out, const struct config *c, struct err *e)
@@ -246,6 +256,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.lockfile_keep = resolver_lockfile_keep,
 		.metrics = resolver_metrics,
 		.packs = resolver_packs,
+		.surface = resolver_surface,
 		.status = resolver_status };
 	r->slow = slow_new();
 	if (upstreams_new(&r->upstreams, &uo, e) < 0)
@@ -262,6 +273,14 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.upstreams = r->upstreams,
 		.max_bytes = c->pack_cache_mib << 20 };
 	if (packs_new(&r->packs, &po, e) < 0)
+		goto fail;
+	struct surface_opts fo = { .dir = c->store_dir.p,
+		.registry = r->registry,
+		.upstreams = r->upstreams,
+		.meta = r->meta,
+		.max_bytes = c->tarball_cache_mib << 20,
+		.fresh_ms = (int64_t)c->packument_age_s * 1000 };
+	if (surface_new(&r->surface, &fo, e) < 0)
 		goto fail;
 	*out = r;
 	return 0;
@@ -282,6 +301,7 @@ void resolver_free(struct resolver *r)
 	if (r->http)
 		http_stop(r->http);
 	packs_free(r->packs);
+	surface_free(r->surface);
 	if (r->meta)
 		meta_free(r->meta);
 	if (r->registry)

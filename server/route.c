@@ -300,6 +300,8 @@ static int route_row(h2o_req_t *req)
 	for (size_t i = 0; i < NROWS; i++) {
 		if (!row_is(path, rows[i].path))
 			continue;
+		if (rows[i].path[1] != 'v' && h_registry_wants(req))
+			break; /* a package may be called "metrics" */
 		path_known = true;
 		if (!iov_is(req->method, rows[i].method))
 			continue;
@@ -312,6 +314,6 @@ static int route_row(h2o_req_t *req)
 	if (path_known)
 		answer_status(req, 405, ERR_USAGE, "method not allowed here");
 	else
-		answer_status(req, 404, ERR_NOTFOUND, "no such path");
+		return h_registry(req);
 	return 0;
 }

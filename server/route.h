@@ -17,6 +17,8 @@ struct loop {
 	h2o_context_t ctx;
 	h2o_accept_ctx_t accept;
 	h2o_multithread_receiver_t receiver; /* messages of plans */
+	h2o_multithread_receiver_t calls;    /* struct loop_call */
+	struct reg_job *registry_jobs;       /* whose response has not ended */
 	h2o_timeout_t flush;                 /* how long a frame may wait for company */
 	struct plan_job *jobs;               /* whose response has not ended */
 	struct watch_slot watch;
@@ -28,6 +30,11 @@ struct loop {
 	sem_t up; /* posted when it serves, or RC tells why not */
 	int rc;
 	struct err err;
+};
+/* A message that runs on the loop's thread. */
+struct loop_call {
+	h2o_multithread_message_t super; /* first */
+	void (*run)(struct loop_call *c);
 };
 /* One connection; hangs on the socket's on_close.data. */
 struct conn {
@@ -71,6 +78,12 @@ void h_plan_drop(void *job);
 int h_packs(h2o_req_t *req);
 int h_packs_find(h2o_req_t *req);
 int h_pack(h2o_req_t *req);
+/* h_registry.c: what has no row. */
+int h_registry(h2o_req_t *req);
+/* Whether REQ is an npm client's, for paths that are also names of packages. */
+bool h_registry_wants(h2o_req_t *req);
+/* The loop ends: its requests send no more messages. */
+void h_registry_abandon(struct loop *l);
 int h_health(h2o_req_t *req);
 int h_ready(h2o_req_t *req);
 int h_metrics(h2o_req_t *req);

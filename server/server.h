@@ -60,6 +60,8 @@ struct backend {
 	void (*metrics)(void *ctx, struct buf *out);
 	/* The packs that this server has. NULL, or returning NULL: it makes none. */
 	struct packs *(*packs)(void *ctx);
+	/* What npm clients read. NULL, or returning NULL: nothing. */
+	struct surface *(*surface)(void *ctx);
 	/* Whether requests can be served; the reason when not. May be NULL. */
 	bool (*ready)(void *ctx, struct err *e);
 	/* Fills OUT, which is zero. May be NULL. */

@@ -1,0 +1,33 @@
+/* blobs — files that a server keeps for as long as there is room: tarballs, packuments.
+ *
+ * Owns <dir>/<2 hex>/<62 hex> by SHA-256 of a name, and <dir>/tmp. A file appears whole, synced and
+ * renamed. What was longest unused goes first when the limit is passed, in one
+ * pass down to nine tenths of it, but never what was written within the last minute; when something
+ * was last used is its mtime, so that the order survives a restart. Finding asks the file system, so
+ * that a start does not wait for the scan of what is there, which a thread of the caller's makes.
+ * Any thread. */
+#pragma once
+#include "base/base.h"
+
+struct blobs;
+MUST_USE int blobs_new(struct blobs **out, const char *dir, uint64_t max_bytes, struct err *e);
+void blobs_free(struct blobs *b);
+/* Takes stock of what earlier runs left; blocks, once. Cut short by blobs_stop(). */
+void blobs_scan(struct blobs *b);
+void blobs_stop(struct blobs *b);
+
+/* A descriptor and the size; -1: it is not there. */
+int blobs_open(struct blobs *b, const uint8_t key[32], uint64_t *size);
+/* A new file in tmp to write into, and its name there for blobs_keep() or blobs_drop(). */
+MUST_USE int blobs_temp(struct blobs *b, int *fd, char name[32], struct err *e);
+/* Syncs and publishes it, and evicts what is too much. FD stays the caller's. Blocks on the disk. */
+MUST_USE int blobs_keep(struct blobs *b, const uint8_t key[32], int fd, const char *name, struct err *e);
+void blobs_drop(struct blobs *b, const char *name);
+/* A small one in one call. */
+MUST_USE int blobs_put(struct blobs *b, const uint8_t key[32], str bytes, struct err *e);
+void blobs_remove(struct blobs *b, const uint8_t key[32]);
+
+struct blobs_counts {
+	uint64_t files, bytes, evicted, evicted_young; /* young: unused for less than a day */
+};
+struct blobs_counts blobs_counts(struct blobs *b);

@@ -1,0 +1,530 @@
+/* What npm, pnpm, yarn and bun ask of a registry: packuments, tarballs and the few commands that need no publishing. Everything
+ * that writes is refused by name. Work that may wait runs on the surface's workers. */
+#include "base/json.h"
+#include "integrity.h"
+#include "name.h"
+#include "npm_rewrite.h"
+#include "route.h"
+#include "surface.h"
+#include "token_file.h"
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { CHUNK = 64 * 1024, MAX_HOST = 255 };
+enum ask { ASK_PACKUMENT, ASK_TARBALL };
+
+/* A request that waits or streams. The loop's thread owns all but what a worker fills in between surface_run() and its message. */
+struct reg_job {
+	h2o_generator_t gen; /* first: h2o gives it back to us */
+	struct loop_call call;
+	struct surface_task task;
+	struct flight_waiter waiter;
+	_Atomic unsigned refs; /* the response; the task, or whoever will send the message */
+	struct arena a;
+	struct surface *surface;
+	struct loop *loop;
+	struct reg_job *next, *prev;
+	h2o_req_t *req;          /* NULL once the response has ended or the client left */
+	struct reg_job **handle; /* in the request's pool: tells us that it is gone */
+	enum ask ask;
+	str name, version, base, if_none_match;
+	enum packument_form form;
+	bool gzip, started;
+	struct doc *doc;
+	enum doc_age age;
+	struct tarball_src src;
+	uint64_t at;
+	unsigned generation;
+	char *buf; /* of the request's pool */
+	struct err err;
+	pthread_mutex_t lock; /* both below */
+	bool gone;
+};
+
+static void job_unref(struct reg_job *j)
+{
+	if (atomic_fetch_sub(&j->refs, 1) != 1)
+		return;
+	doc_release(j->doc);
+	flight_release(j->src.flight);
+	if (j->src.fd >= 0)
+		close(j->src.fd);
+	pthread_mutex_destroy(&j->lock);
+	struct arena a = j->a;
+	free(j);
+	arena_release(&a);
+}
+
+/* Hands its reference to the loop, unless nobody waits there any more. */
+static void job_post(struct reg_job *j)
+{
+	pthread_mutex_lock(&j->lock);
+	bool gone = j->gone;
+	if (!gone) {
+		j->call.super = (h2o_multithread_message_t){ { NULL, NULL } };
+		h2o_multithread_send_message(&j->loop->calls, &j->call.super);
+	}
+	pthread_mutex_unlock(&j->lock);
+	if (gone)
+		job_unref(j);
+}
+
+/* ---- the response; on the loop ---- */
+
+static void job_end(struct reg_job *j)
+{
+	j->req = NULL;
+	*j->handle = NULL;
+	*(j->prev ? &j->prev->next : &j->loop->registry_jobs) = j->next;
+	if (j->next)
+		j->next->prev = j->prev;
+	j->loop->njobs--;
+	pthread_mutex_lock(&j->lock);
+	j->gone = true;
+	pthread_mutex_unlock(&j->lock);
+	job_unref(j);
+}
+
+static void on_dispose(void *arg)
+{
+	struct reg_job *j = *(struct reg_job **)arg;
+
+	if (j)
+		job_end(j);
+}
+
+/* The last bytes of a stream, which lie in the request's pool. */
+static void job_send_last(struct reg_job *j, h2o_iovec_t v, bool ok)
+{
+	h2o_req_t *req = j->req;
+
+	job_end(j);
+	h2o_send(req, &v, v.len ? 1 : 0, ok ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_ERROR);
+}
+
+/* A whole answer. The response starts only now: HTTP/1.1 decides then whether the connection can be kept. */
+static void job_send_all(struct reg_job *j, h2o_iovec_t v)
+{
+	h2o_req_t *req = j->req;
+
+	job_end(j);
+	h2o_send_inline(req, v.base, v.len);
+}
+
+static void head(h2o_req_t *req, int status, const char *type, size_t length)
+{
+	req->res.status = status;
+	req->res.reason = "";
+	req->res.content_length = length;
+	if (type)
+		h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, strlen(type));
+}
+
+static void job_send_error(struct reg_job *j)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	/* A client's credential is not at fault when it is the upstream that refuses this server. */
+	int status = j->err.code == ERR_AUTH ? 502 : err_http_status(j->err.code);
+
+	if (status == 503)
+		answer_header(j->req, "retry-after", STR("5"));
+	answer_json(&b, j->err.code, str_of(j->err.msg));
+	head(j->req, status, "application/json", b.n);
+	job_send_all(j, h2o_strdup(&j->req->pool, b.p, b.n));
+}
+
+static void say_age(h2o_req_t *req, const struct doc *d, enum doc_age age)
+{
+	static const char *const name[] = { "fresh", "stale", "upstream-down" };
+
+	if (age == DOC_FRESH && atomic_load(&d->down))
+		age = DOC_UPSTREAM_DOWN;
+	answer_header(req, "dray-cache", str_of(name[age]));
+	if (age == DOC_UPSTREAM_DOWN)
+		answer_header(req, "warning", STR("111 drayd \"Revalidation Failed\"")); /* RFC 7234 5.5.4 */
+}
+
+static bool etag_in(str list, const char *etag)
+{
+	return str_eq(list, STR("*")) || str_find_str(list, str_of(etag), 0) != SIZE_MAX;
+}
+
+/* Headers and body of D. The body is borrowed from D or lies in the pool. */
+static h2o_iovec_t doc_answer(
+	h2o_req_t *req, const struct doc *d, enum doc_age age, enum packument_form form, str if_none_match, bool gzip)
+{
+	const char *type = form == PACKUMENT_FULL ? "application/json" : "application/vnd.npm.install-v1+json";
+
+	answer_header(req, "etag", str_of(d->etag));
+	answer_header(req, "cache-control", STR("private, max-age=60"));
+	answer_header(req, "vary", STR("accept, accept-encoding, authorization"));
+	say_age(req, d, age);
+	if (etag_in(if_none_match, d->etag)) {
+		head(req, 304, NULL, SIZE_MAX);
+		return h2o_iovec_init(NULL, 0);
+	}
+	if (gzip) {
+		answer_header(req, "content-encoding", STR("gzip"));
+		head(req, 200, type, d->n);
+		return h2o_strdup(&req->pool, d->gz, d->n);
+	}
+	struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
+	if (!z)
+		die_oom(0);
+	h2o_iovec_t out = h2o_iovec_init(h2o_mem_alloc_pool(&req->pool, d->plain + 1), d->plain);
+	if (libdeflate_gzip_decompress(z, d->gz, d->n, out.base, d->plain, NULL) != LIBDEFLATE_SUCCESS)
+		abort(); /* we compressed it */
+	libdeflate_free_decompressor(z);
+	head(req, 200, type, d->plain);
+	return out;
+}
+
+static void tarball_head(struct reg_job *j)
+{
+	h2o_req_t *req = j->req;
+
+	answer_header(req, "etag", str_of(j->src.etag));
+	answer_header(req, "cache-control", STR("private, max-age=31536000, immutable"));
+	head(req, 200, "application/octet-stream", j->src.flight ? SIZE_MAX : j->src.size);
+	j->buf = h2o_mem_alloc_pool(&req->pool, CHUNK);
+	j->started = true;
+	h2o_start_response(req, &j->gen);
+}
+
+/* What there is; waits for the fetch when there is nothing more yet. */
+static void tarball_send(struct reg_job *j)
+{
+	struct flight_state st = { j->src.size, true, 0, 0 };
+
+	if (j->src.flight) {
+		atomic_fetch_add(&j->refs, 1); /* the waiter's, if it comes to that */
+		if (flight_look(j->src.flight, &st, j->at, &j->waiter))
+			return;
+		job_unref(j);
+	}
+	if (!j->started && st.ended && st.code < 0) {
+		err_set(&j->err, st.code, "%s of " STR_FMT "@" STR_FMT,
+			st.code == ERR_INTEGRITY
+				? "the upstream's bytes have another digest than its packument states: the tarball"
+				: "the upstream did not give the tarball",
+			STR_ARG(j->name), STR_ARG(j->version));
+		job_send_error(j);
+		return;
+	}
+	bool first = !j->started;
+	if (first) {
+		tarball_head(j);
+		j->generation = st.generation;
+	}
+	size_t want = st.size - j->at < CHUNK ? (size_t)(st.size - j->at) : CHUNK;
+	ssize_t n = want ? pread(j->src.fd, j->buf, want, (off_t)j->at) : 0;
+	bool bad = n < (ssize_t)want || st.generation != j->generation || (st.ended && st.code < 0);
+	j->at += n > 0 ? (uint64_t)n : 0;
+	h2o_iovec_t v = h2o_iovec_init(j->buf, n > 0 ? (size_t)n : 0);
+	if (bad || (st.ended && j->at == st.size))
+		job_send_last(j, v, !bad);
+	else
+		h2o_send(j->req, &v, v.len ? 1 : 0, H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
+{
+	(void)req;
+	tarball_send((struct reg_job *)gen);
+}
+
+static void on_stop(h2o_generator_t *gen, h2o_req_t *req)
+{
+	(void)gen;
+	(void)req; /* the pool disposes */
+}
+
+/* A worker has an answer, or a flight more bytes. */
+static void on_call(struct loop_call *call)
+{
+	struct reg_job *j = H2O_STRUCT_FROM_MEMBER(struct reg_job, call, call);
+
+	if (j->req) {
+		if (j->err.code < 0)
+			job_send_error(j);
+		else if (j->ask == ASK_TARBALL)
+			tarball_send(j);
+		else
+			job_send_all(j, doc_answer(j->req, j->doc, j->age, j->form, j->if_none_match, j->gzip));
+	}
+	job_unref(j);
+}
+
+static void on_wake(struct flight_waiter *w)
+{
+	job_post(H2O_STRUCT_FROM_MEMBER(struct reg_job, waiter, w));
+}
+
+void h_registry_abandon(struct loop *l)
+{
+	for (struct reg_job *j = l->registry_jobs; j; j = j->next) {
+		pthread_mutex_lock(&j->lock);
+		j->gone = true;
+		pthread_mutex_unlock(&j->lock);
+	}
+}
+
+/* ---- on a worker ---- */
+
+static void task_run(struct surface_task *t)
+{
+	struct reg_job *j = H2O_STRUCT_FROM_MEMBER(struct reg_job, task, t);
+	int rc = j->ask == ASK_TARBALL ? surface_tarball(&j->src, j->surface, j->name, j->version, j->base, &j->err)
+				       : surface_doc(&j->doc, &j->age, j->surface, j->name, j->form, j->base, &j->err);
+
+	if (rc == 0)
+		j->err.code = 0;
+	job_post(j);
+}
+
+static void task_drop(struct surface_task *t)
+{
+	job_unref(H2O_STRUCT_FROM_MEMBER(struct reg_job, task, t));
+}
+
+/* ---- requests ---- */
+
+static str header_of(h2o_req_t *req, const h2o_token_t *token)
+{
+	ssize_t i = h2o_find_header(&req->headers, token, -1);
+
+	return i < 0 ? STR_NONE : (str){ req->headers.entries[i].value.base, req->headers.entries[i].value.len };
+}
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+/* The path without query, %XX decoded. False: malformed, or a NUL in it. */
+static bool path_decode(str *out, h2o_req_t *req)
+{
+	size_t n = req->query_at == SIZE_MAX ? req->path.len : req->query_at, k = 0;
+	char *to = h2o_mem_alloc_pool(&req->pool, n + 1);
+
+	for (size_t i = 0; i < n; i++) {
+		char c = req->path.base[i];
+		if (c == '%') {
+			int hi = i + 2 < n + 0 ? hex_digit(req->path.base[i + 1]) : -1;
+			int lo = i + 2 < n + 0 ? hex_digit(req->path.base[i + 2]) : -1;
+			if (hi < 0 || lo < 0)
+				return false;
+			c = (char)(hi * 16 + lo);
+			i += 2;
+		}
+		if (c == 0)
+			return false;
+		to[k++] = c;
+	}
+	*out = (str){ to, k };
+	return true;
+}
+
+/* How the client reaches this server: "http://host:port/". False: its Host is none. */
+static bool base_of(str *out, h2o_req_t *req)
+{
+	const struct config *c = req_loop(req)->s->config;
+	h2o_iovec_t host = req->authority;
+
+	*out = c->public_url;
+	if (out->n)
+		return true;
+	for (size_t i = 0; i < host.len; i++) {
+		char x = host.base[i];
+		if (!(x >= '0' && x <= '9') && !((x | 0x20) >= 'a' && (x | 0x20) <= 'z') && !strchr(".-:[]_", x))
+			return false;
+	}
+	if (host.len == 0 || host.len > MAX_HOST)
+		return false;
+	h2o_iovec_t v = h2o_concat(&req->pool, req->scheme->name, h2o_iovec_init(H2O_STRLIT("://")), host,
+		h2o_iovec_init(H2O_STRLIT("/")));
+	*out = (str){ v.base, v.len };
+	return true;
+}
+
+static int refuse(h2o_req_t *req, int status, int code, const char *what)
+{
+	answer_status(req, status, code, what);
+	return 0;
+}
+
+static bool wants_short(h2o_req_t *req)
+{
+	return str_find_str(header_of(req, H2O_TOKEN_ACCEPT), STR("application/vnd.npm.install-v1+json"), 0) !=
+	       SIZE_MAX;
+}
+
+static int doc_now(h2o_req_t *req, struct doc *d, enum packument_form form, bool gzip)
+{
+	h2o_iovec_t v = doc_answer(req, d, DOC_FRESH, form, header_of(req, H2O_TOKEN_IF_NONE_MATCH), gzip);
+
+	doc_release(d);
+	h2o_send_inline(req, v.base, v.len);
+	return 0;
+}
+
+static int job_start(h2o_req_t *req, struct surface *s, enum ask ask, str name, str version, str base)
+{
+	enum packument_form form = wants_short(req) ? PACKUMENT_ABBREVIATED : PACKUMENT_FULL;
+	bool gzip = str_find_str(header_of(req, H2O_TOKEN_ACCEPT_ENCODING), STR("gzip"), 0) != SIZE_MAX;
+	struct doc *d = ask == ASK_PACKUMENT ? surface_doc_peek(s, name, form, base) : NULL;
+
+	if (d && (gzip || d->plain < 256 * 1024))
+		return doc_now(req, d, form, gzip);
+	doc_release(d);
+	struct reg_job *j = xcalloc(1, sizeof(*j));
+	j->a.chunk_size = 1024;
+	j->gen = (h2o_generator_t){ on_proceed, on_stop };
+	j->call.run = on_call;
+	j->task = (struct surface_task){ task_run, task_drop };
+	j->waiter.wake = on_wake;
+	atomic_init(&j->refs, 2);
+	pthread_mutex_init(&j->lock, NULL);
+	j->surface = s;
+	j->src.fd = -1;
+	j->ask = ask;
+	j->form = form;
+	j->gzip = gzip;
+	j->name = arena_str(&j->a, name);
+	j->version = arena_str(&j->a, version);
+	j->base = arena_str(&j->a, base);
+	j->if_none_match = arena_str(&j->a, header_of(req, H2O_TOKEN_IF_NONE_MATCH));
+	j->loop = req_loop(req);
+	if (!surface_run(s, &j->task)) {
+		job_unref(j);
+		job_unref(j);
+		return refuse(req, 503, ERR_BUSY, "too many requests wait for the registry's workers");
+	}
+	j->req = req;
+	j->next = j->loop->registry_jobs;
+	if (j->next)
+		j->next->prev = j;
+	j->loop->registry_jobs = j;
+	j->loop->njobs++;
+	j->handle = h2o_mem_alloc_shared(&req->pool, sizeof(struct reg_job *), on_dispose);
+	*j->handle = j;
+	return 0;
+}
+
+static int get_package(h2o_req_t *req, struct surface *s, const struct identity *who, str path)
+{
+	str name = path, file = STR_NONE, version = STR_NONE, base;
+	size_t at = str_find_str(path, STR("/-/"), 0);
+	struct err e;
+
+	if (at != SIZE_MAX) {
+		name = str_head(path, at);
+		file = str_from(path, at + 3);
+	}
+	if (!name_valid(name)) {
+		size_t slash = str_find(name, '/', name.n && name.p[0] == '@' ? str_find(name, '/', 0) + 1 : 0);
+		if (at == SIZE_MAX && slash != SIZE_MAX && name_valid(str_head(name, slash)))
+			return refuse(req, 404, ERR_UNSUPPORTED,
+				"single versions are not served here; ask for the package's packument");
+		return refuse(req, 404, ERR_NOTFOUND, "no such path, and no package's name");
+	}
+	if (identity_may_see(who, name, &e) < 0) {
+		answer_error(req, &e);
+		return 0;
+	}
+	if (file.n && !npm_tarball_version(&version, name, file))
+		return refuse(
+			req, 404, ERR_NOTFOUND, "no such tarball: a package's file is called <name>-<version>.tgz");
+	if (!base_of(&base, req))
+		return refuse(req, 400, ERR_USAGE, "the Host of the request is none; set public-url on the server");
+	return job_start(req, s, file.n ? ASK_TARBALL : ASK_PACKUMENT, name, version, base);
+}
+
+static int whoami(h2o_req_t *req, const struct identity *who)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	if (!who->name.n)
+		return refuse(req, 401, ERR_AUTH, "this server has no tokens: nobody is anybody here");
+	buf_add(&b, STR("{\"username\":"));
+	json_put_str(&b, who->name);
+	buf_add(&b, STR("}\n"));
+	answer_text(req, 200, "application/json", buf_str(&b));
+	return 0;
+}
+
+/* npm logout: DELETE /-/user/token/TOKEN, by the one whose token it is. */
+static int logout(h2o_req_t *req, const struct identity *who, str token)
+{
+	uint8_t sha[32];
+	struct err e;
+
+	sha256(sha, token.p, token.n);
+	if (!who->name.n || memcmp(sha, who->sha256, 32) != 0)
+		return refuse(req, 403, ERR_POLICY, "only the token that the request itself shows can be logged out");
+	if (token_revoke(auth_token_file(req_loop(req)->s->auth), STR_NONE, sha, &e) < 0) {
+		answer_error(req, &e);
+		return 0;
+	}
+	log_info("auth", "logout=" STR_FMT, STR_ARG(who->name));
+	answer_text(req, 200, "application/json", STR("{\"ok\":true}\n"));
+	return 0;
+}
+
+static int own_path(h2o_req_t *req, const struct identity *who, str path)
+{
+	bool get = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")),
+	     delete = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("DELETE"));
+
+	if (get && str_eq(path, STR("-/ping"))) {
+		answer_text(req, 200, "application/json", STR("{}\n"));
+		return 0;
+	}
+	if (get && str_eq(path, STR("-/whoami")))
+		return whoami(req, who);
+	if (delete &&str_starts(path, STR("-/user/token/")))
+		return logout(req, who, str_from(path, 13));
+	if (str_starts(path, STR("-/user/")) || str_starts(path, STR("-/v1/login")))
+		return refuse(req, 403, ERR_UNSUPPORTED,
+			"nobody logs in here: this server's operator makes tokens (`drayd token add NAME`); put yours "
+			"into ~/.npmrc as "
+			"//HOST:PORT/:_authToken=TOKEN");
+	if (str_starts(path, STR("-/npm/v1/security/")))
+		return refuse(req, 404, ERR_UNSUPPORTED,
+			"this server has no audits; set audit=false, or audit against the registry");
+	if (str_starts(path, STR("-/v1/search")))
+		return refuse(req, 404, ERR_UNSUPPORTED, "this server does not search; ask the registry");
+	return refuse(req, 404, ERR_UNSUPPORTED, "this server knows no such command of the registry");
+}
+
+bool h_registry_wants(h2o_req_t *req)
+{
+	return wants_short(req);
+}
+
+int h_registry(h2o_req_t *req)
+{
+	const struct backend *b = req_loop(req)->s->backend;
+	struct surface *s = b->surface ? b->surface(b->ctx) : NULL;
+	AUTO(identity_drop) struct identity *who = NULL;
+	bool get = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) ||
+		   h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+	str path;
+
+	if (!s)
+		return refuse(req, 404, ERR_NOTFOUND, "no such path");
+	if (!path_decode(&path, req))
+		return refuse(req, 400, ERR_USAGE, "the path is malformed");
+	path = str_from(path, 1);
+	bool login = str_starts(path, STR("-/user/org.couchdb.user:")) || str_starts(path, STR("-/v1/login"));
+	if (!login && !admit(&who, req))
+		return 0;
+	if (str_starts(path, STR("-/")))
+		return own_path(req, who, path);
+	if (!get)
+		return refuse(req, 405, ERR_UNSUPPORTED,
+			"this server publishes nothing: packages, dist-tags, owners and deprecations are changed at "
+			"the registry itself");
+	return get_package(req, s, who, path);
+}

@@ -1,0 +1,184 @@
+#include "integrity.h"
+#include "log.h"
+#include "metrics.h"
+#include "surface_impl.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WORKERS = 32, WAITING = 4096 };
+
+int64_t surface_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void surface_key(uint8_t out[32], const char *kind, str a, str b, str c)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT;
+
+	buf_printf(&text, "%s %zu:" STR_FMT "%zu:" STR_FMT "%zu:" STR_FMT, kind, a.n, STR_ARG(a), b.n, STR_ARG(b), c.n,
+		STR_ARG(c));
+	sha256(out, text.p, text.n);
+}
+
+/* ---- threads ---- */
+
+static void task_run(void *task)
+{
+	struct surface_task *t = task;
+
+	t->run(t); /* T may be gone when this returns */
+}
+
+static void task_drop(void *task)
+{
+	struct surface_task *t = task;
+
+	t->drop(t);
+}
+
+bool surface_run(struct surface *s, struct surface_task *t)
+{
+	return workq_push(s->work, t);
+}
+
+/* Takes finished tasks off the queue's list: they have looked after themselves. */
+static void *drain(void *arg)
+{
+	struct surface *s = arg;
+
+	for (;;) {
+		struct pollfd p[2] = { { .fd = s->stop_fd, .events = POLLIN },
+			{ .fd = workq_fd(s->work), .events = POLLIN } };
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return NULL;
+		while (workq_pop(s->work))
+			;
+		if (p[0].revents)
+			return NULL;
+	}
+}
+
+static void *scan(void *arg)
+{
+	blobs_scan(((struct surface *)arg)->blobs);
+	return NULL;
+}
+
+int surface_new(struct surface **out, const struct surface_opts *o, struct err *e)
+{
+	struct surface *s = xcalloc(1, sizeof(*s));
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+	struct workq_opts wo = {
+		.name = "registry", .workers = WORKERS, .depth = WAITING, .run = task_run, .drop = task_drop
+	};
+
+	s->o = *o;
+	s->stop_fd = eventfd(0, EFD_CLOEXEC);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->landed, NULL);
+	if (s->stop_fd < 0) {
+		err_os(e, "eventfd");
+		goto fail;
+	}
+	if (blobs_new(&s->blobs, arena_printf(&a, "%s/registry", o->dir).p, o->max_bytes, e) < 0 ||
+		workq_new(&s->work, &wo, e) < 0 || workq_thread(&s->drain, "registry-done", drain, s, e) < 0)
+		goto fail;
+	s->draining = true;
+	if (workq_thread(&s->scan, "registry-scan", scan, s, e) < 0)
+		goto fail;
+	s->scanning = true;
+	*out = s;
+	return 0;
+fail:
+	surface_free(s);
+	return e->code;
+}
+
+void surface_free(struct surface *s)
+{
+	uint64_t one = 1;
+
+	if (!s)
+		return;
+	if (s->scanning) {
+		blobs_stop(s->blobs);
+		pthread_join(s->scan, NULL);
+	}
+	if (s->draining) {
+		if (write(s->stop_fd, &one, sizeof(one)) < 0)
+			abort(); /* an eventfd of ours takes a write of 1 */
+		pthread_join(s->drain, NULL);
+	}
+	if (s->work)
+		workq_free(s->work);
+	flights_free(s);
+	docs_free(s);
+	blobs_free(s->blobs);
+	if (s->stop_fd >= 0)
+		close(s->stop_fd);
+	pthread_cond_destroy(&s->landed);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* ---- figures ---- */
+
+struct surface_counts surface_counts(struct surface *s)
+{
+	pthread_mutex_lock(&s->lock);
+	struct surface_counts n = s->n;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+struct blobs_counts surface_blobs(struct surface *s)
+{
+	return blobs_counts(s->blobs);
+}
+
+void surface_metrics(struct surface *s, struct buf *b)
+{
+	struct surface_counts n = surface_counts(s);
+	struct blobs_counts f = blobs_counts(s->blobs);
+	const struct {
+		const char *name, *type, *help;
+		uint64_t v;
+	} row[] = {
+		{ "registry_packuments_total", "counter", "Packuments asked for by npm clients.", n.docs },
+		{ "registry_packuments_hit_total", "counter", "Of these, answered from memory.", n.doc_hits },
+		{ "registry_packuments_fetched_total", "counter", "Packuments fetched for them.", n.doc_fetched },
+		{ "registry_packuments_revalidated_total", "counter", "Packuments confirmed by a 304.",
+			n.doc_revalidated },
+		{ "registry_packuments_stale_total", "counter", "Stale ones sent while they were asked for again.",
+			n.doc_stale },
+		{ "registry_packuments_upstream_down_total", "counter", "Stale ones sent because the upstream failed.",
+			n.doc_down },
+		{ "registry_packuments_absent_total", "counter", "Answers that there is no such package, remembered.",
+			n.doc_absent },
+		{ "registry_tarballs_hit_total", "counter", "Tarballs sent from disk.", n.tarball_hits },
+		{ "registry_tarballs_fetched_total", "counter", "Tarballs fetched from upstream.", n.tarball_fetched },
+		{ "registry_tarballs_joined_total", "counter",
+			"Requests that read a tarball while it arrived for another.", n.tarball_joined },
+		{ "registry_tarballs_failed_total", "counter", "Tarballs that could not be had, or had another digest.",
+			n.tarball_failed },
+		{ "registry_tarballs_unkept_total", "counter",
+			"Tarballs that were sent and not kept: disk slow or full.", n.tarball_unkept },
+		{ "registry_cache_files", "gauge", "Files in the cache of packuments and tarballs.", f.files },
+		{ "registry_cache_bytes", "gauge", "Their bytes.", f.bytes },
+		{ "registry_cache_evicted_total", "counter", "Files evicted.", f.evicted },
+		{ "registry_cache_evicted_young_total", "counter",
+			"Of these, used within a day: the cache is too small.", f.evicted_young },
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		metric_print(b, row[i].name, row[i].type, row[i].help, (double)row[i].v);
+}

@@ -1,0 +1,91 @@
+/* surface — what npm clients read of this server: packuments and tarballs, from its caches or its upstreams.
+ *
+ * Packuments (surface_doc.c) are kept as received, on disk, and in memory as they are sent: rewritten
+ * (npm_rewrite.h) and compressed. One fetch at a time for each; stale ones are sent while they are
+ * asked for again, or because the upstream is down; that there is none is remembered for a while.
+ * Tarballs (surface_tarball.c) are found by the integrity that the packument states, fetched once however many
+ * wait, read while they arrive, and kept when they have that digest. Whether a name may be seen
+ * is the caller's business. surface_doc() and surface_tarball() block: for workers. */
+#pragma once
+#include "blobs.h"
+#include "meta.h"
+#include "upstream.h"
+#include <stdatomic.h>
+
+struct surface;
+struct surface_opts {
+	const char *dir; /* the server's; registry/ is made in it */
+	struct registry *registry;
+	struct upstreams *upstreams;
+	struct meta *meta; /* for what is known of a tarball when its packument was not asked for here */
+	uint64_t max_bytes;
+	int64_t fresh_ms; /* of a packument */
+};
+MUST_USE int surface_new(struct surface **out, const struct surface_opts *o, struct err *e);
+/* http_stop() cuts short what is under way. */
+void surface_free(struct surface *s);
+
+/* Runs FN(ARG) on one of the surface's threads; false: too many wait. DROP instead when the surface ends before. */
+struct surface_task {
+	void (*run)(struct surface_task *t);
+	void (*drop)(struct surface_task *t);
+};
+MUST_USE bool surface_run(struct surface *s, struct surface_task *t);
+
+/* A packument as it is sent. Shared and counted; does not change. */
+struct doc {
+	_Atomic unsigned refs;
+	char etag[40];      /* of the bytes below, quoted */
+	char *gz;           /* JSON, gzip */
+	size_t n, plain;    /* bytes of gz; of the JSON */
+	_Atomic int64_t at; /* monotonic ms: last confirmed */
+	char *upstream_etag;
+	uint8_t *record; /* compiled: versions' tarballs and digests */
+	size_t nrecord;
+	uint8_t key[32]; /* of name, form and base */
+	struct doc *next;
+	int64_t used;
+	atomic_bool refreshing, down; /* down: at the last try the upstream failed */
+};
+enum doc_age { DOC_FRESH = 0, DOC_STALE, DOC_UPSTREAM_DOWN };
+MUST_USE int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name, enum packument_form form,
+	str base, struct err *e);
+/* The same when it is fresh in memory; else NULL. Never blocks. */
+struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form form, str base);
+void doc_release(struct doc *d);
+
+/* A tarball that is there, or is being fetched. */
+struct flight;
+struct tarball_src {
+	int fd; /* the caller's to close */
+	uint64_t size;
+	struct flight *flight; /* NULL: whole; else the caller's to release */
+	char etag[132];        /* quoted digest */
+};
+MUST_USE int surface_tarball(
+	struct tarball_src *out, struct surface *s, str name, str version, str base, struct err *e);
+
+/* How far a flight has come. */
+struct flight_state {
+	uint64_t size;
+	bool ended;
+	unsigned generation; /* changes when bytes that may have been read turned out to be others */
+	int code;            /* once it has ended */
+};
+/* Told once, on the fetch thread, when there is more than AT or it has ended. */
+struct flight_waiter {
+	void (*wake)(struct flight_waiter *w);
+	struct flight_waiter *next;
+};
+/* The state; W waits when AT is all there is. True: it waits. */
+bool flight_look(struct flight *f, struct flight_state *out, uint64_t at, struct flight_waiter *w);
+void flight_release(struct flight *f);
+
+struct surface_counts {
+	uint64_t docs, doc_hits, doc_fetched, doc_revalidated, doc_stale, doc_down, doc_absent;
+	uint64_t tarball_hits, tarball_fetched, tarball_joined, tarball_failed, tarball_unkept;
+};
+struct surface_counts surface_counts(struct surface *s);
+struct blobs_counts surface_blobs(struct surface *s);
+/* Appends Prometheus text. */
+void surface_metrics(struct surface *s, struct buf *out);

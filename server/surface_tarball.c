@@ -1,0 +1,399 @@
+/* The tarballs of surface.h. A flight's file is written on the fetch thread and read by whoever waits; syncing it and
+ * giving it its name is left to a worker. */
+#include "fs.h"
+#include "integrity.h"
+#include "log.h"
+#include "surface_impl.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct flight {
+	struct surface_task task; /* first: keeping it */
+	struct surface *s;
+	_Atomic unsigned refs; /* the table, the fetch (then the task), each reader */
+	uint8_t key[32];
+	struct digest want;
+	char *label, etag[132];
+	int fd;
+	char temp[32];
+	struct hasher *hash;  /* fetch thread */
+	uint64_t pos;         /* fetch thread: of the attempt that runs */
+	pthread_mutex_t lock; /* all below */
+	uint64_t size;
+	bool ended;
+	unsigned generation;
+	int code, os;
+	struct flight_waiter *waiter;
+};
+
+void flight_release(struct flight *f)
+{
+	if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
+		return;
+	fs_close(f->fd);
+	hasher_free(f->hash);
+	free(f->label);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+}
+
+/* Under the surface's lock. */
+static void flight_remove(struct surface *s, struct flight *f)
+{
+	for (size_t i = 0; i < s->flight.n; i++) {
+		if (s->flight.p[i] == f) {
+			s->flight.p[i] = s->flight.p[--s->flight.n];
+			flight_release(f);
+			return;
+		}
+	}
+}
+
+void flights_free(struct surface *s)
+{
+	while (s->flight.n)
+		flight_remove(s, s->flight.p[0]);
+	vec_release(&s->flight);
+}
+
+/* Tells all who wait; under the flight's lock, which they may not take. */
+static void flight_wake(struct flight *f)
+{
+	struct flight_waiter *w = f->waiter;
+
+	f->waiter = NULL;
+	while (w) {
+		struct flight_waiter *next = w->next;
+		w->wake(w);
+		w = next;
+	}
+}
+
+bool flight_look(struct flight *f, struct flight_state *out, uint64_t at, struct flight_waiter *w)
+{
+	pthread_mutex_lock(&f->lock);
+	*out = (struct flight_state){ f->size, f->ended, f->generation, f->code };
+	bool waits = w && !f->ended && at >= f->size;
+	if (waits) {
+		w->next = f->waiter;
+		f->waiter = w;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return waits;
+}
+
+/* ---- bytes; on the fetch thread ---- */
+
+/* An attempt after the first: what the file has already has to come again. Bytes of P used, or -1: they differ. */
+static ptrdiff_t compare(const struct flight *f, const char *p, size_t n)
+{
+	char old[16384];
+	size_t done = 0;
+
+	while (done < n && f->pos + done < f->size) {
+		size_t want = n - done < sizeof(old) ? n - done : sizeof(old);
+		ssize_t got = pread(f->fd, old, want, (off_t)(f->pos + done));
+		if (got <= 0 || memcmp(old, p + done, (size_t)got) != 0)
+			return -1;
+		done += (size_t)got;
+	}
+	return (ptrdiff_t)done;
+}
+
+static ptrdiff_t on_bytes(void *arg, const void *p, size_t n)
+{
+	struct flight *f = arg;
+	ptrdiff_t skip = 0;
+
+	if (!p) {
+		struct digest none;
+		hasher_end(f->hash, &none);
+		f->pos = 0;
+		return 0;
+	}
+	hasher_add(f->hash, p, n);
+	pthread_mutex_lock(&f->lock);
+	if (f->pos < f->size && (skip = compare(f, p, n)) < 0) {
+		f->generation++; /* whoever has read past here has read wrong bytes */
+		f->size = f->pos;
+		skip = 0;
+	}
+	size_t left = n - (size_t)skip;
+	uint64_t at = f->pos + (uint64_t)skip;
+	pthread_mutex_unlock(&f->lock);
+	for (size_t done = 0; done < left;) {
+		ssize_t k = pwrite(f->fd, (const char *)p + skip + done, left - done, (off_t)(at + done));
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0) {
+			f->os = errno;
+			return -1;
+		}
+		done += (size_t)k;
+	}
+	f->pos += n;
+	pthread_mutex_lock(&f->lock);
+	if (f->pos > f->size) {
+		f->size = f->pos;
+		flight_wake(f);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return (ptrdiff_t)n;
+}
+
+static void flight_drop(struct surface_task *t)
+{
+	struct flight *f = (struct flight *)t;
+	struct surface *s = f->s;
+
+	blobs_drop(s->blobs, f->temp);
+	pthread_mutex_lock(&s->lock);
+	s->n.tarball_unkept++;
+	flight_remove(s, f);
+	pthread_mutex_unlock(&s->lock);
+	flight_release(f);
+}
+
+static void flight_keep(struct surface_task *t)
+{
+	struct flight *f = (struct flight *)t;
+	struct surface *s = f->s;
+	struct err e;
+
+	int rc = blobs_keep(s->blobs, f->key, f->fd, f->temp, &e);
+	if (rc < 0)
+		log_warn("registry", "tarball=%s kept=0 message=\"%s\"", f->label, e.msg);
+	pthread_mutex_lock(&s->lock);
+	s->n.tarball_unkept += rc < 0;
+	flight_remove(s, f);
+	pthread_mutex_unlock(&s->lock);
+	flight_release(f);
+}
+
+static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
+{
+	struct flight *f = arg;
+	struct surface *s = f->s;
+	struct digest got;
+
+	(void)bytes;
+	hasher_end(f->hash, &got);
+	pthread_mutex_lock(&f->lock);
+	if (code == 0 && (f->pos != f->size || !digest_eq(&got, &f->want)))
+		code = ERR_INTEGRITY;
+	if (code == ERR_INTEGRITY)
+		log_warn("registry", "tarball=%s failed=integrity bytes=%llu", f->label, (unsigned long long)f->pos);
+	else if (code < 0)
+		log_info("registry", "tarball=%s failed=%s message=\"%s\"", f->label, err_name(code),
+			f->os ? "cannot be written" : e->msg);
+	pthread_mutex_unlock(&f->lock);
+	/* A failed one is gone before anybody is told. */
+	pthread_mutex_lock(&s->lock);
+	*(code < 0 ? &s->n.tarball_failed : &s->n.tarball_fetched) += 1;
+	if (code < 0)
+		flight_remove(s, f);
+	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_lock(&f->lock);
+	f->ended = true;
+	f->code = code;
+	flight_wake(f);
+	pthread_mutex_unlock(&f->lock);
+	if (code < 0) {
+		blobs_drop(s->blobs, f->temp);
+		flight_release(f);
+	} else if (!surface_run(s, &f->task)) {
+		flight_drop(&f->task);
+	}
+}
+
+/* ---- where a tarball is ---- */
+
+struct where {
+	str url, sri; /* in the arena */
+};
+
+static int where_in(struct where *out, struct packument p, str version, struct arena *a, struct err *e)
+{
+	uint32_t i = packument_find(p, version);
+
+	if (i == UINT32_MAX)
+		return err_set(e, ERR_NOTFOUND, "package " STR_FMT " has no version " STR_FMT,
+			STR_ARG(packument_name(p)), STR_ARG(version));
+	*out = (struct where){ arena_str(a, packument_tarball(p, i)), arena_str(a, packument_integrity(p, i)) };
+	if (!out->sri.n)
+		return err_set(e, ERR_INTEGRITY, STR_FMT "@" STR_FMT " has no integrity in its packument",
+			STR_ARG(packument_name(p)), STR_ARG(version));
+	return 0;
+}
+
+struct meta_wait {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool ended;
+	struct meta_record *r;
+	struct err err;
+};
+
+static void on_meta(void *arg, struct meta_record *r, const struct err *e)
+{
+	struct meta_wait *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	w->r = r;
+	if (!r)
+		w->err = *e;
+	w->ended = true;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static int where_from_meta(
+	struct where *out, struct surface *s, str url, str name, str version, struct arena *a, struct err *e)
+{
+	struct meta_wait w = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+
+	meta_want(s->o.meta, url, name, PACKUMENT_ABBREVIATED, on_meta, &w);
+	pthread_mutex_lock(&w.lock);
+	while (!w.ended)
+		pthread_cond_wait(&w.cond, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	pthread_cond_destroy(&w.cond);
+	pthread_mutex_destroy(&w.lock);
+	if (!w.r) {
+		*e = w.err;
+		return e->code;
+	}
+	int rc = where_in(out, meta_packument(w.r), version, a, e);
+	meta_record_release(w.r);
+	return rc;
+}
+
+/* In a packument that was sent to somebody, whichever base it was made for, else in what the resolver knows. */
+static int where_is(
+	struct where *out, struct surface *s, str name, str version, str base, struct arena *a, struct err *e)
+{
+	static const char *const forms[] = { "short", "full" };
+	struct packument p;
+	uint8_t key[32];
+	str url;
+
+	if (upstream_route(&url, s->o.upstreams, name, STR_NONE, e) < 0)
+		return e->code;
+	for (int i = 0; i < 2; i++) {
+		surface_key(key, "doc", str_of(forms[i]), name, base);
+		pthread_mutex_lock(&s->lock);
+		struct doc *d = doc_find(s, key);
+		if (d)
+			atomic_fetch_add(&d->refs, 1);
+		pthread_mutex_unlock(&s->lock);
+		bool hit =
+			d && packument_open(&p, d->record, d->nrecord, e) == 0 && where_in(out, p, version, a, e) == 0;
+		doc_release(d);
+		if (hit)
+			return 0;
+	}
+	return where_from_meta(out, s, url, name, version, a, e);
+}
+
+/* ---- asked from outside ---- */
+
+static void src_etag(char etag[132], const struct digest *d)
+{
+	char hex[129];
+
+	hex_print(hex, d->b, d->n);
+	snprintf(etag, 132, "\"%s\"", hex);
+}
+
+/* Under the lock: the flight that has KEY, referenced. */
+static struct flight *flight_join(struct surface *s, const uint8_t key[32])
+{
+	for (size_t i = 0; i < s->flight.n; i++) {
+		struct flight *f = s->flight.p[i];
+		if (memcmp(f->key, key, 32) == 0) {
+			atomic_fetch_add(&f->refs, 1);
+			return f;
+		}
+	}
+	return NULL;
+}
+
+/* Under the lock: checked and registered in one. *fresh: the caller starts it. */
+static struct flight *flight_enter(
+	struct surface *s, const uint8_t key[32], const struct digest *want, str label, bool *fresh, struct err *e)
+{
+	struct flight *f = flight_join(s, key);
+
+	*fresh = !f;
+	if (f) {
+		s->n.tarball_joined++;
+		return f;
+	}
+	if (s->flight.n >= FLIGHTS_MOST) {
+		err_set(e, ERR_BUSY, "%d tarballs are being fetched already", FLIGHTS_MOST);
+		return NULL;
+	}
+	f = xcalloc(1, sizeof(*f));
+	f->s = s;
+	f->task = (struct surface_task){ flight_keep, flight_drop };
+	memcpy(f->key, key, 32);
+	f->want = *want;
+	pthread_mutex_init(&f->lock, NULL);
+	if (blobs_temp(s->blobs, &f->fd, f->temp, e) < 0) {
+		atomic_init(&f->refs, 1);
+		flight_release(f);
+		return NULL;
+	}
+	f->hash = hasher_new(want->alg);
+	f->label = xstrndup(label);
+	atomic_init(&f->refs, 3); /* the table, the fetch, the caller */
+	*vec_add(&s->flight) = f;
+	return f;
+}
+
+static int flight_open(struct tarball_src *out, struct flight *f, struct err *e)
+{
+	out->fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
+	if (out->fd < 0) {
+		flight_release(f);
+		return err_os(e, "dup");
+	}
+	out->flight = f;
+	return 0;
+}
+
+int surface_tarball(struct tarball_src *out, struct surface *s, str name, str version, str base, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+	struct digest want;
+	struct where at;
+	uint8_t key[32];
+	bool fresh;
+
+	*out = (struct tarball_src){ .fd = -1 };
+	if (where_is(&at, s, name, version, base, &a, e) < 0 || integrity_parse(&want, at.sri, e) < 0 ||
+		upstream_tarball(s->o.upstreams, name, at.url, e) < 0)
+		return e->code;
+	src_etag(out->etag, &want);
+	surface_key(key, "tarball", str_of(out->etag), STR_NONE, STR_NONE);
+	out->fd = blobs_open(s->blobs, key, &out->size);
+	pthread_mutex_lock(&s->lock);
+	if (out->fd >= 0) {
+		s->n.tarball_hits++;
+		pthread_mutex_unlock(&s->lock);
+		return 0;
+	}
+	str label = arena_printf(&a, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version));
+	struct flight *f = flight_enter(s, key, &want, label, &fresh, e);
+	pthread_mutex_unlock(&s->lock);
+	if (!f)
+		return e->code;
+	if (fresh)
+		registry_tarball(s->o.registry,
+			&(struct registry_tarball){
+				.url = at.url, .name = name, .data = on_bytes, .done = on_end, .arg = f });
+	return flight_open(out, f, e);
+}
