@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "doctor.h"
 #include "install.h"
 #include "log.h"
 #include "options.h"
@@ -433,6 +434,33 @@ static int command_store(const struct options *o)
 	return code < 0 ? err_exit_status(code) : 0;
 }
 
+static int command_doctor(const struct options *o)
+{
+	AUTO(buf_release) struct buf out = BUF_INIT;
+	const char *env = getenv("DRAY_SERVER");
+	str named = o->server.n ? o->server : env && *env ? str_of(env) : STR_NONE;
+	struct project p;
+	struct project_opts po = { .dir = o->dir, .registry = o->registry, .ignore_workspace = o->ignore_workspace };
+	struct err e = { 0 };
+	bool withheld;
+
+	int loaded = project_load(&p, &po, &e);
+	if (loaded < 0)
+		fprintf(stderr, "warning: only the server is looked at, not a project: %s\n", e.msg);
+	struct doctor_opts d = { .project = loaded == 0 ? &p : NULL, .url = named };
+	if (loaded == 0) {
+		d.url = named.n ? named : p.client.dray_server;
+		d.token =
+			server_token_or_env(d.url, !named.n, p.auth, p.nauth, str_of(getenv("DRAY_TOKEN")), &withheld);
+	} else {
+		d.token = str_of(getenv("DRAY_TOKEN"));
+	}
+	int code = doctor_run(&out, &d);
+	fwrite(out.p, 1, out.n, stdout);
+	project_release(&p);
+	return code < 0 ? err_exit_status(code) : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
@@ -454,6 +482,8 @@ int main(int argc, char **argv)
 		return 0;
 	case COMMAND_INSTALL:
 		return command_install(&o);
+	case COMMAND_DOCTOR:
+		return command_doctor(&o);
 	case COMMAND_STORE:
 		return command_store(&o);
 	}

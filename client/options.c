@@ -6,6 +6,7 @@ const char options_help[] =
 	"\n"
 	"usage: dray install [options]        (also: dray i)\n"
 	"       dray store path|status|verify|prune\n"
+	"       dray doctor --server URL    whether a drayd can be used here, and what to do if not\n"
 	"\n"
 	"  -C, --dir DIR            work in DIR\n"
 	"      --frozen-lockfile    fail when pnpm-lock.yaml does not fit package.json (default when CI is set)\n"
@@ -87,7 +88,7 @@ static const struct option_row rows[] = {
 	{ "--version", "-v", FLAG, O_VERSION },
 };
 enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
-static const char *const commands[] = { "install", "i", "store", "help" };
+static const char *const commands[] = { "install", "i", "store", "doctor", "help" };
 enum { NCOMMANDS = sizeof(commands) / sizeof(commands[0]) };
 /* What pnpm has and dray has not, with what to do instead. */
 static const char *const refused[][2] = {
@@ -315,6 +316,8 @@ static int parse_command(struct options *o, str word, struct err *e)
 		o->command = COMMAND_INSTALL;
 	else if (str_eq(word, STR("store")))
 		o->command = COMMAND_STORE;
+	else if (str_eq(word, STR("doctor")))
+		o->command = COMMAND_DOCTOR;
 	else if (str_eq(word, STR("help")))
 		o->command = COMMAND_HELP;
 	else

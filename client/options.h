@@ -2,7 +2,7 @@
 #pragma once
 #include "progress.h"
 
-enum command { COMMAND_NONE = 0, COMMAND_HELP, COMMAND_VERSION, COMMAND_INSTALL, COMMAND_STORE };
+enum command { COMMAND_NONE = 0, COMMAND_HELP, COMMAND_VERSION, COMMAND_INSTALL, COMMAND_STORE, COMMAND_DOCTOR };
 struct options {
 	enum command command;
 	str dir, registry, store_dir, server; /* empty: not given */

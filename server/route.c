@@ -18,6 +18,7 @@ static const struct row rows[] = {
 	{ "POST", "/v1/packs", h_packs, true, true, false },
 	{ "POST", "/v1/packs/find", h_packs_find, true, true, false },
 	{ "GET", "/v1/packs/", h_pack, false, true, false }, /* and what follows it */
+	{ "GET", "/v1/info", h_info, false, true, false },
 	{ "GET", "/v1/health", h_health, false, true, true },
 	{ "GET", "/v1/ready", h_ready, false, true, true },
 	{ "GET", "/metrics", h_metrics, false, false, true },

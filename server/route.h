@@ -84,6 +84,7 @@ int h_registry(h2o_req_t *req);
 bool h_registry_wants(h2o_req_t *req);
 /* The loop ends: its requests send no more messages. */
 void h_registry_abandon(struct loop *l);
+int h_info(h2o_req_t *req);
 int h_health(h2o_req_t *req);
 int h_ready(h2o_req_t *req);
 int h_metrics(h2o_req_t *req);
