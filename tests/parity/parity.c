@@ -19,7 +19,7 @@
 extern char **environ;
 
 struct options {
-	const char *dir, *filter, *out;
+	const char *dir, *recording, *filter, *out;
 	unsigned repeat, min;
 	uint64_t seed;
 	bool diff, quiet;
@@ -198,6 +198,7 @@ static void usage(void)
 {
 	puts("parity [options] [FILTER]   compares the engine's lockfiles with pnpm's\n"
 	     "  --dir DIR       folder with cases/ and packuments.ndjson.zst (default: tests/parity)\n"
+	     "  --recording F   another packuments.ndjson.zst\n"
 	     "  --min N         exit status 0 needs at least N identical cases (default: all)\n"
 	     "  --diff          show a unified diff of each failure\n"
 	     "  --out DIR       write each lockfile to DIR/CASE.yaml\n"
@@ -209,8 +210,8 @@ static void usage(void)
 
 static bool options_read(struct options *opt, int argc, char **argv)
 {
-	static const struct option table[] = { { "dir", 1, NULL, 'd' }, { "min", 1, NULL, 'm' },
-		{ "diff", 0, NULL, 'u' }, { "out", 1, NULL, 'o' }, { "shuffle", 1, NULL, 's' },
+	static const struct option table[] = { { "dir", 1, NULL, 'd' }, { "recording", 1, NULL, 'R' },
+		{ "min", 1, NULL, 'm' }, { "diff", 0, NULL, 'u' }, { "out", 1, NULL, 'o' }, { "shuffle", 1, NULL, 's' },
 		{ "repeat", 1, NULL, 'r' }, { "quiet", 0, NULL, 'q' }, { "help", 0, NULL, 'h' }, { 0 } };
 
 	*opt = (struct options){ .dir = "tests/parity", .repeat = 1, .min = UINT32_MAX };
@@ -218,6 +219,9 @@ static bool options_read(struct options *opt, int argc, char **argv)
 		switch (c) {
 		case 'd':
 			opt->dir = optarg;
+			break;
+		case 'R':
+			opt->recording = optarg;
 			break;
 		case 'm':
 			opt->min = (unsigned)strtoul(optarg, NULL, 10);
@@ -259,7 +263,8 @@ int main(int argc, char **argv)
 		perror(opt.out);
 		return 2;
 	}
-	snprintf(path, sizeof(path), "%s/packuments.ndjson.zst", opt.dir);
+	snprintf(path, sizeof(path), "%s%s", opt.recording ? opt.recording : opt.dir,
+		opt.recording ? "" : "/packuments.ndjson.zst");
 	if (recording_open(&rec, path, &e) < 0) {
 		fprintf(stderr, "parity: %s\n", e.msg);
 		return 2;
