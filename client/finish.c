@@ -7,9 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "age_exclude.h"
 #include "base/json.h"
 #include "clock.h"
 #include "dep_path.h"
+#include "project_local.h"
 #include "scripts.h"
 #include "state.h"
 
@@ -343,11 +345,45 @@ static int write_state(const struct finish_opts *o, struct arena *a, struct err 
 	return state_update(&s, o->root_fd, e);
 }
 
+/* Source: pnpm, when minimumReleaseAge is loose. */
+static int write_age_exclude(const struct finish_opts *o, struct err *e)
+{
+	AUTO(buf_release) struct buf yaml = BUF_INIT, out = BUF_INIT, names = BUF_INIT;
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+	str path = arena_printf(&a, STR_FMT "/pnpm-workspace.yaml", STR_ARG(o->project->root));
+	struct err why;
+
+	if (!o->young.n)
+		return 0;
+	qsort(o->young.p, o->young.n, sizeof(str), key_cmp);
+	for (size_t i = 0; i < o->young.n; i++)
+		buf_printf(&names, "%s" STR_FMT, i ? ", " : "", STR_ARG(o->young.p[i]));
+	int code = project_read_file(&yaml, path.p, 16 << 20, &why);
+	if (code < 0 && code != ERR_NOTFOUND)
+		return *e = why, code;
+	if (age_exclude_edit(&out, buf_str(&yaml), o->young, &why) < 0) {
+		progress_warn(o->progress,
+			"younger than minimumReleaseAge and taken, because nothing older fits: " STR_FMT
+			"; add them to minimumReleaseAgeExclude by hand (%s)",
+			STR_ARG(buf_str(&names)), why.msg);
+		return 0;
+	}
+	if (file_put(o->root_fd, "pnpm-workspace.yaml", buf_str(&out), true, e) < 0)
+		return e->code;
+	progress_warn(o->progress,
+		"added to minimumReleaseAgeExclude in pnpm-workspace.yaml, because nothing older fits: " STR_FMT
+		"; minimumReleaseAgeStrict: true makes that an error",
+		STR_ARG(buf_str(&names)));
+	return 0;
+}
+
 int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(64 * 1024);
 
 	if (!o->lockfile_only && (write_modules(o, &a, e) < 0 || write_current(o, &a, e) < 0))
+		return e->code;
+	if (write_age_exclude(o, e) < 0)
 		return e->code;
 	if (o->write_lockfile && write_lockfile(lockfile_written, o, e) < 0)
 		return e->code;

@@ -1,10 +1,12 @@
 /* finish — what an install writes last: pnpm's state files, dray's own, the lockfile.
  *
- * node_modules/.modules.yaml, node_modules/.pnpm/lock.yaml and
- * node_modules/.pnpm-workspace-state-v1.json say what pnpm would say, so that
- * both tools can take turns in one checkout. Each file by rename; one that is equal already is left alone. */
+ * node_modules/.modules.yaml and node_modules/.pnpm/lock.yaml say what pnpm
+ * would say, so that both tools can take turns in one checkout.
+ * node_modules/.pnpm-workspace-state-v1.json is pnpm's word that it has looked at everything, with digests of its own: it is
+ * taken away before a tree changes and never written, so that pnpm looks. Each file by rename; one that is equal already is left alone. */
 #pragma once
 #include "hoist.h"
+#include "progress.h"
 #include "project.h"
 
 struct finish_opts {
@@ -17,6 +19,8 @@ struct finish_opts {
 	bool write_lockfile, lockfile_only, ignore_scripts;
 	const char *store_dir;
 	struct str_list ignored_builds; /* name@version */
+	struct str_list young;          /* name@version: for minimumReleaseAgeExclude; is sorted */
+	struct progress *progress;
 	uint64_t settings_hash;
 	struct str_list watch; /* files, absolute or from the root */
 };

@@ -64,6 +64,7 @@ struct install {
 	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
 	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
 	VEC(struct slot *) deferred; /* until all slots are known */
+	VEC(str) young;              /* name@version, taken although younger than minimumReleaseAge */
 	struct hoist hoist;
 	size_t done; /* slots finished one way or another */
 	bool planned, failed;
@@ -496,6 +497,10 @@ static int on_warning(struct install *in, const struct frame_warning *f, struct 
 				" (%llu minutes); list it under minimumReleaseAgeExclude to take it anyway",
 			STR_ARG(f->package), STR_ARG(f->text),
 			(unsigned long long)in->o->req->settings.minimum_release_age);
+	if (f->kind == WARN_AGE_EXCLUDED) {
+		*vec_add(&in->young) = f->package;
+		return 0;
+	}
 	if (f->kind == WARN_DEPRECATED) {
 		in->o->progress->deprecated++;
 		progress_event(in->o->progress, "deprecated", "\"package\":\"" STR_FMT "\"", STR_ARG(f->package));
@@ -883,6 +888,8 @@ static int install_finish(struct install *in, struct err *e)
 		.ignore_scripts = in->o->ignore_scripts,
 		.store_dir = in->o->store_dir,
 		.ignored_builds = in->r->ignored_builds,
+		.young = { in->young.p, in->young.n },
+		.progress = in->o->progress,
 		.settings_hash = in->o->settings_hash,
 		.watch = in->o->watch };
 
@@ -950,6 +957,7 @@ static void install_close(struct install *in)
 	}
 	vec_release(&in->ready);
 	vec_release(&in->deferred);
+	vec_release(&in->young);
 	arena_release(&in->arena);
 	if (in->store)
 		store_close(in->store);

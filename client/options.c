@@ -4,35 +4,48 @@
 const char options_help[] =
 	"dray " DRAY_VERSION " installs npm dependencies: pnpm's lockfile, pnpm's node_modules.\n"
 	"\n"
-	"usage: dray install [options]        (also: dray i)\n"
-	"       dray store path|status|verify|prune\n"
-	"       dray doctor --server URL    whether a drayd can be used here, and what to do if not\n"
+	"usage: dray install [options]        (also: dray i)   what package.json and pnpm-workspace.yaml ask for\n"
+	"       dray store path|status|verify|prune            the folder that holds package contents\n"
+	"       dray doctor --server URL                       whether a drayd can be used here, and what to do if "
+	"not\n"
 	"\n"
-	"  -C, --dir DIR            work in DIR\n"
-	"      --frozen-lockfile    fail when pnpm-lock.yaml does not fit package.json (default when CI is set)\n"
+	"where\n"
+	"  -C, --dir DIR            work in DIR; in a workspace all of its projects are installed, from any of its "
+	"folders\n"
+	"      --ignore-workspace   take no notice of pnpm-workspace.yaml\n"
+	"      --store-dir DIR      where package contents are kept (storeDir; default ~/.local/share/dray/store)\n"
+	"      --registry URL       default registry (also pnpm_config_registry, npm_config_registry, .npmrc)\n"
+	"lockfile\n"
+	"      --frozen-lockfile    fail, with all differences, when pnpm-lock.yaml does not fit (default when CI is "
+	"set)\n"
 	"      --no-frozen-lockfile resolve and write pnpm-lock.yaml when it does not fit\n"
 	"      --lockfile-only      write pnpm-lock.yaml, leave node_modules alone\n"
+	"what\n"
 	"  -P, --prod               no devDependencies\n"
 	"  -D, --dev                devDependencies only\n"
 	"      --no-optional        no optionalDependencies\n"
 	"      --ignore-scripts     run no lifecycle scripts\n"
 	"      --force              make every slot anew\n"
+	"  -r, --recursive          all projects of a workspace: always so\n"
+	"network\n"
 	"      --offline            never ask the registry\n"
 	"      --prefer-offline     ask the registry only for what the store does not have\n"
-	"      --ignore-workspace   take no notice of pnpm-workspace.yaml\n"
-	"      --registry URL       default registry\n"
-	"      --store-dir DIR      where package contents are kept\n"
-	"      --verify-store HOW   stat (default), full or none: what is checked before a stored file is used again\n"
 	"      --server URL         take the plan from a drayd (also DRAY_SERVER, drayServer in pnpm-workspace.yaml)\n"
 	"      --direct             resolve in this process, whatever server is configured\n"
 	"      --server-fallback H  direct (default) or error: what to do when the server cannot be reached\n"
-	"      --reporter NAME      default, append-only, ndjson or silent\n"
+	"checks and output\n"
+	"      --verify-store HOW   stat (default), full or none: what is checked before a stored file is used again\n"
+	"      --reporter NAME      default (a bar on a terminal, else lines), append-only, ndjson or silent\n"
 	"  -h, --help               this text\n"
 	"  -v, --version            the version\n"
 	"\n"
+	"Settings are pnpm's, from pnpm-workspace.yaml and pnpm_config_*; one that dray does not implement is refused "
+	"by name.\n"
+	"\n"
 	"exit status: 0 done · 1 lockfile does not fit, ignored builds, failed script · 2 usage or configuration ·\n"
-	"  3 malformed file · 4 no such package or version · 5 file system · 6 integrity or limits · 7 network ·\n"
-	"  8 credentials or policy · 9 not supported · 10 protocol · 130 interrupted\n";
+	"  3 malformed file · 4 no such package, version or file · 5 file system, disk full · 6 integrity or limits ·\n"
+	"  7 network, time-out, overload · 8 credentials or policy · 9 not supported · 10 protocol · 130 interrupted.\n"
+	"  Every other status than 0 comes with one line \"ERR_DRAY_…: what, where\" on standard error.\n";
 
 enum kind { FLAG, VALUE };
 enum option_id {
@@ -55,6 +68,7 @@ enum option_id {
 	O_DIRECT,
 	O_FALLBACK,
 	O_REPORTER,
+	O_RECURSIVE,
 	O_HELP,
 	O_VERSION,
 };
@@ -84,6 +98,7 @@ static const struct option_row rows[] = {
 	{ "--direct", NULL, FLAG, O_DIRECT },
 	{ "--server-fallback", NULL, VALUE, O_FALLBACK },
 	{ "--reporter", NULL, VALUE, O_REPORTER },
+	{ "--recursive", "-r", FLAG, O_RECURSIVE },
 	{ "--help", "-h", FLAG, O_HELP },
 	{ "--version", "-v", FLAG, O_VERSION },
 };
@@ -102,10 +117,8 @@ static const char *const refused[][2] = {
 	{ "ci", "use `dray install --frozen-lockfile`" },
 };
 static const char *const refused_options[][2] = {
-	{ "--filter", "dray installs whole workspaces" },
-	{ "-F", "dray installs whole workspaces" },
-	{ "--recursive", "it is what dray does in a workspace" },
-	{ "-r", "it is what dray does in a workspace" },
+	{ "--filter", "dray installs whole workspaces; use `pnpm install --filter` for a part" },
+	{ "-F", "dray installs whole workspaces; use `pnpm install --filter` for a part" },
 	{ "--shamefully-hoist", "set shamefullyHoist in pnpm-workspace.yaml" },
 	{ "--node-linker", "dray makes pnpm's isolated layout" },
 	{ "--global", "dray installs into projects" },
@@ -259,6 +272,8 @@ static int take_option(struct options *o, enum option_id id, str v, struct err *
 		return one_of(&o->server_fallback, "--server-fallback", v, fallbacks, e);
 	case O_REPORTER:
 		return take_reporter(o, v, e);
+	case O_RECURSIVE:
+		break; /* a workspace is installed as a whole anyway */
 	case O_HELP:
 		o->command = COMMAND_HELP;
 		break;

@@ -229,6 +229,41 @@ const tests = {
     })
     await refused(project(files), 2, [/ftp:/], ['--server', 'ftp://x'])
   },
+  async 'versions younger than minimumReleaseAge: refused, or taken and noted'() {
+    const age = 'minimumReleaseAge: 999999999\n'
+    await refused(project({ ...app, 'pnpm-workspace.yaml': age }), 8, [/fx-[a-z]+@1|@fx\/scoped@1/, /minimumReleaseAgeExclude/])
+    const dir = project({ ...app, 'pnpm-workspace.yaml': age + 'minimumReleaseAgeStrict: false # loose\n' })
+    const r = await install(dir)
+    assert.equal(r.status, 0, r.text)
+    const yaml = readFileSync(join(dir, 'pnpm-workspace.yaml'), 'utf8')
+    assert.ok(yaml.startsWith(age + "minimumReleaseAgeStrict: false # loose\nminimumReleaseAgeExclude:\n  - '@fx/scoped@1.0.0'\n  - fx-app@1.0.0\n"), yaml)
+    assert.match((await install(dir)).text, /Already up to date/)
+  },
+  async 'the command line'() {
+    for (const [args, status, message] of [
+      [['--frozen-lockfil'], 2, /did you mean --frozen-lockfile/],
+      [['--filter', 'x'], 9, /--filter is not supported: .*pnpm install --filter/],
+      [['lodash'], 2, /takes no package names/],
+      [['--dir', join(work, 'nowhere')], 4, /nowhere: no such folder/],
+      [['--reporter', 'loud'], 2, /default, append-only, ndjson or silent/],
+    ]) await refused(project(app), status, [message, /^ERR_DRAY_/m], args)
+    const help = spawnSync(dray, ['install', '-h'], { encoding: 'utf8' })
+    assert.equal(help.status, 0)
+    for (const option of ['--frozen-lockfile', '--store-dir', '--server', '--recursive', 'exit status']) assert.ok(help.stdout.includes(option), option)
+    const store = join(work, 'store-admin'), dir = project(app)
+    const admin = (...args) => spawnSync(dray, ['store', ...args, '--store-dir', store], { encoding: 'utf8' })
+    assert.equal(admin('status').status, 4)
+    assert.equal((await install(dir, [], { store })).status, 0)
+    assert.equal(admin('path').stdout, `${store}\n`)
+    assert.match(admin('status').stdout, /4 packages/)
+    assert.match(admin('verify').stdout, /4 packages, .* 0 spoiled/)
+    assert.match(admin('prune').stdout, /removed 0 packages/)
+    rmSync(join(dir, 'node_modules'), { recursive: true })
+    assert.match(admin('prune').stdout, /removed 4 packages/)
+    const r = await install(dir, [], { store })
+    assert.equal(r.status, 0, r.text)
+    assert.equal(admin('rinse').status, 2)
+  },
   async 'no permission'() {
     if (root && spawnSync(dray, ['-v'], { uid: 65534 }).status !== 0) return 'skipped: the program cannot be run as nobody'
     const as = root ? { uid: 65534, gid: 65534 } : {}

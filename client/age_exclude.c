@@ -1,0 +1,122 @@
+#include "age_exclude.h"
+#include "name.h"
+
+#define KEY "minimumReleaseAgeExclude:"
+
+/* One line of TEXT from AT, without its line feed; *NEXT is where the following starts. */
+static str line_at(str text, size_t at, size_t *next)
+{
+	size_t end = str_find(text, '\n', at);
+
+	*next = end == SIZE_MAX ? text.n : end + 1;
+	return str_head(str_from(text, at), (end == SIZE_MAX ? text.n : end) - at);
+}
+
+/* "  - entry" is one; *ENTRY without what surrounds it. */
+static bool is_item(str line, str *entry)
+{
+	str s = str_trim(line);
+
+	if (!str_starts(s, STR("- ")))
+		return false;
+	*entry = str_trim(str_from(s, 2));
+	return true;
+}
+
+static bool is_space(str line)
+{
+	str s = str_trim(line);
+
+	return !s.n || s.p[0] == '#';
+}
+
+static void put_item(struct buf *out, str indent, str entry)
+{
+	bool quote = entry.p[0] == '@'; /* a plain scalar may not start so */
+
+	buf_printf(out, STR_FMT "- %s" STR_FMT "%s\n", STR_ARG(indent), quote ? "'" : "", STR_ARG(entry),
+		quote ? "'" : "");
+}
+
+/* Whether ENTRY is a plain "name@versions" of ADD's package, to which its version can be written. */
+static bool joins(str entry, str add)
+{
+	str name, versions, own, version;
+
+	name_split(entry, &name, &versions);
+	name_split(add, &own, &version);
+	return versions.n && str_eq(name, own) && entry.p[entry.n - 1] != '"' && entry.p[entry.n - 1] != '\'' &&
+	       str_find(entry, '#', 0) == SIZE_MAX;
+}
+
+/* Where the line with the key starts, SIZE_MAX without one. */
+static size_t key_find(str yaml)
+{
+	for (size_t at = 0, next; at < yaml.n; at = next) {
+		if (str_starts(line_at(yaml, at, &next), STR(KEY)))
+			return at;
+	}
+	return SIZE_MAX;
+}
+
+static void put_end_of_line(struct buf *out)
+{
+	if (out->n && out->p[out->n - 1] != '\n')
+		buf_addc(out, '\n');
+}
+
+/* Copies the list's lines from AT on, joining what joins; returns where the list ends. */
+static size_t put_list(struct buf *out, str yaml, size_t at, struct str_list add, bool *joined, str *indent)
+{
+	size_t end = at, next;
+
+	for (size_t k = at; k < yaml.n; k = next) {
+		str line = line_at(yaml, k, &next), entry;
+		if (!is_item(line, &entry)) {
+			if (is_space(line))
+				continue;
+			break;
+		}
+		buf_add(out, str_head(str_from(yaml, end), k - end)); /* comments between */
+		*indent = str_head(line, (size_t)(str_find(line, '-', 0)));
+		buf_add(out, str_head(line, (size_t)(entry.p + entry.n - line.p)));
+		for (size_t i = 0; i < add.n; i++) {
+			str name, version;
+			if (joined[i] || !joins(entry, add.p[i]))
+				continue;
+			name_split(add.p[i], &name, &version);
+			buf_printf(out, " || " STR_FMT, STR_ARG(version));
+			joined[i] = true;
+		}
+		buf_addc(out, '\n');
+		end = next;
+	}
+	return end;
+}
+
+int age_exclude_edit(struct buf *out, str yaml, struct str_list add, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+	bool *joined = arena_new(&a, bool, add.n + 1);
+	size_t key = key_find(yaml), next, end = yaml.n;
+	str indent = STR("  ");
+
+	if (key == SIZE_MAX) {
+		buf_add(out, yaml);
+		put_end_of_line(out);
+		buf_add(out, STR(KEY "\n"));
+	} else {
+		str rest = str_trim(str_from(line_at(yaml, key, &next), sizeof(KEY) - 1));
+		if (rest.n && rest.p[0] != '#')
+			return err_set(e, ERR_UNSUPPORTED, "minimumReleaseAgeExclude is not written one entry a line");
+		buf_add(out, str_head(yaml, next));
+		put_end_of_line(out);
+		end = put_list(out, yaml, next, add, joined, &indent);
+	}
+	for (size_t i = 0; i < add.n; i++) {
+		if (!joined[i])
+			put_item(out, indent, add.p[i]);
+	}
+	buf_add(out, str_from(yaml, end));
+	return 0;
+}

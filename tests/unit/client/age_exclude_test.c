@@ -1,0 +1,46 @@
+/* age_exclude_test — the texts are what pnpm 12.21 makes of the same files. */
+#include "age_exclude.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void test_edit(void **state)
+{
+	static const str young[] = { STR_INIT("is-number@6.0.0"), STR_INIT("is-odd@3.0.1") };
+	static const struct {
+		const char *from, *to;
+	} t[] = {
+		{ "", "minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n" },
+		{ "# mine\nminimumReleaseAge: 9\n\nallowBuilds:\n    esbuild: true # why",
+			"# mine\nminimumReleaseAge: 9\n\nallowBuilds:\n    esbuild: true # why\n"
+			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n" },
+		{ "minimumReleaseAgeExclude:\n    - \"aaa\"\n    - is-odd@2.0.0\nhoist: true\n",
+			"minimumReleaseAgeExclude:\n    - \"aaa\"\n    - is-odd@2.0.0 || 3.0.1\n    - "
+			"is-number@6.0.0\nhoist: true\n" },
+		{ "minimumReleaseAgeExclude:\n- a\n# last\n\nhoist: true\n",
+			"minimumReleaseAgeExclude:\n- a\n- is-number@6.0.0\n- is-odd@3.0.1\n# last\n\nhoist: true\n" },
+		{ "minimumReleaseAgeExclude: [a]\n", NULL },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		AUTO(buf_release) struct buf b = BUF_INIT;
+		struct str_list add = { (str *)(uintptr_t)young, 2 };
+		struct err e;
+		int code = age_exclude_edit(&b, str_of(t[i].from), add, &e);
+		if (!t[i].to)
+			assert_int_equal(code, ERR_UNSUPPORTED);
+		else if (code != 0 || !str_eq(buf_str(&b), str_of(t[i].to)))
+			fail_msg("%zu: \"" STR_FMT "\"", i, STR_ARG(buf_str(&b)));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_edit) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
