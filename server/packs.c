@@ -224,13 +224,15 @@ static bool line_read(struct packs *p, str line)
 	return true;
 }
 
-static void journal_lines(struct packs *p, str text)
+/* Whether it is as short as one that is written anew would be, about, and whole: then it can go on as it is. */
+static bool journal_lines(struct packs *p, str text)
 {
 	str line, rest = text, body, sum;
 	char want[9];
 	unsigned bad = 0;
+	size_t lines = 0;
 
-	while (rest.n) {
+	for (; rest.n; lines++) {
 		if (!str_cut(rest, '\n', &line, &rest) || !str_rcut(line, ' ', &body, &sum)) {
 			bad++;
 			continue;
@@ -240,6 +242,7 @@ static void journal_lines(struct packs *p, str text)
 	}
 	if (bad)
 		log_warn("packs", "journal_lines_skipped=%u", bad);
+	return !bad && lines <= 2 * p->item.n + 1000;
 }
 
 static void count_items(struct packs *p)
@@ -255,7 +258,7 @@ static void count_items(struct packs *p)
 	}
 }
 
-/* Reads the journal, writes it anew without what later lines replaced, and leaves it open for appending. */
+/* Reads the journal, writes it anew without what later lines replaced when that pays, and leaves it open for appending. */
 static int journal_open(struct packs *p, struct err *e)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT, fresh = BUF_INIT;
@@ -263,14 +266,14 @@ static int journal_open(struct packs *p, struct err *e)
 
 	if (rc < 0 && rc != ERR_NOTFOUND)
 		return err_ctx(e, "%s/packs", p->o.dir);
-	journal_lines(p, buf_str(&text));
-	for (size_t i = 0; i < p->item.n; i++) {
+	bool keep = journal_lines(p, buf_str(&text)) && rc == 0;
+	for (size_t i = 0; i < p->item.n && !keep; i++) {
 		if (p->item.p[i]->state == PACK_COLD && !p->item.p[i]->url)
 			continue; /* evicted */
 		line_of(&fresh, p->item.p[i]);
 		packevict_line_put(&fresh, p->item.p[i]);
 	}
-	if (fs_write_file(p->dir, "journal", buf_str(&fresh), 0644, e) < 0)
+	if (!keep && fs_write_file(p->dir, "journal", buf_str(&fresh), 0644, e) < 0)
 		return err_ctx(e, "%s/packs", p->o.dir);
 	p->journal = fs_open(p->dir, "journal", O_WRONLY | O_APPEND, 0);
 	return p->journal < 0 ? err_os(e, "open %s/packs/journal", p->o.dir) : 0;
