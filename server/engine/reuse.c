@@ -92,6 +92,12 @@ bool reuse_settings_fit(struct run *r)
 
 /* --- versions to prefer --- */
 
+/* An override of a whole package that is gone takes the versions along that it had put into the lockfile. */
+static bool override_gone(struct run *r, str name)
+{
+	return str_map_get(r->prior->head.overrides, name) && !str_map_get(overrides_resolved(r), name);
+}
+
 void reuse_init(struct run *r)
 {
 	const struct lockfile *l = r->prior;
@@ -104,7 +110,7 @@ void reuse_init(struct run *r)
 		bool locked = false;
 		for (uint32_t k = 0; s && k < s->n; k++)
 			locked = locked || (s->p[k].spec == v && s->p[k].weight >= 1000000);
-		if (atom_semver(&r->t, v) && !locked)
+		if (atom_semver(&r->t, v) && !locked && !override_gone(r, name))
 			preferred_add(r, n, v, SEL_VERSION, 1000000, true);
 	}
 }
@@ -210,7 +216,7 @@ prior reuse_direct(struct run *r, const struct importer *imp, atom alias, atom s
 	const struct lock_direct *d = direct_find(imp->prior, sof(r, alias));
 	prior k = d ? ref_snapshot(r, d->alias, d->ref) : NONE;
 	str name, version;
-	if (k == NONE || !package_of(r, k, &name, &version))
+	if (k == NONE || !package_of(r, k, &name, &version) || override_gone(r, name))
 		return NONE;
 	return satisfies(r, spec, atom_of(&r->t, version)) ? k : NONE;
 }
@@ -224,6 +230,8 @@ prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
 		for (size_t i = 0; i < maps[m].n; i++)
 			if (str_eq(maps[m].p[i].alias, a)) {
 				prior k = ref_snapshot(r, a, maps[m].p[i].ref);
+				if (override_gone(r, a))
+					return NONE;
 				return k != NONE && reuse_version(r, k) && satisfies(r, spec, reuse_version(r, k))
 					       ? k
 					       : NONE;
