@@ -189,6 +189,18 @@ static void upstreams_metrics(struct upstreams *u, struct buf *b)
 	put(b, "upstream_denied_total", "URLs refused because no upstream lists their origin.", upstreams_denied(u));
 }
 
+/* A store that cannot be read cannot serve: a full table of readers, a lost disk. */
+static bool resolver_ready(void *ctx, struct err *e)
+{
+	struct resolver *r = ctx;
+	struct store_read *read;
+
+	if (store_read_begin(&read, r->store, e) < 0)
+		return false;
+	store_read_end(read);
+	return true;
+}
+
 static void resolver_status(void *ctx, struct backend_status *out)
 {
 	struct resolver *r = ctx;
@@ -252,6 +264,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 	r->config = c;
 	r->b = (struct backend){ .ctx = r,
 		.plan = resolver_plan,
+		.ready = resolver_ready,
 		.lockfile = resolver_lockfile,
 		.lockfile_keep = resolver_lockfile_keep,
 		.metrics = resolver_metrics,

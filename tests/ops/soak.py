@@ -3,7 +3,7 @@
     soak.py DRAYD DRAY FIXTURE_REGISTRY [--seconds N] [--clients N] [--restart S] [--seed N] [--rss-mib N]
 
 Fails when: drayd ends with anything but 0, or later than its bounds; a sanitizer says something; a lockfile or a tree is another than a
-direct install's; a client ends by a signal, without a word, or not at all; a loop was blocked; memory grows from one life to the next.
+direct install's; a client ends by a signal, without a word, or not at all; drayd's memory passes --rss-mib. Blocked loops are counted and shown.
 """
 
 import argparse
