@@ -12,3 +12,4 @@ int cmd_report(int argc, char **argv);
 int cmd_mirror(int argc, char **argv);
 int cmd_compile(int argc, char **argv);
 int cmd_resolve(int argc, char **argv);
+int cmd_floor(int argc, char **argv);

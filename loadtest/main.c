@@ -16,6 +16,7 @@ static const struct {
 	{ "table", cmd_table, "a result file as text" },
 	{ "compile", cmd_compile, "how fast packuments (one a line) compile, in CPU time" },
 	{ "resolve", cmd_resolve, "what the engine needs for a project: cold, warm, memory" },
+	{ "floor", cmd_floor, "the bare system calls that make a tree, timed" },
 	{ "compare", cmd_compare, "two result files, cell by cell" },
 	{ "gates", cmd_gates, "what must hold of a result file; exit status 1 when it does not" },
 	{ "mirror", cmd_mirror, "the recorded registry as a server of its own" },
