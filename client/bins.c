@@ -108,12 +108,12 @@ static void add_slot(struct bin_dir *d, int vstore, const struct slot *s, str ba
 		add_folder(d, vstore, slot_package_dir(s, d->a), base, s, hoisted);
 		return;
 	}
-	uint32_t n = pkg_nbins(s->package->rec);
-	struct source_pkg *p = vec_add(&d->pkg);
-	*p = (struct source_pkg){ .name = s->name, .slot = s, .base = base, .nbins = n, .hoisted = hoisted };
-	p->bin = arena_new(d->a, struct pkg_bin, n);
-	for (uint32_t i = 0; i < n; i++)
-		p->bin[i] = pkg_bin(s->package->rec, i);
+	*vec_add(&d->pkg) = (struct source_pkg){ .name = s->name,
+		.slot = s,
+		.base = base,
+		.bin = s->package->bin,
+		.nbins = s->package->nbins,
+		.hoisted = hoisted };
 }
 
 static void choose(struct bin_dir *d)
@@ -261,7 +261,7 @@ static bool has_bin(const struct slot *s)
 {
 	if (!slot_wanted(s))
 		return false;
-	return s->package->state == PACKAGE_READY ? pkg_nbins(s->package->rec) > 0 : s->package->f->meta.has_bin;
+	return s->package->state == PACKAGE_READY ? s->package->nbins > 0 : s->package->f->meta.has_bin;
 }
 
 static void add_slot_deps(struct bin_dir *d, const struct bins *b, const struct slot *s, struct lock_deps deps, str up)
@@ -320,7 +320,7 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 		add_bundled(&d, b, package, "");
 	if (!d.pkg.n)
 		return 0;
-	d.fresh = d.fresh && !(pkg_flags(s->package->rec) & PKG_HAS_BUNDLED);
+	d.fresh = d.fresh && !(s->package->flags & PKG_HAS_BUNDLED);
 	str path = arena_printf(&a, STR_FMT "/node_modules/.bin", STR_ARG(package));
 	if (bin_dir_write(b->o.vstore, path, &d, &b->o, false, counts, e) < 0)
 		return err_ctx(e, "slot " STR_FMT, STR_ARG(s->snap->key));

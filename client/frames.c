@@ -18,6 +18,7 @@ struct frames {
 	bool started;
 	pthread_mutex_t lock;
 	pthread_cond_t room;
+	struct frame_batch *filling; /* the source's thread's own, of a lasting source */
 	struct frame_batch *first, **last;
 	size_t nbatches, waiting, most;
 	bool ended, cancelled;
@@ -30,7 +31,7 @@ static struct frame_batch *batch_new(void)
 	struct frame_batch *b = xcalloc(1, sizeof(*b));
 
 	b->arena = ARENA_INIT(32 * 1024);
-	b->frame = arena_new(&b->arena, struct frame, BATCH_FRAMES);
+	b->frame = arena_new(&b->arena, const struct frame *, BATCH_FRAMES);
 	return b;
 }
 
@@ -50,36 +51,97 @@ static void frames_wake(struct frames *q)
 		abort(); /* an eventfd of ours takes a write of 1 */
 }
 
+/* Three of four frames are of kinds that need a quarter of the union's room, and batches are kept until the install ends. */
+static size_t frame_bytes(enum frame_kind kind)
+{
+	switch (kind) {
+	case FRAME_SLOT:
+		return offsetof(struct frame, slot) + sizeof(struct frame_slot);
+	case FRAME_IMPORTER:
+		return offsetof(struct frame, importer) + sizeof(struct frame_importer);
+	case FRAME_WARNING:
+		return offsetof(struct frame, warning) + sizeof(struct frame_warning);
+	default:
+		return sizeof(struct frame);
+	}
+}
+
+static void batch_add(struct frame_batch *b, const struct frame *f)
+{
+	size_t n = frame_bytes(f->kind);
+	void *copy = arena_alloc(&b->arena, 1, n, _Alignof(struct frame));
+
+	b->frame[b->n++] = memcpy(copy, f, n);
+}
+
+/* Under the lock. */
+static void batch_publish(struct frames *q, struct frame_batch *b)
+{
+	*q->last = b;
+	q->last = &b->next;
+	q->nbatches++;
+	q->waiting += b->n;
+	if (q->waiting > q->most)
+		q->most = q->waiting;
+}
+
+/* Under the lock. */
+static int room_wait(struct frames *q, struct err *e)
+{
+	while (!q->cancelled && q->nbatches >= BATCHES_MAX)
+		pthread_cond_wait(&q->room, &q->lock);
+	return q->cancelled ? err_set(e, ERR_CANCELLED, "cancelled") : 0;
+}
+
+/* A lasting source has all of its frames at hand and never pauses between two: whole batches are handed over, so the lock is taken
+ * and the loop woken once for each. */
+static int put_lasting(struct frames *q, const struct frame *f, struct err *e)
+{
+	if (!q->filling)
+		q->filling = batch_new();
+	batch_add(q->filling, f);
+	if (q->filling->n < BATCH_FRAMES)
+		return 0;
+	pthread_mutex_lock(&q->lock);
+	int code = room_wait(q, e);
+	if (code == 0) {
+		batch_publish(q, q->filling);
+		q->filling = NULL;
+		frames_wake(q);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return code;
+}
+
 /* The source thread copies under the lock: a frame takes about a microsecond, and the loop takes whole batches. */
+static int put_copied(struct frames *q, const struct frame *f, struct err *e)
+{
+	pthread_mutex_lock(&q->lock);
+	int code = room_wait(q, e);
+	if (code == 0) {
+		/* The last batch may be filled up while it waits; the loop takes it only under the lock. */
+		struct frame_batch *b =
+			q->first ? (struct frame_batch *)((char *)q->last - offsetof(struct frame_batch, next)) : NULL;
+		if (!b || b->n == BATCH_FRAMES) {
+			b = batch_new();
+			if (q->nbatches == 0)
+				frames_wake(q);
+			batch_publish(q, b);
+		}
+		struct frame copy = frame_dup(f, &b->arena);
+		batch_add(b, &copy);
+		if (++q->waiting > q->most)
+			q->most = q->waiting;
+	}
+	pthread_mutex_unlock(&q->lock);
+	return code;
+}
+
 static int frames_put(void *ctx, const struct frame *f, struct err *e)
 {
 	struct frames *q = ctx;
 
-	pthread_mutex_lock(&q->lock);
-	while (!q->cancelled && q->nbatches >= BATCHES_MAX)
-		pthread_cond_wait(&q->room, &q->lock);
-	if (q->cancelled) {
-		pthread_mutex_unlock(&q->lock);
-		return err_set(e, ERR_CANCELLED, "cancelled");
-	}
-	/* The last batch may be filled up while it waits; the loop takes it only under the lock. */
-	struct frame_batch *b =
-		q->first ? (struct frame_batch *)((char *)q->last - offsetof(struct frame_batch, next)) : NULL;
-	if (!b || b->n == BATCH_FRAMES) {
-		b = batch_new();
-		*q->last = b;
-		q->last = &b->next;
-		if (q->nbatches++ == 0 && !q->source->lasting)
-			frames_wake(q);
-	}
-	b->frame[b->n++] = q->source->lasting ? *f : frame_dup(f, &b->arena);
-	/* A source that has all of its frames at hand never pauses between two: waking for each would cost more than it gains. */
-	if (b->n == BATCH_FRAMES && q->source->lasting)
-		frames_wake(q);
-	if (++q->waiting > q->most)
-		q->most = q->waiting;
-	pthread_mutex_unlock(&q->lock);
-	return 0;
+	return q->source->lasting ? put_lasting(q, f, e) : put_copied(q, f, e);
 }
 
 static void *frames_run(void *arg)
@@ -89,6 +151,9 @@ static void *frames_run(void *arg)
 	int code = q->source->run(q->source, q->req, frames_put, q, &e);
 
 	pthread_mutex_lock(&q->lock);
+	if (q->filling)
+		batch_publish(q, q->filling);
+	q->filling = NULL;
 	q->ended = true;
 	q->code = code;
 	q->err = e;

@@ -9,7 +9,7 @@
 struct frame_batch {
 	struct frame_batch *next;
 	struct arena arena;
-	struct frame *frame;
+	const struct frame **frame; /* each only as long as its kind needs */
 	size_t n;
 };
 struct frames;

@@ -210,10 +210,12 @@ static void on_patched(void *arg, struct tree_package *p, int code, const struct
 
 	if (in->failed)
 		return;
-	if (code < 0)
+	if (code < 0) {
 		package_failed(in, p, code, e);
-	else
-		package_link(in, p);
+		return;
+	}
+	tree_package_ready(&in->tree, p);
+	package_link(in, p);
 }
 
 /* The untouched package is there, its patched variant is not. */
@@ -247,7 +249,10 @@ static int package_note_patch(struct install *in, struct tree_package *p, str sn
 	if (have == 0) {
 		p->rec = plain;
 		package_patch(in, p);
-	} else if (p->owned) {
+		return 0;
+	}
+	tree_package_ready(&in->tree, p);
+	if (p->owned) {
 		free((void *)(uintptr_t)plain.p);
 		p->owned = false;
 	}
@@ -273,6 +278,7 @@ static int package_want(struct install *in, struct tree_package *p, struct err *
 	}
 	if (have) {
 		p->state = PACKAGE_READY;
+		tree_package_ready(&in->tree, p);
 		in->r->reused++;
 		in->o->progress->reused++;
 		return 0;
@@ -285,8 +291,10 @@ static int package_peek(struct install *in, struct tree_package *p, struct err *
 {
 	int have = p->state == PACKAGE_IDLE ? package_lookup(in, p, e) : 0;
 
-	if (have == 1)
+	if (have == 1) {
 		p->state = PACKAGE_READY;
+		tree_package_ready(&in->tree, p);
+	}
 	return have < 0 ? have : 0;
 }
 
@@ -335,6 +343,7 @@ static void on_fetched(void *arg, struct tree_package *p, int code, const struct
 		package_failed(in, p, code, e);
 		return;
 	}
+	tree_package_ready(&in->tree, p);
 	in->r->fetched++;
 	in->o->progress->downloaded++;
 	if (p->patch)
@@ -444,9 +453,9 @@ static void on_linked(void *arg, struct slot *s)
 		in->o->progress->added++;
 		return;
 	}
-	bool lost = s->err.code == ERR_NOTFOUND || s->err.code == ERR_INTEGRITY;
+	bool lost = s->err->code == ERR_NOTFOUND || s->err->code == ERR_INTEGRITY;
 	if (!lost || (s->package->again && s->package->state == PACKAGE_READY)) {
-		install_fail(in, s->err.code, &s->err);
+		install_fail(in, s->err->code, s->err);
 		return;
 	}
 	/* The store lost or spoiled a file: fetch the package again, once. */
@@ -619,7 +628,7 @@ static void take_frames(struct install *in)
 		b->next = in->batches;
 		in->batches = b;
 		for (size_t i = 0; code == 0 && !in->failed && i < b->n; i++)
-			code = on_frame(in, &b->frame[i], &e);
+			code = on_frame(in, b->frame[i], &e);
 		if (code < 0)
 			install_fail(in, code, &e);
 	}

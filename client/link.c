@@ -42,6 +42,7 @@ struct linker *linker_new(struct pool *p, const struct tree *t, const struct lin
 static void link_one(struct link_job *j, struct slot *s)
 {
 	struct linker *l = j->l;
+	struct err e = { 0 };
 	uint64_t start = clock_us();
 	unsigned now = atomic_fetch_add(&l->now, 1) + 1, most = atomic_load(&l->most);
 
@@ -49,9 +50,13 @@ static void link_one(struct link_job *j, struct slot *s)
 	}
 	if (l->o.entered)
 		l->o.entered(l->o.entered_arg);
-	s->err.code = 0;
-	if (slot_link(&l->o, l->tree, s, &j->stats, &s->err) < 0 && s->err.code == 0)
-		s->err.code = ERR_IO;
+	s->err = NULL;
+	if (slot_link(&l->o, l->tree, s, &j->stats, &e) < 0) {
+		if (e.code >= 0)
+			e.code = ERR_IO;
+		s->err = xmalloc(sizeof(e)); /* rare, and too large to be part of every slot */
+		*s->err = e;
+	}
 	atomic_fetch_sub(&l->now, 1);
 	*(s->cold ? &j->cold_us : &j->warm_us) += clock_us() - start;
 }
@@ -101,15 +106,19 @@ static void link_job_done(struct job *job, void *ctx)
 	l->counts.cold_us += j->cold_us;
 	for (size_t i = 0; i < j->n; i++) {
 		struct slot *s = j->slot[i], *same = s->same;
-		int code = s->err.code;
+		struct err *err = s->err;
+		int code = err ? err->code : 0;
 		s->same = NULL;
 		for (struct slot *f = same, *next; f; f = next) {
 			next = f->same;
 			f->same = NULL;
 			f->err = s->err;
 			slot_done(l, f, code);
+			f->err = NULL;
 		}
 		slot_done(l, s, code);
+		s->err = NULL;
+		free(err);
 	}
 	free(j->slot);
 	free(j);

@@ -21,7 +21,7 @@ struct linker_opts {
 	struct store *store;
 	enum pkg_import_method method;
 	unsigned in_flight; /* jobs; 0: 64 */
-	/* On the draining thread, once per slot: SLOT_LINKED, or SLOT_WAITING with s->err. */
+	/* On the draining thread, once per slot: SLOT_LINKED, or SLOT_WAITING with s->err, which ends with the call. */
 	void (*done)(void *arg, struct slot *s);
 	void *arg;
 	/* For tests: called on the worker inside each link, after it was counted. */

@@ -276,7 +276,8 @@ static int link_hoisted(const struct root_opts *o, struct root_counts *c, struct
 				      : arena_printf(&a, "%s../../../" STR_FMT, s, STR_ARG(h->folder)));
 	}
 	struct stat st;
-	if (l.n == 0 && fstatat(o->root, "node_modules/.pnpm/node_modules", &st, 0) != 0)
+	/* empty when all is hoisted publicly: pnpm makes it then, too */
+	if (o->hoist->n == 0 && fstatat(o->root, "node_modules/.pnpm/node_modules", &st, 0) != 0)
 		return 0;
 	AUTO(fd_close) int fd = dir_make(o->root, STR("node_modules/.pnpm/node_modules"), e);
 	if (fd < 0 || links_apply(fd, &l, true, c, e) < 0)

@@ -94,17 +94,18 @@ static int slot_begin(const struct linker_opts *o, const struct slot *s, struct 
 	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
 }
 
-/* "@scope" of NAME as a folder in DIRFD. */
-static int make_scope(int dirfd, str name, struct err *e)
+/* "@scope" of NAME as a folder in DIRFD; LAST is the scope made there before: names come sorted, so one is asked for once. */
+static int make_scope(int dirfd, str name, str *last, struct err *e)
 {
 	char scope[256];
 	str s = name_scope(name);
 
-	if (!s.n)
+	if (!s.n || str_eq(s, *last))
 		return 0;
 	snprintf(scope, sizeof(scope), STR_FMT, STR_ARG(s));
 	if (mkdirat(dirfd, scope, 0777) != 0 && errno != EEXIST)
 		return err_os(e, "make folder %s", scope);
+	*last = s;
 	return 0;
 }
 
@@ -162,8 +163,9 @@ static int slot_files(const struct linker_opts *o, const struct slot *s, int mod
 {
 	char name[256];
 	struct stat st;
+	str none = STR_NONE;
 
-	if (make_scope(modules, s->name, e) < 0)
+	if (make_scope(modules, s->name, &none, e) < 0)
 		return e->code;
 	snprintf(name, sizeof(name), STR_FMT, STR_ARG(s->name));
 	if (mkdirat(modules, name, 0777) != 0)
@@ -191,7 +193,7 @@ static int slot_files(const struct linker_opts *o, const struct slot *s, int mod
 
 /* One dependency beside the package, relative, as pnpm writes it. */
 static int slot_dep(const struct linker_opts *o, const struct tree *t, const struct slot *s, const struct lock_dep *d,
-	int modules, struct arena *a, struct err *e)
+	int modules, str *scope, struct arena *a, struct err *e)
 {
 	char link[256], target[SLOT_PATH];
 	str name = STR_NONE;
@@ -213,7 +215,7 @@ static int slot_dep(const struct linker_opts *o, const struct tree *t, const str
 		return err_set(
 			e, ERR_TOOBIG, "symlink for " STR_FMT " is longer than %d bytes", STR_ARG(d->alias), SLOT_PATH);
 	snprintf(link, sizeof(link), STR_FMT, STR_ARG(d->alias));
-	if (make_scope(modules, d->alias, e) < 0)
+	if (make_scope(modules, d->alias, scope, e) < 0)
 		return e->code;
 	if (symlinkat(target, modules, link) != 0)
 		return err_os(e, "make symlink %s", link);
@@ -225,10 +227,11 @@ static int slot_deps(const struct linker_opts *o, const struct tree *t, const st
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	const struct lock_deps *list[] = { &s->snap->dependencies, &s->snap->optional_dependencies };
+	str scope = STR_NONE;
 
 	for (size_t k = 0; k < 2; k++) {
 		for (size_t i = 0; i < list[k]->n; i++) {
-			int made = slot_dep(o, t, s, &list[k]->p[i], modules, &a, e);
+			int made = slot_dep(o, t, s, &list[k]->p[i], modules, &scope, &a, e);
 			if (made < 0)
 				return made;
 			*symlinks += (unsigned)made;

@@ -40,7 +40,7 @@ enum build_policy scripts_allowed(const struct tree_package *p, const struct cli
 
 bool scripts_wanted(const struct tree_package *p)
 {
-	return p->state == PACKAGE_READY && (pkg_flags(p->rec) & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
+	return p->state == PACKAGE_READY && (p->flags & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
 }
 
 static int str_order(const void *a, const void *b)

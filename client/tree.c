@@ -87,6 +87,17 @@ void tree_add_importer(struct tree *t, const struct frame_importer *f)
 	t->importer[t->nimporters++] = &f->importer;
 }
 
+void tree_package_ready(struct tree *t, struct tree_package *p)
+{
+	p->flags = pkg_flags(p->rec);
+	p->nbins = pkg_nbins(p->rec);
+	p->bin = arena_new(&t->arena, struct pkg_bin, p->nbins);
+	for (uint32_t i = 0; i < p->nbins; i++) {
+		struct pkg_bin b = pkg_bin(p->rec, i);
+		p->bin[i] = (struct pkg_bin){ arena_str(&t->arena, b.command), arena_str(&t->arena, b.path) };
+	}
+}
+
 struct slot *tree_slot(const struct tree *t, str dep_path)
 {
 	uint32_t id = map_get(&t->by_path, dep_path);

@@ -19,7 +19,9 @@ struct tree_package {
 	bool again;                /* the store lost it once already */
 	const struct patch *patch; /* of patchedDependencies, or NULL; known from its first slot on */
 	bool patched;              /* REC is the patched variant's, made by this install */
-	struct slot *slots;        /* by next */
+	uint32_t flags, nbins;     /* of rec, which lies in pages that need not stay in memory */
+	struct pkg_bin *bin;
+	struct slot *slots; /* by next */
 };
 
 enum slot_state {
@@ -45,7 +47,7 @@ struct slot {
 	uint64_t wiring;                /* hash of all that its folder is made of, once it is linked or kept */
 	int64_t modules_ns, package_ns; /* mtimes of its node_modules and its package's folder, once linked or kept */
 	struct slot *next, *same;       /* of one package; that share a folder (the linker's) */
-	struct err err;
+	struct err *err;                /* why linking failed; only while the linker calls done() */
 };
 struct tree_edge {
 	str alias;
@@ -72,6 +74,8 @@ void tree_release(struct tree *t);
 MUST_USE int tree_add_package(struct tree_package **out, struct tree *t, const struct frame_package *f, struct err *e);
 MUST_USE int tree_add_slot(struct slot **out, struct tree *t, const struct frame_slot *f, struct err *e);
 void tree_add_importer(struct tree *t, const struct frame_importer *f);
+/* P's record has just become READY: notes what is asked of it later. */
+void tree_package_ready(struct tree *t, struct tree_package *p);
 struct slot *tree_slot(const struct tree *t, str dep_path);
 /* What REF under ALIAS is: a slot or a link:. False when it is neither (the plan has no such slot). */
 bool tree_edge(struct tree_edge *out, const struct tree *t, str alias, str ref, struct arena *scratch);

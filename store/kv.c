@@ -5,7 +5,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <lmdb.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +17,8 @@ enum {
 	READERS_MAX = 1024,
 	BATCH_WAIT_MS = 20, /* a commit waits this long for company … */
 	BATCH_ENOUGH = 64,  /* … unless so many are there */
+	TOUCHES_KEPT =
+		64, /* values read before the map's pages are let go: each maps up to 64 KiB or what it is long */
 };
 static const size_t default_map = (size_t)64 << 30, default_queued = (size_t)64 << 20;
 
@@ -34,6 +38,8 @@ struct kv {
 	char *path;
 	pthread_t tid;
 	bool running;
+	atomic_uint touches;
+	atomic_uintptr_t lo, hi; /* where values were read: part of the map */
 	pthread_mutex_t lock;
 	pthread_cond_t more, room, committed;
 	/* under the lock */
@@ -411,16 +417,42 @@ void kv_read_end(struct kv_read *r)
 	free(r);
 }
 
+/* LMDB tells where its map lies only for fixed ones. */
+static void range_note(struct kv *k, const void *p, size_t n)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from = (uintptr_t)p & ~(page - 1), to = ((uintptr_t)p + n + page - 1) & ~(page - 1);
+	uintptr_t lo = atomic_load(&k->lo), hi = atomic_load(&k->hi);
+
+	while ((!lo || from < lo) && !atomic_compare_exchange_weak(&k->lo, &lo, from)) {
+	}
+	while (to > hi && !atomic_compare_exchange_weak(&k->hi, &hi, to)) {
+	}
+}
+
+void kv_touch(struct kv *k)
+{
+	if (atomic_fetch_add(&k->touches, 1) % TOUCHES_KEPT != TOUCHES_KEPT - 1)
+		return;
+	uintptr_t lo = atomic_load(&k->lo), hi = atomic_load(&k->hi);
+	/* The pages stay in the page cache and come back at a touch: no reader can tell. Failing would cost memory only. */
+	if (lo && lo < hi)
+		(void)madvise((void *)lo, hi - lo, MADV_DONTNEED); /* NOLINT(performance-no-int-to-ptr) */
+}
+
 int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e)
 {
 	char full[KEY_MAX];
 	MDB_val k = { key_make(full, table, key), full }, v;
 	int rc = mdb_get(r->txn, r->k->dbi, &k, &v);
 
+	kv_touch(r->k);
+
 	if (rc == MDB_NOTFOUND)
 		return 0;
 	if (rc != 0)
 		return kv_err(e, rc, r->k, "read");
+	range_note(r->k, v.mv_data, v.mv_size);
 	*out = (str){ v.mv_data, v.mv_size };
 	return 1;
 }
