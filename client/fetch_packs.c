@@ -80,6 +80,7 @@ int pack_fetcher_new(struct pack_fetcher **out, struct pool *pool, const struct 
 	f->o = *o;
 	f->pool = pool;
 	f->fd = f->wake = -1;
+	f->open_last = &f->open;
 	f->a = ARENA_INIT(1024);
 	pthread_mutex_init(&f->lock, NULL);
 	if (fetcher_init(f, e) < 0 || workq_thread(&f->thread, "packs", pack_conn_run, f, e) < 0) {
@@ -103,12 +104,53 @@ bool pack_possible(const struct tree_package *p, bool look_up)
 	return p->f->pack_size > 0 && p->f->pack_size <= PACK_MOST_RAW;
 }
 
+static void open_add(struct pack_fetcher *f, struct pack_want *w)
+{
+	w->open_link = f->open_last;
+	*f->open_last = w;
+	f->open_last = &w->open_next;
+}
+
+static void open_remove(struct pack_fetcher *f, struct pack_want *w)
+{
+	if (!w->open_link)
+		return;
+	*w->open_link = w->open_next;
+	if (w->open_next)
+		w->open_next->open_link = w->open_link;
+	else
+		f->open_last = w->open_link;
+	w->open_link = NULL;
+}
+
+struct tree_package *pack_take(struct pack_fetcher *f)
+{
+	for (struct pack_want *w; (w = f->open);) {
+		unsigned open = WANT_OPEN;
+		open_remove(f, w);
+		if (!atomic_compare_exchange_strong(&w->fate, &open, WANT_TAKEN))
+			continue;
+		f->pending--;
+		f->unanswered++;
+		w->p->state = PACKAGE_IDLE;
+		return w->p;
+	}
+	return NULL;
+}
+
+size_t pack_fetcher_unanswered(const struct pack_fetcher *f)
+{
+	return f->unanswered;
+}
+
 void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up)
 {
 	struct pack_want *w = xcalloc(1, sizeof(*w));
 
 	w->f = f;
 	w->p = p;
+	if (look_up && !p->f->pack_size)
+		open_add(f, w);
 	w->size = look_up ? 0 : p->f->pack_size;
 	memcpy(w->digest, p->f->pack, 32);
 	packs_key(w->key, p->f->meta.resolution.integrity);
@@ -143,6 +185,7 @@ static void want_end(struct pack_want *w, bool ready)
 	struct tree_package *p = w->p;
 	struct err e = w->err;
 
+	open_remove(f, w);
 	f->pending--;
 	pthread_mutex_lock(&f->lock);
 	f->counts.import_us += w->import_us;
@@ -161,6 +204,19 @@ static void want_end(struct pack_want *w, bool ready)
 		f->o.done(f->o.arg, p);
 	else
 		f->o.absent(f->o.arg, p, e.code ? &e : NULL);
+}
+
+/* Of one that the loop took back: only what became of the server is news. */
+static void want_drop(struct pack_want *w)
+{
+	struct pack_fetcher *f = w->f;
+	struct err e = w->err;
+
+	f->unanswered--;
+	buf_release(&w->buf);
+	free(w);
+	if (e.code)
+		f->o.absent(f->o.arg, NULL, &e);
 }
 
 static void want_imported(struct job *job, void *ctx)
@@ -185,6 +241,10 @@ void pack_fetcher_drain(struct pack_fetcher *f)
 	f->news = (struct want_list){ 0 };
 	pthread_mutex_unlock(&f->lock);
 	for (struct pack_want *w; (w = want_take(&got));) {
+		if (atomic_load(&w->fate) == WANT_TAKEN) {
+			want_drop(w);
+			continue;
+		}
 		if (!w->arrived) {
 			want_end(w, false);
 			continue;

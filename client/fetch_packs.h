@@ -23,7 +23,8 @@ struct pack_fetcher_opts {
 	uint64_t max_bytes;   /* 0: 32 MiB */
 	/* The package is in the store (READY). */
 	void (*done)(void *arg, struct tree_package *p);
-	/* It has to come from somewhere else: E is NULL where the server has no pack, else says what was wrong with it. */
+	/* It has to come from somewhere else: E is NULL where the server has no pack, else says what was wrong with it.
+	 * P is NULL when E is about the server and the package was taken back before. */
 	void (*absent)(void *arg, struct tree_package *p, const struct err *e);
 	void *arg;
 };
@@ -42,6 +43,11 @@ MUST_USE int pack_fetcher_new(
 bool pack_possible(const struct tree_package *p, bool look_up);
 /* LOOK_UP: what the frame names may have been replaced by a better one since. */
 void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up);
+/* Takes back the first package whose look-up has no answer yet, so that it is had elsewhere meanwhile (IDLE). NULL: none. What a
+ * frame names a pack for is never one: its server is there. */
+struct tree_package *pack_take(struct pack_fetcher *f);
+/* How many that were taken back the server still has not answered for. */
+size_t pack_fetcher_unanswered(const struct pack_fetcher *f);
 /* Readable when pack_fetcher_drain() has something. */
 int pack_fetcher_fd(const struct pack_fetcher *f);
 void pack_fetcher_drain(struct pack_fetcher *f);

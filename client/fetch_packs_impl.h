@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Who decides where a package that is looked up comes from: the thread that finds its pack, or the loop that takes it back first. */
+enum want_fate { WANT_OPEN = 0, WANT_FOUND, WANT_TAKEN };
 /* One package on its way. Belongs to the loop, then the thread, then (with its bytes) a job, then the loop again. */
 struct pack_want {
 	struct job job; /* first */
@@ -15,6 +17,8 @@ struct pack_want {
 	uint8_t key[PACKS_KEY], digest[32];
 	uint64_t size; /* 0: to be looked up */
 	struct buf buf;
+	atomic_uint fate;
+	struct pack_want *open_next, **open_link; /* in f->open; open_link NULL: not in it */
 	unsigned tries;
 	bool arrived;
 	struct err err; /* code 0: all is well, or the server has none */
@@ -33,8 +37,11 @@ struct pack_fetcher {
 	struct arena a;
 	struct server_url url;
 	str path_get, path_find, authorization;
-	size_t pending; /* the loop's */
-	int fd, wake;   /* eventfds: for the loop, for the thread */
+	/* the loop's */
+	size_t pending, unanswered;          /* unanswered: taken back, and the thread still has them */
+	struct pack_want *open, **open_last; /* looked up, in the plan's order */
+	/* any thread's */
+	int fd, wake; /* eventfds: for the loop, for the thread */
 	pthread_t thread;
 	bool started;
 	pthread_mutex_t lock;

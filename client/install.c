@@ -36,6 +36,11 @@
 #include "scripts.h"
 #include "state.h"
 
+enum {
+	TARBALLS_MEANWHILE = 64, /* as http_opts.max_per_host */
+	PACKS_SLOW_US = 500 * 1000,
+};
+
 struct install {
 	const struct install_opts *o;
 	struct install_result *r;
@@ -60,6 +65,7 @@ struct install {
 	struct fetcher *fetcher;
 	struct pack_fetcher *packs;
 	bool packs_lost;             /* said once */
+	uint64_t packs_asked;        /* when the first look-up began */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
 	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
 	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
@@ -139,7 +145,8 @@ static void on_pack_absent(void *arg, struct tree_package *p, const struct err *
 {
 	struct install *in = arg;
 	struct err e;
-	bool lost = why && (why->code == ERR_NET || why->code == ERR_TIMEOUT || why->code == ERR_BUSY);
+	bool lost = why && (!p || why->code == ERR_NET || why->code == ERR_TIMEOUT || why->code == ERR_BUSY ||
+				   why->code == ERR_AUTH);
 
 	if (in->failed)
 		return;
@@ -147,8 +154,34 @@ static void on_pack_absent(void *arg, struct tree_package *p, const struct err *
 		progress_warn(in->o->progress, "%s; fetching %s from the registry instead", why->msg,
 			lost ? "what is left" : "its tarball");
 	in->packs_lost |= lost;
-	if (fetch_tarball(in, p, &e) < 0)
+	if (p && fetch_tarball(in, p, &e) < 0)
 		install_fail(in, e.code, &e);
+}
+
+/* Look-ups of packs and tarballs go on side by side: as many downloads as the registry is asked for at once are always under way,
+ * and only what comes after them waits for the answer. So a server that is cold, slow or gone costs nothing. */
+static void fetch_meanwhile(struct install *in)
+{
+	struct err e;
+
+	while (in->packs && !in->failed && (!in->fetcher || fetcher_pending(in->fetcher) < TARBALLS_MEANWHILE)) {
+		struct tree_package *p = pack_take(in->packs);
+		if (!p)
+			return;
+		if (fetch_tarball(in, p, &e) < 0)
+			install_fail(in, e.code, &e);
+	}
+}
+
+/* The install is through without a word of the server's. */
+static void packs_unanswered(struct install *in)
+{
+	if (!in->packs || in->packs_lost || !pack_fetcher_unanswered(in->packs) ||
+		since(in) - in->packs_asked < PACKS_SLOW_US)
+		return;
+	progress_warn(in->o->progress,
+		"the server did not say within %.1f s which packs it has: %zu package(s) came from the registry",
+		(double)(since(in) - in->packs_asked) / 1e6, pack_fetcher_unanswered(in->packs));
 }
 
 /* 1 when the server was asked for P. A plan that was just made names the packs that are ready; what is older, or made
@@ -168,6 +201,7 @@ static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 			.arg = in };
 		if (pack_fetcher_new(&in->packs, in->pool, &po, e) < 0)
 			return e->code;
+		in->packs_asked = since(in);
 	}
 	pack_fetch(in->packs, p, look_up);
 	return 1;
@@ -680,6 +714,7 @@ static void install_turn(struct install *in)
 	if (in->packs && !in->failed)
 		pack_fetcher_drain(in->packs);
 	pool_drain(in->pool);
+	fetch_meanwhile(in);
 	if (in->ready.n && !in->failed)
 		link_slots_parallel(in->linker, in->ready.p, in->ready.n);
 	in->ready.n = 0;
@@ -989,6 +1024,7 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 		in.failed = true;
 	while (!in.failed && !install_idle(&in))
 		install_turn(&in);
+	packs_unanswered(&in);
 	if (!in.failed && install_after(&in, &in.err) < 0)
 		in.failed = true;
 	out->packages = in.tree.npackages;

@@ -122,7 +122,8 @@ static int found_row(struct ask *a)
 	if (!w)
 		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "more answers than look-ups"), &e));
 	w->size = packs_row_get(w->digest, a->row);
-	if (w->size > 0 && w->size <= 1u << 30)
+	unsigned open = WANT_OPEN;
+	if (w->size > 0 && w->size <= 1u << 30 && atomic_compare_exchange_strong(&w->fate, &open, WANT_FOUND))
 		want_add(&t->get, w);
 	else
 		want_absent(t, w, NULL);
@@ -225,6 +226,10 @@ static void body_find(struct thread *t, struct ask *a)
 	buf_add(&a->body, STR(PACKS_FIND_MAGIC));
 	while (t->find.n && a->want.n < BATCH_FIND) {
 		struct pack_want *w = want_take(&t->find);
+		if (atomic_load(&w->fate) == WANT_TAKEN) { /* while the connection was made */
+			want_absent(t, w, NULL);
+			continue;
+		}
 		buf_add(&a->body, (str){ (const char *)w->key, PACKS_KEY });
 		want_add(&a->want, w);
 	}
@@ -264,6 +269,11 @@ static bool conn_ask(struct conn *c, bool find)
 		body_find(t, a);
 	else
 		body_get(t, a);
+	if (!a->want.n) { /* all of them were taken back */
+		buf_release(&a->body);
+		free(a);
+		return true;
+	}
 	struct h2_request q = { .method = STR("POST"),
 		.path = find ? t->f->path_find : t->f->path_get,
 		.authority = t->f->url.authority,

@@ -2,10 +2,12 @@
 #include "fetch_packs.h"
 #include "integrity.h"
 #include "packs_fixture.h"
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,7 +26,7 @@ struct env {
 	struct frame_package frame[FIXTURES];
 	struct tree_package package[FIXTURES];
 	struct fixture fix[FIXTURES];
-	unsigned done, absent, wrong, kill_after;
+	unsigned done, absent, wrong, kill_after, take, taken;
 	char why[400]; /* of the last that was wrong */
 };
 
@@ -75,6 +77,10 @@ static void on_absent(void *arg, struct tree_package *p, const struct err *e)
 {
 	struct env *v = arg;
 
+	if (!p) {
+		assert_true(e->code < 0);
+		return;
+	}
 	assert_int_equal(p->state, PACKAGE_IDLE);
 	v->absent++;
 	v->wrong += e != NULL;
@@ -147,6 +153,14 @@ static void fetch_all(struct env *v, bool look_up)
 		assert_true(pack_possible(&v->package[i], look_up));
 		pack_fetch(v->f, &v->package[i], look_up);
 	}
+	for (unsigned i = 0; i < v->take; i++) {
+		struct tree_package *p = pack_take(v->f);
+		if (!p)
+			break; /* their packs were found already */
+		assert_int_equal(p->state, PACKAGE_IDLE);
+		assert_true(v->taken > 0 || p == &v->package[0]);
+		v->taken++;
+	}
 	for (int turns = 0; pack_fetcher_pending(v->f) > 0; turns++) {
 		struct pollfd fd[2] = { { .fd = pack_fetcher_fd(v->f), .events = POLLIN },
 			{ .fd = pool_fd(v->pool), .events = POLLIN } };
@@ -155,7 +169,7 @@ static void fetch_all(struct env *v, bool look_up)
 		pack_fetcher_drain(v->f);
 		pool_drain(v->pool);
 	}
-	assert_int_equal(v->done + v->absent, FIXTURES);
+	assert_int_equal(v->done + v->absent + v->taken, FIXTURES);
 }
 
 static void all_arrive(void **state)
@@ -178,6 +192,45 @@ static void all_are_found(void **state)
 	serve(v, "");
 	fetch_all(v, true);
 	assert_int_equal(v->done, FIXTURES);
+}
+
+static void some_are_taken_back(void **state)
+{
+	struct env *v = *state;
+
+	serve(v, "");
+	v->take = 3;
+	fetch_all(v, true);
+	assert_int_equal(v->absent, 0);
+}
+
+/* A server that takes the connection and never says a word keeps nobody. */
+static void a_silent_server_keeps_nobody(void **state)
+{
+	struct env *v = *state;
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0 && listen(fd, 16) == 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	snprintf(v->url, sizeof(v->url), "http://127.0.0.1:%u", ntohs(a.sin_port));
+	v->take = FIXTURES + 1;
+	fetch_all(v, true);
+	assert_int_equal(v->taken, FIXTURES);
+	assert_int_equal(pack_fetcher_unanswered(v->f), FIXTURES);
+	close(fd);
+}
+
+/* What the plan names a pack for comes from its server. */
+static void a_named_pack_is_not_taken_back(void **state)
+{
+	struct env *v = *state;
+
+	serve(v, "");
+	v->take = 1;
+	fetch_all(v, false);
+	assert_int_equal(v->taken, 0);
 }
 
 static void a_wrong_pack_is_refused(struct env *v, const char *fault, bool look_up)
@@ -263,6 +316,9 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(all_arrive, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_are_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(some_are_taken_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_silent_server_keeps_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_named_pack_is_not_taken_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flipped_byte, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_short_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_short_file_that_says_so, setup, teardown),
