@@ -1,4 +1,5 @@
 #include "base/str.h"
+#include <sys/auxv.h>
 
 int str_cmp(str a, str b)
 {
@@ -84,9 +85,20 @@ bool str_u64(str s, uint64_t *out)
 
 /* Eight bytes a step, multiply and fold: the keys are names and paths from
  * registries, so the table's seed is what keeps floods out, not this. */
+/* Set once before main() and never again: keys come from registries and peers, who must not know where they collide. */
+static uint64_t hash_seed;
+
+__attribute__((constructor)) static void hash_seed_init(void)
+{
+	const void *random = (const void *)(uintptr_t)getauxval(AT_RANDOM); /* 16 bytes from the kernel */
+
+	if (random)
+		memcpy(&hash_seed, random, sizeof(hash_seed));
+}
+
 uint64_t str_hash(str s)
 {
-	uint64_t h = 0x9E3779B97F4A7C15u ^ s.n;
+	uint64_t h = hash_seed ^ (0x9E3779B97F4A7C15u * (s.n + 1));
 	size_t i = 0;
 
 	for (; i + 8 <= s.n; i += 8) {

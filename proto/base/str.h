@@ -75,7 +75,7 @@ size_t str_find_str(str s, str needle, size_t at);
 str str_trim(str s);
 /* Decimal digits only, no sign; false on garbage, emptiness or overflow. */
 bool str_u64(str s, uint64_t *out);
-/* A 64-bit hash for tables in memory; never stored or sent. */
+/* A 64-bit hash for tables in memory, another one in each process; never stored or sent. */
 uint64_t str_hash(str s);
 /* Value of KEY in M, or NULL. Linear: for the short maps of manifests. */
 const str *str_map_get(struct str_map m, str key);

@@ -23,27 +23,29 @@ void atoms_release(struct atoms *t)
 static void table_grow(struct atoms *t)
 {
 	uint32_t mask = t->mask * 2 + 1;
-	uint32_t *cell = xcalloc((size_t)mask + 1, sizeof(*cell));
-	for (uint32_t i = 1; i < t->n; i++) {
-		uint32_t h = (uint32_t)str_hash(t->rec[i].s) & mask;
-		while (cell[h])
+	struct atom_cell *cell = xcalloc((size_t)mask + 1, sizeof(*cell));
+	for (uint32_t i = 0; i <= t->mask; i++) {
+		uint32_t h = t->cell[i].hash & mask;
+		while (t->cell[i].x && cell[h].x)
 			h = (h + 1) & mask;
-		cell[h] = i;
+		if (t->cell[i].x)
+			cell[h] = t->cell[i];
 	}
 	free(t->cell);
 	t->cell = cell;
 	t->mask = mask;
 }
 
-static uint32_t *cell_of(struct atoms *t, str s)
+/* S's cell, or the free one that it would get. Texts are compared only when their hashes are equal. */
+static struct atom_cell *cell_of(struct atoms *t, str s, uint32_t hash)
 {
-	uint32_t h = (uint32_t)str_hash(s) & t->mask;
-	while (t->cell[h] && !str_eq(t->rec[t->cell[h]].s, s))
+	uint32_t h = hash & t->mask;
+	while (t->cell[h].x && (t->cell[h].hash != hash || !str_eq(t->rec[t->cell[h].x].s, s)))
 		h = (h + 1) & t->mask;
 	return &t->cell[h];
 }
 
-static atom add(struct atoms *t, uint32_t *cell, str s)
+static atom add(struct atoms *t, struct atom_cell *cell, str s, uint32_t hash)
 {
 	if (t->n == t->cap) {
 		t->rec = xrealloc(t->rec, t->cap * 2 * sizeof(*t->rec));
@@ -51,7 +53,7 @@ static atom add(struct atoms *t, uint32_t *cell, str s)
 	}
 	atom x = (atom)t->n++;
 	t->rec[x] = (struct atom_rec){ .s = s };
-	*cell = x;
+	*cell = (struct atom_cell){ hash, x };
 	if (t->n * 2 > t->mask)
 		table_grow(t);
 	return x;
@@ -59,14 +61,16 @@ static atom add(struct atoms *t, uint32_t *cell, str s)
 
 atom atom_of(struct atoms *t, str s)
 {
-	uint32_t *c = cell_of(t, s);
-	return *c ? *c : add(t, c, s);
+	uint32_t hash = (uint32_t)str_hash(s);
+	struct atom_cell *c = cell_of(t, s, hash);
+	return c->x ? c->x : add(t, c, s, hash);
 }
 
 atom atom_copy(struct atoms *t, str s)
 {
-	uint32_t *c = cell_of(t, s);
-	return *c ? *c : add(t, c, arena_str(t->a, s));
+	uint32_t hash = (uint32_t)str_hash(s);
+	struct atom_cell *c = cell_of(t, s, hash);
+	return c->x ? c->x : add(t, c, arena_str(t->a, s), hash);
 }
 
 atom atom_fmt(struct atoms *t, const char *fmt, ...)

@@ -19,7 +19,10 @@ struct atoms {
 	struct arena *a;
 	struct atom_rec *rec;
 	size_t n, cap;
-	uint32_t *cell;
+	struct atom_cell {
+		uint32_t hash;
+		atom x; /* 0: free */
+	} * cell;
 	uint32_t mask;
 };
 

@@ -11,7 +11,7 @@ struct likely {
 	uint32_t next;
 };
 struct meta_form {
-	bool asked;
+	bool asked, judged, enough; /* judged: whether it says enough is known */
 	const struct engine_packument *got;
 };
 struct meta_name {
@@ -108,7 +108,11 @@ enum meta_state metas_get(struct metas *m, atom name, bool full, struct packumen
 			*e = &got->err;
 			return META_FAILED;
 		}
-		if (full || short_is_enough(m->r, sof(m->r, name), got->rec)) {
+		if (!n->form[full].judged) {
+			n->form[full].enough = full || short_is_enough(m->r, sof(m->r, name), got->rec);
+			n->form[full].judged = true;
+		}
+		if (n->form[full].enough) {
 			*out = got->rec;
 			return META_HERE;
 		}
