@@ -405,6 +405,23 @@ static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const
 	}
 }
 
+/* The commands of what a direct dependency has as peers are the importer's, too, where nobody of its own has them: with
+ * autoInstallPeers it would have been told to list them. As observed of pnpm 12.21. */
+static void add_peers(struct bin_dir *d, const struct bins *b, const struct slot *s)
+{
+	for (size_t i = 0; i < s->snap->dependencies.n; i++) {
+		const struct lock_dep *dep = &s->snap->dependencies.p[i];
+		struct tree_edge edge;
+		if (!str_map_get(s->package->f->meta.peer_dependencies, dep->alias) ||
+			!tree_edge(&edge, b->o.tree, dep->alias, dep->ref, d->a) || !edge.to || !has_bin(edge.to))
+			continue;
+		add_slot(d, b->o.vstore, edge.to,
+			arena_printf(d->a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d->to_vstore), edge.to->dir,
+				STR_ARG(edge.to->name)),
+			true);
+	}
+}
+
 static int importer_bins(struct bins *b, const struct lock_importer *im, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(16 * 1024);
@@ -416,6 +433,8 @@ static int importer_bins(struct bins *b, const struct lock_importer *im, struct 
 	d.to_vstore = is_root ? STR("../.pnpm") : arena_printf(&a, "../../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
 	size_t n = importer_directs(&direct, b->o.tree, im, b->o.prod, b->o.dev, b->o.optional, &a);
 	for (size_t i = 0; i < n; i++) {
+		if (direct[i].to)
+			add_peers(&d, b, direct[i].to);
 		if (direct[i].to && has_bin(direct[i].to))
 			add_slot(&d, b->o.vstore, direct[i].to,
 				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore),
