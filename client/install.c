@@ -350,6 +350,8 @@ static void slot_finish(struct install *in, struct slot *s, enum slot_state stat
 /* An optional dependency may be missing; what failed is said. */
 static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e)
 {
+	if (!p->slots)
+		return; /* withdrawn, or a slot is still to come and will ask again */
 	for (struct slot *s = p->slots; s; s = s->next) {
 		if (s->state == SLOT_SKIPPED)
 			continue;
@@ -1027,7 +1029,7 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 	packs_unanswered(&in);
 	if (!in.failed && install_after(&in, &in.err) < 0)
 		in.failed = true;
-	out->packages = in.tree.npackages;
+	out->packages = tree_used(&in.tree);
 	out->slots = in.tree.nslots;
 	if (in.fetcher) {
 		struct fetch_counts fc = fetcher_counts(in.fetcher);

@@ -19,7 +19,7 @@ static int direct_run(struct source *s, const struct request *req, frame_sink *s
 {
 	struct direct *d = (struct direct *)s;
 	struct preload *p;
-	struct preload_opts o = { .now_ms = d->now_ms };
+	struct preload_opts o = { .now_ms = d->now_ms, .early = true };
 
 	if (preload_new(&p, d->meta, &o, e) < 0)
 		return e->code;

@@ -80,6 +80,15 @@ int tree_add_slot(struct slot **out, struct tree *t, const struct frame_slot *f,
 	return 0;
 }
 
+size_t tree_used(const struct tree *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->npackages; i++)
+		n += t->package[i]->slots != NULL;
+	return n;
+}
+
 void tree_add_importer(struct tree *t, const struct frame_importer *f)
 {
 	if (t->nimporters == t->importer_cap)

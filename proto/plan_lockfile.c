@@ -4,7 +4,9 @@
 struct plan_lockfile {
 	struct arena a;
 	struct lockfile lf;
-	size_t cap_importers, cap_packages, cap_snapshots;
+	size_t cap_importers, cap_packages, cap_snapshots, cap_used, nused;
+	bool *used;  /* by package: a slot is made of it */
+	bool sorted; /* packages are no longer in the order of their frames */
 };
 
 struct plan_lockfile *plan_lockfile_new(void)
@@ -142,14 +144,35 @@ static struct lock_head dup_head(struct arena *a, const struct lock_head *h)
 		 _Alignof(__typeof__(*(pl)->lf.list))),                                                                \
 		&(pl)->lf.list[(pl)->lf.count++])
 
+static void package_use(struct plan_lockfile *pl, uint32_t id)
+{
+	if (id < pl->nused)
+		pl->used[id] = true;
+}
+
+/* Leaves out what was withdrawn: packages that no slot is made of. */
+static void drop_withdrawn(struct plan_lockfile *pl)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < pl->lf.npackages; i++) {
+		if (pl->used[i])
+			pl->lf.package[n++] = pl->lf.package[i];
+	}
+	pl->lf.npackages = n;
+}
+
 void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f)
 {
 	switch (f->kind) {
 	case FRAME_PACKAGE:
 		*ADD(pl, package, npackages, cap_packages) = dup_package(&pl->a, &f->package.meta);
+		pl->used = arena_grow(&pl->a, pl->used, pl->nused, &pl->cap_used, sizeof(*pl->used), 1);
+		pl->used[pl->nused++] = false;
 		break;
 	case FRAME_SLOT:
 		*ADD(pl, snapshot, nsnapshots, cap_snapshots) = dup_snapshot(&pl->a, &f->slot.snap);
+		package_use(pl, f->slot.package);
 		break;
 	case FRAME_IMPORTER:
 		*ADD(pl, importer, nimporters, cap_importers) = dup_importer(&pl->a, &f->importer.importer);
@@ -168,6 +191,9 @@ void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f)
 
 const struct lockfile *plan_lockfile_get(struct plan_lockfile *pl)
 {
+	if (!pl->sorted)
+		drop_withdrawn(pl);
+	pl->sorted = true;
 	lockfile_sort(&pl->lf);
 	return &pl->lf;
 }

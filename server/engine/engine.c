@@ -142,13 +142,6 @@ static int time_cutoff(struct run *r, struct err *e)
 
 /* --- the run --- */
 
-static int hello(struct run *r, struct err *e)
-{
-	struct frame f = { .kind = FRAME_HELLO, .hello = { .protocol = PLAN_PROTOCOL, .server = STR("direct") } };
-	settings_digest(f.hello.settings_digest, r->set);
-	return r->sink(r->sink_ctx, &f, e);
-}
-
 static void run_init(struct run *r)
 {
 	r->arena = ARENA_INIT(1u << 20);
@@ -212,6 +205,10 @@ static int run_again(struct run *r, struct err *e)
 		.io = r->io,
 		.sink = r->sink,
 		.sink_ctx = r->sink_ctx,
+		.frame_of = r->frame_of,
+		.nframe_of = r->nframe_of,
+		.npackage_frames = r->npackage_frames,
+		.hello_sent = r->hello_sent,
 		.doom = r->doom,
 		.ndoom = r->ndoom,
 		.cap_doom = r->cap_doom };
@@ -221,6 +218,7 @@ static int run_again(struct run *r, struct err *e)
 static void run_release(struct run *r)
 {
 	run_end(r);
+	free(r->frame_of);
 	metas_free(r->metas);
 	atoms_release(&r->t);
 	arena_release(&r->arena);
@@ -276,7 +274,7 @@ int engine_run(const struct request *req, const struct engine_io *io, frame_sink
 	if (rc) {
 		plan_fail(&r, e);
 	} else {
-		rc = hello(&r, e);
+		rc = plan_hello(&r, e);
 		if (!rc)
 			rc = plan_emit(&r, &g, started, e);
 	}

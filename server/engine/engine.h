@@ -18,6 +18,9 @@ struct engine_packument {
 struct engine_io {
 	void *ctx;
 	int64_t now_ms; /* the clock is an input: milliseconds since 1970 */
+	/* Packages are sent as soon as they are found while packuments are waited for, so that downloads start during the resolution (see
+	 * plan.h): for a plan that is used once. A plan that is kept has the final order instead. */
+	bool early;
 	/* Ask for a packument; never blocks; a name and form is asked at most once a run. Fetching, revalidating, parsing
 	 * and compiling happen elsewhere, on all cores. REGISTRY has a trailing slash. */
 	void (*want)(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form);

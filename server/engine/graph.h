@@ -226,8 +226,13 @@ struct run {
 	VEC(struct frame_warning) warning;
 	struct doom *doom; /* survives run_again() */
 	size_t ndoom, cap_doom;
-	bool again;      /* a doom was found: walk once more without the optional dependencies that it ends */
-	uint32_t *young; /* packages taken although younger than the cutoff */
+	bool again;         /* a doom was found: walk once more without the optional dependencies that it ends */
+	uint32_t *frame_of; /* by atom of a package's id: its PACKAGE frame + 1; survives run_again() */
+	size_t nframe_of;
+	uint32_t npackage_frames;
+	bool hello_sent;
+	uint32_t early_at; /* packages below were looked at for being sent early */
+	uint32_t *young;   /* packages taken although younger than the cutoff */
 	size_t nyoung, cap_young;
 };
 

@@ -14,7 +14,6 @@ struct emit {
 	struct run *r;
 	struct graph *g;
 	struct lockfile lf;
-	uint32_t *package_of; /* by package: frame id + 1 */
 };
 
 uint64_t plan_clock_us(void)
@@ -195,12 +194,67 @@ static void package_frame(struct run *r, struct frame_package *f, const struct p
 		f->meta.deprecated = old->deprecated;
 }
 
+/* Where it is kept which PACKAGE frame P has: by its id, since a walk that is begun again makes P anew. */
+static uint32_t *frame_of(struct run *r, const struct pkg *p)
+{
+	if (p->id >= r->nframe_of) {
+		size_t n = r->nframe_of ? r->nframe_of : 4096;
+		while (n <= p->id)
+			n *= 2;
+		r->frame_of = xrealloc(r->frame_of, n * sizeof(*r->frame_of));
+		memset(r->frame_of + r->nframe_of, 0, (n - r->nframe_of) * sizeof(*r->frame_of));
+		r->nframe_of = n;
+	}
+	return &r->frame_of[p->id];
+}
+
+static int send_package(struct run *r, struct frame *f, const struct pkg *p, bool skip, struct err *e)
+{
+	*f = (struct frame){ .kind = FRAME_PACKAGE };
+	f->package.id = r->npackage_frames++;
+	f->package.skip = skip;
+	*frame_of(r, p) = r->npackage_frames;
+	package_frame(r, &f->package, p);
+	if (r->io->pack_of && !skip)
+		r->io->pack_of(r->io->ctx, &f->package);
+	return send(r, f, e);
+}
+
+int plan_hello(struct run *r, struct err *e)
+{
+	struct frame f = { .kind = FRAME_HELLO, .hello = { .protocol = PLAN_PROTOCOL, .server = STR("direct") } };
+	if (r->hello_sent)
+		return 0;
+	r->hello_sent = true;
+	settings_digest(f.hello.settings_digest, r->set);
+	return send(r, &f, e);
+}
+
+int plan_early(struct run *r, struct err *e)
+{
+	const struct request *q = r->req;
+	if (!r->io->early || q->mode == REQUEST_LOCKFILE_ONLY || !q->prod || !q->dev)
+		return 0;
+	for (; r->early_at < r->pkg.n; r->early_at++) {
+		struct pkg *p = pkg_at(r, r->early_at);
+		struct frame f;
+		/* what only optional dependencies ask for may be skipped on this platform */
+		if (p->kind != PKG_REGISTRY || p->optional || *frame_of(r, p))
+			continue;
+		int rc = plan_hello(r, e);
+		if (!rc)
+			rc = send_package(r, &f, p, false, e);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int emit_packages(struct emit *x, const uint32_t *order, uint32_t n, struct err *e)
 {
 	struct run *r = x->r;
-	bool *wanted = xcalloc(r->pkg.n + 1, sizeof(*wanted));
+	bool *wanted = xcalloc(r->pkg.n + 1, sizeof(*wanted)), *done = xcalloc(r->pkg.n + 1, sizeof(*done));
 	int rc = 0;
-	x->package_of = arena_new(&r->arena, uint32_t, r->pkg.n + 1);
 	x->lf.package = arena_new(&r->arena, struct lock_package, n + 1);
 	for (uint32_t i = 0; i < n; i++)
 		if (x->g->node.p[order[i]].reached)
@@ -208,19 +262,19 @@ static int emit_packages(struct emit *x, const uint32_t *order, uint32_t n, stru
 	for (int pass = 0; pass < 2 && !rc; pass++)
 		for (uint32_t i = 0; i < n && !rc; i++) {
 			uint32_t pkg = x->g->node.p[order[i]].pkg;
-			if (x->package_of[pkg] || wanted[pkg] != (pass == 0))
-				continue;
+			struct pkg *p = pkg_at(r, pkg);
 			struct frame f = { .kind = FRAME_PACKAGE };
-			f.package.id = (uint32_t)x->lf.npackages;
-			f.package.skip = pass == 1;
-			package_frame(r, &f.package, pkg_at(r, pkg));
-			if (r->io->pack_of && pass == 0)
-				r->io->pack_of(r->io->ctx, &f.package);
+			if (done[pkg] || wanted[pkg] != (pass == 0))
+				continue;
+			done[pkg] = true;
+			if (*frame_of(r, p))
+				package_frame(r, &f.package, p);
+			else
+				rc = send_package(r, &f, p, pass == 1, e);
 			x->lf.package[x->lf.npackages++] = f.package.meta;
-			x->package_of[pkg] = (uint32_t)x->lf.npackages;
-			rc = send(r, &f, e);
 		}
 	free(wanted);
+	free(done);
 	return rc;
 }
 
@@ -267,7 +321,7 @@ static int emit_slots(struct emit *x, const uint32_t *order, uint32_t n, struct 
 				continue;
 			struct frame f = { .kind = FRAME_SLOT };
 			f.slot.id = (uint32_t)x->lf.nsnapshots;
-			f.slot.package = x->package_of[q->pkg] - 1;
+			f.slot.package = *frame_of(r, pkg_at(r, q->pkg)) - 1;
 			f.slot.skip = pass == 1;
 			f.slot.snap = snapshot_of(r, x->g, q);
 			x->lf.snapshot[x->lf.nsnapshots++] = f.slot.snap;
@@ -488,7 +542,7 @@ static int emit_done(struct emit *x, uint64_t started_us, uint64_t resolved_us, 
 	lockfile_sort(&x->lf);
 	lockfile_print(&b, &x->lf);
 	sha256(f.done.lockfile_digest, b.p, b.n);
-	f.done.packages = (uint32_t)x->lf.npackages;
+	f.done.packages = r->npackage_frames;
 	f.done.slots = (uint32_t)x->lf.nsnapshots;
 	f.done.fetched = metas_count(r->metas);
 	f.done.resolve_us = resolved_us - started_us;

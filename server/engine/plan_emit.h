@@ -8,3 +8,7 @@ MUST_USE int plan_emit(struct run *r, struct graph *g, uint64_t started_us, stru
 uint64_t plan_clock_us(void);
 /* Failure as a frame; the code of E is returned. */
 int plan_fail(struct run *r, struct err *e);
+/* Sends what has been found and is surely wanted here, before the resolution waits; nothing unless engine_io.early. */
+MUST_USE int plan_early(struct run *r, struct err *e);
+/* The first frame, once. */
+MUST_USE int plan_hello(struct run *r, struct err *e);

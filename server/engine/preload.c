@@ -138,7 +138,9 @@ int preload_new(struct preload **out, struct meta *m, const struct preload_opts 
 	(void)e;
 	p->meta = m;
 	p->ready_end = &p->ready;
-	p->io = (struct engine_io){ .ctx = p, .now_ms = o->now_ms, .want = io_want, .wait = io_wait, .poll = io_poll };
+	p->io = (struct engine_io){
+		.ctx = p, .now_ms = o->now_ms, .early = o->early, .want = io_want, .wait = io_wait, .poll = io_poll
+	};
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->change, NULL);
 	*out = p;

@@ -11,6 +11,7 @@
 struct preload;
 struct preload_opts {
 	int64_t now_ms;
+	bool early; /* engine_io.early */
 };
 MUST_USE int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e);
 /* Borrowed; lives as long as P. */

@@ -3,6 +3,7 @@
 #include "catalog.h"
 #include "package.h"
 #include "pick.h"
+#include "plan_emit.h"
 #include "reuse.h"
 #include "workspace.h"
 
@@ -73,7 +74,9 @@ static int get_packument(
 			return 0;
 		if (st == META_FAILED)
 			return 1;
-		int rc = metas_wait(r->metas, e);
+		int rc = plan_early(r, e);
+		if (!rc)
+			rc = metas_wait(r->metas, e);
 		if (rc)
 			return rc;
 	}

@@ -1,6 +1,7 @@
 /* parity — every case of tests/parity/cases through the engine: is the lockfile pnpm's, byte for byte?
  *
  * Prints one line a case, then "N of M identical". The exit status is 0 when at least --min cases are. */
+#include "integrity.h"
 #include "parity_case.h"
 #include "parity_diff.h"
 #include "parity_io.h"
@@ -28,11 +29,12 @@ struct outcome {
 	struct buf text; /* the lockfile */
 	double ms;       /* least of the repeats */
 	struct err err;
-	unsigned warnings;
+	unsigned warnings, withdrawn;
 };
 struct sink {
 	struct plan_lockfile *pl;
-	unsigned warnings;
+	unsigned warnings, packages;
+	struct frame_done done;
 };
 
 static double clock_ms(void)
@@ -50,6 +52,9 @@ static int on_frame(void *ctx, const struct frame *f, struct err *e)
 	(void)e;
 	plan_lockfile_add(s->pl, f);
 	s->warnings += f->kind == FRAME_WARNING;
+	s->packages += f->kind == FRAME_PACKAGE;
+	if (f->kind == FRAME_DONE)
+		s->done = f->done;
 	return 0;
 }
 
@@ -61,8 +66,17 @@ static int run_once(struct outcome *o, const struct parity_case *c, const struct
 	double ms = clock_ms() - from;
 
 	buf_clear(&o->text);
-	if (rc == 0)
-		lockfile_print(&o->text, plan_lockfile_get(sink.pl));
+	if (rc == 0) {
+		const struct lockfile *lf = plan_lockfile_get(sink.pl);
+		uint8_t digest[32];
+		lockfile_print(&o->text, lf);
+		sha256(digest, o->text.p, o->text.n);
+		if (memcmp(digest, sink.done.lockfile_digest, sizeof(digest)) != 0 ||
+			sink.done.packages != sink.packages)
+			rc = err_set(
+				&o->err, ERR_PROTOCOL, "the last frame does not say what the frames before it make");
+		o->withdrawn = sink.packages - (unsigned)lf->npackages;
+	}
 	plan_lockfile_free(sink.pl);
 	o->warnings = sink.warnings;
 	if (o->ms == 0 || ms < o->ms)
@@ -76,6 +90,7 @@ static int run_case(struct outcome *o, const struct parity_case *c, struct parit
 	AUTO(buf_release) struct buf first = BUF_INIT;
 
 	for (unsigned i = 0; i < opt->repeat; i++) {
+		c->req->mode = opt->seed ? REQUEST_FULL : REQUEST_LOCKFILE_ONLY; /* with packages that are sent early */
 		int rc = run_once(o, c, parity_io_begin(io, opt->seed ? opt->seed + i : 0));
 		if (rc < 0)
 			return rc;
@@ -146,7 +161,7 @@ static bool do_case(const char *dir, struct parity_io *io, const struct options 
 		printf("FAIL " STR_FMT ": %s: %s\n", STR_ARG(c.name), err_name(rc), o.err.msg);
 	} else if ((same = parity_compare(&d, buf_str(&c.want), buf_str(&o.text)))) {
 		if (!opt->quiet)
-			printf("ok   " STR_FMT " %.1f ms\n", STR_ARG(c.name), o.ms);
+			printf("ok   " STR_FMT " %.1f ms, %u withdrawn\n", STR_ARG(c.name), o.ms, o.withdrawn);
 	} else {
 		printf("FAIL " STR_FMT ": %s (%.1f ms)\n", STR_ARG(c.name), d.cause, o.ms);
 		report_diff(&d);

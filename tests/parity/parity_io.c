@@ -117,9 +117,12 @@ const struct engine_io *parity_io_begin(struct parity_io *io, uint64_t seed)
 {
 	io->waiting.n = 0;
 	io->seed = seed;
-	io->io = (struct engine_io){
-		.ctx = io, .now_ms = PARITY_NOW_MS, .want = io_want, .wait = io_wait, .poll = io_poll
-	};
+	io->io = (struct engine_io){ .ctx = io,
+		.now_ms = PARITY_NOW_MS,
+		.early = seed != 0,
+		.want = io_want,
+		.wait = io_wait,
+		.poll = io_poll };
 	return &io->io;
 }
 

@@ -7,6 +7,20 @@
 
 #include <cmocka.h>
 
+/* Packages are sent last first. */
+static uint32_t frame_of(const struct lockfile *lf, str snapshot)
+{
+	size_t n = str_find(snapshot, '(', 0);
+	str key = n == SIZE_MAX ? snapshot : str_head(snapshot, n);
+
+	for (size_t i = 0; i < lf->npackages; i++) {
+		if (str_eq(lf->package[i].key, key))
+			return (uint32_t)(lf->npackages - 1 - i);
+	}
+	fail_msg("no package for " STR_FMT, STR_ARG(snapshot));
+	return 0;
+}
+
 static void test_frames_make_the_file(void **state)
 {
 	static char text[1 << 20];
@@ -28,8 +42,13 @@ static void test_frames_make_the_file(void **state)
 	struct plan_lockfile *pl = plan_lockfile_new();
 	for (size_t i = lf.npackages; i-- > 0;)
 		plan_lockfile_add(pl, &(struct frame){ .kind = FRAME_PACKAGE, .package.meta = lf.package[i] });
+	struct lock_package withdrawn = { .key = STR_INIT("nobody@1.0.0"),
+		.resolution.integrity = STR_INIT("sha512-x") };
+	plan_lockfile_add(pl, &(struct frame){ .kind = FRAME_PACKAGE, .package.meta = withdrawn });
 	for (size_t i = lf.nsnapshots; i-- > 0;)
-		plan_lockfile_add(pl, &(struct frame){ .kind = FRAME_SLOT, .slot.snap = lf.snapshot[i] });
+		plan_lockfile_add(
+			pl, &(struct frame){ .kind = FRAME_SLOT,
+				    .slot = { .snap = lf.snapshot[i], .package = frame_of(&lf, lf.snapshot[i].key) } });
 	for (size_t i = lf.nimporters; i-- > 0;)
 		plan_lockfile_add(pl, &(struct frame){ .kind = FRAME_IMPORTER, .importer.importer = lf.importer[i] });
 	plan_lockfile_add(pl, &(struct frame){ .kind = FRAME_LOCK_HEAD, .lock_head = lf.head });
