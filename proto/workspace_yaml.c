@@ -161,16 +161,6 @@ static int set_import_method(struct ctx *c, const struct yaml_node *n)
 	return rc;
 }
 
-static int set_trust_policy(struct ctx *c, const struct yaml_node *n)
-{
-	unsigned i;
-	int rc = get_one_of(c, "trustPolicy", n, (const char *const[]){ "off", "no-downgrade", NULL }, &i);
-
-	if (rc == 0)
-		c->w->settings.trust_policy = (enum trust_policy)i;
-	return rc;
-}
-
 static int set_release_age(struct ctx *c, const struct yaml_node *n)
 {
 	c->w->settings.minimum_release_age_set = true;
@@ -506,7 +496,6 @@ static const struct known known[] = {
 	{ "peerDependencyRules", KIND_CALL, .set = set_peer_rules },
 	{ "minimumReleaseAge", KIND_CALL, .set = set_release_age },
 	{ "minimumReleaseAgeExclude", KIND_LIST, .at = S(minimum_release_age_exclude) },
-	{ "trustPolicy", KIND_CALL, .set = set_trust_policy },
 	{ "supportedArchitectures", KIND_CALL, .set = set_architectures },
 	{ "registries", KIND_CALL, .set = set_registries },
 	{ "registry", KIND_CALL, .set = set_registry },
@@ -615,6 +604,8 @@ static const struct known known[] = {
 	{ "namedRegistries", KIND_REFUSE, .ok = NULL, .fix = "route scopes under registries" },
 	{ "minimumReleaseAgeIgnoreMissingTime", KIND_REFUSE, .ok = "true",
 		.fix = "remove it: versions without a publish time pass" },
+	{ "trustPolicy", KIND_REFUSE, .ok = "off",
+		.fix = "set trustPolicy: off, and install with pnpm where it must be enforced" },
 	{ "trustPolicyExclude", KIND_REFUSE, .ok = NULL, .fix = "remove it, or set trustPolicy: off" },
 	{ "trustPolicyIgnoreAfter", KIND_REFUSE, .ok = NULL, .fix = "remove it, or set trustPolicy: off" },
 	{ "frozenStore", KIND_REFUSE, .ok = "false", .fix = "remove it: dray's store must be writable" },

@@ -153,12 +153,14 @@ static int run_begin(struct run *r, struct err *e)
 {
 	const struct settings *s = r->set;
 	workspace_init(r);
+	if (s->trust_policy != TRUST_OFF)
+		return err_set(
+			e, ERR_UNSUPPORTED, "trustPolicy: no-downgrade is not implemented; nothing was resolved");
 	if (s->minimum_release_age)
 		r->cutoff = r->io->now_ms - (int64_t)s->minimum_release_age * MINUTE_MS;
 	r->subdep_cutoff = r->cutoff;
 	r->time_based = s->resolution_mode == RESOLVE_TIME_BASED;
 	r->lowest_direct = s->resolution_mode != RESOLVE_HIGHEST;
-	r->trust = s->trust_policy == TRUST_NO_DOWNGRADE;
 	int rc = overrides_init(r, e);
 	if (!rc)
 		rc = importers_init(r, e);

@@ -218,7 +218,7 @@ struct run {
 
 	int64_t cutoff;        /* newest publish time that minimumReleaseAge lets through; 0: none */
 	int64_t subdep_cutoff; /* the same for transitive dependencies */
-	bool lowest_direct, time_based, trust;
+	bool lowest_direct, time_based;
 	struct metas *metas;
 	struct overrides *overrides;
 	struct extender *extender;

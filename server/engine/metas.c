@@ -97,7 +97,7 @@ static bool short_is_enough(const struct run *r, str name, struct packument p)
 enum meta_state metas_get(struct metas *m, atom name, bool full, struct packument *out, const struct err **e)
 {
 	struct meta_name *n = name_at(m, name);
-	full = full || m->r->time_based || m->r->trust;
+	full = full || m->r->time_based;
 	for (;;) {
 		if (!n->form[full].asked)
 			ask(m, n, full);

@@ -36,7 +36,6 @@ static const char *const honoured[][2] = {
 	{ "minimumReleaseAge", "engine, install" },
 	{ "minimumReleaseAgeExclude", "engine" },
 	{ "minimumReleaseAgeStrict", "install" },
-	{ "trustPolicy", "engine" },
 	{ "supportedArchitectures", "engine, source_locked" },
 	{ "registries", "project" },
 	{ "registry", "project" },
@@ -134,7 +133,7 @@ static void test_defaults_pass(void **state)
 	static const char *const same[][2] = { { "nodeLinker", "isolated" }, { "modulesDir", "node_modules" },
 		{ "virtualStoreDir", "node_modules/.pnpm" }, { "symlink", "true" },
 		{ "strictPeerDependencies", "false" }, { "engineStrict", "false" },
-		{ "virtualStoreDirMaxLength", "120" }, { "trustPolicyExclude", "[]" } };
+		{ "virtualStoreDirMaxLength", "120" }, { "trustPolicyExclude", "[]" }, { "trustPolicy", "off" } };
 	(void)state;
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
