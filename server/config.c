@@ -22,8 +22,6 @@ static const struct option options[] = {
 		AT(tls_client_ca), 0, 0, 0 },
 	{ "token-file", "FILE", "clients' tokens, kept by `drayd token` (tokens in store-dir)", K_STR, AT(token_file),
 		0, 0, 0 },
-	{ "user-file", "FILE", "who may log in, kept by `drayd user` (users in store-dir)", K_STR, AT(user_file), 0, 0,
-		0 },
 	{ "insecure", "true|false", "serve other addresses than loopback without TLS, or without tokens", K_BOOL,
 		AT(insecure), 0, 0, 0 },
 	{ "public-url", "URL", "how clients reach this server (as each request says)", K_STR, AT(public_url), 0, 0, 0 },
@@ -204,11 +202,11 @@ static int config_flags(struct config *c, int argc, char **argv, bool *seen, str
 			c->command = CONFIG_CHECK;
 			continue;
 		}
-		if (i == 1 && (str_eq(arg, STR("token")) || str_eq(arg, STR("user")))) {
-			c->command = str_eq(arg, STR("token")) ? CONFIG_TOKEN : CONFIG_USER;
+		if (i == 1 && str_eq(arg, STR("token"))) {
+			c->command = CONFIG_TOKEN;
 			continue;
 		}
-		if (c->command >= CONFIG_TOKEN && !(str_starts(arg, STR("--")) && is_option(str_from(arg, 2)))) {
+		if (c->command == CONFIG_TOKEN && !(str_starts(arg, STR("--")) && is_option(str_from(arg, 2)))) {
 			config_list_add(&c->a, &c->args, arg);
 			continue;
 		}
@@ -346,8 +344,7 @@ void config_help(struct buf *out)
 	buf_add(out, STR("drayd — resolves npm dependencies next to the registry\n\n"
 			 "usage: drayd [check-config] [options]\n"
 			 "       drayd token add NAME [read-only] [expires=DAYS] [packages=PATTERN,...]\n"
-			 "       drayd token list | revoke NAME\n"
-			 "       drayd user add NAME (password on standard input) | list | remove NAME\n\n"));
+			 "       drayd token list | revoke NAME\n\n"));
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		char flag[64];
 		snprintf(flag, sizeof(flag), "--%s %s", options[i].name, options[i].value);

@@ -10,7 +10,7 @@
 #include "log.h"
 #include "upstream.h"
 
-enum config_command { CONFIG_RUN = 0, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION, CONFIG_TOKEN, CONFIG_USER };
+enum config_command { CONFIG_RUN = 0, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION, CONFIG_TOKEN };
 /* The first rule with a pattern that a package matches decides who sees it; what matches no rule is everybody's. */
 struct config_access {
 	str name;
@@ -24,12 +24,11 @@ struct config {
 	str tls_cert, tls_key;          /* PEM files; both or none */
 	str tls_client_ca;              /* PEM: clients have to show a certificate that one of these signed */
 	str token_file;                 /* tokens by their hashes; empty: `tokens` in store_dir, where there is one */
-	str user_file;                  /* who may log in; empty: `users` in store_dir */
 	bool insecure;                  /* clear HTTP and no tokens, on any address */
 	str public_url;                 /* how clients reach this server, with slash; empty: as each request says */
 	str store_dir, registry;        /* directory; the default upstream's URL with trailing slash, or "none" */
 	struct str_list registry_alias; /* URLs by which clients may know the registry */
-	struct str_list args;           /* of `drayd token` and `drayd user` */
+	struct str_list args;           /* of `drayd token` */
 	str ready_file;                 /* gets a line "address:port" for each listener once they accept */
 	str config_file;
 	enum log_level log_level;

@@ -60,9 +60,6 @@ int main(int argc, char **argv)
 	case CONFIG_TOKEN:
 		rc = tokens_command(&out, &c, &e);
 		break;
-	case CONFIG_USER:
-		rc = err_set(&e, ERR_UNSUPPORTED, "drayd user is not there yet");
-		break;
 	case CONFIG_RUN:
 		rc = serve(&c, argc, argv, &e);
 		break;
