@@ -58,6 +58,8 @@ static const struct option options[] = {
 		AT(tarball_cache_mib), 10240, 16, 1u << 30 },
 	{ "pack-cache", "MIB", "packs kept on disk; 0: no limit (20480)", K_NUMBER, AT(pack_cache_mib), 20480, 0,
 		1u << 30 },
+	{ "pack-settle-level", "N", "zstd level at which packs are encoded again when idle; 0: never (19)", K_NUMBER,
+		AT(pack_settle_level), 19, 0, 22 },
 	{ "plan-cache", "MIB", "plans kept in memory (64)", K_NUMBER, AT(plan_cache_mib), 64, 0, 65536 },
 };
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };

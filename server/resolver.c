@@ -284,6 +284,8 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 	struct packs_opts po = { .dir = c->store_dir.p,
 		.registry = r->registry,
 		.upstreams = r->upstreams,
+		.settled_level = (int)c->pack_settle_level,
+		.no_settle = c->pack_settle_level == 0,
 		.max_bytes = c->pack_cache_mib << 20 };
 	if (packs_new(&r->packs, &po, e) < 0)
 		goto fail;

@@ -1,0 +1,138 @@
+// Installs through a drayd that has packs ready, against direct ones: the same tree, the same lockfile; one pack damaged; a server that is
+// cold, gone or silent.
+// usage: packs.mjs DRAY DRAYD FIXTURE_REGISTRY PACKAGES
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const [dray, drayd, fixture, packages] = process.argv.slice(2)
+const compare = join(dirname(fileURLToPath(import.meta.url)), 'compare-trees.mjs')
+const work = mkdtempSync(join(tmpdir(), 'dray-e2e-packs-'))
+const serverDir = join(work, 'drayd')
+const dependencies = { 'fx-app': '1.0.0', 'fx-bin': '1.0.0', 'fx-files': '1.0.0', 'fx-peer': '1.0.0' }
+const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms))
+let registry, url, server, serverUrl, count = 0
+
+async function serverStart() {
+  const ready = join(work, `ready${count++}`)
+  server = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--registry', url, '--store-dir', serverDir, '--pack-settle-level', '0', '--log-level', 'error'], { stdio: 'inherit' })
+  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
+    assert.ok(i < 600 && server.exitCode === null, 'drayd starts')
+    await sleep(50)
+  }
+  serverUrl = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
+}
+async function metric(name) {
+  const text = await (await fetch(serverUrl + '/metrics')).text()
+  return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(text)[1])
+}
+
+// A project with a store of its own. LOCKFILE: its text, or undefined. AT: the server, or undefined for a direct install.
+function install(lockfile, at) {
+  const dir = join(work, `p${count++}`)
+  mkdirSync(dir)
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies }))
+  writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'strictDepBuilds: false\nstrictPeerDependencies: false\n')
+  if (lockfile) writeFileSync(join(dir, 'pnpm-lock.yaml'), lockfile)
+  const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: '', DRAY_TOKEN: '' }
+  const how = at ? ['--server', at, '--server-fallback', 'error'] : ['--direct']
+  // not spawnSync: a silent server lives in this process
+  const child = spawn(dray, ['install', lockfile ? '--frozen-lockfile' : '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', ...how], { env })
+  let stdout = '', stderr = ''
+  child.stdout.on('data', (d) => (stdout += d))
+  child.stderr.on('data', (d) => (stderr += d))
+  return new Promise((done) => child.on('close', (status) => {
+    const events = stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
+    const text = stderr + stdout
+    assert.equal(status, 0, text)
+    done({ dir, text, packs: events.find((e) => e.event === 'packs'), lockfile: readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') })
+  }))
+}
+function same(a, b) {
+  const r = spawnSync(process.execPath, [compare, a.dir, b.dir], { encoding: 'utf8' })
+  assert.equal(r.status, 0, r.stdout + r.stderr)
+  assert.equal(a.lockfile, b.lockfile)
+}
+
+// Changes a byte of every pack that the journal has for NAME at VERSION; how many.
+function damage(name, version) {
+  const lines = readFileSync(join(serverDir, 'packs/journal'), 'utf8').split('\n').map((l) => l.split(' '))
+  let n = 0
+  for (const [state, , digest, , , , of, at] of lines) {
+    if (!['warm', 'settled'].includes(state) || of !== name || at !== version) continue
+    const path = join(serverDir, 'packs', digest.slice(0, 2), digest.slice(2))
+    const bytes = readFileSync(path)
+    bytes[bytes.length >> 1] ^= 1
+    writeFileSync(path, bytes)
+    n++
+  }
+  return n
+}
+
+const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100000)
+try {
+  registry = spawn(fixture, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
+  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+  const direct = await install()
+  await serverStart()
+
+  const cold = await install(undefined, serverUrl)
+  same(direct, cold)
+  const all = cold.packs.tarballs + cold.packs.packs
+  assert.ok(all >= 5)
+  for (let i = 0; (await metric('warm')) < all; i++) {
+    assert.ok(i < 400, `${await metric('warm')} of ${all} packs are made`)
+    await sleep(50)
+  }
+  console.log('ok cold server: as direct, and packs are made')
+
+  // A plan that was kept from before names no packs: they are looked up while tarballs come. A new server makes a new plan.
+  const kept = await install(undefined, serverUrl)
+  same(direct, kept)
+  assert.equal(kept.packs.tarballs + kept.packs.packs, all)
+  const locked = await install(direct.lockfile, serverUrl)
+  same(direct, locked)
+  assert.equal(locked.packs.tarballs + locked.packs.packs, all)
+  console.log('ok kept plan and locked install: as direct')
+  server.kill()
+  await new Promise((ok) => server.once('exit', ok))
+  await serverStart()
+  const warm = await install(undefined, serverUrl)
+  same(direct, warm)
+  assert.equal(warm.packs.packs, all)
+  assert.equal(warm.packs.tarballs, 0)
+  assert.doesNotMatch(warm.text, /instead/)
+  console.log('ok warm server: packs only, as direct')
+
+  assert.equal(damage('fx-leaf', '1.1.0'), 1)
+  const bad = await install(undefined, serverUrl)
+  same(direct, bad)
+  assert.deepEqual([bad.packs.packs, bad.packs.tarballs, bad.packs.refused], [all - 1, 1, 1])
+  assert.match(bad.text, /fx-leaf@1\.1\.0.*instead/)
+  assert.doesNotMatch(bad.text, /fx-(app|bin|files|peer)@.*instead/)
+  console.log('ok one damaged pack: named, its tarball instead')
+
+  server.kill()
+  await new Promise((ok) => server.once('exit', ok))
+  const gone = await install(direct.lockfile, serverUrl)
+  same(direct, gone)
+  assert.deepEqual([gone.packs.packs, gone.packs.tarballs], [0, all])
+  assert.ok(gone.text.split('\n').filter((l) => /from the registry/.test(l)).length <= 1, gone.text)
+  const silent = createServer(() => {})
+  await new Promise((ok) => silent.listen(0, '127.0.0.1', ok))
+  const mute = await install(direct.lockfile, `http://127.0.0.1:${silent.address().port}`)
+  silent.close()
+  same(direct, mute)
+  assert.deepEqual([mute.packs.packs, mute.packs.tarballs], [0, all])
+  console.log('ok locked install, server gone or silent: tarballs')
+} finally {
+  clearTimeout(timer)
+  server?.kill()
+  registry?.kill()
+  rmSync(work, { recursive: true, force: true })
+}
+process.exit(0)
