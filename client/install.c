@@ -720,6 +720,9 @@ static void install_turn(struct install *in)
 	if (in->ready.n && !in->failed)
 		link_slots_parallel(in->linker, in->ready.p, in->ready.n);
 	in->ready.n = 0;
+	if (in->o->progress->tty)
+		in->o->progress->bytes = (in->fetcher ? fetcher_counts(in->fetcher).bytes : 0) +
+					 (in->packs ? pack_fetcher_counts(in->packs).bytes : 0);
 	progress_update(in->o->progress);
 }
 

@@ -22,14 +22,18 @@ void progress_clear(struct progress *p)
 
 static void progress_draw(struct progress *p)
 {
-	char bar[31];
+	char bar[31], text[sizeof(p->drawn)];
 	unsigned full = p->total ? (unsigned)((uint64_t)p->added * 30 / p->total) : 0;
 
 	for (unsigned i = 0; i < 30; i++)
 		bar[i] = i < full ? '=' : ' ';
 	bar[30] = 0;
-	fprintf(stderr, "\r\033[K%s[%s] resolved %u%s, reused %u, downloaded %u (%.1f MB), added %u", "", bar,
+	snprintf(text, sizeof(text), "[%s] resolved %u%s, reused %u, downloaded %u (%.1f MB), added %u", bar,
 		p->resolved, p->planned ? "" : "…", p->reused, p->downloaded, (double)p->bytes / 1e6, p->added);
+	if (p->line && strcmp(text, p->drawn) == 0)
+		return;
+	memcpy(p->drawn, text, sizeof(text));
+	fprintf(stderr, "\r%s\033[K", text); /* over the old one, not after wiping it: no flicker */
 	fflush(stderr);
 	p->line = true;
 }

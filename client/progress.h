@@ -10,7 +10,8 @@ struct progress {
 	enum reporter reporter;
 	bool tty;
 	uint64_t start_us, drawn_us;
-	bool line; /* the terminal's line is ours now */
+	bool line;       /* the terminal's line is ours now */
+	char drawn[256]; /* what stands there: it is not drawn again */
 	uint32_t resolved, reused, downloaded, added, total;
 	uint64_t bytes;
 	bool planned;
