@@ -976,6 +976,11 @@ static void install_close(struct install *in)
 {
 	frames_free(in->frames);
 	pack_fetcher_stop(in->packs);
+	/* A plan that failed leaves packuments on their way, and their workers may still ask for more: those requests must find
+	 * the fetch thread alive, to be told that it is over. */
+	if (in->http)
+		http_stop(in->http);
+	meta_free(in->meta);
 	http_free(in->http); /* no callback after this */
 	if (in->fetcher)
 		fetcher_drain(in->fetcher);
@@ -987,7 +992,6 @@ static void install_close(struct install *in)
 	if (in->failed)
 		install_undo(in);
 	pool_free(in->pool);
-	meta_free(in->meta);
 	registry_free(in->registry);
 	fetcher_free(in->fetcher);
 	pack_fetcher_free(in->packs);
