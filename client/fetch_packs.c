@@ -219,6 +219,21 @@ static void want_drop(struct pack_want *w)
 		f->o.absent(f->o.arg, NULL, &e);
 }
 
+static void want_imported(struct job *job, void *ctx);
+
+/* Packs are unpacked in one piece each: the pool gets so many that their sum is bounded, one at least. */
+static void imports_start(struct pack_fetcher *f)
+{
+	for (struct pack_want *w; (w = f->waiting.head);) {
+		if (!f->started || (f->unpacking > 0 && f->unpacking + w->raw > PACK_MOST_RAW))
+			return;
+		f->unpacking += w->raw;
+		want_take(&f->waiting);
+		w->job = (struct job){ .run = want_import, .done = want_imported, .ctx = f };
+		pool_submit(f->pool, &w->job);
+	}
+}
+
 static void want_imported(struct job *job, void *ctx)
 {
 	struct pack_want *w = (struct pack_want *)job;
@@ -226,7 +241,9 @@ static void want_imported(struct job *job, void *ctx)
 
 	atomic_fetch_sub(&f->held, w->size);
 	signal_fd(f->wake);
+	f->unpacking -= w->raw;
 	want_end(w, w->code == 0);
+	imports_start(f);
 }
 
 void pack_fetcher_drain(struct pack_fetcher *f)
@@ -249,9 +266,12 @@ void pack_fetcher_drain(struct pack_fetcher *f)
 			want_end(w, false);
 			continue;
 		}
-		w->job = (struct job){ .run = want_import, .done = want_imported, .ctx = f };
-		pool_submit(f->pool, &w->job);
+		uint32_t files;
+		if (!pack_claims(w->buf.p, w->buf.n, &w->raw, &files))
+			w->raw = 0;
+		want_add(&f->waiting, w);
 	}
+	imports_start(f);
 }
 
 int pack_fetcher_fd(const struct pack_fetcher *f)
@@ -299,6 +319,7 @@ void pack_fetcher_free(struct pack_fetcher *f)
 	pack_fetcher_stop(f);
 	list_free(&f->in);
 	list_free(&f->news);
+	list_free(&f->waiting);
 	if (f->fd >= 0)
 		close(f->fd);
 	if (f->wake >= 0)

@@ -3,6 +3,7 @@
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
+#include "pack.h"
 #include "pack_tarball.h"
 #include "packs_impl.h"
 #include <dirent.h>
@@ -98,6 +99,7 @@ static int item_build(struct packs *p, struct pack_item *it, struct pack_item *g
 	AUTO(arena_release) struct arena a = ARENA_INIT(512);
 	struct pack_tarball_opts o = { .sri = str_of(it->sri),
 		.label = arena_printf(&a, "%s@%s", it->name, it->version),
+		.max_unpacked = 2 * PACK_MOST_RAW, /* tar's own bytes and files that are the same included */
 		.pack = { .level = p->o.level } };
 
 	if (tarball_fetch(&z, p, it, e) < 0 || pack_tarball(&pack, got->digest, &got->raw, &o, z.p, z.n, e) < 0)
@@ -116,7 +118,7 @@ static void item_built(
 	p->n.building--;
 	if (code < 0) {
 		it->state = PACK_FAILED;
-		it->retry_ms = packs_now_ms() + RETRY_MS;
+		it->retry_ms = code == ERR_TOOBIG ? INT64_MAX : packs_now_ms() + RETRY_MS; /* too large: for good */
 		p->n.failed++;
 		log_info("pack", "package=%s@%s failed=%s message=\"%s\"", it->name, it->version, err_name(code),
 			e->msg);

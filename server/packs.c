@@ -1,6 +1,7 @@
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
+#include "pack.h"
 #include "packs_impl.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -213,6 +214,8 @@ static bool line_read(struct packs *p, str line)
 	if (n != 8 || (!settled && !str_eq(w[0], STR("warm"))) || !hex_read(digest, 32, w[2]) ||
 		!str_u64(w[3], &size) || !str_u64(w[4], &tarball) || !str_u64(w[5], &raw))
 		return false;
+	if (raw > PACK_MOST_RAW)
+		return true; /* made when packs could be larger: no client takes it */
 	struct pack_item *it = packs_item(p, key, true);
 	it->state = settled ? PACK_SETTLED : PACK_WARM;
 	it->size = size;
@@ -284,9 +287,9 @@ static int journal_open(struct packs *p, struct err *e)
 /* What can be packed: a registry's tarball whose digest is known. */
 static bool packable(const struct frame_package *f, uint8_t key[PACKS_KEY])
 {
-	return !f->skip && f->meta.resolution.kind != LOCK_RES_DIRECTORY && f->meta.resolution.kind != LOCK_RES_GIT &&
-	       is_word(f->url) && is_word(f->name) && is_word(f->version) && is_word(f->meta.resolution.integrity) &&
-	       packs_key(key, f->meta.resolution.integrity);
+	return !f->skip && f->unpacked_size <= PACK_MOST_RAW && f->meta.resolution.kind != LOCK_RES_DIRECTORY &&
+	       f->meta.resolution.kind != LOCK_RES_GIT && is_word(f->url) && is_word(f->name) && is_word(f->version) &&
+	       is_word(f->meta.resolution.integrity) && packs_key(key, f->meta.resolution.integrity);
 }
 
 void packs_of(struct packs *p, struct frame_package *f)

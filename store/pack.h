@@ -15,7 +15,7 @@
 
 /* Past them a package is not packed (the plan says tarball), and a pack that claims more is refused. */
 #define PACK_MOST_FILES 500000u
-#define PACK_MOST_RAW (1ull << 30)
+#define PACK_MOST_RAW (64ull << 20) /* it is unpacked in one piece, in the memory of a client */
 #define PACK_MOST_TABLE (64u << 20)
 
 struct pack_file {
