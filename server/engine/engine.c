@@ -238,11 +238,22 @@ static void look_ahead(struct run *r)
 	}
 }
 
+static int check_depth(struct run *r, struct err *e)
+{
+	if (!r->too_deep)
+		return 0;
+	return err_set(e, ERR_TOOBIG,
+		"package " STR_FMT " ends a chain of more than %u dependencies, each needing the next",
+		STR_ARG(atom_str(&r->t, pkg_at(r, r->too_deep - 1)->id)), RUN_MOST_DEPTH);
+}
+
 static int walk_all(struct run *r, struct err *e)
 {
 	look_ahead(r);
 	int rc = r->time_based ? time_cutoff(r, e) : 0;
-	return rc ? rc : hoist_all(r, e);
+	if (!rc)
+		rc = hoist_all(r, e);
+	return rc ? rc : check_depth(r, e);
 }
 
 static void graph_all(struct run *r, struct graph *g, struct deppaths *paths)
@@ -272,6 +283,7 @@ int engine_run(const struct request *req, const struct engine_io *io, frame_sink
 	if (!rc) {
 		deppaths_init(&paths, &r);
 		graph_all(&r, &g, &paths);
+		rc = check_depth(&r, e);
 	}
 	if (rc) {
 		plan_fail(&r, e);

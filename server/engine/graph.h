@@ -184,6 +184,9 @@ struct doom {
 	int code;
 	struct err why;
 };
+/* Packages in a chain of dependencies: the peer walk and lockfile reuse go down it by recursion, and a worker's stack is 8 MiB. */
+enum { RUN_MOST_DEPTH = 3000 };
+
 struct run {
 	struct arena arena;
 	struct atoms t;
@@ -226,6 +229,7 @@ struct run {
 	VEC(struct frame_warning) warning;
 	struct doom *doom; /* survives run_again() */
 	size_t ndoom, cap_doom;
+	uint32_t too_deep;  /* package + 1 at which a chain of dependencies passed RUN_MOST_DEPTH */
 	bool again;         /* a doom was found: walk once more without the optional dependencies that it ends */
 	uint32_t *frame_of; /* by atom of a package's id: its PACKAGE frame + 1; survives run_again() */
 	size_t nframe_of;

@@ -85,6 +85,7 @@ struct peers {
 	missing_vec missing;
 	VEC(struct kv) provider;
 	const struct importer *imp;
+	uint32_t depth; /* of the walk, in packages */
 };
 extern const struct pmap pmap_none;
 extern const struct mmap mmap_none;

@@ -866,7 +866,9 @@ struct output peers_node(struct peers *p, uint32_t node, const struct refs *pare
 		vnode_at(p, node)->peers = &pmap_none;
 		return (struct output){ dp, &pmap_none, &mmap_none, NULL, &pmap_none };
 	}
-	if (v->in_progress)
+	if (p->depth >= RUN_MOST_DEPTH)
+		p->r->too_deep = v->pkg + 1;
+	if (v->in_progress || p->r->too_deep)
 		return (struct output){ deppath_of(p->paths, k->id, NULL, 0), &pmap_none, &mmap_none, NULL,
 			&pmap_none };
 	struct visit x = { .node = node, .pkg = v->pkg, .parents = parents, .ancestors = ancestors };
@@ -877,7 +879,9 @@ struct output peers_node(struct peers *p, uint32_t node, const struct refs *pare
 	preview(p, &x);
 	extend_refs(p, &x);
 	it = find_hit(p, x.refs, x.pkg);
+	p->depth++;
 	struct output out = it ? from_cache(p, &x, it) : resolve_here(p, &x);
+	p->depth--;
 	acc_release(&x.own);
 	acc_release(&x.preview);
 	return out;

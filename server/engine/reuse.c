@@ -266,11 +266,13 @@ static bool depends_on_changed(const struct run *r, const struct importer *imp, 
 	return false;
 }
 
-static bool whole(struct run *r, prior key)
+static bool whole(struct run *r, prior key, unsigned depth)
 {
 	str name, version;
 	if (r->subtree_reusable[key])
 		return r->subtree_reusable[key] > 0;
+	if (depth > RUN_MOST_DEPTH)
+		return false;          /* resolved anew, where the depth is an error with a name */
 	r->subtree_reusable[key] = -1; /* a cycle back to here is resolved anew */
 	const struct lock_package *m = package_of(r, key, &name, &version);
 	if (!m || !atom_semver(&r->t, atom_of(&r->t, version)) ||
@@ -283,7 +285,7 @@ static bool whole(struct run *r, prior key)
 	for (int k = 0; k < 2; k++)
 		for (size_t i = 0; i < maps[k].n; i++) {
 			prior c = ref_snapshot(r, maps[k].p[i].alias, maps[k].p[i].ref);
-			if (c == NONE || !whole(r, c))
+			if (c == NONE || !whole(r, c, depth + 1))
 				return false;
 		}
 	r->subtree_reusable[key] = 1;
@@ -292,7 +294,7 @@ static bool whole(struct run *r, prior key)
 
 bool reuse_subtree(struct run *r, const struct importer *imp, prior key)
 {
-	return !depends_on_changed(r, imp, key) && whole(r, key);
+	return !depends_on_changed(r, imp, key) && whole(r, key, 0);
 }
 
 static bool is_peer_of(const struct pkg *p, atom name)
