@@ -74,8 +74,7 @@ static bool version_ok(const struct view *view, const struct pk_version *v, cons
 {
 	uint32_t ns = view->h.nstrings, ng = view->h.ngroups;
 
-	if (v->text >= ns || v->integrity >= ns || v->tarball >= ns || v->deprecated >= ns ||
-		v->time_text >= ns)
+	if (v->text >= ns || v->integrity >= ns || v->tarball >= ns || v->deprecated >= ns || v->time_text >= ns)
 		return false;
 	uint32_t bad = 0;
 	for (unsigned i = 0; i < PACKUMENT_NMAPS; i++)

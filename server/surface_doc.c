@@ -68,6 +68,8 @@ static void doc_evict(struct surface *s)
 					oldest = d;
 			}
 		}
+		if (!oldest)
+			return; /* the sum of nothing is 0: only for who reads this alone */
 		doc_remove(s, oldest->key);
 	}
 }

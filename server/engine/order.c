@@ -2,19 +2,22 @@
 #include <stdlib.h>
 
 /* One list of a manifest, wherever the package came from. */
-static struct str_list list_of(const struct run *r, const struct pkg *p, enum packument_list which, struct arena *a)
+static struct str_list one_of(struct str_list os, struct str_list cpu, struct str_list libc, enum packument_list which)
+{
+	if (which == PACKUMENT_OS)
+		return os;
+	return which == PACKUMENT_CPU ? cpu : libc;
+}
+
+static struct str_list list_of(const struct pkg *p, enum packument_list which, struct arena *a)
 {
 	const struct manifest *m = p->manifest;
-	(void)r;
 	if (p->kind == PKG_LOCKED)
-		return which == PACKUMENT_OS    ? p->locked->os
-		       : which == PACKUMENT_CPU ? p->locked->cpu
-						: p->locked->libc;
+		return one_of(p->locked->os, p->locked->cpu, p->locked->libc, which);
+	if (p->kind != PKG_REGISTRY && !m)
+		return (struct str_list){ 0 };
 	if (p->kind != PKG_REGISTRY)
-		return !m                       ? (struct str_list){ 0 }
-		       : which == PACKUMENT_OS  ? m->os
-		       : which == PACKUMENT_CPU ? m->cpu
-						: m->libc;
+		return one_of(m->os, m->cpu, m->libc, which);
 	uint32_t n = packument_list_n(p->pm, p->pv, which);
 	struct str_list l = { .p = arena_new(a, str, n + 1), .n = n };
 	for (uint32_t i = 0; i < n; i++)
@@ -51,9 +54,9 @@ bool order_fits(const struct run *r, const struct pkg *p)
 	struct arena *a = (struct arena *)&r->arena;
 	const struct settings *s = r->set;
 	const struct platform *here = &r->req->platform;
-	return admits(list_of(r, p, PACKUMENT_OS, a), s->supported_os, here->os) &&
-	       admits(list_of(r, p, PACKUMENT_CPU, a), s->supported_cpu, here->cpu) &&
-	       admits(list_of(r, p, PACKUMENT_LIBC, a), s->supported_libc, here->libc);
+	return admits(list_of(p, PACKUMENT_OS, a), s->supported_os, here->os) &&
+	       admits(list_of(p, PACKUMENT_CPU, a), s->supported_cpu, here->cpu) &&
+	       admits(list_of(p, PACKUMENT_LIBC, a), s->supported_libc, here->libc);
 }
 
 enum group { GROUP_PROD, GROUP_DEV, GROUP_OPTIONAL, GROUP_NONE };

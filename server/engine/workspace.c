@@ -16,7 +16,7 @@ struct workspace {
 str path_join(struct arena *a, str base, str rel)
 {
 	bool absolute = rel.n && rel.p[0] == '/';
-	str part[256], all[2] = { absolute ? STR_NONE : base, rel };
+	str part[256] = { 0 }, all[2] = { absolute ? STR_NONE : base, rel };
 	size_t n = 0, len = 0;
 	for (int k = 0; k < 2; k++) {
 		str rest = all[k], head;
