@@ -7,10 +7,10 @@
  *
  * Order: HELLO first; a PACKAGE before the first SLOT that uses it; IMPORTERs and LOCK_HEAD after the last
  * SLOT; DONE or FAILURE last. A PACKAGE frame means: this version is in the plan and its bytes are wanted on this
- * platform, so fetching may start. A direct plan sends PACKAGEs already during the
- * resolution; one that no SLOT uses before DONE is withdrawn: it is not in the lockfile and its bytes are ignored. When such early ones
- * come, and so their order, depends on what arrived when; everything else, and the lockfile, does not. A plan that is kept for replay
- * has no early ones: ready before not ready, largest expected work first. A SLOT frame is final. Where the request
+ * platform, so fetching may start. PACKAGEs are sent already during the resolution, whenever it has to wait for a
+ * packument; one that no SLOT uses before DONE is withdrawn: it is not in the lockfile and its bytes are ignored. When such early ones
+ * come, and so their order, depends on what arrived when; everything else, and the lockfile, does not. What is sent at the end comes
+ * ready before not ready, largest expected work first. A plan that is kept replays the frames of the walk that made it. A SLOT frame is final. Where the request
  * asks for the lockfile (nothing locked fits), packages and slots that are not materialised here (other platforms,
  * dev groups) are sent too, flagged `skip`, after all others. */
 #pragma once

@@ -85,7 +85,7 @@ static int resolver_plan(void *ctx, struct plan_request *req, const struct ident
 	struct preload *p;
 
 	if (check_registries(r, &req->req.settings, a, e) < 0 ||
-		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms() }, e) < 0)
+		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms(), .early = true }, e) < 0)
 		return e->code;
 	cancel_hook(c, cancel_preload, p);
 	struct packs_sink ps = { r, a, who, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
