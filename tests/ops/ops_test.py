@@ -211,11 +211,11 @@ class Busy(Case):
                 refused.append((stream, h2raw.status_of(payload)))
         self.assertEqual({s for _, s in refused}, {503})
         self.assertEqual(self.drayd.get("/v1/ready")[0], 200, "the rest is served")
-        self.assertEqual(self.drayd.metric("drayd_rejected_total"), 3)
+        self.drayd.until(lambda: self.drayd.metric("drayd_rejected_total") == 3)
         self.drayd.until(lambda: ">p0<td" in self.drayd.get("/")[2])  # the running plan is on the page
         c.close()
         self.drayd.until(lambda: self.drayd.metric("drayd_plans_active") == 0)
-        self.assertEqual(self.drayd.metric("drayd_plans_cancelled_total"), 3)
+        self.drayd.until(lambda: self.drayd.metric("drayd_plans_cancelled_total") == 3)
         self.drayd.until(lambda: self.drayd.metric("drayd_plan_body_bytes") == 0)
 
 
