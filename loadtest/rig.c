@@ -204,23 +204,29 @@ const char *rig_last_miss(const struct rig *r)
 	return r->sh->mirror.last_miss;
 }
 
-/* utime + stime of a live process, in seconds. */
-static double proc_cpu(pid_t pid)
+/* /proc/PID/NAME as text, or false when the process is gone. */
+static bool proc_read(char *line, size_t cap, pid_t pid, const char *name)
 {
-	char path[64], line[1024];
-	unsigned long user = 0, sys = 0;
+	char path[64];
 
-	if (pid <= 0)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	int fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	ssize_t n = fd < 0 ? -1 : read(fd, line, cap - 1);
 	if (fd >= 0)
 		close(fd);
 	if (n <= 0)
-		return 0;
+		return false;
 	line[n] = 0;
-	const char *after = strrchr(line, ')');
+	return true;
+}
+
+/* utime + stime of a live process, in seconds. */
+static double proc_cpu(pid_t pid)
+{
+	char line[1024];
+	unsigned long user = 0, sys = 0;
+
+	const char *after = proc_read(line, sizeof(line), pid, "stat") ? strrchr(line, ')') : NULL;
 	if (!after || sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) != 2)
 		return 0;
 	return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
@@ -228,20 +234,12 @@ static double proc_cpu(pid_t pid)
 
 static uint64_t proc_rss_kb(pid_t pid)
 {
-	char path[64], line[256];
+	char line[256];
 	unsigned long pages = 0;
 
-	if (pid <= 0)
+	if (!proc_read(line, sizeof(line), pid, "statm") || sscanf(line, "%*u %lu", &pages) != 1)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return 0;
-	line[n] = 0;
-	return sscanf(line, "%*u %lu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024 : 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
 void rig_drayd_stop(struct rig *r)

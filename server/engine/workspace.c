@@ -16,7 +16,8 @@ struct workspace {
 str path_join(struct arena *a, str base, str rel)
 {
 	bool absolute = rel.n && rel.p[0] == '/';
-	str part[256] = { 0 }, all[2] = { absolute ? STR_NONE : base, rel };
+	str all[2] = { absolute ? STR_NONE : base, rel };
+	str *part = arena_new(a, str, base.n + rel.n + 2); /* no path has more components than bytes */
 	size_t n = 0, len = 0;
 	for (int k = 0; k < 2; k++) {
 		str rest = all[k], head;
@@ -26,7 +27,7 @@ str path_join(struct arena *a, str base, str rel)
 				continue;
 			if (str_eq(head, STR("..")) && n && !str_eq(part[n - 1], STR("..")))
 				n--;
-			else if (n < 256)
+			else
 				part[n++] = head;
 		}
 	}
