@@ -1,11 +1,14 @@
-/* parity — every case of tests/parity/cases through the engine: is the lockfile pnpm's, byte for byte?
+/* parity — every case of tests/parity/cases, by the engine directly and through drayd: is the lockfile pnpm's, byte for byte?
  *
- * Prints one line a case, then "N of M identical". The exit status is 0 when at least --min cases are. */
+ * Through drayd the request goes over a real socket and the lockfile is made of the frames that come back, as `dray install` does.
+ * Prints one line a case, then "N of M identical" for each way. The exit status is 0 when at least --min cases are, both ways. */
 #include "integrity.h"
 #include "parity_case.h"
 #include "parity_diff.h"
+#include "parity_drayd.h"
 #include "parity_io.h"
 #include "plan_lockfile.h"
+#include "source_remote.h"
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
@@ -21,9 +24,16 @@ extern char **environ;
 
 struct options {
 	const char *dir, *recording, *filter, *out;
+	const char *drayd, *fixture; /* programs */
+	const char *mode;            /* "direct", "drayd"; NULL: both, as far as there are programs */
 	unsigned repeat, min;
 	uint64_t seed;
 	bool diff, quiet;
+};
+/* Who makes the plan: the engine over IO, or the drayd at URL. */
+struct maker {
+	struct parity_io *io;
+	str url;
 };
 struct outcome {
 	struct buf text; /* the lockfile */
@@ -58,11 +68,24 @@ static int on_frame(void *ctx, const struct frame *f, struct err *e)
 	return 0;
 }
 
-static int run_once(struct outcome *o, const struct parity_case *c, const struct engine_io *io)
+static int ask_drayd(const struct parity_case *c, str url, struct sink *sink, struct err *e)
+{
+	struct source *s;
+	struct source_remote_opts o = { .url = url, .connect_ms = 10000 };
+
+	if (source_remote_new(&s, &o, e) < 0)
+		return e->code;
+	int rc = s->run(s, c->req, on_frame, sink, e);
+	s->free(s);
+	return rc;
+}
+
+static int run_once(struct outcome *o, const struct parity_case *c, const struct maker *m, uint64_t seed)
 {
 	struct sink sink = { .pl = plan_lockfile_new() };
 	double from = clock_ms();
-	int rc = engine_run(c->req, io, on_frame, &sink, &o->err);
+	int rc = m->url.n ? ask_drayd(c, m->url, &sink, &o->err)
+			  : engine_run(c->req, parity_io_begin(m->io, seed), on_frame, &sink, &o->err);
 	double ms = clock_ms() - from;
 
 	buf_clear(&o->text);
@@ -85,13 +108,13 @@ static int run_once(struct outcome *o, const struct parity_case *c, const struct
 }
 
 /* Runs a case as often as asked; with a seed every run sees another order, and must give the same bytes. */
-static int run_case(struct outcome *o, const struct parity_case *c, struct parity_io *io, const struct options *opt)
+static int run_case(struct outcome *o, const struct parity_case *c, const struct maker *m, const struct options *opt)
 {
 	AUTO(buf_release) struct buf first = BUF_INIT;
 
 	for (unsigned i = 0; i < opt->repeat; i++) {
 		c->req->mode = opt->seed ? REQUEST_FULL : REQUEST_LOCKFILE_ONLY; /* with packages that are sent early */
-		int rc = run_once(o, c, parity_io_begin(io, opt->seed ? opt->seed + i : 0));
+		int rc = run_once(o, c, m, opt->seed ? opt->seed + i : 0);
 		if (rc < 0)
 			return rc;
 		if (i == 0)
@@ -146,7 +169,7 @@ static void report_diff(const struct parity_diff *d)
 }
 
 /* Whether the case is identical. */
-static bool do_case(const char *dir, struct parity_io *io, const struct options *opt)
+static bool do_case(const char *dir, const struct maker *m, const struct options *opt)
 {
 	struct parity_case c;
 	struct outcome o = { 0 };
@@ -156,7 +179,7 @@ static bool do_case(const char *dir, struct parity_io *io, const struct options 
 	int rc = parity_case_read(&c, str_of(dir), STR(PARITY_BASE "/"), &o.err);
 
 	if (rc == 0)
-		rc = run_case(&o, &c, io, opt);
+		rc = run_case(&o, &c, m, opt);
 	if (rc < 0) {
 		printf("FAIL " STR_FMT ": %s: %s\n", STR_ARG(c.name), err_name(rc), o.err.msg);
 	} else if ((same = parity_compare(&d, buf_str(&c.want), buf_str(&o.text)))) {
@@ -181,7 +204,8 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int run_all(const struct options *opt, const struct recording *rec)
+/* Whether enough cases are identical. */
+static bool run_all(const struct options *opt, const struct maker *m, const char *how)
 {
 	char dir[4096];
 	struct dirent **entry;
@@ -191,29 +215,66 @@ static int run_all(const struct options *opt, const struct recording *rec)
 	int n = scandir(dir, &entry, NULL, by_name);
 	if (n < 0) {
 		perror(dir);
-		return 2;
+		return false;
 	}
-	struct parity_io *io = parity_io_new(rec);
 	for (int i = 0; i < n; i++) {
 		bool wanted = entry[i]->d_name[0] != '.' && (!opt->filter || strstr(entry[i]->d_name, opt->filter));
 		if (wanted) {
 			snprintf(dir, sizeof(dir), "%s/cases/%s", opt->dir, entry[i]->d_name);
-			same += do_case(dir, io, opt);
+			same += do_case(dir, m, opt);
 			all++;
 		}
 		free(entry[i]);
 	}
 	free(entry);
-	parity_io_free(io);
-	printf("%u of %u identical\n", same, all);
-	return all && same >= (opt->min < all ? opt->min : all) ? 0 : 1;
+	printf("%u of %u identical, %s\n", same, all, how);
+	return all && same >= (opt->min < all ? opt->min : all);
+}
+
+static bool run_direct(const struct options *opt, const char *recording)
+{
+	struct recording *rec;
+	struct err e;
+
+	if (recording_open(&rec, recording, &e) < 0) {
+		fprintf(stderr, "parity: %s\n", e.msg);
+		return false;
+	}
+	struct maker m = { .io = parity_io_new(rec) };
+	bool ok = run_all(opt, &m, "engine directly");
+	parity_io_free(m.io);
+	recording_free(rec);
+	return ok;
+}
+
+static bool run_drayd(const struct options *opt, const char *recording)
+{
+	struct parity_drayd_opts o = {
+		.drayd = opt->drayd, .fixture = opt->fixture, .recording = recording, .alias = STR(PARITY_BASE "/")
+	};
+	struct parity_drayd *d;
+	struct err e;
+
+	if (parity_drayd_new(&d, &o, &e) < 0) {
+		fprintf(stderr, "parity: %s\n", e.msg);
+		return false;
+	}
+	struct maker m = { .url = parity_drayd_url(d) };
+	bool ok = run_all(opt, &m, "through drayd");
+	if (parity_drayd_free(d) != 0) {
+		fprintf(stderr, "parity: drayd or the registry did not end in order\n");
+		ok = false;
+	}
+	return ok;
 }
 
 static void usage(void)
 {
-	puts("parity [options] [FILTER]   compares the engine's lockfiles with pnpm's\n"
+	puts("parity [options] [FILTER]   compares dray's lockfiles with pnpm's\n"
 	     "  --dir DIR       folder with cases/ and packuments.ndjson.zst (default: tests/parity)\n"
 	     "  --recording F   another packuments.ndjson.zst\n"
+	     "  --drayd PROG --fixture PROG  drayd and fixture-registry, for the way through drayd\n"
+	     "  --mode HOW      direct or drayd only\n"
 	     "  --min N         exit status 0 needs at least N identical cases (default: all)\n"
 	     "  --diff          show a unified diff of each failure\n"
 	     "  --out DIR       write each lockfile to DIR/CASE.yaml\n"
@@ -226,6 +287,7 @@ static void usage(void)
 static bool options_read(struct options *opt, int argc, char **argv)
 {
 	static const struct option table[] = { { "dir", 1, NULL, 'd' }, { "recording", 1, NULL, 'R' },
+		{ "drayd", 1, NULL, 'D' }, { "fixture", 1, NULL, 'F' }, { "mode", 1, NULL, 'M' },
 		{ "min", 1, NULL, 'm' }, { "diff", 0, NULL, 'u' }, { "out", 1, NULL, 'o' }, { "shuffle", 1, NULL, 's' },
 		{ "repeat", 1, NULL, 'r' }, { "quiet", 0, NULL, 'q' }, { "help", 0, NULL, 'h' }, { 0 } };
 
@@ -237,6 +299,15 @@ static bool options_read(struct options *opt, int argc, char **argv)
 			break;
 		case 'R':
 			opt->recording = optarg;
+			break;
+		case 'D':
+			opt->drayd = optarg;
+			break;
+		case 'F':
+			opt->fixture = optarg;
+			break;
+		case 'M':
+			opt->mode = optarg;
 			break;
 		case 'm':
 			opt->min = (unsigned)strtoul(optarg, NULL, 10);
@@ -262,15 +333,19 @@ static bool options_read(struct options *opt, int argc, char **argv)
 		}
 	}
 	opt->filter = optind < argc ? argv[optind] : NULL;
-	return opt->repeat > 0;
+	if (opt->mode && strcmp(opt->mode, "direct") != 0 && strcmp(opt->mode, "drayd") != 0)
+		return false;
+	bool programs = opt->drayd && opt->fixture;
+	if (!opt->mode && !programs)
+		opt->mode = "direct";
+	return opt->repeat > 0 && (programs || strcmp(opt->mode, "direct") == 0);
 }
 
 int main(int argc, char **argv)
 {
 	struct options opt;
-	struct recording *rec;
-	struct err e;
 	char path[4096];
+	bool ok = true;
 
 	if (!options_read(&opt, argc, argv))
 		return 2;
@@ -280,11 +355,9 @@ int main(int argc, char **argv)
 	}
 	snprintf(path, sizeof(path), "%s%s", opt.recording ? opt.recording : opt.dir,
 		opt.recording ? "" : "/packuments.ndjson.zst");
-	if (recording_open(&rec, path, &e) < 0) {
-		fprintf(stderr, "parity: %s\n", e.msg);
-		return 2;
-	}
-	int rc = run_all(&opt, rec);
-	recording_free(rec);
-	return rc;
+	if (!opt.mode || strcmp(opt.mode, "direct") == 0)
+		ok = run_direct(&opt, path);
+	if (!opt.mode || strcmp(opt.mode, "drayd") == 0)
+		ok = run_drayd(&opt, path) && ok;
+	return ok ? 0 : 1;
 }
