@@ -1,5 +1,5 @@
 #include "clients.h"
-#include "plan_cache.h"
+#include "plan_run.h"
 #include "route.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -451,13 +451,13 @@ static int run_start(struct run *r, struct err *e)
 	struct workq_opts o = { .name = "plan",
 		.workers = (unsigned)c->plans,
 		.depth = (unsigned)(c->plans + c->plan_queue),
-		.run = h_plan_run,
-		.drop = h_plan_drop };
+		.run = plan_run_work,
+		.drop = plan_run_drop };
 	r->s.cache = plan_cache_new(&(struct plan_cache_opts){ .max_bytes = (size_t)c->plan_cache_mib << 20,
 		.max_age_ms = (int64_t)c->packument_age_s * 1000,
 		.max_waiters = (unsigned)c->plan_queue,
 		.now_ms = server_clock_ms,
-		.drop = h_plan_drop,
+		.ref = plan_run_ref,
 		.lock_waits = &r->s.n.lock_waits });
 	r->clients = clients_new(c->max_connections, c->connections_per_address);
 	if (auth_new(&r->s.auth, c, e) < 0)
@@ -513,7 +513,7 @@ static int run_wait(struct run *r, struct err *e)
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			break;
 		for (void *job; (job = workq_pop(r->s.plans));)
-			h_plan_drop(job);
+			plan_run_drop(job);
 		while (read(sfd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 			if (si.ssi_signo == SIGHUP)
 				reload(r);

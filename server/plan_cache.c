@@ -1,5 +1,6 @@
 #include "plan_cache.h"
 #include "metrics.h"
+#include "packs_wire.h"
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -11,7 +12,8 @@ struct entry {
 };
 struct flight {
 	uint8_t key[32];
-	struct plan_waiters waiting;
+	void *run;
+	unsigned waiting;
 };
 struct plan_cache {
 	struct plan_cache_opts o;
@@ -25,8 +27,10 @@ struct plan_cache {
 
 void plan_blob_release(struct plan_blob *b)
 {
-	if (b && atomic_fetch_sub(&b->refs, 1) == 1)
-		free(b);
+	if (!b || atomic_fetch_sub(&b->refs, 1) != 1)
+		return;
+	free(b->packs);
+	free(b);
 }
 
 struct plan_cache *plan_cache_new(const struct plan_cache_opts *o)
@@ -44,12 +48,6 @@ void plan_cache_free(struct plan_cache *c)
 		return;
 	for (size_t i = 0; i < c->entry.n; i++)
 		plan_blob_release(c->entry.p[i].blob);
-	for (size_t i = 0; i < c->flight.n; i++) {
-		struct plan_waiters *w = &c->flight.p[i].waiting;
-		for (size_t k = 0; k < w->n; k++)
-			c->o.drop(w->p[k]);
-		free(w->p);
-	}
 	vec_release(&c->entry);
 	vec_release(&c->flight);
 	pthread_mutex_destroy(&c->lock);
@@ -58,9 +56,14 @@ void plan_cache_free(struct plan_cache *c)
 
 /* ---- under the lock ---- */
 
+static size_t blob_size(const struct plan_blob *b)
+{
+	return b->n + b->npacks * PACKS_KEY;
+}
+
 static void entry_drop(struct plan_cache *c, size_t i)
 {
-	c->bytes -= c->entry.p[i].blob->n;
+	c->bytes -= blob_size(c->entry.p[i].blob);
 	plan_blob_release(c->entry.p[i].blob);
 	c->entry.p[i] = c->entry.p[--c->entry.n];
 }
@@ -85,7 +88,11 @@ static struct plan_blob *entry_hit(struct plan_cache *c, const uint8_t key[32])
 /* Makes room by dropping what was not used for longest; a fresh plan is never refused for an old one's sake. */
 static void entry_add(struct plan_cache *c, const uint8_t key[32], struct plan_blob *b)
 {
-	while (c->entry.n && c->bytes + b->n > c->o.max_bytes) {
+	for (size_t i = 0; i < c->entry.n; i++) {
+		if (memcmp(c->entry.p[i].key, key, 32) == 0)
+			entry_drop(c, i--);
+	}
+	while (c->entry.n && c->bytes + blob_size(b) > c->o.max_bytes) {
 		size_t oldest = 0;
 		for (size_t i = 1; i < c->entry.n; i++) {
 			if (c->entry.p[i].used < c->entry.p[oldest].used)
@@ -93,19 +100,28 @@ static void entry_add(struct plan_cache *c, const uint8_t key[32], struct plan_b
 		}
 		entry_drop(c, oldest);
 	}
-	if (b->n > c->o.max_bytes)
+	if (blob_size(b) > c->o.max_bytes)
 		return;
 	struct entry *en = vec_add(&c->entry);
 	*en = (struct entry){ .blob = b, .made_ms = c->o.now_ms(), .used = ++c->uses };
 	memcpy(en->key, key, 32);
 	atomic_fetch_add(&b->refs, 1);
-	c->bytes += b->n;
+	c->bytes += blob_size(b);
 }
 
 static struct flight *flight_of(struct plan_cache *c, const uint8_t key[32])
 {
 	for (size_t i = 0; i < c->flight.n; i++) {
 		if (memcmp(c->flight.p[i].key, key, 32) == 0)
+			return &c->flight.p[i];
+	}
+	return NULL;
+}
+
+static struct flight *flight_of_run(struct plan_cache *c, const void *run)
+{
+	for (size_t i = 0; i < c->flight.n; i++) {
+		if (c->flight.p[i].run == run)
 			return &c->flight.p[i];
 	}
 	return NULL;
@@ -118,21 +134,32 @@ static void flight_drop(struct plan_cache *c, struct flight *f)
 
 /* ---- calls ---- */
 
-enum plan_enter plan_cache_enter(struct plan_cache *c, const uint8_t key[32], void *waiter, struct plan_blob **hit)
+struct plan_blob *plan_cache_hit(struct plan_cache *c, const uint8_t key[32])
+{
+	lock_timed(&c->lock, c->o.lock_waits);
+	struct plan_blob *b = entry_hit(c, key);
+	pthread_mutex_unlock(&c->lock);
+	return b;
+}
+
+enum plan_enter plan_cache_enter(
+	struct plan_cache *c, const uint8_t key[32], void *run, struct plan_blob **hit, void **joined)
 {
 	enum plan_enter how = PLAN_HIT;
 
 	lock_timed(&c->lock, c->o.lock_waits);
 	*hit = entry_hit(c, key);
 	struct flight *f = *hit ? NULL : flight_of(c, key);
-	if (f && f->waiting.n >= c->o.max_waiters) {
+	if (f && f->waiting > c->o.max_waiters) {
 		how = PLAN_FULL;
 	} else if (f) {
-		*vec_add(&f->waiting) = waiter;
-		how = PLAN_WAIT;
+		f->waiting++;
+		c->o.ref(f->run);
+		*joined = f->run;
+		how = PLAN_JOIN;
 	} else if (!*hit) {
 		f = vec_add(&c->flight);
-		*f = (struct flight){ 0 };
+		*f = (struct flight){ .run = run, .waiting = 1 };
 		memcpy(f->key, key, 32);
 		how = PLAN_LEAD;
 	}
@@ -140,45 +167,30 @@ enum plan_enter plan_cache_enter(struct plan_cache *c, const uint8_t key[32], vo
 	return how;
 }
 
-void plan_cache_end(
-	struct plan_cache *c, const uint8_t key[32], str bytes, struct plan_blob **blob, struct plan_waiters *out)
+bool plan_cache_leave(struct plan_cache *c, const void *run)
 {
-	struct plan_blob *b = NULL;
+	bool last = false;
 
-	*out = (struct plan_waiters){ 0 };
-	if (bytes.n) {
-		b = xmalloc(sizeof(*b) + bytes.n);
-		atomic_init(&b->refs, 1);
-		b->n = bytes.n;
-		memcpy(b->bytes, bytes.p, bytes.n);
-	}
 	lock_timed(&c->lock, c->o.lock_waits);
-	struct flight *f = flight_of(c, key);
-	if (f) {
-		*out = f->waiting;
+	struct flight *f = flight_of_run(c, run);
+	if (f && --f->waiting == 0) {
 		flight_drop(c, f);
+		last = true;
 	}
-	if (b)
-		entry_add(c, key, b);
 	pthread_mutex_unlock(&c->lock);
-	*blob = b;
+	return last;
 }
 
-void *plan_cache_handover(struct plan_cache *c, const uint8_t key[32])
+void plan_cache_end(struct plan_cache *c, const uint8_t key[32], const void *run, struct plan_blob *blob)
 {
-	void *next = NULL;
-
 	lock_timed(&c->lock, c->o.lock_waits);
-	struct flight *f = flight_of(c, key);
-	if (f && f->waiting.n) {
-		next = f->waiting.p[0];
-		memmove(f->waiting.p, f->waiting.p + 1, --f->waiting.n * sizeof(void *));
-	} else if (f) {
-		free(f->waiting.p);
+	struct flight *f = flight_of_run(c, run);
+	if (f) {
 		flight_drop(c, f);
+		if (blob)
+			entry_add(c, key, blob);
 	}
 	pthread_mutex_unlock(&c->lock);
-	return next;
 }
 
 void plan_cache_size(struct plan_cache *c, size_t *plans, size_t *bytes)

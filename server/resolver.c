@@ -138,6 +138,16 @@ static void resolver_lockfile_keep(void *ctx, const uint8_t sha[32], str text)
 			&r->writes_dropped, 1); /* the writer's queue is full: the next request brings it again */
 }
 
+static void resolver_renew(void *ctx, const uint8_t *keys, size_t n)
+{
+	const struct resolver *r = ctx;
+	uint8_t digest[32];
+	uint64_t size;
+
+	for (size_t i = 0; i < n; i++) /* finding one is a use of it; one that is gone is made again */
+		(void)packs_find(r->packs, digest, &size, keys + i * PACKS_KEY);
+}
+
 static void put(struct buf *b, const char *name, const char *help, uint64_t v)
 {
 	metric_print(b, name, "counter", help, (double)v);
@@ -267,6 +277,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.ready = resolver_ready,
 		.lockfile = resolver_lockfile,
 		.lockfile_keep = resolver_lockfile_keep,
+		.renew = resolver_renew,
 		.metrics = resolver_metrics,
 		.packs = resolver_packs,
 		.surface = resolver_surface,

@@ -71,9 +71,6 @@ void h_plan_message(h2o_multithread_message_t *m);
 void h_plan_tick(struct loop *l, int64_t now_ms);
 /* The loop ends: its plans are cancelled and send no more messages. */
 void h_plan_abandon(struct loop *l);
-/* For the queue of plans (workq_opts.run and .drop); done with a job that was popped. */
-void h_plan_run(void *job);
-void h_plan_drop(void *job);
 /* h_packs.c */
 int h_packs(h2o_req_t *req);
 int h_packs_find(h2o_req_t *req);

@@ -56,6 +56,8 @@ struct backend {
 	bool (*lockfile)(void *ctx, str *out, const uint8_t sha256[32], struct arena *a);
 	/* Told of every lockfile's text that a client sent. May be NULL. */
 	void (*lockfile_keep)(void *ctx, const uint8_t sha256[32], str text);
+	/* N packs by their keys (PACKS_KEY bytes each) are named by a plan again: their leases are renewed. Blocks. May be NULL. */
+	void (*renew)(void *ctx, const uint8_t *keys, size_t n);
 	/* Appends Prometheus text. May be NULL. */
 	void (*metrics)(void *ctx, struct buf *out);
 	/* The packs that this server has. NULL, or returning NULL: it makes none. */

@@ -3,7 +3,8 @@
     soak.py DRAYD DRAY FIXTURE_REGISTRY [--seconds N] [--clients N] [--restart S] [--seed N] [--rss-mib N]
 
 Fails when: drayd ends with anything but 0, or later than its bounds; a sanitizer says something; a lockfile or a tree is another than a
-direct install's; a client ends by a signal, without a word, or not at all; drayd's memory passes --rss-mib. Blocked loops are counted and shown.
+direct install's; a client ends by a signal, without a word, or not at all; drayd's memory passes --rss-mib; in a life of a minute or more (--restart) its
+memory grows from the second quarter to the last by over a tenth and 16 MiB. Blocked loops are counted and shown.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -42,6 +44,8 @@ class Soak:
         self.stopping = threading.Event()
         self.turn = 0
         self.rss = []
+        self.samples = []  # of the life that runs, one a second
+        self.growth = []
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
@@ -106,6 +110,7 @@ class Soak:
 
     def drayd_stop(self):
         self.restarting = True
+        self.judge_growth()
         try:
             self.rss.append(rig.rss(self.drayd.process.pid))
             if self.drayd.metric("drayd_loops_blocked_total"):
@@ -122,6 +127,15 @@ class Soak:
         if code != 0:
             self.fail(f"drayd ended with {code}: {self.drayd.logged()[-3000:]}")
         self.count("life")
+
+    def judge_growth(self):
+        n, s, self.samples = len(self.samples), self.samples, []
+        if n < 60:
+            return
+        before, after = statistics.median(s[n // 4 : n // 2]), statistics.median(s[n * 3 // 4 :])
+        self.growth.append(f"{int(before) >> 20}->{int(after) >> 20}")
+        if after > before * 1.1 + (16 << 20):
+            self.fail(f"memory grew from {int(before) >> 20} to {int(after) >> 20} MiB within {n} s")
 
     # ---- actors ----
 
@@ -268,6 +282,10 @@ class Soak:
             time.sleep(1)
             self.drayd.hup()
             self.count("SIGHUP")
+            try:
+                self.samples.append(rig.rss(self.drayd.process.pid))
+            except (OSError, IndexError, ValueError):
+                pass  # it is gone: said below
             if self.drayd.process.poll() is not None:
                 self.fail(f"drayd is gone with {self.drayd.process.returncode}: {self.drayd.logged()[-3000:]}")
                 self.drayd_start()
@@ -298,7 +316,7 @@ class Soak:
             if bad in log:
                 at = log.index(bad)
                 self.fail(log[max(0, at - 500) : at + 3000])
-        print(dict(sorted(self.seen.items())), "rss MiB:", [r >> 20 for r in self.rss], flush=True)
+        print(dict(sorted(self.seen.items())), "rss MiB:", [r >> 20 for r in self.rss], "growth:", self.growth, flush=True)
         if getattr(self, "reason", None):
             print("a reason:", self.reason[:300])
         if self.rss[-1] > self.o.rss_mib << 20:

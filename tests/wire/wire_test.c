@@ -460,7 +460,7 @@ static void test_failed_leader(void **state)
 	assert_true(metric_is(s, "stub_plans 2\n"));
 }
 
-/* The leader's client leaves after some frames: another one leads, all the others get their plan. */
+/* The client whose request began the walk leaves after some frames: it goes on, and all the others get their plan. */
 static void test_cancelled_leader(void **state)
 {
 	const struct served *s = *state;
@@ -472,7 +472,7 @@ static void test_cancelled_leader(void **state)
 		assert_int_equal(a[i].rc, 0);
 		assert_int_equal(a[i].got.slots, 20);
 	}
-	assert_true(metric_is(s, "stub_plans 2\n"));
+	assert_true(metric_is(s, "stub_plans 1\n"));
 }
 
 struct cancelled {
@@ -503,6 +503,42 @@ static void test_cancel_from_another_thread(void **state)
 	pthread_join(tid, NULL);
 	c.src->free(c.src);
 	assert_true(wait_metric(s, "stub_cancelled 1\n"));
+}
+
+static void *run_blocked(void *arg)
+{
+	struct cancelled *c = arg;
+	struct request_importer im;
+	struct request r = request_of(&im, "block");
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	c->rc = c->src->run(c->src, &r, sink, &g, &e);
+	return NULL;
+}
+
+/* Who joins a walk gets its frames as they come, not when it ends; and the last one to leave ends it. */
+static void test_joiner_does_not_wait(void **state)
+{
+	const struct served *s = *state;
+	struct cancelled first;
+	struct got g = { .stop_at = 1 };
+	struct err e = { 0 };
+	pthread_t tid;
+
+	assert_int_equal(source_remote_new(&first.src, &(struct source_remote_opts){ .url = str_of(s->url) }, &e), 0);
+	assert_int_equal(workq_thread(&tid, "first", run_blocked, &first, &e), 0);
+	assert_true(wait_metric(s, "stub_plans 1\n"));
+	assert_int_equal(ask(s->url, "block", STR_NONE, &g, &e), ERR_CANCELLED); /* it had its frame */
+	assert_true(wait_metric(s, "drayd_plans_active 1\n"));
+	assert_true(metric_is(s, "drayd_plans_joined_total 1\n"));
+	assert_true(metric_is(s, "stub_cancelled 0\n"));
+	first.src->cancel(first.src);
+	pthread_join(tid, NULL);
+	first.src->free(first.src);
+	assert_int_equal(first.rc, ERR_CANCELLED);
+	assert_true(wait_metric(s, "stub_cancelled 1\n"));
+	assert_true(metric_is(s, "stub_plans 1\n"));
 }
 
 static void body_of(struct buf *out, const char *name)
@@ -697,6 +733,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_single_flight, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_leader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancelled_leader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_joiner_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_from_another_thread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plans_per_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_storm, setup, teardown),
