@@ -48,7 +48,7 @@ int fetcher_new(struct fetcher **out, struct pool *p, const struct fetcher_opts 
 
 	f->o = *o;
 	if (f->o.max_bytes == 0)
-		f->o.max_bytes = 64u << 20;
+		f->o.max_bytes = 32u << 20;
 	if (f->o.piece == 0)
 		f->o.piece = 8u << 20;
 	f->pool = p;

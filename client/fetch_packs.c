@@ -221,11 +221,13 @@ static void want_drop(struct pack_want *w)
 
 static void want_imported(struct job *job, void *ctx);
 
-/* Packs are unpacked in one piece each: the pool gets so many that their sum is bounded, one at least. */
+enum { UNPACKING_MAX = 40 << 20 };
+
+/* What unpacking takes is known beforehand: the pool gets so many that their sum is bounded, one at least. */
 static void imports_start(struct pack_fetcher *f)
 {
 	for (struct pack_want *w; (w = f->waiting.head);) {
-		if (!f->started || (f->unpacking > 0 && f->unpacking + w->raw > PACK_MOST_RAW))
+		if (!f->started || (f->unpacking > 0 && f->unpacking + w->raw > UNPACKING_MAX))
 			return;
 		f->unpacking += w->raw;
 		want_take(&f->waiting);
@@ -269,6 +271,7 @@ void pack_fetcher_drain(struct pack_fetcher *f)
 		uint32_t files;
 		if (!pack_claims(w->buf.p, w->buf.n, &w->raw, &files))
 			w->raw = 0;
+		w->raw = pack_memory(w->raw);
 		want_add(&f->waiting, w);
 	}
 	imports_start(f);

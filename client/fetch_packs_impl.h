@@ -16,7 +16,7 @@ struct pack_want {
 	struct tree_package *p;
 	uint8_t key[PACKS_KEY], digest[32];
 	uint64_t size; /* 0: to be looked up */
-	uint64_t raw;  /* what it unpacks to, by its own word; 0: no pack, which its import says */
+	uint64_t raw;  /* memory that unpacking takes; 0: no pack, which its import says */
 	struct buf buf;
 	atomic_uint fate;
 	struct pack_want *open_next, **open_link; /* in f->open; open_link NULL: not in it */
@@ -39,7 +39,7 @@ struct pack_fetcher {
 	struct server_url url;
 	str path_get, path_find, authorization;
 	/* the loop's */
-	uint64_t unpacking;                  /* raw bytes of the packs that the pool has */
+	uint64_t unpacking;                  /* memory of the imports that the pool has */
 	struct want_list waiting;            /* for others to be unpacked */
 	size_t pending, unanswered;          /* unanswered: taken back, and the thread still has them */
 	struct pack_want *open, **open_last; /* looked up, in the plan's order */

@@ -226,7 +226,7 @@ static int item_settle(struct packs *p, const struct pack_item *it, struct pack_
 	int rc = pack_read(&old, p, it->digest, e);
 
 	if (rc == 0)
-		rc = pack_unpack(old.p, old.n, it->digest, str_of(it->name), true, row_keep, &r, e);
+		rc = pack_unpack(old.p, old.n, it->digest, str_of(it->name), PACK_CHECK, row_keep, &r, e);
 	buf_release(&old);
 	if (rc == 0)
 		rc = pack_build(&pack, got->digest, r.file.p, (uint32_t)r.file.n,

@@ -214,8 +214,6 @@ static bool line_read(struct packs *p, str line)
 	if (n != 8 || (!settled && !str_eq(w[0], STR("warm"))) || !hex_read(digest, 32, w[2]) ||
 		!str_u64(w[3], &size) || !str_u64(w[4], &tarball) || !str_u64(w[5], &raw))
 		return false;
-	if (raw > PACK_MOST_RAW)
-		return true; /* made when packs could be larger: no client takes it */
 	struct pack_item *it = packs_item(p, key, true);
 	it->state = settled ? PACK_SETTLED : PACK_WARM;
 	it->size = size;

@@ -2,19 +2,58 @@
 #include "fs.h"
 #include "import.h"
 #include "pack.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The content of an earlier file of this package, once more. */
+static int copy_same(struct import *im, const struct pack_row *row, struct err *e)
+{
+	enum { STEP = 256 * 1024 };
+	uint8_t *buf = xmalloc(STEP);
+	uint64_t at = 0;
+	char name[12];
+	int rc = 0;
+
+	snprintf(name, sizeof(name), "%u", im->file.p[map_get(&im->by_path, row->same->path)].num);
+	AUTO(fs_close_auto) int fd = fs_open(im->fd, name, O_RDONLY, 0);
+	while (rc == 0 && at < row->n) {
+		ssize_t n = fd < 0 ? -1 : pread(fd, buf, STEP, (off_t)at);
+		if (n <= 0 || fs_write_all(im->out, buf, (size_t)n) != 0)
+			rc = err_os(e, "copy " STR_FMT " of " STR_FMT " in store %s", STR_ARG(row->path),
+				STR_ARG(im->label), im->s->dir);
+		else if (im->keep)
+			buf_add(&im->manifest, (str){ (const char *)buf, (size_t)n });
+		at += n > 0 ? (uint64_t)n : 0;
+	}
+	free(buf);
+	return rc;
+}
+
+static int put_bytes(struct import *im, const struct pack_row *row, struct err *e)
+{
+	if (row->len == 0)
+		return 0;
+	if (im->keep)
+		buf_add(&im->manifest, (str){ (const char *)row->p, (size_t)row->len });
+	if (fs_write_all(im->out, row->p, (size_t)row->len) != 0)
+		return err_os(e, "write " STR_FMT " of " STR_FMT " in store %s", STR_ARG(row->path), STR_ARG(im->label),
+			im->s->dir);
+	return 0;
+}
 
 /* The table's digest stands for the content: the pack's own, which covers the table, was checked before. */
 static int put_row(void *arg, const struct pack_row *row, struct err *e)
 {
 	struct import *im = arg;
 
-	if (import_file_begin(im, row->path, row->n, row->exec, e) < 0)
+	if (row->at == 0 && import_file_begin(im, row->path, row->n, row->exec, e) < 0)
 		return e->code;
-	if (row->n > 0 && im->keep)
-		buf_add(&im->manifest, (str){ (const char *)row->p, (size_t)row->n });
-	if (row->n > 0 && fs_write_all(im->out, row->p, (size_t)row->n) != 0)
-		return err_os(e, "write " STR_FMT " of " STR_FMT " in store %s", STR_ARG(row->path), STR_ARG(im->label),
-			im->s->dir);
+	if ((row->same ? copy_same(im, row, e) : put_bytes(im, row, e)) < 0)
+		return e->code;
+	if (!row->same && row->at + row->len < row->n)
+		return 0;
 	memcpy(im->file.p[im->cur].sha256, row->sha256, sizeof(im->file.p[im->cur].sha256));
 	return import_file_end(im, e);
 }
@@ -26,7 +65,7 @@ int import_pack(struct store *s, const struct import_opts *o, const uint8_t dige
 
 	if (import_new(&im, s, o, e) < 0)
 		return e->code;
-	int rc = pack_unpack(p, n, digest, im->label, false, put_row, im, e);
+	int rc = pack_unpack(p, n, digest, im->label, PACK_PIECES, put_row, im, e);
 	if (rc == 0)
 		rc = import_publish(im, out, e);
 	import_abort(im);

@@ -15,8 +15,12 @@
 
 /* Past them a package is not packed (the plan says tarball), and a pack that claims more is refused. */
 #define PACK_MOST_FILES 500000u
-#define PACK_MOST_RAW (64ull << 20) /* it is unpacked in one piece, in the memory of a client */
+#define PACK_MOST_RAW (512ull << 20)
 #define PACK_MOST_TABLE (64u << 20)
+/* A client needs no more memory than that for a pack's content: a smaller one is unpacked in one piece, a larger one streams
+ * through a window. */
+#define PACK_PIECE (16u << 20)
+enum { PACK_WINDOW_LOG = 25 };
 
 struct pack_file {
 	str path; /* safe, below the package */
@@ -33,20 +37,29 @@ struct pack_opts {
 MUST_USE int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n,
 	const struct pack_opts *o, struct err *e);
 
-/* One file on its way out. SHA256 is the table's word for P. Everything is borrowed for the call. */
+/* One file on its way out, or a piece of one. SHA256 is the table's word for the content. Everything is borrowed for the call. */
 struct pack_row {
 	str path;
 	bool exec;
-	const uint8_t *p;
-	uint64_t n;
+	uint64_t n;                  /* bytes of the file */
+	const uint8_t *p;            /* LEN of them, from AT on */
+	uint64_t at, len;            /* all of it, but for PACK_PIECES */
+	const struct pack_row *same; /* PACK_PIECES: the content is that earlier row's, P is NULL */
 	const uint8_t *sha256;
 };
 typedef int pack_row_fn(void *arg, const struct pack_row *row, struct err *e);
-/* Verifies the N bytes at P against DIGEST, then gives every file to FN in the table's order; inflates in one piece, into at most
- * PACK_MOST_RAW bytes. With CHECK each content is hashed too. A negative return of FN ends it. ERR_INTEGRITY: other bytes than
- * promised; ERR_PARSE: no pack, or an unsafe path; ERR_TOOBIG; ERR_UNSUPPORTED: another version. LABEL names the package. */
-MUST_USE int pack_unpack(const void *p, size_t n, const uint8_t digest[32], str label, bool check, pack_row_fn *fn,
+enum {
+	PACK_CHECK = 1, /* each content is hashed, too */
+	PACK_PIECES =
+		2, /* FN takes files of large packs in pieces, in order, and SAME: memory is bounded by the window */
+};
+/* Verifies the N bytes at P against DIGEST, then gives every file to FN in the table's order. FLAGS: PACK_… . A negative return
+ * of FN ends it. ERR_INTEGRITY: other bytes than promised; ERR_PARSE: no pack, or an unsafe path; ERR_TOOBIG; ERR_UNSUPPORTED:
+ * another version. LABEL names the package. */
+MUST_USE int pack_unpack(const void *p, size_t n, const uint8_t digest[32], str label, unsigned flags, pack_row_fn *fn,
 	void *arg, struct err *e);
+/* Bytes of memory that unpacking with PACK_PIECES takes where the content has RAW. */
+uint64_t pack_memory(uint64_t raw);
 
 /* Raw bytes and files that a pack claims, from its first 32 bytes; false when they are no pack's. */
 bool pack_claims(const void *p, size_t n, uint64_t *raw, uint32_t *files);

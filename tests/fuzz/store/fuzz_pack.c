@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (pack_claims(data, n, &raw, &files) && raw > (16u << 20))
 		return 0; /* allowed, but slow to fuzz */
 	sha256(digest, data, n);
-	int rc = pack_unpack(data, n, digest, STR("fuzz"), false, row, &sum, &e);
+	int rc = pack_unpack(data, n, digest, STR("fuzz"), 0, row, &sum, &e);
 	if (rc > 0)
 		abort();
 	return 0;

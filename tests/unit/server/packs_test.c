@@ -156,7 +156,7 @@ static void assert_served(struct env *v, const struct frame_package *f)
 	assert_int_equal(size, f->pack_size);
 	void *p = malloc(size);
 	assert_int_equal(read(fd, p, size), size);
-	if (pack_unpack(p, size, f->pack, f->name, true, any_row, &rows, &e) < 0)
+	if (pack_unpack(p, size, f->pack, f->name, PACK_CHECK, any_row, &rows, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(rows, 2);
 	free(p);

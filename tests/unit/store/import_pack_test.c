@@ -155,6 +155,37 @@ static void a_row_below_a_file_is_refused(void **state)
 	assert_int_equal(count(v, "tmp", "-type f"), 0);
 }
 
+/* Past PACK_PIECE a pack streams into the store; a file that is there twice is written twice. */
+static void a_large_pack_is_the_same_package(void **state)
+{
+	struct env *v = *state;
+	enum { BIG = (17 << 20) + 3 };
+	char *big = malloc(BIG);
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	struct import_opts o = { .key = STR("large"), .name = STR("large"), .version = STR("1.0.0") };
+	uint8_t digest[32];
+	struct pkg p;
+	struct err e;
+
+	for (size_t i = 0; i < BIG; i++)
+		big[i] = (char)(i * 2654435761u >> 13);
+	struct pack_file f[] = { { .path = STR("a.node"), .p = (const uint8_t *)big, .n = BIG, .exec = true },
+		{ .path = STR("b.node"), .p = (const uint8_t *)big, .n = BIG },
+		{ .path = STR("package.json"), .p = (const uint8_t *)"{}", .n = 2 } };
+	assert_int_equal(pack_build(&b, digest, f, 3, &(struct pack_opts){ .level = 1 }, &e), 0);
+	assert_int_equal(import_pack(v->s, &o, digest, b.p, b.n, &p, &e), 0);
+	assert_int_equal(pkg_nfiles(p), 3);
+	assert_int_equal(count(v, "pkgs", arena_printf(&v->a, "-type f -size %dc", BIG).p), 2);
+	free((void *)(uintptr_t)p.p);
+	b.p[b.n / 2] ^= 1;
+	sha256(digest, b.p, b.n); /* what even the digest does not tell must at least be whole or absent */
+	o.key = STR("large2");
+	int rc = import_pack(v->s, &o, digest, b.p, b.n, NULL, &e);
+	assert_true(rc == 0 || !has(v, STR("large2")));
+	assert_int_equal(count(v, "tmp", "-type f"), 0);
+	free(big);
+}
+
 struct job {
 	struct env *v;
 	struct made m;
@@ -197,6 +228,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_record_is_the_tarballs, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_large_pack_is_the_same_package, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_promised_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_row_below_a_file_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_at_once, setup, teardown),

@@ -56,7 +56,7 @@ static void files_come_back_in_order(void **state)
 
 	assert_int_equal(pack_build(&b, digest, f, 7, &(struct pack_opts){ .level = 9 }, &e), 0);
 	struct want w = { f, 7, 0 };
-	assert_int_equal(pack_unpack(b.p, b.n, digest, STR("a@1.0.0"), true, same_row, &w, &e), 0);
+	assert_int_equal(pack_unpack(b.p, b.n, digest, STR("a@1.0.0"), PACK_CHECK, same_row, &w, &e), 0);
 	assert_int_equal(w.at, 7);
 	assert_true(pack_claims(b.p, b.n, &raw, &files));
 	assert_int_equal(files, 7);
@@ -71,7 +71,7 @@ static void no_files_is_a_pack_too(void **state)
 	struct err e;
 
 	assert_int_equal(pack_build(&b, digest, NULL, 0, &(struct pack_opts){ .level = 3 }, &e), 0);
-	assert_int_equal(pack_unpack(b.p, b.n, digest, STR("a"), true, any_row, NULL, &e), 0);
+	assert_int_equal(pack_unpack(b.p, b.n, digest, STR("a"), PACK_CHECK, any_row, NULL, &e), 0);
 }
 
 static void a_changed_byte_is_refused_by_name(void **state)
@@ -86,18 +86,18 @@ static void a_changed_byte_is_refused_by_name(void **state)
 	assert_int_equal(pack_build(&b, digest, f, 2, &(struct pack_opts){ .level = 9 }, &e), 0);
 	for (size_t i = 0; i < b.n; i++) {
 		b.p[i] ^= 1;
-		assert_int_equal(
-			pack_unpack(b.p, b.n, digest, STR("left-pad@1.0.0"), true, any_row, NULL, &e), ERR_INTEGRITY);
+		assert_int_equal(pack_unpack(b.p, b.n, digest, STR("left-pad@1.0.0"), PACK_CHECK, any_row, NULL, &e),
+			ERR_INTEGRITY);
 		assert_non_null(strstr(e.msg, "left-pad@1.0.0"));
 		/* With a digest that fits the damaged bytes, whatever they say must be refused or be harmless. */
 		uint8_t other[32];
 		sha256(other, b.p, b.n);
-		int rc = pack_unpack(b.p, b.n, other, STR("x"), true, any_row, NULL, &e);
+		int rc = pack_unpack(b.p, b.n, other, STR("x"), PACK_CHECK, any_row, NULL, &e);
 		assert_true(rc <= 0);
 		b.p[i] ^= 1;
 	}
 	for (size_t n = 0; n < b.n; n++)
-		assert_true(pack_unpack(b.p, n, digest, STR("x"), true, any_row, NULL, &e) < 0);
+		assert_true(pack_unpack(b.p, n, digest, STR("x"), PACK_CHECK, any_row, NULL, &e) < 0);
 }
 
 static void unsafe_paths_are_refused(void **state)
@@ -111,7 +111,8 @@ static void unsafe_paths_are_refused(void **state)
 		uint8_t digest[32];
 		struct err e;
 		assert_int_equal(pack_build(&b, digest, &f, 1, &(struct pack_opts){ .level = 1 }, &e), 0);
-		assert_int_equal(pack_unpack(b.p, b.n, digest, STR("evil@1.0.0"), true, any_row, NULL, &e), ERR_PARSE);
+		assert_int_equal(
+			pack_unpack(b.p, b.n, digest, STR("evil@1.0.0"), PACK_CHECK, any_row, NULL, &e), ERR_PARSE);
 		assert_non_null(strstr(e.msg, "evil@1.0.0"));
 	}
 }
@@ -140,9 +141,78 @@ static void a_large_mix_comes_back(void **state)
 	}
 	assert_int_equal(pack_build(&b, digest, f, N, &(struct pack_opts){ .level = 3 }, &e), 0);
 	struct want w = { f, N, 0 };
-	assert_int_equal(pack_unpack(b.p, b.n, digest, STR("a"), true, same_row, &w, &e), 0);
+	assert_int_equal(pack_unpack(b.p, b.n, digest, STR("a"), PACK_CHECK, same_row, &w, &e), 0);
 	assert_int_equal(w.at, N);
 	free(f);
+}
+
+struct pieces {
+	struct pack_file *file;
+	uint32_t at;
+	uint64_t next;
+	size_t most;
+	unsigned same;
+};
+
+static int piece_row(void *arg, const struct pack_row *row, struct err *e)
+{
+	struct pieces *w = arg;
+	const struct pack_file *f = &w->file[w->at];
+	(void)e;
+
+	assert_true(str_eq(f->path, row->path));
+	assert_int_equal(f->n, row->n);
+	assert_int_equal(row->at, w->next);
+	w->same += row->same != NULL;
+	if (!row->same && row->len)
+		assert_memory_equal(f->p + row->at, row->p, (size_t)row->len);
+	if (row->same)
+		assert_memory_equal(f->sha256, row->same->sha256, 32);
+	w->next = row->at + row->len;
+	w->most = row->len > w->most && !row->same ? (size_t)row->len : w->most;
+	if (w->next == row->n) {
+		assert_memory_equal(f->sha256, row->sha256, 32);
+		w->at++;
+		w->next = 0;
+	}
+	return 0;
+}
+
+/* More than is unpacked in one piece: bounded pieces, every byte, copies named. */
+static void a_large_pack_streams(void **state)
+{
+	(void)state;
+	enum { BIG = (18 << 20) + 7 };
+	uint8_t *big = malloc(BIG), digest[32], other[32];
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	struct err e;
+	uint32_t rng = 1;
+
+	for (size_t i = 0; i < BIG; i++) {
+		if (i % 64 == 0)
+			rng = rng * 1664525 + 1013904223;
+		big[i] = (uint8_t)(rng >> (i % 4 * 8));
+	}
+	struct pack_file f[] = { text("a", "small"), { .path = STR("big.node"), .p = big, .n = BIG }, text("empty", ""),
+		{ .path = STR("copy.node"), .p = big, .n = BIG }, { .path = STR("part"), .p = big + 5, .n = 3 << 20 },
+		text("z", "end") };
+	assert_int_equal(pack_build(&b, digest, f, 6, &(struct pack_opts){ .level = 1 }, &e), 0);
+	struct pieces w = { .file = f };
+	assert_int_equal(pack_unpack(b.p, b.n, digest, STR("a"), PACK_CHECK | PACK_PIECES, piece_row, &w, &e), 0);
+	assert_int_equal(w.at, 6);
+	assert_int_equal(w.same, 1);
+	assert_true(w.most <= 1 << 20);
+	for (size_t cut = 1; cut < 4; cut++) { /* an end that is missing, or one too many */
+		sha256(other, b.p, b.n - cut);
+		w = (struct pieces){ .file = f };
+		assert_int_equal(
+			pack_unpack(b.p, b.n - cut, other, STR("a"), PACK_PIECES, piece_row, &w, &e), ERR_PARSE);
+	}
+	buf_add(&b, STR("more"));
+	sha256(other, b.p, b.n);
+	w = (struct pieces){ .file = f };
+	assert_int_equal(pack_unpack(b.p, b.n, other, STR("a"), PACK_PIECES, piece_row, &w, &e), ERR_PARSE);
+	free(big);
 }
 
 int main(void)
@@ -153,6 +223,7 @@ int main(void)
 		cmocka_unit_test(a_changed_byte_is_refused_by_name),
 		cmocka_unit_test(unsafe_paths_are_refused),
 		cmocka_unit_test(a_large_mix_comes_back),
+		cmocka_unit_test(a_large_pack_streams),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
