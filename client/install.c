@@ -8,7 +8,7 @@
  *	install_turn  one round of the loop: whatever has arrived, then link_slots_parallel()
  *	after         root links and hoisting, shims, build scripts, lockfile and state files (last)
  */
-#include "install.h"
+#include "install_impl.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,66 +18,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bins.h"
 #include "clock.h"
 #include "dep_path.h"
-#include "fetch.h"
-#include "fetch_packs.h"
-#include "finish.h"
-#include "frames.h"
-#include "hoist.h"
-#include "import_stage.h"
 #include "link_root.h"
-#include "meta.h"
-#include "net_opts.h"
-#include "patch_stage.h"
-#include "plan_lockfile.h"
 #include "prune.h"
 #include "scripts.h"
-#include "state.h"
-
-enum {
-	TARBALLS_MEANWHILE = 64, /* as http_opts.max_per_host */
-	PACKS_SLOW_US = 500 * 1000,
-};
-
-struct install {
-	const struct install_opts *o;
-	struct install_result *r;
-	uint64_t start;
-	int root, vstore;
-	bool made_vstore; /* by this install: an install that fails takes it away again */
-	struct arena arena;
-	struct tree tree;
-	struct state old;
-	bool has_old;
-	struct lockfile current; /* of a tree that dray has no state of: pnpm made it */
-	bool has_current;
-	struct store *store;
-	struct store_read *read; /* records of warm packages live in it */
-	struct http *http;
-	struct registry *registry;
-	struct meta *meta;
-	struct source *own_source;
-	struct frames *frames;
-	struct pool *pool;
-	struct linker *linker;
-	struct fetcher *fetcher;
-	struct pack_fetcher *packs;
-	bool packs_lost;             /* said once */
-	uint64_t packs_asked;        /* when the first look-up began */
-	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
-	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
-	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
-	VEC(struct slot *) deferred; /* until all slots are known */
-	VEC(str) young;              /* name@version, taken although younger than minimumReleaseAge */
-	struct hoist hoist;
-	size_t done; /* slots finished one way or another */
-	bool planned, failed;
-	bool finishing; /* all slots are there: links of the project may have been made */
-	uint64_t last_frame_linked;
-	struct err err;
-};
 
 static void fd_close(int *fd)
 {
@@ -85,12 +30,12 @@ static void fd_close(int *fd)
 		close(*fd);
 }
 
-static uint64_t since(const struct install *in)
+uint64_t install_since(const struct install *in)
 {
 	return clock_us() - in->start;
 }
 
-static void install_fail(struct install *in, int code, const struct err *e)
+void install_fail(struct install *in, int code, const struct err *e)
 {
 	if (in->failed)
 		return; /* the first one is the cause */
@@ -99,296 +44,13 @@ static void install_fail(struct install *in, int code, const struct err *e)
 	in->err.code = code;
 }
 
-static int net_open(struct install *in, struct err *e)
-{
-	struct net_opts o;
+/* ---- slots ---- */
 
-	if (in->registry)
-		return 0;
-	int code = net_opts_make(&o, in->o->project, &in->arena, e);
-	if (code == 0)
-		code = http_new(&in->http, &o.http, e);
-	if (code == 0)
-		code = registry_new(&in->registry, in->http, &o.registry, e);
-	return code;
-}
-
-/* ---- packages ---- */
-
-static void slot_ready(struct install *in, struct slot *s);
-static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e);
-static void package_link(struct install *in, struct tree_package *p);
-static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e);
-
-static int fetch_tarball(struct install *in, struct tree_package *p, struct err *e)
-{
-	if (net_open(in, e) < 0)
-		return e->code;
-	if (!in->fetcher) {
-		struct fetcher_opts fo = {
-			.http = in->http, .registry = in->registry, .store = in->store, .done = on_fetched, .arg = in
-		};
-		if (fetcher_new(&in->fetcher, in->pool, &fo, e) < 0)
-			return e->code;
-	}
-	fetch_package(in->fetcher, p);
-	return 0;
-}
-
-static void on_pack(void *arg, struct tree_package *p)
-{
-	on_fetched(arg, p, 0, NULL);
-}
-
-/* No pack, or none that is right: the registry has the package, too. */
-static void on_pack_absent(void *arg, struct tree_package *p, const struct err *why)
-{
-	struct install *in = arg;
-	struct err e;
-	bool lost = why && (!p || why->code == ERR_NET || why->code == ERR_TIMEOUT || why->code == ERR_BUSY ||
-				   why->code == ERR_AUTH);
-
-	if (in->failed)
-		return;
-	if (why && !(lost && in->packs_lost))
-		progress_warn(in->o->progress, "%s; fetching %s from the registry instead", why->msg,
-			lost ? "what is left" : "its tarball");
-	in->packs_lost |= lost;
-	if (p && fetch_tarball(in, p, &e) < 0)
-		install_fail(in, e.code, &e);
-}
-
-/* Look-ups of packs and tarballs go on side by side: as many downloads as the registry is asked for at once are always under way,
- * and only what comes after them waits for the answer. So a server that is cold, slow or gone costs nothing. */
-static void fetch_meanwhile(struct install *in)
-{
-	struct err e;
-
-	while (in->packs && !in->failed && (!in->fetcher || fetcher_pending(in->fetcher) < TARBALLS_MEANWHILE)) {
-		struct tree_package *p = pack_take(in->packs);
-		if (!p)
-			return;
-		if (fetch_tarball(in, p, &e) < 0)
-			install_fail(in, e.code, &e);
-	}
-}
-
-/* The install is through without a word of the server's. */
-static void packs_unanswered(struct install *in)
-{
-	if (!in->packs || in->packs_lost || !pack_fetcher_unanswered(in->packs) ||
-		since(in) - in->packs_asked < PACKS_SLOW_US)
-		return;
-	progress_warn(in->o->progress,
-		"the server did not say within %.1f s which packs it has: %zu package(s) came from the registry",
-		(double)(since(in) - in->packs_asked) / 1e6, pack_fetcher_unanswered(in->packs));
-}
-
-/* 1 when the server was asked for P. A plan that was just made names the packs that are ready; what is older, or made
- * here, says nothing of them, so they are looked up. */
-static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
-{
-	bool look_up = in->o->locked || in->r->plan_cached;
-
-	if (!in->o->packs_url.n || p->again || !pack_possible(p, look_up))
-		return 0;
-	if (!in->packs) {
-		struct pack_fetcher_opts po = { .url = in->o->packs_url,
-			.token = in->o->packs_token,
-			.store = in->store,
-			.done = on_pack,
-			.absent = on_pack_absent,
-			.arg = in };
-		if (pack_fetcher_new(&in->packs, in->pool, &po, e) < 0)
-			return e->code;
-		in->packs_asked = since(in);
-	}
-	pack_fetch(in->packs, p, look_up);
-	return 1;
-}
-
-static int fetch_start(struct install *in, struct tree_package *p, struct err *e)
-{
-	const struct lock_resolution *r = &p->f->meta.resolution;
-
-	if (import_is_local(p)) {
-		struct local_opts lo = { .store = in->store, .root = in->root, .done = on_fetched, .arg = in };
-		import_local(in->pool, &lo, p);
-		return 0;
-	}
-	if (!p->f->url.n)
-		return err_set(e, ERR_UNSUPPORTED, STR_FMT ": dray cannot fetch this kind of package yet (%s)",
-			STR_ARG(p->f->meta.key), r->kind == LOCK_RES_GIT ? "git repository" : "no tarball");
-	if (in->o->offline)
-		return err_set(e, ERR_NOTFOUND, STR_FMT " is not in the store and --offline forbids to fetch it",
-			STR_ARG(p->f->meta.key));
-	if (!in->r->t.fetch_first)
-		in->r->t.fetch_first = since(in);
-	int asked = fetch_pack(in, p, e);
-	if (asked < 0)
-		return asked;
-	return asked ? 0 : fetch_tarball(in, p, e);
-}
-
-/* 1 when the store has P as this project wants it: patched, where there is a patch. */
-static int package_lookup(struct install *in, struct tree_package *p, struct err *e)
-{
-	str key = p->patch ? patch_key(p, &in->arena) : p->key;
-
-	return key.n ? store_get(&p->rec, in->read, key, e) : 0;
-}
-
-static void on_patched(void *arg, struct tree_package *p, int code, const struct err *e)
-{
-	struct install *in = arg;
-
-	if (in->failed)
-		return;
-	if (code < 0) {
-		package_failed(in, p, code, e);
-		return;
-	}
-	tree_package_ready(&in->tree, p);
-	package_link(in, p);
-}
-
-/* The untouched package is there, its patched variant is not. */
-static void package_patch(struct install *in, struct tree_package *p)
-{
-	struct patch_opts po = {
-		.store = in->store, .vstore = in->vstore, .root = in->o->project->root, .done = on_patched, .arg = in
-	};
-
-	patch_start(in->pool, &po, p);
-}
-
-/* A slot's dep path says which patch its package gets, and all slots of a package get the same. */
-static int package_note_patch(struct install *in, struct tree_package *p, str snapshot_key, struct err *e)
-{
-	const struct patch *patch;
-
-	if (patch_find(&patch, &in->o->req->settings, snapshot_key, e) < 0)
-		return e->code;
-	if (p->patch && p->patch != patch && !str_eq(p->patch->hash, patch ? patch->hash : STR("")))
-		return err_set(e, ERR_PROTOCOL, "plan: " STR_FMT " is patched in two ways", STR_ARG(snapshot_key));
-	if (!patch || p->patch)
-		return 0;
-	p->patch = patch;
-	if (p->state != PACKAGE_READY || in->o->lockfile_only)
-		return 0;
-	struct pkg plain = p->rec;
-	int have = package_lookup(in, p, e);
-	if (have < 0)
-		return have;
-	if (have == 0) {
-		p->rec = plain;
-		package_patch(in, p);
-		return 0;
-	}
-	tree_package_ready(&in->tree, p);
-	if (p->owned) {
-		free((void *)(uintptr_t)plain.p);
-		p->owned = false;
-	}
-	return 0;
-}
-
-/* Asks the store, else the registry. */
-static int package_want(struct install *in, struct tree_package *p, struct err *e)
-{
-	if (p->state != PACKAGE_IDLE)
-		return 0;
-	int have = p->again ? 0 : package_lookup(in, p, e);
-	if (have < 0)
-		return have;
-	if (!have && p->patch && !p->again) {
-		have = p->key.n ? store_get(&p->rec, in->read, p->key, e) : 0;
-		if (have < 0)
-			return have;
-		if (have) {
-			package_patch(in, p);
-			return 0;
-		}
-	}
-	if (have) {
-		p->state = PACKAGE_READY;
-		tree_package_ready(&in->tree, p);
-		in->r->reused++;
-		in->o->progress->reused++;
-		return 0;
-	}
-	return fetch_start(in, p, e);
-}
-
-/* What the store knows of a package whose slot stands: its commands. It need not have it. */
-static int package_peek(struct install *in, struct tree_package *p, struct err *e)
-{
-	int have = p->state == PACKAGE_IDLE ? package_lookup(in, p, e) : 0;
-
-	if (have == 1) {
-		p->state = PACKAGE_READY;
-		tree_package_ready(&in->tree, p);
-	}
-	return have < 0 ? have : 0;
-}
-
-static void package_link(struct install *in, struct tree_package *p)
-{
-	for (struct slot *s = p->slots; s; s = s->next) {
-		s->cold = p->cold;
-		if (s->state == SLOT_WAITING && !s->deferred)
-			slot_ready(in, s);
-	}
-}
-
-static void slot_finish(struct install *in, struct slot *s, enum slot_state state)
+void slot_finish(struct install *in, struct slot *s, enum slot_state state)
 {
 	s->state = state;
 	in->done++;
 }
-
-/* An optional dependency may be missing; what failed is said. */
-static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e)
-{
-	if (!p->slots)
-		return; /* withdrawn, or a slot is still to come and will ask again */
-	for (struct slot *s = p->slots; s; s = s->next) {
-		if (s->state == SLOT_SKIPPED)
-			continue;
-		if (!s->snap->optional) {
-			install_fail(in, code, e);
-			return;
-		}
-	}
-	progress_warn(
-		in->o->progress, "optional dependency " STR_FMT " was left out: %s", STR_ARG(p->f->meta.key), e->msg);
-	for (struct slot *s = p->slots; s; s = s->next) {
-		if (s->state == SLOT_WAITING)
-			slot_finish(in, s, SLOT_FAILED);
-	}
-}
-
-static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e)
-{
-	struct install *in = arg;
-
-	if (in->failed)
-		return;
-	in->r->t.fetch_last = since(in);
-	if (code < 0) {
-		package_failed(in, p, code, e);
-		return;
-	}
-	tree_package_ready(&in->tree, p);
-	in->r->fetched++;
-	in->o->progress->downloaded++;
-	if (p->patch)
-		package_patch(in, p);
-	else
-		package_link(in, p);
-}
-
-/* ---- slots ---- */
 
 static bool deps_same(struct lock_deps a, struct lock_deps b)
 {
@@ -426,7 +88,7 @@ static bool slot_kept(struct install *in, struct slot *s)
 	       was->package_ns == s->package_ns;
 }
 
-static void slot_ready(struct install *in, struct slot *s)
+void slot_ready(struct install *in, struct slot *s)
 {
 	s->wiring = slot_wiring(s);
 	if (!in->planned)
@@ -577,7 +239,7 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 	struct tree_package *p;
 
 	if (!in->r->t.first_frame)
-		in->r->t.first_frame = since(in);
+		in->r->t.first_frame = install_since(in);
 	if (in->lock)
 		plan_lockfile_add(in->lock, f);
 	switch (f->kind) {
@@ -640,7 +302,7 @@ static int patches_check(const struct install *in, struct err *e)
 static int on_planned(struct install *in, struct err *e)
 {
 	in->planned = true;
-	in->r->t.last_frame = since(in);
+	in->r->t.last_frame = install_since(in);
 	in->o->progress->planned = true;
 	qsort(in->tree.importer, in->tree.nimporters, sizeof(*in->tree.importer), importer_cmp);
 	for (size_t i = 0; i < in->deferred.n; i++) {
@@ -716,7 +378,7 @@ static void install_turn(struct install *in)
 	if (in->packs && !in->failed)
 		pack_fetcher_drain(in->packs);
 	pool_drain(in->pool);
-	fetch_meanwhile(in);
+	packages_meanwhile(in);
 	if (in->ready.n && !in->failed)
 		link_slots_parallel(in->linker, in->ready.p, in->ready.n);
 	in->ready.n = 0;
@@ -785,7 +447,7 @@ static struct source *source_choose(struct install *in, struct err *e)
 		return in->own_source = source_locked_new(in->o->req);
 	if (in->o->source)
 		return in->o->source;
-	if (net_open(in, e) < 0 || meta_new(&in->meta, in->store, in->registry, &mo, e) < 0)
+	if (install_net(in, e) < 0 || meta_new(&in->meta, in->store, in->registry, &mo, e) < 0)
 		return NULL;
 	return in->own_source = source_direct_new(in->meta, clock_wall_ms());
 }
@@ -835,130 +497,6 @@ static int install_open(struct install *in, struct err *e)
 	if (!in->o->locked)
 		in->lock = plan_lockfile_new();
 	return frames_start(&in->frames, s, in->o->req, e);
-}
-
-/* Named importers other than the root, which hoisting treats like dependencies. */
-static struct str_map workspace_names(struct install *in)
-{
-	const struct request *r = in->o->req;
-	struct str_map m = { .p = arena_new(&in->arena, struct str_kv, r->nimporters + 1) };
-
-	for (size_t i = 0; i < r->nimporters; i++) {
-		if (r->importer[i].manifest.name.n && !str_eq(r->importer[i].path, STR(".")))
-			m.p[m.n++] = (struct str_kv){ r->importer[i].manifest.name, r->importer[i].path };
-	}
-	return m;
-}
-
-static int install_root(struct install *in, struct err *e)
-{
-	const struct client_settings *c = &in->o->project->client;
-	struct hoist_opts ho = { .public_pattern = c->public_hoist_pattern,
-		.prod = in->o->req->prod,
-		.dev = in->o->req->dev,
-		.optional = in->o->req->optional };
-	if (c->hoist)
-		ho.private_pattern = c->hoist_pattern;
-	if (c->hoist_workspace_packages)
-		ho.workspace = workspace_names(in);
-	struct root_opts ro = { .root = in->root,
-		.tree = &in->tree,
-		.hoist = &in->hoist,
-		.prod = ho.prod,
-		.dev = ho.dev,
-		.optional = ho.optional };
-	struct root_counts rc;
-
-	hoist_compute(&in->hoist, &in->tree, &ho, &in->arena);
-	if (link_root(&rc, &ro, e) < 0)
-		return e->code;
-	if (rc.set_aside)
-		progress_warn(in->o->progress, "moved %u folder(s) that were in the way aside, as .ignored_* (%s)",
-			rc.set_aside, rc.set_aside_name);
-	in->r->t.root = since(in);
-	return 0;
-}
-
-static int install_bins(struct install *in, bool again, struct err *e)
-{
-	struct bins_opts bo = { .root = in->root,
-		.again = again,
-		.vstore = in->vstore,
-		.tree = &in->tree,
-		.hoist = &in->hoist,
-		.prod = in->o->req->prod,
-		.dev = in->o->req->dev,
-		.optional = in->o->req->optional,
-		.extend_node_path = in->o->project->client.extend_node_path && in->o->project->client.hoist &&
-				    in->o->project->client.hoist_pattern.n > 0 };
-	struct bins_counts bc;
-
-	struct bins *b = bins_start(in->pool, &bo);
-	while (pool_live(in->pool) > 0) {
-		struct pollfd fd = { .fd = pool_fd(in->pool), .events = POLLIN };
-		poll(&fd, 1, -1);
-		pool_drain(in->pool);
-	}
-	int code = bins_finish(b, &bc, e);
-	in->r->t.bins = since(in);
-	return code;
-}
-
-/* Dependencies build first; what they made may be commands, so shims are looked at again; then the projects' own scripts. */
-static int install_scripts(struct install *in, struct err *e)
-{
-	struct scripts_opts so = { .project = in->o->project,
-		.vstore = in->vstore,
-		.tree = &in->tree,
-		.ignore = in->o->ignore_scripts,
-		.progress = in->o->progress,
-		.cancel_fd = in->o->cancel_fd };
-	struct scripts_counts sc;
-
-	int code = scripts_build(&in->r->ignored_builds, &sc, &so, &in->r->arena, e);
-	if (code == 0 && sc.built)
-		code = install_bins(in, true, e);
-	if (code == 0)
-		code = scripts_projects(&so, e);
-	in->r->t.scripts = since(in);
-	return code;
-}
-
-static int install_finish(struct install *in, struct err *e)
-{
-	struct finish_opts fo = { .project = in->o->project,
-		.root_fd = in->root,
-		.tree = &in->tree,
-		.hoist = &in->hoist,
-		.req = in->o->req,
-		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->o->req->lockfile,
-		.write_lockfile = in->lock != NULL && in->o->project->client.lockfile,
-		.lockfile_only = in->o->lockfile_only,
-		.ignore_scripts = in->o->ignore_scripts,
-		.store_dir = in->o->store_dir,
-		.ignored_builds = in->r->ignored_builds,
-		.young = { in->young.p, in->young.n },
-		.progress = in->o->progress,
-		.settings_hash = in->o->settings_hash,
-		.watch = in->o->watch };
-
-	if (!in->o->lockfile_only)
-		prune_vstore(in->vstore, &in->tree, &in->r->pruned);
-	int code = finish_write(&in->r->lockfile_written, &fo, e);
-	in->r->t.finish = since(in);
-	return code;
-}
-
-static int install_after(struct install *in, struct err *e)
-{
-	in->finishing = true;
-	in->r->t.linked = since(in);
-	in->r->link = linker_counts(in->linker);
-	if (in->o->lockfile_only)
-		return install_finish(in, e);
-	if (install_root(in, e) < 0 || install_bins(in, false, e) < 0 || install_scripts(in, e) < 0)
-		return e->code;
-	return install_finish(in, e);
 }
 
 /* An install that failed before anything of the project pointed at its slots leaves nothing behind that was not there before:
@@ -1033,7 +571,7 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 		in.failed = true;
 	while (!in.failed && !install_idle(&in))
 		install_turn(&in);
-	packs_unanswered(&in);
+	packages_unanswered(&in);
 	if (!in.failed && install_after(&in, &in.err) < 0)
 		in.failed = true;
 	out->packages = tree_used(&in.tree);
@@ -1055,7 +593,7 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 		out->import_us += pc.import_us;
 	}
 	install_close(&in);
-	out->t.end = since(&in);
+	out->t.end = install_since(&in);
 	if (in.failed) {
 		*e = in.err;
 		return e->code < 0 ? e->code : (e->code = ERR_IO);

@@ -1,0 +1,133 @@
+/* install_after — what follows when all slots are there: links of the project, shims, build scripts, and what is written last. */
+#include <poll.h>
+
+#include "bins.h"
+#include "finish.h"
+#include "install_impl.h"
+#include "link_root.h"
+#include "prune.h"
+#include "scripts.h"
+
+/* Named importers other than the root, which hoisting treats like dependencies. */
+static struct str_map workspace_names(struct install *in)
+{
+	const struct request *r = in->o->req;
+	struct str_map m = { .p = arena_new(&in->arena, struct str_kv, r->nimporters + 1) };
+
+	for (size_t i = 0; i < r->nimporters; i++) {
+		if (r->importer[i].manifest.name.n && !str_eq(r->importer[i].path, STR(".")))
+			m.p[m.n++] = (struct str_kv){ r->importer[i].manifest.name, r->importer[i].path };
+	}
+	return m;
+}
+
+static int install_root(struct install *in, struct err *e)
+{
+	const struct client_settings *c = &in->o->project->client;
+	struct hoist_opts ho = { .public_pattern = c->public_hoist_pattern,
+		.prod = in->o->req->prod,
+		.dev = in->o->req->dev,
+		.optional = in->o->req->optional };
+	if (c->hoist)
+		ho.private_pattern = c->hoist_pattern;
+	if (c->hoist_workspace_packages)
+		ho.workspace = workspace_names(in);
+	struct root_opts ro = { .root = in->root,
+		.tree = &in->tree,
+		.hoist = &in->hoist,
+		.prod = ho.prod,
+		.dev = ho.dev,
+		.optional = ho.optional };
+	struct root_counts rc;
+
+	hoist_compute(&in->hoist, &in->tree, &ho, &in->arena);
+	if (link_root(&rc, &ro, e) < 0)
+		return e->code;
+	if (rc.set_aside)
+		progress_warn(in->o->progress, "moved %u folder(s) that were in the way aside, as .ignored_* (%s)",
+			rc.set_aside, rc.set_aside_name);
+	in->r->t.root = install_since(in);
+	return 0;
+}
+
+static int install_bins(struct install *in, bool again, struct err *e)
+{
+	struct bins_opts bo = { .root = in->root,
+		.again = again,
+		.vstore = in->vstore,
+		.tree = &in->tree,
+		.hoist = &in->hoist,
+		.prod = in->o->req->prod,
+		.dev = in->o->req->dev,
+		.optional = in->o->req->optional,
+		.extend_node_path = in->o->project->client.extend_node_path && in->o->project->client.hoist &&
+				    in->o->project->client.hoist_pattern.n > 0 };
+	struct bins_counts bc;
+
+	struct bins *b = bins_start(in->pool, &bo);
+	while (pool_live(in->pool) > 0) {
+		struct pollfd fd = { .fd = pool_fd(in->pool), .events = POLLIN };
+		poll(&fd, 1, -1);
+		pool_drain(in->pool);
+	}
+	int code = bins_finish(b, &bc, e);
+	in->r->t.bins = install_since(in);
+	return code;
+}
+
+/* Dependencies build first; what they made may be commands, so shims are looked at again; then the projects' own scripts. */
+static int install_scripts(struct install *in, struct err *e)
+{
+	struct scripts_opts so = { .project = in->o->project,
+		.vstore = in->vstore,
+		.tree = &in->tree,
+		.ignore = in->o->ignore_scripts,
+		.progress = in->o->progress,
+		.cancel_fd = in->o->cancel_fd };
+	struct scripts_counts sc;
+
+	int code = scripts_build(&in->r->ignored_builds, &sc, &so, &in->r->arena, e);
+	if (code == 0 && sc.built)
+		code = install_bins(in, true, e);
+	if (code == 0)
+		code = scripts_projects(&so, e);
+	in->r->t.scripts = install_since(in);
+	return code;
+}
+
+static int install_finish(struct install *in, struct err *e)
+{
+	struct finish_opts fo = { .project = in->o->project,
+		.root_fd = in->root,
+		.tree = &in->tree,
+		.hoist = &in->hoist,
+		.req = in->o->req,
+		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->o->req->lockfile,
+		.write_lockfile = in->lock != NULL && in->o->project->client.lockfile,
+		.lockfile_only = in->o->lockfile_only,
+		.ignore_scripts = in->o->ignore_scripts,
+		.store_dir = in->o->store_dir,
+		.ignored_builds = in->r->ignored_builds,
+		.young = { in->young.p, in->young.n },
+		.progress = in->o->progress,
+		.settings_hash = in->o->settings_hash,
+		.watch = in->o->watch };
+
+	if (!in->o->lockfile_only)
+		prune_vstore(in->vstore, &in->tree, &in->r->pruned);
+	int code = finish_write(&in->r->lockfile_written, &fo, e);
+	in->r->t.finish = install_since(in);
+	return code;
+}
+
+int install_after(struct install *in, struct err *e)
+{
+	in->finishing = true;
+	in->r->t.linked = install_since(in);
+	in->r->link = linker_counts(in->linker);
+	if (in->o->lockfile_only)
+		return install_finish(in, e);
+	if (install_root(in, e) < 0 || install_bins(in, false, e) < 0 || install_scripts(in, e) < 0)
+		return e->code;
+	return install_finish(in, e);
+}

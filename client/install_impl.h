@@ -1,0 +1,78 @@
+/* install_impl — what the stages of an install share: its state, and what one stage asks of another.
+ *
+ * install.c owns the loop, install_packages.c the packages' way into the store,
+ * install_after.c what follows when all slots are there. One thread. */
+#pragma once
+#include "fetch.h"
+#include "fetch_packs.h"
+#include "frames.h"
+#include "hoist.h"
+#include "install.h"
+#include "meta.h"
+#include "plan_lockfile.h"
+#include "state.h"
+
+struct install {
+	const struct install_opts *o;
+	struct install_result *r;
+	uint64_t start;
+	int root, vstore;
+	bool made_vstore; /* by this install: an install that fails takes it away again */
+	struct arena arena;
+	struct tree tree;
+	struct state old;
+	bool has_old;
+	struct lockfile current; /* of a tree that dray has no state of: pnpm made it */
+	bool has_current;
+	struct store *store;
+	struct store_read *read; /* records of warm packages live in it */
+	struct http *http;
+	struct registry *registry;
+	struct meta *meta;
+	struct source *own_source;
+	struct frames *frames;
+	struct pool *pool;
+	struct linker *linker;
+	struct fetcher *fetcher;
+	struct pack_fetcher *packs;
+	bool packs_lost;             /* said once */
+	uint64_t packs_asked;        /* when the first look-up began */
+	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
+	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
+	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
+	VEC(struct slot *) deferred; /* until all slots are known */
+	VEC(str) young;              /* name@version, taken although younger than minimumReleaseAge */
+	struct hoist hoist;
+	size_t done; /* slots finished one way or another */
+	bool planned, failed;
+	bool finishing; /* all slots are there: links of the project may have been made */
+	uint64_t last_frame_linked;
+	struct err err;
+};
+
+uint64_t install_since(const struct install *in);
+/* The first failure counts. */
+void install_fail(struct install *in, int code, const struct err *e);
+/* The fetch thread and the registry over it, once. */
+MUST_USE int install_net(struct install *in, struct err *e);
+
+/* install.c: a slot whose package is there is linked at the end of this turn; a slot is finished one way or another. */
+void slot_ready(struct install *in, struct slot *s);
+void slot_finish(struct install *in, struct slot *s, enum slot_state state);
+
+/* install_packages.c. */
+/* Asks the store, else the registry or drayd, for P's bytes, once. */
+MUST_USE int package_want(struct install *in, struct tree_package *p, struct err *e);
+/* What the store knows of a package whose slot stands: its commands. It need not have it. */
+MUST_USE int package_peek(struct install *in, struct tree_package *p, struct err *e);
+/* P is READY: its slots that wait for it are linked. */
+void package_link(struct install *in, struct tree_package *p);
+/* A slot's dep path says which patch its package gets, and all slots of a package get the same. */
+MUST_USE int package_note_patch(struct install *in, struct tree_package *p, str snapshot_key, struct err *e);
+/* Look-ups of packs and tarballs go on side by side; called once a turn. */
+void packages_meanwhile(struct install *in);
+/* The install is through: says so where the server never answered. */
+void packages_unanswered(struct install *in);
+
+/* install_after.c: root links and hoisting, shims, build scripts, lockfile and state files (last). */
+MUST_USE int install_after(struct install *in, struct err *e);

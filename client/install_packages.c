@@ -1,0 +1,291 @@
+/* install_packages — a package on its way into the store: asked for, fetched as pack or tarball, patched, and its slots let loose. */
+#include <stdlib.h>
+
+#include "import_stage.h"
+#include "install_impl.h"
+#include "net_opts.h"
+#include "patch_stage.h"
+
+enum {
+	TARBALLS_MEANWHILE = 64, /* as http_opts.max_per_host */
+	PACKS_SLOW_US = 500 * 1000,
+};
+
+int install_net(struct install *in, struct err *e)
+{
+	struct net_opts o;
+
+	if (in->registry)
+		return 0;
+	int code = net_opts_make(&o, in->o->project, &in->arena, e);
+	if (code == 0)
+		code = http_new(&in->http, &o.http, e);
+	if (code == 0)
+		code = registry_new(&in->registry, in->http, &o.registry, e);
+	return code;
+}
+
+static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e);
+static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e);
+
+static int fetch_tarball(struct install *in, struct tree_package *p, struct err *e)
+{
+	if (install_net(in, e) < 0)
+		return e->code;
+	if (!in->fetcher) {
+		struct fetcher_opts fo = {
+			.http = in->http, .registry = in->registry, .store = in->store, .done = on_fetched, .arg = in
+		};
+		if (fetcher_new(&in->fetcher, in->pool, &fo, e) < 0)
+			return e->code;
+	}
+	fetch_package(in->fetcher, p);
+	return 0;
+}
+
+static void on_pack(void *arg, struct tree_package *p)
+{
+	on_fetched(arg, p, 0, NULL);
+}
+
+/* No pack, or none that is right: the registry has the package, too. */
+static void on_pack_absent(void *arg, struct tree_package *p, const struct err *why)
+{
+	struct install *in = arg;
+	struct err e;
+	bool lost = why && (!p || why->code == ERR_NET || why->code == ERR_TIMEOUT || why->code == ERR_BUSY ||
+				   why->code == ERR_AUTH);
+
+	if (in->failed)
+		return;
+	if (why && !(lost && in->packs_lost))
+		progress_warn(in->o->progress, "%s; fetching %s from the registry instead", why->msg,
+			lost ? "what is left" : "its tarball");
+	in->packs_lost |= lost;
+	if (p && fetch_tarball(in, p, &e) < 0)
+		install_fail(in, e.code, &e);
+}
+
+/* Look-ups of packs and tarballs go on side by side: as many downloads as the registry is asked for at once are always under way,
+ * and only what comes after them waits for the answer. So a server that is cold, slow or gone costs nothing. */
+void packages_meanwhile(struct install *in)
+{
+	struct err e;
+
+	while (in->packs && !in->failed && (!in->fetcher || fetcher_pending(in->fetcher) < TARBALLS_MEANWHILE)) {
+		struct tree_package *p = pack_take(in->packs);
+		if (!p)
+			return;
+		if (fetch_tarball(in, p, &e) < 0)
+			install_fail(in, e.code, &e);
+	}
+}
+
+/* The install is through without a word of the server's. */
+void packages_unanswered(struct install *in)
+{
+	if (!in->packs || in->packs_lost || !pack_fetcher_unanswered(in->packs) ||
+		install_since(in) - in->packs_asked < PACKS_SLOW_US)
+		return;
+	progress_warn(in->o->progress,
+		"the server did not say within %.1f s which packs it has: %zu package(s) came from the registry",
+		(double)(install_since(in) - in->packs_asked) / 1e6, pack_fetcher_unanswered(in->packs));
+}
+
+/* 1 when the server was asked for P. A plan that was just made names the packs that are ready; what is older, or made
+ * here, says nothing of them, so they are looked up. */
+static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
+{
+	bool look_up = in->o->locked || in->r->plan_cached;
+
+	if (!in->o->packs_url.n || p->again || !pack_possible(p, look_up))
+		return 0;
+	if (!in->packs) {
+		struct pack_fetcher_opts po = { .url = in->o->packs_url,
+			.token = in->o->packs_token,
+			.store = in->store,
+			.done = on_pack,
+			.absent = on_pack_absent,
+			.arg = in };
+		if (pack_fetcher_new(&in->packs, in->pool, &po, e) < 0)
+			return e->code;
+		in->packs_asked = install_since(in);
+	}
+	pack_fetch(in->packs, p, look_up);
+	return 1;
+}
+
+static int fetch_start(struct install *in, struct tree_package *p, struct err *e)
+{
+	const struct lock_resolution *r = &p->f->meta.resolution;
+
+	if (import_is_local(p)) {
+		struct local_opts lo = { .store = in->store, .root = in->root, .done = on_fetched, .arg = in };
+		import_local(in->pool, &lo, p);
+		return 0;
+	}
+	if (!p->f->url.n)
+		return err_set(e, ERR_UNSUPPORTED, STR_FMT ": dray cannot fetch this kind of package yet (%s)",
+			STR_ARG(p->f->meta.key), r->kind == LOCK_RES_GIT ? "git repository" : "no tarball");
+	if (in->o->offline)
+		return err_set(e, ERR_NOTFOUND, STR_FMT " is not in the store and --offline forbids to fetch it",
+			STR_ARG(p->f->meta.key));
+	if (!in->r->t.fetch_first)
+		in->r->t.fetch_first = install_since(in);
+	int asked = fetch_pack(in, p, e);
+	if (asked < 0)
+		return asked;
+	return asked ? 0 : fetch_tarball(in, p, e);
+}
+
+/* 1 when the store has P as this project wants it: patched, where there is a patch. */
+static int package_lookup(struct install *in, struct tree_package *p, struct err *e)
+{
+	str key = p->patch ? patch_key(p, &in->arena) : p->key;
+
+	return key.n ? store_get(&p->rec, in->read, key, e) : 0;
+}
+
+static void on_patched(void *arg, struct tree_package *p, int code, const struct err *e)
+{
+	struct install *in = arg;
+
+	if (in->failed)
+		return;
+	if (code < 0) {
+		package_failed(in, p, code, e);
+		return;
+	}
+	tree_package_ready(&in->tree, p);
+	package_link(in, p);
+}
+
+/* The untouched package is there, its patched variant is not. */
+static void package_patch(struct install *in, struct tree_package *p)
+{
+	struct patch_opts po = {
+		.store = in->store, .vstore = in->vstore, .root = in->o->project->root, .done = on_patched, .arg = in
+	};
+
+	patch_start(in->pool, &po, p);
+}
+
+/* A slot's dep path says which patch its package gets, and all slots of a package get the same. */
+int package_note_patch(struct install *in, struct tree_package *p, str snapshot_key, struct err *e)
+{
+	const struct patch *patch;
+
+	if (patch_find(&patch, &in->o->req->settings, snapshot_key, e) < 0)
+		return e->code;
+	if (p->patch && p->patch != patch && !str_eq(p->patch->hash, patch ? patch->hash : STR("")))
+		return err_set(e, ERR_PROTOCOL, "plan: " STR_FMT " is patched in two ways", STR_ARG(snapshot_key));
+	if (!patch || p->patch)
+		return 0;
+	p->patch = patch;
+	if (p->state != PACKAGE_READY || in->o->lockfile_only)
+		return 0;
+	struct pkg plain = p->rec;
+	int have = package_lookup(in, p, e);
+	if (have < 0)
+		return have;
+	if (have == 0) {
+		p->rec = plain;
+		package_patch(in, p);
+		return 0;
+	}
+	tree_package_ready(&in->tree, p);
+	if (p->owned) {
+		free((void *)(uintptr_t)plain.p);
+		p->owned = false;
+	}
+	return 0;
+}
+
+/* Asks the store, else the registry. */
+int package_want(struct install *in, struct tree_package *p, struct err *e)
+{
+	if (p->state != PACKAGE_IDLE)
+		return 0;
+	int have = p->again ? 0 : package_lookup(in, p, e);
+	if (have < 0)
+		return have;
+	if (!have && p->patch && !p->again) {
+		have = p->key.n ? store_get(&p->rec, in->read, p->key, e) : 0;
+		if (have < 0)
+			return have;
+		if (have) {
+			package_patch(in, p);
+			return 0;
+		}
+	}
+	if (have) {
+		p->state = PACKAGE_READY;
+		tree_package_ready(&in->tree, p);
+		in->r->reused++;
+		in->o->progress->reused++;
+		return 0;
+	}
+	return fetch_start(in, p, e);
+}
+
+/* What the store knows of a package whose slot stands: its commands. It need not have it. */
+int package_peek(struct install *in, struct tree_package *p, struct err *e)
+{
+	int have = p->state == PACKAGE_IDLE ? package_lookup(in, p, e) : 0;
+
+	if (have == 1) {
+		p->state = PACKAGE_READY;
+		tree_package_ready(&in->tree, p);
+	}
+	return have < 0 ? have : 0;
+}
+
+void package_link(struct install *in, struct tree_package *p)
+{
+	for (struct slot *s = p->slots; s; s = s->next) {
+		s->cold = p->cold;
+		if (s->state == SLOT_WAITING && !s->deferred)
+			slot_ready(in, s);
+	}
+}
+
+/* An optional dependency may be missing; what failed is said. */
+static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e)
+{
+	if (!p->slots)
+		return; /* withdrawn, or a slot is still to come and will ask again */
+	for (struct slot *s = p->slots; s; s = s->next) {
+		if (s->state == SLOT_SKIPPED)
+			continue;
+		if (!s->snap->optional) {
+			install_fail(in, code, e);
+			return;
+		}
+	}
+	progress_warn(
+		in->o->progress, "optional dependency " STR_FMT " was left out: %s", STR_ARG(p->f->meta.key), e->msg);
+	for (struct slot *s = p->slots; s; s = s->next) {
+		if (s->state == SLOT_WAITING)
+			slot_finish(in, s, SLOT_FAILED);
+	}
+}
+
+static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e)
+{
+	struct install *in = arg;
+
+	if (in->failed)
+		return;
+	in->r->t.fetch_last = install_since(in);
+	if (code < 0) {
+		package_failed(in, p, code, e);
+		return;
+	}
+	tree_package_ready(&in->tree, p);
+	in->r->fetched++;
+	in->o->progress->downloaded++;
+	if (p->patch)
+		package_patch(in, p);
+	else
+		package_link(in, p);
+}
