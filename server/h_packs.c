@@ -20,7 +20,7 @@ struct packs_stream {
 	char *buf;
 	uint64_t sent, bytes, absent;
 };
-enum { CHUNK = 256 * 1024, STREAM_FAILED = -1 };
+enum { CHUNK = 64 * 1024, STREAM_FAILED = -1 };
 
 static void stream_dispose(void *arg)
 {

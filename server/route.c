@@ -286,8 +286,7 @@ int route(h2o_handler_t *self, h2o_req_t *req)
 		answer_status(req, 503, ERR_BUSY, "too many requests at the same time (max-requests)");
 		return 0;
 	}
-	watch_enter(
-		&l->watch, "%.*s id=" STR_FMT, (int)(path.len < 40 ? path.len : 40), path.base, STR_ARG(req_id(req)));
+	watch_enter(&l->watch, (str){ path.base, path.len }, req_id(req));
 	int rc = route_row(req);
 	watch_leave(&l->watch);
 	return rc;

@@ -1,7 +1,6 @@
 #include "watch.h"
 #include "log.h"
 #include "workq.h"
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -48,14 +47,22 @@ void watch_rest(struct watch_slot *s)
 	atomic_store_explicit(&s->beat_ms, 0, memory_order_relaxed);
 }
 
-void watch_enter(struct watch_slot *s, const char *fmt, ...)
+static size_t put(char *to, size_t at, str s, size_t most)
 {
-	va_list ap;
+	size_t n = s.n < most ? s.n : most;
 
+	memcpy(to + at, s.p ? s.p : "", n);
+	return at + n;
+}
+
+/* For each request: no printf. */
+void watch_enter(struct watch_slot *s, str what, str id)
+{
 	pthread_mutex_lock(&s->lock);
-	va_start(ap, fmt);
-	vsnprintf(s->what, sizeof(s->what), fmt, ap);
-	va_end(ap);
+	size_t n = put(s->what, 0, what, 40);
+	n = put(s->what, n, STR(" id="), 4);
+	n = put(s->what, n, id, 64);
+	s->what[n] = 0;
 	s->within = true;
 	pthread_mutex_unlock(&s->lock);
 }

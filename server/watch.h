@@ -11,7 +11,7 @@
 struct watch_slot {
 	_Atomic int64_t beat_ms; /* 0: not started, or ended */
 	pthread_mutex_t lock;    /* what */
-	char what[96];           /* of the last thing that was begun; kept when it has ended */
+	char what[112];          /* of the last thing that was begun; kept when it has ended */
 	bool within;
 	int64_t reported_ms; /* the beat that was reported; the watch's */
 };
@@ -26,8 +26,8 @@ void watch_slot_init(struct watch_slot *s);
 void watch_slot_release(struct watch_slot *s);
 void watch_beat(struct watch_slot *s);
 void watch_rest(struct watch_slot *s); /* no beats any more */
-/* The loop is at FMT… until watch_leave(). */
-void watch_enter(struct watch_slot *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The loop is at WHAT (cut to 40 bytes), for the request ID, until watch_leave(). */
+void watch_enter(struct watch_slot *s, str what, str id);
 void watch_leave(struct watch_slot *s);
 
 MUST_USE int watch_new(struct watch **out, const struct watch_opts *o, struct err *e);

@@ -40,7 +40,7 @@ static void test_blocked(void **state)
 	pause_ms(500);
 	assert_int_equal(blocked, 0); /* a loop that has not begun */
 	watch_beat(&slot);
-	watch_enter(&slot, "%s id=%s", "/v1/plan", "abc");
+	watch_enter(&slot, STR("/v1/plan"), STR("abc"));
 	while (blocked == 0)
 		pause_ms(10);
 	pause_ms(500);
