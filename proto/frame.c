@@ -128,8 +128,11 @@ void frame_in_push(struct frame_in *fi, const void *p, size_t n)
 static int take_message(struct frame_in *fi, str *msg, struct err *e)
 {
 	size_t n = 0, i = 0, have = fi->plain.n - fi->used;
-	const unsigned char *p = (const unsigned char *)fi->plain.p + fi->used;
+	const unsigned char *p;
 
+	if (!have)
+		return 0;
+	p = (const unsigned char *)fi->plain.p + fi->used;
 	for (;; i++) {
 		if (i == have)
 			return 0;

@@ -370,7 +370,7 @@ static void add_words(struct reader *r, str s, uint32_t from)
 
 	for (;;) {
 		size_t end = str_find(s, ' ', at);
-		add_comparator(r, (str){ s.p + at, (end == SIZE_MAX ? s.n : end) - at }, from);
+		add_comparator(r, str_head(str_from(s, at), (end == SIZE_MAX ? s.n : end) - at), from);
 		if (end == SIZE_MAX)
 			return;
 		for (at = end; at < s.n && s.p[at] == ' ';)
@@ -473,7 +473,7 @@ static struct comparators read_all(str text, bool loose, bool pre, struct arena 
 
 	for (size_t at = 0; !r.bad;) {
 		size_t bar = str_find_str(text, STR("||"), at);
-		str part = { text.p + at, (bar == SIZE_MAX ? text.n : bar) - at };
+		str part = str_head(str_from(text, at), (bar == SIZE_MAX ? text.n : bar) - at);
 		add_alternative(&r, str_trim(part));
 		if (bar == SIZE_MAX)
 			break;

@@ -118,6 +118,8 @@ void dec_strings(struct dec *d, size_t n, const ProtobufCBinaryData *p)
 			dec_fail(d, ERR_PROTOCOL, "an empty string in the table");
 		else if (p[i].len > PLAN_MAX_STRING)
 			dec_fail(d, ERR_TOOBIG, "a string of more than 1 MiB");
+		else if (memchr(p[i].data, 0, p[i].len))
+			dec_fail(d, ERR_PROTOCOL, "a NUL in a string");
 		else if (d->str.n >= PLAN_MAX_STRINGS)
 			dec_fail(d, ERR_TOOBIG, "more than 4,000,000 strings");
 		else if (d->bytes + p[i].len > PLAN_MAX_STRING_BYTES)
@@ -133,7 +135,7 @@ str get(struct dec *d, uint32_t ref)
 {
 	if (ref == 0)
 		return STR_NONE;
-	size_t at = ref & 1 ? d->before + (ref + 1) / 2 : ref / 2;
+	size_t at = ref & 1 ? d->before + ref / 2 + 1 : ref / 2;
 	if (at > d->str.n) {
 		dec_fail(d, ERR_PROTOCOL, "reference to a string that was not announced");
 		return STR_NONE;

@@ -297,33 +297,12 @@ static str header_of(h2o_req_t *req, const h2o_token_t *token)
 	return i < 0 ? STR_NONE : (str){ req->headers.entries[i].value.base, req->headers.entries[i].value.len };
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
-}
-
-/* The path without query, %XX decoded. False: malformed, or a NUL in it. */
+/* The path without query, %XX decoded; lives as long as REQ. False: malformed, or a NUL in it. */
 static bool path_decode(str *out, h2o_req_t *req)
 {
-	size_t n = req->query_at == SIZE_MAX ? req->path.len : req->query_at, k = 0;
-	char *to = h2o_mem_alloc_pool(&req->pool, n + 1);
+	size_t n = req->query_at == SIZE_MAX ? req->path.len : req->query_at;
 
-	for (size_t i = 0; i < n; i++) {
-		char c = req->path.base[i];
-		if (c == '%') {
-			int hi = i + 2 < n + 0 ? hex_digit(req->path.base[i + 1]) : -1;
-			int lo = i + 2 < n + 0 ? hex_digit(req->path.base[i + 2]) : -1;
-			if (hi < 0 || lo < 0)
-				return false;
-			c = (char)(hi * 16 + lo);
-			i += 2;
-		}
-		if (c == 0)
-			return false;
-		to[k++] = c;
-	}
-	*out = (str){ to, k };
-	return true;
+	return npm_unescape(out, h2o_mem_alloc_pool(&req->pool, n + 1), (str){ req->path.base, n });
 }
 
 /* How the client reaches this server: "http://host:port/". False: its Host is none. */

@@ -55,6 +55,33 @@ void npm_put_escaped(struct buf *out, str s)
 	}
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+bool npm_unescape(str *out, char *to, str s)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		if (c == '%') {
+			int hi = s.n - i > 2 ? hex_digit(s.p[i + 1]) : -1;
+			int lo = s.n - i > 2 ? hex_digit(s.p[i + 2]) : -1;
+			if (hi < 0 || lo < 0)
+				return false;
+			c = (char)(hi * 16 + lo);
+			i += 2;
+		}
+		if (c == 0)
+			return false;
+		to[k++] = c;
+	}
+	*out = (str){ to, k };
+	return true;
+}
+
 static str unscoped(str name)
 {
 	str scope, rest;

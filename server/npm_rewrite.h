@@ -12,3 +12,5 @@ MUST_USE int npm_rewrite(struct buf *out, str json, str base, str name, struct e
 bool npm_tarball_version(str *version, str name, str file);
 /* Appends S with everything but [A-Za-z0-9._~+-] as %XX. */
 void npm_put_escaped(struct buf *out, str s);
+/* The reverse, for any %XX: *OUT lies in TO, which has room for S.n bytes. False: malformed, or a NUL in it. */
+bool npm_unescape(str *out, char *to, str s);
