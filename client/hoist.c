@@ -203,9 +203,9 @@ static void hoist_add(struct hoist *h, struct walk *w, struct hoisted it)
 /* 1 public, 0 private, -1 neither. */
 static int hoist_kind(const struct hoist_opts *o, str alias)
 {
-	if (match_any(o->public_pattern, alias))
+	if (match_list(o->public_pattern, alias))
 		return 1;
-	return match_any(o->private_pattern, alias) ? 0 : -1;
+	return match_list(o->private_pattern, alias) ? 0 : -1;
 }
 
 static void hoist_entry(

@@ -1,4 +1,5 @@
 #include "report.h"
+#include "base/html.h"
 #include "subject.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,28 +35,6 @@ static const char style[] =
 	"i{print-color-adjust:exact}h2{break-before:page}.bar,table{break-inside:avoid}}"
 	"</style>";
 
-static void put_text(struct buf *b, str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		switch (s.p[i]) {
-		case '<':
-			buf_add(b, STR("&lt;"));
-			break;
-		case '>':
-			buf_add(b, STR("&gt;"));
-			break;
-		case '&':
-			buf_add(b, STR("&amp;"));
-			break;
-		case '"':
-			buf_add(b, STR("&quot;"));
-			break;
-		default:
-			buf_addc(b, s.p[i]);
-		}
-	}
-}
-
 static bool is_ours(const struct cell *c)
 {
 	return str_starts(c->subject, STR("dray"));
@@ -72,7 +51,7 @@ static void put_bar(struct buf *b, const struct cell *c, double most)
 	double width = 100 * w->median / most, from = 100 * w->min / w->median, to = 100 * w->max / w->median;
 
 	buf_printf(b, "<div class=bar><b>");
-	put_text(b, c->subject);
+	buf_add_html(b, c->subject);
 	buf_printf(b, "</b><div><i class=%s style='width:%.2f%%'>", is_ours(c) ? "ours" : "peer", width);
 	/* The thin line spans the fastest and the slowest run. */
 	buf_printf(b, "<s style='left:%.1f%%;width:%.1f%%'></s></i></div><span>", from, to - from);
@@ -98,10 +77,10 @@ static void put_row(struct buf *b, const struct cell *c, const struct cell *peer
 	const struct spread *s = c->spread;
 
 	buf_printf(b, "<tr><td>");
-	put_text(b, c->subject);
+	buf_add_html(b, c->subject);
 	if (c->n == 0) {
 		buf_printf(b, "<td colspan=10 class=bad style='text-align:left'>failed: ");
-		put_text(b, c->why);
+		buf_add_html(b, c->why);
 		buf_printf(b, "</tr>\n");
 		return;
 	}
@@ -203,7 +182,7 @@ static void put_stacks(struct buf *b, const struct result *r, const struct cell 
 				b, "<h3>Where dray's time goes</h3><p>Busy time of each stage; stages overlap.</p>\n");
 		any = true;
 		buf_printf(b, "<div class=bar><b>" STR_FMT " ", STR_ARG(c->phase));
-		put_text(b, c->subject);
+		buf_add_html(b, c->subject);
 		buf_printf(b, "</b><div class=stack>");
 		for (size_t k = 0; k < NSTAGES; k++) {
 			if (us[k] > 0)
@@ -229,22 +208,22 @@ static void put_machine(struct buf *b, const struct result *r, str command)
 		const struct json *v = json_get(r->machine, keys[i]);
 		buf_printf(b, "%s%s ", i ? "· " : "", keys[i]);
 		if (v)
-			put_text(b, v->s);
+			buf_add_html(b, v->s);
 		buf_addc(b, ' ');
 	}
 	buf_printf(b, "</p>\n<p>");
 	const struct json *versions = r->machine ? json_get(r->machine, "versions") : NULL;
 	for (uint32_t i = 0; json_is(versions, JSON_OBJECT) && i < versions->n; i++) {
 		buf_printf(b, "%s", i ? "· " : "");
-		put_text(b, versions->key[i]);
+		buf_add_html(b, versions->key[i]);
 		buf_addc(b, ' ');
-		put_text(b, json_str(&versions->child[i]));
+		buf_add_html(b, json_str(&versions->child[i]));
 		buf_addc(b, ' ');
 	}
 	buf_printf(b, "</p>\n");
 	if (command.n) {
 		buf_printf(b, "<p>Made by <code>");
-		put_text(b, command);
+		buf_add_html(b, command);
 		buf_printf(b, "</code></p>\n");
 	}
 	buf_printf(b, "<p>Interleaved rounds in reversed order; medians, with the fastest and the slowest run as the "
@@ -265,9 +244,9 @@ void report_html(struct buf *b, const struct result *r, str command)
 		if (!first)
 			continue;
 		buf_printf(b, "<h2>");
-		put_text(b, r->cell[i].project);
+		buf_add_html(b, r->cell[i].project);
 		buf_printf(b, " · ");
-		put_text(b, r->cell[i].link);
+		buf_add_html(b, r->cell[i].link);
 		buf_printf(b, "</h2>\n");
 		for (size_t k = i; k < r->n; k++) {
 			bool fresh = same_place(&r->cell[k], &r->cell[i]);

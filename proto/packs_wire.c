@@ -1,4 +1,5 @@
 #include "packs_wire.h"
+#include "base/le.h"
 #include "integrity.h"
 
 bool packs_key(uint8_t key[PACKS_KEY], str sri)
@@ -18,20 +19,14 @@ void packs_row_put(struct buf *out, const uint8_t digest[32], uint64_t n)
 	char *p = buf_reserve(out, PACKS_ROW);
 
 	memcpy(p, digest, 32);
-	for (int i = 0; i < 8; i++)
-		p[32 + i] = (char)(uint8_t)(n >> (8 * i));
+	le_put64(p + 32, n);
 	out->n += PACKS_ROW;
 }
 
 uint64_t packs_row_get(uint8_t digest[32], const void *row)
 {
-	const uint8_t *p = row;
-	uint64_t n = 0;
-
-	memcpy(digest, p, 32);
-	for (int i = 0; i < 8; i++)
-		n |= (uint64_t)p[32 + i] << (8 * i);
-	return n;
+	memcpy(digest, row, 32);
+	return le_get64((const uint8_t *)row + 32);
 }
 
 int packs_body(const uint8_t **p, size_t *n, str body, str magic, size_t width, size_t most, struct err *e)

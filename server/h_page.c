@@ -1,4 +1,5 @@
 /* The status page: one HTML document without scripts, that renews itself. */
+#include "base/html.h"
 #include "plan_cache.h"
 #include "route.h"
 #include <stdio.h>
@@ -35,28 +36,6 @@ static const char style[] =
 	"font-variant-numeric:tabular-nums}p{margin:4px 0 "
 	"0}footer{font-size:13px}code{font-size:13px}a{color:var(--accent)}"
 	"@media(max-width:520px){.hide{display:none}main{padding:14px 10px 30px}}";
-
-static void put_html(struct buf *b, str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		switch (s.p[i]) {
-		case '<':
-			buf_add(b, STR("&lt;"));
-			break;
-		case '>':
-			buf_add(b, STR("&gt;"));
-			break;
-		case '&':
-			buf_add(b, STR("&amp;"));
-			break;
-		case '"':
-			buf_add(b, STR("&quot;"));
-			break;
-		default:
-			buf_addc(b, (uint8_t)s.p[i] < ' ' ? '?' : s.p[i]);
-		}
-	}
-}
 
 /* 1234567 as "1 234 567", with thin spaces. */
 static void put_count(struct buf *b, uint64_t v)
@@ -140,7 +119,7 @@ static void head_put(struct buf *b, struct server *s)
 	buf_add(b, STR("</span>"));
 	if (e.code) {
 		buf_add(b, STR(" &middot; "));
-		put_html(b, str_of(e.msg));
+		buf_add_html(b, str_of(e.msg));
 	}
 	buf_add(b, STR("</span></header>"));
 }
@@ -196,9 +175,9 @@ static void running_put(struct buf *b, struct server *s)
 		buf_add(b, STR("<table><tr><th>Project<th class=hide>Request<th class=n>Since</tr>"));
 	for (size_t i = 0; i < n; i++) {
 		buf_add(b, STR("<tr><td>"));
-		put_html(b, p[i].project[0] ? str_of(p[i].project) : STR("(no name)"));
+		buf_add_html(b, p[i].project[0] ? str_of(p[i].project) : STR("(no name)"));
 		buf_add(b, STR("<td class=hide><code>"));
-		put_html(b, str_of(p[i].id));
+		buf_add_html(b, str_of(p[i].id));
 		buf_add(b, STR("</code><td class=n>"));
 		put_time(b, now > p[i].begun_us ? (double)(now - p[i].begun_us) / 1e6 : 0);
 		buf_add(b, STR("</tr>"));
@@ -215,9 +194,9 @@ static void upstreams_put(struct buf *b, const struct backend_status *st)
 	for (size_t i = 0; i < st->nupstreams; i++) {
 		const struct upstream_health *h = &st->upstream[i];
 		buf_add(b, STR("<tr><td>"));
-		put_html(b, h->name);
+		buf_add_html(b, h->name);
 		buf_add(b, STR("<br><span class=dim>"));
-		put_html(b, h->origin);
+		buf_add_html(b, h->origin);
 		buf_printf(b, "</span><td><span class=\"badge %s\">%s</span>", badge[h->state], word[h->state]);
 		if (h->retry_in_ms) {
 			buf_add(b, STR(" <span class=dim>asked again in "));
@@ -242,7 +221,7 @@ static void slow_put(struct buf *b, const struct backend_status *st)
 		buf_add(b, STR("<table>"));
 	for (size_t i = 0; i < st->nslow; i++) {
 		buf_add(b, STR("<tr><td>"));
-		put_html(b, str_of(st->slow[i].name));
+		buf_add_html(b, str_of(st->slow[i].name));
 		buf_add(b, STR("<td class=n>"));
 		put_time(b, (double)st->slow[i].ms / 1e3);
 		buf_add(b, STR("</tr>"));

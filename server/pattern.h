@@ -7,5 +7,5 @@
 
 /* At most 214 bytes of printable ASCII without spaces and commas; not empty. */
 bool pattern_valid(str pattern);
-bool name_matches(str pattern, str name);
+/* By match_one() of match.h. */
 bool name_matches_any(struct str_list patterns, str name);

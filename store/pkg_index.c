@@ -1,4 +1,5 @@
 #include "pkg_index.h"
+#include "base/le.h"
 #include "fs.h"
 #include <stdlib.h>
 
@@ -30,31 +31,9 @@ enum {
 	PAIR_ROW = 16,
 };
 
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-	return get32(p) | (uint64_t)get32(p + 4) << 32;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	put32(p, (uint32_t)v);
-	put32(p + 4, (uint32_t)(v >> 32));
-}
-
 static str get_str(struct pkg p, size_t at)
 {
-	return (str){ (const char *)p.p + get32(p.p + at), get32(p.p + at + 4) };
+	return (str){ (const char *)p.p + le_get32(p.p + at), le_get32(p.p + at + 4) };
 }
 
 /* -- reading ------------------------------------------------------------- */
@@ -91,27 +70,27 @@ str pkg_version(struct pkg p)
 
 uint32_t pkg_flags(struct pkg p)
 {
-	return get32(p.p + H_FLAGS);
+	return le_get32(p.p + H_FLAGS);
 }
 
 uint32_t pkg_nfiles(struct pkg p)
 {
-	return get32(p.p + H_FILES);
+	return le_get32(p.p + H_FILES);
 }
 
 uint32_t pkg_ndirs(struct pkg p)
 {
-	return get32(p.p + H_DIRS);
+	return le_get32(p.p + H_DIRS);
 }
 
 uint32_t pkg_nbins(struct pkg p)
 {
-	return get32(p.p + H_BINS);
+	return le_get32(p.p + H_BINS);
 }
 
 uint64_t pkg_bytes(struct pkg p)
 {
-	return get64(p.p + H_BYTES);
+	return le_get64(p.p + H_BYTES);
 }
 
 const uint8_t *pkg_id(struct pkg p)
@@ -121,7 +100,7 @@ const uint8_t *pkg_id(struct pkg p)
 
 int64_t pkg_mtime(struct pkg p)
 {
-	return (int64_t)get64(p.p + H_MTIME);
+	return (int64_t)le_get64(p.p + H_MTIME);
 }
 
 struct pkg_file_row pkg_file_row(struct pkg p, uint32_t i)
@@ -129,9 +108,9 @@ struct pkg_file_row pkg_file_row(struct pkg p, uint32_t i)
 	size_t at = HEADER + (size_t)i * FILE_ROW;
 
 	return (struct pkg_file_row){ .path = get_str(p, at + F_PATH),
-		.size = get64(p.p + at + F_SIZE),
-		.num = get32(p.p + at + F_NUM),
-		.exec = get32(p.p + at + F_EXEC) != 0,
+		.size = le_get64(p.p + at + F_SIZE),
+		.num = le_get32(p.p + at + F_NUM),
+		.exec = le_get32(p.p + at + F_EXEC) != 0,
 		.sha256 = p.p + at + F_SHA };
 }
 
@@ -159,7 +138,7 @@ struct pkg_bin pkg_bin(struct pkg p, uint32_t i)
 
 str pkg_script(struct pkg p, const char *stage)
 {
-	uint32_t n = get32(p.p + H_SCRIPTS);
+	uint32_t n = le_get32(p.p + H_SCRIPTS);
 
 	for (uint32_t i = 0; i < n; i++) {
 		size_t at = scripts_at(p) + (size_t)i * PAIR_ROW;
@@ -171,7 +150,7 @@ str pkg_script(struct pkg p, const char *stage)
 
 static bool str_ok(struct pkg p, size_t at, size_t strings)
 {
-	uint64_t off = get32(p.p + at), n = get32(p.p + at + 4);
+	uint64_t off = le_get32(p.p + at), n = le_get32(p.p + at + 4);
 
 	return off >= strings && off + n < p.n && p.p[off + n] == 0;
 }
@@ -183,10 +162,10 @@ static bool path_ok(struct pkg p, size_t at, size_t strings)
 
 int pkg_check(struct pkg p, struct err *e)
 {
-	if (p.n < HEADER || get32(p.p + H_MAGIC) != MAGIC || get32(p.p + H_SIZE) != p.n)
+	if (p.n < HEADER || le_get32(p.p + H_MAGIC) != MAGIC || le_get32(p.p + H_SIZE) != p.n)
 		return err_set(e, ERR_PARSE, "package record of %zu bytes has no valid header", p.n);
 	uint32_t nfiles = pkg_nfiles(p), ndirs = pkg_ndirs(p), npairs = pkg_nbins(p);
-	uint64_t pairs = (uint64_t)npairs + get32(p.p + H_SCRIPTS);
+	uint64_t pairs = (uint64_t)npairs + le_get32(p.p + H_SCRIPTS);
 	uint64_t strings = HEADER + (uint64_t)nfiles * FILE_ROW + (uint64_t)ndirs * DIR_ROW + pairs * PAIR_ROW;
 	if (strings > p.n)
 		return err_set(e, ERR_PARSE, "package record of %zu bytes is shorter than its tables", p.n);
@@ -251,8 +230,8 @@ struct writer {
 
 static void put_str(struct writer *w, size_t row, str s)
 {
-	put32(w->p + row, (uint32_t)w->at);
-	put32(w->p + row + 4, (uint32_t)s.n);
+	le_put32(w->p + row, (uint32_t)w->at);
+	le_put32(w->p + row + 4, (uint32_t)s.n);
 	if (s.n)
 		memcpy(w->p + w->at, s.p, s.n);
 	w->p[w->at + s.n] = 0;
@@ -276,14 +255,14 @@ static uint64_t strings_size(const struct pkg_info *info, const struct pkg_entry
 
 static void header_write(struct writer *w, const struct pkg_info *info, uint32_t nfiles, uint32_t ndirs, size_t size)
 {
-	put32(w->p + H_MAGIC, MAGIC);
-	put32(w->p + H_SIZE, (uint32_t)size);
-	put32(w->p + H_FLAGS, info->flags);
-	put32(w->p + H_FILES, nfiles);
-	put32(w->p + H_DIRS, ndirs);
-	put32(w->p + H_BINS, info->nbin);
-	put32(w->p + H_SCRIPTS, info->nscript);
-	put64(w->p + H_MTIME, (uint64_t)info->mtime);
+	le_put32(w->p + H_MAGIC, MAGIC);
+	le_put32(w->p + H_SIZE, (uint32_t)size);
+	le_put32(w->p + H_FLAGS, info->flags);
+	le_put32(w->p + H_FILES, nfiles);
+	le_put32(w->p + H_DIRS, ndirs);
+	le_put32(w->p + H_BINS, info->nbin);
+	le_put32(w->p + H_SCRIPTS, info->nscript);
+	le_put64(w->p + H_MTIME, (uint64_t)info->mtime);
 	memcpy(w->p + H_ID, info->id, PKG_ID);
 	put_str(w, H_KEY, info->key);
 	put_str(w, H_NAME, info->name);
@@ -297,9 +276,9 @@ static uint64_t files_write(struct writer *w, const struct pkg_entry *file, uint
 	for (uint32_t i = 0; i < n; i++) {
 		size_t row = HEADER + (size_t)i * FILE_ROW;
 		put_str(w, row + F_PATH, file[i].path);
-		put64(w->p + row + F_SIZE, file[i].size);
-		put32(w->p + row + F_NUM, file[i].num);
-		put32(w->p + row + F_EXEC, file[i].exec);
+		le_put64(w->p + row + F_SIZE, file[i].size);
+		le_put32(w->p + row + F_NUM, file[i].num);
+		le_put32(w->p + row + F_EXEC, file[i].exec);
 		memcpy(w->p + row + F_SHA, file[i].sha256, 32);
 		bytes += file[i].size;
 	}
@@ -326,7 +305,7 @@ int pkg_build(struct pkg *out, const struct pkg_info *info, struct pkg_entry *fi
 	}
 	struct writer w = { xcalloc(1, size), tables };
 	header_write(&w, info, n, (uint32_t)dirs.n, size);
-	put64(w.p + H_BYTES, files_write(&w, file, n));
+	le_put64(w.p + H_BYTES, files_write(&w, file, n));
 	struct pkg p = { w.p, size };
 	for (size_t i = 0; i < dirs.n; i++)
 		put_str(&w, dirs_at(p) + i * DIR_ROW, dirs.p[i]);

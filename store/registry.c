@@ -1,4 +1,5 @@
 #include "registry.h"
+#include "base/le.h"
 #include "url.h"
 #include <libdeflate.h>
 #include <pthread.h>
@@ -308,19 +309,12 @@ static int name_failure(struct job *j, int code, const struct err *from, struct 
 
 /* ---- decoding ---- */
 
-static uint32_t le32(const char *p)
-{
-	const unsigned char *u = (const unsigned char *)p;
-
-	return (uint32_t)u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
-}
-
 /* One gzip member at *raw, which is moved past it. */
 static int gunzip_member(struct buf *out, str *raw, struct libdeflate_decompressor *d, size_t base, struct err *e)
 {
 	size_t most = PACKUMENT_MAX_JSON - (out->n - base), got, used;
 	/* The last four bytes are the size, if this member is the only one; a lie costs a second try. */
-	size_t room = le32(raw->p + raw->n - 4);
+	size_t room = le_get32(raw->p + raw->n - 4);
 
 	if (room / DEFLATE_MAX_RATIO > raw->n || room == 0)
 		room = raw->n * 4;

@@ -1,4 +1,5 @@
 #include "unpack.h"
+#include "base/le.h"
 #include "integrity.h"
 #include "tar.h"
 #include <isa-l/igzip_lib.h>
@@ -146,9 +147,7 @@ static int stream_feed(struct unpack *u, const uint8_t *p, size_t n, struct err 
 
 static uint32_t gzip_size(str z)
 {
-	const uint8_t *p = (const uint8_t *)z.p + z.n - 4;
-
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	return le_get32(z.p + z.n - 4);
 }
 
 /* The fast path. 1: not for this one (several members, a trailer that lies), nothing has reached the tar reader. */

@@ -1,6 +1,7 @@
 #include "overrides.h"
 #include "base/vec.h"
 #include "catalog.h"
+#include "match.h"
 #include "name.h"
 #include "pick.h"
 #include "workspace.h"
@@ -291,7 +292,7 @@ static void ignore_optional(struct run *r, struct deps *d)
 {
 	for (uint32_t i = 0; i < d->nopt;) {
 		atom k = d->opt[i].k;
-		if (!patterns_match(r->set->ignored_optional, sof(r, k))) {
+		if (!match_list(r->set->ignored_optional, sof(r, k))) {
 			i++;
 			continue;
 		}

@@ -1,4 +1,5 @@
 #include "peers_view.h"
+#include "match.h"
 #include "pick.h"
 #include <stdlib.h>
 
@@ -576,7 +577,7 @@ static void peers_report(struct run *r, struct peers *p, const struct importer *
 {
 	for (size_t i = 0; i < p->missing.n; i++) {
 		const struct missing *m = &p->missing.p[i];
-		if (m->optional || patterns_match(r->set->peer_ignore_missing, sof(r, m->name)))
+		if (m->optional || match_list(r->set->peer_ignore_missing, sof(r, m->name)))
 			continue;
 		bool again = false;
 		for (size_t k = 0; k < i && !again; k++)

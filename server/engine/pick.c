@@ -1,5 +1,6 @@
 #include "pick.h"
 #include "base/vec.h"
+#include "match.h"
 #include "name.h"
 
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"
@@ -137,46 +138,6 @@ void preferred_add(struct run *r, atom name, atom spec, enum selector_kind kind,
 	s->p[s->n++] = (struct selector){ spec, kind, weight };
 }
 
-bool pattern_match(str p, str s)
-{
-	size_t i = 0, j = 0, star = SIZE_MAX, mark = 0;
-	while (j < s.n) {
-		if (i < p.n && p.p[i] == '*') {
-			star = i++;
-			mark = j;
-		} else if (i < p.n && p.p[i] == s.p[j]) {
-			i++;
-			j++;
-		} else if (star != SIZE_MAX) {
-			i = star + 1;
-			j = ++mark;
-		} else {
-			return false;
-		}
-	}
-	while (i < p.n && p.p[i] == '*')
-		i++;
-	return i == p.n;
-}
-
-bool patterns_match(struct str_list l, str name)
-{
-	bool any_plain = false, hit = false;
-	for (size_t i = 0; i < l.n; i++) {
-		str p = l.p[i];
-		if (p.n && p.p[0] == '!') {
-			if (pattern_match(str_from(p, 1), name))
-				hit = false;
-			else if (!any_plain && i == 0)
-				hit = true;
-		} else {
-			any_plain = true;
-			hit = hit || pattern_match(p, name);
-		}
-	}
-	return hit;
-}
-
 bool age_excluded(const struct run *r, str name, str version, bool *whole)
 {
 	struct str_list l = r->set->minimum_release_age_exclude;
@@ -186,7 +147,7 @@ bool age_excluded(const struct run *r, str name, str version, bool *whole)
 		str n, versions;
 		name_split(l.p[i], &n, &versions);
 		if (!versions.n) {
-			if (pattern_match(l.p[i], name))
+			if (match_one(l.p[i], name))
 				return *whole = true;
 			continue;
 		}

@@ -33,9 +33,6 @@ struct selectors *preferred_of(struct run *r, atom name);
 void preferred_add(struct run *r, atom name, atom spec, enum selector_kind kind, uint32_t weight, bool sum);
 /* What settings exclude from minimumReleaseAge: every version of NAME, or this VERSION. */
 bool age_excluded(const struct run *r, str name, str version, bool *whole);
-/* Packages' names by pattern: "x", "@s/" and a star, "!x". */
-bool pattern_match(str pattern, str name);
-bool patterns_match(struct str_list patterns, str name);
 /* "^1 || workspace:*" of a peer dependency as a range to compare with. */
 atom peer_range(struct run *r, atom raw);
 /* A range in which an empty alternative means any version. */

@@ -23,7 +23,7 @@ bool match_one(str pattern, str name)
 	return p == pattern.n;
 }
 
-bool match_any(struct str_list patterns, str name)
+bool match_list(struct str_list patterns, str name)
 {
 	bool any_include = false;
 
