@@ -23,6 +23,7 @@ struct auth {
 	pthread_mutex_t lock; /* all below */
 	bool required;
 	struct tokens tokens;
+	struct identity **known; /* of each token */
 	struct stat seen;
 	int64_t looked_s;
 	struct identity *anybody; /* where there are no tokens */
@@ -81,7 +82,7 @@ static struct identity *identity_new(const struct config *c, const struct token 
 	atomic_init(&i->refs, 1);
 	i->c = c;
 	if (t) {
-		i->name = arena_str(&a, t->name);
+		i->name = arena_str(&a, token_owner(t->name));
 		i->read_only = t->read_only;
 		memcpy(i->sha256, t->sha256, 32);
 		i->packages = (struct str_list){ arena_new(&a, str, t->packages.n), t->packages.n };
@@ -126,6 +127,16 @@ str config_token_file(const struct config *c, struct arena *a)
 }
 
 /* Under the lock. */
+static void forget(struct auth *a)
+{
+	for (size_t i = 0; i < a->tokens.n; i++)
+		identity_release(a->known[i]);
+	free(a->known);
+	a->known = NULL;
+	tokens_release(&a->tokens);
+}
+
+/* Under the lock. */
 static int reload(struct auth *a, struct err *e)
 {
 	struct tokens fresh;
@@ -143,8 +154,11 @@ static int reload(struct auth *a, struct err *e)
 	a->required = true;
 	if (tokens_read(&fresh, a->file, e) < 0)
 		return e->code;
-	tokens_release(&a->tokens);
+	forget(a);
 	a->tokens = fresh;
+	a->known = xcalloc(fresh.n + 1, sizeof(struct identity *));
+	for (size_t i = 0; i < fresh.n; i++)
+		a->known[i] = identity_new(a->c, &fresh.p[i]);
 	a->seen = st;
 	return 0;
 }
@@ -170,7 +184,7 @@ void auth_free(struct auth *a)
 	if (!a)
 		return;
 	identity_release(a->anybody);
-	tokens_release(&a->tokens);
+	forget(a);
 	pthread_mutex_destroy(&a->lock);
 	arena_release(&a->text);
 	free(a);
@@ -284,31 +298,80 @@ static int refuse(struct auth *a, str authorization, const struct token *t, str 
 		t ? "expired" : "been revoked");
 }
 
+/* Under the lock. */
+static void look(struct auth *a, int64_t now)
+{
+	struct err why;
+
+	if (now == a->looked_s)
+		return;
+	a->looked_s = now;
+	if (reload(a, &why) < 0)
+		log_error("auth", "tokens=kept message=\"%s\"", why.msg);
+}
+
+void auth_changed(struct auth *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->looked_s = 0;
+	pthread_mutex_unlock(&a->lock);
+}
+
 int auth_who(struct identity **out, struct auth *a, str authorization, str peer, struct err *e)
 {
 	uint8_t sha[32];
 	bool has = token_hash(sha, authorization);
 	int64_t now = wall_s();
-	struct err why;
 	int rc = 0;
 
 	pthread_mutex_lock(&a->lock);
-	if (now != a->looked_s) {
-		a->looked_s = now;
-		if (reload(a, &why) < 0)
-			log_error("auth", "tokens=kept message=\"%s\"", why.msg);
-	}
+	look(a, now);
 	if (!a->required) {
 		*out = identity_ref(a->anybody);
 	} else {
 		const struct token *t = has ? find(&a->tokens, sha) : NULL;
 		if (t && (!t->expires_s || t->expires_s > now)) {
-			*out = identity_new(a->c, t);
+			*out = identity_ref(a->known[t - a->tokens.p]);
 			a->n.admitted++;
 		} else {
 			rc = refuse(a, authorization, t, peer, e);
 		}
 	}
+	pthread_mutex_unlock(&a->lock);
+	return rc;
+}
+
+/* Under the lock. */
+static int login(struct identity **out, struct auth *a, const struct token *t, str user, str peer, struct err *e)
+{
+	int64_t now = wall_s();
+
+	if (!t || !str_eq(t->name, user) || (t->expires_s && t->expires_s <= now)) {
+		if (count_failure(a, peer, "login", now))
+			return err_set(e, ERR_BUSY, "too many wrong logins from your address; wait a minute");
+		return err_set(e, ERR_AUTH,
+			"the user is the name of a token of this server, and the password that token; its operator "
+			"makes one with `drayd token add NAME`");
+	}
+	if (t->read_only)
+		return err_set(e, ERR_POLICY,
+			"token " STR_FMT " is read-only: it makes no other tokens; use it as it is", STR_ARG(user));
+	*out = identity_ref(a->known[t - a->tokens.p]);
+	return 0;
+}
+
+int auth_login(struct identity **out, struct auth *a, str user, str password, str peer, struct err *e)
+{
+	uint8_t sha[32];
+	int rc;
+
+	sha256(sha, password.p ? password.p : "", password.n);
+	pthread_mutex_lock(&a->lock);
+	look(a, wall_s());
+	if (!a->required)
+		rc = err_set(e, ERR_POLICY, "this server has no tokens: nobody needs to log in");
+	else
+		rc = login(out, a, password.n ? find(&a->tokens, sha) : NULL, user, peer, e);
 	pthread_mutex_unlock(&a->lock);
 	return rc;
 }

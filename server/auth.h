@@ -23,7 +23,7 @@ str config_token_file(const struct config *c, struct arena *a);
 /* One who was let in; shared and counted. */
 struct identity {
 	_Atomic unsigned refs;
-	str name; /* the token's; empty: there are no tokens here */
+	str name; /* the token's, of a login that it was made from; empty: there are no tokens here */
 	bool read_only;
 	struct str_list packages; /* patterns; empty: all */
 	uint8_t sha256[32];       /* of its token */
@@ -34,6 +34,10 @@ struct identity {
 /* Who shows AUTHORIZATION ("Bearer …", or "Basic …" with a token as the password). PEER: an address, for counting. ERR_AUTH: none, unknown or
  * expired; ERR_BUSY: too many of those. */
 MUST_USE int auth_who(struct identity **out, struct auth *a, str authorization, str peer, struct err *e);
+/* npm login: the token USER (not a login of it), whose text is PASSWORD. As auth_who(); ERR_POLICY: it may not log in. */
+MUST_USE int auth_login(struct identity **out, struct auth *a, str user, str password, str peer, struct err *e);
+/* The token file was changed by this process: it counts at once. */
+void auth_changed(struct auth *a);
 void identity_release(struct identity *i);
 /* For AUTO(). */
 void identity_drop(struct identity **i);

@@ -22,6 +22,8 @@ static const struct option options[] = {
 		AT(tls_client_ca), 0, 0, 0 },
 	{ "token-file", "FILE", "clients' tokens, kept by `drayd token` (tokens in store-dir)", K_STR, AT(token_file),
 		0, 0, 0 },
+	{ "login-days", "N", "how long the token is good that `npm login` gets (90)", K_NUMBER, AT(login_days), 90, 1,
+		3650 },
 	{ "insecure", "true|false", "serve other addresses than loopback without TLS, or without tokens", K_BOOL,
 		AT(insecure), 0, 0, 0 },
 	{ "public-url", "URL", "how clients reach this server (as each request says)", K_STR, AT(public_url), 0, 0, 0 },

@@ -24,6 +24,7 @@ struct config {
 	str tls_cert, tls_key;          /* PEM files; both or none */
 	str tls_client_ca;              /* PEM: clients have to show a certificate that one of these signed */
 	str token_file;                 /* tokens by their hashes; empty: `tokens` in store_dir, where there is one */
+	uint64_t login_days;            /* of a token that `npm login` gets */
 	bool insecure;                  /* clear HTTP and no tokens, on any address */
 	str public_url;                 /* how clients reach this server, with slash; empty: as each request says */
 	str store_dir, registry;        /* directory; the default upstream's URL with trailing slash, or "none" */

@@ -193,7 +193,9 @@ static int set_access(struct config *c, struct config_access *r, str name, str v
 
 int config_section_set(struct config *c, str name, str value, struct err *e)
 {
-	c->sections_hash = (c->sections_hash * 31 + str_hash(name)) * 31 + str_hash(value);
+	/* A credential's value may change while serving; that there is one may not. */
+	bool secret = c->section == CONFIG_UPSTREAM && is_credential(name);
+	c->sections_hash = (c->sections_hash * 31 + str_hash(name)) * 31 + (secret ? 0 : str_hash(value));
 	if (c->section == CONFIG_UPSTREAM) {
 		struct upstream_config *u = &c->upstream[c->nupstreams - 1];
 		return set_upstream(c, u, name, value, e) < 0 ? err_ctx(e, "upstream " STR_FMT, STR_ARG(u->name)) : 0;

@@ -6,13 +6,12 @@
 #include "npm_rewrite.h"
 #include "route.h"
 #include "surface.h"
-#include "token_file.h"
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum { CHUNK = 64 * 1024, MAX_HOST = 255 };
-enum ask { ASK_PACKUMENT, ASK_TARBALL };
+enum ask { ASK_PACKUMENT, ASK_TARBALL, ASK_LATER };
 
 /* A request that waits or streams. The loop's thread owns all but what a worker fills in between surface_run() and its message. */
 struct reg_job {
@@ -38,6 +37,8 @@ struct reg_job {
 	unsigned generation;
 	char *buf; /* of the request's pool */
 	struct err err;
+	struct later later; /* and what it gave: */
+	struct buf answer;
 	pthread_mutex_t lock; /* both below */
 	bool gone;
 };
@@ -50,6 +51,7 @@ static void job_unref(struct reg_job *j)
 	flight_release(j->src.flight);
 	if (j->src.fd >= 0)
 		close(j->src.fd);
+	buf_release(&j->answer);
 	pthread_mutex_destroy(&j->lock);
 	struct arena a = j->a;
 	free(j);
@@ -125,7 +127,7 @@ static void job_send_error(struct reg_job *j)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	/* A client's credential is not at fault when it is the upstream that refuses this server. */
-	int status = j->err.code == ERR_AUTH ? 502 : err_http_status(j->err.code);
+	int status = j->err.code == ERR_AUTH && j->ask != ASK_LATER ? 502 : err_http_status(j->err.code);
 
 	if (status == 503)
 		answer_header(j->req, "retry-after", STR("5"));
@@ -178,6 +180,13 @@ static h2o_iovec_t doc_answer(
 	libdeflate_free_decompressor(z);
 	head(req, 200, type, d->plain);
 	return out;
+}
+
+static void later_send(struct reg_job *j)
+{
+	head(j->req, j->later.status, "application/json", j->answer.n);
+	answer_header(j->req, "cache-control", STR("no-store"));
+	job_send_all(j, h2o_strdup(&j->req->pool, j->answer.p, j->answer.n));
 }
 
 static void tarball_head(struct reg_job *j)
@@ -248,6 +257,8 @@ static void on_call(struct loop_call *call)
 	if (j->req) {
 		if (j->err.code < 0)
 			job_send_error(j);
+		else if (j->ask == ASK_LATER)
+			later_send(j);
 		else if (j->ask == ASK_TARBALL)
 			tarball_send(j);
 		else
@@ -272,13 +283,24 @@ void h_registry_abandon(struct loop *l)
 
 /* ---- on a worker ---- */
 
+static int task_work(struct reg_job *j)
+{
+	switch (j->ask) {
+	case ASK_TARBALL:
+		return surface_tarball(&j->src, j->surface, j->name, j->version, j->base, &j->err);
+	case ASK_PACKUMENT:
+		return surface_doc(&j->doc, &j->age, j->surface, j->name, j->form, j->base, &j->err);
+	case ASK_LATER:
+		break;
+	}
+	return j->later.work(&j->later, &j->answer, &j->err);
+}
+
 static void task_run(struct surface_task *t)
 {
 	struct reg_job *j = H2O_STRUCT_FROM_MEMBER(struct reg_job, task, t);
-	int rc = j->ask == ASK_TARBALL ? surface_tarball(&j->src, j->surface, j->name, j->version, j->base, &j->err)
-				       : surface_doc(&j->doc, &j->age, j->surface, j->name, j->form, j->base, &j->err);
 
-	if (rc == 0)
+	if (task_work(j) == 0)
 		j->err.code = 0;
 	job_post(j);
 }
@@ -348,16 +370,11 @@ static int doc_now(h2o_req_t *req, struct doc *d, enum packument_form form, bool
 	return 0;
 }
 
-static int job_start(h2o_req_t *req, struct surface *s, enum ask ask, str name, str version, str base)
+/* Two references: the response's, the task's. */
+static struct reg_job *job_new(h2o_req_t *req, struct surface *s, enum ask ask)
 {
-	enum packument_form form = wants_short(req) ? PACKUMENT_ABBREVIATED : PACKUMENT_FULL;
-	bool gzip = str_find_str(header_of(req, H2O_TOKEN_ACCEPT_ENCODING), STR("gzip"), 0) != SIZE_MAX;
-	struct doc *d = ask == ASK_PACKUMENT ? surface_doc_peek(s, name, form, base) : NULL;
-
-	if (d && (gzip || d->plain < 256 * 1024))
-		return doc_now(req, d, form, gzip);
-	doc_release(d);
 	struct reg_job *j = xcalloc(1, sizeof(*j));
+
 	j->a.chunk_size = 1024;
 	j->gen = (h2o_generator_t){ on_proceed, on_stop };
 	j->call.run = on_call;
@@ -368,14 +385,13 @@ static int job_start(h2o_req_t *req, struct surface *s, enum ask ask, str name, 
 	j->surface = s;
 	j->src.fd = -1;
 	j->ask = ask;
-	j->form = form;
-	j->gzip = gzip;
-	j->name = arena_str(&j->a, name);
-	j->version = arena_str(&j->a, version);
-	j->base = arena_str(&j->a, base);
-	j->if_none_match = arena_str(&j->a, header_of(req, H2O_TOKEN_IF_NONE_MATCH));
 	j->loop = req_loop(req);
-	if (!surface_run(s, &j->task)) {
+	return j;
+}
+
+static int job_start(struct reg_job *j, h2o_req_t *req)
+{
+	if (!surface_run(j->surface, &j->task)) {
 		job_unref(j);
 		job_unref(j);
 		return refuse(req, 503, ERR_BUSY, "too many requests wait for the registry's workers");
@@ -389,6 +405,35 @@ static int job_start(h2o_req_t *req, struct surface *s, enum ask ask, str name, 
 	j->handle = h2o_mem_alloc_shared(&req->pool, sizeof(struct reg_job *), on_dispose);
 	*j->handle = j;
 	return 0;
+}
+
+int h_registry_later(h2o_req_t *req, const struct later *l)
+{
+	const struct backend *b = req_loop(req)->s->backend;
+	struct reg_job *j = job_new(req, b->surface(b->ctx), ASK_LATER);
+
+	j->later = *l;
+	j->later.name = arena_str(&j->a, l->name);
+	return job_start(j, req);
+}
+
+static int package_start(h2o_req_t *req, struct surface *s, enum ask ask, str name, str version, str base)
+{
+	enum packument_form form = wants_short(req) ? PACKUMENT_ABBREVIATED : PACKUMENT_FULL;
+	bool gzip = str_find_str(header_of(req, H2O_TOKEN_ACCEPT_ENCODING), STR("gzip"), 0) != SIZE_MAX;
+	struct doc *d = ask == ASK_PACKUMENT ? surface_doc_peek(s, name, form, base) : NULL;
+
+	if (d && (gzip || d->plain < 256 * 1024))
+		return doc_now(req, d, form, gzip);
+	doc_release(d);
+	struct reg_job *j = job_new(req, s, ask);
+	j->form = form;
+	j->gzip = gzip;
+	j->name = arena_str(&j->a, name);
+	j->version = arena_str(&j->a, version);
+	j->base = arena_str(&j->a, base);
+	j->if_none_match = arena_str(&j->a, header_of(req, H2O_TOKEN_IF_NONE_MATCH));
+	return job_start(j, req);
 }
 
 static int get_package(h2o_req_t *req, struct surface *s, const struct identity *who, str path)
@@ -417,64 +462,7 @@ static int get_package(h2o_req_t *req, struct surface *s, const struct identity 
 			req, 404, ERR_NOTFOUND, "no such tarball: a package's file is called <name>-<version>.tgz");
 	if (!base_of(&base, req))
 		return refuse(req, 400, ERR_USAGE, "the Host of the request is none; set public-url on the server");
-	return job_start(req, s, file.n ? ASK_TARBALL : ASK_PACKUMENT, name, version, base);
-}
-
-static int whoami(h2o_req_t *req, const struct identity *who)
-{
-	AUTO(buf_release) struct buf b = BUF_INIT;
-
-	if (!who->name.n)
-		return refuse(req, 401, ERR_AUTH, "this server has no tokens: nobody is anybody here");
-	buf_add(&b, STR("{\"username\":"));
-	json_put_str(&b, who->name);
-	buf_add(&b, STR("}\n"));
-	answer_text(req, 200, "application/json", buf_str(&b));
-	return 0;
-}
-
-/* npm logout: DELETE /-/user/token/TOKEN, by the one whose token it is. */
-static int logout(h2o_req_t *req, const struct identity *who, str token)
-{
-	uint8_t sha[32];
-	struct err e;
-
-	sha256(sha, token.p, token.n);
-	if (!who->name.n || memcmp(sha, who->sha256, 32) != 0)
-		return refuse(req, 403, ERR_POLICY, "only the token that the request itself shows can be logged out");
-	if (token_revoke(auth_token_file(req_loop(req)->s->auth), STR_NONE, sha, &e) < 0) {
-		answer_error(req, &e);
-		return 0;
-	}
-	log_info("auth", "logout=" STR_FMT, STR_ARG(who->name));
-	answer_text(req, 200, "application/json", STR("{\"ok\":true}\n"));
-	return 0;
-}
-
-static int own_path(h2o_req_t *req, const struct identity *who, str path)
-{
-	bool get = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")),
-	     delete = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("DELETE"));
-
-	if (get && str_eq(path, STR("-/ping"))) {
-		answer_text(req, 200, "application/json", STR("{}\n"));
-		return 0;
-	}
-	if (get && str_eq(path, STR("-/whoami")))
-		return whoami(req, who);
-	if (delete &&str_starts(path, STR("-/user/token/")))
-		return logout(req, who, str_from(path, 13));
-	if (str_starts(path, STR("-/user/")) || str_starts(path, STR("-/v1/login")))
-		return refuse(req, 403, ERR_UNSUPPORTED,
-			"nobody logs in here: this server's operator makes tokens (`drayd token add NAME`); put yours "
-			"into ~/.npmrc as "
-			"//HOST:PORT/:_authToken=TOKEN");
-	if (str_starts(path, STR("-/npm/v1/security/")))
-		return refuse(req, 404, ERR_UNSUPPORTED,
-			"this server has no audits; set audit=false, or audit against the registry");
-	if (str_starts(path, STR("-/v1/search")))
-		return refuse(req, 404, ERR_UNSUPPORTED, "this server does not search; ask the registry");
-	return refuse(req, 404, ERR_UNSUPPORTED, "this server knows no such command of the registry");
+	return package_start(req, s, file.n ? ASK_TARBALL : ASK_PACKUMENT, name, version, base);
 }
 
 bool h_registry_wants(h2o_req_t *req)
@@ -496,11 +484,12 @@ int h_registry(h2o_req_t *req)
 	if (!path_decode(&path, req))
 		return refuse(req, 400, ERR_USAGE, "the path is malformed");
 	path = str_from(path, 1);
-	bool login = str_starts(path, STR("-/user/org.couchdb.user:")) || str_starts(path, STR("-/v1/login"));
-	if (!login && !admit(&who, req))
+	if (h_login_wants(path))
+		return h_login(req, path);
+	if (!admit(&who, req))
 		return 0;
 	if (str_starts(path, STR("-/")))
-		return own_path(req, who, path);
+		return h_own(req, who, path);
 	if (!get)
 		return refuse(req, 405, ERR_UNSUPPORTED,
 			"this server publishes nothing: packages, dist-tags, owners and deprecations are changed at "

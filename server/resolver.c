@@ -1,5 +1,6 @@
 #include "resolver.h"
 #include "access_io.h"
+#include "log.h"
 #include "meta.h"
 #include "packs.h"
 #include "plan_io.h"
@@ -148,6 +149,22 @@ static void resolver_renew(void *ctx, const uint8_t *keys, size_t n)
 		(void)packs_find(r->packs, digest, &size, keys + i * PACKS_KEY);
 }
 
+/* Credentials of upstreams, from their files and variables as they are now. */
+static int resolver_reload(void *ctx, const struct config *c, struct err *e)
+{
+	const struct resolver *r = ctx;
+
+	(void)e;
+	if (c->sections_hash != r->config->sections_hash)
+		return 0; /* sections need a restart; said by who asks */
+	for (size_t i = 0; i < c->nupstreams; i++) {
+		const struct upstream_config *u = &c->upstream[i];
+		if (u->authorization.n && !registry_reauthorize(r->registry, u->url, u->authorization))
+			log_warn("reload", "upstream=" STR_FMT " credential=kept", STR_ARG(u->name));
+	}
+	return 0;
+}
+
 static void put(struct buf *b, const char *name, const char *help, uint64_t v)
 {
 	metric_print(b, name, "counter", help, (double)v);
@@ -278,6 +295,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.lockfile = resolver_lockfile,
 		.lockfile_keep = resolver_lockfile_keep,
 		.renew = resolver_renew,
+		.reload = resolver_reload,
 		.metrics = resolver_metrics,
 		.packs = resolver_packs,
 		.surface = resolver_surface,

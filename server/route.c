@@ -176,7 +176,7 @@ str req_id(const h2o_req_t *req)
 		     : (str){ req->res.headers.entries[i].value.base, req->res.headers.entries[i].value.len };
 }
 
-static void peer_print(char out[64], const h2o_req_t *req)
+void peer_print(char out[64], const h2o_req_t *req)
 {
 	struct sockaddr_storage sa;
 	socklen_t n = req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&sa);
@@ -236,6 +236,18 @@ void route_log(h2o_logger_t *self, h2o_req_t *req)
 		status, req->bytes_sent, (double)us / 1000, req->version >> 8, req->version & 255);
 }
 
+void answer_auth(h2o_req_t *req, const struct err *e)
+{
+	if (e->code == ERR_BUSY) {
+		answer_header(req, "retry-after", STR("60"));
+		answer_status(req, 429, e->code, e->msg);
+		return;
+	}
+	if (e->code == ERR_AUTH)
+		answer_header(req, "www-authenticate", STR("Bearer realm=\"drayd\""));
+	answer_error(req, e);
+}
+
 bool admit(struct identity **out, h2o_req_t *req)
 {
 	ssize_t i = h2o_find_header(&req->headers, H2O_TOKEN_AUTHORIZATION, -1);
@@ -247,13 +259,7 @@ bool admit(struct identity **out, h2o_req_t *req)
 	peer_print(peer, req);
 	if (auth_who(out, req_loop(req)->s->auth, authorization, str_of(peer), &e) == 0)
 		return true;
-	if (e.code == ERR_BUSY) {
-		answer_header(req, "retry-after", STR("60"));
-		answer_status(req, 429, e.code, e.msg);
-	} else {
-		answer_header(req, "www-authenticate", STR("Bearer realm=\"drayd\""));
-		answer_error(req, &e);
-	}
+	answer_auth(req, &e);
 	return false;
 }
 

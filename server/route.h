@@ -45,6 +45,10 @@ struct conn {
 struct loop *req_loop(h2o_req_t *req);
 /* Who sent REQ, to be released; false: it has been answered (401, 429). */
 bool admit(struct identity **out, h2o_req_t *req);
+/* The peer's address as text, for counting and logs; "-" where h2o does not tell. */
+void peer_print(char out[64], const h2o_req_t *req);
+/* Answers an error of auth.h: 401, 403, or 429 with Retry-After. */
+void answer_auth(h2o_req_t *req, const struct err *e);
 /* NULL where h2o does not tell. */
 struct conn *req_conn(h2o_req_t *req);
 /* Shuts the connection's socket down when its peer resets streams as nothing but an attacker does. */
@@ -77,6 +81,21 @@ int h_packs_find(h2o_req_t *req);
 int h_pack(h2o_req_t *req);
 /* h_registry.c: what has no row. */
 int h_registry(h2o_req_t *req);
+/* Work that may wait, for a worker, and its answer: JSON appended to OUT, sent with `status`. */
+struct later {
+	int (*work)(const struct later *l, struct buf *out, struct err *e);
+	struct auth *auth;
+	str name; /* copied */
+	uint8_t sha256[32];
+	unsigned days;
+	int status;
+};
+/* Only where there is a surface. */
+int h_registry_later(h2o_req_t *req, const struct later *l);
+/* h_login.c: paths below "-/", without the slash before it. Login needs no identity. */
+bool h_login_wants(str path);
+int h_login(h2o_req_t *req, str path);
+int h_own(h2o_req_t *req, const struct identity *who, str path);
 /* Whether REQ is an npm client's, for paths that are also names of packages. */
 bool h_registry_wants(h2o_req_t *req);
 /* The loop ends: its requests send no more messages. */

@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FILE = 16 << 20, MAX_PATTERNS = 100 };
+enum { MAX_FILE = 16 << 20, MAX_PATTERNS = 100, NAME_MOST = 115 /* 100, and what a login adds */ };
+#define LOGIN "login:"
 
 static bool name_ok(str name)
 {
@@ -17,7 +18,7 @@ static bool name_ok(str name)
 		if (name.p[i] <= ' ' || name.p[i] >= 0x7f || name.p[i] == '#')
 			return false;
 	}
-	return name.n > 0 && name.n <= 100;
+	return name.n > 0 && name.n <= NAME_MOST;
 }
 
 /* ---- reading ---- */
@@ -177,8 +178,10 @@ int token_add(struct buf *out, str path, const struct token *t, struct err *e)
 	AUTO(tokens_release) struct tokens ts = { 0 };
 	struct token made = *t;
 
-	if (!name_ok(t->name))
+	if (!name_ok(t->name) || t->name.n > 100)
 		return err_set(e, ERR_USAGE, "a token's name has 1 to 100 characters and no spaces");
+	if (str_starts(t->name, STR(LOGIN)))
+		return err_set(e, ERR_USAGE, "names with " LOGIN " are those of `npm login`");
 	if (lock_file(&lock, path, e) < 0 || (tokens_read(&ts, path, e) < 0 && e->code != ERR_NOTFOUND))
 		return e->code;
 	for (size_t i = 0; i < ts.n; i++) {
@@ -200,6 +203,75 @@ int token_add(struct buf *out, str path, const struct token *t, struct err *e)
 	return 0;
 }
 
+str token_owner(str name)
+{
+	str owner, rest;
+
+	if (!str_starts(name, STR(LOGIN)) || !str_rcut(str_from(name, sizeof(LOGIN) - 1), ':', &owner, &rest))
+		return name;
+	return owner;
+}
+
+static void drop_expired(struct tokens *ts, int64_t now_s)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < ts->n; i++) {
+		/* The operator's own stay, so that `drayd token list` shows what has expired. */
+		if (!str_starts(ts->p[i].name, STR(LOGIN)) || !ts->p[i].expires_s || ts->p[i].expires_s > now_s)
+			ts->p[k++] = ts->p[i];
+	}
+	ts->n = k;
+}
+
+/* The token that NAME's login is made from; counts its logins. */
+static const struct token *login_base(const struct tokens *ts, str name, size_t *logins)
+{
+	const struct token *base = NULL;
+
+	*logins = 0;
+	for (size_t i = 0; i < ts->n; i++) {
+		if (str_eq(ts->p[i].name, name))
+			base = &ts->p[i];
+		else
+			*logins += str_eq(token_owner(ts->p[i].name), name);
+	}
+	return base;
+}
+
+int token_login(struct buf *out, str path, str name, int64_t now_s, unsigned days, struct err *e)
+{
+	AUTO(fs_close_auto) int lock = -1;
+	AUTO(tokens_release) struct tokens ts = { 0 };
+	size_t logins, from = out->n;
+
+	if (lock_file(&lock, path, e) < 0 || tokens_read(&ts, path, e) < 0)
+		return e->code;
+	drop_expired(&ts, now_s);
+	const struct token *base = login_base(&ts, name, &logins);
+	if (!base)
+		return err_set(e, ERR_AUTH, "token " STR_FMT " has been revoked", STR_ARG(name));
+	if (logins >= TOKENS_LOGINS || ts.n >= TOKENS_MOST)
+		return err_set(e, ERR_POLICY, "token " STR_FMT " has %zu logins already; `npm logout` with one of them",
+			STR_ARG(name), logins);
+	struct token made = *base;
+	if (make_token(out, made.sha256, &ts.a, e) < 0)
+		return e->code;
+	made.created_s = now_s;
+	made.expires_s = now_s + (int64_t)days * 86400;
+	if (base->expires_s && base->expires_s < made.expires_s)
+		made.expires_s = base->expires_s;
+	made.name = arena_printf(&ts.a, LOGIN STR_FMT ":%02x%02x%02x%02x", STR_ARG(name), made.sha256[0],
+		made.sha256[1], made.sha256[2], made.sha256[3]);
+	ts.p = arena_grow(&ts.a, ts.p, ts.n, &ts.cap, sizeof(*ts.p), _Alignof(struct token));
+	ts.p[ts.n++] = made;
+	if (write_all(path, &ts, e) < 0) {
+		out->n = from;
+		return e->code;
+	}
+	return 0;
+}
+
 int token_revoke(str path, str name, const uint8_t sha[32], struct err *e)
 {
 	AUTO(fs_close_auto) int lock = -1;
@@ -208,8 +280,14 @@ int token_revoke(str path, str name, const uint8_t sha[32], struct err *e)
 
 	if (lock_file(&lock, path, e) < 0 || tokens_read(&ts, path, e) < 0)
 		return e->code;
+	for (size_t i = 0; i < ts.n && !name.n; i++) {
+		if (memcmp(ts.p[i].sha256, sha, 32) == 0 && !str_starts(ts.p[i].name, STR(LOGIN)))
+			name = ts.p[i].name; /* with its logins */
+	}
 	for (size_t i = 0; i < ts.n; i++) {
-		if (name.n ? !str_eq(ts.p[i].name, name) : memcmp(ts.p[i].sha256, sha, 32) != 0)
+		str own = ts.p[i].name;
+		if (name.n ? !str_eq(own, name) && !str_eq(token_owner(own), name)
+			   : memcmp(ts.p[i].sha256, sha, 32) != 0)
 			ts.p[k++] = ts.p[i];
 	}
 	if (k == ts.n)

@@ -7,11 +7,11 @@
 #pragma once
 #include "base/base.h"
 
-enum { TOKENS_MOST = 10000 };
+enum { TOKENS_MOST = 10000, TOKENS_LOGINS = 100 };
 struct token {
 	str name; /* "ci", "login:anna:3f2a…" */
 	uint8_t sha256[32];
-	bool read_only;               /* makes no other tokens */
+	bool read_only;               /* cannot log in: makes no other tokens */
 	struct str_list packages;     /* patterns; empty: all */
 	int64_t created_s, expires_s; /* since 1970; expires_s 0: never */
 };
@@ -27,7 +27,12 @@ void tokens_release(struct tokens *t);
 /* Makes the token T->name (its hash is filled in) and appends it to OUT as text. ERR_USAGE: the name is taken or none, or
  * a pattern is none. ERR_TOOBIG past TOKENS_MOST. */
 MUST_USE int token_add(struct buf *out, str path, const struct token *t, struct err *e);
-/* ERR_NOTFOUND: no token of that name (or hash, when NAME is empty). */
+/* npm login: a token "login:NAME:<8 hex>" with the rights of token NAME, good for DAYS from NOW_S and no longer than that one; appended to
+ * OUT. Expired tokens go at the same time. ERR_AUTH: NAME is gone; ERR_POLICY: TOKENS_LOGINS of them are good. */
+MUST_USE int token_login(struct buf *out, str path, str name, int64_t now_s, unsigned days, struct err *e);
+/* The NAME of a token that token_login() made from token NAME; other tokens' own. */
+str token_owner(str name);
+/* With NAME go its logins. ERR_NOTFOUND: no token of that name (or hash, when NAME is empty). */
 MUST_USE int token_revoke(str path, str name, const uint8_t sha256[32], struct err *e);
 
 /* `drayd token …`: ARGS behind the word; what to print goes to OUT. NOW_S: the clock. */

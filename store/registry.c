@@ -3,6 +3,7 @@
 #include "url.h"
 #include <libdeflate.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
@@ -13,7 +14,7 @@
 
 struct credential {
 	struct url url;
-	str authorization;
+	_Atomic(const str *) authorization; /* replaced whole: other threads read it */
 };
 struct registry {
 	struct http *http;
@@ -74,7 +75,7 @@ str registry_authorization(const struct registry *r, str url)
 			(!best || c->url.path.n > best->url.path.n))
 			best = c;
 	}
-	return best ? best->authorization : STR_NONE;
+	return best ? *atomic_load(&best->authorization) : STR_NONE;
 }
 
 static bool header_safe(str s)
@@ -84,6 +85,14 @@ static bool header_safe(str s)
 			return false;
 	}
 	return true;
+}
+
+static const str *value_new(struct registry *r, str authorization)
+{
+	str *v = arena_new(&r->text, str, 1);
+
+	*v = arena_str(&r->text, authorization);
+	return v;
 }
 
 static int add_credential(struct registry *r, const struct registry_auth *a, struct err *e)
@@ -97,7 +106,7 @@ static int add_credential(struct registry *r, const struct registry_auth *a, str
 	if (!header_safe(a->authorization))
 		return err_set(e, ERR_USAGE, "the credential for " STR_FMT " has a line break or control character",
 			STR_ARG(buf_str(&shown)));
-	c->authorization = arena_str(&r->text, a->authorization);
+	atomic_init(&c->authorization, value_new(r, a->authorization));
 	r->ncredentials++;
 	return 0;
 }
@@ -131,6 +140,22 @@ int registry_new(struct registry **out, struct http *h, const struct registry_op
 	}
 	*out = r;
 	return 0;
+}
+
+bool registry_reauthorize(struct registry *r, str url, str authorization)
+{
+	for (size_t i = 0; i < r->ncredentials && header_safe(authorization); i++) {
+		struct credential *c = &r->credential[i];
+		struct url u;
+		struct err e;
+		if (url_parse(&u, url, &e) < 0 || !url_same_origin(&u, &c->url) || !str_eq(u.path, c->url.path))
+			continue;
+		/* The old value stays until the end: a request may be reading it. */
+		if (!str_eq(*atomic_load(&c->authorization), authorization))
+			atomic_store(&c->authorization, value_new(r, authorization));
+		return true;
+	}
+	return false;
 }
 
 void registry_free(struct registry *r)

@@ -29,6 +29,9 @@ struct registry_opts {
 struct registry;
 /* ERR_USAGE: a credential's URL or value is malformed (the value is not shown). */
 MUST_USE int registry_new(struct registry **out, struct http *h, const struct registry_opts *o, struct err *e);
+/* The credential that was given for URL has another value from now on. False: there was none for it, or AUTHORIZATION is malformed. One thread at
+ * a time. */
+bool registry_reauthorize(struct registry *r, str url, str authorization);
 /* Waits for its requests that are under way: http_stop() before, to cut that short. Never from a callback. */
 void registry_free(struct registry *r);
 

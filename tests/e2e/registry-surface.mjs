@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -24,8 +24,13 @@ async function until(what, fn) {
   }
   assert.fail(`timeout: ${what}`)
 }
+// Children write into a file: one that outlives a test must not keep a reader of our output waiting.
+const log = openSync(join(work, 'log'), 'a')
+// And none runs without a bound.
+const limits = { encoding: 'utf8', timeout: 120000, killSignal: 'SIGKILL' }
 async function stop(child) {
   children.delete(child)
+  if (child.exitCode !== null || child.signalCode !== null) return child.signalCode ?? child.exitCode
   const end = new Promise((ok) => child.once('exit', (code, signal) => ok(signal ?? code)))
   child.kill('SIGTERM')
   const late = setTimeout(() => child.kill('SIGKILL'), 10000)
@@ -33,7 +38,7 @@ async function stop(child) {
 }
 async function registry(...options) {
   const count = join(work, `count${serial++}`)
-  const child = spawn(program, ['--packages', packages, '--count', count, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(program, ['--packages', packages, '--count', count, ...options], { stdio: ['ignore', 'pipe', log] })
   children.add(child)
   const url = await new Promise((ok) => child.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
   const asked = (path) => (existsSync(count) ? readFileSync(count, 'utf8').split('\n').filter((l) => l.split(' ')[1] === path).length : 0)
@@ -45,13 +50,13 @@ async function serve(options, config = '', store = join(work, `store${serial++}`
   const file = join(work, `conf${serial++}`)
   mkdirSync(store, { recursive: true })
   writeFileSync(file, config)
-  const child = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--store-dir', store, '--log-level', 'warn', '--config', file, ...options], { stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--store-dir', store, '--log-level', 'warn', '--config', file, ...options], { stdio: ['ignore', log, log] })
   children.add(child)
   await until('drayd is ready', () => existsSync(ready))
   return { child, store, url: `http://${readFileSync(ready, 'utf8').split('\n')[0]}/` }
 }
 function token(store, ...args) {
-  const r = spawnSync(drayd, ['token', ...args, '--store-dir', store], { encoding: 'utf8' })
+  const r = spawnSync(drayd, ['token', ...args, '--store-dir', store], limits)
   assert.equal(r.status, 0, r.stderr)
   return r.stdout.trim()
 }
@@ -172,7 +177,7 @@ const tests = {
   async 'what writes is refused by name'() {
     const up = await registry()
     const s = await serve(['--registry', up.url])
-    for (const [method, path, status] of [['PUT', 'fx-leaf', 405], ['DELETE', 'fx-leaf/-rev/1', 405], ['PUT', '-/package/fx-leaf/dist-tags/x', 404], ['PUT', '-/user/org.couchdb.user:a', 403], ['POST', '-/npm/v1/security/advisories/bulk', 404], ['GET', '-/v1/search?text=x', 404], ['GET', 'fx-leaf/1.0.0', 404]]) {
+    for (const [method, path, status] of [['PUT', 'fx-leaf', 405], ['DELETE', 'fx-leaf/-rev/1', 405], ['PUT', '-/package/fx-leaf/dist-tags/x', 404], ['GET', '-/user/org.couchdb.user:a', 405], ['POST', '-/v1/login', 404], ['PUT', '-/user/org.couchdb.user:a', 400], ['POST', '-/npm/v1/security/advisories/bulk', 404], ['GET', '-/v1/search?text=x', 404], ['GET', 'fx-leaf/1.0.0', 404]]) {
       const r = await fetch(s.url + path, { method, body: method === 'PUT' ? '{}' : undefined })
       assert.equal(r.status, status, `${method} ${path}`)
       assert.match((await r.json()).error, /^ERR_DRAY_/)
@@ -215,6 +220,59 @@ const tests = {
     const late = token(s.store, 'add', 'late')
     await until('a good token is never limited', async () => (await fetch(s.url + 'fx-leaf', { headers: bearer(late) })).status === 200)
   },
+  async 'login by a token, logout, and what goes with a revoked one'() {
+    const up = await registry()
+    const s = await serve(['--registry', up.url], `[access secret]\npackages = @fx/*\nallow = ci\n`)
+    const login = async (name, password, status, path = name) => {
+      const r = await fetch(`${s.url}-/user/org.couchdb.user:${path}`, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ _id: `org.couchdb.user:${name}`, name, password, type: 'user', roles: [] }) })
+      assert.equal(r.status, status, `login of ${name}`)
+      return r.json()
+    }
+    assert.match((await login('ci', 'x', 403)).message, /no tokens/)
+    const ci = token(s.store, 'add', 'ci')
+    const ro = token(s.store, 'add', 'ro', 'read-only')
+    assert.notEqual(spawnSync(drayd, ['token', 'add', 'login:ci:0', '--store-dir', s.store], limits).status, 0)
+    await until('tokens are wanted', async () => (await fetch(s.url + 'fx-leaf')).status === 401)
+    await login('ci', ci + 'x', 401)
+    await login('ci', ro, 401)
+    await login('nobody', ci, 401)
+    await login('ci', ci, 400, 'other')
+    assert.match((await login('ro', ro, 403)).message, /read-only/)
+    const own = (await login('ci', ci, 201)).token
+    assert.match(own, /^dray_.{43}$/)
+    assert.equal((await json(s.url + '-/whoami', bearer(own))).username, 'ci', 'at once')
+    await json(s.url + '@fx%2fscoped', bearer(own)) // its rights are ci's
+    await login('ci', own, 401) // no password: a login makes no logins
+    const second = (await login('ci', ci, 201)).token
+    assert.match(token(s.store, 'list'), /login:ci:[0-9a-f]{8} made .* expires/)
+    assert.equal((await fetch(`${s.url}-/user/token/${own}`, { method: 'DELETE', headers: bearer(own) })).status, 200)
+    assert.equal((await fetch(s.url + 'fx-leaf', { headers: bearer(own) })).status, 401, 'at once')
+    await json(s.url + 'fx-leaf', bearer(second))
+    token(s.store, 'revoke', 'ci')
+    await until('its logins go with it', async () => (await fetch(s.url + 'fx-leaf', { headers: bearer(second) })).status === 401)
+    // The real one asks for both and keeps what it gets.
+    if (find('npm')) {
+      const dev = token(s.store, 'add', 'dev')
+      const home = join(work, 'login')
+      mkdirSync(home)
+      const options = { ...limits, cwd: home, env: { ...process.env, HOME: home } }
+      const npm = (...args) => spawnSync(find('npm'), [...args, '--registry', s.url, '--cache', join(home, 'cache')], options)
+      const child = spawn(find('npm'), ['login', '--auth-type=legacy', '--registry', s.url, '--cache', join(home, 'cache')], { ...options, stdio: ['pipe', 'pipe', log] })
+      const answers = [[/Username/, 'dev'], [/Password/, dev], [/Email/, 'dev@acme.test']]
+      child.stdout.on('data', (d) => {
+        if (answers[0]?.[0].test(d)) child.stdin.write(answers.shift()[1] + '\n')
+      })
+      const code = await new Promise((ok) => child.once('exit', ok))
+      assert.equal(code, 0, 'npm login')
+      const kept = /_authToken=(\S+)/.exec(readFileSync(join(home, '.npmrc'), 'utf8'))[1]
+      assert.notEqual(kept, dev)
+      assert.equal(npm('whoami').stdout.trim(), 'dev')
+      const r = npm('logout')
+      assert.equal(r.status, 0, r.stdout + r.stderr)
+      assert.equal((await fetch(s.url + 'fx-leaf', { headers: bearer(kept) })).status, 401)
+      assert.equal((await fetch(s.url + 'fx-leaf', { headers: bearer(dev) })).status, 200)
+    }
+  },
   async 'plans: by token, and only of what it may see'() {
     const up = await registry()
     const s = await serve(['--registry', up.url], `[access secret]\npackages = @fx/*\nallow = ci\n`)
@@ -227,7 +285,7 @@ const tests = {
       writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', dependencies: { 'fx-app': '1.0.0' } }))
       writeFileSync(join(dir, 'home', '.npmrc'), npmrc)
       const all = { ...process.env, CI: '', HOME: join(dir, 'home'), DRAY_SERVER: '', DRAY_TOKEN: '', ...env }
-      return spawnSync(dray, ['install', '--dir', dir, '--store-dir', join(dir, 'store'), '--server', s.url, '--server-fallback', 'error', '--registry', up.url], { encoding: 'utf8', env: all })
+      return spawnSync(dray, ['install', '--dir', dir, '--store-dir', join(dir, 'store'), '--server', s.url, '--server-fallback', 'error', '--registry', up.url], { ...limits, env: all })
     }
     const host = s.url.slice(5)
     let r = install('none', '')
@@ -249,7 +307,7 @@ const tests = {
     const dir = join(work, 'doctor')
     mkdirSync(dir, { recursive: true })
     writeFileSync(join(dir, 'package.json'), '{"name":"p"}')
-    const doctor = (server, registry, env = {}) => spawnSync(dray, ['doctor', '--dir', dir, '--server', server, '--registry', registry], { encoding: 'utf8', env: { ...process.env, HOME: dir, ...env } })
+    const doctor = (server, registry, env = {}) => spawnSync(dray, ['doctor', '--dir', dir, '--server', server, '--registry', registry], { ...limits, env: { ...process.env, HOME: dir, ...env } })
     let r = doctor(s.url, up.url)
     assert.equal(r.status, 0, r.stdout)
     assert.match(r.stdout, /ok .*reachable[^]*ok .*no token[^]*ok .*protocol[^]*ok .*default registry[^]*ok .*scope @acme: upstream acme/)
@@ -271,7 +329,7 @@ const tests = {
     const check = (text, ...flags) => {
       const file = join(work, 'check.conf')
       writeFileSync(file, text)
-      return spawnSync(drayd, ['check-config', '--config', file, '--registry', 'http://127.0.0.1:1/', ...flags], { encoding: 'utf8' })
+      return spawnSync(drayd, ['check-config', '--config', file, '--registry', 'http://127.0.0.1:1/', ...flags], limits)
     }
     const up = (lines) => `[upstream a]\nurl = https://a.test/\nscope = @a\n${lines}`
     assert.equal(check(up('')).status, 0)
@@ -292,7 +350,7 @@ const tests = {
       assert.notEqual(r.status, 0, text)
       assert.match(r.stderr, says)
     }
-    const open = spawnSync(drayd, ['--listen', '0.0.0.0:0', '--store-dir', join(work, 'open'), '--registry', 'http://127.0.0.1:1/'], { encoding: 'utf8' })
+    const open = spawnSync(drayd, ['--listen', '0.0.0.0:0', '--store-dir', join(work, 'open'), '--registry', 'http://127.0.0.1:1/'], limits)
     assert.notEqual(open.status, 0)
     assert.match(open.stderr, /without TLS and without tokens.*insecure = true/)
   },
@@ -321,13 +379,13 @@ function client(tool, dir, url, t) {
   if (tool === 'pnpm') args.push('--store-dir', join(dir, 'home/store'), '--ignore-scripts')
   if (tool === 'bun') writeFileSync(join(dir, 'bunfig.toml'), `[install]\nregistry = { url = "${url}"${t ? `, token = "${t}"` : ''} }\n`)
   if (tool === 'yarn') {
-    const berry = !spawnSync(find('yarn'), ['--version'], { encoding: 'utf8', env, cwd: dir }).stdout.startsWith('1.')
+    const berry = !spawnSync(find('yarn'), ['--version'], { ...limits, env, cwd: dir }).stdout.startsWith('1.')
     if (berry) {
       writeFileSync(join(dir, '.yarnrc.yml'), `npmRegistryServer: "${url}"\nunsafeHttpWhitelist: ["127.0.0.1"]\nnodeLinker: node-modules\nenableGlobalCache: false\nenableImmutableInstalls: false\nnpmMinimalAgeGate: 0\n${t ? `npmAlwaysAuth: true\nnpmAuthToken: "${t}"\n` : ''}`)
       writeFileSync(join(dir, 'yarn.lock'), '')
     } else args.push('--registry', url, '--non-interactive')
   }
-  return spawnSync(find(tool), args, { cwd: dir, env, encoding: 'utf8', timeout: 300000 })
+  return spawnSync(find(tool), args, { ...limits, cwd: dir, env })
 }
 async function clients(start, manifest, has) {
   const missing = ['npm', 'pnpm', 'yarn', 'bun'].filter((t) => !find(t))
@@ -372,7 +430,7 @@ try {
         console.log(`ok   ${name}`)
       } catch (e) {
         failed++
-        console.log(`FAIL ${name}\n${e.stack}`)
+        console.log(`FAIL ${name}\n${e.stack}\n${readFileSync(join(work, 'log'), 'utf8').slice(-3000)}`)
       }
       for (const c of children) await stop(c)
     }

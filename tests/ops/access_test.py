@@ -1,0 +1,207 @@
+"""Who may, as drayd's operator says: client certificates, credentials of upstreams; both read again at SIGHUP. And what is written about options.
+
+    access_test.py DRAYD DRAY FIXTURE_REGISTRY [unittest's arguments]
+"""
+
+import http.server
+import json
+import pathlib
+import re
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+import rig
+
+DRAYD, DRAY, REGISTRY = sys.argv[1:4]
+ROOT = rig.HERE.parents[1]
+
+
+def openssl(where, *args):
+    subprocess.run(["openssl", *args], cwd=where, check=True, capture_output=True)
+
+
+def authority(where, name):
+    openssl(where, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+            "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+
+def signed(where, name, by):
+    openssl(where, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key",
+            "-out", f"{name}.csr")
+    (where / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    openssl(where, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-days", "2", "-out", f"{name}.pem",
+            "-extfile", f"{name}.ext")
+
+
+class Certificates(unittest.TestCase):
+    def setUp(self):
+        self.tmp = tempfile.TemporaryDirectory()
+        self.dir = pathlib.Path(self.tmp.name)
+        for name in ("ours", "theirs"):
+            authority(self.dir, name)
+        signed(self.dir, "server", "ours")
+        signed(self.dir, "ann", "ours")
+        signed(self.dir, "eve", "theirs")
+        (self.dir / "clients.pem").write_bytes((self.dir / "ours.pem").read_bytes())
+        self.registry = rig.Registry(REGISTRY)
+        self.drayd = rig.Drayd(DRAYD, self.registry.url, self.dir, "--tls-cert", str(self.dir / "server.pem"), "--tls-key",
+                               str(self.dir / "server.key"), "--tls-client-ca", str(self.dir / "clients.pem"))
+
+    def tearDown(self):
+        self.assertEqual(self.drayd.stop(), 0, self.drayd.logged()[-2000:])
+        self.registry.stop()
+        self.tmp.cleanup()
+
+    def ask(self, who=None, highest=ssl.TLSVersion.TLSv1_3, path="/v1/health"):
+        """The status; None: no connection."""
+        x = ssl.create_default_context(cafile=str(self.dir / "ours.pem"))
+        x.maximum_version = highest
+        if who:
+            x.load_cert_chain(self.dir / f"{who}.pem", self.dir / f"{who}.key")
+        try:
+            with urllib.request.urlopen(f"https://127.0.0.1:{self.drayd.port}{path}", context=x, timeout=10) as r:
+                return r.status
+        except (urllib.error.URLError, OSError):
+            return None
+
+    def test_client_certificates(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            self.assertEqual(self.ask("ann", version), 200)
+            self.assertEqual(self.ask("ann", version, "/fx-leaf"), 200)
+            self.assertIsNone(self.ask(None, version), "no certificate")
+            self.assertIsNone(self.ask("eve", version), "another authority's")
+        with self.assertRaises(OSError):
+            self.drayd.get("/v1/health")  # clear HTTP
+
+    def test_authorities_are_read_again(self):
+        (self.dir / "clients.pem").write_bytes((self.dir / "theirs.pem").read_bytes())
+        self.assertEqual(self.ask("ann"), 200)
+        self.drayd.hup()
+        self.drayd.until(lambda: self.ask("eve") == 200)
+        self.assertIsNone(self.ask("ann"))
+
+    def test_a_broken_authority_changes_nothing(self):
+        (self.dir / "clients.pem").write_text("nothing")
+        self.drayd.hup()
+        self.drayd.until(lambda: "kept=all" in self.drayd.logged())
+        self.assertEqual(self.ask("ann"), 200)
+        self.assertIsNone(self.ask("eve"))
+
+
+class Upstream(http.server.BaseHTTPRequestHandler):
+    """A registry of one package that wants what `wanted` says and counts what it was shown."""
+
+    wanted, seen = "", []
+
+    def do_GET(self):
+        shown = self.headers.get("authorization", "")
+        self.seen.append(shown)
+        ok = shown == self.wanted and self.path == "/thing"
+        version = {"name": "thing", "version": "1.0.0", "dist": {"tarball": f"http://127.0.0.1:{self.server.server_port}/thing.tgz",
+                   "integrity": "sha512-" + "A" * 86 + "=="}}
+        body = json.dumps({"name": "thing", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}).encode()
+        self.send_response(200 if ok else 401)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body) if ok else 0))
+        self.end_headers()
+        if ok:
+            self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+class Credentials(unittest.TestCase):
+    def test_read_again(self):
+        with tempfile.TemporaryDirectory() as t:
+            t = pathlib.Path(t)
+            up = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+            threading.Thread(target=up.serve_forever, daemon=True).start()
+            Upstream.wanted, Upstream.seen = "Bearer first", []
+            (t / "secret").write_text("first\n")
+            conf = t / "conf"
+            conf.write_text(f"[upstream default]\ntoken-file = {t}/secret\nprivate-addresses = true\n")
+            d = rig.Drayd(DRAYD, f"http://127.0.0.1:{up.server_port}/", t, "--config", str(conf), "--packument-age", "0")
+            self.assertEqual(d.get("/thing")[0], 200)
+            Upstream.wanted = "Bearer second"
+            self.assertEqual(d.get("/thing")[0], 502, "the upstream refuses this server")
+            (t / "secret").write_text("second\n")
+            d.hup()
+            d.until(lambda: "result=ok" in d.logged())
+            self.assertEqual(d.get("/thing")[0], 200)
+            self.assertNotIn("needs=restart", d.logged())
+            conf.write_text(f"[upstream default]\nprivate-addresses = true\n")
+            d.hup()
+            d.until(lambda: "needs=restart" in d.logged())
+            self.assertEqual(d.get("/thing")[0], 200, "as before")
+            for secret in ("first", "second"):
+                self.assertNotIn(secret, d.logged())
+            self.assertEqual(set(Upstream.seen), {"Bearer first", "Bearer second"})
+            self.assertEqual(d.stop(), 0)
+            up.shutdown()
+
+
+class Words(unittest.TestCase):
+    """What there is to configure is in the sample, and in what is written about it."""
+
+    def options(self):
+        text = subprocess.run([DRAYD, "--help"], capture_output=True, text=True, check=True).stdout
+        return set(re.findall(r"^  --([a-z-]+) ", text, re.M)) - {"help", "config"}
+
+    def test_sample_has_every_option(self):
+        sample = (ROOT / "deploy/drayd.conf").read_text()
+        stands = re.findall(r"^(?:# )?([a-z-]+) = ", sample, re.M)
+        source = (ROOT / "server/config_section.c").read_text()
+        sections = set(re.findall(r'str_eq\(name, STR\("([a-z-]+)"\)\)', source))
+        sections |= set(re.findall(r'"([a-z-]+)"', re.search(r"names\[\] = \{([^}]*)\}", source)[1]))
+        self.assertGreater(len(self.options()), 25)
+        self.assertGreater(len(sections), 10)
+        self.assertEqual(self.options() | sections - {"default"}, set(stands))
+
+    def test_sample_is_a_configuration(self):
+        """As it is, and with everything in it that is commented out."""
+        with tempfile.TemporaryDirectory() as t:
+            t = pathlib.Path(t)
+            authority(t, "x")
+            (t / "secret").write_text("a:b")
+            sample = (ROOT / "deploy/drayd.conf").read_text()
+            whole = re.sub(r"^# (?=[a-z-]+ = |\[)", "", sample, flags=re.M)
+            whole = re.sub(r"^(tls-cert|tls-client-ca) = .*", rf"\1 = {t}/x.pem", whole, flags=re.M)
+            whole = re.sub(r"^tls-key = .*", f"tls-key = {t}/x.key", whole, flags=re.M)
+            # One credential an upstream: the others are there to be seen.
+            whole = re.sub(r"^(token|token-env|basic|basic-env|basic-file) = .*\n", "", whole, flags=re.M)
+            whole = re.sub(r"^token-file = (?=.*registry).*", f"token-file = {t}/secret", whole, flags=re.M)
+            for text in (sample, whole):
+                (t / "conf").write_text(text)
+                r = subprocess.run([DRAYD, "check-config", "--config", str(t / "conf"), "--registry", "https://registry.test/"],
+                                   capture_output=True, text=True, check=False)
+                self.assertEqual(r.returncode, 0, r.stderr)
+
+    def test_every_option_is_described(self):
+        text = (ROOT / "docs/operations.md").read_text()
+        missing = [o for o in sorted(self.options()) if not re.search(rf"`{o}(?:`| = )|^ *{o} = |--{o}\b", text, re.M)]
+        self.assertEqual(missing, [])
+
+    def test_alerts_name_real_metrics(self):
+        with tempfile.TemporaryDirectory() as t:
+            registry = rig.Registry(REGISTRY)
+            d = rig.Drayd(DRAYD, registry.url, t)
+            names = set(re.findall(r"^# TYPE (\S+) ", d.get("/metrics")[2], re.M))
+            self.assertEqual(d.stop(), 0)
+            registry.stop()
+        for file in ("deploy/alerts.yaml", "docs/operations.md"):
+            used = set(re.findall(r"\bdrayd_[a-z_]+[a-z]\b", (ROOT / file).read_text()))
+            self.assertGreater(len(used), 5)
+            bare = {re.sub(r"_(bucket|sum|count)$", "", u) for u in used}
+            self.assertLessEqual({u for u in bare if not u.endswith("_test")}, names, file)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=2)
