@@ -6,26 +6,80 @@ static uint32_t deps_count(const struct gnode *n)
 	return n->nedge + n->peers->n;
 }
 
-static bool has_child(const struct gnode *n, const struct gedge *e)
+/* Pairs of nodes still to compare, each only once; a pair that is reached again counts as fitting, which ends cycles. */
+struct pairs {
+	VEC(uint64_t) all;
+	size_t done;
+	uint32_t *cell; /* index + 1 into ALL */
+	uint32_t mask;
+};
+
+static uint32_t pair_cell(const struct pairs *q, uint64_t key)
 {
-	for (uint32_t i = 0; i < n->nedge; i++)
-		if (n->edge[i].dp == e->dp && n->edge[i].link == e->link)
-			return true;
-	return false;
+	uint32_t h = (uint32_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & q->mask;
+	while (q->cell[h] && q->all.p[q->cell[h] - 1] != key)
+		h = (h + 1) & q->mask;
+	return h;
 }
 
-/* Whether LARGER can stand in for SMALLER, both of one package. */
-static bool absorbs(const struct gnode *larger, const struct gnode *smaller)
+static void pair_add(struct pairs *q, uint32_t larger, uint32_t smaller)
+{
+	uint64_t key = (uint64_t)larger << 32 | smaller;
+	if (larger == smaller)
+		return;
+	if (q->all.n * 2 >= q->mask) {
+		free(q->cell);
+		q->mask = q->mask ? q->mask * 2 + 1 : 63;
+		q->cell = xcalloc((size_t)q->mask + 1, sizeof(*q->cell));
+		for (size_t i = 0; i < q->all.n; i++)
+			q->cell[pair_cell(q, q->all.p[i])] = (uint32_t)i + 1;
+	}
+	uint32_t h = pair_cell(q, key);
+	if (q->cell[h])
+		return;
+	*vec_add(&q->all) = key;
+	q->cell[h] = (uint32_t)q->all.n;
+}
+
+static bool pair_fits(struct graph *g, const struct gnode *larger, const struct gnode *smaller, struct pairs *q)
 {
 	if (deps_count(larger) < deps_count(smaller))
 		return false;
-	for (uint32_t i = 0; i < smaller->nedge; i++)
-		if (!has_child(larger, &smaller->edge[i]))
-			return false;
 	for (uint32_t i = 0; i < smaller->peers->n; i++)
 		if (!atomset_has(larger->peers, smaller->peers->v[i]))
 			return false;
+	for (uint32_t i = 0; i < smaller->nedge; i++) {
+		const struct gedge *s = &smaller->edge[i], *l = NULL;
+		for (uint32_t k = 0; k < larger->nedge && !l; k++)
+			if (larger->edge[k].alias == s->alias)
+				l = &larger->edge[k];
+		if (!l)
+			return false;
+		if (l->dp == s->dp && l->link == s->link)
+			continue;
+		uint32_t a = l->dp == NONE ? NONE : graph_find(g, l->dp),
+			 b = s->dp == NONE ? NONE : graph_find(g, s->dp);
+		if (a == NONE || b == NONE || g->node.p[a].pkg != g->node.p[b].pkg)
+			return false;
+		pair_add(q, a, b);
+	}
 	return true;
+}
+
+/* Whether LARGER can stand in for SMALLER, two nodes of one package: it has the smaller one's peers, and each child is the same
+ * or one that can stand in for the smaller one's in turn. */
+static bool absorbs(struct graph *g, uint32_t larger, uint32_t smaller)
+{
+	struct pairs q = { 0 };
+	bool ok = true;
+	pair_add(&q, larger, smaller);
+	while (ok && q.done < q.all.n) {
+		uint64_t key = q.all.p[q.done++];
+		ok = pair_fits(g, &g->node.p[key >> 32], &g->node.p[(uint32_t)key], &q);
+	}
+	vec_release(&q.all);
+	free(q.cell);
+	return ok;
 }
 
 static void prune(struct run *r, struct graph *g)
@@ -72,8 +126,7 @@ static bool served(struct graph *g, const struct gdirects *target, const struct 
 			return true;
 		uint32_t a = d->dp == NONE ? NONE : graph_find(g, d->dp),
 			 b = e->dp == NONE ? NONE : graph_find(g, e->dp);
-		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg &&
-		       absorbs(&g->node.p[a], &g->node.p[b]);
+		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg && absorbs(g, a, b);
 	}
 	return false;
 }
@@ -148,7 +201,7 @@ static bool collapse(struct graph *g, struct group *grp, dpid *to)
 		uint32_t largest = cur[--left], m = 0;
 		while (left) {
 			uint32_t c = cur[--left];
-			if (absorbs(&g->node.p[largest], &g->node.p[c])) {
+			if (absorbs(g, largest, c)) {
 				to[c] = g->node.p[largest].dp;
 				took[c] = took[largest] = any = true;
 			} else {
@@ -202,6 +255,124 @@ static uint32_t groups_of(struct run *r, struct graph *g, struct group **out)
 	return n;
 }
 
+/* --- names after variants that are gone --- */
+
+struct namer {
+	struct run *r;
+	struct graph *g;
+	const dpid *collapsed; /* by graph node */
+	dpid *name;            /* by dep path; NONE: not yet */
+	bool *naming;
+	size_t n;
+};
+
+static dpid name_of(struct namer *m, dpid dp)
+{
+	struct deppaths *paths = m->g->paths;
+	uint32_t at = graph_find(m->g, dp);
+	if (at != NONE && m->collapsed[at] != NONE)
+		dp = m->collapsed[at];
+	if (dp >= m->n || m->naming[dp])
+		return dp;
+	if (m->name[dp] != NONE)
+		return m->name[dp];
+	m->naming[dp] = true;
+	uint32_t n = paths->dp.p[dp].nseg;
+	dpid *seg = xmalloc((n + 1) * sizeof(*seg));
+	bool renamed = false;
+	for (uint32_t i = 0; i < n; i++) {
+		dpid old = paths->dp.p[dp].seg[i];
+		seg[i] = deppath_pair(paths, dp, old) ? old : name_of(m, old);
+		renamed = renamed || seg[i] != old;
+	}
+	dpid out = renamed ? deppath_of(paths, paths->dp.p[dp].base, seg, n) : dp;
+	free(seg);
+	m->naming[dp] = false;
+	return m->name[dp] = out;
+}
+
+/* Edges that only GONE has go to KEPT. */
+static void edges_join(struct run *r, struct gnode *kept, const struct gnode *gone)
+{
+	struct gedge *e = arena_new(&r->arena, struct gedge, kept->nedge + gone->nedge + 1);
+	uint32_t n = 0, i = 0, k = 0;
+	while (i < kept->nedge || k < gone->nedge) {
+		int c = i == kept->nedge   ? 1
+			: k == gone->nedge ? -1
+					   : atom_cmp(&r->t, kept->edge[i].alias, gone->edge[k].alias);
+		e[n++] = c <= 0 ? kept->edge[i] : gone->edge[k];
+		i += c <= 0;
+		k += c >= 0;
+	}
+	kept->edge = e;
+	kept->nedge = n;
+	atom *t = arena_new(&r->arena, atom, kept->transitive->n + gone->transitive->n);
+	memcpy(t, kept->transitive->v, kept->transitive->n * sizeof(*t));
+	memcpy(t + kept->transitive->n, gone->transitive->v, gone->transitive->n * sizeof(*t));
+	kept->transitive = atomset_of(&r->arena, t, kept->transitive->n + gone->transitive->n);
+}
+
+static void rename_edge(const struct namer *m, dpid *dp)
+{
+	if (*dp != NONE && *dp < m->n && m->name[*dp] != NONE)
+		*dp = m->name[*dp];
+}
+
+/* Gives node AT its new dep path; one that another node has already takes its edges over. */
+static bool rekey(struct namer *m, uint32_t at, dpid to)
+{
+	struct graph *g = m->g;
+	uint32_t other = graph_find(g, to);
+	if (other == NONE || g->node.p[other].dropped || g->node.p[other].dp != to) {
+		g->node.p[at].dp = to;
+		g->of[to] = at + 1;
+		return false;
+	}
+	edges_join(m->r, &g->node.p[other], &g->node.p[at]);
+	g->node.p[at].dropped = true;
+	return true;
+}
+
+static int by_text(struct graph *g, uint32_t a, uint32_t b)
+{
+	return str_cmp(deppath_text(g->paths, g->node.p[a].dp), deppath_text(g->paths, g->node.p[b].dp));
+}
+
+/* A dep path whose suffix names a collapsed variant names the one that stands in for it from now on. */
+static void rename_survivors(struct run *r, struct graph *g, const dpid *collapsed)
+{
+	struct namer m = { .r = r, .g = g, .collapsed = collapsed, .n = g->paths->dp.n };
+	m.name = xmalloc((m.n + 1) * sizeof(*m.name));
+	m.naming = xcalloc(m.n + 1, sizeof(*m.naming));
+	memset(m.name, 0xff, (m.n + 1) * sizeof(*m.name));
+	VEC(uint32_t) moved = VEC_INIT;
+	bool merged = false;
+	for (uint32_t i = 0; i < g->node.n; i++) {
+		if (g->node.p[i].dropped || name_of(&m, g->node.p[i].dp) == g->node.p[i].dp)
+			continue;
+		*vec_add(&moved) = i;
+		for (size_t k = moved.n - 1; k && by_text(g, moved.p[k - 1], moved.p[k]) > 0; k--) {
+			uint32_t x = moved.p[k];
+			moved.p[k] = moved.p[k - 1];
+			moved.p[k - 1] = x;
+		}
+	}
+	graph_grow(g);
+	for (size_t i = 0; i < moved.n; i++)
+		merged |= rekey(&m, moved.p[i], m.name[g->node.p[moved.p[i]].dp]);
+	for (size_t i = 0; moved.n && i < g->node.n; i++)
+		for (uint32_t k = 0; k < g->node.p[i].nedge; k++)
+			rename_edge(&m, &g->node.p[i].edge[k].dp);
+	for (uint32_t i = 0; moved.n && i < r->nimporter; i++)
+		for (uint32_t k = 0; k < g->direct[i].n; k++)
+			rename_edge(&m, &g->direct[i].p[k].dp);
+	if (merged)
+		prune(r, g);
+	vec_release(&moved);
+	free(m.name);
+	free(m.naming);
+}
+
 void dedupe_peer_dependents(struct run *r, struct graph *g)
 {
 	struct group *grp;
@@ -231,8 +402,10 @@ void dedupe_peer_dependents(struct run *r, struct graph *g)
 	for (uint32_t i = 0; any && i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++)
 			redirect(g, &g->direct[i].p[k].dp, all);
-	if (any)
+	if (any) {
 		prune(r, g);
+		rename_survivors(r, g, all);
+	}
 	free(all);
 	free(to);
 	free(grp);

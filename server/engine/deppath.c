@@ -63,6 +63,25 @@ dpid deppath_of(struct deppaths *d, atom base, dpid *seg, uint32_t nseg)
 	return (dpid)d->dp.n - 1;
 }
 
+void deppath_set_pairs(struct deppaths *d, dpid at, const dpid *pair, uint32_t npair)
+{
+	struct deppath *x = &d->dp.p[at];
+	if (x->pair || !npair)
+		return;
+	dpid *copy = arena_new(&d->r->arena, dpid, npair);
+	memcpy(copy, pair, npair * sizeof(*copy));
+	x->pair = copy;
+	x->npair = npair;
+}
+
+bool deppath_pair(const struct deppaths *d, dpid at, dpid seg)
+{
+	for (uint32_t i = 0; i < d->dp.p[at].npair; i++)
+		if (d->dp.p[at].pair[i] == seg)
+			return true;
+	return false;
+}
+
 static int text_order(const void *a, const void *b)
 {
 	return str_cmp(*(const str *)a, *(const str *)b);

@@ -13,6 +13,8 @@ struct deppath {
 	atom base;     /* name@version, with patch hash */
 	uint32_t nseg; /* sorted by number */
 	dpid *seg;
+	uint32_t npair; /* those of SEG that are no dep path but name@version of a peer in a cycle */
+	const dpid *pair;
 	str text; /* absent until printed */
 };
 struct deppaths {
@@ -25,6 +27,9 @@ void deppaths_init(struct deppaths *d, struct run *r);
 void deppaths_release(struct deppaths *d);
 /* BASE with SEG (sorted in place, copied when new). */
 dpid deppath_of(struct deppaths *d, atom base, dpid *seg, uint32_t nseg);
+/* Says which segments of X (PAIR, copied) are only name@version. The first call for X counts. */
+void deppath_set_pairs(struct deppaths *d, dpid x, const dpid *pair, uint32_t npair);
+bool deppath_pair(const struct deppaths *d, dpid x, dpid seg);
 str deppath_text(struct deppaths *d, dpid x);
 /* Names of the segments of its text; false when it has none or they are hashed. */
 bool deppath_peer_names(struct deppaths *d, dpid x, const struct atomset **out);

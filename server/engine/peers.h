@@ -63,3 +63,5 @@ struct graph {
 void peers_graph(struct run *r, struct deppaths *paths, struct graph *out);
 void graph_release(struct graph *g);
 uint32_t graph_find(const struct graph *g, dpid dp);
+/* Room in the table behind graph_find() for every dep path that exists. */
+void graph_grow(struct graph *g);

@@ -1,5 +1,5 @@
-#include "peers_view.h"
 #include "match.h"
+#include "peers_view.h"
 #include "pick.h"
 #include <stdlib.h>
 
@@ -192,16 +192,15 @@ static void cyclic_names(struct cyc *c)
 
 static dpid final_of(struct cyc *c, uint32_t node);
 
-static dpid final_segment(struct cyc *c, uint32_t from, atom alias, uint32_t peer)
+static dpid final_segment(struct cyc *c, uint32_t from, atom alias, uint32_t peer, bool *pair)
 {
 	struct peers *p = c->p;
 	dpid out;
 	if (peers_link_segment(p, peer, alias, &out))
 		return out;
 	uint32_t to = dense_of(c, peer);
-	if (p->r->set->dedupe_peers || (to != NONE && c->scc[from] == c->scc[to]) || atomset_has(c->names, alias))
-		return peers_pair(p, peer);
-	return final_of(c, peer);
+	*pair = p->r->set->dedupe_peers || (to != NONE && c->scc[from] == c->scc[to]) || atomset_has(c->names, alias);
+	return *pair ? peers_pair(p, peer) : final_of(c, peer);
 }
 
 static dpid final_of(struct cyc *c, uint32_t node)
@@ -215,10 +214,16 @@ static dpid final_of(struct cyc *c, uint32_t node)
 		return peers_provisional(c->p, node);
 	c->visiting[d] = true;
 	const struct pmap *m = vnode_at(c->p, node)->peers;
-	dpid small[64], *seg = m->n > 64 ? xmalloc(m->n * sizeof(*seg)) : small;
-	for (uint32_t i = 0; i < m->n; i++)
-		seg[i] = final_segment(c, d, m->e[i].k, m->e[i].v);
+	dpid small[128], *seg = m->n > 64 ? xmalloc(2 * m->n * sizeof(*seg)) : small, *pairs = seg + m->n;
+	uint32_t npair = 0;
+	for (uint32_t i = 0; i < m->n; i++) {
+		bool pair = false;
+		seg[i] = final_segment(c, d, m->e[i].k, m->e[i].v, &pair);
+		if (pair)
+			pairs[npair++] = seg[i];
+	}
 	dpid out = deppath_of(c->p->paths, pkg_at(c->p->r, vnode_at(c->p, node)->pkg)->id, seg, m->n);
+	deppath_set_pairs(c->p->paths, out, pairs, npair);
 	if (seg != small)
 		free(seg);
 	c->visiting[d] = false;
@@ -467,7 +472,7 @@ static void merge(struct cyc *c, struct graph *g, struct gnode *n, const struct 
 	}
 }
 
-static void of_grow(struct graph *g)
+void graph_grow(struct graph *g)
 {
 	size_t n = g->paths->dp.n;
 	if (n <= g->nof)
@@ -482,7 +487,7 @@ static void build(struct cyc *c, struct graph *g)
 	struct peers *p = c->p;
 	for (size_t i = 0; i < p->record.n; i++)
 		final_of(c, p->record.p[i]->node);
-	of_grow(g);
+	graph_grow(g);
 	/* inherited peers of every variant first: the choice between children reads them */
 	for (size_t i = 0; i < p->record.n; i++) {
 		const struct record *rec = p->record.p[i];
@@ -505,7 +510,7 @@ static void build(struct cyc *c, struct graph *g)
 	for (size_t i = 0; i < p->record.n; i++) {
 		const struct record *rec = p->record.p[i];
 		struct gedge *e = edges_of(c, rec);
-		of_grow(g);
+		graph_grow(g);
 		struct gnode *n = &g->node.p[graph_find(g, final_of(c, rec->node))];
 		if (n->order == UINT64_MAX) {
 			n->order = rec->order;
@@ -625,7 +630,7 @@ void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
 	build(&c, g);
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		direct_of(&c, g, i);
-	of_grow(g);
+	graph_grow(g);
 	free(c.base);
 	free(c.own);
 	free(c.node);
