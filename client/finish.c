@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "clock.h"
 #include "dep_path.h"
+#include "pnpm_state.h"
 #include "project_local.h"
 #include "scripts.h"
 #include "state.h"
@@ -377,6 +378,17 @@ static int write_age_exclude(const struct finish_opts *o, struct err *e)
 	return 0;
 }
 
+/* Only for a tree to which nothing is left to do: what has still to be built keeps pnpm looking. */
+static int write_pnpm_state(const struct finish_opts *o, struct arena *a, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	struct pnpm_state s = { .project = o->project, .req = o->req, .filtered = o->filtered, .old = o->pnpm_state };
+
+	if (o->ignored_builds.n || pending_list(o, a).n || !pnpm_state_print(&b, &s, a))
+		return 0;
+	return file_put(o->root_fd, "node_modules/.pnpm-workspace-state-v1.json", buf_str(&b), false, e);
+}
+
 int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(64 * 1024);
@@ -387,5 +399,9 @@ int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err
 		return e->code;
 	if (o->write_lockfile && write_lockfile(lockfile_written, o, e) < 0)
 		return e->code;
-	return o->lockfile_only ? 0 : write_state(o, &a, e);
+	if (o->lockfile_only)
+		return 0;
+	if (write_pnpm_state(o, &a, e) < 0)
+		return e->code;
+	return write_state(o, &a, e);
 }

@@ -2,8 +2,7 @@
  *
  * node_modules/.modules.yaml and node_modules/.pnpm/lock.yaml say what pnpm
  * would say, so that both tools can take turns in one checkout.
- * node_modules/.pnpm-workspace-state-v1.json is pnpm's word that it has looked at everything, with digests of its own: it is
- * taken away before a tree changes and never written, so that pnpm looks. Each file by rename; one that is equal already is left alone. */
+ * pnpm's word that there is nothing to do (pnpm_state.h) is written where it is true. Each file by rename; one that is equal already is left alone. */
 #pragma once
 #include "hoist.h"
 #include "progress.h"
@@ -23,6 +22,8 @@ struct finish_opts {
 	struct progress *progress;
 	uint64_t settings_hash;
 	struct str_list watch; /* files, absolute or from the root */
+	bool filtered;         /* not all projects are in the tree */
+	str pnpm_state;        /* what pnpm_state_take() has found */
 };
 MUST_USE int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e);
 /* Writes TEXT to PATH below DIRFD by rename, synced when DURABLE. 1: written, 0: it was equal. A symlink is refused. */

@@ -21,6 +21,8 @@
 #include "clock.h"
 #include "dep_path.h"
 #include "link_root.h"
+#include "partial.h"
+#include "pnpm_state.h"
 #include "prune.h"
 #include "scripts.h"
 
@@ -397,19 +399,32 @@ static int fd_of(int dirfd, const char *path, struct err *e)
 	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
 }
 
-/* Reads what pnpm left in node_modules/.pnpm/lock.yaml. One that cannot be read is as good as none: slots are made anew. */
-static void current_open(struct install *in)
+/* Reads node_modules/.pnpm/lock.yaml, what the tree holds. One that cannot be read is as good as none: slots are made anew. */
+static bool current_open(struct install *in)
 {
 	struct stat st;
 	struct err e;
 
 	AUTO(fd_close) int fd = openat(in->vstore, "lock.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > 256 * 1024 * 1024)
-		return;
+		return false;
 	char *text = arena_new(&in->arena, char, (size_t)st.st_size + 1);
 	ssize_t n = read(fd, text, (size_t)st.st_size);
-	in->has_current = n > 0 && lockfile_parse(&in->current, (str){ text, (size_t)n },
-					   STR("node_modules/.pnpm/lock.yaml"), &in->arena, &e) == 0;
+	return n > 0 && lockfile_parse(&in->current, (str){ text, (size_t)n }, STR("node_modules/.pnpm/lock.yaml"),
+				&in->arena, &e) == 0;
+}
+
+/* The projects that were not asked for stay in the tree as they are. With fewer groups than all they are not looked at, as
+ * their own groups would be cut down, too. */
+static void partial_open(struct install *in)
+{
+	const struct request *q = in->o->req;
+	bool others = !in->made_vstore && q->prod && q->dev && q->optional;
+	bool have = others && (in->has_current || current_open(in));
+
+	partial_lockfile(
+		&in->merged, in->o->project, in->o->selected, q->lockfile, have ? &in->current : NULL, &in->arena);
+	in->req.lockfile = &in->merged;
 }
 
 /* Opens node_modules/.pnpm, making it, and takes the project's lock, so that two installs take turns. */
@@ -429,11 +444,13 @@ static int vstore_open(struct install *in, struct err *e)
 	}
 	in->has_old = !in->made_vstore && state_read(&in->old, in->root);
 	if (!in->made_vstore && !in->has_old)
-		current_open(in);
+		in->has_current = current_open(in);
+	if (in->o->selected)
+		partial_open(in);
 	if (!in->made_vstore) {
 		state_forget(in->root);
-		/* pnpm trusts this file without looking at the tree: it must not vouch for what changes now */
-		unlinkat(in->root, "node_modules/.pnpm-workspace-state-v1.json", 0);
+		/* pnpm trusts its file without looking at the tree: it must not vouch for what changes now */
+		in->pnpm_state = pnpm_state_take(in->root, &in->arena);
 	}
 	return 0;
 }
@@ -444,7 +461,7 @@ static struct source *source_choose(struct install *in, struct err *e)
 		.max_age_ms = in->o->offline || in->o->prefer_offline ? INT64_MAX : 0 };
 
 	if (in->o->locked)
-		return in->own_source = source_locked_new(in->o->req);
+		return in->own_source = source_locked_new(&in->req);
 	if (in->o->source)
 		return in->o->source;
 	if (install_net(in, e) < 0 || meta_new(&in->meta, in->store, in->registry, &mo, e) < 0)
@@ -496,7 +513,7 @@ static int install_open(struct install *in, struct err *e)
 		in->r->source = s->name;
 	if (!in->o->locked)
 		in->lock = plan_lockfile_new();
-	return frames_start(&in->frames, s, in->o->req, e);
+	return frames_start(&in->frames, s, &in->req, e);
 }
 
 /* An install that failed before anything of the project pointed at its slots leaves nothing behind that was not there before:
@@ -565,6 +582,7 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 	};
 
 	*out = (struct install_result){ .arena = ARENA_INIT(4096), .source = "none" };
+	in.req = *o->req;
 	tree_init(&in.tree);
 	in.tree.max_dir = o->project->client.virtual_store_dir_max_length;
 	if (install_open(&in, &in.err) < 0)

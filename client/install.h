@@ -12,6 +12,9 @@ struct install_opts {
 	const struct project *project;
 	const struct request *req; /* the project's, with mode and groups as the command line wants them */
 	bool locked;               /* the lockfile satisfies the manifests: no resolver */
+	const bool *
+		selected; /* by importer of the project: an install for these, the others stay as they are; NULL: for all */
+	bool want_lockfile; /* the lockfile's text is wanted in the result */
 	bool lockfile_only, force, offline, prefer_offline, ignore_scripts;
 	const char *store_dir;
 	enum store_verify verify;
@@ -38,6 +41,7 @@ struct install_result {
 	struct str_list ignored_builds; /* name@version, in *arena */
 	struct arena arena;
 	bool lockfile_written;
+	str lockfile_text; /* when it was wanted, in *arena */
 	const char *source;
 };
 /* ERR_BUILDS after a complete install whose packages want to build and may not. */

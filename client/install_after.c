@@ -81,6 +81,7 @@ static int install_scripts(struct install *in, struct err *e)
 	struct scripts_opts so = { .project = in->o->project,
 		.vstore = in->vstore,
 		.tree = &in->tree,
+		.selected = in->o->selected,
 		.ignore = in->o->ignore_scripts,
 		.progress = in->o->progress,
 		.cancel_fd = in->o->cancel_fd };
@@ -102,7 +103,7 @@ static int install_finish(struct install *in, struct err *e)
 		.tree = &in->tree,
 		.hoist = &in->hoist,
 		.req = in->o->req,
-		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->o->req->lockfile,
+		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->req.lockfile,
 		.write_lockfile = in->lock != NULL && in->o->project->client.lockfile,
 		.lockfile_only = in->o->lockfile_only,
 		.ignore_scripts = in->o->ignore_scripts,
@@ -111,9 +112,16 @@ static int install_finish(struct install *in, struct err *e)
 		.young = { in->young.p, in->young.n },
 		.progress = in->o->progress,
 		.settings_hash = in->o->settings_hash,
-		.watch = in->o->watch };
+		.watch = in->o->watch,
+		.filtered = in->o->selected != NULL,
+		.pnpm_state = in->pnpm_state };
 
-	if (!in->o->lockfile_only)
+	if (in->o->want_lockfile) {
+		AUTO(buf_release) struct buf b = BUF_INIT;
+		lockfile_print(&b, fo.lockfile);
+		in->r->lockfile_text = arena_str(&in->r->arena, buf_str(&b));
+	}
+	if (!in->o->lockfile_only && !in->o->selected)
 		prune_vstore(in->vstore, &in->tree, &in->r->pruned);
 	int code = finish_write(&in->r->lockfile_written, &fo, e);
 	in->r->t.finish = install_since(in);

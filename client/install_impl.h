@@ -24,6 +24,9 @@ struct install {
 	bool has_old;
 	struct lockfile current; /* of a tree that dray has no state of: pnpm made it */
 	bool has_current;
+	struct request req;     /* what the source is asked */
+	str pnpm_state;         /* what stood in pnpm's state file */
+	struct lockfile merged; /* of a partial install: what the tree is to be */
 	struct store *store;
 	struct store_read *read; /* records of warm packages live in it */
 	struct http *http;

@@ -8,9 +8,11 @@
 
 #include "clock.h"
 #include "doctor.h"
+#include "filter.h"
 #include "install.h"
 #include "log.h"
 #include "options.h"
+#include "partial.h"
 #include "plan_wire.h"
 #include "project.h"
 #include "server_token.h"
@@ -24,7 +26,8 @@ static uint64_t settings_hash(const struct options *o, char **env)
 	static const char *const names[] = { "pnpm_config_", "npm_config_", "PNPM_CONFIG_", "NPM_CONFIG_",
 		"CI=", "DRAY_SERVER=" };
 	const str words[] = { STR(DRAY_VERSION), o->registry, o->store_dir, o->server, o->verify_store };
-	const bool flags[] = { o->prod, o->dev, o->no_optional, o->ignore_scripts, o->ignore_workspace, o->direct };
+	const bool flags[] = { o->prod, o->dev, o->no_optional, o->ignore_scripts, o->ignore_workspace, o->direct,
+		options_filtered(o) };
 	uint64_t h = 0xcbf29ce484222325u;
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -102,6 +105,8 @@ struct invocation {
 	struct arena arena;
 	struct source *remote;
 	struct install_opts install;
+	const bool *selected;     /* by importer; NULL: all */
+	struct lockfile resolved; /* of a partial install */
 };
 
 static void invocation_request(struct invocation *s)
@@ -153,7 +158,11 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 					 s->project.lockfile_path.p)
 			       : 0;
 	}
-	*locked = lockfile_satisfies(&s->project.lockfile, &s->req, &why, &s->arena);
+	struct lockfile lf = s->project.lockfile;
+	struct request req = s->req;
+	if (s->selected)
+		partial_check(&lf, &req, &s->req, s->selected, &s->project.lockfile, &s->arena);
+	*locked = lockfile_satisfies(&lf, &req, &why, &s->arena);
 	if (!*locked && frozen)
 		return lockfile_outdated(s, why, e);
 	if (!frozen && !c->prefer_frozen_lockfile)
@@ -312,9 +321,84 @@ static void say_summary(struct invocation *s, const struct install_result *r)
 		(double)(r->t.end - r->t.linked) / 1e6);
 }
 
+/* Which projects the command line means. *NONE: it means none, and that was said. */
+static int invocation_filter(struct invocation *s, bool *none, struct err *e)
+{
+	struct options *o = &s->opt;
+	const struct project *p = &s->project;
+	struct filter_opts fo = { .all = { o->filter.p, o->filter.n },
+		.prod = { o->filter_prod.p, o->filter_prod.n },
+		.workspace_root = o->workspace_root,
+		.base = o->workspace_root ? p->root : p->base };
+	struct filter_result r;
+
+	*none = false;
+	if (!options_filtered(o))
+		return 0;
+	if (o->workspace_root && !p->is_workspace)
+		return err_set(e, ERR_USAGE, "--workspace-root may only be used inside a workspace");
+	if (filter_select(&r, p, &fo, &s->arena, e) < 0)
+		return e->code;
+	if (r.n == 0) {
+		if (o->fail_if_no_match)
+			return err_set(e, ERR_NOTFOUND, "no project matches the filters in " STR_FMT, STR_ARG(p->root));
+		progress_say(&s->progress, "No projects matched the filters in " STR_FMT, STR_ARG(p->root));
+		*none = true;
+		return 0;
+	}
+	/* the root is always installed along: it has what all projects may use. Source: pnpm */
+	if (!r.selected[0] && str_eq(p->importer[0].path, STR("."))) {
+		r.selected[0] = true;
+		r.n++;
+	}
+	s->selected = r.n < p->req.nimporters ? r.selected : NULL;
+	return 0;
+}
+
+/* A part of a workspace whose lockfile does not fit: first the lockfile, then the tree from it. */
+static int invocation_resolve(struct invocation *s, struct err *e)
+{
+	struct install_opts o = s->install;
+	struct request req, *asked = &req;
+	struct install_result r;
+
+	partial_request(&req, &s->req, s->selected, s->project.has_lockfile ? &s->project.lockfile : NULL, &s->arena);
+	req.mode = REQUEST_LOCKFILE_ONLY;
+	o.req = asked;
+	o.selected = NULL;
+	o.lockfile_only = o.want_lockfile = true;
+	int code = install_run(&r, &o, e);
+	if (code < 0 && may_fall_back(s, e)) {
+		progress_warn(&s->progress, "server not used, resolving here instead: %s", e->msg);
+		install_result_release(&r);
+		s->install.packs_url = STR_NONE;
+		o.source = NULL;
+		code = install_run(&r, &o, e);
+	}
+	if (code == 0) {
+		str text = arena_str(&s->arena, r.lockfile_text);
+		code = lockfile_parse(&s->resolved, text, STR("pnpm-lock.yaml"), &s->arena, e);
+	}
+	install_result_release(&r);
+	s->req.lockfile = &s->resolved;
+	s->install.locked = true;
+	s->install.source = NULL;
+	return code;
+}
+
 static int invocation_install(struct invocation *s, struct err *e)
 {
 	struct install_result r;
+
+	if (s->selected && !s->opt.lockfile_only) {
+		if (!s->install.locked && invocation_resolve(s, e) < 0)
+			return e->code;
+		s->install.selected = s->selected;
+	} else if (s->selected) {
+		struct request whole = s->req;
+		partial_request(
+			&s->req, &whole, s->selected, s->project.has_lockfile ? &s->project.lockfile : NULL, &s->arena);
+	}
 	int code = install_run(&r, &s->install, e);
 
 	if (code < 0 && may_fall_back(s, e)) {
@@ -341,6 +425,10 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		return e->code;
 	for (size_t i = 0; i < s->project.warnings.n; i++)
 		progress_warn(&s->progress, STR_FMT, STR_ARG(s->project.warnings.p[i]));
+	bool none;
+	int chosen = invocation_filter(s, &none, e);
+	if (chosen < 0 || none)
+		return chosen;
 	invocation_request(s);
 	struct install_opts *in = &s->install;
 	*in = (struct install_opts){ .project = &s->project,
@@ -369,7 +457,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 /* Before anything is loaded: is the tree where we stand what it was after the last install? */
 static bool nothing_to_do(const struct options *o)
 {
-	if (o->force || o->lockfile_only)
+	if (o->force || o->lockfile_only || options_filtered(o))
 		return false;
 	int root = open(o->dir.n ? o->dir.p : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool yes = root >= 0 && state_current(root, settings_hash(o, environ));

@@ -13,6 +13,13 @@ const char options_help[] =
 	"  -C, --dir DIR            work in DIR; in a workspace all of its projects are installed, from any of its "
 	"folders\n"
 	"      --ignore-workspace   take no notice of pnpm-workspace.yaml\n"
+	"  -F, --filter SELECTOR    only these projects of the workspace and its root (may be repeated): name, "
+	"@scope/*,\n"
+	"                           ./folder, {folder/*}, [commit] (changed since), name... (with its dependencies),\n"
+	"                           ...name (with its dependents), ^ next to the dots (without itself), !selector\n"
+	"      --filter-prod SEL    the same, without the way through devDependencies\n"
+	"      --fail-if-no-match   fail when no project is selected\n"
+	"  -w, --workspace-root     the workspace's root only, or with --filter the root, too; from any folder\n"
 	"      --store-dir DIR      where package contents are kept (storeDir; default ~/.local/share/dray/store)\n"
 	"      --registry URL       default registry (also pnpm_config_registry, npm_config_registry, .npmrc)\n"
 	"lockfile\n"
@@ -69,6 +76,10 @@ enum option_id {
 	O_FALLBACK,
 	O_REPORTER,
 	O_RECURSIVE,
+	O_FILTER,
+	O_FILTER_PROD,
+	O_NO_MATCH,
+	O_ROOT,
 	O_HELP,
 	O_VERSION,
 };
@@ -99,6 +110,10 @@ static const struct option_row rows[] = {
 	{ "--server-fallback", NULL, VALUE, O_FALLBACK },
 	{ "--reporter", NULL, VALUE, O_REPORTER },
 	{ "--recursive", "-r", FLAG, O_RECURSIVE },
+	{ "--filter", "-F", VALUE, O_FILTER },
+	{ "--filter-prod", NULL, VALUE, O_FILTER_PROD },
+	{ "--fail-if-no-match", NULL, FLAG, O_NO_MATCH },
+	{ "--workspace-root", "-w", FLAG, O_ROOT },
 	{ "--help", "-h", FLAG, O_HELP },
 	{ "--version", "-v", FLAG, O_VERSION },
 };
@@ -115,10 +130,60 @@ static const char *const refused[][2] = {
 	{ "rebuild", "use `dray install --force`" },
 	{ "prune", "`dray install` prunes; `dray store prune` cleans the store" },
 	{ "ci", "use `dray install --frozen-lockfile`" },
+	{ "clean-install", "use `dray install --frozen-lockfile`" },
+	{ "rm", "edit package.json and run `dray install`, or use `pnpm remove`" },
+	{ "uninstall", "edit package.json and run `dray install`, or use `pnpm remove`" },
+	{ "up", "edit the range in package.json and run `dray install`, or use `pnpm update`" },
+	{ "upgrade", "edit the range in package.json and run `dray install`, or use `pnpm update`" },
+	{ "test", "use `npm test` or `pnpm test`: the tree is pnpm's" },
+	{ "start", "use `npm start` or `pnpm start`: the tree is pnpm's" },
+	{ "dlx", "use `pnpm dlx` or `npx`" },
+	{ "create", "use `pnpm create` or `npx`" },
+	{ "link", "put \"link:FOLDER\" into package.json and run `dray install`" },
+	{ "unlink", "take \"link:FOLDER\" out of package.json and run `dray install`" },
+	{ "import", "use `pnpm import`; dray reads the pnpm-lock.yaml that it writes" },
+	{ "dedupe", "use `pnpm dedupe`" },
+	{ "deploy", "use `pnpm deploy`" },
+	{ "fetch", "use `dray install --frozen-lockfile`, which fills the store, too" },
+	{ "patch", "use `pnpm patch`; dray applies patchedDependencies" },
+	{ "patch-commit", "use `pnpm patch-commit`; dray applies patchedDependencies" },
+	{ "approve-builds", "list the packages under allowBuilds in pnpm-workspace.yaml" },
+	{ "list", "use `pnpm list`: the tree is pnpm's" },
+	{ "ls", "use `pnpm list`: the tree is pnpm's" },
+	{ "why", "use `pnpm why`: the tree is pnpm's" },
+	{ "outdated", "use `pnpm outdated`" },
+	{ "audit", "use `pnpm audit`" },
+	{ "licenses", "use `pnpm licenses`" },
+	{ "publish", "use `pnpm publish`" },
+	{ "pack", "use `pnpm pack`" },
+	{ "init", "use `pnpm init` or `npm init`" },
+	{ "config", "edit pnpm-workspace.yaml or .npmrc" },
+	{ "login", "put the token into ~/.npmrc; `npm login` does" },
+	{ "env", "use a version manager for node" },
+	{ "install-test", "use `dray install` and then `npm test`" },
+	{ "it", "use `dray install` and then `npm test`" },
 };
 static const char *const refused_options[][2] = {
-	{ "--filter", "dray installs whole workspaces; use `pnpm install --filter` for a part" },
-	{ "-F", "dray installs whole workspaces; use `pnpm install --filter` for a part" },
+	{ "--include-workspace-root", "use -w" },
+	{ "--lockfile-dir", "the lockfile lies beside pnpm-workspace.yaml, or in the project" },
+	{ "--no-lockfile", "set lockfile: false in pnpm-workspace.yaml" },
+	{ "--fix-lockfile", "remove what is broken and run `dray install --no-frozen-lockfile`" },
+	{ "--merge-git-branch-lockfiles", "dray has one lockfile" },
+	{ "--hoist", "set hoist in pnpm-workspace.yaml" },
+	{ "--no-hoist", "set hoist: false in pnpm-workspace.yaml" },
+	{ "--hoist-pattern", "set hoistPattern in pnpm-workspace.yaml" },
+	{ "--public-hoist-pattern", "set publicHoistPattern in pnpm-workspace.yaml" },
+	{ "--modules-dir", "the folder is node_modules" },
+	{ "--virtual-store-dir", "the folder is node_modules/.pnpm" },
+	{ "--package-import-method", "set packageImportMethod in pnpm-workspace.yaml" },
+	{ "--side-effects-cache", "builds are not cached" },
+	{ "--strict-peer-dependencies", "set strictPeerDependencies in pnpm-workspace.yaml" },
+	{ "--resolution-only", "use --lockfile-only" },
+	{ "--use-store-server", "dray has no store server; see --server" },
+	{ "--cpu", "set supportedArchitectures in pnpm-workspace.yaml" },
+	{ "--os", "set supportedArchitectures in pnpm-workspace.yaml" },
+	{ "--libc", "set supportedArchitectures in pnpm-workspace.yaml" },
+	{ "--ignore-pnpmfile", "dray runs no pnpmfile; remove it, or use pnpm" },
 	{ "--shamefully-hoist", "set shamefullyHoist in pnpm-workspace.yaml" },
 	{ "--node-linker", "dray makes pnpm's isolated layout" },
 	{ "--global", "dray installs into projects" },
@@ -213,6 +278,14 @@ static int one_of(str *out, const char *option, str v, const char *const *known,
 	return err_set(e, ERR_USAGE, "%s does not take \"" STR_FMT "\"; see dray --help", option, STR_ARG(v));
 }
 
+static int take_filter(struct options_filters *f, str v, struct err *e)
+{
+	if (f->n == OPTIONS_FILTERS_MAX)
+		return err_set(e, ERR_USAGE, "more than %d filters", OPTIONS_FILTERS_MAX);
+	f->p[f->n++] = v;
+	return 0;
+}
+
 static int take_option(struct options *o, enum option_id id, str v, struct err *e)
 {
 	static const char *const fallbacks[] = { "direct", "error", NULL }, *const verifies[] = { "stat", "full",
@@ -272,6 +345,16 @@ static int take_option(struct options *o, enum option_id id, str v, struct err *
 		return one_of(&o->server_fallback, "--server-fallback", v, fallbacks, e);
 	case O_REPORTER:
 		return take_reporter(o, v, e);
+	case O_FILTER:
+		return take_filter(&o->filter, v, e);
+	case O_FILTER_PROD:
+		return take_filter(&o->filter_prod, v, e);
+	case O_NO_MATCH:
+		o->fail_if_no_match = true;
+		break;
+	case O_ROOT:
+		o->workspace_root = true;
+		break;
 	case O_RECURSIVE:
 		break; /* a workspace is installed as a whole anyway */
 	case O_HELP:
@@ -340,6 +423,11 @@ static int parse_command(struct options *o, str word, struct err *e)
 	return 0;
 }
 
+bool options_filtered(const struct options *o)
+{
+	return o->workspace_root || o->filter.n || o->filter_prod.n;
+}
+
 int options_parse(struct options *out, int argc, char **argv, struct err *e)
 {
 	struct options o = { 0 };
@@ -354,6 +442,8 @@ int options_parse(struct options *out, int argc, char **argv, struct err *e)
 	}
 	if (o.prod && o.dev)
 		return err_set(e, ERR_USAGE, "--prod and --dev exclude each other");
+	if (o.ignore_workspace && (o.workspace_root || o.filter.n || o.filter_prod.n))
+		return err_set(e, ERR_USAGE, "--ignore-workspace leaves nothing for --filter and --workspace-root");
 	if (o.direct && o.server.n)
 		return err_set(e, ERR_USAGE, "--direct and --server exclude each other");
 	*out = o;

@@ -2,6 +2,7 @@
 #pragma once
 #include "progress.h"
 
+enum { OPTIONS_FILTERS_MAX = 64 };
 enum command { COMMAND_NONE = 0, COMMAND_HELP, COMMAND_VERSION, COMMAND_INSTALL, COMMAND_STORE, COMMAND_DOCTOR };
 struct options {
 	enum command command;
@@ -9,6 +10,11 @@ struct options {
 	bool direct, offline, prefer_offline, force, ignore_scripts, lockfile_only, ignore_workspace;
 	bool frozen_set, frozen;
 	bool prod, dev, no_optional;
+	bool workspace_root, fail_if_no_match;
+	struct options_filters {
+		str p[OPTIONS_FILTERS_MAX];
+		size_t n;
+	} filter, filter_prod; /* selectors, in order */
 	enum reporter reporter;
 	str server_fallback; /* "direct" or "error"; empty: not given */
 	str verify_store;    /* "stat", "full", "none" or empty */
@@ -16,4 +22,6 @@ struct options {
 };
 /* ERR_USAGE says what is wrong and what was perhaps meant. */
 MUST_USE int options_parse(struct options *out, int argc, char **argv, struct err *e);
+/* Whether perhaps not all projects of a workspace are meant. */
+bool options_filtered(const struct options *o);
 extern const char options_help[];

@@ -295,6 +295,7 @@ static int resolve_overrides(struct load *l, const struct manifest *root)
 				"\" refers to a dependency that the root package.json does not have",
 				STR_ARG(o->p[i].v));
 		o->p[i].v = *v;
+		l->p->overrides_rewritten = true;
 	}
 	return 0;
 }
@@ -372,6 +373,14 @@ static int read_importers(struct load *l)
 	if (rc)
 		return rc;
 	p->is_workspace = l->has_yaml && l->w.has_packages;
+	if (l->has_yaml) {
+		p->patterns = l->w.packages;
+		if (!l->w.has_packages) {
+			p->patterns.p = arena_new(l->a, str, 1);
+			p->patterns.p[0] = STR(".");
+			p->patterns.n = 1;
+		}
+	}
 	p->req.importer = arena_new(l->a, struct request_importer, dirs.n + 1);
 	p->importer = arena_new(l->a, struct project_importer, dirs.n + 1);
 	if ((rc = read_manifest(l, p->root, &m, &there)))
@@ -519,6 +528,7 @@ static int load_all(struct load *l)
 	if (rc)
 		return rc;
 	find_root(l);
+	p->base = l->dir;
 	if ((rc = read_settings(l)) || (rc = read_importers(l)) || (rc = find_current(l)))
 		return rc;
 	const struct request_importer *first = p->req.nimporters ? &p->req.importer[0] : NULL;

@@ -26,9 +26,13 @@ struct project_importer {
 struct project {
 	struct arena arena;
 	str root;    /* absolute: the lockfile's folder */
+	str base;    /* absolute: where the user stands */
 	str current; /* importer in which the user stands, "." when in none */
 	bool is_workspace;
-	struct request req; /* mode, groups and ignore_scripts are the caller's to change */
+	struct str_list
+		patterns; /* packages: of pnpm-workspace.yaml; "." when the file has none; empty without the file */
+	bool overrides_rewritten; /* some referred to the root manifest */
+	struct request req;       /* mode, groups and ignore_scripts are the caller's to change */
 	struct project_importer *importer;
 	struct client_settings client;
 	struct lockfile lockfile; /* req.lockfile points here when there is one */

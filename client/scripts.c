@@ -268,6 +268,8 @@ int scripts_projects(const struct scripts_opts *o, struct err *e)
 		return 0;
 	r.task = arena_new(&r.a, struct task, q->nimporters + 1);
 	for (size_t i = 0; i < q->nimporters; i++) {
+		if (o->selected && !o->selected[i])
+			continue;
 		const struct manifest *m = &q->importer[i].manifest;
 		struct task *t = &r.task[r.n];
 		struct script like = script_like(

@@ -18,6 +18,7 @@ struct scripts_opts {
 	const struct project *project;
 	int vstore;
 	const struct tree *tree;
+	const bool *selected; /* by importer: whose own scripts run; NULL: all. */
 	bool ignore;
 	struct progress *progress;
 	int cancel_fd;

@@ -1,0 +1,372 @@
+#include "filter.h"
+#include <stdlib.h>
+
+#include "match.h"
+#include "project_local.h"
+#include "semver.h"
+
+enum { SELECTORS_MAX = 1000, PROJECTS_MAX = 10000 };
+
+/* ---- reading a selector ---- */
+
+/* "{dir}", "[ref]" or nothing at the end of *S: its inside. False when there is an opening only. */
+static bool take_group(str *s, char open, char close, str *inside)
+{
+	*inside = STR_NONE;
+	if (!s->n || s->p[s->n - 1] != close)
+		return true;
+	size_t at = s->n;
+	while (at > 0 && s->p[at - 1] != open)
+		at--;
+	if (at == 0 || at >= s->n - 1)
+		return false;
+	*inside = (str){ s->p + at, s->n - 1 - at };
+	*s = str_head(*s, at - 1);
+	return true;
+}
+
+static bool is_location(str s)
+{
+	return str_eq(s, STR(".")) || str_eq(s, STR("..")) || str_starts(s, STR("./")) || str_starts(s, STR("../"));
+}
+
+int selector_parse(struct selector *out, str text, str base, struct arena *a, struct err *e)
+{
+	struct selector s = { 0 };
+	str rest = text, dir;
+
+	s.exclude = str_starts(rest, STR("!"));
+	if (s.exclude)
+		rest = str_from(rest, 1);
+	s.dependencies = str_ends(rest, STR("..."));
+	if (s.dependencies) {
+		rest = str_head(rest, rest.n - 3);
+		s.exclude_self = str_ends(rest, STR("^"));
+		rest = str_head(rest, rest.n - s.exclude_self);
+	}
+	s.dependents = str_starts(rest, STR("..."));
+	if (s.dependents) {
+		rest = str_from(rest, 3);
+		bool self = str_starts(rest, STR("^"));
+		rest = str_from(rest, self);
+		s.exclude_self |= self;
+	}
+	bool whole = take_group(&rest, '[', ']', &s.since) && take_group(&rest, '{', '}', &dir);
+	if (!whole || str_find(rest, '{', 0) != SIZE_MAX || str_find(rest, '[', 0) != SIZE_MAX)
+		return err_set(e, ERR_USAGE,
+			"--filter \"" STR_FMT
+			"\": expected name, {folder} and [commit] in this order, with closed brackets",
+			STR_ARG(text));
+	if (is_location(rest)) {
+		if (dir.n || s.since.n)
+			return err_set(e, ERR_USAGE, "--filter \"" STR_FMT "\": a folder beside others goes into {}",
+				STR_ARG(text));
+		dir = rest;
+		rest = STR_NONE;
+	}
+	if (dir.n)
+		s.dir = path_join_normal(a, base, dir);
+	s.name = rest;
+	if (!s.name.n && !s.dir.n && !s.since.n)
+		return err_set(
+			e, ERR_USAGE, "--filter \"" STR_FMT "\" names no project, folder or commit", STR_ARG(text));
+	*out = s;
+	return 0;
+}
+
+/* ---- who depends on whom ---- */
+
+struct graph {
+	const struct project *p;
+	struct arena *a;
+	size_t n;
+	bool *edge; /* [from * n + to] */
+};
+
+static bool is_path(str s)
+{
+	return is_location(s) || str_starts(s, STR("/"));
+}
+
+static size_t importer_by_dir(const struct graph *g, str dir)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		if (str_eq(g->p->importer[i].dir, dir))
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+static str version_of(const struct request_importer *im)
+{
+	return im->manifest.version.n ? im->manifest.version : STR("0.0.0");
+}
+
+/* "1.0.0-x" in RANGE itself: only then may it mean a prerelease. */
+static bool range_names_prerelease(str range)
+{
+	for (size_t i = 1; i < range.n; i++) {
+		if (range.p[i] == '-' && range.p[i - 1] >= '0' && range.p[i - 1] <= '9')
+			return true;
+	}
+	return false;
+}
+
+/* The highest of the projects called NAME that RANGE takes. */
+static size_t importer_by_range(const struct graph *g, str name, str range)
+{
+	bool any = !range.n || str_eq(range, STR("*")) || str_eq(range, STR("^")) || str_eq(range, STR("~"));
+	const struct range *r = any ? NULL : range_parse(range, true, g->a);
+	bool pre = any || range_names_prerelease(range);
+	struct semver v, best = { 0 };
+	size_t found = SIZE_MAX;
+
+	for (size_t i = 0; i < g->n; i++) {
+		const struct request_importer *im = &g->p->req.importer[i];
+		if (!str_eq(im->manifest.name, name) || !semver_parse(&v, version_of(im), true))
+			continue;
+		bool fits = any || (r && range_has(r, &v, false) && (!v.pre.n || pre));
+		if (fits && (found == SIZE_MAX || semver_cmp(&v, &best) > 0)) {
+			found = i;
+			best = v;
+		}
+	}
+	return found;
+}
+
+/* Which project SPEC of importer FROM means, or SIZE_MAX. */
+static size_t edge_target(const struct graph *g, size_t from, str name, str spec)
+{
+	const struct settings *s = &g->p->req.settings;
+	bool ws = str_starts(spec, STR("workspace:"));
+	str rest = ws ? str_from(spec, 10) : spec;
+
+	if (!ws && (str_starts(rest, STR("file:")) || str_starts(rest, STR("link:"))))
+		return importer_by_dir(g, path_join_normal(g->a, g->p->importer[from].dir, str_from(rest, 5)));
+	if (is_path(rest))
+		return importer_by_dir(g, path_join_normal(g->a, g->p->importer[from].dir, rest));
+	if (ws) { /* workspace:alias@range */
+		size_t at = rest.n ? str_find(rest, '@', 1) : SIZE_MAX;
+		if (at != SIZE_MAX) {
+			name = str_head(rest, at);
+			rest = str_from(rest, at + 1);
+		}
+	} else if (!s->link_workspace_packages && !s->link_workspace_packages_deep) {
+		return SIZE_MAX;
+	}
+	return importer_by_range(g, name, rest);
+}
+
+static void graph_add(struct graph *g, size_t from, struct str_map deps, const struct str_map *over, size_t nover)
+{
+	for (size_t i = 0; i < deps.n; i++) {
+		bool hidden = false;
+		for (size_t k = 0; k < nover; k++)
+			hidden |= str_map_get(over[k], deps.p[i].k) != NULL;
+		size_t to = hidden ? SIZE_MAX : edge_target(g, from, deps.p[i].k, deps.p[i].v);
+		if (to != SIZE_MAX)
+			g->edge[from * g->n + to] = true;
+	}
+}
+
+/* A name in several groups counts as dependencies have it, then optional ones, then devDependencies. */
+static struct graph graph_make(const struct project *p, bool prod_only, struct arena *a)
+{
+	struct graph g = { .p = p, .a = a, .n = p->req.nimporters };
+
+	g.edge = arena_new(a, bool, g.n *g.n + 1);
+	memset(g.edge, 0, g.n * g.n);
+	for (size_t i = 0; i < g.n; i++) {
+		const struct manifest *m = &p->req.importer[i].manifest;
+		const struct str_map groups[] = { m->dependencies, m->optional_dependencies, m->dev_dependencies };
+		for (size_t k = 0; k < (prod_only ? 2u : 3u); k++)
+			graph_add(&g, i, groups[k], groups, k);
+	}
+	return g;
+}
+
+/* ---- matching ---- */
+
+static bool dir_glob(str pattern, str dir)
+{
+	str segment, rest, head, tail;
+
+	for (;;) {
+		bool more = str_cut(pattern, '/', &segment, &rest);
+		if (str_eq(segment, STR("**"))) {
+			if (!more)
+				return true;
+			for (;;) {
+				if (dir_glob(rest, dir))
+					return true;
+				if (!str_cut(dir, '/', &head, &dir))
+					return false;
+			}
+		}
+		bool deeper = str_cut(dir, '/', &head, &tail);
+		if (!match_one(segment, head) || more != deeper) {
+			/* "a" matches a double star after "a/" with nothing left, too */
+			return match_one(segment, head) && more && !deeper && str_eq(rest, STR("**"));
+		}
+		if (!more)
+			return true;
+		pattern = rest;
+		dir = tail;
+	}
+}
+
+/* The project that holds DIR: the nearest upwards. */
+static size_t importer_above(const struct graph *g, str dir)
+{
+	size_t best = SIZE_MAX, most = 0;
+
+	for (size_t i = 0; i < g->n; i++) {
+		str d = g->p->importer[i].dir;
+		bool inside = str_starts(dir, d) && (dir.n == d.n || dir.p[d.n] == '/');
+		if (inside && (best == SIZE_MAX || d.n > most)) {
+			best = i;
+			most = d.n;
+		}
+	}
+	return best;
+}
+
+static void match_names(const struct graph *g, str pattern, bool *entry)
+{
+	size_t found = 0, scoped = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		found += entry[i] && match_one(pattern, g->p->req.importer[i].manifest.name);
+	bool other = !found && !str_starts(pattern, STR("@")) && str_find(pattern, '/', 0) == SIZE_MAX;
+	str wide = other ? arena_printf(g->a, "@*/" STR_FMT, STR_ARG(pattern)) : pattern;
+	for (size_t i = 0; i < g->n; i++) {
+		entry[i] = entry[i] && g->p->req.importer[i].manifest.name.n &&
+			   match_one(wide, g->p->req.importer[i].manifest.name);
+		scoped += entry[i];
+	}
+	if (other && scoped != 1) /* a name without its scope must mean one project */
+		memset(entry, 0, g->n);
+}
+
+/* The projects that S names itself. */
+static int match_entries(const struct graph *g, const struct selector *s, bool *entry, struct err *e)
+{
+	memset(entry, 1, g->n);
+	if (s->since.n) {
+		struct str_list dirs;
+		if (filter_changed_dirs(&dirs, s->dir.n ? s->dir : g->p->root, s->since, g->a, e) < 0)
+			return e->code;
+		memset(entry, 0, g->n);
+		for (size_t i = 0; i < dirs.n; i++) {
+			size_t at = importer_above(g, dirs.p[i]);
+			if (at != SIZE_MAX)
+				entry[at] = true;
+		}
+	} else if (s->dir.n) {
+		for (size_t i = 0; i < g->n; i++)
+			entry[i] = dir_glob(s->dir, g->p->importer[i].dir);
+	}
+	if (s->name.n)
+		match_names(g, s->name, entry);
+	return 0;
+}
+
+/* Adds to SEEN what is reached from FROM, which is itself in it only when SELF, or when something leads back to it. */
+static void walk(const struct graph *g, const bool *from, bool reverse, bool self, bool *seen)
+{
+	size_t *todo = arena_new(g->a, size_t, g->n + 1), n = 0;
+
+	for (size_t i = 0; i < g->n; i++) {
+		if (!from[i] || seen[i])
+			continue;
+		seen[i] = self;
+		todo[n++] = i;
+		while (n) {
+			size_t at = todo[--n];
+			for (size_t k = 0; k < g->n; k++) {
+				bool linked = reverse ? g->edge[k * g->n + at] : g->edge[at * g->n + k];
+				if (!linked || seen[k])
+					continue;
+				seen[k] = true;
+				todo[n++] = k;
+			}
+		}
+	}
+}
+
+static int select_one(const struct graph *g, const struct selector *s, bool *out, struct err *e)
+{
+	bool *entry = arena_new(g->a, bool, g->n + 1), *up = arena_new(g->a, bool, g->n + 1);
+
+	if (match_entries(g, s, entry, e) < 0)
+		return e->code;
+	if (!s->dependencies && !s->dependents) {
+		for (size_t i = 0; i < g->n; i++)
+			out[i] |= entry[i];
+		return 0;
+	}
+	memset(up, 0, g->n);
+	if (s->dependents)
+		walk(g, entry, true, !s->exclude_self, up);
+	bool *down = arena_new(g->a, bool, g->n + 1);
+	memset(down, 0, g->n);
+	if (s->dependencies)
+		walk(g, entry, false, !s->exclude_self, down);
+	for (size_t i = 0; i < g->n; i++)
+		out[i] |= up[i] | down[i];
+	if (s->dependencies && s->dependents) { /* and what the dependents need */
+		memset(down, 0, g->n);
+		walk(g, up, false, false, down);
+		for (size_t i = 0; i < g->n; i++)
+			out[i] |= down[i];
+	}
+	return 0;
+}
+
+/* What the selectors without "!" take (all, when there are none), less what the others take. */
+static int select_all(const struct graph *g, struct str_list texts, bool root, str base, bool *out, struct err *e)
+{
+	bool *take = arena_new(g->a, bool, g->n + 1), *leave = arena_new(g->a, bool, g->n + 1);
+	bool any = root;
+
+	memset(take, 0, g->n);
+	memset(leave, 0, g->n);
+	for (size_t i = 0; i < g->n && root; i++)
+		take[i] = str_eq(g->p->importer[i].path, STR("."));
+	for (size_t i = 0; i < texts.n; i++) {
+		struct selector s;
+		if (selector_parse(&s, texts.p[i], base, g->a, e) < 0 ||
+			select_one(g, &s, s.exclude ? leave : take, e) < 0)
+			return e->code;
+		any |= !s.exclude;
+	}
+	for (size_t i = 0; i < g->n; i++)
+		out[i] |= (!any || take[i]) && !leave[i];
+	return 0;
+}
+
+int filter_select(
+	struct filter_result *out, const struct project *p, const struct filter_opts *o, struct arena *a, struct err *e)
+{
+	struct filter_result r = { .selected = arena_new(a, bool, p->req.nimporters + 1) };
+
+	if (o->all.n + o->prod.n > SELECTORS_MAX)
+		return err_set(e, ERR_TOOBIG, "more than %d filters", SELECTORS_MAX);
+	if (p->req.nimporters > PROJECTS_MAX)
+		return err_set(e, ERR_TOOBIG, "--filter takes workspaces of up to %d projects", PROJECTS_MAX);
+	memset(r.selected, 0, p->req.nimporters);
+	if (o->all.n || (o->workspace_root && !o->prod.n)) {
+		struct graph g = graph_make(p, false, a);
+		if (select_all(&g, o->all, o->workspace_root && !o->prod.n, o->base, r.selected, e) < 0)
+			return e->code;
+	}
+	if (o->prod.n) {
+		struct graph g = graph_make(p, true, a);
+		if (select_all(&g, o->prod, o->workspace_root, o->base, r.selected, e) < 0)
+			return e->code;
+	}
+	for (size_t i = 0; i < p->req.nimporters; i++)
+		r.n += r.selected[i];
+	*out = r;
+	return 0;
+}

@@ -1,0 +1,210 @@
+// Parts of a workspace: what --filter installs, what it leaves alone, and what is told to pnpm about it. No network.
+// usage: workspace.mjs DRAY FIXTURE_REGISTRY PACKAGES
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+
+const [dray, program, packages] = process.argv.slice(2)
+const work = mkdtempSync(join(tmpdir(), 'dray-ws-'))
+const registry = spawn(program, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
+const url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+const env = { ...process.env, CI: '', HOME: work, GIT_CONFIG_GLOBAL: '/dev/null' }
+
+const manifests = {
+  '.': { name: 'root', devDependencies: { 'fx-bin': '1.0.0' } },
+  'apps/a': { name: '@s/a', version: '1.0.0', dependencies: { '@s/b': 'workspace:*', 'fx-app': '1.0.0' }, scripts: { postinstall: 'echo >ran' } },
+  'apps/d': { name: 'd', version: '1.0.0', dependencies: { 'fx-files': '1.0.0' }, scripts: { postinstall: 'echo >ran' } },
+  'libs/b': { name: '@s/b', version: '1.0.0', dependencies: { 'fx-leaf': '1.1.0' } },
+}
+function edit(dir, path, manifest) {
+  mkdirSync(join(dir, path), { recursive: true })
+  writeFileSync(join(dir, path, 'package.json'), JSON.stringify(manifest))
+}
+let count = 0
+function workspace(settings = '') {
+  const dir = join(work, `w${count++}`)
+  for (const [path, m] of Object.entries(manifests)) edit(dir, path, m)
+  writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'packages:\n  - apps/*\n  - libs/*\n' + settings)
+  return dir
+}
+function run(dir, ...args) {
+  const r = spawnSync(dray, ['install', '--store-dir', join(work, 'store'), '--registry', url, ...args], { cwd: dir, encoding: 'utf8', env })
+  return { status: r.status, text: r.stdout + r.stderr }
+}
+function ok(r) {
+  assert.equal(r.status, 0, r.text)
+  return r.text
+}
+const text = (dir, path) => readFileSync(join(dir, path), 'utf8')
+const lockfile = (dir) => text(dir, 'pnpm-lock.yaml')
+const importers = (yaml) => [...yaml.split('\npackages:')[0].split('\nimporters:')[1].matchAll(/^  (\S+):/gm)].map((m) => m[1])
+const installed = (dir) => ['.', 'apps/a', 'apps/d', 'libs/b'].filter((p) => existsSync(join(dir, p, 'node_modules')))
+const slots = (dir) => readdirSync(join(dir, 'node_modules/.pnpm')).filter((n) => n.includes('@'))
+const pnpmState = (dir) => JSON.parse(text(dir, 'node_modules/.pnpm-workspace-state-v1.json'))
+
+const tests = {
+  'what is selected, and the root, is installed; the lockfile has all'() {
+    const whole = workspace()
+    ok(run(whole))
+    assert.deepEqual(installed(whole), ['.', 'apps/a', 'apps/d', 'libs/b'])
+    assert.equal(pnpmState(whole).filteredInstall, false)
+    for (const [args, expected] of [
+      [['--filter', 'd'], ['.', 'apps/d']],
+      [['--filter=d'], ['.', 'apps/d']],
+      [['-F', '@s/a...'], ['.', 'apps/a', 'libs/b']],
+      [['-F', '...@s/b'], ['.', 'apps/a', 'libs/b']],
+      [['-F', './libs/*'], ['.', 'libs/b']],
+      [['-F', '!@s/*'], ['.', 'apps/d']],
+      [['-F', 'd', '-F', 'b'], ['.', 'apps/d', 'libs/b']],
+      [['--filter-prod', '@s/a^...'], ['.', 'libs/b']],
+      [['-w'], ['.']],
+      [['-r'], ['.', 'apps/a', 'apps/d', 'libs/b']],
+    ]) {
+      const dir = workspace()
+      ok(run(dir, ...args))
+      assert.deepEqual(installed(dir), expected, args.join(' '))
+      assert.equal(lockfile(dir), lockfile(whole))
+      assert.deepEqual(importers(text(dir, 'node_modules/.pnpm/lock.yaml')), expected)
+      assert.equal(pnpmState(dir).filteredInstall, expected.length < 4, args.join(' '))
+      assert.equal(existsSync(join(dir, 'apps/d/ran')), expected.includes('apps/d'), 'scripts of what is selected')
+      assert.equal(readlinkSync(join(dir, 'node_modules/.pnpm/node_modules/d')), '../../../apps/d', 'all projects are hoisted')
+      if (!expected.includes('apps/a')) assert.ok(!slots(dir).includes('fx-app@1.0.0'), 'nothing is made that nobody needs')
+    }
+  },
+  'from a folder of the workspace'() {
+    let dir = workspace()
+    ok(run(join(dir, 'apps/d')))
+    assert.deepEqual(installed(dir), ['.', 'apps/a', 'apps/d', 'libs/b'])
+    dir = workspace()
+    ok(run(join(dir, 'apps/d'), '--filter', '.'))
+    assert.deepEqual(installed(dir), ['.', 'apps/d'])
+    dir = workspace()
+    ok(run(join(dir, 'apps/d'), '-w'))
+    assert.deepEqual(installed(dir), ['.'])
+    dir = workspace()
+    ok(run(join(dir, 'apps/d'), '--ignore-workspace'))
+    assert.deepEqual(installed(dir), ['apps/d'])
+    assert.ok(existsSync(join(dir, 'apps/d/pnpm-lock.yaml')))
+  },
+  'what is there of others stays'() {
+    const dir = workspace()
+    ok(run(dir, '-F', 'd'))
+    ok(run(dir, '-F', '@s/b'))
+    assert.deepEqual(installed(dir), ['.', 'apps/d', 'libs/b'])
+    assert.deepEqual(importers(text(dir, 'node_modules/.pnpm/lock.yaml')), ['.', 'apps/d', 'libs/b'])
+    assert.ok(slots(dir).includes('fx-files@1.0.0'))
+    ok(run(dir))
+    assert.deepEqual(installed(dir), ['.', 'apps/a', 'apps/d', 'libs/b'])
+    assert.match(ok(run(dir)), /up to date/)
+    ok(run(dir, '-F', 'd', '--prod'))
+    assert.deepEqual(importers(text(dir, 'node_modules/.pnpm/lock.yaml')), ['.', 'apps/d'])
+    assert.ok(existsSync(join(dir, 'libs/b/node_modules/fx-leaf/package.json')), 'not touched')
+    assert.doesNotMatch(ok(run(dir)), /up to date/)
+  },
+  'only the selected projects may change the lockfile'() {
+    const dir = workspace()
+    ok(run(dir))
+    edit(dir, 'libs/b', { ...manifests['libs/b'], dependencies: { 'fx-leaf': '2.0.0' } })
+    edit(dir, 'apps/d', { ...manifests['apps/d'], dependencies: { '@fx/scoped': '1.0.0' } })
+    const before = lockfile(dir)
+    assert.equal(run(dir, '-F', 'd', '--frozen-lockfile').status, 1)
+    assert.equal(lockfile(dir), before)
+    ok(run(dir, '-F', 'd'))
+    assert.match(lockfile(dir), /apps\/d:\n    dependencies:\n      '@fx\/scoped'/)
+    assert.match(lockfile(dir), /libs\/b:\n    dependencies:\n      fx-leaf:\n        specifier: 1\.1\.0/)
+    ok(run(dir, '-F', 'd', '--frozen-lockfile'))
+    assert.equal(run(dir, '-F', 'b', '--frozen-lockfile').status, 1)
+    edit(dir, 'apps/d', { ...manifests['apps/d'], dependencies: {} })
+    ok(run(dir, '-F', 'd', '--lockfile-only'))
+    assert.doesNotMatch(lockfile(dir), /apps\/d:\n    dep/)
+    assert.match(lockfile(dir), /specifier: 1\.1\.0/)
+    ok(run(dir))
+    assert.match(lockfile(dir), /specifier: 2\.0\.0/)
+  },
+  'what has changed since a commit'() {
+    const dir = workspace()
+    const git = (...a) => assert.equal(spawnSync('git', ['-c', 'user.name=x', '-c', 'user.email=x@x', ...a], { cwd: dir, env }).status, 0)
+    git('init', '-q')
+    git('add', '-A')
+    git('commit', '-qm', 'x')
+    assert.match(ok(run(dir, '-F', '[HEAD]')), /No projects matched/)
+    assert.deepEqual(installed(dir), [])
+    mkdirSync(join(dir, 'libs/b/"odd"\nname'))
+    writeFileSync(join(dir, 'libs/b/"odd"\nname/file'), '')
+    git('add', '-A')
+    ok(run(dir, '-F', '...[HEAD]'))
+    assert.deepEqual(installed(dir), ['.', 'apps/a', 'libs/b'])
+    assert.equal(run(dir, '-F', '[nowhere]').status, 4)
+    assert.equal(run(dir, '-F', '[--output=x]').status, 4)
+    assert.ok(!existsSync(join(dir, 'x')))
+  },
+  'nothing selected, and what cannot be selected'() {
+    const dir = workspace()
+    assert.match(ok(run(dir, '-F', 'nobody')), /No projects matched the filters/)
+    assert.ok(!existsSync(join(dir, 'node_modules')) && !existsSync(join(dir, 'pnpm-lock.yaml')))
+    assert.equal(run(dir, '-F', 'nobody', '--fail-if-no-match').status, 4)
+    assert.equal(run(dir, '-F', '{apps').status, 2)
+    assert.equal(run(dir, '-F', 'd', '--ignore-workspace').status, 2)
+    const single = join(work, 'single')
+    edit(single, '.', { name: 'solo', dependencies: { 'fx-leaf': '1.1.0' } })
+    assert.match(run(single, '-w').text, /only be used inside a workspace/)
+    ok(run(single, '-F', 'solo'))
+    assert.ok(existsSync(join(single, 'node_modules/fx-leaf')))
+  },
+  'what pnpm is told: the settings as they were, no older than the youngest file, and only when nothing is left to do'() {
+    const dir = workspace("hoist: false\nminimumReleaseAge: 0\nlinkWorkspacePackages: deep\nallowBuilds:\n  esbuild: true\n  x: false\ncatalog:\n  a: ^1.0.0\noverrides:\n  z>y: 1.0.0\n  b: 2.0.0\n")
+    ok(run(dir, '--no-optional'))
+    const s = pnpmState(dir), raw = text(dir, 'node_modules/.pnpm-workspace-state-v1.json')
+    assert.equal(raw.replace(/\n$/, ''), JSON.stringify(s, null, 2), 'pnpm prints it the same way')
+    assert.deepEqual(Object.entries(s.projects).map(([k, v]) => [k.slice(dir.length), v.name, v.version]), [['', 'root', undefined], ['/apps/a', '@s/a', '1.0.0'], ['/apps/d', 'd', '1.0.0'], ['/libs/b', '@s/b', '1.0.0']])
+    assert.equal(s.lastValidatedTimestamp, Math.floor(Math.max(...['pnpm-lock.yaml', ...Object.keys(manifests).map((m) => join(m, 'package.json'))].map((f) => Number(statSync(join(dir, f), { bigint: true }).mtimeNs / 1000000n)))))
+    assert.equal(s.settings.hoistPattern, undefined)
+    assert.deepEqual([s.settings.optional, s.settings.dev, s.settings.linkWorkspacePackages, s.settings.minimumReleaseAge, s.settings.minimumReleaseAgeStrict], [false, true, 'deep', 0, true])
+    assert.deepEqual([s.settings.allowBuilds, s.settings.catalogs, s.settings.overrides], [{ esbuild: true, x: false }, { default: { a: '^1.0.0' } }, { b: '2.0.0', 'z>y': '1.0.0' }])
+    assert.deepEqual(s.settings.workspacePackagePatterns, ['apps/*', 'libs/*'])
+    assert.equal(s.validation, undefined)
+
+    // digests that pnpm has added stay as long as all of it holds
+    const file = join(dir, 'node_modules/.pnpm-workspace-state-v1.json')
+    const withDigests = JSON.stringify({ ...s, lastValidatedTimestamp: s.lastValidatedTimestamp + 5, validation: { lockfile: 'x' } }, null, 2)
+    writeFileSync(file, withDigests)
+    ok(run(dir, '--no-optional', '--force'))
+    assert.equal(readFileSync(file, 'utf8'), withDigests)
+    const later = new Date(s.lastValidatedTimestamp + 60000)
+    utimesSync(join(dir, 'apps/d/package.json'), later, later)
+    ok(run(dir, '--no-optional', '--force'))
+    assert.equal(pnpmState(dir).validation, undefined, 'older than a manifest')
+    assert.equal(pnpmState(dir).lastValidatedTimestamp, later.getTime())
+    ok(run(dir, '--force'))
+    assert.equal(pnpmState(dir).settings.optional, true)
+
+    // an install that fails has taken it away
+    edit(dir, 'apps/d', { ...manifests['apps/d'], scripts: { postinstall: 'exit 3' } })
+    assert.equal(run(dir, '--force').status, 1)
+    assert.ok(!existsSync(file))
+    // builds that are still to be done, or values that are not kept as they were written
+    const builds = workspace()
+    edit(builds, 'apps/d', { name: 'd', dependencies: { 'fx-postinstall': '1.0.0' } })
+    assert.equal(run(builds).status, 1)
+    assert.ok(!existsSync(join(builds, 'node_modules/.pnpm-workspace-state-v1.json')))
+    const other = workspace('supportedArchitectures:\n  os: [current]\n')
+    ok(run(other))
+    assert.ok(!existsSync(join(other, 'node_modules/.pnpm-workspace-state-v1.json')))
+  },
+}
+
+let failed = 0
+for (const [name, test] of Object.entries(tests)) {
+  try {
+    await test()
+    console.log(`ok   ${name}`)
+  } catch (e) {
+    failed++
+    console.log(`FAIL ${name}\n${e.stack}`)
+  }
+}
+registry.kill()
+rmSync(work, { recursive: true, force: true })
+process.exit(failed ? 1 : 0)
