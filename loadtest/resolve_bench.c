@@ -22,18 +22,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WARM_RUNS = 7 };
-
 /* One child's figures, in memory shared with it. */
 struct round {
 	bool ok;
-	double cold_ms, cold_cpu_ms, mirror_cpu_ms, warm_ms, warm_cpu_ms, wire_ms;
+	double cold_ms, cold_cpu_ms, mirror_cpu_ms, warm_ms, warm_cpu_ms, wire_cpu_ms;
 	uint64_t peak_kb, packuments, received, packages, slots, plan_bytes;
 	uint8_t digest[32];
 };
 struct bench {
 	const char *dir, *mirror;
-	unsigned rounds;
+	unsigned rounds, warm_runs;
 	uint16_t port;
 	struct round *round;
 };
@@ -75,20 +73,21 @@ static int run_wire(struct round *out, struct meta *m, const struct request *req
 {
 	AUTO(buf_release) struct buf plan = BUF_INIT;
 	struct counted c = { .writer = plan_writer_new(0) };
-	double from = clock_ms(CLOCK_MONOTONIC);
+	double from = clock_ms(CLOCK_THREAD_CPUTIME_ID);
 
 	int rc = run_once(&c, m, req, now_ms, e);
 	if (rc == 0)
 		rc = plan_writer_take(c.writer, &plan, true, e);
-	out->wire_ms = clock_ms(CLOCK_MONOTONIC) - from;
+	out->wire_cpu_ms = clock_ms(CLOCK_THREAD_CPUTIME_ID) - from;
 	out->plan_bytes = plan.n;
 	plan_writer_free(c.writer);
 	return rc;
 }
 
-static int run_warm(struct round *out, struct meta *m, const struct request *req, int64_t now_ms, struct err *e)
+static int run_warm(
+	struct round *out, struct meta *m, const struct request *req, int64_t now_ms, unsigned runs, struct err *e)
 {
-	for (int i = 0; i < WARM_RUNS; i++) {
+	for (unsigned i = 0; i < runs; i++) {
 		struct counted c = { 0 };
 		double wall = clock_ms(CLOCK_MONOTONIC), cpu = clock_ms(CLOCK_THREAD_CPUTIME_ID);
 		if (run_once(&c, m, req, now_ms, e) < 0)
@@ -138,7 +137,7 @@ static int run_round(struct round *out, const struct bench *b, clockid_t mirror_
 	getrusage(RUSAGE_SELF, &ru);
 	out->peak_kb = (uint64_t)ru.ru_maxrss;
 	if (rc == 0)
-		rc = run_warm(out, meta, &project.req, now_ms, e);
+		rc = run_warm(out, meta, &project.req, now_ms, b->warm_runs, e);
 	out->ok = rc == 0;
 	return rc; /* the process ends here: nothing is released */
 }
@@ -201,9 +200,10 @@ static bool round_child(struct bench *b, unsigned i, pid_t mirror)
 
 static void report(const struct round *r, const char *what)
 {
-	printf("%s cold_ms=%.0f cold_cpu_ms=%.0f mirror_cpu_ms=%.0f warm_ms=%.1f warm_cpu_ms=%.1f warm_wire_ms=%.1f "
+	printf("%s cold_ms=%.0f cold_cpu_ms=%.0f mirror_cpu_ms=%.0f warm_ms=%.1f warm_cpu_ms=%.1f "
+	       "warm_wire_cpu_ms=%.1f "
 	       "cold_peak_mb=%.0f packuments=%llu received_mb=%.1f packages=%llu slots=%llu plan_kb=%.0f\n",
-		what, r->cold_ms, r->cold_cpu_ms, r->mirror_cpu_ms, r->warm_ms, r->warm_cpu_ms, r->wire_ms,
+		what, r->cold_ms, r->cold_cpu_ms, r->mirror_cpu_ms, r->warm_ms, r->warm_cpu_ms, r->wire_cpu_ms,
 		(double)r->peak_kb / 1024, (unsigned long long)r->packuments, (double)r->received / 1e6,
 		(unsigned long long)r->packages, (unsigned long long)r->slots, (double)r->plan_bytes / 1e3);
 	fflush(stdout);
@@ -229,8 +229,9 @@ static bool rounds_run(struct bench *b, pid_t mirror)
 
 int cmd_resolve(int argc, char **argv)
 {
-	static const struct option table[] = { { "mirror", 1, NULL, 'm' }, { "rounds", 1, NULL, 'r' }, { 0 } };
-	struct bench b = { .rounds = 5 };
+	static const struct option table[] = { { "mirror", 1, NULL, 'm' }, { "rounds", 1, NULL, 'r' },
+		{ "warm", 1, NULL, 'w' }, { 0 } };
+	struct bench b = { .rounds = 5, .warm_runs = 7 };
 	uint64_t n;
 
 	for (int c; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
@@ -238,11 +239,13 @@ int cmd_resolve(int argc, char **argv)
 			b.mirror = optarg;
 		else if (c == 'r' && str_u64(str_of(optarg), &n) && n > 0 && n < 1000)
 			b.rounds = (unsigned)n;
+		else if (c == 'w' && str_u64(str_of(optarg), &n) && n > 0 && n < 10000)
+			b.warm_runs = (unsigned)n;
 		else
 			optind = argc;
 	}
 	if (!b.mirror || optind != argc - 1) {
-		fprintf(stderr, "usage: dray-bench resolve DIR --mirror MIRROR [--rounds N]\n");
+		fprintf(stderr, "usage: dray-bench resolve DIR --mirror MIRROR [--rounds N] [--warm RUNS]\n");
 		return 2;
 	}
 	b.dir = argv[optind];

@@ -228,7 +228,9 @@ str packument_tarball(struct packument p, uint32_t i)
 
 str packument_deprecated(struct packument p, uint32_t i)
 {
-	return string_at(p, version_at(p, i).deprecated);
+	uint32_t id = version_at(p, i).deprecated;
+
+	return id ? string_at(p, id) : STR_NONE; /* hardly any is: that much costs no look at the strings */
 }
 
 uint64_t packument_unpacked_size(struct packument p, uint32_t i)

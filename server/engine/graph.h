@@ -213,6 +213,8 @@ struct run {
 
 	struct selectors *preferred; /* by atom of the name */
 	size_t npreferred;
+	struct pick_memo *pick; /* choices made, see pick.c; cells, and how many are taken */
+	size_t picks, npick;
 	uint32_t *run_versions; /* packages reachable, for hoisting */
 	size_t nrun_versions;
 	uint64_t run_versions_at;

@@ -13,6 +13,7 @@ struct likely {
 struct meta_form {
 	bool asked, judged, enough; /* judged: whether it says enough is known */
 	const struct engine_packument *got;
+	struct packument rec; /* got's */
 };
 struct meta_name {
 	atom name;
@@ -27,7 +28,7 @@ struct metas {
 	VEC(struct likely) likely;
 	struct map seen; /* (name, spec) pairs already looked ahead from */
 	VEC(uint32_t) todo;
-	uint32_t waiting, asked;
+	uint32_t waiting, asked, answered;
 };
 
 struct metas *metas_new(struct run *r)
@@ -94,26 +95,55 @@ static bool short_is_enough(const struct run *r, str name, struct packument p)
 	return whole || (modified && modified <= r->cutoff);
 }
 
+static void arrived(struct metas *m, const uint32_t *ticket, const struct engine_packument **got, int n)
+{
+	for (int i = 0; i < n; i++) {
+		uint32_t at = ticket[i] / 2;
+		struct meta_form *f = &m->name.p[at].form[ticket[i] & 1];
+		if (f->got)
+			continue;
+		f->got = got[i];
+		f->rec = got[i]->rec;
+		m->waiting--;
+		m->answered++;
+		*vec_add(&m->todo) = at;
+	}
+}
+
+/* Takes what is there without waiting: what the cache had in memory is there as soon as it is asked for. */
+static int take(struct metas *m, struct err *e)
+{
+	uint32_t ticket[BATCH];
+	const struct engine_packument *got[BATCH];
+	int n;
+	while ((n = m->r->io->poll(m->r->io->ctx, ticket, got, BATCH, e)) > 0)
+		arrived(m, ticket, got, n);
+	return n;
+}
+
 enum meta_state metas_get(struct metas *m, atom name, bool full, struct packument *out, const struct err **e)
 {
 	struct meta_name *n = name_at(m, name);
 	full = full || m->r->time_based;
 	for (;;) {
-		if (!n->form[full].asked)
+		struct meta_form *f = &n->form[full];
+		if (!f->asked) {
+			struct err later; /* metas_wait() meets it again */
 			ask(m, n, full);
-		const struct engine_packument *got = n->form[full].got;
-		if (!got)
+			(void)take(m, &later);
+		}
+		if (!f->got)
 			return META_WAITING;
-		if (!got->rec.p) {
-			*e = &got->err;
+		if (!f->rec.p) {
+			*e = &f->got->err;
 			return META_FAILED;
 		}
-		if (!n->form[full].judged) {
-			n->form[full].enough = full || short_is_enough(m->r, sof(m->r, name), got->rec);
-			n->form[full].judged = true;
+		if (!f->judged) {
+			f->enough = full || short_is_enough(m->r, sof(m->r, name), f->rec);
+			f->judged = true;
 		}
-		if (n->form[full].enough) {
-			*out = got->rec;
+		if (f->enough) {
+			*out = f->rec;
 			return META_HERE;
 		}
 		full = true;
@@ -199,35 +229,25 @@ static void pump(struct metas *m)
 void metas_speculate(struct metas *m, atom name, atom spec, bool full)
 {
 	look_ahead(m, name, spec, full);
-	pump(m);
-}
-
-static void arrived(struct metas *m, const uint32_t *ticket, const struct engine_packument **got, int n)
-{
-	for (int i = 0; i < n; i++) {
-		uint32_t at = ticket[i] / 2;
-		struct meta_form *f = &m->name.p[at].form[ticket[i] & 1];
-		if (f->got)
-			continue;
-		f->got = got[i];
-		m->waiting--;
-		if (m->name.p[at].likely != NONE)
-			*vec_add(&m->todo) = at;
-	}
-	pump(m);
+	if (m->waiting) /* with everything in memory the walk itself is the quickest way to what is next */
+		pump(m);
 }
 
 int metas_wait(struct metas *m, struct err *e)
 {
 	uint32_t ticket[BATCH];
 	const struct engine_packument *got[BATCH];
+	uint32_t answered = m->answered;
+	pump(m);
+	if (m->answered != answered)
+		return 0;
 	int n = m->r->io->wait(m->r->io->ctx, ticket, got, BATCH, e);
 	if (n < 0)
 		return n;
 	arrived(m, ticket, got, n);
-	while ((n = m->r->io->poll(m->r->io->ctx, ticket, got, BATCH, e)) > 0)
-		arrived(m, ticket, got, n);
-	return n < 0 ? n : 0;
+	n = take(m, e);
+	pump(m);
+	return n;
 }
 
 void metas_ask(struct metas *m, atom alias, atom spec, bool full)

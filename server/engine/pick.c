@@ -3,6 +3,7 @@
 #include "match.h"
 #include "name.h"
 
+enum { MAX_EXTRA = 256 };
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"
 
 bool any_range(str s)
@@ -31,7 +32,7 @@ static bool tag_text(str s)
 	return true;
 }
 
-static bool spec_of(struct run *r, struct reg_spec *out, atom bare)
+static bool spec_read(struct run *r, struct reg_spec *out, atom bare)
 {
 	str s = sof(r, bare);
 	if (any_range(s)) {
@@ -52,6 +53,24 @@ static bool spec_of(struct run *r, struct reg_spec *out, atom bare)
 	}
 	out->type = SPEC_TAG;
 	return tag_text(s);
+}
+
+/* The same, read once for each text. */
+static bool spec_of(struct run *r, struct reg_spec *out, atom bare)
+{
+	enum { SPEC_NONE = 1, SPEC_SOME };
+	uint8_t known = r->t.rec[bare].spec;
+	if (known == SPEC_NONE)
+		return false;
+	if (!known) {
+		bool ok = spec_read(r, out, bare);
+		r->t.rec[bare].spec = ok ? (uint8_t)(SPEC_SOME + out->type) : SPEC_NONE;
+		r->t.rec[bare].spec_fetch = ok ? out->fetch : 0;
+		return ok;
+	}
+	out->type = (enum spec_type)(known - SPEC_SOME);
+	out->fetch = r->t.rec[bare].spec_fetch;
+	return true;
 }
 
 static bool tarball_spec(struct run *r, struct reg_spec *out, str url)
@@ -213,6 +232,8 @@ struct view {
 	str name;
 	const struct range *range;
 	bool star;
+	atom extra[MAX_EXTRA]; /* versions of it that the levels above resolved and nobody else prefers */
+	uint32_t nextra;
 };
 
 static bool visible(const struct view *v, uint32_t i)
@@ -332,32 +353,33 @@ struct preferences {
 	bool any; /* there were selectors at all */
 };
 
-static void prefer(
-	const struct view *v, struct preferences *out, const struct reg_spec *spec, const struct pick_opts *o)
+static void extra_find(struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
 {
-	struct run *r = v->r;
-	atom extra[256];
-	uint32_t nextra = 0;
+	v->nextra = 0;
 	for (const struct level *l = o->level; l; l = l->up)
 		for (uint32_t i = level_find(l, spec->name); i < l->n && l->p[i].k == spec->name; i++) {
 			bool known = in_selectors(o->preferred, l->p[i].v);
-			for (uint32_t k = 0; !known && k < nextra; k++)
-				known = extra[k] == l->p[i].v;
-			if (!known && nextra < 256)
-				extra[nextra++] = l->p[i].v;
+			for (uint32_t k = 0; !known && k < v->nextra; k++)
+				known = v->extra[k] == l->p[i].v;
+			if (!known && v->nextra < MAX_EXTRA)
+				v->extra[v->nextra++] = l->p[i].v;
 		}
-	out->any = nextra || (o->preferred && o->preferred->n);
+}
+
+static void prefer(
+	const struct view *v, struct preferences *out, const struct reg_spec *spec, const struct pick_opts *o)
+{
+	out->any = v->nextra || (o->preferred && o->preferred->n);
 	out->n = 0;
 	if (!out->any)
 		return;
-	out->w = xmalloc((v->n + nextra + 1) * sizeof(*out->w));
+	out->w = xmalloc((v->n + v->nextra + 1) * sizeof(*out->w));
 	for (uint32_t i = 0; o->preferred && i < o->preferred->n; i++)
 		if (o->preferred->p[i].spec != spec->fetch)
 			weigh_selector(v, out->w, &out->n, &o->preferred->p[i]);
-	for (uint32_t i = 0; i < nextra; i++)
-		if (extra[i] != spec->fetch)
-			weigh_selector(v, out->w, &out->n, &(struct selector){ extra[i], SEL_VERSION, 1 });
-	(void)r;
+	for (uint32_t i = 0; i < v->nextra; i++)
+		if (v->extra[i] != spec->fetch)
+			weigh_selector(v, out->w, &out->n, &(struct selector){ v->extra[i], SEL_VERSION, 1 });
 }
 
 /* The best of the heaviest group; LATEST wins in its group. */
@@ -427,25 +449,84 @@ static uint32_t pick_from(const struct view *v, const struct reg_spec *spec, con
 	return NONE;
 }
 
-uint32_t pick_version(
-	struct run *r, struct packument p, const struct reg_spec *spec, const struct pick_opts *o, bool *young)
+/* Apart from what the levels above resolved, a choice depends on nothing but this: it is made once. The preferred versions of a
+ * name stay the same as long as a walk lasts. */
+struct pick_memo {
+	const uint8_t *packument; /* NULL: free */
+	int64_t cutoff;
+	atom fetch;
+	uint32_t flags, at;
+	bool young;
+};
+
+static struct pick_memo *memo_cell(struct pick_memo *table, size_t mask, const struct pick_memo *key)
 {
-	struct view v = { .r = r, .p = p, .n = packument_nversions(p), .name = sof(r, spec->name) };
-	if (spec->type == SPEC_RANGE) {
-		v.range = atom_range(&r->t, spec->fetch);
-		v.star = str_eq(sof(r, spec->fetch), STR("*"));
+	uint64_t h = (uint64_t)(uintptr_t)key->packument * 0x9E3779B97F4A7C15u ^ key->fetch * 0xC2B2AE3D27D4EB4Fu;
+	for (h ^= h >> 32;; h++) {
+		struct pick_memo *c = &table[h & mask];
+		if (!c->packument || (c->packument == key->packument && c->fetch == key->fetch &&
+					     c->flags == key->flags && c->cutoff == key->cutoff))
+			return c;
 	}
+}
+
+static struct pick_memo *memo_of(struct run *r, const struct pick_memo *key)
+{
+	if (r->npick * 2 >= r->picks) {
+		size_t n = r->picks ? r->picks * 2 : 4096;
+		struct pick_memo *table = arena_new(&r->arena, struct pick_memo, n);
+		for (size_t i = 0; i < r->picks; i++)
+			if (r->pick[i].packument)
+				*memo_cell(table, n - 1, &r->pick[i]) = r->pick[i];
+		r->pick = table;
+		r->picks = n;
+	}
+	return memo_cell(r->pick, r->picks - 1, key);
+}
+
+static uint32_t pick_new(struct view *v, const struct reg_spec *spec, const struct pick_opts *o, bool *young)
+{
 	bool whole = false;
 	*young = false;
+	if (spec->type == SPEC_RANGE) {
+		v->range = atom_range(&v->r->t, spec->fetch);
+		v->star = str_eq(sof(v->r, spec->fetch), STR("*"));
+	}
 	if (o->cutoff)
-		age_excluded(r, v.name, STR_NONE, &whole);
-	if (o->cutoff && !whole && packument_has_time(p))
-		v.cutoff = o->cutoff;
-	uint32_t at = pick_from(&v, spec, o, o->lowest);
-	if (at == NONE && v.cutoff) {
-		v.cutoff = 0;
-		at = pick_from(&v, spec, o, true);
+		age_excluded(v->r, v->name, STR_NONE, &whole);
+	if (o->cutoff && !whole && packument_has_time(v->p))
+		v->cutoff = o->cutoff;
+	uint32_t at = pick_from(v, spec, o, o->lowest);
+	if (at == NONE && v->cutoff) {
+		v->cutoff = 0;
+		at = pick_from(v, spec, o, true);
 		*young = at != NONE;
 	}
 	return at;
+}
+
+uint32_t pick_version(
+	struct run *r, struct packument p, const struct reg_spec *spec, const struct pick_opts *o, bool *young)
+{
+	struct view v; /* .extra is large and filled as far as .nextra says */
+	v.r = r;
+	v.p = p;
+	v.n = packument_nversions(p);
+	v.cutoff = 0;
+	v.name = sof(r, spec->name);
+	v.range = NULL;
+	v.star = false;
+	extra_find(&v, spec, o);
+	if (v.nextra)
+		return pick_new(&v, spec, o, young);
+	struct pick_memo key = { p.p, o->cutoff, spec->fetch,
+		(uint32_t)spec->type << 2 | (uint32_t)o->lowest << 1 | (o->preferred != NULL), 0, false };
+	struct pick_memo *m = memo_of(r, &key);
+	if (!m->packument) {
+		*m = key;
+		m->at = pick_new(&v, spec, o, &m->young);
+		r->npick++;
+	}
+	*young = m->young;
+	return m->at;
 }
