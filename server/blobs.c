@@ -11,17 +11,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRESH_S = 60, TOUCH_S = 3600, YOUNG_S = 86400 };
+enum { FRESH_S = 60, LEASE_S = 600, TOUCH_S = 3600, YOUNG_S = 86400, PINNED_SHARE = 4 };
 struct blob {
 	uint8_t key[32];
 	uint64_t size;
-	int64_t used_s;
+	int64_t used_s, born_s; /* born: 0 for what an earlier run left */
 	bool gone;
+	bool leaving;    /* its file is being unlinked */
+	unsigned coming; /* files that are about to get its name */
 };
 struct blobs {
 	int dir, tmp;
 	uint64_t max;
 	pthread_mutex_t lock; /* all below */
+	pthread_cond_t left;  /* a file has been unlinked */
 	VEC(struct blob *) all;
 	struct map by_key;
 	uint64_t serial;
@@ -49,6 +52,7 @@ int blobs_new(struct blobs **out, const char *dir, uint64_t max_bytes, struct er
 	b->max = max_bytes;
 	b->tmp = -1;
 	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->left, NULL);
 	int rc = fs_mkdir_p(AT_FDCWD, dir, 0755, e);
 	b->dir = rc < 0 ? -1 : fs_open_dir(AT_FDCWD, dir);
 	if (rc == 0 && b->dir < 0)
@@ -82,6 +86,7 @@ void blobs_free(struct blobs *b)
 	map_release(&b->by_key);
 	fs_close(b->tmp);
 	fs_close(b->dir);
+	pthread_cond_destroy(&b->left);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
@@ -132,37 +137,78 @@ static int older_first(const void *x, const void *y)
 	return (a->used_s > c->used_s) - (a->used_s < c->used_s);
 }
 
-/* One pass: under the lock the rows are chosen, without it their files go. */
-static void evict(struct blobs *b)
+struct victims {
+	struct blob **p;
+	size_t n, cap;
+};
+
+/* Under the lock: what may go, oldest first. Fresh ones never go; what was used within LEASE_S only when such ones are over a quarter of the
+ * limit, and only as much as that. */
+static void candidates(struct blobs *b, struct victims *out, int64_t now)
 {
-	VEC(struct blob *) out = VEC_INIT;
-	int64_t now = now_s();
-	uint64_t left;
+	uint64_t leased = 0;
+	size_t k = 0;
+
+	for (size_t i = 0; i < b->all.n; i++) {
+		struct blob *o = b->all.p[i];
+		if (o->gone || o->coming || now - o->born_s <= FRESH_S)
+			continue;
+		*vec_add(out) = o;
+		leased += now - o->used_s <= LEASE_S ? o->size : 0;
+	}
+	if (out->n)
+		qsort(out->p, out->n, sizeof(*out->p), older_first);
+	for (size_t i = 0; i < out->n; i++) {
+		struct blob *o = out->p[i];
+		bool pinned = now - o->used_s <= LEASE_S;
+		if (pinned && leased <= b->max / PINNED_SHARE)
+			continue;
+		leased -= pinned ? o->size : 0;
+		out->p[k++] = o;
+	}
+	out->n = k;
+}
+
+/* Under the lock: the first N of OUT leave. */
+static void choose(struct blobs *b, struct victims *out, int64_t now)
+{
+	uint64_t left = b->n.bytes;
+	size_t n = 0;
+
+	if (left > b->max)
+		candidates(b, out, now);
+	for (; n < out->n && left > b->max / 10 * 9; n++) {
+		struct blob *o = out->p[n];
+		left -= o->size;
+		b->n.evicted++;
+		b->n.evicted_young += now - o->used_s < YOUNG_S;
+		unset_row(b, o);
+		o->leaving = true;
+	}
+	out->n = n;
+}
+
+size_t blobs_evict(struct blobs *b, int64_t now)
+{
+	struct victims out = VEC_INIT;
 
 	pthread_mutex_lock(&b->lock);
-	left = b->n.bytes;
-	for (size_t i = 0; left > b->max && i < b->all.n; i++) {
-		if (!b->all.p[i]->gone && now - b->all.p[i]->used_s > FRESH_S)
-			*vec_add(&out) = b->all.p[i];
-	}
-	size_t n = 0;
-	if (out.n)
-		qsort(out.p, out.n, sizeof(*out.p), older_first);
-	for (; n < out.n && left > b->max / 10 * 9; n++) {
-		left -= out.p[n]->size;
-		b->n.evicted++;
-		b->n.evicted_young += now - out.p[n]->used_s < YOUNG_S;
-		unset_row(b, out.p[n]);
-	}
+	choose(b, &out, now);
 	pthread_mutex_unlock(&b->lock);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < out.n; i++) {
 		char path[66];
 		blob_path(path, out.p[i]->key);
-		/* Who has it open reads on; who asks now does not find it. */
+		/* Who has it open reads on; who asks now does not find it; who has a new one waits with its name. */
 		if (fs_unlink(b->dir, path, 0) < 0 && errno != ENOENT)
 			log_warn("blobs", "file=%s cannot be removed", path);
+		pthread_mutex_lock(&b->lock);
+		out.p[i]->leaving = false;
+		pthread_cond_broadcast(&b->left);
+		pthread_mutex_unlock(&b->lock);
 	}
+	size_t n = out.n;
 	vec_release(&out);
+	return n;
 }
 
 /* ---- stock ---- */
@@ -186,7 +232,7 @@ static void scan_dir(struct blobs *b, const char *sub)
 			fs_stat(dirfd(d), ent->d_name, &st) < 0)
 			continue;
 		pthread_mutex_lock(&b->lock);
-		if (row_of(b, key)->gone)
+		if (row_of(b, key)->gone && !row_of(b, key)->leaving)
 			set_row(b, key, (uint64_t)st.st_size, (int64_t)st.st_mtim.tv_sec);
 		pthread_mutex_unlock(&b->lock);
 	}
@@ -205,7 +251,7 @@ void blobs_scan(struct blobs *b)
 		snprintf(sub, sizeof(sub), "%02x", i);
 		scan_dir(b, sub);
 	}
-	evict(b);
+	blobs_evict(b, now_s());
 }
 
 void blobs_stop(struct blobs *b)
@@ -233,7 +279,9 @@ int blobs_open(struct blobs *b, const uint8_t key[32], uint64_t *size)
 	if (now - (int64_t)st.st_mtim.tv_sec > TOUCH_S && fs_set_mtime(fd, now) < 0)
 		log_debug("blobs", "file=%s touched=0", path); /* its order is lost at a restart, nothing else */
 	pthread_mutex_lock(&b->lock);
-	set_row(b, key, *size, now);
+	const struct blob *o = row_of(b, key);
+	if (!o->leaving) /* else the descriptor is all there is left of it */
+		set_row(b, key, *size, now);
 	pthread_mutex_unlock(&b->lock);
 	return fd;
 }
@@ -248,23 +296,54 @@ int blobs_temp(struct blobs *b, int *fd, char name[32], struct err *e)
 	return *fd < 0 ? err_os(e, "tmp/%s", name) : 0;
 }
 
+/* The name is ours until come(): no eviction takes what gets it. */
+static struct blob *coming(struct blobs *b, const uint8_t key[32])
+{
+	pthread_mutex_lock(&b->lock);
+	struct blob *o = row_of(b, key);
+	o->coming++;
+	while (o->leaving)
+		pthread_cond_wait(&b->left, &b->lock);
+	pthread_mutex_unlock(&b->lock);
+	return o;
+}
+
+/* Whether there is too much now. */
+static bool come(struct blobs *b, struct blob *o, const struct stat *st)
+{
+	int64_t now = now_s();
+
+	pthread_mutex_lock(&b->lock);
+	o->coming--;
+	if (st) {
+		set_row(b, o->key, (uint64_t)st->st_size, now);
+		o->born_s = now;
+	}
+	bool over = b->n.bytes > b->max;
+	pthread_mutex_unlock(&b->lock);
+	return over;
+}
+
 int blobs_keep(struct blobs *b, const uint8_t key[32], int fd, const char *name, struct err *e)
 {
 	struct stat st;
 	char path[66];
 
 	blob_path(path, key);
-	if (fdatasync(fd) < 0 || fstat(fd, &st) < 0 || fs_rename(b->tmp, name, b->dir, path) < 0) {
+	if (fdatasync(fd) < 0 || fstat(fd, &st) < 0) {
 		err_os(e, "keep %s", path);
 		blobs_drop(b, name);
 		return e->code;
 	}
-	pthread_mutex_lock(&b->lock);
-	set_row(b, key, (uint64_t)st.st_size, now_s());
-	bool over = b->n.bytes > b->max;
-	pthread_mutex_unlock(&b->lock);
-	if (over)
-		evict(b);
+	struct blob *o = coming(b, key);
+	if (fs_rename(b->tmp, name, b->dir, path) < 0) {
+		err_os(e, "keep %s", path);
+		(void)come(b, o, NULL);
+		blobs_drop(b, name);
+		return e->code;
+	}
+	if (come(b, o, &st))
+		blobs_evict(b, now_s());
 	return 0;
 }
 

@@ -2,8 +2,8 @@
  *
  * Owns <dir>/<2 hex>/<62 hex> by SHA-256 of a name, and <dir>/tmp. A file appears whole, synced and
  * renamed. What was longest unused goes first when the limit is passed, in one
- * pass down to nine tenths of it, but never what was written within the last minute; when something
- * was last used is its mtime, so that the order survives a restart. Finding asks the file system, so
+ * pass down to nine tenths of it, but never what was written within the last minute, and what was used within ten minutes only
+ * when such files are over a quarter of the limit; when something was last used is its mtime, so that the order survives a restart (to an hour). Finding asks the file system, so
  * that a start does not wait for the scan of what is there, which a thread of the caller's makes.
  * Any thread. */
 #pragma once
@@ -25,6 +25,8 @@ MUST_USE int blobs_keep(struct blobs *b, const uint8_t key[32], int fd, const ch
 void blobs_drop(struct blobs *b, const char *name);
 /* A small one in one call. */
 MUST_USE int blobs_put(struct blobs *b, const uint8_t key[32], str bytes, struct err *e);
+/* One pass, as of NOW (Unix time), if there is too much; files that went. For tests: keeping does it by itself. */
+size_t blobs_evict(struct blobs *b, int64_t now);
 void blobs_remove(struct blobs *b, const uint8_t key[32]);
 
 struct blobs_counts {

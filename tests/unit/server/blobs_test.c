@@ -1,0 +1,227 @@
+/* What leaves a cache of files, what does not, and a name that leaves and comes at once. ctest label: threads */
+#include "blobs.h"
+#include "workq.h"
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { N = 20, SIZE = 1000, MAX = 16000 };
+struct env {
+	char root[64];
+	struct blobs *b;
+	int64_t now;
+};
+
+static void key_of(uint8_t key[32], int i)
+{
+	memset(key, 0, 32);
+	key[0] = (uint8_t)(i * 11);
+	key[31] = (uint8_t)i;
+}
+
+static void path_of(char out[160], const struct env *v, int i)
+{
+	uint8_t key[32];
+	int n = 0;
+
+	key_of(key, i);
+	n = snprintf(out, 160, "%s/%02x/", v->root, key[0]);
+	for (int k = 1; k < 32; k++)
+		n += snprintf(out + n, 160 - (size_t)n, "%02x", key[k]);
+}
+
+/* A file of an earlier run, last used AGE seconds ago. */
+static void left_over(const struct env *v, int i, int64_t age)
+{
+	char path[160];
+	struct timespec t[2] = { { .tv_sec = v->now - age }, { .tv_sec = v->now - age } };
+	char bytes[SIZE] = { 0 };
+
+	path_of(path, v, i);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, SIZE), SIZE);
+	assert_int_equal(futimens(fd, t), 0);
+	close(fd);
+}
+
+static bool there(const struct env *v, int i)
+{
+	char path[160];
+
+	path_of(path, v, i);
+	return access(path, F_OK) == 0;
+}
+
+static void put(struct env *v, int i)
+{
+	char bytes[SIZE] = { 0 };
+	uint8_t key[32];
+	struct err e;
+
+	key_of(key, i);
+	if (blobs_put(v->b, key, (str){ bytes, SIZE }, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static int setup(void **state)
+{
+	struct env *v = xcalloc(1, sizeof(*v));
+	struct err e;
+
+	snprintf(v->root, sizeof(v->root), "/tmp/blobs-test-XXXXXX");
+	assert_non_null(mkdtemp(v->root));
+	v->now = (int64_t)time(NULL);
+	if (blobs_new(&v->b, v->root, MAX, &e) < 0)
+		fail_msg("%s", e.msg);
+	*state = v;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct env *v = *state;
+	char command[128];
+
+	blobs_free(v->b);
+	snprintf(command, sizeof(command), "rm -rf %s", v->root);
+	assert_int_equal(system(command), 0);
+	free(v);
+	return 0;
+}
+
+static void test_longest_unused_go_after_a_restart(void **state)
+{
+	struct env *v = *state;
+
+	for (int i = 0; i < N; i++)
+		left_over(v, i, 90000 - i * 100);
+	blobs_scan(v->b);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(there(v, i), i >= 6); /* down to nine tenths: 14 of 16 */
+	struct blobs_counts n = blobs_counts(v->b);
+	assert_int_equal(n.files, 14);
+	assert_int_equal(n.bytes, 14 * SIZE);
+	assert_int_equal(n.evicted, 6);
+	assert_int_equal(n.evicted_young, 0);
+}
+
+static void test_what_is_in_use_stays_up_to_a_quarter(void **state)
+{
+	struct env *v = *state;
+
+	for (int i = 0; i < N; i++)
+		left_over(v, i, i < 4 ? 300 : 5000 + i); /* the first four: used lately, a quarter of the limit */
+	blobs_scan(v->b);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(there(v, i), i < 4 || i < 14);
+	assert_int_equal(blobs_counts(v->b).evicted_young, 6);
+}
+
+static void test_more_than_a_quarter_in_use_goes(void **state)
+{
+	struct env *v = *state;
+
+	for (int i = 0; i < N; i++)
+		left_over(v, i, 500 - i);
+	blobs_scan(v->b);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(there(v, i), i >= 6);
+}
+
+static void test_a_fresh_write_is_neither_refused_nor_evicted(void **state)
+{
+	struct env *v = *state;
+
+	for (int i = 0; i < N; i++)
+		put(v, i);
+	for (int i = 0; i < N; i++)
+		assert_true(there(v, i));
+	assert_int_equal(blobs_counts(v->b).bytes, N * SIZE);
+	assert_int_equal(blobs_evict(v->b, v->now + 30), 0);
+	assert_int_equal(blobs_evict(v->b, v->now + 1000), 6);
+	assert_int_equal(blobs_counts(v->b).files, 14);
+}
+
+static void test_who_reads_reads_on(void **state)
+{
+	struct env *v = *state;
+	uint8_t key[32];
+	uint64_t size;
+	char bytes[SIZE];
+
+	left_over(v, 0, 90000);
+	key_of(key, 0);
+	int fd = blobs_open(v->b, key, &size);
+	assert_true(fd >= 0);
+	for (int i = 1; i < N; i++)
+		put(v, i);
+	assert_true(blobs_evict(v->b, v->now + 10000) > 0);
+	assert_false(there(v, 0));
+	assert_int_equal(read(fd, bytes, SIZE), SIZE);
+	close(fd);
+	assert_int_equal(blobs_open(v->b, key, &size), -1); /* and no answer outlives it */
+}
+
+/* ---- a name that leaves and comes at once ---- */
+
+struct racer {
+	struct env *v;
+	atomic_bool stop;
+	pthread_t tid;
+};
+
+static void *evict_again_and_again(void *arg)
+{
+	struct racer *r = arg;
+
+	while (!atomic_load(&r->stop))
+		(void)blobs_evict(r->v->b, r->v->now + 100000);
+	return NULL;
+}
+
+/* What the table says is there is there: an eviction that was under way does not take the file that came after it. */
+static void test_table_and_disk_agree_after_a_race(void **state)
+{
+	struct env *v = *state;
+	struct racer r = { .v = v };
+	struct err e;
+	size_t files = 0;
+
+	atomic_init(&r.stop, false);
+	assert_int_equal(workq_thread(&r.tid, "evict", evict_again_and_again, &r, &e), 0);
+	for (int round = 0; round < 60; round++) {
+		for (int i = 0; i < N; i++)
+			put(v, i);
+	}
+	atomic_store(&r.stop, true);
+	pthread_join(r.tid, NULL);
+	for (int i = 0; i < N; i++)
+		files += there(v, i);
+	assert_int_equal(blobs_counts(v->b).files, files);
+	assert_int_equal(blobs_counts(v->b).bytes, files * SIZE);
+	assert_true(blobs_counts(v->b).evicted > N); /* there was something to lose */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_longest_unused_go_after_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_in_use_stays_up_to_a_quarter, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_more_than_a_quarter_in_use_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_fresh_write_is_neither_refused_nor_evicted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_who_reads_reads_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_table_and_disk_agree_after_a_race, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
