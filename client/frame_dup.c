@@ -123,6 +123,8 @@ struct frame frame_dup(const struct frame *from, struct arena *a)
 		for (int i = 0; i < LOCK_NTYPES; i++)
 			f.importer.importer.deps[i] = dup_directs(f.importer.importer.deps[i], a);
 		f.importer.importer.injected = dup_list(f.importer.importer.injected, a);
+		f.importer.importer.not_injected = dup_list(f.importer.importer.not_injected, a);
+		f.importer.importer.meta_empty = dup_list(f.importer.importer.meta_empty, a);
 		f.importer.importer.extra = dup_map(f.importer.importer.extra, a);
 		f.importer.importer.publish_directory = dup_str(f.importer.importer.publish_directory, a);
 		break;

@@ -68,9 +68,10 @@ enum lock_dep_type { LOCK_PROD, LOCK_DEV, LOCK_OPTIONAL, LOCK_NTYPES };
 struct lock_importer {
 	str path; /* "." or a folder below the lockfile's */
 	struct lock_directs deps[LOCK_NTYPES];
-	struct str_list injected; /* dependenciesMeta: {x: {injected: true}} */
+	/* dependenciesMeta: {x: {injected: true}}, {x: {injected: false}}, {x: {}} */
+	struct str_list injected, not_injected, meta_empty;
 	str publish_directory;
-	struct str_map extra; /* see struct lock_head; also dependenciesMeta where it says more than `injected` */
+	struct str_map extra; /* see struct lock_head; also dependenciesMeta where it says more */
 };
 
 struct lock_catalog_entry {

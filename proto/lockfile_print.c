@@ -29,11 +29,6 @@ static int cmp_direct(const void *a, const void *b)
 	return lock_importer_cmp(((const struct lock_direct *)a)->alias, ((const struct lock_direct *)b)->alias);
 }
 
-static int cmp_str_importer(const void *a, const void *b)
-{
-	return lock_importer_cmp(*(const str *)a, *(const str *)b);
-}
-
 static int cmp_catalog(const void *pa, const void *pb)
 {
 	const struct lock_catalog_entry *a = pa, *b = pb;
@@ -396,16 +391,39 @@ static void put_directs(struct buf *b, str key, struct lock_directs d)
 	}
 }
 
-static void put_injected(struct buf *b, struct str_list names)
-{
-	SCRATCH;
+struct meta_entry {
+	str alias, injected; /* absent: {} */
+};
 
-	if (!names.n)
+static int cmp_meta(const void *a, const void *b)
+{
+	return lock_importer_cmp(((const struct meta_entry *)a)->alias, ((const struct meta_entry *)b)->alias);
+}
+
+static void put_dependencies_meta(struct buf *b, const struct lock_importer *im)
+{
+	const struct str_list list[] = { im->injected, im->not_injected, im->meta_empty };
+	const str value[] = { STR("true"), STR("false"), STR_NONE };
+	size_t n = 0, total = list[0].n + list[1].n + list[2].n;
+
+	if (!total)
 		return;
+	void *scratch AUTO(scratch_free) = xmalloc(total * sizeof(struct meta_entry));
+	struct meta_entry *m = scratch;
+	for (size_t k = 0; k < 3; k++)
+		for (size_t i = 0; i < list[k].n; i++)
+			m[n++] = (struct meta_entry){ list[k].p[i], value[k] };
+	qsort(m, n, sizeof(*m), cmp_meta);
 	put_key(b, 2, STR("dependenciesMeta"));
-	const str *p = IN_ORDER(names.p, names.n, cmp_str_importer);
-	for (size_t i = 0; i < names.n; i++)
-		put_named_map(b, 3, p[i], &(struct str_kv){ STR("injected"), STR_NONE }, 1);
+	for (size_t i = 0; i < n; i++) {
+		put_name(b, 3, m[i].alias);
+		if (!m[i].injected.n)
+			buf_add(b, STR(" {}"));
+		else if (yaml_key_flows(m[i].alias) || str_eq(m[i].alias, STR("resolution")))
+			buf_printf(b, " {injected: " STR_FMT "}", STR_ARG(m[i].injected));
+		else
+			buf_printf(b, "\n        injected: " STR_FMT, STR_ARG(m[i].injected));
+	}
 }
 
 static void put_importer(struct buf *b, const struct lock_importer *im)
@@ -417,7 +435,7 @@ static void put_importer(struct buf *b, const struct lock_importer *im)
 	put_extra(b, 2, extra, &x, STR("dependencies"), lock_importer_cmp);
 	put_directs(b, STR("dependencies"), im->deps[LOCK_PROD]);
 	put_extra(b, 2, extra, &x, STR("devDependencies"), lock_importer_cmp);
-	put_injected(b, im->injected);
+	put_dependencies_meta(b, im);
 	put_directs(b, STR("devDependencies"), im->deps[LOCK_DEV]);
 	put_extra(b, 2, extra, &x, STR("optionalDependencies"), lock_importer_cmp);
 	put_directs(b, STR("optionalDependencies"), im->deps[LOCK_OPTIONAL]);

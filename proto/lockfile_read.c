@@ -316,21 +316,24 @@ static int read_directs(struct ctx *c, struct lock_directs *out, const struct ya
 	return 0;
 }
 
-/* {x: {injected: true}} for all x; anything else is kept as text. */
+/* {x: {injected: true}}, {injected: false} or {} for all x; anything else is kept as text. */
 static int read_dependencies_meta(struct ctx *c, struct lock_importer *im, const struct yaml_node *n)
 {
-	str *names = arena_new(c->a, str, n->n);
-	size_t k = 0;
+	struct str_list list[3];
 
+	for (size_t i = 0; i < 3; i++)
+		list[i] = (struct str_list){ arena_new(c->a, str, n->n + 1), 0 };
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
 		bool injected = false;
-		if (m->kind != YAML_KIND_MAP || m->n != 1 || !yaml_bool(yaml_get(m, STR("injected")), &injected) ||
-			!injected) {
+		if (m->kind != YAML_KIND_MAP || m->n > 1 ||
+			(m->n && !yaml_bool(yaml_get(m, STR("injected")), &injected)))
 			return keep(c, &im->extra, n, 2, lock_importer_cmp);
-		}
-		names[k++] = m->key;
+		struct str_list *l = &list[!m->n ? 2 : injected ? 0 : 1];
+		l->p[l->n++] = m->key;
 	}
-	im->injected = (struct str_list){ names, k };
+	im->injected = list[0];
+	im->not_injected = list[1];
+	im->meta_empty = list[2];
 	return 0;
 }
 

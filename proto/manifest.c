@@ -103,7 +103,10 @@ static void read_dependencies_meta(struct manifest *m, const struct json *j, str
 		return;
 	m->dependencies_meta = arena_new(a, struct manifest_dep_meta, j->n);
 	for (uint32_t i = 0; i < j->n; i++) {
-		bool injected = json_is(json_get(&j->child[i], "injected"), JSON_TRUE);
+		const struct json *v = json_get(&j->child[i], "injected");
+		enum dep_meta injected = json_is(v, JSON_TRUE)    ? META_INJECTED
+					 : json_is(v, JSON_FALSE) ? META_NOT_INJECTED
+								  : META_EMPTY;
 		m->dependencies_meta[m->ndependencies_meta++] = (struct manifest_dep_meta){ j->key[i], injected };
 	}
 }

@@ -6,9 +6,11 @@
 #include "base/base.h"
 #include "base/json.h"
 
+enum dep_meta { META_EMPTY, META_INJECTED, META_NOT_INJECTED };
+/* An entry of dependenciesMeta: {}, {injected: true} or {injected: false}; other keys of it are not kept. */
 struct manifest_dep_meta {
 	str alias;
-	bool injected;
+	enum dep_meta injected;
 };
 struct manifest {
 	str name, version;

@@ -105,6 +105,8 @@ static struct lock_importer dup_importer(struct arena *a, const struct lock_impo
 {
 	struct lock_importer q = { .path = dup_str(a, im->path),
 		.injected = dup_list(a, im->injected),
+		.not_injected = dup_list(a, im->not_injected),
+		.meta_empty = dup_list(a, im->meta_empty),
 		.publish_directory = dup_str(a, im->publish_directory),
 		.extra = dup_map(a, im->extra) };
 

@@ -198,6 +198,8 @@ static void put_importer(struct enc *en, Dray__PlanImporter *o, const struct loc
 	put_rows(en, im->deps[LOCK_DEV].p, im->deps[LOCK_DEV].n, cols, &o->n_dev, &o->dev);
 	put_rows(en, im->deps[LOCK_OPTIONAL].p, im->deps[LOCK_OPTIONAL].n, cols, &o->n_optional, &o->optional);
 	put_list(en, im->injected, &o->n_injected, &o->injected);
+	put_list(en, im->not_injected, &o->n_not_injected, &o->not_injected);
+	put_list(en, im->meta_empty, &o->n_meta_empty, &o->meta_empty);
 	o->publish_directory = put(en, im->publish_directory);
 }
 
@@ -499,6 +501,8 @@ static void get_importer(struct dec *d, struct lock_importer *im, const Dray__Pl
 	im->deps[LOCK_DEV] = get_directs(d, o->n_dev, o->dev);
 	im->deps[LOCK_OPTIONAL] = get_directs(d, o->n_optional, o->optional);
 	im->injected = get_list(d, o->n_injected, o->injected);
+	im->not_injected = get_list(d, o->n_not_injected, o->not_injected);
+	im->meta_empty = get_list(d, o->n_meta_empty, o->meta_empty);
 	im->publish_directory = get(d, o->publish_directory);
 }
 

@@ -57,8 +57,14 @@ static void get_manifest(struct dec *d, struct manifest *m, const Dray__Manifest
 	}
 	m->ndependencies_meta = o->n_meta;
 	m->dependencies_meta = dec_new(d, struct manifest_dep_meta, &m->ndependencies_meta);
-	for (size_t i = 0; i < m->ndependencies_meta; i++)
-		m->dependencies_meta[i] = (struct manifest_dep_meta){ get(d, o->meta[i]), o->injected[i] != 0 };
+	for (size_t i = 0; i < m->ndependencies_meta; i++) {
+		if (o->injected[i] > META_NOT_INJECTED) {
+			dec_fail(d, ERR_PROTOCOL, "dependenciesMeta of unknown kind");
+			return;
+		}
+		m->dependencies_meta[i] =
+			(struct manifest_dep_meta){ get(d, o->meta[i]), (enum dep_meta)o->injected[i] };
+	}
 	m->bundle_all = o->bundle_all;
 	m->publish_link_directory = o->publish_link_directory;
 }

@@ -116,14 +116,16 @@ static uint32_t importer_at(const struct run *r, str path)
 	return NONE;
 }
 
-static bool served(struct graph *g, const struct gdirects *target, const struct gedge *e)
+/* Whether E, a child of an injected copy, is what the project itself has. pnpm compares links as they are written, the copy's from
+ * the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested project never match. */
+static bool served(struct graph *g, const struct gdirects *target, bool at_root, const struct gedge *e)
 {
 	for (uint32_t i = 0; i < target->n; i++) {
 		const struct gdirect *d = &target->p[i];
 		if (d->alias != e->alias)
 			continue;
 		if (d->dp == e->dp && d->link == e->link)
-			return true;
+			return d->dp != NONE || at_root;
 		uint32_t a = d->dp == NONE ? NONE : graph_find(g, d->dp),
 			 b = e->dp == NONE ? NONE : graph_find(g, e->dp);
 		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg && absorbs(g, a, b);
@@ -146,7 +148,8 @@ void dedupe_injected(struct run *r, struct graph *g)
 				continue;
 			bool all = true;
 			for (uint32_t j = 0; all && j < g->node.p[at].nedge; j++)
-				all = served(g, &g->direct[to], &g->node.p[at].edge[j]);
+				all = served(g, &g->direct[to], str_eq(r->importer[to].req->path, STR(".")),
+					&g->node.p[at].edge[j]);
 			if (all)
 				*vec_add(&hit) = d;
 		}

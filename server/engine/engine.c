@@ -30,7 +30,7 @@ static void want_put(struct importer *imp, atom alias, atom spec)
 static bool injected(const struct manifest *m, str alias)
 {
 	for (size_t i = 0; i < m->ndependencies_meta; i++)
-		if (m->dependencies_meta[i].injected && str_eq(m->dependencies_meta[i].alias, alias))
+		if (m->dependencies_meta[i].injected == META_INJECTED && str_eq(m->dependencies_meta[i].alias, alias))
 			return true;
 	return false;
 }

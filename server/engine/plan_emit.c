@@ -402,10 +402,15 @@ static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t
 		out.deps[type].p[out.deps[type].n++] =
 			(struct lock_direct){ sof(r, d->alias), spec, direct_ref(r, g, imp, d, spec) };
 	}
-	out.injected.p = arena_new(&r->arena, str, m->ndependencies_meta + 1);
-	for (size_t i = 0; i < m->ndependencies_meta; i++)
-		if (m->dependencies_meta[i].injected)
-			out.injected.p[out.injected.n++] = m->dependencies_meta[i].alias;
+	struct str_list *meta[] = {
+		[META_EMPTY] = &out.meta_empty, [META_INJECTED] = &out.injected, [META_NOT_INJECTED] = &out.not_injected
+	};
+	for (size_t k = 0; k < 3; k++)
+		meta[k]->p = arena_new(&r->arena, str, m->ndependencies_meta + 1);
+	for (size_t i = 0; i < m->ndependencies_meta; i++) {
+		struct str_list *l = meta[m->dependencies_meta[i].injected];
+		l->p[l->n++] = m->dependencies_meta[i].alias;
+	}
 	return out;
 }
 
