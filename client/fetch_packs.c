@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "pack.h"
+#include "pack_delta.h"
 #include "workq.h"
 
 void want_add(struct want_list *l, struct pack_want *w)
@@ -143,7 +143,7 @@ size_t pack_fetcher_unanswered(const struct pack_fetcher *f)
 	return f->unanswered;
 }
 
-void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up)
+void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, const struct pack_base_of *base)
 {
 	struct pack_want *w = xcalloc(1, sizeof(*w));
 
@@ -151,7 +151,9 @@ void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up)
 	w->p = p;
 	if (look_up && !p->f->pack_size)
 		open_add(f, w);
-	w->size = look_up ? 0 : p->f->pack_size;
+	if (base)
+		w->base = *base;
+	w->size = look_up || base ? 0 : p->f->pack_size;
 	memcpy(w->digest, p->f->pack, 32);
 	packs_key(w->key, p->f->meta.resolution.integrity);
 	p->state = PACKAGE_COMING;
@@ -175,7 +177,10 @@ static void want_import(struct job *job)
 		.key = w->p->key, .sri = fp->meta.resolution.integrity, .name = fp->name, .version = fp->version
 	};
 
-	w->code = import_pack(w->f->o.store, &o, w->digest, w->buf.p, w->buf.n, &w->rec, &w->err);
+	w->delta = w->base.rec.p && pack_is_delta(w->buf.p, w->buf.n);
+	w->code =
+		w->delta ? import_delta(w->f->o.store, &o, w->base.rec, w->digest, w->buf.p, w->buf.n, &w->rec, &w->err)
+			 : import_pack(w->f->o.store, &o, w->digest, w->buf.p, w->buf.n, &w->rec, &w->err);
 	w->import_us = clock_us() - start;
 }
 
@@ -191,6 +196,7 @@ static void want_end(struct pack_want *w, bool ready)
 	f->counts.import_us += w->import_us;
 	uint32_t tarball = ready ? pack_tarball_bytes(w->buf.p, w->buf.n) : 0;
 	f->counts.saved += tarball > w->size ? tarball - w->size : 0;
+	f->counts.deltas += ready && w->delta;
 	*(ready ? &f->counts.packs : e.code ? &f->counts.refused : &f->counts.absent) += 1;
 	pthread_mutex_unlock(&f->lock);
 	if (ready) {
@@ -268,10 +274,7 @@ void pack_fetcher_drain(struct pack_fetcher *f)
 			want_end(w, false);
 			continue;
 		}
-		uint32_t files;
-		if (!pack_claims(w->buf.p, w->buf.n, &w->raw, &files))
-			w->raw = 0;
-		w->raw = pack_memory(w->raw);
+		w->raw = pack_memory(w->buf.p, w->buf.n);
 		want_add(&f->waiting, w);
 	}
 	imports_start(f);

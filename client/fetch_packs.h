@@ -30,6 +30,7 @@ struct pack_fetcher_opts {
 };
 struct pack_counts {
 	uint64_t packs, bytes;         /* imported; received, broken-off ones included */
+	uint64_t deltas;               /* of the packs */
 	uint64_t absent, refused;      /* no pack; pack wrong or server lost */
 	uint64_t requests, reconnects; /* requests for packs and look-ups */
 	uint64_t import_us;
@@ -41,8 +42,14 @@ MUST_USE int pack_fetcher_new(
 	struct pack_fetcher **out, struct pool *pool, const struct pack_fetcher_opts *o, struct err *e);
 /* Whether P can come as a pack: the frame names one, or (LOOK_UP) its integrity is known. */
 bool pack_possible(const struct tree_package *p, bool look_up);
-/* LOOK_UP: what the frame names may have been replaced by a better one since. */
-void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up);
+/* A version of the package that the store has: its record stays valid until the install ends. */
+struct pack_base_of {
+	uint8_t key[24]; /* PACKS_KEY */
+	struct pkg rec;
+};
+/* LOOK_UP: what the frame names may have been replaced by a better one since. BASE (may be NULL): a delta from there will do, and the
+ * server is asked for one. */
+void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, const struct pack_base_of *base);
 /* Takes back the first package whose look-up has no answer yet, so that it is had elsewhere meanwhile (IDLE). NULL: none. What a
  * frame names a pack for is never one: its server is there. */
 struct tree_package *pack_take(struct pack_fetcher *f);

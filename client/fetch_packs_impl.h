@@ -15,13 +15,15 @@ struct pack_want {
 	struct pack_fetcher *f;
 	struct tree_package *p;
 	uint8_t key[PACKS_KEY], digest[32];
-	uint64_t size; /* 0: to be looked up */
-	uint64_t raw;  /* memory that unpacking takes; 0: no pack, which its import says */
+	struct pack_base_of base; /* rec.p NULL: there is none */
+	uint64_t size;            /* 0: to be looked up */
+	uint64_t raw;             /* memory that unpacking takes; 0: no pack, which its import says */
 	struct buf buf;
 	atomic_uint fate;
 	struct pack_want *open_next, **open_link; /* in f->open; open_link NULL: not in it */
 	unsigned tries;
 	bool arrived;
+	bool delta;
 	struct err err; /* code 0: all is well, or the server has none */
 	struct pkg rec;
 	int code;

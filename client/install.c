@@ -603,6 +603,7 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 	if (in.packs) {
 		struct pack_counts pc = pack_fetcher_counts(in.packs);
 		out->packs = pc.packs;
+		out->deltas = pc.deltas;
 		out->packs_saved = pc.saved;
 		out->pack_bytes = pc.bytes;
 		out->packs_absent = pc.absent;

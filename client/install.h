@@ -34,6 +34,7 @@ struct install_result {
 	struct link_counts link;
 	uint64_t packages, slots, kept, skipped, fetched, fetched_bytes, reused, pruned, import_us;
 	uint64_t packs, pack_bytes, packs_absent, packs_refused, pack_requests; /* from a drayd */
+	uint64_t deltas;                                                        /* of the packs */
 	uint64_t packs_saved;           /* bytes that tarballs would have been more */
 	uint64_t tarballs;              /* from registries */
 	bool plan_cached;               /* the server had the plan ready */

@@ -4,6 +4,7 @@
 #include "import_stage.h"
 #include "install_impl.h"
 #include "net_opts.h"
+#include "pack_base.h"
 #include "patch_stage.h"
 
 enum {
@@ -97,9 +98,13 @@ void packages_unanswered(struct install *in)
 static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 {
 	bool look_up = in->o->locked || in->r->plan_cached;
+	struct pack_base_of base;
 
 	if (!in->o->packs_url.n || p->again || !pack_possible(p, look_up))
 		return 0;
+	int has_base = pack_base_find(&base, in->o->req->lockfile, in->read, p, e);
+	if (has_base < 0)
+		return has_base;
 	if (!in->packs) {
 		struct pack_fetcher_opts po = { .url = in->o->packs_url,
 			.token = in->o->packs_token,
@@ -111,7 +116,7 @@ static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 			return e->code;
 		in->packs_asked = install_since(in);
 	}
-	pack_fetch(in->packs, p, look_up);
+	pack_fetch(in->packs, p, look_up, has_base ? &base : NULL);
 	return 1;
 }
 

@@ -237,13 +237,14 @@ static void say_phases(struct invocation *s, const struct install_result *r)
 		(unsigned long long)r->link.cold_us, (unsigned long long)r->import_us,
 		(unsigned long long)r->slots_before_done, r->link.most);
 	progress_event(p, "packs",
-		"\"packs\":%llu,\"pack_bytes\":%llu,\"tarballs\":%llu,\"tarball_bytes\":%llu,\"saved\":%llu,\"absent\":"
+		"\"packs\":%llu,\"deltas\":%llu,\"pack_bytes\":%llu,\"tarballs\":%llu,\"tarball_bytes\":%llu,\"saved\":"
+		"%llu,\"absent\":"
 		"%llu,"
 		"\"refused\":%llu,\"requests\":%llu",
-		(unsigned long long)r->packs, (unsigned long long)r->pack_bytes, (unsigned long long)r->tarballs,
-		(unsigned long long)r->fetched_bytes, (unsigned long long)r->packs_saved,
-		(unsigned long long)r->packs_absent, (unsigned long long)r->packs_refused,
-		(unsigned long long)r->pack_requests);
+		(unsigned long long)r->packs, (unsigned long long)r->deltas, (unsigned long long)r->pack_bytes,
+		(unsigned long long)r->tarballs, (unsigned long long)r->fetched_bytes,
+		(unsigned long long)r->packs_saved, (unsigned long long)r->packs_absent,
+		(unsigned long long)r->packs_refused, (unsigned long long)r->pack_requests);
 	progress_event(p, "done",
 		"\"packages\":%llu,\"slots\":%llu,\"reused\":%llu,\"fetched\":%llu,\"fetched_bytes\":%llu,\"pruned\":%"
 		"llu,"
@@ -311,10 +312,14 @@ static void say_summary(struct invocation *s, const struct install_result *r)
 		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold,
 		(double)(r->fetched_bytes + r->pack_bytes) / 1e6, (unsigned long long)r->kept,
 		(unsigned long long)r->pruned);
-	if (s->install.packs_url.n && r->packs + r->tarballs > 0)
-		progress_say(p, "plan: %s%s · %llu packs, %llu tarballs · %.1f MB not downloaded", r->source,
-			r->plan_cached ? ", cached" : "", (unsigned long long)r->packs, (unsigned long long)r->tarballs,
-			(double)r->packs_saved / 1e6);
+	if (s->install.packs_url.n && r->packs + r->tarballs > 0) {
+		char deltas[48] = "";
+		if (r->deltas)
+			snprintf(deltas, sizeof(deltas), " (%llu deltas)", (unsigned long long)r->deltas);
+		progress_say(p, "plan: %s%s · %llu packs%s, %llu tarballs · %.1f MB not downloaded", r->source,
+			r->plan_cached ? ", cached" : "", (unsigned long long)r->packs, deltas,
+			(unsigned long long)r->tarballs, (double)r->packs_saved / 1e6);
+	}
 	progress_say(p, "done in %.2f s (plan from %s %.2f s, files %.2f s, rest %.2f s)", (double)r->t.end / 1e6,
 		r->source, (double)r->t.last_frame / 1e6,
 		(double)(r->t.linked > r->t.last_frame ? r->t.linked - r->t.last_frame : 0) / 1e6,

@@ -221,18 +221,31 @@ static void on_done(void *arg, int code, const struct h2_response *r, const stru
 
 /* -- requests ---------------------------------------------------------------------------- */
 
+static void find_row(struct buf *b, const struct pack_want *w, bool from)
+{
+	static const uint8_t none[PACKS_KEY];
+
+	buf_add(b, (str){ (const char *)w->key, PACKS_KEY });
+	if (from)
+		buf_add(b, (str){ (const char *)(w->base.rec.p ? w->base.key : none), PACKS_KEY });
+}
+
 static void body_find(struct thread *t, struct ask *a)
 {
-	buf_add(&a->body, STR(PACKS_FIND_MAGIC));
+	bool from = false;
+
 	while (t->find.n && a->want.n < BATCH_FIND) {
 		struct pack_want *w = want_take(&t->find);
 		if (atomic_load(&w->fate) == WANT_TAKEN) { /* while the connection was made */
 			want_absent(t, w, NULL);
 			continue;
 		}
-		buf_add(&a->body, (str){ (const char *)w->key, PACKS_KEY });
+		from |= w->base.rec.p != NULL;
 		want_add(&a->want, w);
 	}
+	buf_add(&a->body, from ? STR(PACKS_FROM_MAGIC) : STR(PACKS_FIND_MAGIC));
+	for (const struct pack_want *w = a->want.head; w; w = w->next)
+		find_row(&a->body, w, from);
 }
 
 static bool may_ask(struct thread *t)

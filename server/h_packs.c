@@ -169,29 +169,40 @@ int h_packs(h2o_req_t *req)
 	return 0;
 }
 
-int h_packs_find(h2o_req_t *req)
+/* The answer for one row: a key, and with WIDTH for two that of a version which the client has. */
+static void find_row(struct buf *out, struct packs *p, const struct identity *who, const uint8_t *row, size_t width)
 {
 	static const uint8_t none[32];
+	uint8_t digest[32];
+	uint64_t size;
+	bool from = width > PACKS_KEY && memcmp(row + PACKS_KEY, none, PACKS_KEY) != 0;
+	bool ok = from ? packs_find_from(p, digest, &size, row, row + PACKS_KEY) : packs_find(p, digest, &size, row);
+
+	ok = ok && packs_allowed(p, digest, who);
+	packs_row_put(out, ok ? digest : none, ok ? size : 0);
+}
+
+int h_packs_find(h2o_req_t *req)
+{
 	AUTO(buf_release) struct buf out = BUF_INIT;
 	AUTO(identity_drop) struct identity *who = NULL;
 	struct packs *p = packs_here(&who, req);
-	const uint8_t *key;
+	const uint8_t *row;
 	size_t n;
 	struct err e;
 
 	if (!p)
 		return 0;
 	str body = { req->entity.base, req->entity.len };
-	if (packs_body(&key, &n, body, STR(PACKS_FIND_MAGIC), PACKS_KEY, PACKS_MOST_KEYS, &e) < 0) {
+	bool from = str_starts(body, STR(PACKS_FROM_MAGIC));
+	size_t width = from ? 2 * PACKS_KEY : PACKS_KEY;
+	if (packs_body(&row, &n, body, from ? STR(PACKS_FROM_MAGIC) : STR(PACKS_FIND_MAGIC), width, PACKS_MOST_KEYS,
+		    &e) < 0) {
 		answer_error(req, &e);
 		return 0;
 	}
-	for (size_t i = 0; i < n; i++) {
-		uint8_t digest[32];
-		uint64_t size;
-		bool ok = packs_find(p, digest, &size, key + i * PACKS_KEY) && packs_allowed(p, digest, who);
-		packs_row_put(&out, ok ? digest : none, ok ? size : 0);
-	}
+	for (size_t i = 0; i < n; i++)
+		find_row(&out, p, who, row + i * width, width);
 	answer_text(req, 200, PACKS_FIND_TYPE, buf_str(&out));
 	return 0;
 }

@@ -119,20 +119,22 @@ static void item_built(
 	if (code < 0) {
 		it->state = PACK_FAILED;
 		it->retry_ms = code == ERR_TOOBIG ? INT64_MAX : packs_now_ms() + RETRY_MS; /* too large: for good */
+		if (it->delta && code == ERR_TOOBIG)
+			return;
 		p->n.failed++;
 		log_info("pack", "package=%s@%s failed=%s message=\"%s\"", it->name, it->version, err_name(code),
 			e->msg);
 		return;
 	}
-	memcpy(it->digest, got->digest, 32);
+	packs_name(p, it, got->digest);
 	it->size = got->size;
 	it->tarball = got->tarball;
 	it->raw = got->raw;
-	it->state = PACK_WARM;
+	it->state = it->delta ? PACK_SETTLED : PACK_WARM;
 	it->born_s = time(NULL);
 	packs_touch(p, it, false);
-	p->n.warm++;
-	p->n.built++;
+	*(it->delta ? &p->n.settled : &p->n.warm) += 1;
+	*(it->delta ? &p->n.deltas : &p->n.built) += 1;
 	p->n.tarball_bytes += it->tarball;
 	p->n.pack_bytes += it->size;
 	p->settle_at = 0;
@@ -169,7 +171,7 @@ static void *builder_run(void *arg)
 		p->n.building++;
 		pthread_mutex_unlock(&p->lock);
 		uint64_t cpu = thread_cpu_us();
-		int code = item_build(p, it, &got, &e);
+		int code = it->delta ? packdelta_build(p, it, &got, &e) : item_build(p, it, &got, &e);
 		pthread_mutex_lock(&p->lock);
 		p->n.build_us += thread_cpu_us() - cpu;
 		item_built(p, it, &got, code, &e);
@@ -182,57 +184,17 @@ static void *builder_run(void *arg)
 
 /* -- settling ---------------------------------------------------------------------------- */
 
-struct rows {
-	struct arena a;
-	VEC(struct pack_file) file;
-};
-
-static int row_keep(void *arg, const struct pack_row *row, struct err *e)
-{
-	struct rows *r = arg;
-	uint8_t *copy = arena_new(&r->a, uint8_t, (size_t)row->n + 1);
-
-	(void)e;
-	if (row->n)
-		memcpy(copy, row->p, (size_t)row->n);
-	*vec_add(&r->file) =
-		(struct pack_file){ .path = arena_str(&r->a, row->path), .exec = row->exec, .p = copy, .n = row->n };
-	return 0;
-}
-
-static int pack_read(struct buf *out, struct packs *p, const uint8_t digest[32], struct err *e)
-{
-	uint64_t size, at = 0;
-	AUTO(fs_close_auto) int fd = packs_open(p, digest, &size);
-
-	if (fd < 0)
-		return err_set(e, ERR_NOTFOUND, "its pack is gone");
-	char *to = buf_reserve(out, (size_t)size);
-	while (at < size) {
-		ssize_t n = pread(fd, to + at, (size_t)(size - at), (off_t)at);
-		if (n <= 0 && errno != EINTR)
-			return err_os(e, "read its pack");
-		at += n > 0 ? (uint64_t)n : 0;
-	}
-	out->n = (size_t)size;
-	return 0;
-}
-
 /* The content of IT's pack, encoded better; *GOT has digest and size. */
 static int item_settle(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e)
 {
-	AUTO(buf_release) struct buf old = BUF_INIT, pack = BUF_INIT;
-	struct rows r = { .a = ARENA_INIT(1 << 16) };
-	int rc = pack_read(&old, p, it->digest, e);
+	AUTO(buf_release) struct buf pack = BUF_INIT;
+	struct pack_files r = PACK_FILES_INIT;
+	struct pack_opts o = { .level = p->o.settled_level, .tarball = (uint32_t)it->tarball };
+	int rc = packs_files(&r, p, it->digest, str_of(it->name), e);
 
 	if (rc == 0)
-		rc = pack_unpack(old.p, old.n, it->digest, str_of(it->name), PACK_CHECK, row_keep, &r, e);
-	buf_release(&old);
-	if (rc == 0)
-		rc = pack_build(&pack, got->digest, r.file.p, (uint32_t)r.file.n,
-			&(struct pack_opts){ .level = p->o.settled_level, .tarball = (uint32_t)it->tarball }, e);
-	vec_release(&r.file);
-	arena_release(&r.a);
+		rc = pack_build(&pack, got->digest, r.file.p, (uint32_t)r.file.n, &o, e);
+	pack_files_release(&r);
 	got->size = pack.n;
 	if (rc == 0 && got->size < it->size)
 		rc = packs_write(p, got->digest, buf_str(&pack), e);
@@ -261,7 +223,7 @@ static void item_settled(
 		memcpy(old.digest, it->digest, 32);
 		*vec_add(&p->old) = old;
 		p->n.pack_bytes -= it->size - got->size;
-		memcpy(it->digest, got->digest, 32);
+		packs_name(p, it, got->digest);
 		it->size = got->size;
 	}
 	packs_note(p, it);

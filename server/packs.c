@@ -97,9 +97,38 @@ struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool
 		return NULL;
 	struct pack_item *it = xcalloc(1, sizeof(*it));
 	memcpy(it->key, key, PACKS_KEY);
+	it->next_same = MAP_NONE;
 	map_set(&p->by_key, (str){ (const char *)it->key, PACKS_KEY }, (uint32_t)p->item.n);
 	*vec_add(&p->item) = it;
 	return it;
+}
+
+void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32])
+{
+	str key = { (const char *)digest, 32 };
+	uint32_t at = map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY });
+	uint32_t head = map_get(&p->by_digest, key);
+	bool known = false;
+
+	for (uint32_t i = head; i != MAP_NONE; i = p->item.p[i]->next_same)
+		known |= i == at;
+	memcpy(it->digest, digest, 32);
+	if (known)
+		return;
+	if (it->chained) { /* an item is in one chain: its old digest is nobody's any more */
+		uint32_t old = map_get(&p->by_digest, (str){ (const char *)it->chained, 32 });
+		if (old == at)
+			map_set(&p->by_digest, (str){ (const char *)it->chained, 32 }, it->next_same);
+		for (uint32_t i = old; i != at && i != MAP_NONE; i = p->item.p[i]->next_same) {
+			if (p->item.p[i]->next_same == at)
+				p->item.p[i]->next_same = it->next_same;
+		}
+	}
+	uint8_t *own_key = arena_new(&p->digests, uint8_t, 32);
+	memcpy(own_key, digest, 32);
+	it->chained = own_key;
+	it->next_same = head;
+	map_set(&p->by_digest, (str){ (const char *)own_key, 32 }, at);
 }
 
 void packs_want(struct packs *p, struct pack_item *it)
@@ -219,7 +248,7 @@ static bool line_read(struct packs *p, str line)
 	it->size = size;
 	it->tarball = tarball;
 	it->raw = raw;
-	memcpy(it->digest, digest, 32);
+	packs_name(p, it, digest);
 	item_set(&it->name, w[6]);
 	item_set(&it->version, w[7]);
 	return true;
@@ -330,6 +359,54 @@ bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8
 	return ready;
 }
 
+static bool is_ready(const struct pack_item *it)
+{
+	return it && (it->state == PACK_WARM || it->state == PACK_SETTLED);
+}
+
+/* The delta OF a package from BASE, both of which have packs; made when there is none. Under the lock. */
+static struct pack_item *delta_item(struct packs *p, const struct pack_item *of, const struct pack_item *base)
+{
+	uint8_t text[6 + 2 * PACKS_KEY] = "delta", sum[32];
+
+	memcpy(text + 6, of->key, PACKS_KEY);
+	memcpy(text + 6 + PACKS_KEY, base->key, PACKS_KEY);
+	sha256(sum, text, sizeof(text));
+	struct pack_item *d = packs_item(p, sum, true);
+	if (d->state == PACK_COLD) {
+		d->delta = true;
+		memcpy(d->of, of->key, PACKS_KEY);
+		memcpy(d->base, base->key, PACKS_KEY);
+		item_set(&d->name, str_of(of->name));
+		item_set(&d->version, str_of(of->version));
+	}
+	return d;
+}
+
+bool packs_find_from(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY],
+	const uint8_t base[PACKS_KEY])
+{
+	struct pack_item *d = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	struct pack_item *it = packs_item(p, key, false), *from = packs_item(p, base, false);
+	if (is_ready(it) && is_ready(from) && it != from && !it->delta && !from->delta &&
+		strcmp(it->name, from->name) == 0) {
+		d = delta_item(p, it, from);
+		packs_want(p, d);
+	}
+	bool found = is_ready(d) && d->size < it->size;
+	if (found) {
+		memcpy(digest, d->digest, 32);
+		*size = d->size;
+		packs_touch(p, d, true);
+		packs_touch(p, it, true);
+		p->n.deltas_named++;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return found || packs_find(p, digest, size, key);
+}
+
 bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct identity *who)
 {
 	bool hit = false, ok = true;
@@ -338,12 +415,10 @@ bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct ident
 	if (!identity_restricted(who))
 		return true;
 	pthread_mutex_lock(&p->lock);
-	for (size_t i = 0; i < p->item.n; i++) {
-		const struct pack_item *it = p->item.p[i];
-		if (memcmp(it->digest, digest, 32) != 0)
-			continue;
+	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
+		i = p->item.p[i]->next_same) {
 		hit = true;
-		ok = ok && identity_may_see(who, str_of(it->name), &e) == 0;
+		ok = ok && identity_may_see(who, str_of(p->item.p[i]->name), &e) == 0;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return hit && ok; /* one that has been superseded has no name any more: a plan names the new one */
@@ -387,6 +462,8 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric(b, "warm", "gauge", "Packages with a first encoding only.", (double)n.warm);
 	metric(b, "settled", "gauge", "Packages with their best encoding.", (double)n.settled);
 	metric(b, "built_total", "counter", "First encodings made.", (double)n.built);
+	metric(b, "deltas_total", "counter", "Deltas between versions made.", (double)n.deltas);
+	metric(b, "deltas_named_total", "counter", "Deltas that a client was told of.", (double)n.deltas_named);
 	metric(b, "resettled_total", "counter", "Best encodings made.", (double)n.resettled);
 	metric(b, "failed_total", "counter", "Packages that could not be fetched or encoded.", (double)n.failed);
 	metric(b, "dropped_total", "counter", "Packages not queued because the queue was full.", (double)n.dropped);
@@ -445,6 +522,7 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	p->o.dir = xstrndup(str_of(o->dir));
 	opts_default(&p->o);
 	p->dir = p->journal = -1;
+	p->digests = ARENA_INIT(16 * 1024);
 	p->n.settled_ms = -1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_init(&mono);
@@ -485,6 +563,8 @@ void packs_free(struct packs *p)
 	vec_release(&p->queue);
 	vec_release(&p->old);
 	map_release(&p->by_key);
+	map_release(&p->by_digest);
+	arena_release(&p->digests);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->settle);
 	pthread_cond_destroy(&p->evict);

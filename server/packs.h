@@ -39,6 +39,9 @@ void packs_free(struct packs *p);
 /* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. Never blocks for long. */
 void packs_of(struct packs *p, struct frame_package *f);
 bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY]);
+/* For who has the package BASE: the delta from there if it is ready, else it is made for the next one that asks, and the pack is given. */
+bool packs_find_from(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY],
+	const uint8_t base[PACKS_KEY]);
 /* May WHO have the pack? Decided by the name of the package it was made for. */
 bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct identity *who);
 /* A descriptor of the pack's file, to be closed, and its size; -1: there is none. */
@@ -47,6 +50,7 @@ int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size);
 struct packs_counts {
 	uint64_t pending, building, warm, settled;      /* packages, now */
 	uint64_t built, resettled, failed, dropped;     /* since start; dropped: the queue was full */
+	uint64_t deltas, deltas_named;                  /* made, and found, since start */
 	uint64_t tarball_bytes, pack_bytes;             /* of the packages that have a pack */
 	uint64_t build_us, settle_us;                   /* CPU of the threads */
 	uint64_t evicted, evicted_bytes, evicted_young; /* young: used within the last hour */

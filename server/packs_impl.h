@@ -1,5 +1,6 @@
 /* packs_impl — what packs.c (index and files) and packbuild.c (threads) share. */
 #pragma once
+#include "pack.h"
 #include "packs.h"
 #include "workq.h"
 #include <pthread.h>
@@ -10,8 +11,12 @@ struct pack_item {
 	enum pack_state state;
 	uint64_t size, tarball, raw;
 	char *name, *version, *url, *sri; /* url and sri until it is built */
-	int64_t retry_ms;                 /* when it failed */
-	int64_t used_s, noted_s;          /* Unix time of its last use; what the journal says of it */
+	bool delta;                       /* not a package's own pack: what the one of `of` has beyond that of `base` */
+	uint8_t of[PACKS_KEY], base[PACKS_KEY];
+	const uint8_t *chained;  /* digest under which by_digest has it; NULL: none yet */
+	uint32_t next_same;      /* the next item with that digest; MAP_NONE: none */
+	int64_t retry_ms;        /* when it failed */
+	int64_t used_s, noted_s; /* Unix time of its last use; what the journal says of it */
 	int64_t born_s, lease_s; /* when its pack was made; until when a plan that names it counts as under way */
 };
 /* A pack that a better one replaced. */
@@ -26,7 +31,9 @@ struct packs {
 	pthread_cond_t work, settle;
 	VEC(struct pack_item *) item;
 	struct map by_key;
-	VEC(uint32_t) queue; /* of items, from `head` on */
+	struct map by_digest; /* to the first of a chain */
+	struct arena digests; /* its keys */
+	VEC(uint32_t) queue;  /* of items, from `head` on */
 	size_t head;
 	VEC(struct pack_old) old;
 	struct packs_counts n;
@@ -49,6 +56,24 @@ void packs_remove(struct packs *p, const uint8_t digest[32]);
 /* Journals IT. Under the lock. */
 void packs_note(struct packs *p, const struct pack_item *it);
 int64_t packs_now_ms(void);
+/* IT's pack is the one with DIGEST from now on. Under the lock. */
+void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32]);
+
+/* A pack's files, in memory. */
+struct pack_files {
+	struct arena a;
+	VEC(struct pack_file) file;
+};
+#define PACK_FILES_INIT                                                                                                \
+	{                                                                                                              \
+		.a = ARENA_INIT(1 << 16)                                                                               \
+	}
+void pack_files_release(struct pack_files *f);
+/* No lock. ERR_NOTFOUND: the pack is gone. */
+MUST_USE int packs_files(struct pack_files *out, struct packs *p, const uint8_t digest[32], str label, struct err *e);
+
+/* packdelta.c. No lock. *GOT has digest and size. ERR_TOOBIG: it would save nothing. */
+MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e);
 
 /* packevict.c. Under the lock: IT is used; LEASE: by a plan whose install begins. */
 void packs_touch(struct packs *p, struct pack_item *it, bool lease);

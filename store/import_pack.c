@@ -1,7 +1,7 @@
 #include "import_pack.h"
 #include "fs.h"
 #include "import.h"
-#include "pack.h"
+#include "pack_delta.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +56,81 @@ static int put_row(void *arg, const struct pack_row *row, struct err *e)
 		return 0;
 	memcpy(im->file.p[im->cur].sha256, row->sha256, sizeof(im->file.p[im->cur].sha256));
 	return import_file_end(im, e);
+}
+
+/* The other version's files, read where the store has them; one stays open, since they are read in pieces. */
+struct base_files {
+	struct store *s;
+	struct pkg p;
+	int dir, fd;
+	uint32_t open; /* row of `fd` */
+};
+
+static int base_row(struct pkg_file_row *out, uint32_t *at, struct pkg p, str path)
+{
+	uint32_t low = 0, high = pkg_nfiles(p);
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		*out = pkg_file_row(p, mid);
+		int c = str_cmp(out->path, path);
+		*at = mid;
+		if (c == 0)
+			return 0;
+		if (c < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return -1;
+}
+
+static int base_read(void *arg, str path, uint64_t at, uint8_t *to, size_t n, struct err *e)
+{
+	struct base_files *b = arg;
+	struct pkg_file_row row;
+	uint32_t i;
+	char name[12];
+
+	if (base_row(&row, &i, b->p, path) < 0 || at > row.size || n > row.size - at)
+		return err_set(e, ERR_INTEGRITY, "the version to build on has another " STR_FMT, STR_ARG(path));
+	if (b->fd < 0 || b->open != i) {
+		snprintf(name, sizeof(name), "%u", row.num);
+		fs_close(b->fd);
+		b->fd = fs_open(b->dir, name, O_RDONLY, 0);
+		b->open = i;
+	}
+	for (size_t got = 0; got < n;) {
+		ssize_t k = b->fd < 0 ? -1 : pread(b->fd, to + got, n - got, (off_t)(at + got));
+		if (k <= 0)
+			return err_set(e, ERR_INTEGRITY, "the store lost " STR_FMT " of the version to build on",
+				STR_ARG(path));
+		got += (size_t)k;
+	}
+	return 0;
+}
+
+int import_delta(struct store *s, const struct import_opts *o, struct pkg base, const uint8_t digest[32], const void *p,
+	size_t n, struct pkg *out, struct err *e)
+{
+	char path[PKG_ID * 2 + 2];
+	struct import *im;
+
+	if (import_new(&im, s, o, e) < 0)
+		return e->code;
+	store_pkg_path(path, pkg_id(base));
+	struct base_files b = { .s = s, .p = base, .dir = fs_open_dir(s->pkgs_fd, path), .fd = -1 };
+	int rc = b.dir < 0 ? err_set(e, ERR_INTEGRITY, "the store lost the version that " STR_FMT " builds on",
+				     STR_ARG(im->label))
+			   : 0;
+	if (rc == 0)
+		rc = pack_delta_apply(p, n, digest, im->label, &(struct pack_base){ &b, base_read }, put_row, im, e);
+	if (rc == 0)
+		rc = import_publish(im, out, e);
+	fs_close(b.fd);
+	fs_close(b.dir);
+	import_abort(im);
+	return rc;
 }
 
 int import_pack(struct store *s, const struct import_opts *o, const uint8_t digest[32], const void *p, size_t n,

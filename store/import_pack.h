@@ -10,3 +10,7 @@
  * ERR_PARSE, ERR_TOOBIG, ERR_UNSUPPORTED: as pack_unpack(). */
 MUST_USE int import_pack(struct store *s, const struct import_opts *o, const uint8_t digest[32], const void *p,
 	size_t n, struct pkg *out, struct err *e);
+/* The same from a delta against BASE, a record of the store's that its caller keeps valid. ERR_INTEGRITY also where BASE is not what the delta
+ * was made against, or was spoiled: the whole package has to be fetched. */
+MUST_USE int import_delta(struct store *s, const struct import_opts *o, struct pkg base, const uint8_t digest[32],
+	const void *p, size_t n, struct pkg *out, struct err *e);

@@ -1,13 +1,7 @@
-#include "pack.h"
 #include "fs.h"
 #include "integrity.h"
+#include "pack_impl.h"
 #include <stdlib.h>
-#include <zstd.h>
-
-enum { HEADER = 32, MAGIC = 0x314B5044 /* "DPK1" */, VERSION = 1, SHA = 32 };
-
-/* Row flags. A duplicate is followed by how many rows back the same content stands. */
-enum { ROW_EXEC = 1, ROW_DUPLICATE = 2 };
 
 static void put_u32(uint8_t *p, uint32_t v)
 {
@@ -31,19 +25,14 @@ static uint64_t get_u64(const uint8_t *p)
 	return get_u32(p) | (uint64_t)get_u32(p + 4) << 32;
 }
 
-static void put_varint(struct buf *b, uint64_t v)
+void pack_put_varint(struct buf *b, uint64_t v)
 {
 	for (; v >= 128; v >>= 7)
 		buf_addc(b, (char)(v | 128));
 	buf_addc(b, (char)v);
 }
 
-struct reader {
-	const uint8_t *p, *end;
-	bool bad;
-};
-
-static uint64_t get_varint(struct reader *r)
+uint64_t pack_get_varint(struct pack_reader *r)
 {
 	uint64_t v = 0;
 
@@ -59,7 +48,7 @@ static uint64_t get_varint(struct reader *r)
 	return 0;
 }
 
-static str get_bytes(struct reader *r, uint64_t n)
+str pack_get_bytes(struct pack_reader *r, uint64_t n)
 {
 	if (n > (uint64_t)(r->end - r->p)) {
 		r->bad = true;
@@ -79,18 +68,40 @@ static size_t shared_prefix(str a, str b)
 	return n;
 }
 
+void pack_put_path(struct buf *b, str before, str path)
+{
+	size_t keep = shared_prefix(before, path);
+
+	pack_put_varint(b, keep);
+	pack_put_varint(b, path.n - keep);
+	buf_add(b, str_from(path, keep));
+}
+
+int pack_get_path(str *out, struct pack_reader *r, str before, struct arena *a, struct err *e)
+{
+	uint64_t keep = pack_get_varint(r), add = pack_get_varint(r);
+	str tail = pack_get_bytes(r, add);
+
+	if (r->bad || keep > before.n)
+		return err_set(e, ERR_PARSE, "pack's table is damaged");
+	char *path = arena_new(a, char, keep + tail.n + 1);
+	if (keep)
+		memcpy(path, before.p, keep);
+	if (tail.n)
+		memcpy(path + keep, tail.p, tail.n);
+	*out = (str){ path, keep + tail.n };
+	return path_safe(*out) ? 0 : err_set(e, ERR_PARSE, "pack's table has an unusable path");
+}
+
 /* The rows, then the digests of contents that are there, apart because they do not compress. */
 static void build_table(struct buf *table, struct pack_file *file, uint32_t n, const uint32_t *same)
 {
 	str before = STR_NONE;
 
 	for (uint32_t i = 0; i < n; i++) {
-		size_t keep = shared_prefix(before, file[i].path);
-		put_varint(table, (file[i].exec ? ROW_EXEC : 0) | (same[i] != i ? ROW_DUPLICATE : 0));
-		put_varint(table, keep);
-		put_varint(table, file[i].path.n - keep);
-		buf_add(table, str_from(file[i].path, keep));
-		put_varint(table, same[i] != i ? i - same[i] : file[i].n);
+		pack_put_varint(table, (file[i].exec ? ROW_EXEC : 0) | (same[i] != i ? ROW_DUPLICATE : 0));
+		pack_put_path(table, before, file[i].path);
+		pack_put_varint(table, same[i] != i ? i - same[i] : file[i].n);
 		before = file[i].path;
 	}
 	for (uint32_t i = 0; i < n; i++) {
@@ -114,7 +125,7 @@ static uint64_t find_duplicates(uint32_t *same, struct pack_file *file, uint32_t
 	return raw;
 }
 
-static int zstd_err(struct err *e, size_t rc, const char *what)
+int pack_zstd_err(struct err *e, size_t rc, const char *what)
 {
 	return err_set(e, ERR_IO, "zstd: %s: %s", what, ZSTD_getErrorName(rc));
 }
@@ -148,7 +159,7 @@ static int compress_contents(struct buf *out, const struct pack_file *file, uint
 		} while (!ZSTD_isError(rc) && (last ? rc != 0 : in.pos < in.size));
 	}
 	ZSTD_freeCCtx(z);
-	return ZSTD_isError(rc) ? zstd_err(e, rc, "compress") : 0;
+	return ZSTD_isError(rc) ? pack_zstd_err(e, rc, "compress") : 0;
 }
 
 int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n, const struct pack_opts *o,
@@ -167,59 +178,75 @@ int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint
 			(unsigned long long)raw, PACK_MOST_RAW);
 	}
 	build_table(&table, file, n, same);
-	uint8_t *head = (uint8_t *)buf_reserve(out, HEADER);
-	memset(head, 0, HEADER);
-	out->n += HEADER;
-	size_t bound = ZSTD_compressBound(table.n);
-	size_t z = ZSTD_compress(buf_reserve(out, bound), bound, table.p, table.n, o->level);
-	int rc = ZSTD_isError(z) ? zstd_err(e, z, "compress the table") : 0;
-	if (rc == 0) {
-		out->n += z;
+	struct pack_header h = { .version = PACK_WHOLE, .files = n, .table = (uint32_t)table.n, .raw = raw };
+	int rc = pack_begin(out, &h.table_z, buf_str(&table), o->level, e);
+	if (rc == 0)
 		rc = compress_contents(out, file, n, same, raw, o->level, e);
-	}
 	free(same);
 	if (rc < 0) {
 		out->n = start;
 		return rc;
 	}
-	head = (uint8_t *)out->p + start;
-	put_u32(head, MAGIC);
-	put_u32(head + 4, VERSION);
-	put_u32(head + 8, n);
-	put_u32(head + 12, (uint32_t)table.n);
-	put_u32(head + 16, (uint32_t)z);
-	put_u32(head + 20, o->tarball);
-	put_u64(head + 24, raw);
-	sha256(digest, out->p + start, out->n - start);
+	pack_finish(out, start, digest, &h, o->tarball);
 	return 0;
 }
 
-struct header {
-	uint32_t files, table, table_z;
-	uint64_t raw;
-};
-
-static int read_header(struct header *h, const uint8_t *p, size_t n, struct err *e)
+int pack_begin(struct buf *out, uint32_t *table_z, str table, int level, struct err *e)
 {
-	if (n < HEADER || get_u32(p) != MAGIC)
+	size_t bound = ZSTD_compressBound(table.n);
+
+	memset(buf_reserve(out, PACK_HEADER), 0, PACK_HEADER);
+	out->n += PACK_HEADER;
+	size_t z = ZSTD_compress(buf_reserve(out, bound), bound, table.p, table.n, level);
+	if (ZSTD_isError(z))
+		return pack_zstd_err(e, z, "compress the table");
+	out->n += z;
+	*table_z = (uint32_t)z;
+	return 0;
+}
+
+void pack_finish(struct buf *out, size_t start, uint8_t digest[32], const struct pack_header *h, uint32_t tarball)
+{
+	uint8_t *head = (uint8_t *)out->p + start;
+
+	put_u32(head, PACK_MAGIC);
+	put_u32(head + 4, h->version);
+	put_u32(head + 8, h->files);
+	put_u32(head + 12, h->table);
+	put_u32(head + 16, h->table_z);
+	put_u32(head + 20, tarball);
+	put_u64(head + 24, h->raw | (uint64_t)h->prefix << 32);
+	sha256(digest, out->p + start, out->n - start);
+}
+
+int pack_read_header(struct pack_header *h, const uint8_t *p, size_t n, struct err *e)
+{
+	if (n < PACK_HEADER || get_u32(p) != PACK_MAGIC)
 		return err_set(e, ERR_PARSE, "no pack: the first bytes are not a pack's");
-	if (get_u32(p + 4) != VERSION)
-		return err_set(e, ERR_UNSUPPORTED, "pack version %u; this dray reads %u", get_u32(p + 4), VERSION);
-	*h = (struct header){ get_u32(p + 8), get_u32(p + 12), get_u32(p + 16), get_u64(p + 24) };
-	if (h->files > PACK_MOST_FILES || h->table > PACK_MOST_TABLE || h->raw > PACK_MOST_RAW)
+	uint32_t version = get_u32(p + 4);
+	if (version != PACK_WHOLE && version != PACK_DELTA)
+		return err_set(e, ERR_UNSUPPORTED, "pack version %u; this dray reads %u and %u", version, PACK_WHOLE,
+			PACK_DELTA);
+	*h = (struct pack_header){ version, get_u32(p + 8), get_u32(p + 12), get_u32(p + 16), get_u64(p + 24), 0 };
+	if (version == PACK_DELTA) {
+		h->prefix = (uint32_t)(h->raw >> 32);
+		h->raw &= UINT32_MAX;
+	}
+	if (h->files > PACK_MOST_FILES || h->files > h->table / 4 || h->table > PACK_MOST_TABLE ||
+		h->raw > PACK_MOST_RAW || h->prefix > PACK_MOST_PREFIX)
 		return err_set(e, ERR_TOOBIG, "pack claims %u files, %u bytes of table, %llu bytes of content",
 			h->files, h->table, (unsigned long long)h->raw);
-	if (h->table_z > n - HEADER)
+	if (h->table_z > n - PACK_HEADER)
 		return err_set(e, ERR_PARSE, "pack ends inside its table");
 	return 0;
 }
 
 bool pack_claims(const void *p, size_t n, uint64_t *raw, uint32_t *files)
 {
-	struct header h;
+	struct pack_header h;
 	struct err e;
 
-	if (read_header(&h, p, n < HEADER ? n : SIZE_MAX, &e) < 0)
+	if (pack_read_header(&h, p, n < PACK_HEADER ? n : SIZE_MAX, &e) < 0)
 		return false;
 	*raw = h.raw;
 	*files = h.files;
@@ -228,14 +255,13 @@ bool pack_claims(const void *p, size_t n, uint64_t *raw, uint32_t *files)
 
 uint32_t pack_tarball_bytes(const void *p, size_t n)
 {
-	struct header h;
+	struct pack_header h;
 	struct err e;
 
-	return read_header(&h, p, n < HEADER ? n : SIZE_MAX, &e) < 0 ? 0 : get_u32((const uint8_t *)p + 20);
+	return pack_read_header(&h, p, n < PACK_HEADER ? n : SIZE_MAX, &e) < 0 ? 0 : get_u32((const uint8_t *)p + 20);
 }
 
-/* Inflates exactly WANT bytes from one frame into new memory. */
-static int inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const char *what, struct err *e)
+int pack_inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const char *what, struct err *e)
 {
 	uint8_t *to = xmalloc(want);
 	size_t got = ZSTD_decompress(to, want, p, n);
@@ -249,33 +275,29 @@ static int inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const
 }
 
 /* Rows of FILES files with their content, if it is there; a duplicate borrows its first's. ROW and FIRST have FILES elements. */
-static int read_rows(struct pack_row *row, uint32_t *first, const struct header *h, struct reader *r,
+static int read_rows(struct pack_row *row, uint32_t *first, const struct pack_header *h, struct pack_reader *r,
 	const uint8_t *content, struct arena *a, struct err *e)
 {
 	str before = STR_NONE;
-	uint64_t at = 0;
+	uint64_t at = 0, total = 0;
 
 	for (uint32_t i = 0; i < h->files; i++) {
-		uint64_t flags = get_varint(r), keep = get_varint(r), add = get_varint(r);
-		str tail = get_bytes(r, add);
-		uint64_t n = get_varint(r);
+		uint64_t flags = pack_get_varint(r);
+		if (pack_get_path(&before, r, before, a, e) < 0)
+			return err_ctx(e, "row %u", i);
+		uint64_t n = pack_get_varint(r);
 		bool same = flags & ROW_DUPLICATE;
-		if (r->bad || keep > before.n || (same ? n == 0 || n > i : n > h->raw - at))
+		if (r->bad || flags & ~3ull || (same ? n == 0 || n > i : n > h->raw - at))
 			return err_set(e, ERR_PARSE, "pack's table is damaged at row %u", i);
-		char *path = arena_new(a, char, keep + tail.n + 1);
-		if (keep)
-			memcpy(path, before.p, keep);
-		if (tail.n)
-			memcpy(path + keep, tail.p, tail.n);
-		before = (str){ path, keep + tail.n };
-		if (!path_safe(before))
-			return err_set(e, ERR_PARSE, "pack's row %u has no usable path", i);
 		first[i] = same ? first[i - n] : i;
 		row[i] = same ? row[first[i]] : (struct pack_row){ .p = content ? content + at : NULL, .n = n };
 		row[i].len = row[i].n;
 		row[i].path = before;
 		row[i].exec = flags & ROW_EXEC;
 		at += same ? 0 : n;
+		total += row[i].n;
+		if (total > PACK_MOST_TOTAL)
+			return err_set(e, ERR_TOOBIG, "pack's files have more than %llu bytes", PACK_MOST_TOTAL);
 	}
 	if (at != h->raw)
 		return err_set(e, ERR_PARSE, "pack's rows make %llu bytes, its header says %llu",
@@ -284,10 +306,10 @@ static int read_rows(struct pack_row *row, uint32_t *first, const struct header 
 }
 
 /* The digests stand behind the rows, one for each content that is there. */
-static int read_digests(struct pack_row *row, const uint32_t *first, uint32_t n, struct reader *r, struct err *e)
+static int read_digests(struct pack_row *row, const uint32_t *first, uint32_t n, struct pack_reader *r, struct err *e)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		row[i].sha256 = first[i] != i ? row[first[i]].sha256 : (const uint8_t *)get_bytes(r, SHA).p;
+		row[i].sha256 = first[i] != i ? row[first[i]].sha256 : (const uint8_t *)pack_get_bytes(r, SHA).p;
 		if (r->bad)
 			return err_set(e, ERR_PARSE, "pack's table ends before its digests");
 	}
@@ -335,8 +357,6 @@ struct content {
 	uint8_t *buf;
 	bool ended;
 };
-enum { STREAM_STEP = 1 << 20 };
-
 static int damaged(struct err *e)
 {
 	return err_set(e, ERR_PARSE, "pack's content does not inflate to the bytes it claims");
@@ -345,7 +365,7 @@ static int damaged(struct err *e)
 /* Up to WANT bytes into c->buf. */
 static int content_read(struct content *c, size_t want, size_t *got, struct err *e)
 {
-	ZSTD_outBuffer out = { c->buf, want < STREAM_STEP ? want : STREAM_STEP, 0 };
+	ZSTD_outBuffer out = { c->buf, want < PACK_STEP ? want : PACK_STEP, 0 };
 
 	while (out.pos < out.size) {
 		size_t before = c->in.pos, at = out.pos, rc = ZSTD_decompressStream(c->z, &out, &c->in);
@@ -408,7 +428,7 @@ static int give_pieces(const struct unpacking *u, struct content *c, struct err 
 
 static int stream_rows(const struct unpacking *u, const uint8_t *p, size_t n, struct err *e)
 {
-	struct content c = { .z = ZSTD_createDCtx(), .in = { p, n, 0 }, .buf = xmalloc(STREAM_STEP) };
+	struct content c = { .z = ZSTD_createDCtx(), .in = { p, n, 0 }, .buf = xmalloc(PACK_STEP) };
 
 	if (!c.z)
 		die_oom(0);
@@ -419,17 +439,17 @@ static int stream_rows(const struct unpacking *u, const uint8_t *p, size_t n, st
 	return rc;
 }
 
-static int unpack_rows(
-	const struct header *h, const uint8_t *table, const uint8_t *z, size_t zn, struct unpacking *u, struct err *e)
+static int unpack_rows(const struct pack_header *h, const uint8_t *table, const uint8_t *z, size_t zn,
+	struct unpacking *u, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 16);
 	struct pack_row *row = arena_new(&a, struct pack_row, h->files);
 	uint32_t *first = arena_new(&a, uint32_t, h->files);
-	struct reader r = { table, table + h->table, false };
+	struct pack_reader r = { table, table + h->table, false };
 	bool pieces = u->flags & PACK_PIECES && h->raw > PACK_PIECE;
 	uint8_t *content = NULL;
 
-	if (!pieces && inflate(&content, (size_t)h->raw, z, zn, "content", e) < 0)
+	if (!pieces && pack_inflate(&content, (size_t)h->raw, z, zn, "content", e) < 0)
 		return e->code;
 	int rc = read_rows(row, first, h, &r, content, &a, e);
 	if (rc == 0)
@@ -443,9 +463,16 @@ static int unpack_rows(
 	return rc;
 }
 
-uint64_t pack_memory(uint64_t raw)
+uint64_t pack_memory(const void *p, size_t n)
 {
-	return raw <= PACK_PIECE ? raw : (1u << PACK_WINDOW_LOG) + STREAM_STEP;
+	struct pack_header h;
+	struct err e;
+
+	if (pack_read_header(&h, p, n, &e) < 0)
+		return 0;
+	if (h.version == PACK_DELTA)
+		return h.prefix + (h.raw < PACK_SEGMENT ? h.raw : PACK_SEGMENT) + PACK_STEP;
+	return h.raw <= PACK_PIECE ? h.raw : (1u << PACK_WINDOW_LOG) + PACK_STEP;
 }
 
 int pack_unpack(const void *bytes, size_t n, const uint8_t digest[32], str label, unsigned flags, pack_row_fn *fn,
@@ -454,16 +481,18 @@ int pack_unpack(const void *bytes, size_t n, const uint8_t digest[32], str label
 	struct unpacking u = { .flags = flags, .fn = fn, .arg = arg };
 	const uint8_t *p = bytes;
 	uint8_t got[SHA], *table = NULL;
-	struct header h;
+	struct pack_header h;
 
 	sha256(got, p, n);
 	int rc = memcmp(got, digest, SHA) == 0
-			 ? read_header(&h, p, n, e)
+			 ? pack_read_header(&h, p, n, e)
 			 : err_set(e, ERR_INTEGRITY, "the pack's bytes are not those that the plan promised");
+	if (rc == 0 && h.version != PACK_WHOLE)
+		rc = err_set(e, ERR_PARSE, "the pack is a delta, and no other version was offered");
 	if (rc == 0)
-		rc = inflate(&table, h.table, p + HEADER, h.table_z, "table", e);
+		rc = pack_inflate(&table, h.table, p + PACK_HEADER, h.table_z, "table", e);
 	if (rc == 0)
-		rc = unpack_rows(&h, table, p + HEADER + h.table_z, n - HEADER - h.table_z, &u, e);
+		rc = unpack_rows(&h, table, p + PACK_HEADER + h.table_z, n - PACK_HEADER - h.table_z, &u, e);
 	free(table);
 	return rc < 0 ? err_ctx(e, "package " STR_FMT, STR_ARG(label)) : 0;
 }

@@ -16,11 +16,15 @@
 /* Past them a package is not packed (the plan says tarball), and a pack that claims more is refused. */
 #define PACK_MOST_FILES 500000u
 #define PACK_MOST_RAW (512ull << 20)
+#define PACK_MOST_TOTAL (4ull << 30) /* with files that are the same counted each */
 #define PACK_MOST_TABLE (64u << 20)
 /* A client needs no more memory than that for a pack's content: a smaller one is unpacked in one piece, a larger one streams
  * through a window. */
 #define PACK_PIECE (16u << 20)
 enum { PACK_WINDOW_LOG = 25 };
+/* A delta's content comes in segments of at most so many bytes, each behind as many of the other version's. */
+#define PACK_SEGMENT (8u << 20)
+#define PACK_MOST_PREFIX (20u << 20)
 
 struct pack_file {
 	str path; /* safe, below the package */
@@ -58,8 +62,8 @@ enum {
  * another version. LABEL names the package. */
 MUST_USE int pack_unpack(const void *p, size_t n, const uint8_t digest[32], str label, unsigned flags, pack_row_fn *fn,
 	void *arg, struct err *e);
-/* Bytes of memory that unpacking with PACK_PIECES takes where the content has RAW. */
-uint64_t pack_memory(uint64_t raw);
+/* Bytes of memory that unpacking it with PACK_PIECES, or applying it, takes; 0: no pack. */
+uint64_t pack_memory(const void *p, size_t n);
 
 /* Raw bytes and files that a pack claims, from its first 32 bytes; false when they are no pack's. */
 bool pack_claims(const void *p, size_t n, uint64_t *raw, uint32_t *files);

@@ -151,7 +151,7 @@ static void fetch_all(struct env *v, bool look_up)
 			v->frame[i].pack_size = v->fix[i].pack.n;
 		}
 		assert_true(pack_possible(&v->package[i], look_up));
-		pack_fetch(v->f, &v->package[i], look_up);
+		pack_fetch(v->f, &v->package[i], look_up, NULL);
 	}
 	for (unsigned i = 0; i < v->take; i++) {
 		struct tree_package *p = pack_take(v->f);

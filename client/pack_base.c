@@ -1,0 +1,63 @@
+#include "pack_base.h"
+#include "packs_wire.h"
+
+/* More versions of one package than that are not looked at. */
+enum { MOST_VERSIONS = 16 };
+
+static size_t first_at_least(const struct lockfile *lf, str key)
+{
+	size_t low = 0, high = lf->npackages;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (str_cmp(lf->package[mid].key, key) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* How many characters two versions share: 5.1.0 is nearer to 5.1.2 than to 4.0.0. */
+static size_t nearness(str a, str b)
+{
+	size_t n = 0;
+
+	while (n < a.n && n < b.n && a.p[n] == b.p[n])
+		n++;
+	return n;
+}
+
+int pack_base_find(struct pack_base_of *out, const struct lockfile *before, struct store_read *r,
+	const struct tree_package *p, struct err *e)
+{
+	str name = p->f->name;
+	int found = 0;
+	size_t best = 0;
+
+	if (!before)
+		return 0;
+	size_t i = first_at_least(before, name);
+	/* Keys are sorted; what follows the name may sort before its "@". */
+	for (unsigned seen = 0;
+		i < before->npackages && str_starts(before->package[i].key, name) && seen < MOST_VERSIONS; i++) {
+		const struct lock_package *lp = &before->package[i];
+		str sri = lp->resolution.integrity, rest = str_from(lp->key, name.n);
+		struct pack_base_of b;
+		if (rest.n < 2 || rest.p[0] != '@')
+			continue;
+		seen++;
+		size_t near = 1 + nearness(str_from(rest, 1), p->f->version);
+		if (near <= best || str_eq(sri, p->f->meta.resolution.integrity) || !packs_key(b.key, sri))
+			continue;
+		int have = store_get(&b.rec, r, sri, e);
+		if (have < 0)
+			return have;
+		if (!have)
+			continue;
+		*out = b;
+		best = near;
+		found = 1;
+	}
+	return found;
+}

@@ -1,0 +1,103 @@
+/* Deltas between two versions that both have a pack: made by the builders when a client that has the one asks for the other
+ * (packs_find_from()), kept and evicted like packs. */
+#include "fs.h"
+#include "pack_delta.h"
+#include "packs_impl.h"
+#include <errno.h>
+#include <unistd.h>
+
+/* What changed is encoded at the settled level up to here, past it at that of a first encoding: somebody may be waiting. */
+enum { WELL_MAX = 16 << 20 };
+
+void pack_files_release(struct pack_files *f)
+{
+	vec_release(&f->file);
+	arena_release(&f->a);
+}
+
+static int row_keep(void *arg, const struct pack_row *row, struct err *e)
+{
+	struct pack_files *r = arg;
+	uint8_t *copy = arena_new(&r->a, uint8_t, (size_t)row->n + 1);
+
+	(void)e;
+	if (row->n)
+		memcpy(copy, row->p, (size_t)row->n);
+	*vec_add(&r->file) =
+		(struct pack_file){ .path = arena_str(&r->a, row->path), .exec = row->exec, .p = copy, .n = row->n };
+	return 0;
+}
+
+static int pack_read(struct buf *out, struct packs *p, const uint8_t digest[32], struct err *e)
+{
+	uint64_t size, at = 0;
+	AUTO(fs_close_auto) int fd = packs_open(p, digest, &size);
+
+	if (fd < 0)
+		return err_set(e, ERR_NOTFOUND, "its pack is gone");
+	char *to = buf_reserve(out, (size_t)size);
+	while (at < size) {
+		ssize_t n = pread(fd, to + at, (size_t)(size - at), (off_t)at);
+		if (n <= 0 && errno != EINTR)
+			return err_os(e, "read its pack");
+		at += n > 0 ? (uint64_t)n : 0;
+	}
+	out->n = (size_t)size;
+	return 0;
+}
+
+int packs_files(struct pack_files *out, struct packs *p, const uint8_t digest[32], str label, struct err *e)
+{
+	AUTO(buf_release) struct buf pack = BUF_INIT;
+
+	if (pack_read(&pack, p, digest, e) < 0)
+		return e->code;
+	return pack_unpack(pack.p, pack.n, digest, label, PACK_CHECK, row_keep, out, e);
+}
+
+/* Digest, size and tarball of the pack that the package with KEY has now. */
+static int item_now(struct pack_item *out, struct packs *p, const uint8_t key[PACKS_KEY], struct err *e)
+{
+	pthread_mutex_lock(&p->lock);
+	const struct pack_item *it = packs_item(p, key, false);
+	bool ready = it && (it->state == PACK_WARM || it->state == PACK_SETTLED);
+	if (ready)
+		*out = *it;
+	pthread_mutex_unlock(&p->lock);
+	return ready ? 0 : err_set(e, ERR_NOTFOUND, "a pack that the delta is made of is gone");
+}
+
+static uint64_t bytes_of(const struct pack_files *f)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < f->file.n; i++)
+		n += f->file.p[i].n;
+	return n;
+}
+
+int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e)
+{
+	AUTO(buf_release) struct buf pack = BUF_INIT;
+	struct pack_files to = PACK_FILES_INIT, from = PACK_FILES_INIT;
+	struct pack_item of, base;
+	int rc = item_now(&of, p, it->of, e);
+
+	if (rc == 0)
+		rc = item_now(&base, p, it->base, e);
+	if (rc == 0)
+		rc = packs_files(&to, p, of.digest, str_of(it->name), e);
+	if (rc == 0)
+		rc = packs_files(&from, p, base.digest, str_of(it->name), e);
+	struct pack_opts o = { .level = bytes_of(&to) <= WELL_MAX ? p->o.settled_level : p->o.level,
+		.tarball = rc == 0 ? (uint32_t)of.tarball : 0 };
+	if (rc == 0)
+		rc = pack_delta_build(
+			&pack, got->digest, to.file.p, (uint32_t)to.file.n, from.file.p, (uint32_t)from.file.n, &o, e);
+	pack_files_release(&to);
+	pack_files_release(&from);
+	if (rc == 0 && pack.n > of.size / 8 * 7)
+		rc = err_set(e, ERR_TOOBIG, "%s@%s: a delta would save less than an eighth", it->name, it->version);
+	got->size = pack.n;
+	return rc < 0 ? rc : packs_write(p, got->digest, buf_str(&pack), e);
+}

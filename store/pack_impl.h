@@ -1,0 +1,37 @@
+/* pack_impl — what pack.c (whole packs) and pack_delta.c share: the header, the table's numbers and paths. */
+#pragma once
+#include "pack.h"
+#include <zstd.h>
+
+enum { PACK_HEADER = 32, PACK_MAGIC = 0x314B5044 /* "DPK1" */, PACK_WHOLE = 1, PACK_DELTA = 2, SHA = 32 };
+enum { PACK_STEP = 1 << 20 }; /* a piece is no longer */
+
+/* Row flags. A duplicate is followed by how many rows back the same content stands. */
+enum { ROW_EXEC = 1, ROW_DUPLICATE = 2, ROW_BASE = 4, ROW_MOVED = 8 };
+
+struct pack_header {
+	uint32_t version, files, table, table_z;
+	uint64_t raw;
+	uint32_t prefix; /* a delta's: bytes of its longest prefix */
+};
+struct pack_reader {
+	const uint8_t *p, *end;
+	bool bad;
+};
+
+void pack_put_varint(struct buf *b, uint64_t v);
+uint64_t pack_get_varint(struct pack_reader *r);
+/* An empty one, and bad, where fewer are left. */
+str pack_get_bytes(struct pack_reader *r, uint64_t n);
+/* A path by what it shares with the one BEFORE. */
+void pack_put_path(struct buf *b, str before, str path);
+/* Into A. ERR_PARSE where it is damaged, or leaves the package. */
+MUST_USE int pack_get_path(str *out, struct pack_reader *r, str before, struct arena *a, struct err *e);
+/* Appends a header and the compressed table; the header is filled by pack_finish(). */
+MUST_USE int pack_begin(struct buf *out, uint32_t *table_z, str table, int level, struct err *e);
+/* The header at OUT's byte START; the digest of what stands behind it. */
+void pack_finish(struct buf *out, size_t start, uint8_t digest[32], const struct pack_header *h, uint32_t tarball);
+MUST_USE int pack_read_header(struct pack_header *h, const uint8_t *p, size_t n, struct err *e);
+/* Inflates exactly WANT bytes from one frame into new memory. */
+MUST_USE int pack_inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const char *what, struct err *e);
+int pack_zstd_err(struct err *e, size_t rc, const char *what);
