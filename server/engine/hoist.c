@@ -166,7 +166,7 @@ struct required {
 };
 struct bucket {
 	struct run *r;
-	struct selector p[512];
+	struct selector p[512]; /* a weight of 1,000,000 or more: only the lockfile has it */
 	uint32_t n;
 };
 
@@ -174,8 +174,10 @@ static void bucket_add(void *ctx, atom version)
 {
 	struct bucket *b = ctx;
 	for (uint32_t i = 0; i < b->n; i++)
-		if (b->p[i].spec == version)
+		if (b->p[i].spec == version) {
+			b->p[i].weight = 1;
 			return;
+		}
 	if (b->n < 512)
 		b->p[b->n++] = (struct selector){ version, SEL_VERSION, 1 };
 }
@@ -460,7 +462,14 @@ static int complete(struct hoist *h, struct importer *imp, struct discovery *fir
 	}
 }
 
-static bool locked_out(const struct importer *imp, atom name, atom version)
+static bool in_run(const struct selector *s)
+{
+	return s->kind == SEL_VERSION && s->weight < 1000000;
+}
+
+/* Whether the lockfile binds IMP's packages to other versions of NAME than VERSION. With ONLY_RUN, only versions count that this run
+ * has, too: a locked provider that nothing depends on any more binds nobody. */
+static bool locked_out(const struct importer *imp, atom name, atom version, const struct bucket *b, bool only_run)
 {
 	bool any = false;
 	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++) {
@@ -468,7 +477,10 @@ static bool locked_out(const struct importer *imp, atom name, atom version)
 			continue;
 		if (imp->locked_peer_versions[i].v == version)
 			return false;
-		any = true;
+		bool counts = !only_run;
+		for (uint32_t k = 0; k < b->n && !counts; k++)
+			counts = b->p[k].spec == imp->locked_peer_versions[i].v && in_run(&b->p[k]);
+		any = any || counts;
 	}
 	return any;
 }
@@ -503,28 +515,38 @@ static bool accepts(
 	return true;
 }
 
-static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
+/* The highest version of the bucket that every range asked for takes. ONLY_RUN: of those that this run has resolved. */
+static atom optional_best(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
+	const struct bucket *b, bool only_run)
 {
 	struct run *r = h->r;
-	struct bucket b;
 	const struct semver *best = NULL;
 	atom out = 0, root = root_spec(r, &h->roots, name);
 	const struct range *bound = root ? atom_range(&r->t, peer_range(r, root)) : NULL;
-	bucket_fill(&b, r, NULL, name);
-	for (uint32_t i = 0; i < b.n; i++) {
-		const struct semver *v = b.p[i].kind == SEL_VERSION ? atom_semver(&r->t, b.p[i].spec) : NULL;
-		bool ok = v && !locked_out(imp, name, b.p[i].spec) && (!bound || range_has(bound, v, false));
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
+		bool ok = v && (!only_run || in_run(&b->p[i])) && (!bound || range_has(bound, v, false)) &&
+			  !locked_out(imp, name, b->p[i].spec, b, only_run);
 		for (uint32_t k = 0; ok && k < imp->noptional_missing; k++)
 			if (imp->optional_missing[k].k == name) {
 				const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
 				ok = rg && range_has(rg, v, false);
 			}
-		if (ok && (!best || semver_cmp(v, best) > 0) && accepts(h, imp, w, n, name, b.p[i].spec)) {
+		if (ok && (!best || semver_cmp(v, best) > 0) && accepts(h, imp, w, n, name, b->p[i].spec)) {
 			best = v;
-			out = b.p[i].spec;
+			out = b->p[i].spec;
 		}
 	}
 	return out;
+}
+
+/* A version that only the lockfile knows any more is for peers that nothing else can serve. */
+static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
+{
+	struct bucket b;
+	bucket_fill(&b, h->r, NULL, name);
+	atom out = optional_best(h, imp, w, n, name, &b, true);
+	return out ? out : optional_best(h, imp, w, n, name, &b, false);
 }
 
 static int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e)
