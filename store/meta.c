@@ -134,9 +134,17 @@ static struct meta_record *record_new(str bytes, struct err *e)
 
 /* ---- the table in memory; all under the lock ---- */
 
+static char form_letter(enum packument_form form)
+{
+	return form == PACKUMENT_FULL ? 'f' : 'a';
+}
+
 static void put_key(struct buf *b, str registry, str name, enum packument_form form)
 {
-	buf_printf(b, "%c " STR_FMT " ", form == PACKUMENT_FULL ? 'f' : 'a', STR_ARG(name));
+	buf_addc(b, form_letter(form));
+	buf_addc(b, ' ');
+	buf_add(b, name);
+	buf_addc(b, ' ');
 	while (registry.n && registry.p[registry.n - 1] == '/')
 		registry.n--;
 	url_put_public(b, registry);
@@ -242,15 +250,14 @@ static bool still_good(const struct meta *m, const struct entry *t)
 /* The entry that can answer, or that somebody is working on; NULL when there is none. */
 static struct entry *entry_find(struct meta *m, str registry, str name, enum packument_form form, struct buf *key)
 {
+	buf_clear(key);
+	put_key(key, registry, name, PACKUMENT_FULL);
 	if (form == PACKUMENT_ABBREVIATED && m->nentries) {
-		buf_clear(key);
-		put_key(key, registry, name, PACKUMENT_FULL);
 		struct entry *full = *entry_slot(m, buf_str(key));
 		if (full && (full->busy || still_good(m, full)))
 			return full;
 	}
-	buf_clear(key);
-	put_key(key, registry, name, form);
+	key->p[0] = form_letter(form);
 	return m->nentries ? *entry_slot(m, buf_str(key)) : NULL;
 }
 

@@ -4,6 +4,7 @@
 #include "resolve.h"
 
 #define BATCH 256u
+#define MISSING_SHARE 64u /* see looks_ahead() */
 
 struct likely {
 	atom spec;
@@ -28,7 +29,7 @@ struct metas {
 	VEC(struct likely) likely;
 	struct map seen; /* (name, spec) pairs already looked ahead from */
 	VEC(uint32_t) todo;
-	uint32_t waiting, asked, answered;
+	uint32_t waiting, asked, answered, missed; /* missed: was not there at once */
 };
 
 struct metas *metas_new(struct run *r)
@@ -131,6 +132,7 @@ enum meta_state metas_get(struct metas *m, atom name, bool full, struct packumen
 			struct err later; /* metas_wait() meets it again */
 			ask(m, n, full);
 			(void)take(m, &later);
+			m->missed += !f->got;
 		}
 		if (!f->got)
 			return META_WAITING;
@@ -226,10 +228,16 @@ static void pump(struct metas *m)
 	}
 }
 
+/* With all but a few in memory the walk itself is the quickest way to what is next. */
+static bool looks_ahead(const struct metas *m)
+{
+	return m->missed > m->asked / MISSING_SHARE;
+}
+
 void metas_speculate(struct metas *m, atom name, atom spec, bool full)
 {
 	look_ahead(m, name, spec, full);
-	if (m->waiting) /* with everything in memory the walk itself is the quickest way to what is next */
+	if (looks_ahead(m))
 		pump(m);
 }
 
@@ -238,7 +246,8 @@ int metas_wait(struct metas *m, struct err *e)
 	uint32_t ticket[BATCH];
 	const struct engine_packument *got[BATCH];
 	uint32_t answered = m->answered;
-	pump(m);
+	if (looks_ahead(m))
+		pump(m);
 	if (m->answered != answered)
 		return 0;
 	int n = m->r->io->wait(m->r->io->ctx, ticket, got, BATCH, e);
@@ -246,7 +255,8 @@ int metas_wait(struct metas *m, struct err *e)
 		return n;
 	arrived(m, ticket, got, n);
 	n = take(m, e);
-	pump(m);
+	if (looks_ahead(m))
+		pump(m);
 	return n;
 }
 

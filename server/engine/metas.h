@@ -4,7 +4,7 @@
  * deterministic pass can do no more. When a packument arrives, those of the
  * dependencies of the versions that are likely to be picked are asked for at
  * once, so that the number of round trips is the depth of the graph, not the
- * number of passes; as long as nothing is missing, nothing is looked ahead for. What is picked never depends on the order of arrival. */
+ * number of passes; as long as hardly any is missing, nothing is looked ahead for. What is picked never depends on the order of arrival. */
 #pragma once
 #include "graph.h"
 
