@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "dep_path.h"
 #include "pnpm_state.h"
+#include "policy.h"
 #include "project_local.h"
 #include "scripts.h"
 #include "state.h"
@@ -307,6 +308,7 @@ static int write_lockfile(bool *written, const struct finish_opts *o, struct err
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
 	lockfile_print(&b, o->lockfile);
+	policy_key(o->policy_key, &o->req->settings, buf_str(&b));
 	int put = file_put(o->root_fd, "pnpm-lock.yaml", buf_str(&b), true, e);
 	if (put < 0)
 		return put;

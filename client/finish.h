@@ -24,6 +24,7 @@ struct finish_opts {
 	struct str_list watch; /* files, absolute or from the root */
 	bool filtered;         /* not all projects are in the tree */
 	str pnpm_state;        /* what pnpm_state_take() has found */
+	uint8_t *policy_key;   /* gets policy_key() of the lockfile that is written */
 };
 MUST_USE int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e);
 /* Writes TEXT to PATH below DIRFD by rename, synced when DURABLE. 1: written, 0: it was equal. A symlink is refused. */

@@ -266,7 +266,7 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 	case FRAME_WARNING:
 		return on_warning(in, &f->warning, e);
 	case FRAME_VERDICT:
-		return f->verdict.kind == VERDICT_OK ? 0 : err_set(e, ERR_POLICY, STR_FMT, STR_ARG(f->verdict.text));
+		return verdict_judge(in, &f->verdict, e);
 	case FRAME_DONE:
 	case FRAME_FAILURE: /* its text is the source's error, too */
 		return 0;
@@ -348,22 +348,23 @@ static bool install_idle(const struct install *in)
 
 	if (in->failed)
 		return !busy; /* downloads are cancelled, jobs under way end */
-	return in->planned && in->done == in->tree.nslots && !busy &&
+	return in->planned && in->done == in->tree.nslots && !busy && !verdict_pending(in) &&
 	       (!in->fetcher || fetcher_pending(in->fetcher) == 0) &&
 	       (!in->packs || pack_fetcher_pending(in->packs) == 0);
 }
 
 static void install_turn(struct install *in)
 {
-	struct pollfd fd[5] = {
+	struct pollfd fd[6] = {
 		{ .fd = in->planned ? -1 : frames_fd(in->frames), .events = POLLIN },
 		{ .fd = pool_fd(in->pool), .events = POLLIN },
 		{ .fd = in->fetcher && !in->failed ? fetcher_fd(in->fetcher) : -1, .events = POLLIN },
 		{ .fd = in->failed ? -1 : in->o->cancel_fd, .events = POLLIN },
 		{ .fd = in->packs && !in->failed ? pack_fetcher_fd(in->packs) : -1, .events = POLLIN },
+		{ .fd = in->failed ? -1 : verdict_fd(in), .events = POLLIN },
 	};
 
-	if (poll(fd, 5, in->o->progress->tty ? 100 : 1000) < 0 && errno != EINTR) {
+	if (poll(fd, 6, in->o->progress->tty ? 100 : 1000) < 0 && errno != EINTR) {
 		struct err e;
 		install_fail(in, err_os(&e, "poll"), &e);
 		return;
@@ -375,6 +376,8 @@ static void install_turn(struct install *in)
 	}
 	if (!in->planned)
 		take_frames(in);
+	if (!in->failed)
+		verdict_drain(in);
 	if (in->fetcher && !in->failed)
 		fetcher_drain(in->fetcher);
 	if (in->packs && !in->failed)
@@ -466,7 +469,7 @@ static struct source *source_choose(struct install *in, struct err *e)
 		return in->o->source;
 	if (install_net(in, e) < 0 || meta_new(&in->meta, in->store, in->registry, &mo, e) < 0)
 		return NULL;
-	return in->own_source = source_direct_new(in->meta, clock_wall_ms());
+	return in->own_source = source_direct_new(in->meta, in->wall_ms);
 }
 
 static enum pkg_import_method import_method(enum import_method m)
@@ -513,7 +516,7 @@ static int install_open(struct install *in, struct err *e)
 		in->r->source = s->name;
 	if (!in->o->locked)
 		in->lock = plan_lockfile_new();
-	return frames_start(&in->frames, s, &in->req, e);
+	return frames_start(&in->frames, s, &in->req, e) < 0 ? e->code : verdict_open(in, e);
 }
 
 /* An install that failed before anything of the project pointed at its slots leaves nothing behind that was not there before:
@@ -530,12 +533,14 @@ static void install_undo(struct install *in)
 static void install_close(struct install *in)
 {
 	frames_free(in->frames);
+	verdict_stop(in);
 	pack_fetcher_stop(in->packs);
 	/* A plan that failed leaves packuments on their way, and their workers may still ask for more: those requests must find
 	 * the fetch thread alive, to be told that it is over. */
 	if (in->http)
 		http_stop(in->http);
 	meta_free(in->meta);
+	verdict_release(in);
 	http_free(in->http); /* no callback after this */
 	if (in->fetcher)
 		fetcher_drain(in->fetcher);
@@ -577,9 +582,13 @@ static void install_close(struct install *in)
 
 int install_run(struct install_result *out, const struct install_opts *o, struct err *e)
 {
-	struct install in = {
-		.o = o, .r = out, .start = clock_us(), .root = -1, .vstore = -1, .arena = ARENA_INIT(64 * 1024)
-	};
+	struct install in = { .o = o,
+		.r = out,
+		.start = clock_us(),
+		.wall_ms = clock_wall_ms(),
+		.root = -1,
+		.vstore = -1,
+		.arena = ARENA_INIT(64 * 1024) };
 
 	*out = (struct install_result){ .arena = ARENA_INIT(4096), .source = "none" };
 	in.req = *o->req;

@@ -18,10 +18,11 @@ struct install_opts {
 	bool lockfile_only, force, offline, prefer_offline, ignore_scripts;
 	const char *store_dir;
 	enum store_verify verify;
-	struct source *source;      /* not the locked one nor the direct one; NULL: install makes its own. Borrowed */
-	str packs_url, packs_token; /* a drayd whose packs are used before the registry's tarballs; empty: none */
-	uint64_t settings_hash;     /* for the state file */
-	struct str_list watch;      /* files that decide whether there is anything to do */
+	struct source *source; /* not the locked one nor the direct one; NULL: install makes its own. Borrowed */
+	struct source *verdict_source; /* judges the lockfile; NULL: this process does. Borrowed */
+	str packs_url, packs_token;    /* a drayd whose packs are used before the registry's tarballs; empty: none */
+	uint64_t settings_hash;        /* for the state file */
+	struct str_list watch;         /* files that decide whether there is anything to do */
 	struct progress *progress;
 	int cancel_fd; /* readable: stop; -1: none */
 };

@@ -98,6 +98,7 @@ static int install_scripts(struct install *in, struct err *e)
 
 static int install_finish(struct install *in, struct err *e)
 {
+	uint8_t key[32];
 	struct finish_opts fo = { .project = in->o->project,
 		.root_fd = in->root,
 		.tree = &in->tree,
@@ -114,7 +115,8 @@ static int install_finish(struct install *in, struct err *e)
 		.settings_hash = in->o->settings_hash,
 		.watch = in->o->watch,
 		.filtered = in->o->selected != NULL,
-		.pnpm_state = in->pnpm_state };
+		.pnpm_state = in->pnpm_state,
+		.policy_key = key };
 
 	if (in->o->want_lockfile) {
 		AUTO(buf_release) struct buf b = BUF_INIT;
@@ -124,6 +126,8 @@ static int install_finish(struct install *in, struct err *e)
 	if (!in->o->lockfile_only && !in->o->selected)
 		prune_vstore(in->vstore, &in->tree, &in->r->pruned);
 	int code = finish_write(&in->r->lockfile_written, &fo, e);
+	if (code == 0 && fo.write_lockfile)
+		verdict_made(in, key);
 	in->r->t.finish = install_since(in);
 	return code;
 }

@@ -1,6 +1,6 @@
 /* install_impl — what the stages of an install share: its state, and what one stage asks of another.
  *
- * install.c owns the loop, install_packages.c the packages' way into the store,
+ * install.c owns the loop, install_packages.c the packages' way into the store, install_verdict.c the policy check on the lockfile,
  * install_after.c what follows when all slots are there. One thread. */
 #pragma once
 #include "fetch.h"
@@ -12,10 +12,13 @@
 #include "plan_lockfile.h"
 #include "state.h"
 
+struct verdict_stage;
+
 struct install {
 	const struct install_opts *o;
 	struct install_result *r;
 	uint64_t start;
+	int64_t wall_ms; /* when it began: what the resolver takes for now */
 	int root, vstore;
 	bool made_vstore; /* by this install: an install that fails takes it away again */
 	struct arena arena;
@@ -34,6 +37,7 @@ struct install {
 	struct meta *meta;
 	struct source *own_source;
 	struct frames *frames;
+	struct verdict_stage *verdict; /* NULL: no lockfile to be judged */
 	struct pool *pool;
 	struct linker *linker;
 	struct fetcher *fetcher;
@@ -76,6 +80,21 @@ MUST_USE int package_note_patch(struct install *in, struct tree_package *p, str 
 void packages_meanwhile(struct install *in);
 /* The install is through: says so where the server never answered. */
 void packages_unanswered(struct install *in);
+
+/* install_verdict.c: the policy check on the lockfile that exists. */
+/* Starts it, unless a kept verdict answers. ERR_POLICY at once for what needs no registry. */
+MUST_USE int verdict_open(struct install *in, struct err *e);
+/* 0, or ERR_POLICY; says each violation. */
+MUST_USE int verdict_judge(struct install *in, const struct frame_verdict *f, struct err *e);
+/* Readable when verdict_drain() has something to take; -1: nothing is awaited. */
+int verdict_fd(const struct install *in);
+bool verdict_pending(const struct install *in);
+void verdict_drain(struct install *in);
+/* The lockfile with this policy_key() was resolved here, under the rules: it needs no check later. */
+void verdict_made(struct install *in, const uint8_t key[32]);
+/* Before the network ends, and after. */
+void verdict_stop(struct install *in);
+void verdict_release(struct install *in);
 
 /* install_after.c: root links and hoisting, shims, build scripts, lockfile and state files (last). */
 MUST_USE int install_after(struct install *in, struct err *e);

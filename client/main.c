@@ -27,7 +27,7 @@ static uint64_t settings_hash(const struct options *o, char **env)
 		"CI=", "DRAY_SERVER=" };
 	const str words[] = { STR(DRAY_VERSION), o->registry, o->store_dir, o->server, o->verify_store };
 	const bool flags[] = { o->prod, o->dev, o->no_optional, o->ignore_scripts, o->ignore_workspace, o->direct,
-		options_filtered(o) };
+		options_filtered(o), o->trust_lockfile };
 	uint64_t h = 0xcbf29ce484222325u;
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -103,7 +103,7 @@ struct invocation {
 	struct project project;
 	struct request req;
 	struct arena arena;
-	struct source *remote;
+	struct source *remote, *verdict;
 	struct install_opts install;
 	const bool *selected;     /* by importer; NULL: all */
 	struct lockfile resolved; /* of a partial install */
@@ -172,6 +172,11 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 	return 0;
 }
 
+static str server_fallback(const struct invocation *s)
+{
+	return s->opt.server_fallback.n ? s->opt.server_fallback : s->project.client.dray_server_fallback;
+}
+
 static int invocation_remote(struct invocation *s, struct err *e)
 {
 	const char *env = getenv("DRAY_SERVER");
@@ -196,22 +201,21 @@ static int invocation_remote(struct invocation *s, struct err *e)
 		s->install.packs_url = url;
 		s->install.packs_token = token;
 	}
-	if (s->install.locked)
-		return 0;
 	struct source_remote_opts o = {
 		.url = url,
 		.token = token,
 		.ca_file = s->project.cafile.n ? s->project.cafile.p : NULL,
 		.accept = s->install.packs_url.n ? PLAN_ACCEPT_PACKS : 0,
 	};
-	return source_remote_new(&s->remote, &o, e);
+	if (s->project.has_lockfile && source_remote_new(&s->verdict, &o, e) < 0)
+		return e->code;
+	s->install.verdict_source = s->verdict;
+	return s->install.locked ? 0 : source_remote_new(&s->remote, &o, e);
 }
 
 static bool may_fall_back(const struct invocation *s, const struct err *e)
 {
-	str how = s->opt.server_fallback.n ? s->opt.server_fallback : s->project.client.dray_server_fallback;
-
-	return s->remote && !source_remote_sent(s->remote) && !str_eq(how, STR("error")) &&
+	return s->remote && !source_remote_sent(s->remote) && !str_eq(server_fallback(s), STR("error")) &&
 	       (e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_BUSY);
 }
 
@@ -383,6 +387,7 @@ static int invocation_resolve(struct invocation *s, struct err *e)
 	if (code == 0) {
 		str text = arena_str(&s->arena, r.lockfile_text);
 		code = lockfile_parse(&s->resolved, text, STR("pnpm-lock.yaml"), &s->arena, e);
+		s->req.lockfile_text = text;
 	}
 	install_result_release(&r);
 	s->req.lockfile = &s->resolved;
@@ -409,7 +414,7 @@ static int invocation_install(struct invocation *s, struct err *e)
 	if (code < 0 && may_fall_back(s, e)) {
 		progress_warn(&s->progress, "server not used, resolving here instead: %s", e->msg);
 		install_result_release(&r);
-		s->install.source = NULL;
+		s->install.source = s->install.verdict_source = NULL;
 		s->install.packs_url = STR_NONE;
 		code = install_run(&r, &s->install, e);
 	}
@@ -434,6 +439,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	int chosen = invocation_filter(s, &none, e);
 	if (chosen < 0 || none)
 		return chosen;
+	s->project.client.trust_lockfile |= s->opt.trust_lockfile;
 	invocation_request(s);
 	struct install_opts *in = &s->install;
 	*in = (struct install_opts){ .project = &s->project,
@@ -500,6 +506,8 @@ static int command_install(const struct options *o)
 	int status = code < 0 ? fail(&s.progress, &e) : 0;
 	if (s.remote)
 		s.remote->free(s.remote);
+	if (s.verdict)
+		s.verdict->free(s.verdict);
 	project_release(&s.project);
 	arena_release(&s.arena);
 	if (cancel_fd >= 0)

@@ -41,6 +41,7 @@ const char options_help[] =
 	"      --direct             resolve in this process, whatever server is configured\n"
 	"      --server-fallback H  direct (default) or error: what to do when the server cannot be reached\n"
 	"checks and output\n"
+	"      --trust-lockfile     do not check the lockfile against minimumReleaseAge and trustPolicy\n"
 	"      --verify-store HOW   stat (default), full or none: what is checked before a stored file is used again\n"
 	"      --reporter NAME      default (a bar on a terminal, else lines), append-only, ndjson or silent\n"
 	"  -h, --help               this text\n"
@@ -67,6 +68,7 @@ enum option_id {
 	O_FORCE,
 	O_OFFLINE,
 	O_PREFER_OFFLINE,
+	O_TRUST_LOCKFILE,
 	O_IGNORE_WORKSPACE,
 	O_REGISTRY,
 	O_STORE_DIR,
@@ -101,6 +103,7 @@ static const struct option_row rows[] = {
 	{ "--force", NULL, FLAG, O_FORCE },
 	{ "--offline", NULL, FLAG, O_OFFLINE },
 	{ "--prefer-offline", NULL, FLAG, O_PREFER_OFFLINE },
+	{ "--trust-lockfile", NULL, FLAG, O_TRUST_LOCKFILE },
 	{ "--ignore-workspace", NULL, FLAG, O_IGNORE_WORKSPACE },
 	{ "--registry", NULL, VALUE, O_REGISTRY },
 	{ "--store-dir", NULL, VALUE, O_STORE_DIR },
@@ -323,6 +326,9 @@ static int take_option(struct options *o, enum option_id id, str v, struct err *
 		break;
 	case O_PREFER_OFFLINE:
 		o->prefer_offline = true;
+		break;
+	case O_TRUST_LOCKFILE:
+		o->trust_lockfile = true;
 		break;
 	case O_IGNORE_WORKSPACE:
 		o->ignore_workspace = true;

@@ -7,7 +7,7 @@ enum command { COMMAND_NONE = 0, COMMAND_HELP, COMMAND_VERSION, COMMAND_INSTALL,
 struct options {
 	enum command command;
 	str dir, registry, store_dir, server; /* empty: not given */
-	bool direct, offline, prefer_offline, force, ignore_scripts, lockfile_only, ignore_workspace;
+	bool direct, offline, prefer_offline, force, ignore_scripts, lockfile_only, ignore_workspace, trust_lockfile;
 	bool frozen_set, frozen;
 	bool prod, dev, no_optional;
 	bool workspace_root, fail_if_no_match;

@@ -25,3 +25,6 @@ struct source *source_locked_new(const struct request *req);
 /* The engine in this process over META, which is borrowed and must outlive it. */
 struct meta;
 struct source *source_direct_new(struct meta *meta, int64_t now_ms);
+/* The policy check (policy.h) on the request's lockfile in this process. KNOWN gives packuments of any age, FRESH confirmed ones; both
+ * are borrowed and may be the same. */
+struct source *source_verdict_new(struct meta *known, struct meta *fresh, int64_t now_ms);

@@ -397,10 +397,26 @@ static void dist_read(struct compile *c, struct pk_version *v, bool *provenance)
 	v->integrity = string_push(c, integrity.n ? integrity : shasum_sri(c, shasum));
 }
 
+/* Whether _npmUser names who approved a staged publish, and a trusted publisher. */
+static void user_read(struct compile *c, bool *approved, bool *trusted)
+{
+	str key;
+
+	if (!scan_open(&c->s, '{'))
+		return;
+	for (bool first = true; scan_key(&c->s, &first, &key);) {
+		char v = scan_peek(&c->s);
+		bool set = v != 'n' && v != 'f';
+		*approved |= set && str_eq(key, STR("approver"));
+		*trusted |= set && str_eq(key, STR("trustedPublisher"));
+		scan_skip(&c->s);
+	}
+}
+
 /* What is known only when a version has been read to its end. */
 struct pending {
 	uint32_t bundled, bundle;
-	bool bundled_seen, bundled_all, bundle_all, install, bin_dir, provenance, trusted;
+	bool bundled_seen, bundled_all, bundle_all, install, bin_dir, provenance, trusted, approved;
 };
 
 static void field_set(struct compile *c, struct pk_version *v, struct pending *p, str k)
@@ -452,7 +468,7 @@ static void field_set(struct compile *c, struct pk_version *v, struct pending *p
 	} else if (str_eq(k, STR("bundleDependencies"))) {
 		p->bundle = bundled_read(c, &p->bundle_all);
 	} else if (str_eq(k, STR("_npmUser"))) {
-		p->trusted = has_member(c, STR("trustedPublisher"));
+		user_read(c, &p->approved, &p->trusted);
 	} else {
 		scan_skip(&c->s);
 	}
@@ -466,7 +482,7 @@ static void version_body(struct compile *c, struct pk_version *v)
 	for (bool first = true; scan_key(&c->s, &first, &key);)
 		field_set(c, v, &p, key);
 	v->list[PACKUMENT_BUNDLED] = p.bundled_seen ? p.bundled : p.bundle;
-	unsigned trust = !p.provenance ? 0 : p.trusted ? 2 : 1;
+	unsigned trust = p.approved ? 3 : !p.provenance ? 0 : p.trusted ? 2 : 1;
 	v->flags = (p.install ? PK_INSTALL_SCRIPT : 0u) |
 		   ((p.bundled_seen ? p.bundled_all : p.bundle_all) ? PK_BUNDLE_ALL : 0u) |
 		   (p.bin_dir || v->map[PACKUMENT_BIN] ? PK_HAS_BIN : 0u) | trust << PK_TRUST_SHIFT;

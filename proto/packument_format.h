@@ -16,7 +16,7 @@
 #include "packument.h"
 
 #define PK_MAGIC 0x6b706472u /* "drpk" */
-#define PK_FORMAT 2u
+#define PK_FORMAT 3u
 #define PK_NONE UINT32_MAX
 
 struct pk_head {

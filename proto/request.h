@@ -30,6 +30,7 @@ struct request_local {
 enum request_mode {
 	REQUEST_FULL = 0,      /* slots for materialisation and the lockfile */
 	REQUEST_LOCKFILE_ONLY, /* no slots are needed */
+	REQUEST_VERDICT,       /* no plan: only what the policies say of the lockfile (engine/policy.h) */
 };
 struct request {
 	enum request_mode mode;

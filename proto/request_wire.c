@@ -269,7 +269,7 @@ static int get_request(struct dec *d, struct plan_request *out, str plain)
 	if (!o->settings)
 		return dec_fail(d, ERR_PROTOCOL, "a plan request without settings");
 	dec_strings(d, o->n_str, o->str);
-	r->mode = get_enum(d, o->mode, REQUEST_LOCKFILE_ONLY, "a request mode that this server does not know");
+	r->mode = get_enum(d, o->mode, REQUEST_VERDICT, "a request mode that this server does not know");
 	get_settings(d, &r->settings, o->settings);
 	r->platform = (struct platform){ .os = get(d, o->os),
 		.cpu = get(d, o->cpu),

@@ -167,6 +167,28 @@ static int set_release_age(struct ctx *c, const struct yaml_node *n)
 	return get_u64(c, "minimumReleaseAge", n, UINT32_MAX, &c->w->settings.minimum_release_age);
 }
 
+static int set_trust_policy(struct ctx *c, const struct yaml_node *n)
+{
+	unsigned i;
+	int rc = get_one_of(c, "trustPolicy", n, (const char *const[]){ "off", "no-downgrade", NULL }, &i);
+
+	if (rc == 0)
+		c->w->settings.trust_policy = (enum trust_policy)i;
+	return rc;
+}
+
+static int set_trust_ignore_after(struct ctx *c, const struct yaml_node *n)
+{
+	uint64_t v = 0;
+	int rc = get_u64(c, "trustPolicyIgnoreAfter", n, UINT32_MAX, &v);
+
+	if (rc == 0 && v == 0)
+		return bad(c, n, "trustPolicyIgnoreAfter", "0 would ignore everything; set trustPolicy: off");
+	if (rc == 0)
+		c->w->settings.trust_policy_ignore_after = v;
+	return rc;
+}
+
 static int set_age_strict(struct ctx *c, const struct yaml_node *n)
 {
 	c->w->client.age_strict_set = true;
@@ -496,6 +518,10 @@ static const struct known known[] = {
 	{ "peerDependencyRules", KIND_CALL, .set = set_peer_rules },
 	{ "minimumReleaseAge", KIND_CALL, .set = set_release_age },
 	{ "minimumReleaseAgeExclude", KIND_LIST, .at = S(minimum_release_age_exclude) },
+	{ "trustPolicy", KIND_CALL, .set = set_trust_policy },
+	{ "trustPolicyExclude", KIND_LIST, .at = S(trust_policy_exclude) },
+	{ "trustPolicyIgnoreAfter", KIND_CALL, .set = set_trust_ignore_after },
+	{ "trustLockfile", KIND_BOOL, .at = C(trust_lockfile) },
 	{ "supportedArchitectures", KIND_CALL, .set = set_architectures },
 	{ "registries", KIND_CALL, .set = set_registries },
 	{ "registry", KIND_CALL, .set = set_registry },
@@ -604,10 +630,6 @@ static const struct known known[] = {
 	{ "namedRegistries", KIND_REFUSE, .ok = NULL, .fix = "route scopes under registries" },
 	{ "minimumReleaseAgeIgnoreMissingTime", KIND_REFUSE, .ok = "true",
 		.fix = "remove it: versions without a publish time pass" },
-	{ "trustPolicy", KIND_REFUSE, .ok = "off",
-		.fix = "set trustPolicy: off, and install with pnpm where it must be enforced" },
-	{ "trustPolicyExclude", KIND_REFUSE, .ok = NULL, .fix = "remove it, or set trustPolicy: off" },
-	{ "trustPolicyIgnoreAfter", KIND_REFUSE, .ok = NULL, .fix = "remove it, or set trustPolicy: off" },
 	{ "frozenStore", KIND_REFUSE, .ok = "false", .fix = "remove it: dray's store must be writable" },
 	{ "sideEffectsCacheReadonly", KIND_REFUSE, .ok = "false",
 		.fix = "remove it: results of build scripts are not cached" },
@@ -660,7 +682,6 @@ static const struct known known[] = {
 	OTHER("stateDir"),
 	OTHER("dlxCacheMaxAge"),
 	OTHER("minimumReleaseAgeExcludePrune"),
-	OTHER("trustLockfile"),
 	OTHER("initPackageManager"),
 	OTHER("initType"),
 	OTHER("pmOnFail"),

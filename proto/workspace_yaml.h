@@ -53,6 +53,7 @@ struct client_settings {
 	str dray_materialization; /* drayMaterialization: "server" (packs, where a server is used), "registry" or empty */
 	str npmrc_auth_file;      /* npmrcAuthFile: instead of ~/.npmrc */
 	bool age_strict_set, age_strict; /* minimumReleaseAgeStrict; not set: strict where minimumReleaseAge is */
+	bool trust_lockfile;             /* an existing lockfile is not checked against the policies */
 };
 
 struct workspace_yaml {

@@ -9,6 +9,7 @@
 #include "store_admin.h"
 #include "surface.h"
 #include "upstream.h"
+#include "verdict.h"
 #include <stdlib.h>
 #include <time.h>
 
@@ -85,8 +86,15 @@ static int resolver_plan(void *ctx, struct plan_request *req, const struct ident
 	struct resolver *r = ctx;
 	struct preload *p;
 
-	if (check_registries(r, &req->req.settings, a, e) < 0 ||
-		preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms(), .early = true }, e) < 0)
+	if (check_registries(r, &req->req.settings, a, e) < 0)
+		return e->code;
+	if (req->req.mode == REQUEST_VERDICT) {
+		struct verdict_opts vo = {
+			.store = r->store, .meta = r->meta, .upstreams = r->upstreams, .now_ms = wall_ms()
+		};
+		return verdict_send(&vo, &req->req, who, c, sink, sink_ctx, e);
+	}
+	if (preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms(), .early = true }, e) < 0)
 		return e->code;
 	cancel_hook(c, cancel_preload, p);
 	struct packs_sink ps = { r, a, who, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };

@@ -153,9 +153,6 @@ static int run_begin(struct run *r, struct err *e)
 {
 	const struct settings *s = r->set;
 	workspace_init(r);
-	if (s->trust_policy != TRUST_OFF)
-		return err_set(
-			e, ERR_UNSUPPORTED, "trustPolicy: no-downgrade is not implemented; nothing was resolved");
 	if (s->minimum_release_age)
 		r->cutoff = r->io->now_ms - (int64_t)s->minimum_release_age * MINUTE_MS;
 	r->subdep_cutoff = r->cutoff;

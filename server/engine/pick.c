@@ -159,29 +159,7 @@ void preferred_add(struct run *r, atom name, atom spec, enum selector_kind kind,
 
 bool age_excluded(const struct run *r, str name, str version, bool *whole)
 {
-	struct str_list l = r->set->minimum_release_age_exclude;
-	*whole = false;
-	bool exact = false;
-	for (size_t i = 0; i < l.n; i++) {
-		str n, versions;
-		name_split(l.p[i], &n, &versions);
-		if (!versions.n) {
-			if (match_one(l.p[i], name))
-				return *whole = true;
-			continue;
-		}
-		if (!str_eq(n, name))
-			continue;
-		str head, tail = versions;
-		do {
-			str rest = tail;
-			size_t at = str_find_str(rest, STR("||"), 0);
-			head = at == SIZE_MAX ? rest : str_head(rest, at);
-			tail = at == SIZE_MAX ? STR_NONE : str_from(rest, at + 2);
-			exact = exact || str_eq(str_trim(head), version);
-		} while (tail.n);
-	}
-	return exact;
+	return version_listed(r->set->minimum_release_age_exclude, name, version, whole);
 }
 
 static str peer_range_part(struct run *r, str s)
@@ -223,12 +201,13 @@ atom peer_range(struct run *r, atom raw)
 
 /* --- the choice --- */
 
-/* A packument as it looks through the age filter. */
+/* A packument as it looks through the filters of age and trust. */
 struct view {
 	struct run *r;
 	struct packument p;
 	uint32_t n;
-	int64_t cutoff; /* 0: everything is visible */
+	int64_t cutoff; /* 0: young ones are visible */
+	bool trust;     /* those that are vouched for less than earlier ones are not */
 	str name;
 	const struct range *range;
 	bool star;
@@ -238,6 +217,8 @@ struct view {
 
 static bool visible(const struct view *v, uint32_t i)
 {
+	if (v->trust && !trust_allows(v->r->set, v->r->io->now_ms, v->p, i, NULL, NULL))
+		return false;
 	if (!v->cutoff)
 		return true;
 	int64_t t = packument_time(v->p, i);
@@ -496,6 +477,7 @@ static uint32_t pick_new(struct view *v, const struct reg_spec *spec, const stru
 		age_excluded(v->r, v->name, STR_NONE, &whole);
 	if (o->cutoff && !whole && packument_has_time(v->p))
 		v->cutoff = o->cutoff;
+	v->trust = v->r->set->trust_policy != TRUST_OFF && !o->untrusted;
 	uint32_t at = pick_from(v, spec, o, o->lowest);
 	if (at == NONE && v->cutoff) {
 		v->cutoff = 0;
@@ -513,6 +495,7 @@ uint32_t pick_version(
 	v.p = p;
 	v.n = packument_nversions(p);
 	v.cutoff = 0;
+	v.trust = false;
 	v.name = sof(r, spec->name);
 	v.range = NULL;
 	v.star = false;
@@ -520,7 +503,9 @@ uint32_t pick_version(
 	if (v.nextra)
 		return pick_new(&v, spec, o, young);
 	struct pick_memo key = { p.p, o->cutoff, spec->fetch,
-		(uint32_t)spec->type << 2 | (uint32_t)o->lowest << 1 | (o->preferred != NULL), 0, false };
+		(uint32_t)spec->type << 3 | (uint32_t)o->untrusted << 2 | (uint32_t)o->lowest << 1 |
+			(o->preferred != NULL),
+		0, false };
 	struct pick_memo *m = memo_of(r, &key);
 	if (!m->packument) {
 		*m = key;

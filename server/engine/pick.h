@@ -4,9 +4,10 @@
  * 1,000, those of the levels above 1), then `latest` when it is in range, then
  * the highest that is not deprecated. minimumReleaseAge hides young versions and
  * moves the dist-tags; where nothing old enough fits, the lowest that fits is
- * taken and reported. Pure but for the atom table. */
+ * taken and reported. trustPolicy hides versions in the same way, but nothing makes up for it. Pure but for the atom table. */
 #pragma once
 #include "graph.h"
+#include "trust.h"
 
 enum spec_type { SPEC_VERSION, SPEC_RANGE, SPEC_TAG };
 /* What a bare specifier asks of a registry. */
@@ -22,6 +23,7 @@ struct pick_opts {
 	const struct level *level;         /* versions that the levels above resolved, or NULL */
 	int64_t cutoff;                    /* 0: none */
 	bool lowest;
+	bool untrusted; /* trustPolicy is not asked: what a failure would have taken */
 };
 /* Index of the version, or NONE. *YOUNG: it is younger than the cutoff (nothing older fits). */
 uint32_t pick_version(

@@ -65,6 +65,20 @@ static int no_match(struct run *r, const struct wanted *w, struct packument p, s
 		STR_ARG(packument_name(p)), SA(r, w->spec), STR_ARG(buf_str(&b)));
 }
 
+/* What satisfies W is vouched for less than what was published before it. */
+static int downgraded(struct run *r, const struct wanted *w, struct packument p, uint32_t v, struct err *e)
+{
+	int before = 0, has = 0;
+	(void)trust_allows(r->set, r->io->now_ms, p, v, &before, &has);
+	return err_set(e, ERR_POLICY,
+		STR_FMT
+		"@" STR_FMT
+		" has %s, an earlier version had %s (trustPolicy: no-downgrade); nothing else satisfies " STR_FMT
+		". If it can be trusted, list it under trustPolicyExclude",
+		STR_ARG(packument_name(p)), STR_ARG(packument_version(p, v)), trust_word(has), trust_word(before),
+		SA(r, w->spec));
+}
+
 static int get_packument(
 	struct run *r, struct packument *out, const struct err **why, atom name, bool full, struct err *e)
 {
@@ -111,13 +125,11 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	if (rc < 0)
 		return rc;
 	uint32_t v = NONE;
-	if (!rc) {
-		struct pick_opts po = { .preferred = preferred_of(r, spec->name),
-			.level = o->level,
-			.cutoff = o->cutoff,
-			.lowest = o->lowest };
+	struct pick_opts po = {
+		.preferred = preferred_of(r, spec->name), .level = o->level, .cutoff = o->cutoff, .lowest = o->lowest
+	};
+	if (!rc)
 		v = pick_version(r, p, spec, &po, &young);
-	}
 	if (here) {
 		atom version = v == NONE ? 0 : atom_of(&r->t, packument_version(p, v));
 		int lc = workspace_instead(r, out, imp, w, spec->name, spec->fetch, (int)spec->type, version, fresh, e);
@@ -128,6 +140,9 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 		*e = *why;
 		return err_ctx(e, STR_FMT, SA(r, spec->name));
 	}
+	po.untrusted = true;
+	if (v == NONE && r->set->trust_policy != TRUST_OFF && (v = pick_version(r, p, spec, &po, &young)) != NONE)
+		return downgraded(r, w, p, v, e);
 	if (v == NONE)
 		return no_match(r, w, p, e);
 	rc = package_of_registry(r, out, p, v, settings_registry(r->set, sof(r, spec->name)), fresh, e);

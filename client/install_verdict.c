@@ -1,0 +1,210 @@
+/* install_verdict — the policy check on an existing lockfile, beside the install.
+ *
+ * A second source with a queue of its own: a drayd, or the check in this process. Packages are fetched and linked meanwhile; nothing is
+ * built, and the install does not end, before it is fine. A verdict that is fine is kept in the store ("verdicts"), by the
+ * lockfile's digest, the rules and the cutoff; where one is kept, nothing is asked and libcurl is not loaded. */
+#include "install_impl.h"
+#include <poll.h>
+
+#include "clock.h"
+#include "policy.h"
+
+enum { HELLO_MS = 1000 }; /* a server that has said nothing by then is not waited for */
+
+struct verdict_stage {
+	struct request req; /* the install's, for a verdict only */
+	struct frames *frames;
+	struct source *own; /* the check in this process */
+	struct meta *known; /* packuments of any age */
+	bool remote, judged, fine, heard;
+	uint64_t asked_us;
+	bool partial; /* the verdict is not one on the whole lockfile */
+	uint8_t key[32];
+	int64_t now_ms;
+};
+
+static str hex_key(char room[64], const uint8_t key[32])
+{
+	for (int i = 0; i < 32; i++) {
+		room[2 * i] = "0123456789abcdef"[key[i] >> 4];
+		room[2 * i + 1] = "0123456789abcdef"[key[i] & 15];
+	}
+	return (str){ room, 64 };
+}
+
+static bool verdict_kept(struct install *in, const uint8_t key[32], int64_t now_ms)
+{
+	char room[64];
+	struct err e;
+	str value;
+
+	return store_kv_get(&value, in->read, "verdicts", hex_key(room, key), &e) > 0 &&
+	       policy_covers(value, &in->o->req->settings, now_ms);
+}
+
+/* Best effort: a full queue costs the next install a check. */
+static void verdict_keep(struct install *in, const uint8_t key[32], int64_t now_ms)
+{
+	char room[64], value[POLICY_VALUE];
+
+	policy_value(value, &in->o->req->settings, now_ms);
+	(void)store_kv_put(in->store, "verdicts", hex_key(room, key), (str){ value, sizeof(value) });
+}
+
+int verdict_judge(struct install *in, const struct frame_verdict *f, struct err *e)
+{
+	str line, rest = f->text, first;
+	size_t n = 0;
+
+	if (f->kind == VERDICT_OK)
+		return 0;
+	str_cut(f->text, '\n', &first, &rest);
+	for (rest = f->text; rest.n; n++) {
+		str_cut(rest, '\n', &line, &rest);
+		progress_warn(in->o->progress, "pnpm-lock.yaml: " STR_FMT, STR_ARG(line));
+	}
+	return err_set(e, ERR_POLICY,
+		"pnpm-lock.yaml has entries that the project's rules do not let in, the first: " STR_FMT
+		". Nothing was built. Look at who changed the lockfile; resolve again without it, or change the rule",
+		STR_ARG(str_head(first, 500)));
+}
+
+/* In this process: packuments that the store has answer, whatever their age; the registry is asked for the rest. */
+static int verdict_direct(struct install *in, struct verdict_stage *v, struct err *e)
+{
+	struct meta_opts any = { .offline = in->o->offline, .max_age_ms = INT64_MAX };
+	struct meta_opts asked = { .offline = in->o->offline };
+
+	v->remote = false;
+	if (install_net(in, e) < 0)
+		return e->code;
+	bool shared = in->meta != NULL; /* the resolver's: each name is asked for once */
+	if (!shared && meta_new(&in->meta, in->store, in->registry, &asked, e) < 0)
+		return e->code;
+	if (!shared && meta_new(&v->known, in->store, in->registry, &any, e) < 0)
+		return e->code;
+	v->own = source_verdict_new(v->known ? v->known : in->meta, in->meta, v->now_ms);
+	return frames_start(&v->frames, v->own, &v->req, e);
+}
+
+static int verdict_start(struct install *in, struct verdict_stage *v, struct err *e)
+{
+	if (!in->o->verdict_source)
+		return verdict_direct(in, v, e);
+	v->remote = true;
+	v->asked_us = clock_us();
+	return frames_start(&v->frames, in->o->verdict_source, &v->req, e);
+}
+
+int verdict_open(struct install *in, struct err *e)
+{
+	const struct request *r = in->o->req;
+	AUTO(buf_release) struct buf text = BUF_INIT;
+
+	if (!r->lockfile || r->lockfile->absent || in->o->project->client.trust_lockfile)
+		return 0;
+	struct verdict_stage *v = in->verdict = arena_new(&in->arena, struct verdict_stage, 1);
+	*v = (struct verdict_stage){ .req = *r, .now_ms = in->wall_ms, .judged = true };
+	v->partial = !in->o->locked && policy_partial(r);
+	v->req.mode = REQUEST_VERDICT;
+	v->req.nlocal = 0;
+	if (!v->partial)
+		v->req.nimporters = 0; /* the question is the same for whoever has this lockfile */
+	if (!policy_asks(r)) {
+		if (policy_check(&text, &v->req, NULL, v->now_ms, e) < 0)
+			return e->code;
+		return verdict_judge(
+			in, &(struct frame_verdict){ text.n ? VERDICT_VIOLATION : VERDICT_OK, buf_str(&text) }, e);
+	}
+	policy_key(v->key, &r->settings, r->lockfile_text);
+	if (verdict_kept(in, v->key, v->now_ms)) {
+		progress_event(in->o->progress, "verdict", "\"source\":\"kept\"");
+		return 0;
+	}
+	v->judged = false;
+	return verdict_start(in, v, e);
+}
+
+int verdict_fd(const struct install *in)
+{
+	return verdict_pending(in) && in->verdict->frames ? frames_fd(in->verdict->frames) : -1;
+}
+
+bool verdict_pending(const struct install *in)
+{
+	return in->verdict && !in->verdict->judged;
+}
+
+/* A server that is gone, busy or older does not judge; this process does, which comes to the same. */
+static bool verdict_falls_back(const struct verdict_stage *v, const struct err *e)
+{
+	return v->remote && (e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_BUSY ||
+				    e->code == ERR_PROTOCOL || e->code == ERR_AUTH);
+}
+
+static int verdict_ended(struct install *in, struct verdict_stage *v, int code, bool fine, struct err *e)
+{
+	if (code < 0 && verdict_falls_back(v, e)) {
+		progress_warn(
+			in->o->progress, "the server did not check the lockfile, checking it here instead: %s", e->msg);
+		frames_free(v->frames);
+		v->frames = NULL;
+		return verdict_direct(in, v, e);
+	}
+	if (code == 0 && !fine)
+		code = err_set(e, ERR_PROTOCOL, "the check of the lockfile ended without a verdict");
+	if (code < 0)
+		return code;
+	v->judged = true;
+	progress_event(in->o->progress, "verdict", "\"source\":\"%s\"", v->remote ? "server" : "direct");
+	if (!v->partial)
+		verdict_keep(in, v->key, v->now_ms);
+	return 0;
+}
+
+void verdict_drain(struct install *in)
+{
+	struct verdict_stage *v = in->verdict;
+	struct err e = { 0 };
+	int code = 0;
+
+	if (!verdict_pending(in) || !v->frames)
+		return;
+	for (struct frame_batch *b; code == 0 && (b = frames_take(v->frames)); frame_batch_free(b)) {
+		for (size_t i = 0; code == 0 && i < b->n; i++) {
+			const struct frame *f = b->frame[i];
+			v->heard = true;
+			if (f->kind == FRAME_VERDICT)
+				code = verdict_judge(in, &f->verdict, &e);
+			v->fine |= f->kind == FRAME_VERDICT && code == 0;
+		}
+	}
+	int end = 0;
+	if (code == 0 && frames_ended(v->frames, &end, &e))
+		code = verdict_ended(in, v, end, v->fine, &e);
+	else if (code == 0 && v->remote && !v->heard && clock_us() - v->asked_us > HELLO_MS * 1000)
+		code = verdict_ended(in, v, err_set(&e, ERR_TIMEOUT, "no answer within %d ms", HELLO_MS), false, &e);
+	if (code < 0)
+		install_fail(in, code, &e);
+}
+
+void verdict_made(struct install *in, const uint8_t key[32])
+{
+	if (!in->o->project->client.trust_lockfile && in->young.n == 0)
+		verdict_keep(in, key, in->wall_ms);
+}
+
+void verdict_stop(struct install *in)
+{
+	if (in->verdict)
+		frames_free(in->verdict->frames);
+}
+
+void verdict_release(struct install *in)
+{
+	if (!in->verdict)
+		return;
+	meta_free(in->verdict->known);
+	if (in->verdict->own)
+		in->verdict->own->free(in->verdict->own);
+}

@@ -1,0 +1,88 @@
+#include "verdict.h"
+#include "access_io.h"
+#include "dep_path.h"
+#include "plan_io.h"
+#include "policy.h"
+#include "preload.h"
+#include "store.h"
+
+static str hex_key(char room[64], const uint8_t key[32])
+{
+	for (int i = 0; i < 32; i++) {
+		room[2 * i] = "0123456789abcdef"[key[i] >> 4];
+		room[2 * i + 1] = "0123456789abcdef"[key[i] & 15];
+	}
+	return (str){ room, 64 };
+}
+
+static bool kept(const struct verdict_opts *o, const struct settings *s, str key)
+{
+	struct store_read *rd;
+	struct err ignored; /* what cannot be read is checked again */
+	str value;
+
+	if (store_read_begin(&rd, o->store, &ignored) < 0)
+		return false;
+	bool hit = store_kv_get(&value, rd, "verdicts", key, &ignored) > 0 && policy_covers(value, s, o->now_ms);
+	store_read_end(rd);
+	return hit;
+}
+
+/* Names that are kept from WHO are not looked up, and no kept verdict speaks of them. */
+static int may_see_all(const struct lockfile *lf, const struct identity *who, struct err *e)
+{
+	str name, version, suffix;
+
+	for (size_t i = 0; lf && i < lf->npackages; i++) {
+		dep_path_split(lf->package[i].key, &name, &version, &suffix);
+		if (identity_may_see(who, name, e) < 0)
+			return e->code;
+	}
+	return 0;
+}
+
+static void cancel_preload(void *arg)
+{
+	preload_cancel(arg);
+}
+
+static int check(struct buf *text, const struct verdict_opts *o, const struct request *r, const struct identity *who,
+	struct cancel *c, struct err *e)
+{
+	struct preload *p;
+	struct plan_io io;
+	struct access_io seen;
+
+	if (preload_new(&p, o->meta, &(struct preload_opts){ .now_ms = o->now_ms }, e) < 0)
+		return e->code;
+	cancel_hook(c, cancel_preload, p);
+	plan_io_init(&io, preload_io(p), o->upstreams);
+	access_io_init(&seen, &io.io, who);
+	int rc = policy_check(text, r, &(struct policy_io){ &seen.io, &seen.io }, o->now_ms, e);
+	cancel_hook(c, NULL, NULL);
+	preload_free(p);
+	access_io_release(&seen);
+	return rc;
+}
+
+int verdict_send(const struct verdict_opts *o, const struct request *r, const struct identity *who, struct cancel *c,
+	frame_sink *sink, void *ctx, struct err *e)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	uint8_t sha[32];
+	char room[64], value[POLICY_VALUE];
+
+	if (may_see_all(r->lockfile, who, e) < 0 || policy_hello(r, STR("drayd/" DRAY_VERSION), sink, ctx, e) < 0)
+		return e->code;
+	policy_key(sha, &r->settings, r->lockfile_text);
+	str key = hex_key(room, sha);
+	if (!kept(o, &r->settings, key)) {
+		if (check(&text, o, r, who, c, e) < 0)
+			return e->code;
+		policy_value(value, &r->settings, o->now_ms);
+		if (!text.n && !policy_partial(r))
+			(void)store_kv_put(
+				o->store, "verdicts", key, (str){ value, sizeof(value) }); /* dropped: checked again */
+	}
+	return policy_verdict(buf_str(&text), sink, ctx, e);
+}

@@ -1,0 +1,195 @@
+// minimumReleaseAge, trustPolicy and what always holds of a lockfile: the same verdicts as pnpm 12.21's on every case of policy-cases.mjs, directly
+// and through drayd; kept verdicts ask for nothing.
+// usage: policy.mjs DRAY DRAYD            compares with policy-expected.json
+//        policy.mjs --oracle PNPM         writes it
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { cases, table } from './policy-cases.mjs'
+import { registryStart } from './policy-registry.mjs'
+
+const expectedFile = join(dirname(fileURLToPath(import.meta.url)), 'policy-expected.json')
+const work = mkdtempSync(join(tmpdir(), 'dray-e2e-policy-'))
+const registry = await registryStart(table)
+const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms))
+const parallel = 4
+let count = 0
+
+function run(program, args, options) {
+  return new Promise((done) => {
+    const child = spawn(program, args, options)
+    let out = ''
+    child.stdout.on('data', (d) => (out += d))
+    child.stderr.on('data', (d) => (out += d))
+    child.on('close', (status) => done({ status, out }))
+  })
+}
+function project(dir, c, deps, yaml) {
+  mkdirSync(dir, { recursive: true })
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: deps }))
+  writeFileSync(join(dir, 'pnpm-workspace.yaml'), yaml + '\n')
+}
+// Makes the case's lockfile with INSTALL and runs what is judged; versions that came into the lockfile, and the rules that were violated.
+async function judge(name, c, install, kinds) {
+  const dir = join(work, `p${count++}`)
+  if (c.made) {
+    project(dir, c, c.deps, c.made)
+    const r = await install(dir, ['--lockfile-only'], 'making')
+    assert.equal(r.status, 0, `${name}: ${r.out}`)
+    const file = join(dir, 'pnpm-lock.yaml'), was = readFileSync(file, 'utf8')
+    if (c.edit) writeFileSync(file, c.edit(was, registry.url, registry.docs))
+  }
+  const deps = { ...(c.manifest ?? c.deps), ...c.add }
+  for (const d of c.drop ?? []) delete deps[d]
+  project(dir, c, deps, c.used)
+  const before = existsSync(join(dir, 'pnpm-lock.yaml')) ? readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') : ''
+  const r = await install(dir, c.args ?? (c.made ? ['--frozen-lockfile'] : []), 'judging')
+  const after = existsSync(join(dir, 'pnpm-lock.yaml')) ? readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') : ''
+  if (r.status) assert.equal(after, before, `${name}: a failed install changes no lockfile`)
+  const rules = Object.entries(kinds).filter(([, re]) => re.test(r.out)).map(([k]) => k).sort()
+  const locked = [...after.matchAll(/^  '?(@?[\w./-]+@[\d][\w.-]*)'?:$/gm)].map((m) => m[1])
+  return { dir, out: r.out, got: r.status ? { fails: rules } : { installs: [...new Set(locked)].sort() } }
+}
+// FN over all cases, a few at a time.
+async function each(fn) {
+  const todo = Object.entries(cases)
+  await Promise.all(Array.from({ length: parallel }, async () => {
+    for (let next; (next = todo.shift());) await fn(...next)
+  }))
+}
+
+async function oracle(pnpm) {
+  const kinds = { age: /MINIMUM_RELEASE_AGE_VIOLATION/, trust: /TRUST_DOWNGRADE|trust downgrade/, integrity: /MISSING_TARBALL_INTEGRITY/, url: /TARBALL_URL_MISMATCH/, shape: /RESOLUTION_SHAPE_MISMATCH/ }
+  const expected = {}
+  const install = (dir, args, what) => run(pnpm, ['install', '--ignore-scripts', '--reporter=append-only', `--config.cacheDir=${dir}-cache-${what}`, ...args], { cwd: dir, env: { PATH: process.env.PATH, HOME: work, pnpm_config_registry: registry.url + '/', XDG_CACHE_HOME: dir + '-cache', XDG_DATA_HOME: dir + '-data', NO_COLOR: '1' } })
+  await each(async (name, c) => { expected[name] = (await judge(name, c, install, kinds)).got })
+  writeFileSync(expectedFile, '{\n' + Object.keys(cases).map((k) => `  ${JSON.stringify(k)}: ${JSON.stringify(expected[k])}`).join(',\n') + '\n}\n')
+}
+
+async function draydStart(drayd) {
+  const ready = join(work, `ready${count++}`)
+  const child = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--registry', registry.url, '--store-dir', join(work, 'drayd'), '--pack-settle-level', '0', '--log-level', 'error'], { stdio: 'inherit' })
+  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
+    assert.ok(i < 600 && child.exitCode === null, 'drayd starts')
+    await sleep(50)
+  }
+  const url = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
+  return { url, stop: () => new Promise((ok) => { child.on('close', ok); child.kill('SIGTERM') }) }
+}
+
+// The words of dray for each rule.
+const kinds = { age: /\(minimumReleaseAge\)/, trust: /\(trustPolicy(: no-downgrade)?\)/, integrity: /has no integrity/, url: /tarball URL/, shape: /comes from somewhere else/ }
+const installer = (dray, how) => (dir, args, what, more = {}) => run(dray, ['install', '--ignore-scripts', '--reporter', 'ndjson', '--store-dir', more.store ?? `${dir}-store-${what}`, '--registry', registry.url, ...how, ...args], { cwd: dir, env: { PATH: process.env.PATH, HOME: work } })
+
+async function compare(dray, how, label) {
+  const expected = JSON.parse(readFileSync(expectedFile, 'utf8')), install = installer(dray, how)
+  let same = 0
+  await each(async (name, c) => {
+    const { got, out } = await judge(name, c, install, kinds)
+    try {
+      assert.deepEqual(got, expected[name])
+      same++
+    } catch {
+      console.log(`FAIL ${label} ${name}: expected ${JSON.stringify(expected[name])}, got ${JSON.stringify(got)}\n${out}`)
+    }
+  })
+  console.log(`${same} of ${Object.keys(cases).length} as pnpm, ${label}`)
+  assert.equal(same, Object.keys(cases).length)
+}
+
+const event = (out, name) => out.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l)).find((e) => e.event === name)
+const source = (r) => event(r.out, 'verdict')?.source
+
+// A verdict is given once: for the lockfile that was resolved here, for one that came from elsewhere, and again when the rule is sharper.
+async function testKept(dray) {
+  const install = installer(dray, ['--direct']), dir = join(work, `p${count++}`), store = { store: join(work, 'kept') }
+  project(dir, {}, { old: '^1.0.0' }, '')
+  let r = await install(dir, [], '', store)
+  assert.equal(r.status, 0, r.out)
+  const again = async (want, args = [], asked = []) => {
+    rmSync(join(dir, 'node_modules'), { recursive: true, force: true })
+    registry.asked.length = 0
+    r = await install(dir, ['--frozen-lockfile', ...args], '', store)
+    assert.equal(r.status, 0, r.out)
+    assert.equal(source(r), want)
+    assert.deepEqual(registry.asked, asked)
+  }
+  await again('kept') // it was resolved under the rules
+  project(dir, {}, { old: '^1.0.0' }, 'minimumReleaseAge: 10080') // sharper, and the packument in the store says enough
+  await again('direct')
+  await again('kept')
+  project(dir, {}, { old: '^1.0.0' }, 'minimumReleaseAge: 60') // milder: the sharper verdict answers
+  await again('kept')
+  project(dir, {}, { old: '^1.0.0' }, 'minimumReleaseAge: 0') // nothing to check: nothing is said
+  await again(undefined)
+  project(dir, {}, { old: '^1.0.0' }, 'minimumReleaseAge: 60\nminimumReleaseAgeExclude:\n  - other') // another list
+  await again('direct')
+  await again('kept', ['--offline'])
+}
+
+// Nothing is built before the verdict, and a bad one leaves no tree behind.
+async function testGate(dray) {
+  const install = installer(dray, ['--direct']), dir = join(work, `p${count++}`)
+  project(dir, {}, { young: '^1.0.0' }, 'minimumReleaseAge: 0')
+  assert.equal((await install(dir, ['--lockfile-only'], 'making')).status, 0)
+  project(dir, {}, { young: '^1.0.0' }, '')
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: { young: '^1.0.0' }, scripts: { postinstall: 'touch built' } }))
+  const r = await run(dray, ['install', '--frozen-lockfile', '--store-dir', `${dir}-store`, '--registry', registry.url, '--direct'], { cwd: dir, env: { PATH: process.env.PATH, HOME: work } })
+  assert.notEqual(r.status, 0, r.out)
+  assert.match(r.out, /young@1\.1\.0 was published at/)
+  assert.deepEqual(readdirSync(dir).sort(), ['package.json', 'pnpm-lock.yaml', 'pnpm-workspace.yaml'])
+  // A registry that cannot be asked is no licence.
+  registry.setDown(true)
+  const down = await install(dir, ['--frozen-lockfile', '--lockfile-only', '--offline'], 'down')
+  assert.notEqual(down.status, 0)
+  assert.match(down.out, /cannot be checked/)
+  registry.setDown(false)
+}
+
+// drayd judges for everybody: the second client's question goes no further than drayd.
+async function testServer(dray, drayd) {
+  const d = await draydStart(drayd)
+  await compare(dray, ['--server', d.url, '--server-fallback', 'error'], 'through drayd')
+  const install = installer(dray, ['--server', d.url, '--server-fallback', 'error']), dir = join(work, `p${count++}`)
+  project(dir, {}, { old: '^1.0.0', recent: '^1.0.0' }, '')
+  assert.equal((await install(dir, ['--lockfile-only'], 'making')).status, 0)
+  for (const client of ['first', 'second']) {
+    registry.asked.length = 0
+    const r = await install(dir, ['--frozen-lockfile', '--lockfile-only'], client)
+    assert.equal(r.status, 0, r.out)
+    assert.equal(source(r), 'server')
+    if (client === 'second') assert.deepEqual(registry.asked, [])
+  }
+  await d.stop()
+  // gone: this process judges, and says so
+  const r = await installer(dray, ['--server', d.url])(dir, ['--frozen-lockfile', '--lockfile-only'], 'gone')
+  assert.equal(r.status, 0, r.out)
+  assert.equal(source(r), 'direct')
+  assert.match(r.out, /did not check the lockfile/)
+  // silent: not waited for
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await new Promise((ok) => silent.on('listening', ok))
+  const s = await installer(dray, ['--server', `http://127.0.0.1:${silent.address().port}`])(dir, ['--frozen-lockfile', '--lockfile-only'], 'silent')
+  assert.equal(s.status, 0, s.out)
+  assert.equal(source(s), 'direct')
+  silent.close()
+}
+
+try {
+  const [a, b] = process.argv.slice(2)
+  if (a === '--oracle') {
+    await oracle(b)
+  } else {
+    await compare(a, ['--direct'], 'directly')
+    await testKept(a)
+    await testGate(a)
+    await testServer(a, b)
+  }
+} finally {
+  registry.close()
+  rmSync(work, { recursive: true, force: true })
+}
