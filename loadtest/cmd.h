@@ -2,6 +2,8 @@
 #pragma once
 
 int cmd_run(int argc, char **argv);
+int cmd_report_all(int argc, char **argv);
+int cmd_load(int argc, char **argv);
 int cmd_grid(int argc, char **argv);
 int cmd_ratio(int argc, char **argv);
 int cmd_record(int argc, char **argv);

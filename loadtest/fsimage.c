@@ -34,10 +34,35 @@ static char *join(const char *dir, const char *name)
 	return p;
 }
 
-int fsimage_make(struct fsimage *out, const char *dir, uint64_t size, struct buf *why, struct err *e)
+/* A mount that outlived its run is taken away; a plain folder with something in it is moved aside, never deleted. */
+static void clean_stale(const char *dir, const char *mount)
 {
-	struct fsimage f = { .image = join(dir, "image.ext4"), .mount = join(dir, "fs") };
+	const char *umount[] = { "umount", "-l", mount, NULL };
+	struct stat outer, inner;
+	char aside[4096];
 
+	for (int i = 0; i < 4 && stat(dir, &outer) == 0 && stat(mount, &inner) == 0 && outer.st_dev != inner.st_dev;
+		i++) {
+		if (!run_quiet(umount))
+			break;
+	}
+	if (rmdir(mount) == 0 || errno == ENOENT || errno == EBUSY)
+		return;
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(aside, sizeof(aside), "%s.old-%u", mount, i);
+		if (access(aside, F_OK) != 0 && rename(mount, aside) == 0)
+			return;
+	}
+}
+
+int fsimage_make(struct fsimage *out, const char *dir, const char *name, uint64_t size, struct buf *why, struct err *e)
+{
+	char file[256];
+	struct fsimage f = { .mount = join(dir, name) };
+
+	snprintf(file, sizeof(file), "%s.ext4", name);
+	f.image = join(dir, file);
+	clean_stale(dir, f.mount);
 	if ((mkdir(dir, 0755) < 0 && errno != EEXIST) || (mkdir(f.mount, 0755) < 0 && errno != EEXIST)) {
 		err_os(e, "make %s", f.mount);
 		free(f.image);

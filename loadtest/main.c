@@ -20,6 +20,9 @@ static const struct {
 	{ "compare", cmd_compare, "two result files, cell by cell" },
 	{ "gates", cmd_gates, "what must hold of a result file; exit status 1 when it does not" },
 	{ "mirror", cmd_mirror, "the recorded registry as a server of its own" },
+	{ "report-all", cmd_report_all,
+		"choose scenarios for the time there is, run them, make the page; can be resumed" },
+	{ "load", cmd_load, "many clients at one drayd: latency, errors, memory" },
 	{ "report", cmd_report, "a result file as one HTML page" },
 };
 
@@ -35,6 +38,6 @@ int main(int argc, char **argv)
 	FILE *f = help ? stdout : stderr;
 	fprintf(f, "usage: dray-bench COMMAND …\n");
 	for (size_t i = 0; i < n; i++)
-		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].what);
+		fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].what);
 	return help ? 0 : 2;
 }

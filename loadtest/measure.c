@@ -16,7 +16,7 @@ static double seconds(struct timeval tv)
 	return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
 }
 
-static double now_s(void)
+double measure_now(void)
 {
 	struct timespec ts;
 
@@ -54,7 +54,7 @@ static void wait_bounded(pid_t pid, double timeout_s)
 
 int measure_run(struct sample *out, const struct command *c, struct err *e)
 {
-	double start = now_s();
+	double start = measure_now();
 	pid_t pid = fork();
 
 	if (pid < 0)
@@ -68,7 +68,7 @@ int measure_run(struct sample *out, const struct command *c, struct err *e)
 		if (errno != EINTR)
 			return err_os(e, "wait for %s", c->argv[0]);
 	}
-	double wall = now_s() - start;
+	double wall = measure_now() - start;
 	kill(-pid, SIGKILL); /* what it left behind must not run into the next sample */
 	*out = (struct sample){
 		.wall_s = wall,

@@ -19,6 +19,8 @@ struct command {
 	const char *out;  /* file that takes stdout and stderr */
 	double timeout_s; /* then SIGKILL for the process group; exit 137 */
 };
+/* Seconds on the monotonic clock. */
+double measure_now(void);
 MUST_USE int measure_run(struct sample *out, const struct command *c, struct err *e);
 
 /* Order statistics of N doubles (sorted in place). */

@@ -43,6 +43,7 @@ struct mirror {
 	VEC(struct entry *) entries;
 	struct libdeflate_compressor *gz;
 	bool stop;
+	uint64_t rng;
 };
 struct handler {
 	h2o_handler_t super;
@@ -129,7 +130,8 @@ static int entry_save(struct mirror *m, const char *kind, str path, str body, st
 	char file[4096], tmp[4200];
 
 	file_name(m, file, sizeof(file), kind, path);
-	snprintf(tmp, sizeof(tmp), "%s.part", file);
+	/* Two may record into the same folder. */
+	snprintf(tmp, sizeof(tmp), "%s.%d.part", file, (int)getpid());
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_os(e, "create %s", tmp);
@@ -448,6 +450,19 @@ static void fetch_start(struct mirror *m, h2o_req_t *req, str path, bool full, b
 	http_start(m->http, &r);
 }
 
+/* xorshift64*: the same faults in the same order every time. */
+static bool fails(struct mirror *m)
+{
+	uint32_t ppm = m->o.error_ppm ? *m->o.error_ppm : 0;
+
+	if (ppm == 0)
+		return false;
+	m->rng ^= m->rng >> 12;
+	m->rng ^= m->rng << 25;
+	m->rng ^= m->rng >> 27;
+	return (m->rng * 2685821657736338717u) >> 32 < (uint64_t)ppm * 4294967296u / 1000000u;
+}
+
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
 	struct mirror *m = ((struct handler *)self)->m;
@@ -457,6 +472,11 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 	m->o.counts->requests++;
 	if (str_eq(path, STR("-/ping"))) {
 		h2o_send_inline(req, H2O_STRLIT("{}"));
+		return 0;
+	}
+	if (fails(m)) {
+		m->o.counts->errors++;
+		send_error(req, 503, "{\"error\":\"Service Unavailable\"}");
 		return 0;
 	}
 	/* Scopes come as %2f or as a slash: one spelling on disk. */
@@ -548,6 +568,7 @@ int mirror_new(struct mirror **out, const struct mirror_opts *o, uint16_t *port,
 
 	m->o = *o;
 	m->dir = xstrndup(str_of(o->dir));
+	m->rng = 88172645463325252u;
 	m->names = ARENA_INIT(1 << 20);
 	m->gz = libdeflate_alloc_compressor(6);
 	if (mirror_dirs(m, e) < 0)

@@ -13,7 +13,7 @@
 #include "base/base.h"
 
 struct mirror_counts {
-	uint64_t requests, misses, not_modified, bytes;
+	uint64_t requests, misses, not_modified, bytes, errors;
 	char last_miss[512];
 };
 struct mirror_opts {
@@ -21,6 +21,9 @@ struct mirror_opts {
 	str upstream;                 /* registry URL with trailing slash; empty: frozen */
 	uint16_t port;                /* 0: any */
 	struct mirror_counts *counts; /* shared memory, written by the mirror */
+	/* Shared memory, read by the mirror: of a million answers, how many are a 503 (after which the same is served
+	 * when it is asked again). NULL: none. */
+	const _Atomic uint32_t *error_ppm;
 };
 struct mirror;
 /* Binds; *port is the bound one. */

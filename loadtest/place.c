@@ -102,13 +102,13 @@ static int copy_project(const char *from, const char *to, struct err *e)
 	return rc;
 }
 
-int place_open(struct bench_place *p, const char *root, const char *source, const char *mirror, struct err *e)
+int place_open(struct bench_place *p, const char *ref, const char *source, const char *mirror, struct err *e)
 {
 	str text;
 	const char *slash = strrchr(source, '/');
 
 	*p = (struct bench_place){ .a = ARENA_INIT(1 << 16), .project_name = slash && slash[1] ? slash + 1 : source };
-	p->root = arena_str(&p->a, str_of(root));
+	p->ref = p->root = arena_str(&p->a, str_of(ref));
 	p->source = arena_str(&p->a, str_of(source));
 	p->mirror = arena_str(&p->a, str_of(mirror));
 	str path = arena_printf(&p->a, "%s/package.json", source);
@@ -120,6 +120,11 @@ int place_open(struct bench_place *p, const char *root, const char *source, cons
 void place_close(struct bench_place *p)
 {
 	arena_release(&p->a);
+}
+
+void place_move(struct bench_place *p, const char *root)
+{
+	p->root = root ? arena_str(&p->a, str_of(root)) : p->ref;
 }
 
 const char *place_fresh(struct bench_place *p, const char *subject, const char *what, struct arena *a)
@@ -144,7 +149,7 @@ static int place_make(struct subject_place *at, struct bench_place *p, const cha
 
 static const char *ref_dir(const struct bench_place *p, const char *subject, struct arena *a)
 {
-	return arena_printf(a, STR_FMT "/%s/ref", STR_ARG(p->root), subject).p;
+	return arena_printf(a, STR_FMT "/%s/ref", STR_ARG(p->ref), subject).p;
 }
 
 int place_prime(struct subject_place *at, struct bench_place *p, const char *subject, struct arena *a, struct err *e)
@@ -152,12 +157,12 @@ int place_prime(struct subject_place *at, struct bench_place *p, const char *sub
 	return place_make(at, p, ref_dir(p, subject, a), a, e);
 }
 
-static int take_file(const char *from_dir, const char *to_dir, const char *name, struct err *e)
+static int take_file(const char *from, const char *to_dir, const char *name, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);
 	str text;
 
-	if (place_read_file(&text, arena_printf(&a, "%s/%s", from_dir, name).p, &a, e) < 0)
+	if (place_read_file(&text, from, &a, e) < 0)
 		return e->code;
 	return write_file(arena_printf(&a, "%s/%s", to_dir, name).p, text, e);
 }
@@ -171,14 +176,14 @@ int place_for(struct subject_place *at, struct bench_place *p, const char *subje
 	if (place_make(at, p, place_fresh(p, subject, phase_name(phase), a), a, e) < 0)
 		return e->code;
 	at->drayd_store = arena_printf(a, "%s/drayd", ref).p;
-	if (phase == P4 || phase == P5) {
+	if (phase_shares_store(phase)) {
 		at->store = arena_printf(a, "%s/store", ref).p;
 		at->home = arena_printf(a, "%s/home", ref).p;
 	}
 	if (phase == P5)
 		at->project = ref_project;
 	else if (phase == P3 || phase == P4 || phase == PARTIAL)
-		return take_file(ref_project, at->project, lockfile, e);
+		return take_file(arena_printf(a, "%s/%s", ref_project, lockfile).p, at->project, lockfile, e);
 	return 0;
 }
 
@@ -354,7 +359,7 @@ int place_before(struct subject_place *before, const struct subject_place *at, s
 	str path = arena_printf(a, "%s/package.json", before->project);
 	struct manifest *m = arena_new(a, struct manifest, 1);
 	if (write_file(path.p, buf_str(&text), e) < 0 ||
-		write_file(arena_printf(a, "%s/package.json", dir).p, buf_str(&after), e) < 0 ||
+		write_file(arena_printf(a, "%s/after.json", dir).p, buf_str(&after), e) < 0 ||
 		manifest_parse(m, arena_str(a, buf_str(&text)), path, a, e) < 0)
 		return e->code;
 	before->manifest = m;
@@ -368,7 +373,8 @@ int place_after(struct subject_place *at, const struct subject_place *before, en
 	if (phase != UPDATE)
 		return 0;
 	at->project = before->project;
-	return take_file(arena_printf(&a, "%s/..", at->project).p, at->project, "package.json", e);
+	/* Not called package.json up there: yarn would take it for the root of a workspace. */
+	return take_file(arena_printf(&a, "%s/../after.json", at->project).p, at->project, "package.json", e);
 }
 
 str place_summary(const struct subject_place *at, struct arena *a)
@@ -398,10 +404,13 @@ void place_show_log(const struct subject_place *at)
 
 void place_sync(const struct bench_place *p)
 {
-	int fd = open(p->root.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const str at[] = { p->root, p->ref };
 
-	if (fd >= 0) {
-		syncfs(fd);
-		close(fd);
+	for (size_t i = 0; i < 2; i++) {
+		int fd = open(at[i].p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0) {
+			syncfs(fd);
+			close(fd);
+		}
 	}
 }

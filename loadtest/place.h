@@ -1,15 +1,17 @@
 /* place — the folders that a subject works in, made for each phase's starting state.
  *
- * Nothing is deleted: fresh state is a new folder, and the file system image is
- * dropped as a whole. Below the image: <subject>/ref is the primed state
- * (store, lockfile, tree), <subject>/<n> what a sample starts from. */
+ * Nothing is deleted: fresh state is a new folder, and file system images are
+ * dropped as a whole. <subject>/ref below REF is the primed state (store,
+ * lockfile, tree), which outlives the phases of a project; <subject>/<n>
+ * below ROOT is what a sample starts from. They may be two file systems, except
+ * where a phase links from the primed store. */
 #pragma once
 #include "manifest.h"
 #include "subject.h"
 
 struct bench_place {
 	struct arena a;
-	str root, source, mirror;
+	str ref, root, source, mirror;
 	const char *project_name;
 	struct manifest manifest; /* the project's own */
 	struct json *json;
@@ -20,8 +22,10 @@ struct subject_place {
 	const struct manifest *manifest;
 };
 
-/* MIRROR is where packuments of older versions are looked up for the update phase. */
-MUST_USE int place_open(struct bench_place *p, const char *root, const char *source, const char *mirror, struct err *e);
+/* MIRROR is where packuments of older versions are looked up for the update phase. ROOT is REF until it is moved. */
+MUST_USE int place_open(struct bench_place *p, const char *ref, const char *source, const char *mirror, struct err *e);
+/* From now on samples start below ROOT; NULL: below REF. */
+void place_move(struct bench_place *p, const char *root);
 void place_close(struct bench_place *p);
 /* The subject's primed state, empty at first. */
 MUST_USE int place_prime(

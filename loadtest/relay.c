@@ -199,6 +199,8 @@ static bool flow_send_one(struct relay *r, struct flow *f)
 	*c = (struct chunk){ .n = (uint32_t)n };
 	uint64_t open_us = f->conn->open_us;
 	c->at_us = (out_us > open_us ? out_us : open_us) + rtt / 2;
+	if (f->in_flight == 0 && r->o.faults.slow_share > 0 && draw(r) < r->o.faults.slow_share)
+		c->at_us += r->o.faults.slow_us;
 	if (r->o.faults.stall_share > 0 && draw(r) < r->o.faults.stall_share)
 		c->at_us += r->o.faults.stall_us;
 	struct chunk *last = f->head ? (struct chunk *)(void *)((char *)f->tail - offsetof(struct chunk, next)) : NULL;

@@ -17,6 +17,8 @@ struct relay_route {
 	uint32_t rtt_us; /* round-trip time of this route */
 };
 struct relay_faults {
+	double slow_share; /* of bursts (what comes after silence: an answer) that take slow_us longer */
+	uint32_t slow_us;
 	double stall_share; /* of chunks that are held for stall_us */
 	uint32_t stall_us;
 	double reset_share; /* of connections that are reset after a random first part */

@@ -66,7 +66,10 @@ static struct cell *cell_of(struct result *r, size_t *cap, const struct json *j,
 static void cell_add(struct cell *c, const struct json *j)
 {
 	size_t i = c->n;
+	double round = number(j, "round");
 
+	if (round >= 1 && round < 64)
+		c->rounds |= 1ull << (unsigned)round;
 	if (!json_is(json_get(j, "ok"), JSON_TRUE)) {
 		c->failed++;
 		c->why = json_str(json_get(j, "why"));
@@ -93,11 +96,22 @@ static void cell_add(struct cell *c, const struct json *j)
 	c->n++;
 }
 
+static void note_add(struct result *r, size_t *cap, const struct json *j, struct arena *a)
+{
+	r->note = arena_grow(a, r->note, r->nnotes, cap, sizeof(*r->note), _Alignof(struct result_note));
+	r->note[r->nnotes++] = (struct result_note){ json_str(json_get(j, "kind")), j };
+}
+
+double result_number(const struct json *j, const char *key)
+{
+	return number(j, key);
+}
+
 int result_read(struct result *out, const char *path, struct arena *a, struct err *e)
 {
 	FILE *f = fopen(path, "re");
 	char *line = NULL;
-	size_t room = 0, cap = 0, at = 0;
+	size_t room = 0, cap = 0, notes = 0, at = 0;
 	struct result r = { 0 };
 	int rc = f ? 0 : err_os(e, "read %s", path);
 
@@ -111,6 +125,8 @@ int result_read(struct result *out, const char *path, struct arena *a, struct er
 			cell_add(cell_of(&r, &cap, j, a), j);
 		else if (str_eq(json_str(json_get(j, "kind")), STR("machine")))
 			r.machine = j;
+		else
+			note_add(&r, &notes, j, a);
 	}
 	free(line);
 	if (f)

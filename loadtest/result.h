@@ -27,16 +27,26 @@ struct cell {
 	str project, link, phase, subject;
 	double *v[NMETRICS];
 	size_t n, failed;
+	uint64_t rounds;                          /* that have a sample, good or failed, as bits */
 	str why;                                  /* of the last failure */
 	const struct json **dray;                 /* n summaries of dray's own, or NULLs */
 	str *lock;                                /* n digests of the lockfile, or empty */
 	double store_mb, modules_mb, lockfile_kb; /* on disk, of the last run that was looked at; 0: none was */
 	struct spread spread[NMETRICS];
 };
+/* A line of another kind: "load", "prepared", "left-out". */
+struct result_note {
+	str kind;
+	const struct json *line;
+};
 struct result {
 	struct cell *cell;
 	size_t n;
+	struct result_note *note;
+	size_t nnotes;
 	const struct json *machine; /* the last header line, or NULL */
 };
+/* Member KEY of an object, 0 when it has no such number. */
+double result_number(const struct json *j, const char *key);
 MUST_USE int result_read(struct result *out, const char *path, struct arena *a, struct err *e);
 const struct cell *result_find(const struct result *r, str project, str link, str phase, str subject);

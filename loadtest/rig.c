@@ -21,7 +21,13 @@ const struct link_profile links[] = {
 		.server_rtt_us = 200000,
 		.registry_rtt_us = 200000,
 		.rate_bps = 20000000,
-		.faults = { .stall_share = 0.001, .stall_us = 2000000, .reset_share = 0.01 } },
+		.error_ppm = 10000,
+		/* One answer in a hundred is ten times as far away. */
+		.faults = { .slow_share = 0.01,
+			.slow_us = 9 * 200000,
+			.stall_share = 0.0002,
+			.stall_us = 2000000,
+			.reset_share = 0.01 } },
 };
 const size_t nlinks = sizeof(links) / sizeof(*links);
 
@@ -40,14 +46,15 @@ struct shared {
 	struct relay_counts relay[NROUTES];
 	struct relay_counts upstream;
 	_Atomic int mirror_port, relay_port[NROUTES], upstream_port;
+	_Atomic uint32_t error_ppm;
 	char failure[1024];
 };
 struct rig {
 	struct rig_opts o;
 	struct shared *sh;
 	pid_t mirror, relay, upstream, drayd;
-	double drayd_cpu_before; /* of those that have ended */
-	uint16_t drayd_port;
+	double drayd_cpu_before, relay_cpu_before; /* of those that have ended */
+	uint16_t drayd_port, port[NROUTES];        /* the relay's, 0 before its first start */
 	char registry[64], server[64], drayd_registry[64];
 };
 
@@ -84,7 +91,10 @@ static _Noreturn void mirror_child(struct rig *r)
 	struct mirror *m;
 	struct err e;
 	uint16_t port;
-	struct mirror_opts o = { .dir = r->o.mirror_dir, .upstream = r->o.upstream, .counts = &r->sh->mirror };
+	struct mirror_opts o = { .dir = r->o.mirror_dir,
+		.upstream = r->o.upstream,
+		.counts = &r->sh->mirror,
+		.error_ppm = &r->sh->error_ppm };
 
 	if (mirror_new(&m, &o, &port, &e) < 0)
 		child_failed(r, &e);
@@ -99,8 +109,8 @@ static _Noreturn void relay_child(struct rig *r, bool upstream)
 	const struct link_profile *l = r->o.link;
 	uint16_t mirror = (uint16_t)r->sh->mirror_port;
 	struct relay_route client[NROUTES] = {
-		[TO_REGISTRY] = { .target = mirror, .rtt_us = l->registry_rtt_us },
-		[TO_SERVER] = { .target = r->drayd_port, .rtt_us = l->server_rtt_us },
+		[TO_REGISTRY] = { .listen = r->port[TO_REGISTRY], .target = mirror, .rtt_us = l->registry_rtt_us },
+		[TO_SERVER] = { .listen = r->port[TO_SERVER], .target = r->drayd_port, .rtt_us = l->server_rtt_us },
 	};
 	struct relay_route up = { .target = mirror, .rtt_us = l->upstream_rtt_us };
 	struct relay_opts o = { .route = client, .nroutes = NROUTES, .rate_bps = l->rate_bps, .faults = l->faults };
@@ -146,6 +156,20 @@ static pid_t child_start(void)
 	return pid;
 }
 
+static int relay_start(struct rig *r, struct err *e)
+{
+	for (int i = 0; i < NROUTES; i++)
+		r->sh->relay_port[i] = 0;
+	if ((r->relay = child_start()) == 0)
+		relay_child(r, false);
+	if (wait_port(r, &r->sh->relay_port[TO_SERVER], "relay", e) < 0)
+		return e->code;
+	for (int i = 0; i < NROUTES; i++)
+		r->port[i] = (uint16_t)r->sh->relay_port[i];
+	r->sh->error_ppm = r->o.link->error_ppm;
+	return 0;
+}
+
 int rig_start(struct rig **out, const struct rig_opts *o, struct err *e)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
@@ -162,9 +186,7 @@ int rig_start(struct rig **out, const struct rig_opts *o, struct err *e)
 		mirror_child(r);
 	if (wait_port(r, &r->sh->mirror_port, "mirror", e) < 0)
 		goto fail;
-	if ((r->relay = child_start()) == 0)
-		relay_child(r, false);
-	if (wait_port(r, &r->sh->relay_port[TO_SERVER], "relay", e) < 0)
+	if (relay_start(r, e) < 0)
 		goto fail;
 	int up = r->sh->mirror_port;
 	if (o->link->upstream_rtt_us) {
@@ -260,7 +282,7 @@ void rig_drayd_stop(struct rig *r)
 	r->drayd = 0;
 }
 
-static _Noreturn void drayd_child(struct rig *r, const char *store_dir, const char *ready)
+static _Noreturn void drayd_child(struct rig *r, const char *store_dir, bool settles, const char *ready)
 {
 	char listen[64], log[4096];
 
@@ -271,13 +293,14 @@ static _Noreturn void drayd_child(struct rig *r, const char *store_dir, const ch
 		dup2(fd, STDOUT_FILENO);
 		dup2(fd, STDERR_FILENO);
 	}
-	/* The mirror is what clients know as their registry: drayd serves that URL from the mirror, co-located. */
+	/* The registry is frozen, so packuments don't age. The mirror is what clients know as their registry: drayd serves that URL from the mirror, co-located. */
 	execl(r->o.drayd, r->o.drayd, "--listen", listen, "--store-dir", store_dir, "--registry", r->drayd_registry,
-		"--registry-alias", r->registry, "--ready-file", ready, (char *)NULL);
+		"--registry-alias", r->registry, "--ready-file", ready, "--packument-age", "86400",
+		settles ? (char *)NULL : "--pack-settle-level", "0", (char *)NULL);
 	_exit(127);
 }
 
-int rig_drayd(struct rig *r, const char *store_dir, struct err *e)
+int rig_drayd(struct rig *r, const char *store_dir, bool settles, struct err *e)
 {
 	char ready[4096];
 
@@ -285,7 +308,7 @@ int rig_drayd(struct rig *r, const char *store_dir, struct err *e)
 	snprintf(ready, sizeof(ready), "%s/drayd.ready", r->o.log_dir);
 	unlink(ready);
 	if ((r->drayd = child_start()) == 0)
-		drayd_child(r, store_dir, ready);
+		drayd_child(r, store_dir, settles, ready);
 	for (int i = 0; i < 500; i++) {
 		int status;
 		if (access(ready, F_OK) == 0)
@@ -313,7 +336,7 @@ struct rig_counts rig_counts(const struct rig *r)
 		.server_bytes = b->down_bytes,
 		.server_connections = b->connections,
 		.mirror_cpu_s = proc_cpu(r->mirror),
-		.relay_cpu_s = proc_cpu(r->relay) + proc_cpu(r->upstream),
+		.relay_cpu_s = r->relay_cpu_before + proc_cpu(r->relay) + proc_cpu(r->upstream),
 		.drayd_cpu_s = r->drayd_cpu_before + proc_cpu(r->drayd),
 		.drayd_rss_kb = proc_rss_kb(r->drayd),
 	};
@@ -325,6 +348,16 @@ static void child_end(pid_t pid)
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
+}
+
+int rig_relink(struct rig *r, const struct link_profile *l, struct err *e)
+{
+	if (r->o.link == l)
+		return 0;
+	r->o.link = l;
+	r->relay_cpu_before += proc_cpu(r->relay);
+	child_end(r->relay);
+	return relay_start(r, e);
 }
 
 void rig_stop(struct rig *r)

@@ -13,6 +13,7 @@ struct link_profile {
 	uint32_t server_rtt_us, registry_rtt_us; /* client to drayd, client to registry */
 	uint32_t upstream_rtt_us;                /* drayd to registry: 0 is co-located */
 	uint64_t rate_bps;                       /* client's, each direction, shared */
+	uint32_t error_ppm;                      /* of a million answers of the registry, how many are a 503 */
 	struct relay_faults faults;
 };
 extern const struct link_profile links[];
@@ -37,11 +38,13 @@ MUST_USE int rig_start(struct rig **out, const struct rig_opts *o, struct err *e
 /* As the client sees them, through the link. Borrowed. */
 const char *rig_registry(const struct rig *r);
 const char *rig_server(const struct rig *r);
-/* Starts drayd over STORE_DIR (kept by the caller); stops one that runs. */
-MUST_USE int rig_drayd(struct rig *r, const char *store_dir, struct err *e);
+/* Puts another link in the place of this one: the same ports, no connection survives. *L is borrowed. */
+MUST_USE int rig_relink(struct rig *r, const struct link_profile *l, struct err *e);
+/* Starts drayd over STORE_DIR (kept by the caller); stops one that runs. SETTLES: it improves its packs when idle. */
+MUST_USE int rig_drayd(struct rig *r, const char *store_dir, bool settles, struct err *e);
 /* Where drayd itself listens, without a relay in between. */
 int rig_drayd_port(const struct rig *r);
-/* Waits until its packs are made, or (SETTLED) made as well as they can be. ERR_TIMEOUT after 15 minutes. */
+/* Waits until its packs are made, or (SETTLED) made as well as they can be. ERR_TIMEOUT after an hour. */
 MUST_USE int rig_drayd_packs(struct rig *r, bool settled, struct err *e);
 void rig_drayd_stop(struct rig *r);
 /* Totals since the start. */

@@ -1,26 +1,30 @@
 #include "run.h"
 #include "base/json.h"
 #include "fsimage.h"
+#include "integrity.h"
 #include "manifest.h"
 #include "measure.h"
 #include "outcome.h"
+#include "pack.h"
 #include "place.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* One project over one link, one phase: what the rounds share. */
+/* One project: what its steps share. */
 struct bench {
 	const struct run_opts *o;
+	const struct run_step *step;
 	struct rig *rig;
-	struct arena a; /* for the phase */
+	struct fsimage ref, work;
+	struct arena a; /* for the project */
 	struct bench_place place;
-	enum phase phase;
-	unsigned failed, bad[RUN_MOST_SUBJECTS];
+	unsigned failed;
 	const char *program[RUN_MOST_SUBJECTS];
-	bool skip[RUN_MOST_SUBJECTS];
+	enum { UNPRIMED, PRIMED, UNFIT } state[RUN_MOST_SUBJECTS];
 };
 
 static void put_field(FILE *f, const char *key, str value)
@@ -67,8 +71,8 @@ static void put_sample(struct bench *b, size_t i, unsigned round, const struct o
 		return;
 	fprintf(f, "{\"kind\":\"sample\"");
 	put_field(f, "project", str_of(b->place.project_name));
-	put_field(f, "link", str_of(b->o->link->name));
-	put_field(f, "phase", str_of(phase_name(b->phase)));
+	put_field(f, "link", str_of(b->step->link->name));
+	put_field(f, "phase", str_of(phase_name(b->step->phase)));
 	put_field(f, "subject", str_of(b->o->subject[i]->name));
 	fprintf(f, ",\"round\":%u,\"ok\":%s", round, why ? "false" : "true");
 	if (why)
@@ -152,65 +156,151 @@ static int run_one(
 	return 0;
 }
 
+static const struct link_profile *unhindered(void)
+{
+	return link_find("loopback");
+}
+
+/* Where a settled server's store is kept between runs: its packs take minutes of CPU. By project and build of drayd. */
+static const char *settled_dir(struct bench *b, struct err *e)
+{
+	uint8_t sha[32];
+	str text;
+
+	if (place_read_file(&text, arena_printf(&b->a, STR_FMT "/package.json", STR_ARG(b->place.source)).p, &b->a, e) <
+		0)
+		return NULL;
+	sha256(sha, text.p, text.n);
+	str dir = arena_printf(&b->a, "%s/settled", b->o->work_dir);
+	if (mkdir(dir.p, 0755) < 0 && errno != EEXIST) {
+		err_os(e, "make %s", dir.p);
+		return NULL;
+	}
+	return arena_printf(&b->a, STR_FMT "/%s-pack%u-%02x%02x%02x%02x", STR_ARG(dir), b->place.project_name,
+		PACK_FORMAT, sha[0], sha[1], sha[2], sha[3])
+		.p;
+}
+
 static int start_server(struct bench *b, const struct subject *sub, const struct subject_place *at, struct err *e)
 {
+	const char *dir = at->drayd_store;
+
 	if (sub->server == SERVER_NONE)
 		return 0;
 	if (sub->server == SERVER_COLD)
-		return rig_drayd(b->rig, place_fresh(&b->place, sub->name, "drayd", &b->a), e);
-	return rig_drayd(b->rig, at->drayd_store, e);
+		dir = place_fresh(&b->place, sub->name, "drayd", &b->a);
+	if (sub->server == SERVER_SETTLED && !(dir = settled_dir(b, e)))
+		return e->code;
+	/* A warm server's packs stay as they are: it would improve them while others are measured. */
+	return rig_drayd(b->rig, dir, sub->server != SERVER_WARM, e);
 }
 
-/* Makes subject I ready for the phase, untimed: its store, its lockfile, the server's caches. False when it can't. */
+/* What preparing a server's packs took stands beside the figures, never in them. */
+static void put_prepared(struct bench *b, const struct subject *sub, double wall_s, double cpu_s)
+{
+	fprintf(stderr, "%s: the server of %s has its packs after %.0f s, %.0f s of CPU\n", b->place.project_name,
+		sub->name, wall_s, cpu_s);
+	if (!b->o->out)
+		return;
+	fprintf(b->o->out, "{\"kind\":\"prepared\"");
+	put_field(b->o->out, "project", str_of(b->place.project_name));
+	put_field(b->o->out, "subject", str_of(sub->name));
+	fprintf(b->o->out, ",\"wall_s\":%.1f,\"drayd_cpu_s\":%.1f}\n", wall_s, cpu_s);
+	fflush(b->o->out);
+}
+
+static int prepare_packs(struct bench *b, const struct subject *sub, struct err *e)
+{
+	if (sub->server != SERVER_WARM && sub->server != SERVER_SETTLED)
+		return 0;
+	double start = measure_now(), cpu = rig_counts(b->rig).drayd_cpu_s;
+	if (rig_drayd_packs(b->rig, sub->server == SERVER_SETTLED, e) < 0)
+		return e->code;
+	put_prepared(b, sub, measure_now() - start, rig_counts(b->rig).drayd_cpu_s - cpu);
+	return 0;
+}
+
+/* Makes subject I ready, once a project, untimed and without the link: its store, its lockfile, the server's caches. */
 static int prime(struct bench *b, size_t i, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	struct subject_place at;
 	struct outcome out;
 
-	if (place_prime(&at, &b->place, sub->name, &b->a, e) < 0 || start_server(b, sub, &at, e) < 0 ||
-		run_one(b, i, P0, &at, &out, e) < 0)
+	if (rig_relink(b->rig, unhindered(), e) < 0 || place_prime(&at, &b->place, sub->name, &b->a, e) < 0 ||
+		start_server(b, sub, &at, e) < 0 || run_one(b, i, P0, &at, &out, e) < 0)
 		return e->code;
+	b->state[i] = out.why ? UNFIT : PRIMED;
 	if (out.why) {
-		b->skip[i] = true;
-		b->bad[i]++;
-		fprintf(stderr, "%s %s %s: warm-up failed: %s; it said:\n", b->place.project_name, phase_name(b->phase),
-			sub->name, out.why);
+		b->failed++;
+		fprintf(stderr, "%s %s: warm-up failed: %s; it said:\n", b->place.project_name, sub->name, out.why);
 		out.why = arena_printf(&b->a, "warm-up: %s", out.why).p;
 		put_sample(b, i, 0, &out);
 		place_show_log(&at);
 	}
-	int rc = 0;
-	if (!out.why && (sub->server == SERVER_WARM || sub->server == SERVER_SETTLED))
-		rc = rig_drayd_packs(b->rig, sub->server == SERVER_SETTLED, e);
+	int rc = out.why ? 0 : prepare_packs(b, sub, e);
 	rig_drayd_stop(b->rig);
 	return rc;
 }
 
-/* PARTIAL and UPDATE: what was installed before. A cold server has seen nothing of it. */
+/* PARTIAL and UPDATE: what was installed before, without the link. A cold server has seen nothing of it. */
 static int run_before(struct bench *b, size_t i, struct subject_place *at, struct outcome *out, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
+	enum phase phase = b->step->phase;
 	struct subject_place before;
 
-	if (place_before(&before, at, &b->place, b->phase, &b->a, e) < 0 || run_one(b, i, P0, &before, out, e) < 0)
+	if (rig_relink(b->rig, unhindered(), e) < 0 || place_before(&before, at, &b->place, phase, &b->a, e) < 0 ||
+		run_one(b, i, P0, &before, out, e) < 0)
 		return e->code;
 	if (out->why) {
 		out->why = arena_printf(&b->a, "the install before: %s", out->why).p;
 		at->log = before.log;
 		return 0;
 	}
-	if (place_after(at, &before, b->phase, e) < 0)
+	if (place_after(at, &before, phase, e) < 0)
 		return e->code;
 	return sub->server == SERVER_COLD ? start_server(b, sub, at, e) : 0;
+}
+
+/* A warm server has answered this request before: its plan is in memory, which a new process has to be asked for. */
+static int ask_before(struct bench *b, size_t i, struct outcome *out, struct err *e)
+{
+	const struct subject *sub = b->o->subject[i];
+	struct subject_place at;
+
+	if (sub->server != SERVER_WARM && sub->server != SERVER_SETTLED)
+		return 0;
+	if (place_for(&at, &b->place, sub->name, sub->lockfile, P1, &b->a, e) < 0 ||
+		rig_relink(b->rig, unhindered(), e) < 0 || run_one(b, i, P1, &at, out, e) < 0)
+		return e->code;
+	if (out->why)
+		out->why = arena_printf(&b->a, "the request before: %s", out->why).p;
+	return 0;
 }
 
 static void say_sample(const struct bench *b, size_t i, unsigned round, const struct outcome *out)
 {
 	fprintf(stderr, "%-8s %-8s %-8s %-13s round %u %8.3f s  user+sys %7.3f s  %6.1f MB down%s%s\n",
-		b->place.project_name, b->o->link->name, phase_name(b->phase), b->o->subject[i]->name, round,
+		b->place.project_name, b->step->link->name, phase_name(b->step->phase), b->o->subject[i]->name, round,
 		out->s.wall_s, out->s.user_s + out->s.sys_s, (double)out->c.down_bytes / 1e6,
 		out->why ? "  FAILED: " : "", out->why ? out->why : "");
+}
+
+/* The state that the phase starts from, down to the server; *why when that went wrong. */
+static int before_sample(struct bench *b, size_t i, struct subject_place *at, struct outcome *out, struct err *e)
+{
+	const struct subject *sub = b->o->subject[i];
+	enum phase phase = b->step->phase;
+
+	if (place_for(at, &b->place, sub->name, sub->lockfile, phase, &b->a, e) < 0 || start_server(b, sub, at, e) < 0)
+		return e->code;
+	if ((phase == PARTIAL || phase == UPDATE) && run_before(b, i, at, out, e) < 0)
+		return e->code;
+	if ((phase == P0 || phase == P1) && ask_before(b, i, out, e) < 0)
+		return e->code;
+	place_sync(&b->place);
+	return rig_relink(b->rig, b->step->link, e);
 }
 
 static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
@@ -219,17 +309,13 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 	struct subject_place at;
 	struct outcome out = { 0 };
 
-	if (place_for(&at, &b->place, sub->name, sub->lockfile, b->phase, &b->a, e) < 0 ||
-		start_server(b, sub, &at, e) < 0)
+	if (before_sample(b, i, &at, &out, e) < 0)
 		return e->code;
-	if ((b->phase == PARTIAL || b->phase == UPDATE) && run_before(b, i, &at, &out, e) < 0)
-		return e->code;
-	place_sync(&b->place);
-	if (!out.why && run_one(b, i, b->phase, &at, &out, e) < 0)
+	if (!out.why && run_one(b, i, b->step->phase, &at, &out, e) < 0)
 		return e->code;
 	rig_drayd_stop(b->rig);
 	/* Once, at the end, so that the walk warms no cache for a later sample. */
-	if (round == b->o->rounds && !out.why) {
+	if (round == b->step->rounds && !out.why) {
 		out.sizes = outcome_sizes(&at, sub->lockfile);
 		out.sized = true;
 	}
@@ -241,74 +327,160 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 	return 0;
 }
 
-static int run_phase(struct bench *b, struct err *e)
+/* Whether subject I takes part in the step's phase at all. */
+static bool takes_part(const struct bench *b, size_t i)
+{
+	struct place none = { .program = "", .project = "", .home = "", .store = "", .registry = "", .server = "" };
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	struct invocation inv;
+	const char *why;
+
+	return (b->step->subjects >> i & 1) && b->program[i] && b->state[i] != UNFIT &&
+	       subject_invoke(&inv, b->o->subject[i], b->step->phase, &none, &a, &why);
+}
+
+static bool is_wanted(const struct bench *b, size_t i, unsigned round)
+{
+	return takes_part(b, i) && (!b->o->wanted || b->o->wanted(b->o->arg, b->step, i, round));
+}
+
+static bool is_any_wanted(const struct bench *b)
+{
+	for (size_t i = 0; i < b->o->nsubjects; i++) {
+		for (unsigned round = 1; round <= b->step->rounds; round++) {
+			if (is_wanted(b, i, round))
+				return true;
+		}
+	}
+	return false;
+}
+
+static int make_image(struct bench *b, struct fsimage *fs, const char *name, struct err *e)
+{
+	AUTO(buf_release) struct buf why = BUF_INIT;
+
+	if (fsimage_make(fs, b->o->work_dir, name, b->o->image_bytes, &why, e) < 0)
+		return e->code;
+	if (why.n)
+		fprintf(stderr,
+			"warning: " STR_FMT ": deletes and other users of this file system will show in the timings\n",
+			STR_ARG(buf_str(&why)));
+	return 0;
+}
+
+static int run_rounds(struct bench *b, struct err *e)
 {
 	const struct run_opts *o = b->o;
-	struct place none = { .program = "", .project = "", .home = "", .store = "", .registry = "", .server = "" };
 
-	for (size_t i = 0; i < o->nsubjects; i++) {
-		struct invocation inv;
-		const char *why;
-		b->program[i] = subject_program(o->subject[i], o->dray_dir, o->peers_dir, &b->a);
-		b->skip[i] = !b->program[i] || !subject_invoke(&inv, o->subject[i], b->phase, &none, &b->a, &why);
-		if (!b->skip[i] && prime(b, i, e) < 0)
-			return e->code;
-	}
-	for (unsigned round = 1; round <= o->rounds; round++) {
+	for (unsigned round = 1; round <= b->step->rounds; round++) {
+		if (o->may_start && !o->may_start(o->arg, b->step, round))
+			return 0;
 		for (size_t k = 0; k < o->nsubjects; k++) {
 			/* Every other round backwards, so that no subject always follows the same one. */
 			size_t i = round % 2 ? k : o->nsubjects - 1 - k;
-			if (!b->skip[i] && sample_one(b, i, round, e) < 0)
+			if (is_wanted(b, i, round) && sample_one(b, i, round, e) < 0)
 				return e->code;
 		}
 	}
 	return 0;
 }
 
-static int run_project(const struct run_opts *o, const char *project, unsigned *failed, struct err *e)
+static int run_step(struct bench *b, struct err *e)
 {
-	for (int p = 0; p < NPHASES; p++) {
-		if (!o->phase[p])
-			continue;
-		struct bench b = { .o = o, .phase = (enum phase)p, .a = ARENA_INIT(1 << 16) };
-		AUTO(buf_release) struct buf why = BUF_INIT;
-		struct rig_opts ro = {
-			.mirror_dir = o->mirror_dir, .upstream = o->upstream, .link = o->link, .log_dir = o->work_dir
-		};
-		ro.drayd = arena_printf(&b.a, "%s/drayd", o->dray_dir).p;
-		struct fsimage fs = { 0 };
-		int rc = fsimage_make(&fs, o->work_dir, o->image_bytes, &why, e);
-		if (rc == 0 && why.n)
-			fprintf(stderr,
-				"warning: " STR_FMT
-				": deletes and other users of this file system will show in the timings\n",
-				STR_ARG(buf_str(&why)));
-		if (rc == 0)
-			rc = place_open(&b.place, fs.mount, project, o->mirror_dir, e);
-		if (rc == 0)
-			rc = rig_start(&b.rig, &ro, e);
-		if (rc == 0)
-			rc = run_phase(&b, e);
-		for (size_t i = 0; i < o->nsubjects; i++)
-			*failed += b.bad[i];
-		*failed += b.failed;
-		rig_stop(b.rig);
-		place_close(&b.place);
-		fsimage_drop(&fs);
-		arena_release(&b.a);
-		if (rc < 0)
-			return rc;
+	const struct run_opts *o = b->o;
+
+	if (!is_any_wanted(b) || (o->may_start && !o->may_start(o->arg, b->step, 0)))
+		return 0;
+	for (size_t i = 0; i < o->nsubjects; i++) {
+		if (takes_part(b, i) && b->state[i] == UNPRIMED && prime(b, i, e) < 0)
+			return e->code;
 	}
-	return 0;
+	bool own = !phase_shares_store(b->step->phase);
+	if (own && make_image(b, &b->work, "work", e) < 0)
+		return e->code;
+	place_move(&b->place, own ? b->work.mount : NULL);
+	int rc = run_rounds(b, e);
+	place_move(&b->place, NULL);
+	fsimage_drop(&b->work);
+	return rc;
+}
+
+static int open_bench(struct bench *b, size_t project, struct err *e)
+{
+	const struct run_opts *o = b->o;
+	struct rig_opts ro = { .mirror_dir = o->mirror_dir,
+		.upstream = o->upstream,
+		.link = unhindered(),
+		.log_dir = o->work_dir,
+		.drayd = arena_printf(&b->a, "%s/drayd", o->dray_dir).p };
+
+	for (size_t i = 0; i < o->nsubjects; i++)
+		b->program[i] = subject_program(o->subject[i], o->dray_dir, o->peers_dir, &b->a);
+	if (make_image(b, &b->ref, "ref", e) < 0 ||
+		place_open(&b->place, b->ref.mount, o->project[project], o->mirror_dir, e) < 0)
+		return e->code;
+	return rig_start(&b->rig, &ro, e);
+}
+
+static int run_project(const struct run_opts *o, size_t project, unsigned *failed, struct err *e)
+{
+	struct bench *b = xcalloc(1, sizeof(*b));
+	int rc = 0;
+
+	b->o = o;
+	b->a = ARENA_INIT(1 << 16);
+	for (size_t i = 0; i < o->nsteps && rc == 0; i++) {
+		b->step = &o->step[i];
+		if (b->step->project != project)
+			continue;
+		if (!b->rig)
+			rc = open_bench(b, project, e);
+		if (rc == 0)
+			rc = run_step(b, e);
+	}
+	*failed += b->failed;
+	rig_stop(b->rig);
+	place_close(&b->place);
+	fsimage_drop(&b->ref);
+	arena_release(&b->a);
+	free(b);
+	return rc;
+}
+
+void run_cross(struct run_opts *o, const struct link_profile *const *link, size_t nlinks_wanted,
+	const bool phase[NPHASES], unsigned rounds)
+{
+	uint32_t everybody = (uint32_t)((1ull << o->nsubjects) - 1);
+
+	o->nsteps = 0;
+	for (size_t i = 0; i < o->nprojects; i++) {
+		for (size_t l = 0; l < nlinks_wanted; l++) {
+			for (int p = 0; p < NPHASES && o->nsteps < RUN_MOST_STEPS; p++) {
+				if (phase[p])
+					o->step[o->nsteps++] =
+						(struct run_step){ i, link[l], (enum phase)p, everybody, rounds };
+			}
+		}
+	}
 }
 
 int run_all(const struct run_opts *o, struct err *e)
 {
 	unsigned failed = 0;
+	char lock[4096];
 
-	for (size_t i = 0; i < o->nprojects; i++) {
-		if (run_project(o, o->project[i], &failed, e) < 0)
-			return e->code;
+	snprintf(lock, sizeof(lock), "%s/lock", o->work_dir);
+	int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return err_os(e, "make %s", lock);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return err_set(
+			e, ERR_BUSY, "another dray-bench works in %s; give this one another --work", o->work_dir);
 	}
-	return failed ? err_set(e, ERR_SCRIPT, "%u runs failed", failed) : 0;
+	int rc = 0;
+	for (size_t i = 0; i < o->nprojects && rc == 0; i++)
+		rc = run_project(o, i, &failed, e);
+	close(fd);
+	return rc < 0 ? rc : failed ? err_set(e, ERR_SCRIPT, "%u runs failed", failed) : 0;
 }

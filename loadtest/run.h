@@ -7,7 +7,15 @@
 #include "subject.h"
 #include <stdio.h>
 
-enum { RUN_MOST_SUBJECTS = 16, RUN_MOST_PROJECTS = 16 };
+enum { RUN_MOST_SUBJECTS = 16, RUN_MOST_PROJECTS = 16, RUN_MOST_STEPS = 512 };
+/* One phase of one project over one link: the rounds that are interleaved. */
+struct run_step {
+	size_t project;
+	const struct link_profile *link;
+	enum phase phase;
+	uint32_t subjects; /* bits, by index */
+	unsigned rounds;
+};
 struct run_opts {
 	const char *work_dir;   /* images and logs; not on a file system where somebody just deleted */
 	const char *mirror_dir; /* recorded before with `dray-bench record` */
@@ -16,12 +24,18 @@ struct run_opts {
 	size_t nprojects;
 	const struct subject *subject[RUN_MOST_SUBJECTS];
 	size_t nsubjects;
-	bool phase[NPHASES];
-	const struct link_profile *link;
-	unsigned rounds;
+	struct run_step step[RUN_MOST_STEPS]; /* those of one project follow each other */
+	size_t nsteps;
 	uint64_t image_bytes;
 	str upstream; /* record what is missing from this registry; empty: frozen */
 	FILE *out;    /* JSON lines; NULL: none */
+	/* Whether a sample is still to be made, and whether there is time for a round; NULL: always. */
+	bool (*wanted)(void *arg, const struct run_step *s, size_t subject, unsigned round);
+	bool (*may_start)(void *arg, const struct run_step *s, unsigned round);
+	void *arg;
 };
+/* The steps of each project over each link in each phase with all subjects. */
+void run_cross(struct run_opts *o, const struct link_profile *const *link, size_t nlinks, const bool phase[NPHASES],
+	unsigned rounds);
 /* 0 when every sample was good; ERR_SCRIPT when some failed (they are in OUT); other codes when it could not go on. */
 MUST_USE int run_all(const struct run_opts *o, struct err *e);

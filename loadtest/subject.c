@@ -31,6 +31,11 @@ bool phase_resolves(enum phase p)
 	return p == P0 || p == P1 || p == UPDATE;
 }
 
+bool phase_shares_store(enum phase p)
+{
+	return p == P4 || p == P5;
+}
+
 enum phase phase_read(const char *name)
 {
 	int p = 0;
@@ -164,7 +169,10 @@ static void args_npm(struct words *argv, enum phase p, const struct place *at)
 	word(argv, "--ignore-scripts");
 	word(argv, "--no-audit");
 	word(argv, "--no-fund");
+	/* Real projects contradict themselves in their peers, which npm alone refuses. */
+	word(argv, "--legacy-peer-deps");
 	word_fmt(argv, "--cache=%s", at->store);
+	word(argv, "--no-update-notifier"); /* it would ask the registry for npm itself */
 	word(argv, p == P1 ? "--package-lock-only" : NULL);
 }
 

@@ -11,6 +11,8 @@ const char *phase_name(enum phase p);
 const char *phase_title(enum phase p);
 /* Whether versions are chosen in it, which is what a server is asked for. */
 bool phase_resolves(enum phase p);
+/* Whether it starts from the primed store, and so has to lie on its file system. */
+bool phase_shares_store(enum phase p);
 enum phase phase_read(const char *name); /* NPHASES: unknown */
 
 enum server_use { SERVER_NONE, SERVER_COLD, SERVER_WARM, SERVER_SETTLED };

@@ -13,6 +13,8 @@
 #pragma once
 #include "base/base.h"
 
+#define PACK_FORMAT 1u
+
 /* Past them a package is not packed (the plan says tarball), and a pack that claims more is refused. */
 #define PACK_MOST_FILES 500000u
 #define PACK_MOST_RAW (512ull << 20)
