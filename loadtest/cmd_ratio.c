@@ -11,7 +11,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -111,19 +110,6 @@ static void say(struct ratio *r)
 	printf("median [fastest, slowest] of %u interleaved rounds\n", r->rounds);
 }
 
-/* After the last round: deleting slows what comes behind it. */
-static void remove_tree(const char *dir)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
-		_exit(127);
-	}
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-}
-
 static int measure_ratio(struct ratio *r, const char *project, struct err *e)
 {
 	char work[PATH_MAX];
@@ -137,7 +123,7 @@ static int measure_ratio(struct ratio *r, const char *project, struct err *e)
 	if (rc == 0)
 		say(r);
 	place_close(&r->place);
-	remove_tree(work);
+	place_remove(work);
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The share of packages that the partial phase finds in the store. */
@@ -268,6 +269,7 @@ static void edit_manifest(struct buf *out, const struct json *whole, const struc
 /* The newest release of NAME below VERSION's minor in the same major, from the mirror; absent when there is none. */
 static str older_version(const struct bench_place *p, str name, str version, struct arena *a)
 {
+	AUTO(arena_release) struct arena text = ARENA_INIT(0); /* megabytes, which the next child would be born with */
 	char file[4096];
 	struct err e;
 	str json;
@@ -277,7 +279,7 @@ static str older_version(const struct bench_place *p, str name, str version, str
 	int n = snprintf(file, sizeof(file), STR_FMT "/corgi/" STR_FMT, STR_ARG(p->mirror), STR_ARG(name));
 	for (size_t i = p->mirror.n + 7; n > 0 && i < (size_t)n && i < sizeof(file); i++)
 		file[i] = file[i] == '/' ? '!' : file[i];
-	if (!semver_parse(&have, version, true) || place_read_file(&json, file, a, &e) < 0)
+	if (!semver_parse(&have, version, true) || place_read_file(&json, file, &text, &e) < 0)
 		return STR_NONE;
 	struct buf b = BUF_INIT;
 	str found = STR_NONE;
@@ -413,4 +415,16 @@ void place_sync(const struct bench_place *p)
 			close(fd);
 		}
 	}
+}
+
+void place_remove(const char *dir)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
 }

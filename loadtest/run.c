@@ -20,7 +20,9 @@ struct bench {
 	const struct run_step *step;
 	struct rig *rig;
 	struct fsimage ref, work;
-	struct arena a; /* for the project */
+	struct arena keep; /* for the project */
+	/* For a sample: what is allocated when a child is forked counts for the child's peak. */
+	struct arena a;
 	struct bench_place place;
 	unsigned failed;
 	const char *program[RUN_MOST_SUBJECTS];
@@ -227,6 +229,7 @@ static int prime(struct bench *b, size_t i, struct err *e)
 	struct subject_place at;
 	struct outcome out;
 
+	arena_release(&b->a);
 	if (rig_relink(b->rig, unhindered(), e) < 0 || place_prime(&at, &b->place, sub->name, &b->a, e) < 0 ||
 		start_server(b, sub, &at, e) < 0 || run_one(b, i, P0, &at, &out, e) < 0)
 		return e->code;
@@ -309,6 +312,7 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 	struct subject_place at;
 	struct outcome out = { 0 };
 
+	arena_release(&b->a);
 	if (before_sample(b, i, &at, &out, e) < 0)
 		return e->code;
 	if (!out.why && run_one(b, i, b->step->phase, &at, &out, e) < 0)
@@ -412,10 +416,10 @@ static int open_bench(struct bench *b, size_t project, struct err *e)
 		.upstream = o->upstream,
 		.link = unhindered(),
 		.log_dir = o->work_dir,
-		.drayd = arena_printf(&b->a, "%s/drayd", o->dray_dir).p };
+		.drayd = arena_printf(&b->keep, "%s/drayd", o->dray_dir).p };
 
 	for (size_t i = 0; i < o->nsubjects; i++)
-		b->program[i] = subject_program(o->subject[i], o->dray_dir, o->peers_dir, &b->a);
+		b->program[i] = subject_program(o->subject[i], o->dray_dir, o->peers_dir, &b->keep);
 	if (make_image(b, &b->ref, "ref", e) < 0 ||
 		place_open(&b->place, b->ref.mount, o->project[project], o->mirror_dir, e) < 0)
 		return e->code;
@@ -428,7 +432,7 @@ static int run_project(const struct run_opts *o, size_t project, unsigned *faile
 	int rc = 0;
 
 	b->o = o;
-	b->a = ARENA_INIT(1 << 16);
+	b->a = b->keep = ARENA_INIT(1 << 16);
 	for (size_t i = 0; i < o->nsteps && rc == 0; i++) {
 		b->step = &o->step[i];
 		if (b->step->project != project)
@@ -443,6 +447,7 @@ static int run_project(const struct run_opts *o, size_t project, unsigned *faile
 	place_close(&b->place);
 	fsimage_drop(&b->ref);
 	arena_release(&b->a);
+	arena_release(&b->keep);
 	free(b);
 	return rc;
 }

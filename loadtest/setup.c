@@ -201,14 +201,19 @@ static bool read_option(struct setup *o, int c)
 	}
 }
 
-void setup_defaults(struct setup *o)
+void setup_beside(char *out, size_t cap)
 {
-	ssize_t n = readlink("/proc/self/exe", o->dray, sizeof(o->dray) - 1);
+	ssize_t n = readlink("/proc/self/exe", out, cap - 1);
 
-	o->dray[n > 0 ? n : 0] = 0;
-	char *slash = strrchr(o->dray, '/');
+	out[n > 0 ? n : 0] = 0;
+	char *slash = strrchr(out, '/');
 	if (slash)
 		*slash = 0;
+}
+
+void setup_defaults(struct setup *o)
+{
+	setup_beside(o->dray, sizeof(o->dray));
 	setup_links(o, "home");
 	o->rounds = 3;
 	o->run.image_bytes = 48ull << 30;

@@ -20,6 +20,8 @@ struct setup {
 	char dray[PATH_MAX];
 	char project[RUN_MOST_PROJECTS][PATH_MAX];
 };
+/* The folder of the running program: dray and drayd lie there, too. */
+void setup_beside(char *out, size_t cap);
 /* Defaults of `dray-bench run`; *s is large, on the heap. */
 void setup_defaults(struct setup *s);
 /* Options and projects on top; NONE: no project is fine, too. False after having said what is wrong, or the usage. */

@@ -165,7 +165,8 @@ static void args_utoo(struct words *argv, enum phase p, const struct place *at)
 
 static void args_npm(struct words *argv, enum phase p, const struct place *at)
 {
-	word(argv, p == P3 || p == P4 ? "ci" : "install");
+	/* Not `ci`: with --legacy-peer-deps it refuses lockfiles that npm itself has just written. */
+	word(argv, "install");
 	word(argv, "--ignore-scripts");
 	word(argv, "--no-audit");
 	word(argv, "--no-fund");
