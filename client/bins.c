@@ -30,6 +30,7 @@ struct bin_dir {
 	VEC(struct source_pkg) pkg;
 	VEC(struct chosen) chosen;
 	str to_vstore; /* from the .bin folder to the virtual store */
+	str hoisted;   /* from there to the hoisted packages; empty: not for a slot that projects share */
 	bool fresh;    /* nothing can be there yet */
 };
 struct bins_job {
@@ -146,7 +147,8 @@ static struct str_list node_path(const struct bin_dir *d, const struct source_pk
 			STR_ARG(d->to_vstore), p->slot->dir, STR_ARG(p->slot->name));
 		l.p[l.n++] = arena_printf(d->a, STR_FMT "/%s/node_modules", STR_ARG(d->to_vstore), p->slot->dir);
 	}
-	l.p[l.n++] = arena_printf(d->a, STR_FMT "/node_modules", STR_ARG(d->to_vstore));
+	if (d->hoisted.n)
+		l.p[l.n++] = d->hoisted;
 	return l;
 }
 
@@ -311,6 +313,8 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 
 	/* from <slot>/node_modules/<name>/node_modules/.bin to the virtual store */
 	d.to_vstore = scoped ? STR("../../../../../..") : STR("../../../../..");
+	if (!b->o.tree->shared.n)
+		d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(d.to_vstore));
 	add_slot_deps(&d, b, s, s->snap->dependencies, d.to_vstore);
 	add_slot_deps(&d, b, s, s->snap->optional_dependencies, d.to_vstore);
 	if (has_bin(s))
@@ -430,7 +434,11 @@ static int importer_bins(struct bins *b, const struct lock_importer *im, struct 
 	struct direct *direct;
 	str up = importer_up(im->path, &a);
 
-	d.to_vstore = is_root ? STR("../.pnpm") : arena_printf(&a, "../../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
+	str pnpm = is_root ? STR("../.pnpm") : arena_printf(&a, "../../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
+	d.to_vstore = b->o.tree->shared.n
+			      ? arena_printf(&a, "../../" STR_FMT STR_FMT, STR_ARG(up), STR_ARG(b->o.tree->shared))
+			      : pnpm;
+	d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(pnpm));
 	size_t n = importer_directs(&direct, b->o.tree, im, b->o.prod, b->o.dev, b->o.optional, &a);
 	for (size_t i = 0; i < n; i++) {
 		if (direct[i].to)
@@ -449,7 +457,8 @@ static int importer_bins(struct bins *b, const struct lock_importer *im, struct 
 		const struct hoisted *h = &b->o.hoist->p[i];
 		if (h->is_public && h->to && has_bin(h->to))
 			add_slot(&d, b->o.vstore, h->to,
-				arena_printf(&a, "../.pnpm/%s/node_modules/" STR_FMT, h->to->dir, STR_ARG(h->to->name)),
+				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore), h->to->dir,
+					STR_ARG(h->to->name)),
 				true);
 	}
 	str path =
@@ -457,27 +466,30 @@ static int importer_bins(struct bins *b, const struct lock_importer *im, struct 
 	return bin_dir_write(b->o.root, path, &d, &b->o, true, &b->counts, e);
 }
 
-static int hoisted_bins(struct bins *b, struct err *e)
+int bins_hoisted(const struct bins_opts *o, const struct hoist_place *at, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(16 * 1024);
-	AUTO(bin_dir_release) struct bin_dir d = { .a = &a, .to_vstore = STR("../..") };
+	struct bins_counts counts = { 0 };
+	AUTO(bin_dir_release)
+	struct bin_dir d = { .a = &a,
+		.to_vstore = arena_printf(&a, "../" STR_FMT, STR_ARG(at->slots)),
+		.hoisted = STR("../../node_modules") };
 
-	for (size_t i = 0; i < b->o.hoist->n; i++) {
-		const struct hoisted *h = &b->o.hoist->p[i];
+	for (size_t i = 0; i < o->hoist->n; i++) {
+		const struct hoisted *h = &o->hoist->p[i];
 		if (!h->is_public && h->to && has_bin(h->to))
-			add_slot(&d, b->o.vstore, h->to,
-				arena_printf(&a, "../../%s/node_modules/" STR_FMT, h->to->dir, STR_ARG(h->to->name)),
+			add_slot(&d, o->vstore, h->to,
+				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore), h->to->dir,
+					STR_ARG(h->to->name)),
 				true);
 	}
-	return bin_dir_write(b->o.vstore, STR("node_modules/.bin"), &d, &b->o, true, &b->counts, e);
+	return bin_dir_write(at->fd, arena_printf(&a, STR_FMT "/.bin", STR_ARG(at->path)), &d, o, true, &counts, e);
 }
 
 int bins_finish(struct bins *b, struct bins_counts *out, struct err *e)
 {
 	for (size_t i = 0; b->err.code == 0 && i < b->o.tree->nimporters; i++)
 		importer_bins(b, b->o.tree->importer[i], &b->err);
-	if (b->err.code == 0)
-		hoisted_bins(b, &b->err);
 	int code = b->err.code;
 	if (code < 0)
 		*e = b->err;

@@ -6,12 +6,12 @@
  * is hoisted publicly), of the private hoist, and inside each slot (its
  * dependencies' and its own). Source: pnpm's cmd-shim and link-bins. */
 #pragma once
-#include "hoist.h"
+#include "link_root.h"
 #include "pool.h"
 
 struct bins_opts {
-	int root; /* the lockfile's folder, borrowed */
-	int vstore;
+	int root;   /* the lockfile's folder, borrowed */
+	int vstore; /* where slots lie */
 	const struct tree *tree;
 	const struct hoist *hoist;
 	bool prod, dev, optional;
@@ -24,8 +24,10 @@ struct bins_counts {
 /* Slots' bins as jobs on POOL; call bins_wait's fd loop: live jobs are told by pool_live(). First error wins. */
 struct bins;
 struct bins *bins_start(struct pool *p, const struct bins_opts *o);
-/* After pool_live() is 0 again: importers' and hoisted bins (this thread), the result, and the end of B. */
+/* After pool_live() is 0 again: importers' bins (this thread), the result, and the end of B. */
 MUST_USE int bins_finish(struct bins *b, struct bins_counts *out, struct err *e);
+/* The commands of the privately hoisted packages, in AT's .bin. */
+MUST_USE int bins_hoisted(const struct bins_opts *o, const struct hoist_place *at, struct err *e);
 
 /* bin_shim.c: the text of one shim. TARGET is relative to the shim's folder. */
 struct shim {

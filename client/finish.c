@@ -146,8 +146,8 @@ static void put_injected(struct buf *b, const struct tree *t)
 				json_put_str(b, p->f->meta.resolution.directory);
 				buf_add(b, STR(": ["));
 			}
-			buf_printf(b, "%s\n      \"node_modules/.pnpm/%s/node_modules/" STR_FMT "\"", first ? "" : ",",
-				s->dir, STR_ARG(s->name));
+			buf_printf(b, "%s\n      \"" STR_FMT "/%s/node_modules/" STR_FMT "\"", first ? "" : ",",
+				STR_ARG(t->shared.n ? t->shared : STR("node_modules/.pnpm")), s->dir, STR_ARG(s->name));
 			first = false;
 			any = true;
 		}
@@ -245,8 +245,9 @@ static int write_modules(const struct finish_opts *o, struct arena *a, struct er
 	put_list(&b, "  ", skipped_list(o->tree, a));
 	buf_add(&b, STR(",\n  \"storeDir\": "));
 	json_put_str(&b, pnpm_store(o, a));
-	buf_printf(&b, ",\n  \"virtualStoreDir\": \".pnpm\",\n  \"virtualStoreDirMaxLength\": %u,\n  ",
-		c->virtual_store_dir_max_length);
+	buf_add(&b, STR(",\n  \"virtualStoreDir\": "));
+	json_put_str(&b, o->tree->shared.n ? arena_printf(a, "../" STR_FMT, STR_ARG(o->tree->shared)) : STR(".pnpm"));
+	buf_printf(&b, ",\n  \"virtualStoreDirMaxLength\": %u,\n  ", c->virtual_store_dir_max_length);
 	put_injected(&b, o->tree);
 	buf_add(&b, STR("\"allowBuilds\": {"));
 	for (size_t i = 0; i < c->nallow_build; i++) {
@@ -332,7 +333,7 @@ static int write_state(const struct finish_opts *o, struct arena *a, struct err 
 	s.slot = arena_new(a, struct state_slot, t->nslots + 1);
 	for (size_t i = 0; i < t->nslots; i++) {
 		const struct slot *x = t->slot[i];
-		if (x->state == SLOT_LINKED || x->state == SLOT_KEPT)
+		if (!t->shared.n && (x->state == SLOT_LINKED || x->state == SLOT_KEPT))
 			s.slot[s.nslots++] =
 				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns };
 	}

@@ -90,7 +90,7 @@ static void walk_step(struct walk *w, struct step st)
 	size_t first = w->entry.n;
 
 	for (size_t i = 0; i < st.n; i++) {
-		struct entry *en = entry_add(w, st.depth, st.node[i]->dir);
+		struct entry *en = entry_add(w, st.depth, st.node[i]->flat);
 		en->child = slot_children(w, st.node[i], &en->n);
 	}
 	struct step *next = arena_new(&w->scratch, struct step, st.n);

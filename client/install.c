@@ -20,6 +20,7 @@
 
 #include "clock.h"
 #include "dep_path.h"
+#include "gvs.h"
 #include "link_root.h"
 #include "partial.h"
 #include "pnpm_state.h"
@@ -75,7 +76,7 @@ static bool slot_adopted(struct install *in, struct slot *s)
 
 	return was && p && str_eq(p->resolution.integrity, s->package->f->meta.resolution.integrity) &&
 	       deps_same(was->dependencies, s->snap->dependencies) &&
-	       deps_same(was->optional_dependencies, s->snap->optional_dependencies) && slot_stands(in->vstore, s);
+	       deps_same(was->optional_dependencies, s->snap->optional_dependencies) && slot_stands(in->slots, s);
 }
 
 /* A slot that an earlier install made of the same parts, and that nobody touched since, stays. */
@@ -84,9 +85,11 @@ static bool slot_kept(struct install *in, struct slot *s)
 	const struct state_slot *was = in->has_old && !in->o->force ? state_slot(&in->old, s->dir) : NULL;
 
 	s->wiring = slot_wiring(s);
+	if (in->shared)
+		return !in->o->force && slot_stands(in->slots, s);
 	if (in->has_current && !in->o->force)
 		return slot_adopted(in, s);
-	return was && was->wiring == s->wiring && slot_stands(in->vstore, s) && was->modules_ns == s->modules_ns &&
+	return was && was->wiring == s->wiring && slot_stands(in->slots, s) && was->modules_ns == s->modules_ns &&
 	       was->package_ns == s->package_ns;
 }
 
@@ -124,16 +127,22 @@ static bool slot_settled(struct install *in, struct slot *s, bool all_known)
 	return true;
 }
 
+static void slot_note_builds(const struct install *in, struct slot *s)
+{
+	s->builds = !in->o->ignore_scripts && scripts_allowed(s->package, &in->o->project->client) == BUILD_ALLOWED;
+}
+
 /* S is known in full: keep it, or have it linked when its package is there. */
 static int slot_start(struct install *in, struct slot *s, struct err *e)
 {
 	s->deferred = false;
-	s->builds = !in->o->ignore_scripts && scripts_allowed(s->package, &in->o->project->client) == BUILD_ALLOWED;
+	slot_note_builds(in, s);
 	/* file: folders may have changed without a new version: their slots are always made anew */
 	if (s->package->f->meta.resolution.kind != LOCK_RES_DIRECTORY && slot_kept(in, s)) {
 		slot_finish(in, s, SLOT_KEPT);
 		in->r->kept++;
-		return package_peek(in, s->package, e);
+		/* a project of shared slots makes few shims; each record costs a look-up */
+		return in->shared && !s->package->f->meta.has_bin ? 0 : package_peek(in, s->package, e);
 	}
 	if (package_want(in, s->package, e) < 0)
 		return e->code;
@@ -173,6 +182,12 @@ static void on_linked(void *arg, struct slot *s)
 
 /* ---- frames ---- */
 
+/* Bytes are wanted before it is known whether the slot stands, except where it probably does. */
+static bool package_early(const struct install *in)
+{
+	return !in->has_old && !in->has_current && !(in->shared && in->o->locked);
+}
+
 static int on_slot(struct install *in, const struct frame_slot *f, struct err *e)
 {
 	struct slot *s;
@@ -189,11 +204,11 @@ static int on_slot(struct install *in, const struct frame_slot *f, struct err *e
 		in->done++;
 		return 0;
 	}
-	if (!slot_settled(in, s, false)) {
+	if (in->shared || !slot_settled(in, s, false)) { /* a shared slot's name hashes all that it leads to */
 		s->deferred = true;
 		*vec_add(&in->deferred) = s;
 		/* Its bytes are wanted whatever its dependencies are. */
-		return in->has_old || in->has_current ? 0 : package_want(in, s->package, e);
+		return package_early(in) ? package_want(in, s->package, e) : 0;
 	}
 	return slot_start(in, s, e);
 }
@@ -252,9 +267,7 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 			return e->code;
 		in->o->progress->resolved += !f->package.skip;
 		/* With a tree already there its slot may stand, and no bytes are needed. */
-		return in->has_old || in->has_current || in->o->lockfile_only || f->package.skip
-			       ? 0
-			       : package_want(in, p, e);
+		return !package_early(in) || in->o->lockfile_only || f->package.skip ? 0 : package_want(in, p, e);
 	case FRAME_SLOT:
 		return on_slot(in, &f->slot, e);
 	case FRAME_IMPORTER:
@@ -309,6 +322,11 @@ static int on_planned(struct install *in, struct err *e)
 	qsort(in->tree.importer, in->tree.nimporters, sizeof(*in->tree.importer), importer_cmp);
 	for (size_t i = 0; i < in->deferred.n; i++) {
 		slot_settled(in, in->deferred.p[i], true);
+		slot_note_builds(in, in->deferred.p[i]);
+	}
+	if (in->shared && shared_slots_name(in, e) < 0)
+		return e->code;
+	for (size_t i = 0; i < in->deferred.n; i++) {
 		if (slot_start(in, in->deferred.p[i], e) < 0)
 			return e->code;
 	}
@@ -364,7 +382,7 @@ static void install_turn(struct install *in)
 		{ .fd = in->failed ? -1 : verdict_fd(in), .events = POLLIN },
 	};
 
-	if (poll(fd, 6, in->o->progress->tty ? 100 : 1000) < 0 && errno != EINTR) {
+	if (poll(fd, 6, in->waiting_make ? 20 : in->o->progress->tty ? 100 : 1000) < 0 && errno != EINTR) {
 		struct err e;
 		install_fail(in, err_os(&e, "poll"), &e);
 		return;
@@ -384,9 +402,16 @@ static void install_turn(struct install *in)
 		pack_fetcher_drain(in->packs);
 	pool_drain(in->pool);
 	packages_meanwhile(in);
-	if (in->ready.n && !in->failed)
-		link_slots_parallel(in->linker, in->ready.p, in->ready.n);
-	in->ready.n = 0;
+	if (in->shared && in->ready.n && !in->failed) {
+		struct err e;
+		if (shared_slots_ready(in, &e) < 0)
+			install_fail(in, e.code, &e);
+	}
+	if (!in->waiting_make) {
+		if (in->ready.n && !in->failed)
+			link_slots_parallel(in->linker, in->ready.p, in->ready.n);
+		in->ready.n = 0;
+	}
 	if (in->o->progress->tty)
 		in->o->progress->bytes = (in->fetcher ? fetcher_counts(in->fetcher).bytes : 0) +
 					 (in->packs ? pack_fetcher_counts(in->packs).bytes : 0);
@@ -499,11 +524,13 @@ static int install_open(struct install *in, struct err *e)
 		return e->code;
 	if (pool_new(&in->pool, 0, e) < 0)
 		return e->code;
-	if (!in->o->lockfile_only && vstore_open(in, e) < 0)
+	if (!in->o->lockfile_only && (vstore_open(in, e) < 0 || shared_slots_begin(in, e) < 0))
 		return e->code;
-	struct linker_opts lo = { .vstore = in->vstore,
+	struct linker_opts lo = { .vstore = in->slots,
 		.root = in->root,
-		.vstore_to_root = STR("../.."),
+		.vstore_to_root =
+			in->shared ? path_between(shared_path(in->shared), in->root_path, &in->arena) : STR("../.."),
+		.unfinished = in->shared != NULL,
 		.store = in->store,
 		.method = import_method(in->o->project->client.import_method),
 		.done = on_linked,
@@ -525,7 +552,7 @@ static void install_undo(struct install *in)
 {
 	if (in->vstore < 0 || in->finishing || (in->planned && in->err.code == ERR_CANCELLED))
 		return;
-	prune_made(in->vstore, &in->tree);
+	prune_made(in->slots, &in->tree);
 	if (in->made_vstore && unlinkat(in->root, "node_modules/.pnpm", AT_REMOVEDIR) == 0)
 		unlinkat(in->root, "node_modules", AT_REMOVEDIR); /* only if it is empty */
 }
@@ -572,6 +599,7 @@ static void install_close(struct install *in)
 	vec_release(&in->deferred);
 	vec_release(&in->young);
 	arena_release(&in->arena);
+	shared_close(in->shared);
 	if (in->store)
 		store_close(in->store);
 	if (in->vstore >= 0)
@@ -588,6 +616,7 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 		.wall_ms = clock_wall_ms(),
 		.root = -1,
 		.vstore = -1,
+		.slots = -1,
 		.arena = ARENA_INIT(64 * 1024) };
 
 	*out = (struct install_result){ .arena = ARENA_INIT(4096), .source = "none" };

@@ -50,18 +50,38 @@ static int install_root(struct install *in, struct err *e)
 	return 0;
 }
 
-static int install_bins(struct install *in, bool again, struct err *e)
+/* The privately hoisted names and their commands: in the project, or in the store, where all projects that hoist the same have them
+ * in common. */
+static int install_hoisted(struct install *in, const struct bins_opts *bo, struct err *e)
 {
-	struct bins_opts bo = { .root = in->root,
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+	struct root_counts rc = { 0 };
+	int shared = shared_slots_hoist(in, bo, e);
+
+	if (shared != 0)
+		return shared < 0 ? shared : 0;
+	struct hoist_place at = hoist_place_project(in->root, &in->tree, &a);
+	if (link_hoisted(&rc, &in->hoist, &at, e) < 0)
+		return e->code;
+	return bins_hoisted(bo, &at, e);
+}
+
+static struct bins_opts bins_opts_of(const struct install *in, bool again)
+{
+	return (struct bins_opts){ .root = in->root,
 		.again = again,
-		.vstore = in->vstore,
+		.vstore = in->slots,
 		.tree = &in->tree,
 		.hoist = &in->hoist,
 		.prod = in->o->req->prod,
 		.dev = in->o->req->dev,
 		.optional = in->o->req->optional,
-		.extend_node_path = in->o->project->client.extend_node_path && in->o->project->client.hoist &&
-				    in->o->project->client.hoist_pattern.n > 0 };
+		.extend_node_path = install_node_path(in) };
+}
+
+static int install_bins(struct install *in, bool again, struct err *e)
+{
+	struct bins_opts bo = bins_opts_of(in, again);
 	struct bins_counts bc;
 
 	struct bins *b = bins_start(in->pool, &bo);
@@ -71,6 +91,8 @@ static int install_bins(struct install *in, bool again, struct err *e)
 		pool_drain(in->pool);
 	}
 	int code = bins_finish(b, &bc, e);
+	if (code == 0 && !in->shared)
+		code = install_hoisted(in, &bo, e);
 	in->r->t.bins = install_since(in);
 	return code;
 }
@@ -79,7 +101,7 @@ static int install_bins(struct install *in, bool again, struct err *e)
 static int install_scripts(struct install *in, struct err *e)
 {
 	struct scripts_opts so = { .project = in->o->project,
-		.vstore = in->vstore,
+		.vstore = in->slots,
 		.tree = &in->tree,
 		.selected = in->o->selected,
 		.ignore = in->o->ignore_scripts,
@@ -90,6 +112,10 @@ static int install_scripts(struct install *in, struct err *e)
 	int code = scripts_build(&in->r->ignored_builds, &sc, &so, &in->r->arena, e);
 	if (code == 0 && sc.built)
 		code = install_bins(in, true, e);
+	if (code == 0 && in->shared) { /* what projects share is made once, after the builds that may bring commands */
+		struct bins_opts bo = bins_opts_of(in, sc.built > 0);
+		code = install_hoisted(in, &bo, e);
+	}
 	if (code == 0)
 		code = scripts_projects(&so, e);
 	in->r->t.scripts = install_since(in);
@@ -123,11 +149,19 @@ static int install_finish(struct install *in, struct err *e)
 		lockfile_print(&b, fo.lockfile);
 		in->r->lockfile_text = arena_str(&in->r->arena, buf_str(&b));
 	}
+	if (in->shared) { /* slots that were removed from the store change this file */
+		fo.watch.p = arena_new(&in->arena, str, fo.watch.n + 1);
+		memcpy(fo.watch.p, in->o->watch.p, fo.watch.n * sizeof(str));
+		fo.watch.p[fo.watch.n++] = shared_stamp(in->shared);
+	}
+
 	if (!in->o->lockfile_only && !in->o->selected)
 		prune_vstore(in->vstore, &in->tree, &in->r->pruned);
 	int code = finish_write(&in->r->lockfile_written, &fo, e);
 	if (code == 0 && fo.write_lockfile)
 		verdict_made(in, key);
+	if (code == 0 && !in->o->lockfile_only)
+		code = shared_slots_end(in, e);
 	in->r->t.finish = install_since(in);
 	return code;
 }
@@ -139,7 +173,8 @@ int install_after(struct install *in, struct err *e)
 	in->r->link = linker_counts(in->linker);
 	if (in->o->lockfile_only)
 		return install_finish(in, e);
-	if (install_root(in, e) < 0 || install_bins(in, false, e) < 0 || install_scripts(in, e) < 0)
+	if (install_root(in, e) < 0 || install_bins(in, false, e) < 0 || install_scripts(in, e) < 0 ||
+		shared_slots_publish(in, e) < 0)
 		return e->code;
 	return install_finish(in, e);
 }

@@ -10,6 +10,7 @@
 #include "install.h"
 #include "meta.h"
 #include "plan_lockfile.h"
+#include "shared.h"
 #include "state.h"
 
 struct verdict_stage;
@@ -20,7 +21,11 @@ struct install {
 	uint64_t start;
 	int64_t wall_ms; /* when it began: what the resolver takes for now */
 	int root, vstore;
-	bool made_vstore; /* by this install: an install that fails takes it away again */
+	int slots;                   /* where slots lie: vstore, or the shared slots' folder */
+	str root_path;               /* without symlinks; only with shared slots */
+	struct shared_slots *shared; /* enableGlobalVirtualStore, else NULL */
+	bool waiting_make;           /* another process is making shared slots */
+	bool made_vstore;            /* by this install: an install that fails takes it away again */
 	struct arena arena;
 	struct tree tree;
 	struct state old;
@@ -95,6 +100,23 @@ void verdict_made(struct install *in, const uint8_t key[32]);
 /* Before the network ends, and after. */
 void verdict_stop(struct install *in);
 void verdict_release(struct install *in);
+
+/* install_shared.c: the global virtual store. */
+/* Opens it where the project wants it. */
+MUST_USE int shared_slots_begin(struct install *in, struct err *e);
+/* All slots are known and none is linked: names them and states that this project needs them. */
+MUST_USE int shared_slots_name(struct install *in, struct err *e);
+/* Which of the slots that are ready may be linked now: as long as another process makes slots, none; what it made meanwhile is kept. */
+MUST_USE int shared_slots_ready(struct install *in, struct err *e);
+/* Hoists into the store: 1. 0: this project's hoisted names are not all shared slots, or slots are not shared. */
+struct bins_opts;
+MUST_USE int shared_slots_hoist(struct install *in, const struct bins_opts *bo, struct err *e);
+/* Everything in them is there: they are whole. */
+MUST_USE int shared_slots_publish(struct install *in, struct err *e);
+/* The project uses these slots and no others. */
+MUST_USE int shared_slots_end(struct install *in, struct err *e);
+/* Whether shims extend NODE_PATH. */
+bool install_node_path(const struct install *in);
 
 /* install_after.c: root links and hoisting, shims, build scripts, lockfile and state files (last). */
 MUST_USE int install_after(struct install *in, struct err *e);

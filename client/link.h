@@ -15,12 +15,13 @@
 
 struct linker;
 struct linker_opts {
-	int vstore;         /* node_modules/.pnpm, borrowed */
+	int vstore;         /* node_modules/.pnpm, or the shared slots' folder; borrowed */
 	int root;           /* the lockfile's folder, borrowed; for folders that are linked from where they lie */
-	str vstore_to_root; /* from .pnpm to the lockfile's folder: "../.." */
+	str vstore_to_root; /* from there to the lockfile's folder: "../.." */
 	struct store *store;
 	enum pkg_import_method method;
 	unsigned in_flight; /* jobs; 0: 64 */
+	bool unfinished;    /* slots stay marked as not whole until slot_publish(): shims or builds are to come */
 	/* On the draining thread, once per slot: SLOT_LINKED, or SLOT_WAITING with s->err, which ends with the call. */
 	void (*done)(void *arg, struct slot *s);
 	void *arg;
@@ -54,5 +55,7 @@ MUST_USE int slot_link(
 uint64_t slot_wiring(const struct slot *s);
 /* Whether S stands whole in VSTORE (two stats). Fills its mtimes when it does. */
 bool slot_stands(int vstore, struct slot *s);
+/* S, linked with `unfinished`, is whole now; what it replaced goes. */
+MUST_USE int slot_publish(int vstore, const struct slot *s, struct err *e);
 /* The folder of S's package below VSTORE: "<dir>/node_modules/<name>". */
 str slot_package_dir(const struct slot *s, struct arena *a);

@@ -100,6 +100,14 @@ static bool link_wanted(const struct map *wanted, const char *scope, const char 
 	return map_get(wanted, str_of(alias)) != MAP_NONE;
 }
 
+/* Whether TEXT leads to a shared slot: …/links/<name>-<32 hex digits>/node_modules/… */
+static bool into_shared(const char *text)
+{
+	const char *links = strstr(text, "/links/"), *end = links ? strstr(links, "/node_modules/") : NULL;
+
+	return end && end - links > 7 + 33 && end[-33] == '-' && strspn(end - 32, "0123456789abcdef") == 32;
+}
+
 /* Takes away what is left of dependencies that went: symlinks into a virtual store, and dangling ones; ALL: every symlink. */
 static int links_prune(
 	int dirfd, const char *scope, const struct map *wanted, bool all, uint64_t *removed, struct err *e)
@@ -128,7 +136,9 @@ static int links_prune(
 		}
 		ssize_t n = readlinkat(fd, en->d_name, text, sizeof(text) - 1);
 		text[n > 0 ? n : 0] = 0;
-		if (n > 0 && (all || strstr(text, ".pnpm/") || faccessat(fd, en->d_name, F_OK, 0) != 0) &&
+		if (n > 0 &&
+			(all || strstr(text, ".pnpm/") || into_shared(text) ||
+				faccessat(fd, en->d_name, F_OK, 0) != 0) &&
 			unlinkat(fd, en->d_name, 0) == 0)
 			(*removed)++;
 		else
@@ -232,7 +242,9 @@ static int link_importer(
 	bool is_root = str_eq(im->path, STR("."));
 	str up = importer_up(im->path, &a);
 	/* from its node_modules to the virtual store */
-	str base = is_root ? STR(".pnpm") : arena_printf(&a, "../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
+	str base = o->tree->shared.n ? arena_printf(&a, "../" STR_FMT STR_FMT, STR_ARG(up), STR_ARG(o->tree->shared))
+		   : is_root         ? STR(".pnpm")
+				     : arena_printf(&a, "../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
 
 	size_t n = importer_directs(&d, o->tree, im, o->prod, o->dev, o->optional, &a);
 	for (size_t i = 0; i < n; i++) {
@@ -247,8 +259,8 @@ static int link_importer(
 		const char *s = scope_up(h->alias);
 		if (h->is_public)
 			links_add(&l, h->alias,
-				h->to ? arena_printf(&a, "%s.pnpm/%s/node_modules/" STR_FMT, s, h->to->dir,
-						STR_ARG(h->to->name))
+				h->to ? arena_printf(&a, "%s" STR_FMT "/%s/node_modules/" STR_FMT, s, STR_ARG(base),
+						h->to->dir, STR_ARG(h->to->name))
 				      : arena_printf(&a, "%s../" STR_FMT, s, STR_ARG(h->folder)));
 	}
 	str path = is_root ? STR("node_modules") : arena_printf(&a, STR_FMT "/node_modules", STR_ARG(im->path));
@@ -261,27 +273,37 @@ static int link_importer(
 	return 0;
 }
 
-static int link_hoisted(const struct root_opts *o, struct root_counts *c, struct err *e)
+struct hoist_place hoist_place_project(int root, const struct tree *t, struct arena *a)
+{
+	return (struct hoist_place){ root, STR("node_modules/.pnpm/node_modules"),
+		t->shared.n ? arena_printf(a, "../../../" STR_FMT, STR_ARG(t->shared)) : STR("..") };
+}
+
+int link_hoisted(struct root_counts *c, const struct hoist *hoist, const struct hoist_place *at, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(64 * 1024);
 	struct links l = { .a = &a };
+	char text[8];
 
-	for (size_t i = 0; i < o->hoist->n; i++) {
-		const struct hoisted *h = &o->hoist->p[i];
+	for (size_t i = 0; i < hoist->n; i++) {
+		const struct hoisted *h = &hoist->p[i];
 		const char *s = scope_up(h->alias);
 		if (!h->is_public)
 			links_add(&l, h->alias,
-				h->to ? arena_printf(&a, "%s../%s/node_modules/" STR_FMT, s, h->to->dir,
-						STR_ARG(h->to->name))
+				h->to ? arena_printf(&a, "%s" STR_FMT "/%s/node_modules/" STR_FMT, s,
+						STR_ARG(at->slots), h->to->dir, STR_ARG(h->to->name))
 				      : arena_printf(&a, "%s../../../" STR_FMT, s, STR_ARG(h->folder)));
 	}
 	struct stat st;
 	/* empty when all is hoisted publicly: pnpm makes it then, too */
-	if (o->hoist->n == 0 && fstatat(o->root, "node_modules/.pnpm/node_modules", &st, 0) != 0)
+	if (hoist->n == 0 && fstatat(at->fd, at->path.p, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return 0;
-	AUTO(fd_close) int fd = dir_make(o->root, STR("node_modules/.pnpm/node_modules"), e);
+	/* a link into the store, of a time when the names were shared: what is in there is not this project's to change */
+	if (readlinkat(at->fd, at->path.p, text, sizeof(text)) > 0 && unlinkat(at->fd, at->path.p, 0) != 0)
+		return err_os(e, "replace symlink " STR_FMT, STR_ARG(at->path));
+	AUTO(fd_close) int fd = dir_make(at->fd, at->path, e);
 	if (fd < 0 || links_apply(fd, &l, true, c, e) < 0)
-		return err_ctx(e, "node_modules/.pnpm/node_modules");
+		return err_ctx(e, STR_FMT, STR_ARG(at->path));
 	return 0;
 }
 
@@ -293,8 +315,6 @@ int link_root(struct root_counts *out, const struct root_opts *o, struct err *e)
 		if (link_importer(o, o->tree->importer[i], &c, e) < 0)
 			return e->code;
 	}
-	if (link_hoisted(o, &c, e) < 0)
-		return e->code;
 	*out = c;
 	return 0;
 }

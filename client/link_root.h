@@ -19,6 +19,15 @@ struct root_counts {
 };
 MUST_USE int link_root(struct root_counts *out, const struct root_opts *o, struct err *e);
 
+/* Where the privately hoisted names go: the folder PATH below FD, from which SLOTS leads to the virtual store. */
+struct hoist_place {
+	int fd;
+	str path, slots;
+};
+/* In the project: node_modules/.pnpm/node_modules. */
+struct hoist_place hoist_place_project(int root, const struct tree *t, struct arena *a);
+MUST_USE int link_hoisted(struct root_counts *c, const struct hoist *h, const struct hoist_place *at, struct err *e);
+
 /* One importer's direct dependencies, as installed: what its node_modules holds. In A. */
 struct direct {
 	str alias;

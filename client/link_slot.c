@@ -51,6 +51,19 @@ bool slot_stands(int vstore, struct slot *s)
 	return true;
 }
 
+int slot_publish(int vstore, const struct slot *s, struct err *e)
+{
+	char path[SLOT_PATH];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/node_modules", s->dir);
+	if (fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || fchmodat(vstore, path, st.st_mode & 0777, 0) != 0)
+		return err_os(e, "finish folder %s", s->dir);
+	snprintf(path, sizeof(path), ".dray-old-%ld-%u", (long)getpid(), s->id);
+	remove_all(vstore, path);
+	return 0;
+}
+
 static uint64_t mix(uint64_t h, str s)
 {
 	for (size_t i = 0; i < s.n; i++)
@@ -208,6 +221,8 @@ static int slot_dep(const struct linker_opts *o, const struct tree *t, const str
 	if (dir.n)
 		n = snprintf(target, sizeof(target), "%s/" STR_FMT "/node_modules/" STR_FMT, up, STR_ARG(dir),
 			STR_ARG(name));
+	else if (!str_starts(d->ref, STR("link:")))
+		return 0; /* not in the plan */
 	else
 		n = snprintf(target, sizeof(target), "%s/" STR_FMT "/" STR_FMT, up, STR_ARG(o->vstore_to_root),
 			STR_ARG(str_from(d->ref, strlen("link:"))));
@@ -253,7 +268,7 @@ int slot_link(
 		goto fail;
 	if (slot_files(o, s, modules, stats, &package_ns, e) < 0)
 		goto fail;
-	if (fstat(modules, &st) != 0 || fchmod(modules, st.st_mode & 0777) != 0) {
+	if (fstat(modules, &st) != 0 || (!o->unfinished && fchmod(modules, st.st_mode & 0777) != 0)) {
 		err_os(e, "finish folder %s", s->dir);
 		goto fail;
 	}

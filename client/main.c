@@ -27,7 +27,7 @@ static uint64_t settings_hash(const struct options *o, char **env)
 		"CI=", "DRAY_SERVER=" };
 	const str words[] = { STR(DRAY_VERSION), o->registry, o->store_dir, o->server, o->verify_store };
 	const bool flags[] = { o->prod, o->dev, o->no_optional, o->ignore_scripts, o->ignore_workspace, o->direct,
-		options_filtered(o), o->trust_lockfile };
+		options_filtered(o), o->trust_lockfile, o->global_virtual_store };
 	uint64_t h = 0xcbf29ce484222325u;
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -440,6 +440,11 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	if (chosen < 0 || none)
 		return chosen;
 	s->project.client.trust_lockfile |= s->opt.trust_lockfile;
+	if (s->opt.global_virtual_store)
+		s->project.client.enable_global_virtual_store = true;
+	if (s->project.client.enable_global_virtual_store && options_filtered(&s->opt))
+		return err_set(e, ERR_UNSUPPORTED,
+			"enableGlobalVirtualStore together with --filter is not supported by dray: install the whole workspace");
 	invocation_request(s);
 	struct install_opts *in = &s->install;
 	*in = (struct install_opts){ .project = &s->project,

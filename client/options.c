@@ -33,6 +33,7 @@ const char options_help[] =
 	"      --no-optional        no optionalDependencies\n"
 	"      --ignore-scripts     run no lifecycle scripts\n"
 	"      --force              make every slot anew\n"
+	"      --enable-global-virtual-store  slots lie in the store, shared by projects (enableGlobalVirtualStore)\n"
 	"  -r, --recursive          all projects of a workspace: always so\n"
 	"network\n"
 	"      --offline            never ask the registry\n"
@@ -66,6 +67,7 @@ enum option_id {
 	O_NO_OPTIONAL,
 	O_IGNORE_SCRIPTS,
 	O_FORCE,
+	O_GVS,
 	O_OFFLINE,
 	O_PREFER_OFFLINE,
 	O_TRUST_LOCKFILE,
@@ -101,6 +103,7 @@ static const struct option_row rows[] = {
 	{ "--no-optional", NULL, FLAG, O_NO_OPTIONAL },
 	{ "--ignore-scripts", NULL, FLAG, O_IGNORE_SCRIPTS },
 	{ "--force", NULL, FLAG, O_FORCE },
+	{ "--enable-global-virtual-store", NULL, FLAG, O_GVS },
 	{ "--offline", NULL, FLAG, O_OFFLINE },
 	{ "--prefer-offline", NULL, FLAG, O_PREFER_OFFLINE },
 	{ "--trust-lockfile", NULL, FLAG, O_TRUST_LOCKFILE },
@@ -317,6 +320,9 @@ static int take_option(struct options *o, enum option_id id, str v, struct err *
 		break;
 	case O_IGNORE_SCRIPTS:
 		o->ignore_scripts = true;
+		break;
+	case O_GVS:
+		o->global_virtual_store = true;
 		break;
 	case O_FORCE:
 		o->force = true;

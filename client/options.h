@@ -8,6 +8,7 @@ struct options {
 	enum command command;
 	str dir, registry, store_dir, server; /* empty: not given */
 	bool direct, offline, prefer_offline, force, ignore_scripts, lockfile_only, ignore_workspace, trust_lockfile;
+	bool global_virtual_store; /* also where pnpm-workspace.yaml says nothing of it */
 	bool frozen_set, frozen;
 	bool prod, dev, no_optional;
 	bool workspace_root, fail_if_no_match;

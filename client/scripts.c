@@ -180,8 +180,9 @@ static void task_of_slot(struct run *r, struct task *t, struct slot *s)
 {
 	struct pkg rec = s->package->rec;
 	str below = slot_package_dir(s, &r->a);
+	str slots = r->o->tree->shared.n ? r->o->tree->shared : STR("node_modules/.pnpm");
 	str dir = arena_printf(
-		&r->a, STR_FMT "/node_modules/.pnpm/" STR_FMT, STR_ARG(r->o->project->root), STR_ARG(below));
+		&r->a, STR_FMT "/" STR_FMT "/" STR_FMT, STR_ARG(r->o->project->root), STR_ARG(slots), STR_ARG(below));
 	struct script like = script_like(r, dir, s->name, s->package->f->version);
 	str pre = pkg_script(rec, "preinstall"), mid = pkg_script(rec, "install");
 

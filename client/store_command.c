@@ -50,6 +50,17 @@ static int command_prune(struct store *s, struct err *e)
 	printf("removed %llu packages (%llu files, %.1f MB) and %llu orphaned folder(s), kept %llu packages\n",
 		(unsigned long long)r.packages, (unsigned long long)r.files, (double)r.bytes / 1e6,
 		(unsigned long long)r.orphans, (unsigned long long)r.kept);
+	if (r.shared.busy)
+		puts("an install with shared slots is at work: none of them was removed");
+	else if (r.shared.unread)
+		printf("projects/%s in the store cannot be read, so no shared slot was removed; install that project "
+		       "again, or remove "
+		       "the file\n",
+			r.shared.unread_name);
+	else if (r.shared.slots + r.shared.kept)
+		printf("removed %llu shared slot(s), kept %llu for %llu project(s)\n",
+			(unsigned long long)r.shared.slots, (unsigned long long)r.shared.kept,
+			(unsigned long long)r.shared.projects);
 	if (!r.orphans_all)
 		puts("other processes use the store: folders younger than an hour were left alone");
 	return 0;

@@ -72,6 +72,7 @@ int tree_add_slot(struct slot **out, struct tree *t, const struct frame_slot *f,
 	if (strchr(s->dir, '/') || s->dir[0] == '.' || !s->dir[0])
 		return err_set(
 			e, ERR_PROTOCOL, "plan: \"" STR_FMT "\" cannot be the name of a folder", STR_ARG(f->snap.key));
+	s->flat = s->dir;
 	s->state = f->skip ? SLOT_SKIPPED : SLOT_WAITING;
 	s->next = s->package->slots;
 	s->package->slots = s;
@@ -135,6 +136,12 @@ str tree_dir_of(const struct tree *t, str alias, str ref, str *name, struct aren
 	str path = dep_path_from_ref(alias, ref, a);
 	if (!path.n)
 		return STR_NONE;
+	if (t->shared.n) {
+		const struct slot *s = tree_slot(t, path);
+		if (s)
+			*name = s->name;
+		return s ? str_of(s->dir) : STR_NONE;
+	}
 	dep_path_split(path, name, &version, &suffix);
 	return dep_path_filename(path, t->max_dir, a);
 }

@@ -36,8 +36,10 @@ struct slot {
 	uint32_t id;
 	const struct lock_snapshot *snap;
 	struct tree_package *package;
-	str name;        /* its folder below node_modules */
-	const char *dir; /* its folder below the virtual store */
+	str name; /* its folder below node_modules */
+	const char
+		*dir; /* its folder below the virtual store; with shared slots, named once the plan is whole (gvs.h) */
+	const char *flat; /* the folder it would have in node_modules/.pnpm */
 	enum slot_state state;
 	bool cold;                      /* its package was fetched by this install */
 	struct str_list absent;         /* aliases of dependencies that are skipped here: no symlink */
@@ -66,6 +68,7 @@ struct tree {
 	struct map by_path; /* dep path -> slot id */
 	const struct lock_head *head;
 	size_t max_dir; /* virtualStoreDirMaxLength */
+	str shared;     /* from the lockfile's folder to the shared slots; empty: slots lie in node_modules/.pnpm */
 };
 
 void tree_init(struct tree *t);
@@ -81,7 +84,8 @@ size_t tree_used(const struct tree *t);
 struct slot *tree_slot(const struct tree *t, str dep_path);
 /* What REF under ALIAS is: a slot or a link:. False when it is neither (the plan has no such slot). */
 bool tree_edge(struct tree_edge *out, const struct tree *t, str alias, str ref, struct arena *scratch);
-/* The dep path of REF under ALIAS as the folder below the virtual store and the name below node_modules; absent for link: refs. */
+/* The dep path of REF under ALIAS as the folder below the virtual store and the name below node_modules; absent for link: refs,
+ * and among shared slots for what the plan does not have. */
 str tree_dir_of(const struct tree *t, str alias, str ref, str *name, struct arena *a);
 /* Marks what the groups lead to, skipped slots included. For a complete tree. */
 void tree_reach(struct tree *t, bool prod, bool dev, bool optional);

@@ -563,6 +563,7 @@ static const struct known known[] = {
 	{ "proxy", KIND_STR, .at = C(https_proxy) },
 	{ "noProxy", KIND_STR, .at = C(no_proxy) },
 	{ "noproxy", KIND_STR, .at = C(no_proxy) },
+	{ "enableGlobalVirtualStore", KIND_BOOL, .at = C(enable_global_virtual_store) },
 	{ "userAgent", KIND_STR, .at = C(user_agent) },
 	{ "npmrcAuthFile", KIND_STR, .at = C(npmrc_auth_file) },
 	{ "minimumReleaseAgeStrict", KIND_CALL, .set = set_age_strict },
@@ -602,9 +603,6 @@ static const struct known known[] = {
 		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
 		       "setting" },
 	{ "globalVirtualStoreDir", KIND_REFUSE, .ok = NULL,
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "enableGlobalVirtualStore", KIND_REFUSE, .ok = "false",
 		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
 		       "setting" },
 	{ "preferSymlinkedExecutables", KIND_REFUSE, .ok = "false", .fix = "remove it: commands are shell shims" },

@@ -329,9 +329,11 @@ static int lost_remove(struct store *s, struct err *e)
 int store_prune(struct store_prune_result *out, struct store *s, const struct store_prune_opts *o, struct err *e)
 {
 	pkgs all = VEC_INIT;
-	int rc = pkgs_read(&all, s, e);
 
 	*out = (struct store_prune_result){ 0 };
+	int rc = shared_prune(&out->shared, s, o->dry_run, e);
+	if (rc == 0)
+		rc = pkgs_read(&all, s, e);
 	if (rc == 0)
 		rc = pkgs_prune(out, s, o, &all, e);
 	pkgs_release(&all);

@@ -2,6 +2,7 @@
  *
  * All of them may run beside installs of this and other processes. */
 #pragma once
+#include "shared.h"
 #include "store.h"
 
 struct store_status {
@@ -38,7 +39,8 @@ struct store_prune_opts {
 struct store_prune_result {
 	uint64_t packages, files, bytes; /* removed, or what would be */
 	uint64_t kept;
-	uint64_t orphans; /* directories that no index row names: left by killed imports or replaced */
+	struct shared_pruned shared; /* slots, before packages: a slot's files keep its package */
+	uint64_t orphans;            /* directories that no index row names: left by killed imports or replaced */
 	bool orphans_all; /* whether the store was ours alone, so that fresh orphans could be told from imports in progress */
 };
 /* Removes packages that no tree links to (none of their files has a second name), and orphans: all of them when no other process has the store

@@ -50,6 +50,7 @@ static const char *const honoured[][2] = {
 	{ "hoistWorkspacePackages", "hoist" },
 	{ "virtualStoreDirMaxLength", "tree, finish" },
 	{ "storeDir", "main, finish" },
+	{ "enableGlobalVirtualStore", "install_shared, gvs" },
 	{ "packageImportMethod", "link" },
 	{ "allowBuilds", "scripts" },
 	{ "dangerouslyAllowAllBuilds", "scripts" },

@@ -1,0 +1,182 @@
+/* install_shared — an install whose slots lie in the store, for all projects that want the same (enableGlobalVirtualStore).
+ *
+ * The project holds symlinks only. Slots are named when the plan is whole, and
+ * made by one process at a time; they carry their mark of being unfinished
+ * until their shims and builds are there, too. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bins.h"
+#include "gvs.h"
+#include "install_impl.h"
+#include "integrity.h"
+#include "link_root.h"
+#include "prune.h"
+
+static void fd_close_auto(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+bool install_node_path(const struct install *in)
+{
+	const struct client_settings *c = &in->o->project->client;
+
+	return c->extend_node_path && c->hoist && c->hoist_pattern.n > 0;
+}
+
+int shared_slots_begin(struct install *in, struct err *e)
+{
+	in->slots = in->vstore;
+	if (!in->o->project->client.enable_global_virtual_store)
+		return 0;
+	char *real = realpath(in->o->project->root.p, NULL);
+	if (!real)
+		return err_os(e, "find %s", in->o->project->root.p);
+	in->root_path = arena_str(&in->arena, str_of(real));
+	free(real);
+	if (shared_open(&in->shared, in->o->store_dir, e) < 0)
+		return e->code;
+	in->slots = shared_fd(in->shared);
+	in->tree.shared = path_between(in->root_path, shared_path(in->shared), &in->arena);
+	return 0;
+}
+
+int shared_slots_name(struct install *in, struct err *e)
+{
+	struct gvs_opts go = {
+		.root = in->root_path, .platform = &in->o->req->platform, .extend_node_path = install_node_path(in)
+	};
+	uint8_t key[32];
+	size_t n = 0;
+
+	gvs_name(&in->tree, key, &go);
+	str *dir = arena_new(&in->arena, str, in->tree.nslots + 1);
+	for (size_t i = 0; i < in->tree.nslots; i++) {
+		if (slot_wanted(in->tree.slot[i]))
+			dir[n++] = str_of(in->tree.slot[i]->dir);
+	}
+	return shared_record(in->shared, in->root_path, key, dir, n, e);
+}
+
+int shared_slots_ready(struct install *in, struct err *e)
+{
+	size_t n = 0;
+	int make = shared_make(in->shared, false, e);
+
+	if (make < 0)
+		return make;
+	if (make == 0) {
+		if (!in->waiting_make)
+			progress_warn(in->o->progress,
+				"another install is making shared slots in this store: waiting for it");
+		in->waiting_make = true;
+		return 0;
+	}
+	in->waiting_make = false;
+	for (size_t i = 0; i < in->ready.n; i++) {
+		struct slot *s = in->ready.p[i];
+		bool fixed = s->package->f->meta.resolution.kind != LOCK_RES_DIRECTORY && !in->o->force;
+		if (fixed && slot_stands(in->slots, s)) {
+			slot_finish(in, s, SLOT_KEPT);
+			in->r->kept++;
+		} else {
+			in->ready.p[n++] = s;
+		}
+	}
+	in->ready.n = n;
+	return 0;
+}
+
+/* The folder for what this project hoists: named by all that will be in it. False: it has links into the project. */
+static bool hoisted_name(char out[64], const struct install *in)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	uint8_t digest[32];
+	char hex[33];
+
+	buf_addc(&b, install_node_path(in) ? 'n' : '-');
+	for (size_t i = 0; i < in->hoist.n; i++) {
+		const struct hoisted *h = &in->hoist.p[i];
+		if (!h->to)
+			return false;
+		if (!h->is_public)
+			buf_printf(&b, "\n" STR_FMT " %s", STR_ARG(h->alias), h->to->dir);
+	}
+	sha256(digest, b.p, b.n);
+	hex_print(hex, digest, 16);
+	snprintf(out, 64, "hoisted-%s", hex);
+	return true;
+}
+
+/* Made beside its place and renamed: it is there whole or not at all, and whoever comes second takes the first one's. */
+static int hoisted_make(struct install *in, const struct bins_opts *bo, const char *name, struct err *e)
+{
+	char tmp[64], path[96];
+	struct root_counts rc = { 0 };
+
+	snprintf(tmp, sizeof(tmp), ".dray-old-%ld-hoisted", (long)getpid());
+	snprintf(path, sizeof(path), "%s/node_modules", tmp);
+	remove_all(in->slots, tmp);
+	struct hoist_place at = { in->slots, str_of(path), STR("../..") };
+	AUTO(fd_close_auto) int fd = dir_make(in->slots, at.path, e);
+	if (fd < 0 || link_hoisted(&rc, &in->hoist, &at, e) < 0 || bins_hoisted(bo, &at, e) < 0)
+		return e->code;
+	if (renameat(in->slots, tmp, in->slots, name) != 0) {
+		if (errno != EEXIST && errno != ENOTEMPTY)
+			return err_os(e, "rename %s", name);
+		remove_all(in->slots, tmp);
+	}
+	return 0;
+}
+
+int shared_slots_hoist(struct install *in, const struct bins_opts *bo, struct err *e)
+{
+	static const char place[] = "node_modules/.pnpm/node_modules";
+	char name[64], path[96], was[4096];
+	struct stat st;
+
+	if (!in->shared || !in->hoist.n || !hoisted_name(name, in))
+		return 0;
+	snprintf(path, sizeof(path), "%s/node_modules", name);
+	if (in->o->force || fstatat(in->slots, path, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+		if (in->o->force)
+			remove_all(in->slots, name);
+		if (hoisted_make(in, bo, name, e) < 0)
+			return e->code;
+	}
+	str target = arena_printf(&in->arena, "../../" STR_FMT "/%s", STR_ARG(in->tree.shared), path);
+	ssize_t n = readlinkat(in->root, place, was, sizeof(was));
+	if (n > 0 && str_eq(target, (str){ was, (size_t)n }))
+		return 1;
+	remove_all(in->root, place);
+	if (symlinkat(target.p, in->root, place) != 0)
+		return err_os(e, "make symlink %s", place);
+	return 1;
+}
+
+int shared_slots_publish(struct install *in, struct err *e)
+{
+	for (size_t i = 0; in->shared && i < in->tree.nslots; i++) {
+		const struct slot *s = in->tree.slot[i];
+		if (s->state == SLOT_LINKED && slot_publish(in->slots, s, e) < 0)
+			return e->code;
+	}
+	return 0;
+}
+
+int shared_slots_end(struct install *in, struct err *e)
+{
+	if (in->shared)
+		return shared_record_end(in->shared, in->root_path, e);
+	char *real = realpath(in->o->project->root.p, NULL);
+	if (real)
+		shared_forget(in->store, str_of(real));
+	free(real);
+	return 0;
+}
