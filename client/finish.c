@@ -319,17 +319,13 @@ static int write_lockfile(bool *written, const struct finish_opts *o, struct err
 
 static int write_state(const struct finish_opts *o, struct arena *a, struct err *e)
 {
-	static const char *const folders[] = { "node_modules", "node_modules/.pnpm", "node_modules/.pnpm/node_modules",
-		"node_modules/.bin", "node_modules/.modules.yaml" };
-	enum { NFOLDERS = sizeof(folders) / sizeof(folders[0]) };
 	const struct tree *t = o->tree;
 	struct state s = { .settings = o->settings_hash };
 
-	s.watch = arena_new(a, struct state_watch, o->watch.n + NFOLDERS);
-	for (size_t i = 0; i < o->watch.n; i++)
-		s.watch[s.nwatch++].path = arena_str(a, o->watch.p[i]);
-	for (size_t i = 0; i < NFOLDERS; i++)
-		s.watch[s.nwatch++].path = str_of(folders[i]);
+	struct str_list watch = state_watch_list(o->watch, a);
+	s.watch = arena_new(a, struct state_watch, watch.n + 1);
+	for (; s.nwatch < watch.n; s.nwatch++)
+		s.watch[s.nwatch].path = watch.p[s.nwatch];
 	s.slot = arena_new(a, struct state_slot, t->nslots + 1);
 	for (size_t i = 0; i < t->nslots; i++) {
 		const struct slot *x = t->slot[i];

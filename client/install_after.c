@@ -162,6 +162,8 @@ static int install_finish(struct install *in, struct err *e)
 		verdict_made(in, key);
 	if (code == 0 && !in->o->lockfile_only)
 		code = shared_slots_end(in, e);
+	if (code == 0 && in->shared && in->o->image_key)
+		shared_slots_image(in);
 	in->r->t.finish = install_since(in);
 	return code;
 }

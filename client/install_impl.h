@@ -24,6 +24,7 @@ struct install {
 	int slots;                   /* where slots lie: vstore, or the shared slots' folder */
 	str root_path;               /* without symlinks; only with shared slots */
 	struct shared_slots *shared; /* enableGlobalVirtualStore, else NULL */
+	uint8_t shared_key[32];      /* of the project's record */
 	bool waiting_make;           /* another process is making shared slots */
 	bool made_vstore;            /* by this install: an install that fails takes it away again */
 	struct arena arena;
@@ -115,6 +116,8 @@ MUST_USE int shared_slots_hoist(struct install *in, const struct bins_opts *bo, 
 MUST_USE int shared_slots_publish(struct install *in, struct err *e);
 /* The project uses these slots and no others. */
 MUST_USE int shared_slots_end(struct install *in, struct err *e);
+/* Keeps the tree as an image, where it can be one. */
+void shared_slots_image(struct install *in);
 /* Whether shims extend NODE_PATH. */
 bool install_node_path(const struct install *in);
 

@@ -12,10 +12,12 @@
 
 #include "bins.h"
 #include "gvs.h"
+#include "image_install.h"
 #include "install_impl.h"
 #include "integrity.h"
 #include "link_root.h"
 #include "prune.h"
+#include "state.h"
 
 static void fd_close_auto(int *fd)
 {
@@ -52,16 +54,15 @@ int shared_slots_name(struct install *in, struct err *e)
 	struct gvs_opts go = {
 		.root = in->root_path, .platform = &in->o->req->platform, .extend_node_path = install_node_path(in)
 	};
-	uint8_t key[32];
 	size_t n = 0;
 
-	gvs_name(&in->tree, key, &go);
+	gvs_name(&in->tree, in->shared_key, &go);
 	str *dir = arena_new(&in->arena, str, in->tree.nslots + 1);
 	for (size_t i = 0; i < in->tree.nslots; i++) {
 		if (slot_wanted(in->tree.slot[i]))
 			dir[n++] = str_of(in->tree.slot[i]->dir);
 	}
-	return shared_record(in->shared, in->root_path, key, dir, n, e);
+	return shared_record(in->shared, in->root_path, in->shared_key, dir, n, e);
 }
 
 int shared_slots_ready(struct install *in, struct err *e)
@@ -179,4 +180,55 @@ int shared_slots_end(struct install *in, struct err *e)
 		shared_forget(in->store, str_of(real));
 	free(real);
 	return 0;
+}
+
+/* Scripts of the project run with every install, and folders outside the store are not of one content for ever. */
+static bool image_fits(const struct install *in)
+{
+	static const char *const stages[] = { "preinstall", "install", "postinstall", "preprepare", "prepare",
+		"postprepare" };
+	const struct request *r = in->o->req;
+
+	if (!in->o->locked || !in->made_vstore || r->nimporters != 1 || r->nlocal || r->settings.npatch ||
+		in->r->ignored_builds.n || in->young.n || !in->o->project->client.optimistic_repeat_install)
+		return false;
+	for (size_t i = 0; !in->o->ignore_scripts && i < sizeof(stages) / sizeof(stages[0]); i++) {
+		if (str_map_get(r->importer[0].manifest.scripts, str_of(stages[i])))
+			return false;
+	}
+	for (size_t i = 0; i < in->tree.nslots; i++) {
+		const struct slot *s = in->tree.slot[i];
+		if (s->state == SLOT_FAILED || s->package->f->meta.resolution.kind == LOCK_RES_DIRECTORY)
+			return false;
+	}
+	return true;
+}
+
+void shared_slots_image(struct install *in)
+{
+	struct image im = { 0 };
+	struct image_input input = {
+		.root = in->root_path, .store_dir = str_of(in->o->store_dir), .settings = in->o->settings_hash
+	};
+	uint8_t now[32];
+	struct err e = { 0 };
+
+	/* what decided this install must not have changed while it ran */
+	if (!image_fits(in) || !image_key(now, &input) || memcmp(now, in->o->image_key, 32) != 0)
+		return;
+	im.slot = arena_new(&in->arena, struct image_slot, in->tree.nslots + 1);
+	for (size_t i = 0; i < in->tree.nslots; i++) {
+		const struct slot *s = in->tree.slot[i];
+		if (slot_wanted(s))
+			im.slot[im.nslots++] = (struct image_slot){ str_of(s->dir), arena_str(&in->arena, s->name) };
+	}
+	str stamp = shared_stamp(in->shared);
+	struct str_list files = { .p = arena_new(&in->arena, str, in->o->watch.n + 1), .n = in->o->watch.n };
+	memcpy(files.p, in->o->watch.p, files.n * sizeof(str));
+	files.p[files.n++] = stamp;
+	im.watch = state_watch_list(files, &in->arena);
+	im.packages = tree_used(&in->tree);
+	memcpy(im.record, in->shared_key, sizeof(im.record));
+	if (image_scan(&im, in->root, &in->arena, &e) != 1 || image_keep(&im, in->o->store_dir, now, &e) < 0)
+		progress_event(in->o->progress, "image", "\"kept\":false");
 }

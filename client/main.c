@@ -1,5 +1,6 @@
 /* dray — the client: what to do, and how to say how it went. */
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +10,14 @@
 #include "clock.h"
 #include "doctor.h"
 #include "filter.h"
+#include "image_install.h"
 #include "install.h"
 #include "log.h"
 #include "options.h"
 #include "partial.h"
 #include "plan_wire.h"
 #include "project.h"
+#include "project_local.h"
 #include "server_token.h"
 #include "source_remote.h"
 #include "state.h"
@@ -103,6 +106,8 @@ struct invocation {
 	struct project project;
 	struct request req;
 	struct arena arena;
+	uint8_t image_key[32];
+	bool has_image_key;
 	struct source *remote, *verdict;
 	struct install_opts install;
 	const bool *selected;     /* by importer; NULL: all */
@@ -424,6 +429,43 @@ static int invocation_install(struct invocation *s, struct err *e)
 	return code;
 }
 
+/* Before lockfile and graph: does the store have this very tree of shared slots? 1: it stands now; 0: do it the long way. */
+static int invocation_image(struct invocation *s)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	const struct options *o = &s->opt;
+	struct workspace_yaml w;
+	struct image_result r;
+	char root[PATH_MAX], yaml[PATH_MAX + 32];
+	struct err e;
+
+	if (o->force || o->lockfile_only || o->ignore_workspace || options_filtered(o) ||
+		!realpath(o->dir.n ? o->dir.p : ".", root))
+		return 0;
+	snprintf(yaml, sizeof(yaml), "%s/pnpm-workspace.yaml", root);
+	workspace_yaml_init(&w);
+	int code = project_read_file(&text, yaml, 16u << 20, &e);
+	if ((code < 0 && code != ERR_NOTFOUND) ||
+		workspace_yaml_parse(&w, buf_str(&text), str_of(yaml), &s->arena, &e) < 0 ||
+		workspace_yaml_env(&w, environ, &s->arena, &e) < 0)
+		return 0; /* the long way says what is wrong */
+	if (!(w.client.enable_global_virtual_store || o->global_virtual_store) || w.has_packages ||
+		!w.client.prefer_frozen_lockfile || !w.client.lockfile)
+		return 0;
+	struct project place = { .root = str_of(root), .client = w.client };
+	struct image_input in = { .root = str_of(root),
+		.store_dir = store_where(o, &place, &s->arena),
+		.settings = settings_hash(o, environ) };
+	s->has_image_key = image_key(s->image_key, &in);
+	uint64_t start = clock_us();
+	if (!s->has_image_key || image_install(&r, &in, s->image_key) != 1)
+		return 0;
+	struct install_result done = { .source = "image", .packages = r.packages, .slots = r.slots, .kept = r.slots };
+	done.t.end = clock_us() - start;
+	say_summary(s, &done);
+	return 1;
+}
+
 static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 {
 	struct project_opts po = { .dir = s->opt.dir,
@@ -431,6 +473,8 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		.ignore_workspace = s->opt.ignore_workspace,
 		.user_agent = STR("dray/" DRAY_VERSION) };
 
+	if (invocation_image(s) == 1)
+		return 0;
 	if (project_load(&s->project, &po, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < s->project.warnings.n; i++)
@@ -444,7 +488,8 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		s->project.client.enable_global_virtual_store = true;
 	if (s->project.client.enable_global_virtual_store && options_filtered(&s->opt))
 		return err_set(e, ERR_UNSUPPORTED,
-			"enableGlobalVirtualStore together with --filter is not supported by dray: install the whole workspace");
+			"enableGlobalVirtualStore together with --filter is not supported by dray: install the whole "
+			"workspace");
 	invocation_request(s);
 	struct install_opts *in = &s->install;
 	*in = (struct install_opts){ .project = &s->project,
@@ -457,6 +502,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		.store_dir = store_where(&s->opt, &s->project, &s->arena).p,
 		.settings_hash = settings_hash(&s->opt, environ),
 		.watch = watch_list(&s->project, &s->arena),
+		.image_key = s->has_image_key ? s->image_key : NULL,
 		.progress = &s->progress,
 		.cancel_fd = cancel_fd };
 	if (str_eq(s->opt.verify_store, STR("full")))

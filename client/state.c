@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bytes.h"
+
 #define STATE_FILE "node_modules/.dray-state"
 #define STATE_TMP "node_modules/.dray-state.tmp"
 #define STATE_MAGIC 0x3130746179617264u /* "drayat01" */
@@ -22,6 +24,20 @@ static void fd_close(int *fd)
 		close(*fd);
 }
 
+struct str_list state_watch_list(struct str_list files, struct arena *a)
+{
+	static const char *const folders[] = { "node_modules", "node_modules/.pnpm", "node_modules/.pnpm/node_modules",
+		"node_modules/.bin", "node_modules/.modules.yaml" };
+	enum { NFOLDERS = sizeof(folders) / sizeof(folders[0]) };
+	struct str_list l = { .p = arena_new(a, str, files.n + NFOLDERS) };
+
+	for (size_t i = 0; i < files.n; i++)
+		l.p[l.n++] = arena_str(a, files.p[i]);
+	for (size_t i = 0; i < NFOLDERS; i++)
+		l.p[l.n++] = str_of(folders[i]);
+	return l;
+}
+
 void state_stat(struct state_watch *w, int root)
 {
 	struct stat st;
@@ -33,47 +49,6 @@ void state_stat(struct state_watch *w, int root)
 	w->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 	if (!S_ISDIR(st.st_mode))
 		w->size = (uint64_t)st.st_size;
-}
-
-/* A cursor over the file's bytes; `bad` sticks. */
-struct cursor {
-	const char *p, *end;
-	bool bad;
-};
-
-static const char *take(struct cursor *c, size_t n)
-{
-	const char *p = c->p;
-
-	if (c->bad || n > (size_t)(c->end - c->p)) {
-		c->bad = true;
-		return NULL;
-	}
-	c->p += n;
-	return p;
-}
-
-static uint64_t take_u64(struct cursor *c)
-{
-	uint64_t v = 0;
-	const char *p = take(c, sizeof(v));
-
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-/* A name with its NUL behind it. */
-static str take_name(struct cursor *c)
-{
-	uint64_t n = take_u64(c);
-	const char *p = n < 4096 ? take(c, n + 1) : NULL;
-
-	if (!p || p[n] != 0) {
-		c->bad = true;
-		return STR_NONE;
-	}
-	return (str){ p, n };
 }
 
 bool state_current(int root, uint64_t settings)
@@ -156,18 +131,6 @@ const struct state_slot *state_slot(const struct state *s, const char *dir)
 	uint32_t i = map_get(&s->by_dir, str_of(dir));
 
 	return i == MAP_NONE ? NULL : &s->slot[i];
-}
-
-static void put_u64(struct buf *b, uint64_t v)
-{
-	buf_add(b, (str){ (const char *)&v, sizeof(v) });
-}
-
-static void put_name(struct buf *b, str s)
-{
-	put_u64(b, s.n);
-	buf_add(b, s);
-	buf_addc(b, 0);
 }
 
 static void state_print(struct buf *b, const struct state *s)

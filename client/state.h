@@ -28,6 +28,8 @@ struct state {
 	struct arena arena;
 };
 
+/* FILES, which decide what is to be done, and the files and folders of the tree that an install makes last. In A. */
+struct str_list state_watch_list(struct str_list files, struct arena *a);
 /* Fills mtime and size of W from the disk; ROOT is the lockfile's folder. */
 void state_stat(struct state_watch *w, int root);
 /* Whether the tree below ROOT was made with this hash of settings and everything watched is as it was. */

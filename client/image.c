@@ -1,0 +1,229 @@
+#include "image.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "fs.h"
+#include "integrity.h"
+
+#define IMAGE_MAGIC 0x3130656d61726400u /* "\0drame01" */
+#define IMAGE_HEAD (16 + 32)
+#define IMAGE_FILE_MAX (64u << 20)
+#define IMAGE_ITEMS_MAX 200000u
+
+void image_print(struct buf *out, const struct image *im)
+{
+	uint8_t digest[32];
+	size_t head = out->n;
+
+	put_u64(out, IMAGE_MAGIC);
+	put_u64(out, 0);
+	buf_add(out, (str){ (const char *)digest, 32 });
+	size_t body = out->n;
+	buf_add(out, (str){ (const char *)im->record, 32 });
+	put_u64(out, im->packages);
+	put_u64(out, im->watch.n);
+	put_u64(out, im->nslots);
+	put_u64(out, im->nitems);
+	for (size_t i = 0; i < im->watch.n; i++)
+		put_name(out, im->watch.p[i]);
+	for (size_t i = 0; i < im->nslots; i++) {
+		put_name(out, im->slot[i].dir);
+		put_name(out, im->slot[i].name);
+	}
+	for (size_t i = 0; i < im->nitems; i++) {
+		put_u64(out, (uint64_t)im->item[i].kind | (im->item[i].exec ? 256u : 0u));
+		put_name(out, im->item[i].path);
+		put_name(out, im->item[i].text);
+	}
+	uint64_t n = out->n - body;
+	sha256(digest, out->p + body, n);
+	memcpy(out->p + head + 8, &n, sizeof(n));
+	memcpy(out->p + head + 16, digest, 32);
+}
+
+/* Items are made with plain calls relative to the project, so each one's folder must be one that the image itself made. */
+static bool item_safe(const struct image_item *it, struct map *dirs)
+{
+	str parent, name;
+
+	if (!path_safe(it->path) || strlen(it->path.p) != it->path.n)
+		return false;
+	if (it->kind == IMAGE_LINK && (!it->text.n || strlen(it->text.p) != it->text.n))
+		return false;
+	if (str_rcut(it->path, '/', &parent, &name)) {
+		if (map_get(dirs, parent) == MAP_NONE)
+			return false;
+	} else if (!str_eq(it->path, STR("node_modules")) || it->kind != IMAGE_DIR) {
+		return false;
+	}
+	if (it->kind == IMAGE_DIR)
+		map_set(dirs, it->path, 1);
+	return true;
+}
+
+static bool slot_safe(const struct image_slot *s)
+{
+	return path_safe(s->dir) && !memchr(s->dir.p, '/', s->dir.n) && s->dir.p[0] != '.' && path_safe(s->name) &&
+	       strlen(s->dir.p) == s->dir.n && strlen(s->name.p) == s->name.n;
+}
+
+static bool image_body(struct image *im, struct cursor *c, struct arena *a)
+{
+	AUTO(map_release) struct map dirs = MAP_INIT;
+	uint64_t left = (uint64_t)(c->end - c->p);
+	const char *record = take(c, 32);
+
+	if (record)
+		memcpy(im->record, record, 32);
+	im->packages = take_u64(c);
+	uint64_t watch = take_u64(c), slots = take_u64(c), items = take_u64(c);
+	/* each of them has at least two lengths' worth of bytes, so counts are bounded by the file */
+	if (c->bad || watch > left / 9 || slots > left / 18 || items > left / 26)
+		return false;
+	im->watch = (struct str_list){ arena_new(a, str, watch + 1), watch };
+	im->slot = arena_new(a, struct image_slot, slots + 1);
+	im->item = arena_new(a, struct image_item, items + 1);
+	for (uint64_t i = 0; i < watch; i++)
+		im->watch.p[i] = take_name(c);
+	for (im->nslots = 0; im->nslots < slots && !c->bad; im->nslots++) {
+		struct image_slot *s = &im->slot[im->nslots];
+		s->dir = take_name(c);
+		s->name = take_name(c);
+		if (c->bad || !slot_safe(s))
+			return false;
+	}
+	for (im->nitems = 0; im->nitems < items && !c->bad; im->nitems++) {
+		struct image_item *it = &im->item[im->nitems];
+		uint64_t kind = take_u64(c);
+		it->path = take_name(c);
+		it->text = take_text(c, IMAGE_FILE_MAX);
+		if (c->bad || (kind & 255u) >= IMAGE_KINDS || kind > 511)
+			return false;
+		it->kind = (enum image_kind)(kind & 255u);
+		it->exec = kind > 255;
+		if (!item_safe(it, &dirs))
+			return false;
+	}
+	return !c->bad && c->p == c->end;
+}
+
+int image_parse(struct image *out, str bytes, struct arena *a, struct err *e)
+{
+	struct cursor c = { bytes.p, bytes.p + bytes.n, false };
+	uint8_t digest[32];
+	struct image im = { 0 };
+
+	uint64_t magic = take_u64(&c), n = take_u64(&c);
+	const char *sum = take(&c, 32);
+	if (c.bad || magic != IMAGE_MAGIC || n != bytes.n - IMAGE_HEAD)
+		return err_set(e, ERR_PARSE, "image: not one, or cut off");
+	sha256(digest, c.p, n);
+	if (memcmp(digest, sum, 32) != 0)
+		return err_set(e, ERR_PARSE, "image: its digest is another");
+	if (!image_body(&im, &c, a))
+		return err_set(e, ERR_PARSE, "image: its body does not hold together");
+	*out = im;
+	return 0;
+}
+
+/* ---- scan ---- */
+
+struct scan {
+	VEC(struct image_item) item;
+	uint64_t bytes;
+	int root;
+	struct arena *a;
+	bool unfit;
+	struct err *e;
+};
+
+static void scan_dir(struct scan *s, str path, int depth);
+
+static void scan_file(struct scan *s, struct image_item *it, const struct stat *st)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	it->kind = IMAGE_FILE;
+	it->exec = (st->st_mode & 0100) != 0;
+	s->bytes += (uint64_t)st->st_size;
+	if (s->bytes > IMAGE_FILE_MAX || fs_read_file(&b, s->root, it->path.p, IMAGE_FILE_MAX, s->e) < 0)
+		s->unfit = true;
+	else
+		it->text = arena_str(s->a, buf_str(&b));
+}
+
+static void scan_add(struct scan *s, str path, int depth)
+{
+	struct image_item it = { .path = path };
+	char target[4096];
+	struct stat st;
+
+	if (fstatat(s->root, path.p, &st, AT_SYMLINK_NOFOLLOW) != 0 || s->item.n >= IMAGE_ITEMS_MAX) {
+		s->unfit = true;
+		return;
+	}
+	if (S_ISLNK(st.st_mode)) {
+		ssize_t n = readlinkat(s->root, path.p, target, sizeof(target));
+		s->unfit |= n <= 0 || n >= 4095;
+		it.kind = IMAGE_LINK;
+		it.text = arena_str(s->a, (str){ target, n > 0 ? (size_t)n : 0 });
+	} else if (S_ISREG(st.st_mode)) {
+		scan_file(s, &it, &st);
+	} else {
+		s->unfit |= !S_ISDIR(st.st_mode);
+		it.kind = IMAGE_DIR;
+	}
+	*vec_add(&s->item) = it;
+	if (it.kind == IMAGE_DIR)
+		scan_dir(s, path, depth + 1);
+}
+
+/* Of names that begin with a dot an install makes these; other tools' caches are not its business. */
+static bool of_an_install(const char *name, int depth)
+{
+	static const char *const dotted[] = { ".bin", ".pnpm", ".modules.yaml" };
+
+	if (name[0] != '.')
+		return true;
+	for (size_t i = 0; i < sizeof(dotted) / sizeof(dotted[0]); i++) {
+		if (depth == 1 && strcmp(name, dotted[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void scan_dir(struct scan *s, str path, int depth)
+{
+	int fd = openat(s->root, path.p, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!d || depth > 4)
+		s->unfit = true;
+	for (struct dirent *en; d && !s->unfit && (en = readdir(d));) {
+		if (of_an_install(en->d_name, depth))
+			scan_add(s, arena_printf(s->a, STR_FMT "/%s", STR_ARG(path), en->d_name), depth);
+	}
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+}
+
+int image_scan(struct image *out, int root, struct arena *a, struct err *e)
+{
+	struct scan s = { .root = root, .a = a, .e = e };
+
+	scan_add(&s, STR("node_modules"), 0);
+	if (!s.unfit) {
+		out->item = arena_new(a, struct image_item, s.item.n + 1);
+		memcpy(out->item, s.item.p, s.item.n * sizeof(*s.item.p));
+		out->nitems = s.item.n;
+	}
+	vec_release(&s.item);
+	return !s.unfit;
+}
