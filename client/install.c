@@ -281,6 +281,8 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 	case FRAME_VERDICT:
 		return verdict_judge(in, &f->verdict, e);
 	case FRAME_DONE:
+		in->r->plan = f->done;
+		return 0;
 	case FRAME_FAILURE: /* its text is the source's error, too */
 		return 0;
 	}

@@ -46,6 +46,7 @@ struct install_result {
 	bool lockfile_written;
 	str lockfile_text; /* when it was wanted, in *arena */
 	const char *source;
+	struct frame_done plan; /* the plan's own totals; zeros without its last frame */
 };
 /* ERR_BUILDS after a complete install whose packages want to build and may not. */
 MUST_USE int install_run(struct install_result *out, const struct install_opts *o, struct err *e);

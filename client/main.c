@@ -281,7 +281,8 @@ static void say_account(struct invocation *s, const struct install_result *r)
 		"\"resolve_us\":%llu,\"first_frame_us\":%llu,\"last_frame_us\":%llu,\"fetch_us\":%llu,\"import_us\":%"
 		"llu,"
 		"\"link_warm_us\":%llu,\"link_cold_us\":%llu,\"root_us\":%llu,\"bins_us\":%llu,\"scripts_us\":%llu,"
-		"\"finish_us\":%llu,\"end_us\":%llu",
+		"\"finish_us\":%llu,\"end_us\":%llu,\"packuments_fetched\":%u,\"packuments_revalidated\":%u,"
+		"\"packuments_kept\":%u,\"packuments_failed\":%u",
 		r->source, (unsigned long long)r->packages, (unsigned long long)r->slots,
 		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold, (unsigned long long)r->kept,
 		(unsigned long long)r->skipped, (unsigned long long)r->slots_before_done, r->link.most,
@@ -291,7 +292,7 @@ static void say_account(struct invocation *s, const struct install_result *r)
 		(unsigned long long)r->link.warm_us, (unsigned long long)r->link.cold_us,
 		t->root ? span(t->linked, t->root) : 0, t->root ? span(t->root, t->bins) : 0,
 		t->bins ? span(t->bins, t->scripts) : 0, span(t->scripts ? t->scripts : t->linked, t->finish),
-		(unsigned long long)t->end);
+		(unsigned long long)t->end, r->plan.fetched, r->plan.revalidated, r->plan.from_cache, r->plan.failed);
 }
 
 static void say_summary(struct invocation *s, const struct install_result *r)

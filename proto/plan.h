@@ -77,8 +77,8 @@ struct frame_warning {
 	str text;
 };
 struct frame_done {
-	uint32_t packages, slots;                  /* frames, withdrawn packages included */
-	uint32_t fetched, revalidated, from_cache; /* packuments */
+	uint32_t packages, slots;                          /* frames, withdrawn packages included */
+	uint32_t fetched, revalidated, from_cache, failed; /* packuments: what it took to have them */
 	uint64_t resolve_us, total_us;
 	uint8_t lockfile_digest[32]; /* SHA-256 of the lockfile's bytes that these frames make */
 };

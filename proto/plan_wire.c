@@ -227,6 +227,7 @@ static void put_done(Dray__Done *o, const struct frame_done *f)
 	o->fetched = f->fetched;
 	o->revalidated = f->revalidated;
 	o->from_cache = f->from_cache;
+	o->failed = f->failed;
 	o->resolve_us = f->resolve_us;
 	o->total_us = f->total_us;
 	o->lockfile_digest = pb_bytes((str){ (const char *)f->lockfile_digest, 32 });
@@ -528,6 +529,7 @@ static void get_done(struct dec *d, struct frame_done *f, const Dray__Done *o)
 	f->fetched = o->fetched;
 	f->revalidated = o->revalidated;
 	f->from_cache = o->from_cache;
+	f->failed = o->failed;
 	f->resolve_us = o->resolve_us;
 	f->total_us = o->total_us;
 	get_digest(d, f->lockfile_digest, o->lockfile_digest);

@@ -14,6 +14,7 @@
 
 struct meta_record {
 	atomic_uint refs;
+	atomic_uint origin; /* enum meta_origin */
 	struct packument pk;
 	uint64_t bytes[]; /* the record; 8-byte aligned */
 };
@@ -105,6 +106,16 @@ struct packument meta_packument(const struct meta_record *r)
 	return r->pk;
 }
 
+enum meta_origin meta_record_origin(const struct meta_record *r)
+{
+	return (enum meta_origin)atomic_load_explicit(&r->origin, memory_order_relaxed);
+}
+
+static void record_set_origin(struct meta_record *r, enum meta_origin origin)
+{
+	atomic_store_explicit(&r->origin, (unsigned)origin, memory_order_relaxed);
+}
+
 static struct meta_record *record_hold(struct meta_record *r)
 {
 	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
@@ -123,6 +134,7 @@ static struct meta_record *record_new(str bytes, struct err *e)
 	struct meta_record *r = xmalloc(sizeof(*r) + bytes.n);
 
 	atomic_init(&r->refs, 1);
+	atomic_init(&r->origin, META_KEPT);
 	if (bytes.n)
 		memcpy(r->bytes, bytes.p, bytes.n);
 	if (packument_open(&r->pk, r->bytes, bytes.n, e) < 0) {
@@ -356,6 +368,7 @@ static void entry_fail(struct entry *t, const struct err *e)
 
 	if (t->record && trouble) {
 		count(m, &m->counts.stale_used, 1);
+		record_set_origin(t->record, META_KEPT);
 		entry_settle(t, record_hold(t->record), STALE_GRACE_MS, e);
 	} else {
 		entry_settle(t, NULL, 0, e);
@@ -497,6 +510,7 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 	if (p->not_modified && t->record) {
 		count(m, &m->counts.revalidated, 1);
 		index_touch(t, t->asked_form, wall_ms());
+		record_set_origin(t->record, META_REVALIDATED);
 		entry_settle(t, record_hold(t->record), m->o.max_age_ms, e);
 		return;
 	}
@@ -540,6 +554,7 @@ static struct meta_record *compile(struct entry *t, struct task *c, struct err *
 	}
 	struct meta_record *r = record_new(buf_str(&out), e);
 	if (r) {
+		record_set_origin(r, META_FETCHED);
 		index_put(t, t->asked_form, c, buf_str(&out), wall_ms());
 		free(t->etag);
 		t->etag = c->etag;

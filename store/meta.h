@@ -30,6 +30,9 @@ struct meta_counts {
 /* A compiled packument, shared and counted. 8-byte aligned. */
 struct meta_record;
 struct packument meta_packument(const struct meta_record *r);
+/* How it got here when it was last settled: kept and fresh enough (or stale and the registry silent), confirmed by a 304, fetched. */
+enum meta_origin { META_KEPT = 0, META_REVALIDATED, META_FETCHED };
+enum meta_origin meta_record_origin(const struct meta_record *r);
 void meta_record_release(struct meta_record *r);
 
 /* S may be NULL: nothing is kept on disk. */

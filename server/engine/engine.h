@@ -9,10 +9,14 @@
 #include "plan.h"
 #include "request.h"
 
+/* What it took to have it: nothing, a 304, a fetch. For the counts in the last frame. */
+enum packument_origin { PACKUMENT_KEPT = 0, PACKUMENT_REVALIDATED, PACKUMENT_FETCHED };
+
 /* A packument that has arrived, or why it did not. Owned by the io; valid until engine_run() returns. */
 struct engine_packument {
 	struct packument rec; /* p == NULL: failed, see err */
-	struct err err;       /* ERR_NOTFOUND for a 404 */
+	enum packument_origin origin;
+	struct err err; /* ERR_NOTFOUND for a 404 */
 };
 
 struct engine_io {

@@ -30,6 +30,7 @@ struct metas {
 	struct map seen; /* (name, spec) pairs already looked ahead from */
 	VEC(uint32_t) todo;
 	uint32_t waiting, asked, answered, missed; /* missed: was not there at once */
+	uint32_t came[PACKUMENT_FETCHED + 1], failed;
 };
 
 struct metas *metas_new(struct run *r)
@@ -51,9 +52,12 @@ void metas_free(struct metas *m)
 	free(m);
 }
 
-uint32_t metas_count(const struct metas *m)
+void metas_count(const struct metas *m, struct frame_done *out)
 {
-	return m->asked;
+	out->fetched = m->came[PACKUMENT_FETCHED];
+	out->revalidated = m->came[PACKUMENT_REVALIDATED];
+	out->from_cache = m->came[PACKUMENT_KEPT];
+	out->failed = m->failed;
 }
 
 static struct meta_name *name_at(struct metas *m, atom name)
@@ -105,6 +109,10 @@ static void arrived(struct metas *m, const uint32_t *ticket, const struct engine
 			continue;
 		f->got = got[i];
 		f->rec = got[i]->rec;
+		if (f->rec.p)
+			m->came[got[i]->origin]++;
+		else
+			m->failed++;
 		m->waiting--;
 		m->answered++;
 		*vec_add(&m->todo) = at;

@@ -22,5 +22,5 @@ void metas_speculate(struct metas *m, atom name, atom spec, bool full);
 void metas_ask(struct metas *m, atom alias, atom spec, bool full);
 /* Blocks until something that was asked for has arrived. */
 int metas_wait(struct metas *m, struct err *e);
-/* Counts for the last frame. */
-uint32_t metas_count(const struct metas *m);
+/* Counts of packuments, for the last frame. */
+void metas_count(const struct metas *m, struct frame_done *out);

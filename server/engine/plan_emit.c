@@ -549,7 +549,7 @@ static int emit_done(struct emit *x, uint64_t started_us, uint64_t resolved_us, 
 	sha256(f.done.lockfile_digest, b.p, b.n);
 	f.done.packages = r->npackage_frames;
 	f.done.slots = (uint32_t)x->lf.nsnapshots;
-	f.done.fetched = metas_count(r->metas);
+	metas_count(r->metas, &f.done);
 	f.done.resolve_us = resolved_us - started_us;
 	f.done.total_us = plan_clock_us() - started_us;
 	return send(r, &f, e);

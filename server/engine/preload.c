@@ -39,6 +39,19 @@ static void preload_end(struct preload *p)
 	free(p);
 }
 
+static enum packument_origin origin_of(const struct meta_record *r)
+{
+	switch (meta_record_origin(r)) {
+	case META_FETCHED:
+		return PACKUMENT_FETCHED;
+	case META_REVALIDATED:
+		return PACKUMENT_REVALIDATED;
+	case META_KEPT:
+		break;
+	}
+	return PACKUMENT_KEPT;
+}
+
 /* From meta, on a worker or the fetch thread. The last touch of P is the unlock, unless nobody else is left. */
 static void on_done(void *arg, struct meta_record *r, const struct err *e)
 {
@@ -46,10 +59,12 @@ static void on_done(void *arg, struct meta_record *r, const struct err *e)
 	struct preload *p = w->p;
 
 	w->record = r;
-	if (r)
+	if (r) {
 		w->got.rec = meta_packument(r);
-	else
+		w->got.origin = origin_of(r);
+	} else {
 		w->got.err = *e;
+	}
 	pthread_mutex_lock(&p->lock);
 	p->live--;
 	bool abandoned = p->abandoned, last = abandoned && p->live == 0;

@@ -1,0 +1,152 @@
+/* A registry made up on the spot: c1 needs c2, c2 needs c3, and so on. A chain longer than RUN_MOST_DEPTH packages is an error that
+ * names where it ends, never a stack overflow; one package less is a plan. */
+#include "engine.h"
+#include "graph.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* cmocka wants the ones above */
+#include <cmocka.h>
+
+struct made {
+	unsigned length; /* of the chain */
+	bool peers;      /* each also wants the first as a peer, so that nothing below is pure */
+	struct buf record[RUN_MOST_DEPTH + 3];
+	struct engine_packument got[RUN_MOST_DEPTH + 3];
+	uint32_t ticket[RUN_MOST_DEPTH + 3]; /* those wanted and not handed out */
+	unsigned at[RUN_MOST_DEPTH + 3], waiting;
+	struct frame_done done;
+	unsigned failures;
+};
+
+static void made_compile(struct made *m, unsigned i)
+{
+	AUTO(buf_release) struct buf json = BUF_INIT;
+	char name[16];
+	struct err e;
+
+	snprintf(name, sizeof(name), "c%u", i);
+	buf_printf(&json,
+		"{\"name\":\"c%u\",\"dist-tags\":{\"latest\":\"1.0.0\"},\"versions\":{\"1.0.0\":{\"name\":\"c%u\","
+		"\"version\":"
+		"\"1.0.0\","
+		"\"dist\":{\"tarball\":\"http://registry.test/c%u/-/c%u-1.0.0.tgz\",\"shasum\":"
+		"\"0000000000000000000000000000000000000000\"}",
+		i, i, i, i);
+	if (i < m->length)
+		buf_printf(&json, ",\"dependencies\":{\"c%u\":\"^1.0.0\"}", i + 1);
+	if (m->peers && i > 1)
+		buf_add(&json, STR(",\"peerDependencies\":{\"c1\":\"^1.0.0\"}"));
+	buf_add(&json, STR("}}}"));
+	assert_int_equal(packument_compile(&m->record[i], buf_str(&json), str_of(name), &e), 0);
+	assert_int_equal(packument_open(&m->got[i].rec, m->record[i].p, m->record[i].n, &e), 0);
+}
+
+static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
+{
+	struct made *m = ctx;
+	uint64_t i;
+
+	(void)registry;
+	(void)form;
+	assert_true(name.p[0] == 'c' && str_u64(str_from(name, 1), &i) && i <= m->length);
+	if (!m->record[i].n)
+		made_compile(m, (unsigned)i);
+	m->ticket[m->waiting] = ticket;
+	m->at[m->waiting++] = (unsigned)i;
+}
+
+static int poll_any(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	struct made *m = ctx;
+	uint32_t n = 0;
+
+	(void)e;
+	while (n < cap && m->waiting) {
+		ticket[n] = m->ticket[--m->waiting];
+		got[n++] = &m->got[m->at[m->waiting]];
+	}
+	return (int)n;
+}
+
+static int on_frame(void *ctx, const struct frame *f, struct err *e)
+{
+	struct made *m = ctx;
+
+	(void)e;
+	if (f->kind == FRAME_DONE)
+		m->done = f->done;
+	m->failures += f->kind == FRAME_FAILURE;
+	return 0;
+}
+
+static int resolve(struct made *m, unsigned length, bool peers, struct err *e)
+{
+	struct str_kv dep = { STR("c1"), STR("^1.0.0") };
+	struct request_importer importer = { .path = STR("."), .manifest = { .dependencies = { .p = &dep, .n = 1 } } };
+	struct request req = { .mode = REQUEST_LOCKFILE_ONLY,
+		.importer = &importer,
+		.nimporters = 1,
+		.prod = true,
+		.dev = true,
+		.optional = true };
+	struct registry_route registry = { .url = STR("http://registry.test/") };
+
+	req.settings = settings_default();
+	req.settings.registry = &registry;
+	req.settings.nregistry = 1;
+	m->length = length;
+	m->peers = peers;
+	struct engine_io io = { .ctx = m, .now_ms = 1, .want = want, .wait = poll_any, .poll = poll_any };
+	return engine_run(&req, &io, on_frame, m, e);
+}
+
+static void made_free(struct made *m)
+{
+	for (size_t i = 0; i < sizeof(m->record) / sizeof(m->record[0]); i++)
+		buf_release(&m->record[i]);
+	free(m);
+}
+
+static void check(unsigned length, bool peers, bool fits)
+{
+	struct made *m = xcalloc(1, sizeof(*m));
+	struct err e = { 0 };
+	int rc = resolve(m, length, peers, &e);
+
+	if (fits) {
+		assert_int_equal(rc, 0);
+		assert_int_equal(m->done.packages, length);
+		assert_int_equal(m->failures, 0);
+	} else {
+		assert_int_equal(rc, ERR_TOOBIG);
+		assert_int_equal(m->failures, 1);
+		assert_non_null(strstr(e.msg, "3000"));
+		assert_non_null(strstr(e.msg, "package c"));
+	}
+	made_free(m);
+}
+
+static void test_longest_chain_fits(void **state)
+{
+	(void)state;
+	check(RUN_MOST_DEPTH, false, true);
+	check(RUN_MOST_DEPTH, true, true);
+}
+
+static void test_longer_chain_is_an_error(void **state)
+{
+	(void)state;
+	check(RUN_MOST_DEPTH + 2, false, false);
+	check(RUN_MOST_DEPTH + 2, true, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_longest_chain_fits),
+		cmocka_unit_test(test_longer_chain_is_an_error),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
