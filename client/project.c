@@ -354,6 +354,11 @@ static int add_importer(struct load *l, str path, const struct manifest *m)
 	struct project *p = l->p;
 	size_t i = p->req.nimporters++;
 
+	if (m->runtime.n)
+		return err_set(l->e, ERR_UNSUPPORTED,
+			STR_FMT "/package.json asks for the runtime " STR_FMT
+				" with onFail: download, which dray does not install: use pnpm, or another onFail",
+			STR_ARG(path), STR_ARG(m->runtime));
 	p->req.importer[i] = (struct request_importer){ .path = path, .manifest = *m };
 	p->importer[i] = (struct project_importer){ .path = path, .dir = path_join_normal(l->a, p->root, path) };
 	return 0;
@@ -389,7 +394,8 @@ static int read_importers(struct load *l)
 		return rc;
 	if (there) {
 		warn_ignored_fields(l, STR("package.json"), &m);
-		add_importer(l, STR("."), &m);
+		if ((rc = add_importer(l, STR("."), &m)))
+			return rc;
 	} else if (!dirs.n) {
 		return err_set(l->e, ERR_NOTFOUND, "no package.json in %s", p->root.p);
 	}
@@ -400,8 +406,8 @@ static int read_importers(struct load *l)
 		rc = read_manifest(l, path_join_normal(l->a, p->root, dirs.p[i]), &m, &there);
 		if (rc)
 			return rc;
-		if (there)
-			add_importer(l, dirs.p[i], &m);
+		if (there && (rc = add_importer(l, dirs.p[i], &m)))
+			return rc;
 	}
 	return 0;
 }
@@ -537,9 +543,10 @@ static int load_all(struct load *l)
 		return rc;
 	if ((rc = project_locals(&p->req, p->root, l->a, l->e)))
 		return rc;
-	if (has_root && !p->env_document.n && (first->manifest.package_manager.n || first->manifest.has_dev_engines_pm))
-		warn(p, STR("package.json pins a package manager; dray does not write it into pnpm-lock.yaml (pnpm "
-			    "will)"));
+	if (has_root && !p->env_document.n && first->manifest.pins_pnpm)
+		warn(p, STR("package.json pins pnpm; dray does not write the pin into pnpm-lock.yaml (pnpm will, where "
+			    "its "
+			    "registry has that version)"));
 	set_platform(l);
 	p->req.prod = p->req.dev = p->req.optional = true;
 	p->req.ignore_scripts = p->client.ignore_scripts;

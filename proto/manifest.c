@@ -140,6 +140,41 @@ static void read_bin(struct manifest *m, const struct json *j, struct arena *a)
 	m->bin.n = 1;
 }
 
+/* The entry of devEngines.packageManager, engines.runtime and the like that is called NAME: it is one, or a list of them. */
+static const struct json *engine_entry(const struct json *j, const char *field, const char *key, str name)
+{
+	const struct json *v = json_get(json_get(j, field), key);
+
+	if (json_is(v, JSON_OBJECT))
+		return str_eq(json_str(json_get(v, "name")), name) ? v : NULL;
+	for (size_t i = 0; json_is(v, JSON_ARRAY) && i < v->n; i++) {
+		if (str_eq(json_str(json_get(&v->child[i], "name")), name))
+			return &v->child[i];
+	}
+	return NULL;
+}
+
+/* What makes pnpm write into the lockfile: a pin of itself (the environment document), and a runtime with onFail: download, which becomes
+ * a dependency "runtime:<version>" unless one of that name is there. Source: pnpm 12.21. */
+static void read_engines(struct manifest *m, const struct json *j)
+{
+	static const str runtime[] = { STR_INIT("node"), STR_INIT("deno"), STR_INIT("bun") };
+	static const char *const field[][2] = { { "devEngines", "devDependencies" }, { "engines", "dependencies" } };
+	const struct json *pm = engine_entry(j, "devEngines", "packageManager", STR("pnpm"));
+
+	m->pins_pnpm = str_starts(m->package_manager, STR("pnpm@")) ||
+		       (pm && !str_eq(json_str(json_get(pm, "onFail")), STR("ignore")));
+	for (size_t i = 0; i < sizeof(runtime) / sizeof(*runtime); i++) {
+		for (size_t k = 0; k < sizeof(field) / sizeof(*field); k++) {
+			const struct json *r = engine_entry(j, field[k][0], "runtime", runtime[i]);
+			bool there = json_get(json_get(j, field[k][1]), runtime[i].p) != NULL;
+			if (r && !there && json_is(json_get(r, "version"), JSON_STRING) &&
+				str_eq(json_str(json_get(r, "onFail")), STR("download")))
+				m->runtime = runtime[i];
+		}
+	}
+}
+
 static void read_rest(struct manifest *m, const struct json *j, struct arena *a)
 {
 	const struct json *publish = json_get(j, "publishConfig"), *pnpm = json_get(j, "pnpm");
@@ -160,7 +195,7 @@ static void read_rest(struct manifest *m, const struct json *j, struct arena *a)
 	m->package_manager = json_str(json_get(j, "packageManager"));
 	m->type = json_str(json_get(j, "type"));
 	m->main = json_str(json_get(j, "main"));
-	m->has_dev_engines_pm = json_get(json_get(j, "devEngines"), "packageManager") != NULL;
+	read_engines(m, j);
 	m->has_resolutions = json_get(j, "resolutions") != NULL;
 	m->has_pnpm = pnpm != NULL;
 	m->pnpm_keys = keys(pnpm, a);

@@ -30,7 +30,8 @@ struct manifest {
 	str deprecated;
 	str package_manager; /* "pnpm@12.0.0+sha512…" */
 	str type, main;
-	bool has_dev_engines_pm;        /* devEngines.packageManager is set */
+	bool pins_pnpm; /* packageManager or devEngines.packageManager (unless onFail: ignore) names pnpm */
+	str runtime;    /* "node", "bun" or "deno": one that pnpm would install, see manifest.c */
 	bool has_resolutions, has_pnpm; /* fields that pnpm ignores; HAS_PNPM lists its keys in pnpm_keys */
 	struct str_list pnpm_keys, workspaces;
 };

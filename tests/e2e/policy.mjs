@@ -129,6 +129,11 @@ async function testKept(dray) {
   project(dir, {}, { old: '^1.0.0' }, 'minimumReleaseAge: 60\nminimumReleaseAgeExclude:\n  - other') // another list
   await again('direct')
   await again('kept', ['--offline'])
+  // a kept verdict starts no network: libcurl, which takes longer to load than a warm install may take, stays on disk
+  const quiet = async () => (await run(dray, ['install', '--frozen-lockfile', '--force', '--store-dir', store.store, '--registry', registry.url, '--direct'], { cwd: dir, env: { PATH: process.env.PATH, HOME: work, LD_DEBUG: 'files', ASAN_OPTIONS: 'detect_leaks=0' } })).out
+  assert.doesNotMatch(await quiet(), /libcurl/)
+  project(dir, {}, { old: '^1.0.0' }, 'minimumReleaseAge: 10081\ntrustPolicy: no-downgrade') // the packument in the store is the short one
+  assert.match(await quiet(), /libcurl/)
 }
 
 // Nothing is built before the verdict, and a bad one leaves no tree behind.

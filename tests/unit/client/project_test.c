@@ -205,9 +205,36 @@ static void test_refused(void **state)
 	put(b->dir, "p/.npmrc", "registry=ftp://x/\n");
 	assert_int_equal(load_at(b, "p", NULL), ERR_USAGE);
 	put(b->dir, "p/.npmrc", "");
+	put(b->dir, "p/package.json",
+		"{\"devEngines\":{\"runtime\":{\"name\":\"node\",\"version\":\"20\",\"onFail\":\"download\"}}}");
+	assert_int_equal(load_at(b, "p", NULL), ERR_UNSUPPORTED);
+	assert_non_null(strstr(b->e.msg, "the runtime node"));
+	put(b->dir, "p/package.json", "{\"devEngines\":{\"runtime\":{\"name\":\"node\",\"version\":\"20\"}}}");
+	assert_int_equal(load_at(b, "p", NULL), 0);
 	put(b->dir, "p/.pnpmfile.cjs", "");
 	assert_int_equal(load_at(b, "p", NULL), ERR_UNSUPPORTED);
 	assert_non_null(strstr(b->e.msg, ".pnpmfile.cjs"));
+}
+
+/* The environment document of a pinned pnpm is kept; where there is none, dray says that it writes none. */
+static void test_pins(void **state)
+{
+	static const struct {
+		const char *json;
+		bool said;
+	} row[] = { { "{\"packageManager\":\"pnpm@12.21.0\"}", true }, { "{\"packageManager\":\"npm@10.0.0\"}", false },
+		{ "{\"devEngines\":{\"packageManager\":{\"name\":\"pnpm\",\"version\":\">=12\"}}}", true },
+		{ "{\"devEngines\":{\"packageManager\":{\"name\":\"pnpm\",\"onFail\":\"ignore\"}}}", false },
+		{ "{\"devEngines\":{\"packageManager\":{\"name\":\"yarn\"}}}", false } };
+	struct box *b = *state;
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		put(b->dir, "p/package.json", row[i].json);
+		assert_int_equal(load_at(b, "p", NULL), 0);
+		bool said = b->p.warnings.n && str_find_str(b->p.warnings.p[0], STR("pins pnpm"), 0) != SIZE_MAX;
+		if (said != row[i].said)
+			fail_msg("%s: %s", row[i].json, said ? "a warning" : "no warning");
+	}
 }
 
 static void test_may_build(void **state)
@@ -233,6 +260,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_registries_and_credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locals_and_patches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pins, setup, teardown),
 		cmocka_unit_test(test_may_build),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,7 +50,8 @@ static void reads_a_project(void **state)
 		"false},\"h\":1},"
 		"\"dependenciesMeta\":{\"a\":{\"injected\":true},\"b\":{}},\"scripts\":{\"x\":\"y\",\"n\":1},"
 		"\"publishConfig\":{\"directory\":\"dist\",\"linkDirectory\":false},\"packageManager\":\"pnpm@12.0.0\","
-		"\"devEngines\":{\"packageManager\":{}},\"resolutions\":{},\"pnpm\":{\"overrides\":{},\"k\":1},"
+		"\"devEngines\":{\"packageManager\":[{\"name\":\"pnpm\"}],\"runtime\":{\"name\":\"deno\",\"version\":"
+		"\"2\",\"onFail\":\"download\"}},\"resolutions\":{},\"pnpm\":{\"overrides\":{},\"k\":1},"
 		"\"workspaces\":{\"packages\":[\"p/*\"]},\"deprecated\":\"old\"}",
 		&a);
 
@@ -70,7 +71,7 @@ static void reads_a_project(void **state)
 	is(m.publish_directory, "dist");
 	assert_false(m.publish_link_directory);
 	is(m.package_manager, "pnpm@12.0.0");
-	assert_true(m.has_dev_engines_pm && m.has_resolutions && m.has_pnpm);
+	assert_true(m.pins_pnpm && str_eq(m.runtime, STR("deno")) && m.has_resolutions && m.has_pnpm);
 	list_is(m.pnpm_keys, "overrides;k;");
 	list_is(m.workspaces, "p/*;");
 	is(m.deprecated, "old");
