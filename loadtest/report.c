@@ -1,5 +1,6 @@
 #include "report.h"
 #include "base/html.h"
+#include "report_more.h"
 #include "subject.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,9 @@ static const char style[] =
 	".stack{display:flex;height:1.05rem;border-radius:2px;overflow:hidden}.stack i{height:100%;min-width:1px}"
 	".key{font-size:.8rem;color:var(--soft)}.key i{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 "
 	".9em}"
+	".hist{display:flex;align-items:flex-end;height:2rem;min-width:7rem;gap:1px}.hist "
+	"i{flex:1;background:var(--ours);print-color-adjust:exact}.line{width:100%;height:5rem}"
+	".gain{color:var(--ours);font-weight:600}.loss{color:#b3261e;font-weight:600}.even{color:var(--soft)}"
 	".bad{color:#b3261e}code{background:var(--line);padding:.1em .35em;border-radius:3px;overflow-wrap:anywhere}"
 	"@media print{@page{size:A4;margin:12mm}body{max-width:none;font-size:11px;padding:0}.wide{overflow:visible}"
 	"table{font-size:8.5px}th,td{white-space:normal;padding:.15rem .3rem}.bar i,.stack "
@@ -201,7 +205,7 @@ static void put_stacks(struct buf *b, const struct result *r, const struct cell 
 
 static void put_machine(struct buf *b, const struct result *r, str command)
 {
-	static const char *const keys[] = { "when", "kernel", "cpus", "memory_mb" };
+	static const char *const keys[] = { "when", "cpu", "kernel", "cpus", "memory_mb" };
 
 	buf_printf(b, "<p>");
 	for (size_t i = 0; r->machine && i < sizeof(keys) / sizeof(*keys); i++) {
@@ -238,7 +242,8 @@ void report_html(struct buf *b, const struct result *r, str command)
 		style);
 	put_machine(b, r, command);
 	for (size_t i = 0; i < r->n; i++) {
-		bool first = true;
+		unsigned rtt, mbit;
+		bool first = !report_is_grid(r->cell[i].link, &rtt, &mbit);
 		for (size_t k = 0; k < i; k++)
 			first &= !same_place(&r->cell[k], &r->cell[i]);
 		if (!first)
@@ -258,5 +263,7 @@ void report_html(struct buf *b, const struct result *r, str command)
 		}
 		put_stacks(b, r, &r->cell[i]);
 	}
+	report_grid(b, r);
+	report_notes(b, r);
 	buf_printf(b, "</html>\n");
 }

@@ -3,7 +3,7 @@
 #include "pack.h"
 #include <zstd.h>
 
-enum { PACK_HEADER = 32, PACK_MAGIC = 0x314B5044 /* "DPK1" */, PACK_WHOLE = 1, PACK_DELTA = 2, SHA = 32 };
+enum { PACK_HEADER = 32, PACK_MAGIC = 0x314B5044 /* "DPK1" */, PACK_WHOLE = PACK_FORMAT, PACK_DELTA, SHA = 32 };
 enum { PACK_STEP = 1 << 20 }; /* a piece is no longer */
 
 /* Row flags. A duplicate is followed by how many rows back the same content stands. */

@@ -1,0 +1,171 @@
+#include "report_more.h"
+#include "base/html.h"
+#include "base/json.h"
+#include <stdlib.h>
+
+static double number_at(const struct json *pair, uint32_t i)
+{
+	char text[64];
+	const struct json *v = json_is(pair, JSON_ARRAY) && i < pair->n ? &pair->child[i] : NULL;
+
+	if (!json_is(v, JSON_NUMBER) || v->s.n >= sizeof(text))
+		return 0;
+	memcpy(text, v->s.p, v->s.n);
+	text[v->s.n] = 0;
+	return strtod(text, NULL);
+}
+
+/* Latencies as bars of one row, half powers of two. */
+static void put_histogram(struct buf *b, const struct json *h)
+{
+	double most = 0;
+
+	for (uint32_t i = 0; json_is(h, JSON_ARRAY) && i < h->n; i++)
+		most = number_at(&h->child[i], 1) > most ? number_at(&h->child[i], 1) : most;
+	buf_printf(b, "<div class=hist>");
+	for (uint32_t i = 0; most > 0 && i < h->n; i++)
+		buf_printf(b, "<i title='up to %.2f ms: %.0f' style='height:%.1f%%'></i>", number_at(&h->child[i], 0),
+			number_at(&h->child[i], 1), 4 + 96 * number_at(&h->child[i], 1) / most);
+	buf_printf(b, "</div>");
+}
+
+static void put_memory(struct buf *b, const struct json *rss)
+{
+	double most = 1, end = 1;
+
+	for (uint32_t i = 0; json_is(rss, JSON_ARRAY) && i < rss->n; i++) {
+		most = number_at(&rss->child[i], 1) > most ? number_at(&rss->child[i], 1) : most;
+		end = number_at(&rss->child[i], 0) > end ? number_at(&rss->child[i], 0) : end;
+	}
+	if (!json_is(rss, JSON_ARRAY) || rss->n < 2)
+		return;
+	buf_printf(b,
+		"<p>drayd's memory, up to %.0f MB, over %.0f s</p><svg class=line viewBox='0 0 600 80' "
+		"preserveAspectRatio=none><polyline fill=none stroke='var(--ours)' stroke-width=2 points='",
+		most, end);
+	for (uint32_t i = 0; i < rss->n; i++)
+		buf_printf(b, "%.1f,%.1f ", 600 * number_at(&rss->child[i], 0) / end,
+			78 - 76 * number_at(&rss->child[i], 1) / most);
+	buf_printf(b, "'/></svg>\n");
+}
+
+static void put_load(struct buf *b, const struct json *j)
+{
+	const struct json *kinds = json_get(j, "requests");
+	double wall = result_number(j, "seconds");
+
+	buf_printf(b,
+		"<h2>drayd under load</h2><p>%.0f clients, a connection each, one request after the other for %.0f s. "
+		"CPU: "
+		"drayd %.2f s, load generator %.2f s.</p>\n",
+		result_number(j, "clients"), wall, result_number(j, "drayd_cpu_s"),
+		result_number(j, "generator_cpu_s"));
+	buf_printf(b, "<div class=wide><table><tr><th>request<th>answers<th>a second<th>failed<th>p50, "
+		      "ms<th>p90<th>p99<th>p99.9<th>slowest<th>latencies, logarithmic</tr>\n");
+	for (uint32_t i = 0; json_is(kinds, JSON_ARRAY) && i < kinds->n; i++) {
+		const struct json *k = &kinds->child[i];
+		buf_printf(b, "<tr><td>");
+		buf_add_html(b, json_str(json_get(k, "name")));
+		buf_printf(b, "<td>%.0f<td>%.0f<td>%.0f<td>%.2f<td>%.2f<td>%.2f<td>%.2f<td>%.2f<td>",
+			result_number(k, "n"), wall > 0 ? result_number(k, "n") / wall : 0, result_number(k, "failed"),
+			result_number(k, "p50_ms"), result_number(k, "p90_ms"), result_number(k, "p99_ms"),
+			result_number(k, "p999_ms"), result_number(k, "max_ms"));
+		put_histogram(b, json_get(k, "histogram"));
+		buf_printf(b, "</tr>\n");
+	}
+	buf_printf(b, "</table></div>\n");
+	put_memory(b, json_get(j, "rss_mb"));
+}
+
+void report_notes(struct buf *b, const struct result *r)
+{
+	for (size_t i = 0; i < r->nnotes; i++) {
+		const struct json *j = r->note[i].line;
+		if (str_eq(r->note[i].kind, STR("load")))
+			put_load(b, j);
+		if (!str_eq(r->note[i].kind, STR("prepared")))
+			continue;
+		buf_printf(b, "<p>Before measuring: ");
+		buf_add_html(b, json_str(json_get(j, "project")));
+		buf_printf(b, ", the server of ");
+		buf_add_html(b, json_str(json_get(j, "subject")));
+		buf_printf(b, " made its packs in %.0f s, %.0f s of CPU.</p>\n", result_number(j, "wall_s"),
+			result_number(j, "drayd_cpu_s"));
+	}
+}
+
+bool report_is_grid(str link, unsigned *rtt_ms, unsigned *mbit)
+{
+	str rtt, rate;
+	uint64_t x, y;
+
+	if (!str_cut(link, '-', &rtt, &rate) || !str_ends(rtt, STR("ms")) || !str_ends(rate, STR("M")) ||
+		!str_u64((str){ rtt.p, rtt.n - 2 }, &x) || !str_u64((str){ rate.p, rate.n - 1 }, &y))
+		return false;
+	*rtt_ms = (unsigned)x;
+	*mbit = (unsigned)y;
+	return true;
+}
+
+static void put_grid_cell(struct buf *b, const struct result *r, const struct cell *like, unsigned rtt, unsigned mbit)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	str link = arena_printf(&a, "%ums-%uM", rtt, mbit);
+	const struct cell *d = result_find(r, like->project, link, like->phase, STR("dray-direct"));
+	const struct cell *s = result_find(r, like->project, link, like->phase, STR("dray-warm"));
+
+	if (!d || !s || !d->n || !s->n) {
+		buf_printf(b, "<td>–");
+		return;
+	}
+	const struct spread *p = &d->spread[METRIC_WALL], *q = &s->spread[METRIC_WALL];
+	bool apart = spread_apart(p, q);
+	buf_printf(b, "<td class=%s>%.2f%s",
+		!apart                  ? "even"
+		: q->median < p->median ? "gain"
+					: "loss",
+		q->median / p->median, apart ? "" : " =");
+}
+
+static void put_grid(struct buf *b, const struct result *r, const struct cell *like)
+{
+	static const unsigned rtts[] = { 0, 10, 50, 150 }, rates[] = { 20, 100, 500, 2000 };
+
+	buf_printf(b, "<h3>");
+	buf_add_html(b, like->project);
+	buf_printf(b, " · ");
+	buf_add_html(b, like->phase);
+	buf_printf(b, "</h3><table><tr><th>round trip");
+	for (size_t m = 0; m < 4; m++)
+		buf_printf(b, "<th>%u Mbit/s", rates[m]);
+	buf_printf(b, "</tr>\n");
+	for (size_t t = 0; t < 4; t++) {
+		buf_printf(b, "<tr><td>%u ms", rtts[t]);
+		for (size_t m = 0; m < 4; m++)
+			put_grid_cell(b, r, like, rtts[t], rates[m]);
+		buf_printf(b, "</tr>\n");
+	}
+	buf_printf(b, "</table>\n");
+}
+
+void report_grid(struct buf *b, const struct result *r)
+{
+	bool any = false;
+	unsigned rtt, mbit;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		bool first = report_is_grid(c->link, &rtt, &mbit);
+		for (size_t k = 0; k < i && first; k++)
+			first = !(report_is_grid(r->cell[k].link, &rtt, &mbit) &&
+				  str_eq(r->cell[k].project, c->project) && str_eq(r->cell[k].phase, c->phase));
+		if (!first)
+			continue;
+		if (!any)
+			buf_printf(b, "<h2>When is a server not worth it?</h2><p>Time with a warm server ÷ time "
+				      "without. “=”: the "
+				      "runs overlap, no difference.</p>\n");
+		any = true;
+		put_grid(b, r, c);
+	}
+}
