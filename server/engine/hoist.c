@@ -218,6 +218,20 @@ static atom best_of(struct run *r, const struct bucket *b, const struct range *r
 	return out;
 }
 
+/* The highest version in RANGE that the lockfile has as this peer of IMP's dependencies: a provider that was chosen once stays. */
+static atom locked_provider(
+	struct run *r, const struct importer *imp, atom name, const struct bucket *b, const struct range *range)
+{
+	struct bucket locked = { .r = r };
+	for (uint32_t i = 0; i < b->n; i++)
+		for (uint32_t k = 0; k < imp->nlocked_peer_versions; k++)
+			if (imp->locked_peer_versions[k].k == name && imp->locked_peer_versions[k].v == b->p[i].spec) {
+				locked.p[locked.n++] = b->p[i];
+				break;
+			}
+	return best_of(r, &locked, range);
+}
+
 static atom joined(struct run *r, atom head, const struct bucket *b)
 {
 	AUTO(buf_release) struct buf t = BUF_INIT;
@@ -248,7 +262,9 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 		return install ? m.range : 0;
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
 	bool versions = best_of(r, &b, NULL) != 0;
-	atom fits = range ? best_of(r, &b, range) : 0;
+	atom fits = range ? locked_provider(r, imp, m.name, &b, range) : 0;
+	if (range && !fits)
+		fits = best_of(r, &b, range);
 	if (fits)
 		return joined(r, fits, &b);
 	bool any_version = false;
