@@ -7,6 +7,7 @@
 #include "package.h"
 #include "pick.h"
 #include "plan_emit.h"
+#include "prefer.h"
 #include "reuse.h"
 #include "workspace.h"
 #include <stdlib.h>
@@ -17,14 +18,15 @@
 
 /* --- importers --- */
 
-static void want_put(struct importer *imp, atom alias, atom spec)
+static void want_put(struct importer *imp, atom alias, atom spec, bool peer)
 {
 	for (uint32_t i = 0; i < imp->nwanted; i++)
 		if (imp->wanted[i].alias == alias) {
 			imp->wanted[i].spec = spec;
+			imp->wanted[i].peer = peer;
 			return;
 		}
-	imp->wanted[imp->nwanted++] = (struct wanted){ alias, spec, false, false };
+	imp->wanted[imp->nwanted++] = (struct wanted){ alias, spec, false, false, peer };
 }
 
 static bool injected(const struct manifest *m, str alias)
@@ -41,13 +43,13 @@ static int importer_wants(struct run *r, struct importer *imp, struct err *e)
 	const struct deps *d = &imp->deps;
 	imp->wanted = arena_new(&r->arena, struct wanted, d->ndep + d->nopt + d->npeer + imp->dev.ndep + 1);
 	for (uint32_t i = 0; r->set->auto_install_peers && i < d->npeer; i++)
-		want_put(imp, d->peer[i].k, d->peer[i].v);
+		want_put(imp, d->peer[i].k, d->peer[i].v, true);
 	for (uint32_t i = 0; i < imp->dev.ndep; i++)
-		want_put(imp, imp->dev.dep[i].k, imp->dev.dep[i].v);
+		want_put(imp, imp->dev.dep[i].k, imp->dev.dep[i].v, false);
 	for (uint32_t i = 0; i < d->ndep; i++)
-		want_put(imp, d->dep[i].k, d->dep[i].v);
+		want_put(imp, d->dep[i].k, d->dep[i].v, false);
 	for (uint32_t i = 0; i < d->nopt; i++)
-		want_put(imp, d->opt[i].k, d->opt[i].v);
+		want_put(imp, d->opt[i].k, d->opt[i].v, false);
 	for (uint32_t i = 0; i < imp->nwanted; i++) {
 		struct wanted *w = &imp->wanted[i];
 		str spec;
@@ -62,7 +64,7 @@ static int importer_wants(struct run *r, struct importer *imp, struct err *e)
 	return 0;
 }
 
-static void prefer_direct(struct run *r, const struct kv *p, uint32_t n)
+static void prefer_direct(struct run *r, struct importer *imp, const struct kv *p, uint32_t n)
 {
 	enum selector_kind kind;
 	for (uint32_t i = 0; i < n; i++) {
@@ -72,7 +74,7 @@ static void prefer_direct(struct run *r, const struct kv *p, uint32_t n)
 			continue;
 		atom s = atom_of(&r->t, spec);
 		if (selector_kind_of(r, s, &kind))
-			preferred_add(r, p[i].k, s, kind, 1000, false);
+			preferred_direct(r, imp, p[i].k, s, kind);
 	}
 }
 
@@ -97,9 +99,9 @@ static int importers_init(struct run *r, struct err *e)
 		deps_of_manifest(r, &imp->deps, &imp->dev, m);
 		deps_hooks(r, &imp->deps, &imp->dev, m->name.n ? atom_of(&r->t, m->name) : 0,
 			m->version.n ? atom_of(&r->t, m->version) : 0, &imp->path);
-		prefer_direct(r, imp->dev.dep, imp->dev.ndep);
-		prefer_direct(r, imp->deps.dep, imp->deps.ndep);
-		prefer_direct(r, imp->deps.opt, imp->deps.nopt);
+		prefer_direct(r, imp, imp->dev.dep, imp->dev.ndep);
+		prefer_direct(r, imp, imp->deps.dep, imp->deps.ndep);
+		prefer_direct(r, imp, imp->deps.opt, imp->deps.nopt);
 		int rc = importer_wants(r, imp, e);
 		if (rc)
 			return rc;
@@ -128,9 +130,10 @@ static int time_cutoff(struct run *r, struct err *e)
 				if (rc)
 					return rc;
 			}
-			struct pick_opts o = {
-				.preferred = preferred_of(r, spec.name), .cutoff = r->cutoff, .lowest = r->lowest_direct
-			};
+			struct pick_opts o = { .preferred = w->peer ? preferred_of(r, spec.name)
+								    : preferred_for(r, &r->importer[i], spec.name),
+				.cutoff = r->cutoff,
+				.lowest = r->lowest_direct };
 			uint32_t v = st == META_HERE ? pick_version(r, p, &spec, &o, &young) : NONE;
 			if (v != NONE && packument_time(p, v) > newest)
 				newest = packument_time(p, v);
@@ -188,7 +191,7 @@ static void run_end(struct run *r)
 	vec_release(&r->warning);
 	free(r->pkg_of_id);
 	free(r->is_peer_name);
-	free(r->preferred);
+	preferred_release(r);
 	free(r->run_versions);
 }
 

@@ -130,6 +130,16 @@ struct selectors {
 	struct selector *p;
 	uint32_t n, cap;
 };
+/* By atom of the name. */
+struct selector_table {
+	struct selectors *p;
+	size_t n;
+};
+/* What an importer's own manifest and the lockfile prefer of a name that the manifest has. */
+struct own_preferred {
+	atom name;
+	struct selectors preferred;
+};
 /* Versions that one level of the tree resolved, for the levels below. */
 struct level {
 	const struct level *up;
@@ -151,6 +161,7 @@ typedef VEC(struct missing) missing_vec;
 struct wanted {
 	atom alias, spec;
 	bool optional, injected;
+	bool peer; /* the importer's own peer dependency, and no dependency besides */
 };
 
 struct importer {
@@ -162,6 +173,8 @@ struct importer {
 	VEC(struct direct) direct;
 	struct kv *direct_versions; /* resolved versions of direct dependencies by name */
 	uint32_t ndirect_versions;
+	struct own_preferred *own;
+	uint32_t nown, cap_own;
 	const struct atomset *changed; /* direct aliases whose specifier the lockfile doesn't know */
 	const struct lock_importer *prior;
 	/* hoisting */
@@ -211,9 +224,8 @@ struct run {
 	size_t nis_peer_name;
 	uint64_t revision, rewrites, breaks;
 
-	struct selectors *preferred; /* by atom of the name */
-	size_t npreferred;
-	struct pick_memo *pick; /* choices made, see pick.c; cells, and how many are taken */
+	struct selector_table preferred, locked; /* see prefer.h */
+	struct pick_memo *pick;                  /* choices made, see pick.c; cells, and how many are taken */
 	size_t picks, npick;
 	uint32_t *run_versions; /* packages reachable, for hoisting */
 	size_t nrun_versions;

@@ -4,6 +4,7 @@
 #include "overrides.h"
 #include "peers.h"
 #include "pick.h"
+#include "prefer.h"
 #include "reuse.h"
 #include "workspace.h"
 
@@ -466,7 +467,7 @@ static int complete(struct hoist *h, struct importer *imp, struct discovery *fir
 		for (uint32_t i = 0; i < n; i++) {
 			atom spec = required_spec(h, imp, req[i]);
 			if (spec)
-				w[m++] = (struct wanted){ req[i].name, spec, false, false };
+				w[m++] = (struct wanted){ .alias = req[i].name, .spec = spec };
 		}
 		if (!m)
 			return 0;
@@ -584,7 +585,7 @@ static int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, 
 	for (uint32_t i = 0; i < nnames; i++) {
 		atom spec = optional_spec(h, imp, w, n, names[i]);
 		if (spec)
-			w[n++] = (struct wanted){ names[i], spec, false, false };
+			w[n++] = (struct wanted){ .alias = names[i], .spec = spec };
 	}
 	if (!n)
 		return 0;

@@ -130,33 +130,6 @@ bool selector_kind_of(struct run *r, atom spec, enum selector_kind *out)
 	return s.type != SPEC_TAG || sof(r, spec).n > 0;
 }
 
-struct selectors *preferred_of(struct run *r, atom name)
-{
-	return name < r->npreferred && r->preferred[name].n ? &r->preferred[name] : NULL;
-}
-
-void preferred_add(struct run *r, atom name, atom spec, enum selector_kind kind, uint32_t weight, bool sum)
-{
-	if (name >= r->npreferred) {
-		size_t n = r->npreferred ? r->npreferred : 4096;
-		while (n <= name)
-			n *= 2;
-		r->preferred = xrealloc(r->preferred, n * sizeof(*r->preferred));
-		memset(r->preferred + r->npreferred, 0, (n - r->npreferred) * sizeof(*r->preferred));
-		r->npreferred = n;
-	}
-	struct selectors *s = &r->preferred[name];
-	for (uint32_t i = 0; i < s->n; i++)
-		if (s->p[i].spec == spec) {
-			s->p[i] = (struct selector){ spec, kind, sum ? s->p[i].weight + weight : weight };
-			return;
-		}
-	size_t cap = s->cap;
-	s->p = arena_grow(&r->arena, s->p, s->n, &cap, sizeof(*s->p), _Alignof(struct selector));
-	s->cap = (uint32_t)cap;
-	s->p[s->n++] = (struct selector){ spec, kind, weight };
-}
-
 bool age_excluded(const struct run *r, str name, str version, bool *whole)
 {
 	return version_listed(r->set->minimum_release_age_exclude, name, version, whole);
@@ -434,6 +407,7 @@ static uint32_t pick_from(const struct view *v, const struct reg_spec *spec, con
  * name stay the same as long as a walk lasts. */
 struct pick_memo {
 	const uint8_t *packument; /* NULL: free */
+	const struct selectors *preferred;
 	int64_t cutoff;
 	atom fetch;
 	uint32_t flags, at;
@@ -445,8 +419,9 @@ static struct pick_memo *memo_cell(struct pick_memo *table, size_t mask, const s
 	uint64_t h = (uint64_t)(uintptr_t)key->packument * 0x9E3779B97F4A7C15u ^ key->fetch * 0xC2B2AE3D27D4EB4Fu;
 	for (h ^= h >> 32;; h++) {
 		struct pick_memo *c = &table[h & mask];
-		if (!c->packument || (c->packument == key->packument && c->fetch == key->fetch &&
-					     c->flags == key->flags && c->cutoff == key->cutoff))
+		if (!c->packument ||
+			(c->packument == key->packument && c->fetch == key->fetch && c->preferred == key->preferred &&
+				c->flags == key->flags && c->cutoff == key->cutoff))
 			return c;
 	}
 }
@@ -502,10 +477,8 @@ uint32_t pick_version(
 	extra_find(&v, spec, o);
 	if (v.nextra)
 		return pick_new(&v, spec, o, young);
-	struct pick_memo key = { p.p, o->cutoff, spec->fetch,
-		(uint32_t)spec->type << 3 | (uint32_t)o->untrusted << 2 | (uint32_t)o->lowest << 1 |
-			(o->preferred != NULL),
-		0, false };
+	struct pick_memo key = { p.p, o->preferred, o->cutoff, spec->fetch,
+		(uint32_t)spec->type << 2 | (uint32_t)o->untrusted << 1 | (uint32_t)o->lowest, 0, false };
 	struct pick_memo *m = memo_of(r, &key);
 	if (!m->packument) {
 		*m = key;

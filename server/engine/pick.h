@@ -31,8 +31,6 @@ uint32_t pick_version(
 
 /* The selector that a manifest's specifier is, for preferring it. */
 bool selector_kind_of(struct run *r, atom spec, enum selector_kind *out);
-struct selectors *preferred_of(struct run *r, atom name);
-void preferred_add(struct run *r, atom name, atom spec, enum selector_kind kind, uint32_t weight, bool sum);
 /* What settings exclude from minimumReleaseAge: every version of NAME, or this VERSION. */
 bool age_excluded(const struct run *r, str name, str version, bool *whole);
 /* "^1 || workspace:*" of a peer dependency as a range to compare with. */

@@ -4,6 +4,7 @@
 #include "package.h"
 #include "pick.h"
 #include "plan_emit.h"
+#include "prefer.h"
 #include "reuse.h"
 #include "workspace.h"
 
@@ -125,9 +126,12 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	if (rc < 0)
 		return rc;
 	uint32_t v = NONE;
-	struct pick_opts po = {
-		.preferred = preferred_of(r, spec->name), .level = o->level, .cutoff = o->cutoff, .lowest = o->lowest
-	};
+	struct pick_opts po = { .preferred = w->peer || (o->depth == 0 && imp->subdep_rules)
+						     ? preferred_of(r, spec->name)
+						     : preferred_for(r, imp, spec->name),
+		.level = o->level,
+		.cutoff = o->cutoff,
+		.lowest = o->lowest };
 	if (!rc)
 		v = pick_version(r, p, spec, &po, &young);
 	if (here) {
@@ -451,7 +455,7 @@ static int reused_seed(struct run *r, struct seed *out, const struct wanted *w, 
 		below.source = FROM_PARENT;
 		below.key = kids[i].key;
 		below.level = NULL;
-		struct wanted kw = { kids[i].alias, reuse_version(r, kids[i].key), false, false };
+		struct wanted kw = { kids[i].alias, reuse_version(r, kids[i].key), false, false, false };
 		rc = edge_seed(r, &seeds[i], kw, &below, e);
 		if (!rc)
 			rc = walk(r, x->imp, &seeds[i], 1, NULL, x->scope, e);
@@ -678,7 +682,7 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 			.level = f->level,
 			.dir = declaring_dir(r, imp, p),
 			.scope = f->scope };
-		struct wanted w = { s.alias, s.range, s.optional, false };
+		struct wanted w = { s.alias, s.range, s.optional, false, false };
 		if (through_catalogs(p)) {
 			str spec;
 			rc = catalog_resolve(r->set, &spec, sof(r, s.alias), sof(r, s.range), e);

@@ -5,6 +5,7 @@
 #include "overrides.h"
 #include "package.h"
 #include "pick.h"
+#include "prefer.h"
 
 static const struct lock_snapshot *snap_at(const struct run *r, prior k)
 {
@@ -106,12 +107,8 @@ void reuse_init(struct run *r)
 		str name, version, suffix;
 		dep_path_split(l->snapshot[i].key, &name, &version, &suffix);
 		atom v = atom_of(&r->t, version), n = atom_of(&r->t, name);
-		const struct selectors *s = preferred_of(r, n);
-		bool locked = false;
-		for (uint32_t k = 0; s && k < s->n; k++)
-			locked = locked || (s->p[k].spec == v && s->p[k].weight >= 1000000);
-		if (atom_semver(&r->t, v) && !locked && !override_gone(r, name))
-			preferred_add(r, n, v, SEL_VERSION, 1000000, true);
+		if (atom_semver(&r->t, v) && !override_gone(r, name))
+			preferred_locked(r, n, v);
 	}
 }
 

@@ -1,0 +1,93 @@
+#include "prefer.h"
+
+enum { WEIGHT_DIRECT = 1000, WEIGHT_LOCKED = 1000000 };
+
+static struct selectors *table_at(struct selector_table *t, atom name)
+{
+	if (name >= t->n) {
+		size_t n = t->n ? t->n : 4096;
+		while (n <= name)
+			n *= 2;
+		t->p = xrealloc(t->p, n * sizeof(*t->p));
+		memset(t->p + t->n, 0, (n - t->n) * sizeof(*t->p));
+		t->n = n;
+	}
+	return &t->p[name];
+}
+
+static const struct selectors *table_get(const struct selector_table *t, atom name)
+{
+	return name < t->n && t->p[name].n ? &t->p[name] : NULL;
+}
+
+static struct selector *selector_of(struct run *r, struct selectors *s, atom spec, enum selector_kind kind)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->p[i].spec == spec)
+			return &s->p[i];
+	size_t cap = s->cap;
+	s->p = arena_grow(&r->arena, s->p, s->n, &cap, sizeof(*s->p), _Alignof(struct selector));
+	s->cap = (uint32_t)cap;
+	s->p[s->n] = (struct selector){ spec, kind, 0 };
+	return &s->p[s->n++];
+}
+
+const struct selectors *preferred_of(struct run *r, atom name)
+{
+	return table_get(&r->preferred, name);
+}
+
+const struct selectors *preferred_for(struct run *r, const struct importer *imp, atom name)
+{
+	for (uint32_t i = 0; i < imp->nown; i++)
+		if (imp->own[i].name == name)
+			return &imp->own[i].preferred;
+	return table_get(&r->locked, name);
+}
+
+static void direct_set(struct run *r, struct selectors *s, atom spec, enum selector_kind kind)
+{
+	struct selector *x = selector_of(r, s, spec, kind);
+	x->kind = kind;
+	x->weight = WEIGHT_DIRECT;
+}
+
+void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec, enum selector_kind kind)
+{
+	uint32_t i = 0;
+	while (i < imp->nown && imp->own[i].name != name)
+		i++;
+	if (i == imp->nown) {
+		size_t cap = imp->cap_own;
+		imp->own = arena_grow(
+			&r->arena, imp->own, imp->nown, &cap, sizeof(*imp->own), _Alignof(struct own_preferred));
+		imp->cap_own = (uint32_t)cap;
+		imp->own[imp->nown++] = (struct own_preferred){ .name = name };
+	}
+	direct_set(r, &imp->own[i].preferred, spec, kind);
+	direct_set(r, table_at(&r->preferred, name), spec, kind);
+}
+
+static void locked_set(struct run *r, struct selectors *s, atom version)
+{
+	struct selector *x = selector_of(r, s, version, SEL_VERSION);
+	x->kind = SEL_VERSION;
+	if (x->weight < WEIGHT_LOCKED)
+		x->weight += WEIGHT_LOCKED;
+}
+
+void preferred_locked(struct run *r, atom name, atom version)
+{
+	locked_set(r, table_at(&r->preferred, name), version);
+	locked_set(r, table_at(&r->locked, name), version);
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		for (uint32_t k = 0; k < r->importer[i].nown; k++)
+			if (r->importer[i].own[k].name == name)
+				locked_set(r, &r->importer[i].own[k].preferred, version);
+}
+
+void preferred_release(struct run *r)
+{
+	free(r->preferred.p);
+	free(r->locked.p);
+}

@@ -1,0 +1,17 @@
+/* prefer — which versions of a name a choice prefers.
+ *
+ * What the lockfile has weighs 1,000,000, what a manifest asks for directly 1,000. A project's tree follows the lockfile and its
+ * own manifest; what is hoisted for peers, and peers that a project declares itself, follow every manifest of the workspace.
+ * Filled before the walk, read-only from then on. Source: pnpm 12.21 with autoDedupe off. */
+#pragma once
+#include "graph.h"
+
+/* Of the lockfile and of all importers; NULL: nothing is preferred. Lives as long as the run. */
+const struct selectors *preferred_of(struct run *r, atom name);
+/* Of the lockfile and of IMP alone. */
+const struct selectors *preferred_for(struct run *r, const struct importer *imp, atom name);
+/* IMP asks for NAME directly. */
+void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec, enum selector_kind kind);
+/* The lockfile has VERSION of NAME; a second time is ignored. */
+void preferred_locked(struct run *r, atom name, atom version);
+void preferred_release(struct run *r);
