@@ -30,6 +30,8 @@ struct blobs {
 	uint64_t serial;
 	bool stop;
 	struct blobs_counts n;
+	void (*unlinking)(void *arg); /* for tests */
+	void *unlinking_arg;
 };
 
 static int64_t now_s(void)
@@ -188,6 +190,12 @@ static void choose(struct blobs *b, struct victims *out, int64_t now)
 	out->n = n;
 }
 
+void blobs_on_unlink(struct blobs *b, void (*fn)(void *arg), void *arg)
+{
+	b->unlinking = fn;
+	b->unlinking_arg = arg;
+}
+
 size_t blobs_evict(struct blobs *b, int64_t now)
 {
 	struct victims out = VEC_INIT;
@@ -198,6 +206,8 @@ size_t blobs_evict(struct blobs *b, int64_t now)
 	for (size_t i = 0; i < out.n; i++) {
 		char path[66];
 		blob_path(path, out.p[i]->key);
+		if (b->unlinking)
+			b->unlinking(b->unlinking_arg);
 		/* Who has it open reads on; who asks now does not find it; who has a new one waits with its name. */
 		if (fs_unlink(b->dir, path, 0) < 0 && errno != ENOENT)
 			log_warn("blobs", "file=%s cannot be removed", path);

@@ -27,6 +27,8 @@ void blobs_drop(struct blobs *b, const char *name);
 MUST_USE int blobs_put(struct blobs *b, const uint8_t key[32], str bytes, struct err *e);
 /* One pass, as of NOW (Unix time), if there is too much; files that went. For tests: keeping does it by itself. */
 size_t blobs_evict(struct blobs *b, int64_t now);
+/* Calls FN before each file that an eviction unlinks. For tests. */
+void blobs_on_unlink(struct blobs *b, void (*fn)(void *arg), void *arg);
 void blobs_remove(struct blobs *b, const uint8_t key[32]);
 
 struct blobs_counts {
