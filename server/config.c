@@ -56,6 +56,8 @@ static const struct option options[] = {
 	{ "idle", "SECONDS", "a connection without requests is closed (120)", K_NUMBER, AT(idle_s), 120, 1, 86400 },
 	{ "packument-age", "SECONDS", "how long a packument counts as fresh (300)", K_NUMBER, AT(packument_age_s), 300,
 		0, 86400 },
+	{ "index-limit", "MIB", "packuments and lockfiles remembered in the index (16384)", K_NUMBER, AT(index_mib),
+		16384, 64, 65536 - 4096 },
 	{ "tarball-cache", "MIB", "tarballs and packuments kept on disk for npm clients (10240)", K_NUMBER,
 		AT(tarball_cache_mib), 10240, 16, 1u << 30 },
 	{ "pack-cache", "MIB", "packs kept on disk; 0: no limit (20480)", K_NUMBER, AT(pack_cache_mib), 20480, 0,

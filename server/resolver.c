@@ -1,5 +1,6 @@
 #include "resolver.h"
 #include "access_io.h"
+#include "index_limit.h"
 #include "log.h"
 #include "meta.h"
 #include "packs.h"
@@ -24,6 +25,7 @@ struct resolver {
 	struct packs *packs;
 	struct surface *surface;
 	struct slow *slow;
+	struct index_limit *limit;
 	_Atomic uint64_t writes_dropped;
 };
 
@@ -109,40 +111,18 @@ static int resolver_plan(void *ctx, struct plan_request *req, const struct ident
 	return rc;
 }
 
-static str hex_key(char room[65], const uint8_t sha[32])
-{
-	static const char digit[] = "0123456789abcdef";
-
-	for (int i = 0; i < 32; i++) {
-		room[2 * i] = digit[sha[i] >> 4];
-		room[2 * i + 1] = digit[sha[i] & 15];
-	}
-	return (str){ room, 64 };
-}
-
 static bool resolver_lockfile(void *ctx, str *out, const uint8_t sha[32], struct arena *a)
 {
-	struct resolver *r = ctx;
-	struct store_read *rd;
-	struct err e = { 0 };
-	char room[65];
-	str v;
+	const struct resolver *r = ctx;
 
-	if (store_read_begin(&rd, r->store, &e) < 0)
-		return false; /* the client sends it again */
-	bool hit = store_kv_get(&v, rd, "lockfiles", hex_key(room, sha), &e) > 0;
-	if (hit)
-		*out = arena_str(a, v);
-	store_read_end(rd);
-	return hit;
+	return index_lockfile_find(out, r->store, sha, wall_ms(), a);
 }
 
 static void resolver_lockfile_keep(void *ctx, const uint8_t sha[32], str text)
 {
 	struct resolver *r = ctx;
-	char room[65];
 
-	if (!store_kv_put(r->store, "lockfiles", hex_key(room, sha), text))
+	if (!index_lockfile_keep(r->store, sha, text, wall_ms()))
 		atomic_fetch_add(
 			&r->writes_dropped, 1); /* the writer's queue is full: the next request brings it again */
 }
@@ -267,6 +247,8 @@ static void resolver_metrics(void *ctx, struct buf *b)
 	store_index_size(r->store, &entries, &bytes);
 	metric_print(b, "index_entries", "gauge", "Rows of the index.", (double)entries);
 	metric_print(b, "index_bytes", "gauge", "Pages of the index in use.", (double)bytes);
+	put(b, "index_evicted_total", "Rows of the index that went because of its limit.",
+		index_limit_evicted(r->limit));
 	upstreams_metrics(r->upstreams, b);
 	slow_metrics(r->slow, b);
 	packs_metrics(r->packs, b);
@@ -332,7 +314,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.meta = r->meta,
 		.max_bytes = c->tarball_cache_mib << 20,
 		.fresh_ms = (int64_t)c->packument_age_s * 1000 };
-	if (surface_new(&r->surface, &fo, e) < 0)
+	if (surface_new(&r->surface, &fo, e) < 0 || index_limit_new(&r->limit, r->store, c->index_mib << 20, e) < 0)
 		goto fail;
 	*out = r;
 	return 0;
@@ -352,6 +334,7 @@ void resolver_free(struct resolver *r)
 		return;
 	if (r->http)
 		http_stop(r->http);
+	index_limit_free(r->limit);
 	packs_free(r->packs);
 	surface_free(r->surface);
 	if (r->meta)

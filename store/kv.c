@@ -492,8 +492,10 @@ void kv_stats(struct kv *k, struct kv_stats *out)
 	pthread_mutex_lock(&k->lock);
 	out->commits = k->commits;
 	pthread_mutex_unlock(&k->lock);
-	if (mdb_env_stat(k->env, &st) == 0)
+	if (mdb_env_stat(k->env, &st) == 0) {
 		out->entries = st.ms_entries;
+		out->used = (uint64_t)(st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages) * st.ms_psize;
+	}
 	if (mdb_env_info(k->env, &info) == 0)
 		out->bytes = (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;
 }

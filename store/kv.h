@@ -46,7 +46,8 @@ MUST_USE int kv_flush(struct kv *k, struct err *e);
 /* Calls FN for each row of TABLE in R's view, in key order; a nonzero return ends it and is returned. Long keys arrive hashed. */
 int kv_each(struct kv_read *r, const char *table, int (*fn)(void *arg, str key, str value), void *arg, struct err *e);
 struct kv_stats {
-	uint64_t entries, bytes, map_size, commits;
+	uint64_t entries, bytes, map_size, commits; /* bytes: of the file, which never shrinks */
+	uint64_t used;                              /* bytes of the pages that hold rows */
 };
 void kv_stats(struct kv *k, struct kv_stats *out);
 /* Flushes, then waits for the disk. */

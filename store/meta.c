@@ -408,6 +408,16 @@ static void index_touch(struct entry *t, enum packument_form form, int64_t now)
 		count(m, &m->counts.put_dropped, 1);
 }
 
+int64_t meta_row_ms(str value)
+{
+	struct stored_head h;
+
+	if (value.n < sizeof(h))
+		return 0;
+	memcpy(&h, value.p, sizeof(h));
+	return h.magic == STORED_MAGIC ? h.fetched_ms : 0;
+}
+
 /* Reads one form's row into T (record, etag) and *checked_ms. 1 found, 0 not, negative: the index cannot be read. */
 static int index_get(
 	struct entry *t, enum packument_form form, struct store_read *r, int64_t *checked_ms, struct err *e)

@@ -394,6 +394,12 @@ int store_kv_get(str *out, struct store_read *r, const char *table, str key, str
 	return kv_get(out, r->kv, table, key, e);
 }
 
+int store_kv_each(
+	struct store_read *r, const char *table, int (*fn)(void *arg, str key, str value), void *arg, struct err *e)
+{
+	return kv_each(r->kv, table, fn, arg, e);
+}
+
 bool store_kv_put(struct store *s, const char *table, str key, str value)
 {
 	struct err e;

@@ -91,6 +91,10 @@ MUST_USE int import_directory(struct store *s, const struct import_opts *o, int 
 /* Small values for other modules, in named tables of the same index ("meta", "plans", "verdicts", …). Puts are queued to the
  * writer and dropped (returning false) when its queue is full. */
 MUST_USE int store_kv_get(str *out, struct store_read *r, const char *table, str key, struct err *e);
+/* A VALUE of STR_NONE deletes. */
 bool store_kv_put(struct store *s, const char *table, str key, str value);
+/* Calls FN for each row of TABLE, in key order; a nonzero return ends it and is returned. */
+int store_kv_each(
+	struct store_read *r, const char *table, int (*fn)(void *arg, str key, str value), void *arg, struct err *e);
 /* Waits until everything queued before is in the index. */
 void store_flush(struct store *s);

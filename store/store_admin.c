@@ -91,7 +91,7 @@ void store_index_size(struct store *s, uint64_t *entries, uint64_t *bytes)
 
 	kv_stats(s->kv, &kv);
 	*entries = kv.entries;
-	*bytes = kv.bytes;
+	*bytes = kv.used;
 }
 
 /* -- verify -------------------------------------------------------------------- */

@@ -12,7 +12,7 @@ struct store_status {
 };
 MUST_USE int store_status(struct store_status *out, struct store *s, struct err *e);
 
-/* Rows and bytes of the index, without looking at them. */
+/* Rows of the index and the bytes of the pages that hold them, without looking at them. */
 void store_index_size(struct store *s, uint64_t *entries, uint64_t *bytes);
 
 struct store_verify_opts {

@@ -43,9 +43,11 @@ class Soak:
         self.wrong = []
         self.stopping = threading.Event()
         self.turn = 0
+        self.lives = 0
         self.rss = []
         self.samples = []  # of the life that runs, one a second
         self.growth = []
+        self.reasons = collections.Counter()
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
@@ -103,6 +105,7 @@ class Soak:
 
     def drayd_start(self):
         self.restarting = True
+        self.lives += 1
         self.drayd = rig.Drayd(self.o.drayd, self.url, self.dir, "--listen", f"127.0.0.1:{self.port}", "--drain", "5",
                                "--packument-age", "2", "--log-format", "json", ready_s=60)
         self.drayd.port = self.port
@@ -148,7 +151,7 @@ class Soak:
         d = self.project(name, self.dir / "run" / str(turn))
         flags = [] if full else ["--lockfile-only"]
         args = rig.install_args(self.o.dray, d, f"http://127.0.0.1:{self.port}", d / ".store", *flags)
-        overlap = self.restarting
+        life = self.lives if not self.restarting else -1
         p = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if rnd.random() < 0.25:
             time.sleep(rnd.random() * 0.5)
@@ -163,7 +166,7 @@ class Soak:
                 said = p.communicate()[0]
                 self.fail(f"install of {name} got no answer within {CLIENT_S} s: {said}")
             else:
-                self.judge(name, d, full, p.returncode, said, overlap)
+                self.judge(name, d, full, p.returncode, said, life != self.lives)
         shutil.rmtree(d, ignore_errors=True)
 
     def judge(self, name, d, full, code, said, overlap):
@@ -178,7 +181,7 @@ class Soak:
         else:
             self.count("refused over a restart" if overlap or self.restarting else f"failed with a reason ({code})")
             with self.lock:
-                self.reason = said.strip()
+                self.reasons[re.sub(r"[0-9]+|sha512-\S+", "N", said.strip().splitlines()[0])[:160]] += not (overlap or self.restarting)
 
     def judge_tree(self, d):
         for dep, version in (("fx-app", "1.0.0"), ("@fx/scoped", "1.0.0"), ("fx-files", "1.0.0")):
@@ -317,8 +320,8 @@ class Soak:
                 at = log.index(bad)
                 self.fail(log[max(0, at - 500) : at + 3000])
         print(dict(sorted(self.seen.items())), "rss MiB:", [r >> 20 for r in self.rss], "growth:", self.growth, flush=True)
-        if getattr(self, "reason", None):
-            print("a reason:", self.reason[:300])
+        for reason, n in self.reasons.most_common(12):
+            print(f"{n:6} x {reason}")
         if self.rss[-1] > self.o.rss_mib << 20:
             self.fail(f"{self.rss[-1] >> 20} MiB in memory at the end")
         good = self.seen["installed"] + self.seen["resolved"]

@@ -1,0 +1,252 @@
+#include "index_limit.h"
+#include "integrity.h"
+#include "log.h"
+#include "meta.h"
+#include "store_admin.h"
+#include "workq.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { EVERY_S = 60, FRESH_MS = 600 * 1000, TOUCH_MS = 3600 * 1000, PAGE = 4096, BATCH = 1000 };
+
+struct index_limit {
+	struct store *s;
+	uint64_t max;
+	pthread_t tid;
+	bool running;
+	pthread_mutex_t passing; /* one at a time */
+	pthread_mutex_t lock;    /* all below */
+	pthread_cond_t cond;
+	bool stop;
+	uint64_t evicted;
+};
+
+static int64_t wall_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- lockfiles ---- */
+
+static str age_value(const int64_t *ms)
+{
+	return (str){ (const char *)ms, sizeof(*ms) };
+}
+
+/* 0: none is known. */
+static int64_t age_get(struct store_read *r, const char *table, str key)
+{
+	struct err e;
+	int64_t ms = 0;
+	str v;
+
+	if (store_kv_get(&v, r, table, key, &e) > 0 && v.n == sizeof(ms))
+		memcpy(&ms, v.p, sizeof(ms));
+	return ms;
+}
+
+bool index_lockfile_find(str *out, struct store *s, const uint8_t sha256[32], int64_t now_ms, struct arena *a)
+{
+	struct store_read *r;
+	struct err e;
+	char hex[65];
+	str v, key = { hex, 64 };
+
+	hex_print(hex, sha256, 32);
+	if (store_read_begin(&r, s, &e) < 0)
+		return false; /* the client sends it again */
+	bool hit = store_kv_get(&v, r, "lockfiles", key, &e) > 0;
+	bool touch = hit && now_ms - age_get(r, "lockfile-age", key) > TOUCH_MS;
+	if (hit)
+		*out = arena_str(a, v);
+	store_read_end(r);
+	/* Dropped when the writer is busy: then the next use says it. */
+	if (touch && !store_kv_put(s, "lockfile-age", key, age_value(&now_ms)))
+		log_debug("index", "touched=0");
+	return hit;
+}
+
+bool index_lockfile_keep(struct store *s, const uint8_t sha256[32], str text, int64_t now_ms)
+{
+	char hex[65];
+	str key = { hex, 64 };
+
+	hex_print(hex, sha256, 32);
+	return store_kv_put(s, "lockfile-age", key, age_value(&now_ms)) && store_kv_put(s, "lockfiles", key, text);
+}
+
+/* ---- a pass ---- */
+
+struct row {
+	const char *table, *ages;
+	str key;
+	int64_t used_ms;
+	uint64_t bytes;
+};
+struct rows {
+	struct arena a;
+	struct store_read *r;
+	const char *table, *ages;
+	struct row *p;
+	size_t n, cap;
+};
+
+/* Pages that a row takes, about: large values have pages of their own. */
+static uint64_t row_bytes(str key, str value)
+{
+	size_t n = key.n + value.n + 64;
+
+	return n < PAGE / 2 ? n : (n + PAGE - 1) / PAGE * PAGE;
+}
+
+static int collect(void *arg, str key, str value)
+{
+	struct rows *rs = arg;
+	struct row *o;
+
+	rs->p = arena_grow(&rs->a, rs->p, rs->n, &rs->cap, sizeof(*rs->p), _Alignof(struct row));
+	o = &rs->p[rs->n++];
+	*o = (struct row){ rs->table, rs->ages, arena_str(&rs->a, key), age_get(rs->r, rs->ages, key),
+		row_bytes(key, value) };
+	int64_t made = meta_row_ms(value); /* 0 for a lockfile */
+	if (made > o->used_ms)
+		o->used_ms = made;
+	return 0;
+}
+
+static int older_first(const void *x, const void *y)
+{
+	const struct row *a = x, *b = y;
+
+	return (a->used_ms > b->used_ms) - (a->used_ms < b->used_ms);
+}
+
+static int rows_read(struct rows *rs, struct store *s, struct err *e)
+{
+	static const char *const tables[][2] = { { "meta", "meta-age" }, { "lockfiles", "lockfile-age" } };
+	int rc = store_read_begin(&rs->r, s, e);
+
+	for (int i = 0; i < 2 && rc >= 0; i++) {
+		rs->table = tables[i][0];
+		rs->ages = tables[i][1];
+		rc = store_kv_each(rs->r, rs->table, collect, rs, e);
+	}
+	if (rs->r)
+		store_read_end(rs->r);
+	return rc;
+}
+
+/* Deletes the row and its age; waits for the writer now and then, so that its queue keeps room for others. */
+static bool row_delete(struct store *s, const struct row *o, size_t i)
+{
+	if (i % BATCH == BATCH - 1)
+		store_flush(s);
+	return store_kv_put(s, o->table, o->key, STR_NONE) && store_kv_put(s, o->ages, o->key, STR_NONE);
+}
+
+static size_t pass(struct index_limit *l, int64_t now_ms)
+{
+	struct rows rs = { .a = ARENA_INIT(256 * 1024) };
+	uint64_t entries, bytes;
+	size_t n = 0;
+	struct err e;
+
+	store_index_size(l->s, &entries, &bytes);
+	if (bytes <= l->max)
+		return 0;
+	if (rows_read(&rs, l->s, &e) < 0) {
+		log_warn("index", "evicted=0 message=\"%s\"", e.msg);
+		arena_release(&rs.a);
+		return 0;
+	}
+	if (rs.n)
+		qsort(rs.p, rs.n, sizeof(*rs.p), older_first);
+	while (n < rs.n && bytes > l->max / 10 * 9 && now_ms - rs.p[n].used_ms > FRESH_MS) {
+		if (!row_delete(l->s, &rs.p[n], n))
+			break; /* the writer is busy: the next pass goes on */
+		bytes -= rs.p[n].bytes < bytes ? rs.p[n].bytes : bytes;
+		n++;
+	}
+	arena_release(&rs.a);
+	store_flush(l->s); /* so that the next pass sees what this one made room for */
+	log_info("index", "evicted=%zu of=%zu", n, rs.n);
+	pthread_mutex_lock(&l->lock);
+	l->evicted += n;
+	pthread_mutex_unlock(&l->lock);
+	return n;
+}
+
+size_t index_limit_pass(struct index_limit *l, int64_t now_ms)
+{
+	pthread_mutex_lock(&l->passing);
+	size_t n = pass(l, now_ms);
+	pthread_mutex_unlock(&l->passing);
+	return n;
+}
+
+/* ---- the thread ---- */
+
+static void *run(void *arg)
+{
+	struct index_limit *l = arg;
+	struct timespec t;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->stop) {
+		pthread_mutex_unlock(&l->lock);
+		(void)index_limit_pass(l, wall_ms());
+		pthread_mutex_lock(&l->lock);
+		clock_gettime(CLOCK_REALTIME, &t);
+		t.tv_sec += EVERY_S;
+		if (!l->stop)
+			pthread_cond_timedwait(&l->cond, &l->lock, &t);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
+int index_limit_new(struct index_limit **out, struct store *s, uint64_t max_bytes, struct err *e)
+{
+	struct index_limit *l = xcalloc(1, sizeof(*l));
+
+	l->s = s;
+	l->max = max_bytes;
+	pthread_mutex_init(&l->passing, NULL);
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->cond, NULL);
+	if (workq_thread(&l->tid, "index-limit", run, l, e) < 0) {
+		index_limit_free(l);
+		return e->code;
+	}
+	l->running = true;
+	*out = l;
+	return 0;
+}
+
+void index_limit_free(struct index_limit *l)
+{
+	if (!l)
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->stop = true;
+	pthread_cond_signal(&l->cond);
+	pthread_mutex_unlock(&l->lock);
+	if (l->running)
+		pthread_join(l->tid, NULL);
+	pthread_cond_destroy(&l->cond);
+	pthread_mutex_destroy(&l->lock);
+	pthread_mutex_destroy(&l->passing);
+	free(l);
+}
+
+uint64_t index_limit_evicted(struct index_limit *l)
+{
+	pthread_mutex_lock(&l->lock);
+	uint64_t n = l->evicted;
+	pthread_mutex_unlock(&l->lock);
+	return n;
+}

@@ -1,0 +1,119 @@
+/* An index that grows without end, and what goes when. ctest label: threads */
+#include "index_limit.h"
+#include "integrity.h"
+#include "store_admin.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { N = 200, TEXT = 20000, MINUTE = 60 * 1000 };
+static const int64_t start = 1000000 * (int64_t)MINUTE;
+
+static void sha_of(uint8_t sha[32], int i)
+{
+	memset(sha, i, 32);
+	sha[0] = (uint8_t)(i >> 8);
+}
+
+static bool has(struct store *s, int i, int64_t now)
+{
+	struct arena a = ARENA_INIT(4096);
+	uint8_t sha[32];
+	str text;
+
+	sha_of(sha, i);
+	bool hit = index_lockfile_find(&text, s, sha, now, &a);
+	if (hit)
+		assert_int_equal(text.n, TEXT);
+	arena_release(&a);
+	return hit;
+}
+
+static void keep(struct store *s, int i, int64_t now)
+{
+	char *text = xmalloc(TEXT);
+	uint8_t sha[32];
+
+	memset(text, 'x', TEXT);
+	sha_of(sha, i);
+	assert_true(index_lockfile_keep(s, sha, (str){ text, TEXT }, now));
+	free(text);
+}
+
+static void test_longest_unused_go(void **state)
+{
+	char root[] = "/tmp/index-limit-XXXXXX", command[64];
+	struct store *s;
+	struct index_limit *l;
+	uint64_t entries, before, after;
+	struct err e;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(store_open(&s, root, &(struct store_opts){ 0 }, &e), 0);
+	for (int i = 0; i < N; i++) {
+		keep(s, i, start + i * MINUTE);
+		if (i % 50 == 49)
+			store_flush(s);
+	}
+	store_flush(s);
+	assert_true(has(s, 0, start + N * MINUTE)); /* used: it is not the oldest any more */
+	store_flush(s);
+	store_index_size(s, &entries, &before);
+	assert_int_equal(index_limit_new(&l, s, before, &e), 0); /* all of it is just allowed */
+	assert_int_equal(index_limit_pass(l, start + 1000 * MINUTE), 0);
+	index_limit_free(l);
+	assert_int_equal(index_limit_new(&l, s, before / 2, &e), 0);
+	(void)index_limit_pass(l, start + 1000 * MINUTE); /* if its thread has not done it */
+	store_index_size(s, &entries, &after);
+	assert_true(after <= before / 2);
+	assert_true(after > before / 3);
+	assert_true(index_limit_evicted(l) >= N / 2);
+	assert_true(has(s, 0, start + N * MINUTE));
+	assert_false(has(s, 1, start + N * MINUTE));
+	for (int i = N - 50; i < N; i++)
+		assert_true(has(s, i, start + N * MINUTE));
+	index_limit_free(l);
+	store_close(s);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	assert_int_equal(system(command), 0);
+}
+
+static void test_fresh_rows_stay(void **state)
+{
+	char root[] = "/tmp/index-limit-XXXXXX", command[64];
+	int64_t now = (int64_t)time(NULL) * 1000;
+	struct store *s;
+	struct index_limit *l;
+	struct err e;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(store_open(&s, root, &(struct store_opts){ 0 }, &e), 0);
+	for (int i = 0; i < 20; i++)
+		keep(s, i, now);
+	store_flush(s);
+	assert_int_equal(index_limit_new(&l, s, 1, &e), 0);
+	assert_int_equal(index_limit_pass(l, now + 5 * MINUTE), 0);
+	assert_int_equal(index_limit_pass(l, now + 11 * MINUTE), 20);
+	index_limit_free(l);
+	store_close(s);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_longest_unused_go),
+		cmocka_unit_test(test_fresh_rows_stay),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
