@@ -171,6 +171,32 @@ static void a_cold_batch_links_in_parallel(void **state)
 	fixture_close(&f);
 }
 
+/* A store that has a part of the packages: those link while what is downloaded links, whichever batch came first. A linker that finished one
+ * batch before the next would keep the barrier's first link alone. */
+static void warm_and_cold_batches_link_at_once(void **state)
+{
+	(void)state;
+
+	for (unsigned first = 0; first < 2; first++) {
+		struct fixture f;
+		fixture_open(&f);
+		fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
+		fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
+		f.out[0]->cold = false;
+		struct linker *l = fixture_linker(&f, true);
+		link_slots_parallel(l, &f.out[first], 1);
+		link_slots_parallel(l, &f.out[1 - first], 1);
+		run(&f, l);
+		assert_int_equal(f.failed, 0);
+		assert_false(f.barrier.gave_up);
+		assert_true(linker_counts(l).most >= 2);
+		assert_int_equal(linker_counts(l).warm, 1);
+		assert_int_equal(linker_counts(l).cold, 1);
+		linker_free(l);
+		fixture_close(&f);
+	}
+}
+
 static void a_slot_has_its_files_and_its_dependencies(void **state)
 {
 	struct lock_dep deps[] = { { STR_INIT("b"), STR_INIT("1.0.0") }, { STR_INIT("@s/c"), STR_INIT("1.0.0") },
@@ -267,6 +293,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cold_batch_links_in_parallel),
+		cmocka_unit_test(warm_and_cold_batches_link_at_once),
 		cmocka_unit_test(a_slot_has_its_files_and_its_dependencies),
 		cmocka_unit_test(an_interrupted_slot_does_not_stand),
 		cmocka_unit_test(slots_that_share_a_folder_have_one_owner),
