@@ -89,7 +89,7 @@ static bool is_root(str root)
 	}
 }
 
-bool image_key(uint8_t out[32], const struct image_input *in)
+bool image_key(uint8_t out[32], const struct image_input *in, bool without_lockfile)
 {
 	static const char *const never[] = { ".pnpmfile.cjs", ".pnpmfile.mjs", "pnpmfile.js", "binding.gyp" };
 	const char *home = getenv("HOME");
@@ -109,7 +109,8 @@ bool image_key(uint8_t out[32], const struct image_input *in)
 	add_bytes(h, in->store_dir.p, in->store_dir.n);
 	add_bytes(h, &in->settings, sizeof(in->settings));
 	add_node(h);
-	bool ok = add_file(h, in->root.p, "package.json", true) && add_file(h, in->root.p, "pnpm-lock.yaml", true) &&
+	bool ok = add_file(h, in->root.p, "package.json", true) &&
+		  (without_lockfile || add_file(h, in->root.p, "pnpm-lock.yaml", true)) &&
 		  add_file(h, in->root.p, "pnpm-workspace.yaml", false) && add_file(h, in->root.p, ".npmrc", false) &&
 		  (!home || add_file(h, home, ".npmrc", false));
 	hasher_end(h, &d);

@@ -12,9 +12,9 @@ struct image_input {
 	str store_dir; /* absolute */
 	uint64_t settings;
 };
-/* A hash of everything that decides what an install makes here. False: this project has something that no image takes account of (a
+/* A hash of everything that decides what an install makes here; WITHOUT_LOCKFILE: of all but that. False: this project has something that no image takes account of (a
  * workspace around it, hooks), or lacks a file. */
-bool image_key(uint8_t out[32], const struct image_input *in);
+bool image_key(uint8_t out[32], const struct image_input *in, bool without_lockfile);
 
 struct image_result {
 	uint64_t packages, slots;

@@ -23,7 +23,8 @@ struct install_opts {
 	str packs_url, packs_token;    /* a drayd whose packs are used before the registry's tarballs; empty: none */
 	uint64_t settings_hash;        /* for the state file */
 	struct str_list watch;         /* files that decide whether there is anything to do */
-	const uint8_t *image_key; /* 32 bytes: the tree may be kept as an image under it (image_install.h); or NULL */
+	const uint8_t *
+		image_key; /* image_key() without the lockfile, before anything was read: the tree may be kept as an image; or NULL */
 	struct progress *progress;
 	int cancel_fd; /* readable: stop; -1: none */
 };

@@ -16,6 +16,7 @@
 #include "install_impl.h"
 #include "integrity.h"
 #include "link_root.h"
+#include "project_local.h"
 #include "prune.h"
 #include "state.h"
 
@@ -189,8 +190,9 @@ static bool image_fits(const struct install *in)
 		"postprepare" };
 	const struct request *r = in->o->req;
 
-	if (!in->o->locked || !in->made_vstore || r->nimporters != 1 || r->nlocal || r->settings.npatch ||
-		in->r->ignored_builds.n || in->young.n || !in->o->project->client.optimistic_repeat_install)
+	if (!in->o->project->client.lockfile || !in->made_vstore || r->nimporters != 1 || r->nlocal ||
+		r->settings.npatch || in->r->ignored_builds.n || in->young.n ||
+		!in->o->project->client.optimistic_repeat_install)
 		return false;
 	for (size_t i = 0; !in->o->ignore_scripts && i < sizeof(stages) / sizeof(stages[0]); i++) {
 		if (str_map_get(r->importer[0].manifest.scripts, str_of(stages[i])))
@@ -204,6 +206,20 @@ static bool image_fits(const struct install *in)
 	return true;
 }
 
+/* Whether pnpm-lock.yaml is what this install went by, or wrote. */
+static bool lockfile_is_ours(const struct install *in)
+{
+	AUTO(buf_release) struct buf disk = BUF_INIT, mine = BUF_INIT;
+	struct err e;
+
+	if (project_read_file(&disk, in->o->project->lockfile_path.p, 64u << 20, &e) < 0)
+		return false;
+	if (!in->lock)
+		return str_eq(buf_str(&disk), in->o->req->lockfile_text);
+	lockfile_print(&mine, plan_lockfile_get(in->lock));
+	return str_eq(buf_str(&disk), buf_str(&mine));
+}
+
 void shared_slots_image(struct install *in)
 {
 	struct image im = { 0 };
@@ -214,7 +230,8 @@ void shared_slots_image(struct install *in)
 	struct err e = { 0 };
 
 	/* what decided this install must not have changed while it ran */
-	if (!image_fits(in) || !image_key(now, &input) || memcmp(now, in->o->image_key, 32) != 0)
+	if (!image_fits(in) || !image_key(now, &input, true) || memcmp(now, in->o->image_key, 32) != 0 ||
+		!image_key(now, &input, false) || !lockfile_is_ours(in))
 		return;
 	im.slot = arena_new(&in->arena, struct image_slot, in->tree.nslots + 1);
 	for (size_t i = 0; i < in->tree.nslots; i++) {

@@ -457,10 +457,12 @@ static int invocation_image(struct invocation *s)
 	struct image_input in = { .root = str_of(root),
 		.store_dir = store_where(o, &place, &s->arena),
 		.settings = settings_hash(o, environ) };
-	s->has_image_key = image_key(s->image_key, &in);
 	uint64_t start = clock_us();
-	if (!s->has_image_key || image_install(&r, &in, s->image_key) != 1)
+	uint8_t key[32];
+	if (!image_key(key, &in, false) || image_install(&r, &in, key) != 1) {
+		s->has_image_key = image_key(s->image_key, &in, true);
 		return 0;
+	}
 	struct install_result done = { .source = "image", .packages = r.packages, .slots = r.slots, .kept = r.slots };
 	done.t.end = clock_us() - start;
 	say_summary(s, &done);

@@ -111,10 +111,17 @@ assert.deepEqual(readdirSync(join(plain, 'node_modules')).filter((n) => n !== '.
 
 // -- images ------------------------------------------------
 const textOf = (dir) => { const all = list(join(dir, 'node_modules'), {}); for (const n of ['.modules.yaml', '.dray-state', '.pnpm-workspace-state-v1.json']) delete all[n]; return all }
+rmSync(join(store, 'plans'), { recursive: true })
 clean(one)
-assert.notEqual(install(one, store).source, 'image')
+assert.equal(install(one, store).source, 'locked')
 const long = textOf(one)
-assert.equal(readdirSync(join(store, 'plans')).length, 2, 'one image for each project')
+assert.equal(readdirSync(join(store, 'plans')).length, 1)
+const fourth = project('fourth')
+assert.equal(install(fourth, store).source, 'direct', 'an install that resolves keeps an image, too')
+clean(fourth)
+assert.equal(install(fourth, store).source, 'image')
+same(view(fourth, store).slots, whole.slots)
+clean(fourth)
 clean(one)
 assert.equal(install(one, store).source, 'image')
 same(textOf(one), long, 'the image makes what the long way makes')
