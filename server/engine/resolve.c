@@ -150,7 +150,8 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	if (v == NONE)
 		return no_match(r, w, p, e);
 	rc = package_of_registry(r, out, p, v, settings_registry(r->set, sof(r, spec->name)), fresh, e);
-	if (!rc && young)
+	/* younger than resolutionMode: time-based allows is not yet younger than the release age */
+	if (!rc && young && r->cutoff && packument_time(p, v) > r->cutoff)
 		note_young(r, *out);
 	return rc;
 }
