@@ -97,3 +97,48 @@ void shim_print(struct buf *b, const struct shim *s)
 	buf_add(b, s->target);
 	buf_addc(b, '\n');
 }
+
+/* What stands between HEAD and TAIL, both behind AT of TEXT; absent when one is missing. */
+static str between(str text, size_t at, str head, str tail)
+{
+	size_t from = str_find_str(text, head, at);
+
+	if (from == SIZE_MAX)
+		return STR_NONE;
+	from += head.n;
+	size_t to = str_find_str(text, tail, from);
+	return to == SIZE_MAX ? STR_NONE : (str){ text.p + from, to - from };
+}
+
+bool shim_of_pnpm(struct shim *out, str text, struct arena *a)
+{
+	str dir = STR("\"$basedir_abs\"/'");
+	struct shim s = { 0 };
+
+	if (!str_starts(text, STR("#!/bin/sh\n")))
+		return false;
+	s.target = between(text, 0, STR("\n# cmd-shim-target="), STR("\n"));
+	str exec = between(text, 0, STR("\nelse\n  exec "), STR("\n"));
+	size_t at = str_find_str(exec, dir, 0);
+	if (!s.target.n || at == SIZE_MAX || str_find(s.target, '\'', 0) != SIZE_MAX)
+		return false;
+	str command = str_head(exec, at), rest = str_from(exec, at + dir.n);
+	if (!str_starts(rest, s.target) || !str_eq(str_from(rest, s.target.n), STR("' \"$@\"")))
+		return false;
+	str_cut(command, ' ', &s.program, &s.args);
+	s.args = str_trim(s.args);
+	rest = between(text, 0, STR("\n  export NODE_PATH="), STR("\n"));
+	s.node_path.p = arena_new(a, str, rest.n / dir.n + 1);
+	while (rest.n) {
+		size_t end = str_starts(rest, dir) ? str_find(rest, '\'', dir.n) : SIZE_MAX;
+		if (end == SIZE_MAX)
+			return false;
+		s.node_path.p[s.node_path.n++] = (str){ rest.p + dir.n, end - dir.n };
+		rest = str_from(rest, end + 1);
+		if (rest.n && rest.p[0] != ':')
+			return false;
+		rest = str_from(rest, rest.n > 0);
+	}
+	*out = s;
+	return true;
+}

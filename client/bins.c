@@ -172,6 +172,36 @@ static int target_make_executable(int dirfd, const char *target, mode_t mode, st
 	return 0;
 }
 
+/* Two paths from .bin: the same folder, or the same text where there is none. */
+static bool same_place(int dirfd, str a, str b, struct arena *arena)
+{
+	struct stat x, y;
+
+	if (str_eq(a, b))
+		return true;
+	return fstatat(dirfd, arena_str(arena, a).p, &x, 0) == 0 && fstatat(dirfd, arena_str(arena, b).p, &y, 0) == 0 &&
+	       x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+/* pnpm's own shim that does what S does may stay: the tools take turns in one tree. */
+static bool shim_of_pnpm_does(int dirfd, int old, const struct shim *s, struct arena *a)
+{
+	char text[16384];
+	struct shim was;
+	struct stat st;
+	ssize_t n = pread(old, text, sizeof(text), 0);
+
+	if (n <= 0 || (size_t)n == sizeof(text) || !shim_of_pnpm(&was, (str){ text, (size_t)n }, a) ||
+		!str_eq(was.target, s->target) || !str_eq(was.program, s->program) || !str_eq(was.args, s->args) ||
+		was.node_path.n != s->node_path.n)
+		return false;
+	for (size_t i = 0; i < s->node_path.n; i++) {
+		if (!same_place(dirfd, was.node_path.p[i], s->node_path.p[i], a))
+			return false;
+	}
+	return fstat(old, &st) == 0 && (st.st_mode & 0100);
+}
+
 /* 1 when the shim was written, 0 when it was right already or its target does not exist. */
 static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *o, const struct chosen *c,
 	struct bins_counts *counts, struct err *e)
@@ -202,6 +232,10 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 		char *was = old >= 0 ? buf_reserve(&text, text.n + 1) : NULL;
 		if (was && read(old, was, text.n + 1) == (ssize_t)text.n && memcmp(was, text.p, text.n) == 0 &&
 			fstat(old, &st) == 0 && (st.st_mode & 0100)) {
+			counts->kept++;
+			return 0;
+		}
+		if (old >= 0 && shim_of_pnpm_does(dirfd, old, &s, d->a)) {
 			counts->kept++;
 			return 0;
 		}

@@ -36,5 +36,7 @@ struct shim {
 	struct str_list node_path; /* relative to the shim's folder */
 };
 void shim_print(struct buf *out, const struct shim *s);
+/* Reads a shim that pnpm wrote; strings borrow from TEXT, the list is in A. False when it is none, or one of another form. */
+bool shim_of_pnpm(struct shim *out, str text, struct arena *a);
 /* What runs the file that begins with HEAD. */
 void shim_runtime(struct shim *s, str head, str path);

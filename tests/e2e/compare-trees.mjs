@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, existsSync } from 'node:fs'
 import { join, relative, dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 const STATE = new Set(['node_modules/.modules.yaml', 'node_modules/.pnpm-workspace-state-v1.json', 'node_modules/.dray-state'])
 const LIMIT = 60
@@ -44,7 +45,8 @@ function command(path, root) {
   return `runs ${ran} ${mode} shim ${(st.mode & 0o777).toString(8)} NODE_PATH ${nodePath(text, dir, root)}`
 }
 
-function describe(root) {
+// SEEN, when given, remembers contents by inode, time and size: hard links of one store are read once.
+export function describe(root, seen) {
   const out = new Map()
   root = realpathSync(root)
   const walk = (dir, inBin) => {
@@ -61,7 +63,9 @@ function describe(root) {
         out.set(rel, `folder ${(st.mode & 0o7777).toString(8)}`)
         walk(path, name === '.bin' && dir.endsWith('node_modules'))
       } else {
-        const hash = createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 16)
+        const id = seen && `${st.ino} ${st.mtimeMs} ${st.size}`
+        const hash = seen?.get(id) ?? createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 16)
+        seen?.set(id, hash)
         out.set(rel, `file ${(st.mode & 0o7777).toString(8)} ${st.size} ${hash}`)
       }
     }
@@ -76,21 +80,28 @@ function modules(root) {
   return JSON.stringify(m, null, 1).split('\n')
 }
 
-const args = process.argv.slice(2)
-const withModules = args[0] === '--modules-yaml' && args.shift()
-const [a, b] = args.map(describe)
-let bad = 0
-const say = (line) => {
-  if (bad++ < LIMIT) console.log(line)
+// What differs, one line each.
+export function differences(a, b, nameA, nameB) {
+  const found = []
+  for (const [path, what] of a) {
+    if (!b.has(path)) found.push(`only in ${nameA}: ${path} (${what})`)
+    else if (b.get(path) !== what) found.push(`${path}:\n  ${what}\n  ${b.get(path)}`)
+  }
+  for (const [path, what] of b) if (!a.has(path)) found.push(`only in ${nameB}: ${path} (${what})`)
+  return found
 }
-for (const [path, what] of a) {
-  if (!b.has(path)) say(`only in ${args[0]}: ${path} (${what})`)
-  else if (b.get(path) !== what) say(`${path}:\n  ${what}\n  ${b.get(path)}`)
+
+function main() {
+  const args = process.argv.slice(2)
+  const withModules = args[0] === '--modules-yaml' && args.shift()
+  const [a, b] = args.map((root) => describe(root))
+  const found = differences(a, b, ...args)
+  if (withModules) {
+    const [x, y] = args.map(modules)
+    x.forEach((line, i) => line !== y[i] && found.push(`.modules.yaml:${i}: ${line} | ${y[i]}`))
+  }
+  for (const line of found.slice(0, LIMIT)) console.log(line)
+  console.log(`${a.size} and ${b.size} entries, ${found.length} differences`)
+  process.exit(found.length ? 1 : 0)
 }
-for (const [path, what] of b) if (!a.has(path)) say(`only in ${args[1]}: ${path} (${what})`)
-if (withModules) {
-  const [x, y] = args.map(modules)
-  x.forEach((line, i) => line !== y[i] && say(`.modules.yaml:${i}: ${line} | ${y[i]}`))
-}
-console.log(`${a.size} and ${b.size} entries, ${bad} differences`)
-process.exit(bad ? 1 : 0)
+if (process.argv[1] === fileURLToPath(import.meta.url)) main()

@@ -8,8 +8,8 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { describe, differences } from './compare-trees.mjs'
 
 const args = process.argv.slice(2)
 const option = (name, value) => {
@@ -25,7 +25,6 @@ console.log(`seed ${seed}`)
 const random = () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648
 
 const work = mkdtempSync(join(scratch, 'dray-kill-'))
-const compare = join(dirname(fileURLToPath(import.meta.url)), 'compare-trees.mjs')
 let dray, project, registry, warm, cold, server
 if (fixture) {
   const [d, program, packages, w, c] = args
@@ -88,6 +87,7 @@ console.log(`undisturbed: ${coldMs.toFixed(0)} ms without lockfile, ${coldLocked
 
 const rounds = { warm: Number(warm), cold: Number(cold) }
 let killed = 0, done = 0
+const seen = new Map(), reference = describe(join(work, 'reference'), seen)
 const moments = { warm: [], cold: [] }
 fresh('victim', source)
 while (rounds.warm + rounds.cold > 0) {
@@ -108,11 +108,12 @@ while (rounds.warm + rounds.cold > 0) {
     moments[kind].push(after)
   }
   install('victim', kind)
-  const r = spawnSync(process.execPath, [compare, join(work, 'reference'), join(work, 'victim')], { encoding: 'utf8', maxBuffer: 1 << 26 })
-  if (r.status !== 0) fail(`round ${done} (${kind}, killed after ${after.toFixed(1)} ms): the tree differs\n${r.stdout}${r.stderr}`)
+  const found = differences(reference, describe(join(work, 'victim'), seen), 'the reference', 'what was killed')
+  if (found.length) fail(`round ${done} (${kind}, killed after ${after.toFixed(1)} ms): ${found.length} differences\n${found.slice(0, 20).join('\n')}`)
   const left = leftovers()
   if (left.length) fail(`round ${done} (${kind}, killed after ${after.toFixed(1)} ms): left behind ${left.join(' ')}`)
   done++
+  if (done % 20 === 0) console.log(`${done} rounds, ${killed} killed`)
 }
 // Whatever the kills left in the store: nothing in it may be wrong.
 for (const store of ['warm', 'cold'].filter((s) => existsSync(join(work, s)))) {

@@ -172,7 +172,7 @@ const tests = {
     writeFileSync(file, withDigests)
     ok(run(dir, '--no-optional', '--force'))
     assert.equal(readFileSync(file, 'utf8'), withDigests)
-    const later = new Date(s.lastValidatedTimestamp + 60000)
+    const later = new Date(Math.ceil(s.lastValidatedTimestamp / 1000) * 1000 + 60000)
     utimesSync(join(dir, 'apps/d/package.json'), later, later)
     ok(run(dir, '--no-optional', '--force'))
     assert.equal(pnpmState(dir).validation, undefined, 'older than a manifest')
