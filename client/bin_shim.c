@@ -119,14 +119,22 @@ bool shim_of_pnpm(struct shim *out, str text, struct arena *a)
 		return false;
 	s.target = between(text, 0, STR("\n# cmd-shim-target="), STR("\n"));
 	str exec = between(text, 0, STR("\nelse\n  exec "), STR("\n"));
+	if (!exec.n) /* a program by itself */
+		exec = between(text, 0, STR("\nexec "), STR("\nexit $?\n"));
 	size_t at = str_find_str(exec, dir, 0);
 	if (!s.target.n || at == SIZE_MAX || str_find(s.target, '\'', 0) != SIZE_MAX)
 		return false;
-	str command = str_head(exec, at), rest = str_from(exec, at + dir.n);
-	if (!str_starts(rest, s.target) || !str_eq(str_from(rest, s.target.n), STR("' \"$@\"")))
+	str command = str_head(exec, at), rest = str_from(exec, at + dir.n), end_args = STR("\"$@\"");
+	if (!str_starts(rest, s.target) || !str_starts(str_from(rest, s.target.n), STR("' ")) ||
+		!str_ends(rest, end_args))
 		return false;
+	str after = str_trim((str){ rest.p + s.target.n + 1, rest.n - s.target.n - 1 - end_args.n });
 	str_cut(command, ' ', &s.program, &s.args);
 	s.args = str_trim(s.args);
+	if (after.n && s.program.n)
+		return false;
+	if (!s.program.n)
+		s.args = after;
 	rest = between(text, 0, STR("\n  export NODE_PATH="), STR("\n"));
 	s.node_path.p = arena_new(a, str, rest.n / dir.n + 1);
 	while (rest.n) {
