@@ -55,6 +55,8 @@ export function describe(root, seen) {
       const rel = relative(root, path)
       if (STATE.has(rel)) continue
       const st = lstatSync(path)
+      // pnpm's TMPDIR for scripts that run as root
+      if (name === '.tmp' && dir.endsWith('/node_modules') && st.isDirectory() && readdirSync(path).length === 0) continue
       if (inBin) {
         out.set(rel, command(path, root))
       } else if (st.isSymbolicLink()) {
