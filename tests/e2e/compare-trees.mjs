@@ -64,6 +64,8 @@ export function describe(root, seen) {
       } else if (st.isDirectory()) {
         out.set(rel, `folder ${(st.mode & 0o7777).toString(8)}`)
         walk(path, name === '.bin' && dir.endsWith('node_modules'))
+      } else if (/\/build\/(Makefile|config\.gypi)$/.test(path)) {
+        out.set(rel, `file ${(st.mode & 0o7777).toString(8)}`) // they name the node-gyp that made them and the project's own folder
       } else {
         const id = seen && `${st.ino} ${st.mtimeMs} ${st.size}`
         const hash = seen?.get(id) ?? createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 16)
