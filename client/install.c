@@ -384,7 +384,9 @@ static void install_turn(struct install *in)
 		{ .fd = in->failed ? -1 : verdict_fd(in), .events = POLLIN },
 	};
 
-	if (poll(fd, 6, in->waiting_make ? 20 : in->o->progress->tty ? 100 : 1000) < 0 && errno != EINTR) {
+	int wait = in->waiting_make ? 20 : in->o->progress->tty ? 100 : 1000, grace = packages_grace_ms(in);
+
+	if (poll(fd, 6, grace > 0 && grace < wait ? grace : wait) < 0 && errno != EINTR) {
 		struct err e;
 		install_fail(in, err_os(&e, "poll"), &e);
 		return;

@@ -84,6 +84,7 @@ void package_link(struct install *in, struct tree_package *p);
 MUST_USE int package_note_patch(struct install *in, struct tree_package *p, str snapshot_key, struct err *e);
 /* Look-ups of packs and tarballs go on side by side; called once a turn. */
 void packages_meanwhile(struct install *in);
+int packages_grace_ms(const struct install *in);
 /* The install is through: says so where the server never answered. */
 void packages_unanswered(struct install *in);
 

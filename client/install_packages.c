@@ -10,6 +10,7 @@
 enum {
 	TARBALLS_MEANWHILE = 64, /* as http_opts.max_per_host */
 	PACKS_SLOW_US = 500 * 1000,
+	GRACE_US = 300 * 1000,
 };
 
 int install_net(struct install *in, struct err *e)
@@ -67,12 +68,25 @@ static void on_pack_absent(void *arg, struct tree_package *p, const struct err *
 		install_fail(in, e.code, &e);
 }
 
+/* How much longer nothing is taken back: a server that has just sent the plan answers within two round trips, and what would be fetched
+ * meanwhile is large, since the plan has that first. Of another it is not known that it answers at all. */
+int packages_grace_ms(const struct install *in)
+{
+	uint64_t waited = in->packs ? install_since(in) - in->packs_asked : 0;
+
+	if (!in->packs || in->o->locked || !in->o->source || waited >= GRACE_US)
+		return 0;
+	return (int)((GRACE_US - waited) / 1000) + 1;
+}
+
 /* Look-ups of packs and tarballs go on side by side: as many downloads as the registry is asked for at once are always under way,
  * and only what comes after them waits for the answer. So a server that is cold, slow or gone costs nothing. */
 void packages_meanwhile(struct install *in)
 {
 	struct err e;
 
+	if (packages_grace_ms(in) > 0)
+		return;
 	while (in->packs && !in->failed && (!in->fetcher || fetcher_pending(in->fetcher) < TARBALLS_MEANWHILE)) {
 		struct tree_package *p = pack_take(in->packs);
 		if (!p)

@@ -139,6 +139,8 @@ static void item_built(
 	p->n.pack_bytes += it->size;
 	p->settle_at = 0;
 	packs_note(p, it);
+	if (!it->delta)
+		packdelta_ahead(p, it);
 }
 
 /* Under the lock. */

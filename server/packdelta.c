@@ -1,9 +1,12 @@
 /* Deltas between two versions that both have a pack: made by the builders when a client that has the one asks for the other
- * (packs_find_from()), kept and evicted like packs. */
+ * (packs_find_from()), and
+ * ahead of it between neighbouring versions, kept and evicted like packs. */
 #include "fs.h"
 #include "pack_delta.h"
 #include "packs_impl.h"
+#include "semver.h"
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 /* What changed is encoded at the settled level up to here, past it at that of a first encoding: somebody may be waiting. */
@@ -100,4 +103,44 @@ int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_ite
 		rc = err_set(e, ERR_TOOBIG, "%s@%s: a delta would save less than an eighth", it->name, it->version);
 	got->size = pack.n;
 	return rc < 0 ? rc : packs_write(p, got->digest, buf_str(&pack), e);
+}
+
+/* -- ahead of being asked ------------------------------------------------------------- */
+
+static size_t nearness(const char *a, const char *b)
+{
+	size_t n = 0;
+
+	while (a[n] && a[n] == b[n])
+		n++;
+	return n;
+}
+
+/* Who updates goes from the lower version to the higher. */
+static bool is_lower(const char *a, const char *b)
+{
+	struct semver x, y;
+
+	return semver_parse(&x, str_of(a), true) && semver_parse(&y, str_of(b), true) && semver_cmp(&x, &y) < 0;
+}
+
+void packdelta_ahead(struct packs *p, const struct pack_item *it)
+{
+	const struct pack_item *near = NULL;
+	size_t best = 0;
+
+	for (size_t i = 0; i < p->item.n; i++) {
+		const struct pack_item *o = p->item.p[i];
+		if (o == it || !packs_is_ready(o) || o->delta || strcmp(o->name, it->name) != 0 ||
+			strcmp(o->version, it->version) == 0)
+			continue;
+		size_t n = 1 + nearness(o->version, it->version);
+		if (n > best) {
+			near = o;
+			best = n;
+		}
+	}
+	if (near)
+		packs_want(
+			p, is_lower(near->version, it->version) ? packs_delta(p, it, near) : packs_delta(p, near, it));
 }

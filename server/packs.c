@@ -187,9 +187,12 @@ static void line_of(struct buf *b, const struct pack_item *it)
 	hex_print(key, it->key, PACKS_KEY);
 	hex_print(digest, it->digest, 32);
 	if (it->state == PACK_WARM || it->state == PACK_SETTLED)
-		buf_printf(b, "%s %s %s %llu %llu %llu %s %s", it->state == PACK_WARM ? "warm" : "settled", key, digest,
-			(unsigned long long)it->size, (unsigned long long)it->tarball, (unsigned long long)it->raw,
-			it->name, it->version);
+		buf_printf(b, "%s %s %s %llu %llu %llu %s %s",
+			it->delta                ? "delta"
+			: it->state == PACK_WARM ? "warm"
+						 : "settled",
+			key, digest, (unsigned long long)it->size, (unsigned long long)it->tarball,
+			(unsigned long long)it->raw, it->name, it->version);
 	else
 		buf_printf(b, "want %s %s %s %s %s", key, it->sri, it->url, it->name, it->version);
 	packs_line_end(b, start);
@@ -238,13 +241,14 @@ static bool line_read(struct packs *p, str line)
 		item_set(&it->version, w[5]);
 		return true;
 	}
-	bool settled = str_eq(w[0], STR("settled"));
+	bool delta = str_eq(w[0], STR("delta")), settled = delta || str_eq(w[0], STR("settled"));
 	uint64_t size, tarball, raw;
 	if (n != 8 || (!settled && !str_eq(w[0], STR("warm"))) || !hex_read(digest, 32, w[2]) ||
 		!str_u64(w[3], &size) || !str_u64(w[4], &tarball) || !str_u64(w[5], &raw))
 		return false;
 	struct pack_item *it = packs_item(p, key, true);
 	it->state = settled ? PACK_SETTLED : PACK_WARM;
+	it->delta = delta;
 	it->size = size;
 	it->tarball = tarball;
 	it->raw = raw;
@@ -359,13 +363,12 @@ bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8
 	return ready;
 }
 
-static bool is_ready(const struct pack_item *it)
+bool packs_is_ready(const struct pack_item *it)
 {
 	return it && (it->state == PACK_WARM || it->state == PACK_SETTLED);
 }
 
-/* The delta OF a package from BASE, both of which have packs; made when there is none. Under the lock. */
-static struct pack_item *delta_item(struct packs *p, const struct pack_item *of, const struct pack_item *base)
+struct pack_item *packs_delta(struct packs *p, const struct pack_item *of, const struct pack_item *base)
 {
 	uint8_t text[6 + 2 * PACKS_KEY] = "delta", sum[32];
 
@@ -390,12 +393,12 @@ bool packs_find_from(struct packs *p, uint8_t digest[32], uint64_t *size, const 
 
 	pthread_mutex_lock(&p->lock);
 	struct pack_item *it = packs_item(p, key, false), *from = packs_item(p, base, false);
-	if (is_ready(it) && is_ready(from) && it != from && !it->delta && !from->delta &&
+	if (packs_is_ready(it) && packs_is_ready(from) && it != from && !it->delta && !from->delta &&
 		strcmp(it->name, from->name) == 0) {
-		d = delta_item(p, it, from);
+		d = packs_delta(p, it, from);
 		packs_want(p, d);
 	}
-	bool found = is_ready(d) && d->size < it->size;
+	bool found = packs_is_ready(d) && d->size < it->size;
 	if (found) {
 		memcpy(digest, d->digest, 32);
 		*size = d->size;

@@ -72,6 +72,13 @@ void pack_files_release(struct pack_files *f);
 /* No lock. ERR_NOTFOUND: the pack is gone. */
 MUST_USE int packs_files(struct pack_files *out, struct packs *p, const uint8_t digest[32], str label, struct err *e);
 
+/* Under the lock, the next three. */
+bool packs_is_ready(const struct pack_item *it);
+/* The delta OF a package from BASE, both of which have packs; cold where there was none. */
+struct pack_item *packs_delta(struct packs *p, const struct pack_item *of, const struct pack_item *base);
+/* IT has its pack: the delta between it and the nearest other version that has one is wanted, too. */
+void packdelta_ahead(struct packs *p, const struct pack_item *it);
+
 /* packdelta.c. No lock. *GOT has digest and size. ERR_TOOBIG: it would save nothing. */
 MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e);
 

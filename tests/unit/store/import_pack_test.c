@@ -1,5 +1,6 @@
 /* A package from its pack is the package from its tarball. */
 #include "import_pack.h"
+#include "pack_delta.h"
 #include "pack_tarball.h"
 #include "store_admin.h"
 #include "store_env.h"
@@ -186,6 +187,44 @@ static void a_large_pack_is_the_same_package(void **state)
 	free(big);
 }
 
+/* A delta on a version that the store has is the package; on one that was spoiled it is refused and leaves nothing. */
+static void a_delta_needs_the_version_it_builds_on(void **state)
+{
+	struct env *v = *state;
+	struct pack_file old[] = { { .path = STR("a.js"), .p = (const uint8_t *)"kept as it is", .n = 13 },
+		{ .path = STR("package.json"), .p = (const uint8_t *)"{\"version\":\"1.0.0\"}", .n = 19 } };
+	struct pack_file now[] = { { .path = STR("a.js"), .p = (const uint8_t *)"kept as it is", .n = 13 },
+		{ .path = STR("b.js"), .p = (const uint8_t *)"new", .n = 3, .exec = true },
+		{ .path = STR("package.json"), .p = (const uint8_t *)"{\"version\":\"1.1.0\"}", .n = 19 } };
+	AUTO(buf_release) struct buf b = BUF_INIT, d = BUF_INIT;
+	struct import_opts o = { .key = STR("base"), .name = STR("d"), .version = STR("1.0.0") };
+	uint8_t digest[32];
+	struct pkg base, p;
+	struct err e;
+
+	assert_int_equal(pack_build(&b, digest, old, 2, &(struct pack_opts){ .level = 3 }, &e), 0);
+	assert_int_equal(import_pack(v->s, &o, digest, b.p, b.n, &base, &e), 0);
+	assert_int_equal(pack_delta_build(&d, digest, now, 3, old, 2, &(struct pack_opts){ .level = 3 }, &e), 0);
+	o.key = STR("next");
+	o.version = STR("1.1.0");
+	assert_int_equal(import_delta(v->s, &o, base, digest, d.p, d.n, &p, &e), 0);
+	assert_int_equal(pkg_nfiles(p), 3);
+	assert_true(has(v, STR("next")));
+	unsigned files = count(v, "pkgs", "-type f");
+	const char *dir = arena_printf(
+		&v->a, "find %s/pkgs -type f -size 13c -exec sh -c 'printf spoiled-bytes > {}' \\;", store_dir(v->s))
+				  .p;
+	assert_int_equal(system(dir), 0);
+	o.key = STR("other");
+	assert_int_equal(import_delta(v->s, &o, base, digest, d.p, d.n, NULL, &e), ERR_INTEGRITY);
+	assert_non_null(strstr(e.msg, "d@1.1.0"));
+	assert_false(has(v, STR("other")));
+	assert_int_equal(count(v, "pkgs", "-type f"), files);
+	assert_int_equal(count(v, "tmp", "-type f"), 0);
+	free((void *)(uintptr_t)p.p);
+	free((void *)(uintptr_t)base.p);
+}
+
 struct job {
 	struct env *v;
 	struct made m;
@@ -229,6 +268,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_record_is_the_tarballs, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_large_pack_is_the_same_package, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_delta_needs_the_version_it_builds_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_promised_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_row_below_a_file_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_at_once, setup, teardown),
