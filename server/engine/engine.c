@@ -173,6 +173,7 @@ static int run_begin(struct run *r, struct err *e)
 		reuse_init(r);
 		for (uint32_t i = 0; i < r->nimporter; i++)
 			reuse_importer(r, &r->importer[i]);
+		reuse_peers_move(r);
 	}
 	return 0;
 }
@@ -232,7 +233,7 @@ static void look_ahead(struct run *r)
 	for (uint32_t i = 0; i < r->nimporter; i++) {
 		const struct importer *imp = &r->importer[i];
 		for (uint32_t k = 0; k < imp->nwanted; k++)
-			if (!r->prior || reuse_direct(r, imp, imp->wanted[k].alias, imp->wanted[k].spec) == NONE)
+			if (!r->prior || reuse_direct(r, imp, &imp->wanted[k]) == NONE)
 				metas_speculate(
 					r->metas, imp->wanted[k].alias, imp->wanted[k].spec, imp->wanted[k].optional);
 	}

@@ -225,6 +225,7 @@ struct run {
 	uint64_t revision, rewrites, breaks;
 
 	struct selector_table preferred, locked; /* see prefer.h */
+	const struct atomset *moved;             /* see reuse_peers_move */
 	struct pick_memo *pick;                  /* choices made, see pick.c; cells, and how many are taken */
 	size_t picks, npick;
 	uint32_t *run_versions; /* packages reachable, for hoisting */

@@ -219,18 +219,40 @@ static atom best_of(struct run *r, const struct bucket *b, const struct range *r
 	return out;
 }
 
-/* The highest version in RANGE that the lockfile has as this peer of IMP's dependencies: a provider that was chosen once stays. */
+static bool in_run(const struct selector *s)
+{
+	return s->kind == SEL_VERSION && s->weight < 1000000;
+}
+
+static bool locked_peer(const struct importer *imp, atom name, atom version)
+{
+	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++)
+		if (imp->locked_peer_versions[i].k == name && imp->locked_peer_versions[i].v == version)
+			return true;
+	return false;
+}
+
+/* The highest of the bucket's versions in RANGE that the lockfile has as this peer of IMP's dependencies (LOCKED) and that this run has
+ * resolved (RUN). */
+static atom best_among(struct run *r, const struct importer *imp, atom name, const struct bucket *b,
+	const struct range *range, bool locked, bool run)
+{
+	struct bucket some = { .r = r };
+	for (uint32_t i = 0; i < b->n; i++)
+		if ((!locked || locked_peer(imp, name, b->p[i].spec)) && (!run || in_run(&b->p[i])))
+			some.p[some.n++] = b->p[i];
+	return best_of(r, &some, range);
+}
+
+/* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; but a version that came
+ * into the tree since is taken as it would be without a lockfile. 0: there is none to keep. */
 static atom locked_provider(
 	struct run *r, const struct importer *imp, atom name, const struct bucket *b, const struct range *range)
 {
-	struct bucket locked = { .r = r };
-	for (uint32_t i = 0; i < b->n; i++)
-		for (uint32_t k = 0; k < imp->nlocked_peer_versions; k++)
-			if (imp->locked_peer_versions[k].k == name && imp->locked_peer_versions[k].v == b->p[i].spec) {
-				locked.p[locked.n++] = b->p[i];
-				break;
-			}
-	return best_of(r, &locked, range);
+	atom fresh = best_among(r, imp, name, b, range, false, true);
+	if (!fresh)
+		return best_among(r, imp, name, b, range, true, false);
+	return preferred_is_locked(r, name, fresh) ? best_among(r, imp, name, b, range, true, true) : 0;
 }
 
 static atom joined(struct run *r, atom head, const struct bucket *b)
@@ -264,7 +286,9 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
 	bool versions = best_of(r, &b, NULL) != 0;
 	atom fits = range ? locked_provider(r, imp, m.name, &b, range) : 0;
-	if (range && !fits)
+	if (fits)
+		return fits;
+	if (range)
 		fits = best_of(r, &b, range);
 	if (fits)
 		return joined(r, fits, &b);
@@ -477,11 +501,6 @@ static int complete(struct hoist *h, struct importer *imp, struct discovery *fir
 		if (rc)
 			return err_ctx(e, "peer dependencies of " STR_FMT, STR_ARG(imp->req->path));
 	}
-}
-
-static bool in_run(const struct selector *s)
-{
-	return s->kind == SEL_VERSION && s->weight < 1000000;
 }
 
 /* Whether the lockfile binds IMP's packages to other versions of NAME than VERSION. With ONLY_RUN, only versions count that this run

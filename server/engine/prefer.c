@@ -86,6 +86,27 @@ void preferred_locked(struct run *r, atom name, atom version)
 				locked_set(r, &r->importer[i].own[k].preferred, version);
 }
 
+void preferred_unlock(struct run *r, atom name)
+{
+	struct selectors *s = table_at(&r->preferred, name);
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->p[i].weight < WEIGHT_LOCKED)
+			s->p[n++] = s->p[i];
+		else if (s->p[i].weight > WEIGHT_LOCKED)
+			s->p[n++] = (struct selector){ s->p[i].spec, s->p[i].kind, WEIGHT_DIRECT };
+	s->n = n;
+}
+
+bool preferred_is_locked(const struct run *r, atom name, atom version)
+{
+	const struct selectors *s = table_get(&r->locked, name);
+	for (uint32_t i = 0; s && i < s->n; i++)
+		if (s->p[i].spec == version)
+			return true;
+	return false;
+}
+
 void preferred_release(struct run *r)
 {
 	free(r->preferred.p);

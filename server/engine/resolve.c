@@ -508,7 +508,7 @@ static void doom(struct run *r, const struct edge_ctx *x, int code, const struct
 static int edge_seed(struct run *r, struct seed *out, struct wanted w, const struct edge_ctx *x, struct err *e)
 {
 	bool optional = w.optional || x->parent_optional, fresh;
-	prior key = !r->prior ? NONE : x->source == FROM_IMPORTER ? reuse_direct(r, x->imp, w.alias, w.spec) : x->key;
+	prior key = !r->prior ? NONE : x->source == FROM_IMPORTER ? reuse_direct(r, x->imp, &w) : x->key;
 	*out = (struct seed){ .kind = SEED_DROPPED };
 	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
 		return reused_seed(r, out, &w, x, key, optional, e);

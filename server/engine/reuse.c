@@ -208,12 +208,38 @@ void reuse_lock_peers(struct run *r, struct importer *imp)
 	imp->locked_peer_names = atomset_of(&r->arena, names, nall);
 }
 
-prior reuse_direct(struct run *r, const struct importer *imp, atom alias, atom spec)
+static bool moves(struct run *r, const struct importer *imp, const struct wanted *w)
 {
+	return !w->peer && atomset_has(imp->changed, w->alias) && atom_range(&r->t, w->spec) &&
+	       !reuse_has_satisfying(r, w);
+}
+
+void reuse_peers_move(struct run *r)
+{
+	atom *moved = arena_new(&r->arena, atom, 64);
+	uint32_t n = 0;
+	size_t cap = 64;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		for (uint32_t k = 0; k < r->importer[i].nwanted; k++) {
+			const struct wanted *w = &r->importer[i].wanted[k];
+			if (!moves(r, &r->importer[i], w))
+				continue;
+			preferred_unlock(r, w->alias);
+			moved = arena_grow(&r->arena, moved, n, &cap, sizeof(*moved), _Alignof(atom));
+			moved[n++] = w->alias;
+		}
+	r->moved = atomset_of(&r->arena, moved, n);
+}
+
+prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w)
+{
+	atom alias = w->alias, spec = w->spec;
 	const struct lock_direct *d = direct_find(imp->prior, sof(r, alias));
 	prior k = d ? ref_snapshot(r, d->alias, d->ref) : NONE;
 	str name, version;
 	if (k == NONE || !package_of(r, k, &name, &version) || override_gone(r, name))
+		return NONE;
+	if (w->peer && atomset_has(r->moved, alias))
 		return NONE;
 	return satisfies(r, spec, atom_of(&r->t, version)) ? k : NONE;
 }

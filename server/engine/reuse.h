@@ -12,8 +12,10 @@ bool reuse_settings_fit(struct run *r);
 void reuse_init(struct run *r);
 /* What changed in IMP's manifest, and what its entries pinned. */
 void reuse_importer(struct run *r, struct importer *imp);
-/* The snapshot recorded for a direct dependency that still satisfies SPEC; NONE: none. */
-prior reuse_direct(struct run *r, const struct importer *imp, atom alias, atom spec);
+/* After all importers: where one asks for a version that the lockfile doesn't have, the peers of all on that name are chosen anew. */
+void reuse_peers_move(struct run *r);
+/* The snapshot recorded for a direct dependency that still satisfies its specifier; NONE: none. */
+prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w);
 /* The same for child ALIAS of snapshot PARENT. */
 prior reuse_child(struct run *r, prior parent, atom alias, atom spec);
 /* Whether the package of ID is the one that snapshot KEY recorded. */
