@@ -208,6 +208,10 @@ static int config_flags(struct config *c, int argc, char **argv, bool *seen, str
 			c->command = CONFIG_CHECK;
 			continue;
 		}
+		if (str_eq(arg, STR("--wait-settled"))) {
+			c->command = CONFIG_SETTLE;
+			continue;
+		}
 		if (i == 1 && str_eq(arg, STR("token"))) {
 			c->command = CONFIG_TOKEN;
 			continue;
@@ -252,6 +256,8 @@ static int config_check(struct config *c, struct err *e)
 		return e->code;
 	if (c->public_url.n && !str_ends(c->public_url, STR("/")))
 		c->public_url = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->public_url));
+	if (c->command == CONFIG_SETTLE && c->pack_settle_level == 0)
+		return err_set(e, ERR_USAGE, "--wait-settled: pack-settle-level = 0 says that packs stay as they are");
 	bool none = str_eq(c->registry, STR("none"));
 	if (!none && check_url("registry", c->registry, e) < 0)
 		return e->code;
@@ -350,7 +356,10 @@ void config_help(struct buf *out)
 	buf_add(out, STR("drayd — resolves npm dependencies next to the registry\n\n"
 			 "usage: drayd [check-config] [options]\n"
 			 "       drayd token add NAME [read-only] [expires=DAYS] [packages=PATTERN,...]\n"
-			 "       drayd token list | revoke NAME\n\n"));
+			 "       drayd token list | revoke NAME\n"
+			 "       drayd --wait-settled [options]   makes what packs are missing or not at their best, "
+			 "serves nothing, "
+			 "ends when all are\n\n"));
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		char flag[64];
 		snprintf(flag, sizeof(flag), "--%s %s", options[i].name, options[i].value);

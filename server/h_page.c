@@ -245,6 +245,22 @@ static void row_sized(struct buf *b, const char *what, uint64_t v, uint64_t byte
 	buf_add(b, STR("</tr>"));
 }
 
+/* How far packs are from their best, or how long that took. */
+static void settled_put(struct buf *b, const struct packs_counts *n)
+{
+	row_count(b, "Packs not at their best", n->pending + n->building + n->warm);
+	if (n->settled_ms > 0) {
+		buf_add(b, STR("<tr><td>Packs settled within<br><span class=dim>CPU "));
+		put_time(b, (double)n->settled_us / 1e6);
+		buf_add(b, STR("</span><td class=n><td class=n>"));
+		put_time(b, (double)n->settled_ms / 1e3);
+		buf_add(b, STR("</tr>"));
+	}
+	buf_add(b, STR("<tr><td>CPU on packs since start<td class=n><td class=n>"));
+	put_time(b, (double)(n->build_us + n->settle_us) / 1e6);
+	buf_add(b, STR("</tr>"));
+}
+
 static void cached_put(struct buf *b, struct server *s, const struct backend_status *st)
 {
 	size_t plans, bytes;
@@ -255,6 +271,7 @@ static void cached_put(struct buf *b, struct server *s, const struct backend_sta
 	row_sized(b, "Rows of the index", st->index_entries, st->index_bytes);
 	row_sized(b, "Packs ready", st->packs.warm + st->packs.settled, st->packs.pack_bytes);
 	row_count(b, "Packs being made", st->packs.pending + st->packs.building);
+	settled_put(b, &st->packs);
 	buf_add(b, STR("<tr><td>Packuments in memory<td class=n><td class=n>"));
 	put_bytes(b, (double)st->meta.memory);
 	buf_add(b, STR("</tr><tr><td>Memory of the process<td class=n><td class=n>"));

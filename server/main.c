@@ -1,6 +1,7 @@
 #include "config.h"
 #include "resolver.h"
 #include "server.h"
+#include "settle.h"
 #include "token_file.h"
 #include "watch.h"
 #include <stdio.h>
@@ -59,6 +60,9 @@ int main(int argc, char **argv)
 		break;
 	case CONFIG_TOKEN:
 		rc = tokens_command(&out, &c, &e);
+		break;
+	case CONFIG_SETTLE:
+		rc = settle_run(&c, STDOUT_FILENO, &e);
 		break;
 	case CONFIG_RUN:
 		rc = serve(&c, argc, argv, &e);

@@ -1,4 +1,4 @@
-/* The threads behind packs.h: builders fetch a tarball each and encode it; one settler, at idle priority, encodes again and
+/* The threads behind packs.h: builders fetch a tarball each and encode it; settlers (one), at idle priority, encode again and
  * better when nothing else is to be done. */
 #include "fs.h"
 #include "integrity.h"
@@ -178,7 +178,7 @@ static void *builder_run(void *arg)
 		p->n.build_us += thread_cpu_us() - cpu;
 		item_built(p, it, &got, code, &e);
 		p->last_ms = packs_now_ms();
-		pthread_cond_signal(&p->settle);
+		pthread_cond_broadcast(&p->settle);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -235,7 +235,7 @@ static void item_settled(
 static struct pack_item *next_unsettled(struct packs *p)
 {
 	for (; p->settle_at < p->item.n; p->settle_at++) {
-		if (p->item.p[p->settle_at]->state == PACK_WARM)
+		if (p->item.p[p->settle_at]->state == PACK_WARM && !p->item.p[p->settle_at]->settling)
 			return p->item.p[p->settle_at];
 	}
 	return NULL;
@@ -253,6 +253,18 @@ static void old_remove(struct packs *p, int64_t now)
 			packs_remove(p, p->old.p[i].digest);
 	}
 	p->old.n = kept;
+}
+
+/* Until the first of them goes; a minute at most. */
+static int64_t old_next(const struct packs *p, int64_t now)
+{
+	int64_t wait = 60 * 1000;
+
+	for (size_t i = 0; i < p->old.n; i++) {
+		if (p->old.p[i].until_ms - now < wait)
+			wait = p->old.p[i].until_ms - now;
+	}
+	return wait < 1 ? 1 : wait;
 }
 
 static struct timespec in_ms(int64_t ms)
@@ -281,11 +293,13 @@ static struct pack_item *wait_unsettled(struct packs *p)
 			return it;
 		if (!it && !busy && p->n.warm == 0 && p->first_ms && p->n.settled_ms < 0) {
 			p->n.settled_ms = now - p->first_ms;
-			log_info("packs", "settled=%llu ms=%lld tarball_bytes=%llu pack_bytes=%llu",
+			p->n.settled_us = p->n.build_us + p->n.settle_us - p->first_us;
+			log_info("packs", "settled=%llu ms=%lld cpu_ms=%llu tarball_bytes=%llu pack_bytes=%llu",
 				(unsigned long long)p->n.settled, (long long)p->n.settled_ms,
-				(unsigned long long)p->n.tarball_bytes, (unsigned long long)p->n.pack_bytes);
+				(unsigned long long)(p->n.settled_us / 1000), (unsigned long long)p->n.tarball_bytes,
+				(unsigned long long)p->n.pack_bytes);
 		}
-		struct timespec t = in_ms(it ? quiet - now : 60 * 1000);
+		struct timespec t = in_ms(it ? quiet - now : old_next(p, now));
 		pthread_cond_timedwait(&p->settle, &p->lock, &t);
 	}
 	return NULL;
@@ -304,12 +318,15 @@ static void *settler_run(void *arg)
 	while ((it = wait_unsettled(p))) {
 		struct pack_item copy = *it, got = { 0 };
 		struct err e = { 0 };
+		it->settling = true;
 		pthread_mutex_unlock(&p->lock);
 		uint64_t cpu = thread_cpu_us();
 		int code = item_settle(p, &copy, &got, &e);
 		pthread_mutex_lock(&p->lock);
 		p->n.settle_us += thread_cpu_us() - cpu;
+		it->settling = false;
 		item_settled(p, it, &got, code, &e);
+		pthread_cond_broadcast(&p->settle); /* the last of several says that all is settled */
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -319,9 +336,9 @@ static void *settler_run(void *arg)
 
 int packbuild_start(struct packs *p, struct err *e)
 {
-	p->thread = xcalloc(p->o.builders + 1, sizeof(*p->thread));
-	for (; p->nthreads <= p->o.builders; p->nthreads++) {
-		bool settler = p->nthreads == p->o.builders;
+	p->thread = xcalloc(p->o.builders + p->o.settlers, sizeof(*p->thread));
+	for (; p->nthreads < p->o.builders + p->o.settlers; p->nthreads++) {
+		bool settler = p->nthreads >= p->o.builders;
 		if (workq_thread(&p->thread[p->nthreads], settler ? "settle" : "pack",
 			    settler ? settler_run : builder_run, p, e) < 0)
 			return e->code;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -131,6 +132,16 @@ void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32])
 	map_set(&p->by_digest, (str){ (const char *)own_key, 32 }, at);
 }
 
+/* There is something to make again: the time until all is settled begins, unless it runs. */
+static void packs_unsettled(struct packs *p)
+{
+	if (p->first_ms && p->n.settled_ms < 0)
+		return;
+	p->first_ms = packs_now_ms();
+	p->first_us = p->n.build_us + p->n.settle_us;
+	p->n.settled_ms = -1;
+}
+
 void packs_want(struct packs *p, struct pack_item *it)
 {
 	int64_t now = packs_now_ms();
@@ -142,10 +153,7 @@ void packs_want(struct packs *p, struct pack_item *it)
 		p->n.dropped++;
 		return;
 	}
-	if (!p->first_ms || p->n.settled_ms >= 0) {
-		p->first_ms = now;
-		p->n.settled_ms = -1;
-	}
+	packs_unsettled(p);
 	it->state = PACK_WANTED;
 	p->n.pending++;
 	*vec_add(&p->queue) = map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY });
@@ -290,6 +298,10 @@ static void count_items(struct packs *p)
 		p->n.tarball_bytes += it->tarball;
 		p->n.pack_bytes += it->size;
 	}
+	if (p->n.warm + p->n.pending)
+		packs_unsettled(p);
+	else
+		p->n.settled_ms = 0;
 }
 
 /* Reads the journal, writes it anew without what later lines replaced when that pays, and leaves it open for appending. */
@@ -451,6 +463,17 @@ bool packs_settled(struct packs *p)
 	return n.pending == 0 && n.building == 0 && n.warm == 0;
 }
 
+size_t packs_failing(struct packs *p)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->item.n; i++)
+		n += p->item.p[i]->state == PACK_FAILED && p->item.p[i]->retry_ms != INT64_MAX;
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
 static void metric(struct buf *b, const char *name, const char *type, const char *help, double v)
 {
 	buf_printf(b, "# HELP drayd_packs_%s %s\n# TYPE drayd_packs_%s %s\ndrayd_packs_%s %.15g\n", name, help, name,
@@ -464,6 +487,8 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric(b, "pending", "gauge", "Packages waiting for their first encoding.", (double)(n.pending + n.building));
 	metric(b, "warm", "gauge", "Packages with a first encoding only.", (double)n.warm);
 	metric(b, "settled", "gauge", "Packages with their best encoding.", (double)n.settled);
+	metric(b, "unsettled", "gauge", "Packages without their best encoding; 0: all are settled.",
+		(double)(n.pending + n.building + n.warm));
 	metric(b, "built_total", "counter", "First encodings made.", (double)n.built);
 	metric(b, "deltas_total", "counter", "Deltas between versions made.", (double)n.deltas);
 	metric(b, "deltas_named_total", "counter", "Deltas that a client was told of.", (double)n.deltas_named);
@@ -487,6 +512,8 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric(b, "time_to_settle_seconds", "gauge",
 		"From the first package asked for until all were settled; -1: not yet.",
 		n.settled_ms < 0 ? -1.0 : (double)n.settled_ms / 1e3);
+	metric(b, "time_to_settle_cpu_seconds", "gauge", "CPU spent on packs in that time; -1: not yet.",
+		n.settled_ms < 0 ? -1.0 : (double)n.settled_us / 1e6);
 }
 
 /* -- life --------------------------------------------------------------------------- */
@@ -494,6 +521,7 @@ void packs_metrics(struct packs *p, struct buf *b)
 static void opts_default(struct packs_opts *o)
 {
 	o->builders = o->builders ? o->builders : 2;
+	o->settlers = o->settlers ? o->settlers : 1;
 	o->level = o->level ? o->level : 9;
 	o->settled_level = o->settled_level ? o->settled_level : 19;
 	o->idle_ms = o->idle_ms ? o->idle_ms : 2000;
@@ -513,7 +541,15 @@ static int dir_open(struct packs *p, struct err *e)
 	if (fs_mkdir_p(AT_FDCWD, path, 0755, e) < 0)
 		return e->code;
 	p->dir = fs_open_dir(AT_FDCWD, path);
-	return p->dir < 0 ? err_os(e, "open %s", path) : 0;
+	if (p->dir < 0)
+		return err_os(e, "open %s", path);
+	if (flock(p->dir, LOCK_EX | LOCK_NB) == 0) /* of the open directory: goes with the process */
+		return 0;
+	return errno == EWOULDBLOCK ? err_set(e, ERR_BUSY,
+					      "%s is in use by another drayd; drayd_packs_unsettled of its /metrics "
+					      "says what it has still to make",
+					      path)
+				    : err_os(e, "lock %s", path);
 }
 
 int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
@@ -537,6 +573,7 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	if (dir_open(p, e) < 0 || journal_open(p, e) < 0)
 		goto fail;
 	count_items(p);
+	packsweep(p);
 	if (packbuild_start(p, e) < 0 || packevict_start(p, e) < 0)
 		goto fail;
 	*out = p;

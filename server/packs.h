@@ -6,7 +6,7 @@
  * encoding) to settled (best encoding). packbuild.c has the threads that get it
  * there; packs_new() starts them. Any thread may call.
  *
- * The journal has a line a change, each with a checksum; a torn or foreign line
+ * One process at a time: packs/ is locked. The journal has a line a change, each with a checksum; a torn or foreign line
  * is skipped, since everything in it can be made again. A client checks a
  * pack's digest, so a file that a power loss spoiled is refused there. */
 #pragma once
@@ -22,6 +22,7 @@ struct packs_opts {
 	struct registry *registry;   /* where tarballs come from; borrowed */
 	struct upstreams *upstreams; /* asked before each fetch; NULL: everything is allowed (tests) */
 	unsigned builders;           /* threads; 0: 2 */
+	unsigned settlers;           /* threads; 0: 1 */
 	int level, settled_level;    /* zstd's; 0: 9 and 19 */
 	unsigned idle_ms;            /* of quiet before settling; 0: 2,000 */
 	unsigned keep_s;             /* a superseded pack can still be had for this long; 0: 3,600 */
@@ -56,13 +57,16 @@ struct packs_counts {
 	uint64_t evicted, evicted_bytes, evicted_young; /* young: used within the last hour */
 	uint64_t leased_bytes;                          /* as of the last pass */
 	uint64_t sent, sent_bytes, absent;              /* entries of answers */
-	int64_t settled_ms; /* from the first package that was asked for until nothing was pending; -1: not yet */
+	int64_t settled_ms;  /* from the first package that was asked for until nothing was pending; -1: not yet */
+	uint64_t settled_us; /* CPU of the threads in that time; as settled_ms, of the last time */
 };
 /* Evicts as of NOW (Unix time) at once, instead of when its thread gets to it: for tests. */
 size_t packs_evict(struct packs *p, int64_t now);
 struct packs_counts packs_counts(struct packs *p);
 /* Nothing is pending and every pack is settled. */
 bool packs_settled(struct packs *p);
+/* Packages that cannot be packed for now (their tarballs cannot be had, or are wrong) and are tried again later. */
+size_t packs_failing(struct packs *p);
 void packs_count_sent(struct packs *p, uint64_t packs, uint64_t bytes, uint64_t absent);
 /* Appends Prometheus text. */
 void packs_metrics(struct packs *p, struct buf *out);

@@ -11,6 +11,7 @@ struct pack_item {
 	enum pack_state state;
 	uint64_t size, tarball, raw;
 	char *name, *version, *url, *sri; /* url and sri until it is built */
+	bool settling;                    /* a settler is at it */
 	bool delta;                       /* not a package's own pack: what the one of `of` has beyond that of `base` */
 	uint8_t of[PACKS_KEY], base[PACKS_KEY];
 	const uint8_t *chained;  /* digest under which by_digest has it; NULL: none yet */
@@ -38,6 +39,7 @@ struct packs {
 	VEC(struct pack_old) old;
 	struct packs_counts n;
 	int64_t first_ms, last_ms; /* when something was wanted */
+	uint64_t first_us;         /* CPU of the threads until first_ms */
 	size_t settle_at;          /* items before it are settled, or not to be */
 	bool stop;
 	pthread_t *thread;
@@ -92,6 +94,9 @@ MUST_USE int packevict_start(struct packs *p, struct err *e);
 void packevict_stop(struct packs *p);
 /* "<text> <checksum>\n" from BUF's byte START on. */
 void packs_line_end(struct buf *b, size_t start);
+
+/* packsweep.c: once the journal is read, before threads: files that nobody names are to go. */
+void packsweep(struct packs *p);
 
 /* packbuild.c */
 MUST_USE int packbuild_start(struct packs *p, struct err *e);

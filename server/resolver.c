@@ -13,6 +13,10 @@
 #include "verdict.h"
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
+
+/* Each takes some 300 MB at level 19 for a large package. */
+enum { SETTLERS_MOST = 4 };
 
 struct resolver {
 	struct backend b;
@@ -300,7 +304,14 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		registry_new(&r->registry, r->http, &ro, e) < 0 ||
 		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0)
 		goto fail;
+	bool settle = c->command == CONFIG_SETTLE; /* nobody is served meanwhile */
+	long cpus = settle ? sysconf(_SC_NPROCESSORS_ONLN) : 0;
 	struct packs_opts po = { .dir = c->store_dir.p,
+		.eager = settle,
+		.idle_ms = settle ? 1 : 0,
+		.settlers = cpus < 1               ? 1
+			    : cpus < SETTLERS_MOST ? (unsigned)cpus
+						   : SETTLERS_MOST,
 		.registry = r->registry,
 		.upstreams = r->upstreams,
 		.settled_level = (int)c->pack_settle_level,

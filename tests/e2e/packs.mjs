@@ -26,6 +26,10 @@ async function serverStart() {
   }
   serverUrl = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
 }
+async function serverStop() {
+  server.kill()
+  await new Promise((ok) => server.once('exit', ok))
+}
 async function metric(name) {
   const text = await (await fetch(serverUrl + '/metrics')).text()
   return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(text)[1])
@@ -98,8 +102,7 @@ try {
   same(direct, locked)
   assert.equal(locked.packs.tarballs + locked.packs.packs, all)
   console.log('ok kept plan and locked install: as direct')
-  server.kill()
-  await new Promise((ok) => server.once('exit', ok))
+  await serverStop()
   await serverStart()
   const warm = await install(undefined, serverUrl)
   same(direct, warm)
@@ -108,7 +111,28 @@ try {
   assert.doesNotMatch(warm.text, /instead/)
   console.log('ok warm server: packs only, as direct')
 
-  assert.equal(damage('fx-leaf', '1.1.0'), 1)
+  const waitSettled = () => spawnSync(drayd, ['--wait-settled', '--registry', url, '--store-dir', serverDir, '--log-level', 'error'], { encoding: 'utf8' })
+  const busy = waitSettled()
+  assert.equal(busy.status, 7, busy.stderr + busy.stdout)
+  assert.match(busy.stderr, /another drayd.*drayd_packs_unsettled/)
+  assert.equal(await metric('unsettled'), all)
+  assert.equal(await metric('time_to_settle_seconds'), -1)
+  await serverStop()
+  const settle = waitSettled()
+  assert.equal(settle.status, 0, settle.stderr)
+  const settledPacks = Number(/^settled: (\d+) packs, .* s of CPU$/m.exec(settle.stdout)?.[1])
+  assert.ok(settledPacks >= all, settle.stdout) // deltas are counted, too
+  await serverStart()
+  assert.equal(await metric('unsettled'), 0)
+  assert.equal(await metric('settled'), settledPacks)
+  assert.match(await (await fetch(serverUrl + '/')).text(), /Packs not at their best<td class=n>0</)
+  const best = await install(undefined, serverUrl)
+  same(direct, best)
+  assert.equal(best.packs.packs, all)
+  assert.ok(best.packs.pack_bytes <= warm.packs.pack_bytes)
+  console.log('ok --wait-settled: beside a server refused, else all settled, as direct')
+
+  assert.ok(damage('fx-leaf', '1.1.0') >= 1)
   const bad = await install(undefined, serverUrl)
   same(direct, bad)
   assert.deepEqual([bad.packs.packs, bad.packs.tarballs, bad.packs.refused], [all - 1, 1, 1])
@@ -116,8 +140,7 @@ try {
   assert.doesNotMatch(bad.text, /fx-(app|bin|files|peer)@.*instead/)
   console.log('ok one damaged pack: named, its tarball instead')
 
-  server.kill()
-  await new Promise((ok) => server.once('exit', ok))
+  await serverStop()
   const gone = await install(direct.lockfile, serverUrl)
   same(direct, gone)
   assert.deepEqual([gone.packs.packs, gone.packs.tarballs], [0, all])

@@ -277,6 +277,95 @@ static void all_of_them_settle(void **state)
 		assert_served(v, &warm[i]); /* who has an older plan still gets what it names */
 	}
 	assert_true(better);
+	struct packs_counts n = packs_counts(v->p);
+	assert_true(n.settled_ms >= 0 && n.settled_us > 0 && n.settled_us <= n.build_us + n.settle_us);
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	packs_metrics(v->p, &b);
+	assert_true(str_find_str(buf_str(&b), STR("\ndrayd_packs_unsettled 0\n"), 0) != SIZE_MAX);
+	assert_true(str_find_str(buf_str(&b), STR("\ndrayd_packs_time_to_settle_cpu_seconds 0."), 0) != SIZE_MAX);
+}
+
+/* The time to settle is that of the packs which a restart found unsettled, too, with several settlers. */
+static void a_restart_settles_the_rest(void **state)
+{
+	struct env *v = *state;
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	assert_int_equal(packs_counts(v->p).settled_ms, -1);
+	packs_free(v->p);
+	v->o.no_settle = false;
+	v->o.settlers = 3;
+	packs_start(v);
+	wait_until(v, c.settled_ms >= 0);
+	struct packs_counts n = packs_counts(v->p);
+	assert_int_equal(n.settled, N);
+	assert_int_equal(n.resettled, N);
+	assert_true(n.settle_us > 0);
+	assert_int_equal(n.settled_us, n.settle_us);
+	packs_free(v->p);
+	packs_start(v); /* and one that finds nothing to do is settled at once */
+	assert_int_equal(packs_counts(v->p).settled_ms, 0);
+	assert_int_equal(packs_failing(v->p), 0);
+}
+
+static int files_count(struct env *v)
+{
+	char cmd[160];
+	int n = -1;
+
+	snprintf(cmd, sizeof(cmd), "find '%s/packs' -type f ! -name journal | wc -l", v->root);
+	FILE *f = popen(cmd, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &n), 1);
+	pclose(f);
+	return n;
+}
+
+/* What a better encoding replaced goes some time after a restart, too, and so does what was being written. */
+static void nothing_is_left_behind(void **state)
+{
+	struct env *v = *state;
+	char cmd[160];
+
+	v->o.level = 1;
+	v->o.no_settle = false;
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.settled_ms >= 0);
+	int before = files_count(v);
+	assert_true(before > N);
+	packs_free(v->p);
+	snprintf(cmd, sizeof(cmd), "echo x > '%s/packs/tmp-0123'", v->root);
+	assert_int_equal(system(cmd), 0);
+	packs_start(v);
+	assert_int_equal(files_count(v), before);
+	packs_free(v->p);
+	v->o.keep_s = 1;
+	packs_start(v);
+	for (int i = 0; i < 500 && files_count(v) > N; i++) {
+		struct frame_package f = package(v, 0);
+		nanosleep(&(struct timespec){ 0, 20 * 1000 * 1000 }, NULL);
+		packs_of(v->p, &f);
+	}
+	assert_int_equal(files_count(v), N);
+	for (int i = 0; i < N; i++) {
+		struct frame_package f = package(v, i);
+		packs_of(v->p, &f);
+		assert_served(v, &f);
+	}
+}
+
+static void one_process_has_the_packs(void **state)
+{
+	struct env *v = *state;
+	struct packs *other;
+	struct err e;
+
+	packs_start(v);
+	assert_int_equal(packs_new(&other, &v->o, &e), ERR_BUSY);
+	assert_non_null(strstr(e.msg, "drayd_packs_unsettled"));
 }
 
 static bool is_there(struct env *v, int i)
@@ -384,6 +473,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(wrong_bytes_make_no_pack, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_file_is_made_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_restart_settles_the_rest, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_left_behind, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_process_has_the_packs, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_longest_unused_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(their_order_survives_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_under_way_does_not_hold_the_end, setup, teardown),
