@@ -82,6 +82,7 @@ struct pkg {
 	struct peer *peer; /* sorted by name; as its owner reads the manifest */
 	uint32_t npeer;
 	bool optional, leaf;
+	bool asked_ahead; /* see first_pick.h */
 	struct owner owner;
 	const struct atomset *shadow; /* in force: the owner's */
 	bool recorded;
@@ -129,6 +130,7 @@ struct selector {
 struct selectors {
 	struct selector *p;
 	uint32_t n, cap;
+	bool direct; /* some manifest of the workspace asks for it */
 };
 /* By atom of the name. */
 struct selector_table {
@@ -191,6 +193,11 @@ struct importer {
 	bool subdep_rules; /* hoisted peers resolve as transitive dependencies do */
 };
 
+/* A package as it was first met, for first_pick.h. */
+struct ahead {
+	uint32_t pkg;
+	const struct atomset *shadow;
+};
 /* A package one of whose required dependencies cannot be had: nothing that needs it can be had either. */
 struct doom {
 	atom id;
@@ -228,6 +235,10 @@ struct run {
 	const struct atomset *moved;             /* see reuse_peers_move */
 	struct pick_memo *pick;                  /* choices made, see pick.c; cells, and how many are taken */
 	size_t picks, npick;
+	struct first_pick *first; /* what projects share, see first_pick.c; cells, and how many are taken */
+	size_t firsts, nfirst;
+	struct ahead *ahead; /* packages whose dependencies are still to be asked for ahead */
+	size_t nahead, cap_ahead;
 	uint32_t *run_versions; /* packages reachable, for hoisting */
 	size_t nrun_versions;
 	uint64_t run_versions_at;

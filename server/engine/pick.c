@@ -287,8 +287,7 @@ static bool in_selectors(const struct selectors *s, atom spec)
 	return false;
 }
 
-/* First of NAME's entries in a level, or NONE. */
-static uint32_t level_find(const struct level *l, atom name)
+uint32_t level_find(const struct level *l, atom name)
 {
 	uint32_t lo = 0, hi = l->n;
 	while (lo < hi) {

@@ -29,6 +29,8 @@ struct pick_opts {
 uint32_t pick_version(
 	struct run *r, struct packument p, const struct reg_spec *spec, const struct pick_opts *o, bool *young);
 
+/* First of NAME's entries in a level, or NONE. */
+uint32_t level_find(const struct level *l, atom name);
 /* The selector that a manifest's specifier is, for preferring it. */
 bool selector_kind_of(struct run *r, atom spec, enum selector_kind *out);
 /* What settings exclude from minimumReleaseAge: every version of NAME, or this VERSION. */

@@ -66,6 +66,7 @@ void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec,
 	}
 	direct_set(r, &imp->own[i].preferred, spec, kind);
 	direct_set(r, table_at(&r->preferred, name), spec, kind);
+	table_at(&r->preferred, name)->direct = true;
 }
 
 static void locked_set(struct run *r, struct selectors *s, atom version)

@@ -1,7 +1,8 @@
 /* prefer — which versions of a name a choice prefers.
  *
- * What the lockfile has weighs 1,000,000, what a manifest asks for directly 1,000. A project's tree follows the lockfile and its
- * own manifest; what is hoisted for peers, and peers that a project declares itself, follow every manifest of the workspace.
+ * What the lockfile has weighs 1,000,000, what a manifest asks for directly 1,000. A project's tree, and what is hoisted into it for
+ * peers, follow the lockfile and its own manifest; which version is hoisted, and peers that a project declares itself, follow every
+ * manifest of the workspace.
  * Filled before the walk, read-only from then on. Source: pnpm 12.21 with autoDedupe off. */
 #pragma once
 #include "graph.h"

@@ -1,6 +1,7 @@
 #include "resolve.h"
 #include "base/vec.h"
 #include "catalog.h"
+#include "first_pick.h"
 #include "package.h"
 #include "pick.h"
 #include "plan_emit.h"
@@ -111,6 +112,23 @@ static void note_young(struct run *r, uint32_t pkg)
 	r->young[r->nyoung++] = pkg;
 }
 
+/* pick_version(), but what an earlier project of the workspace chose stands. */
+static uint32_t shared_pick(struct run *r, struct packument p, const struct wanted *w, const struct reg_spec *spec,
+	const struct resolve_opts *o, const struct pick_opts *po, bool here, bool *young)
+{
+	if (o->depth == 0 || here || !first_pick_contested(r, spec->name))
+		return pick_version(r, p, spec, po, young);
+	struct first_key k = { w->alias, w->spec, first_pick_above(r, o->level, spec->name), po->cutoff, o->key,
+		w->optional, po->lowest };
+	uint32_t v = first_pick_get(r, &k, young);
+	if (v != NONE)
+		return v;
+	v = pick_version(r, p, spec, po, young);
+	if (v != NONE)
+		first_pick_put(r, &k, v, *young);
+	return v;
+}
+
 static int from_registry(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct reg_spec *spec, const struct resolve_opts *o, bool *fresh, struct err *e)
 {
@@ -126,14 +144,12 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	if (rc < 0)
 		return rc;
 	uint32_t v = NONE;
-	struct pick_opts po = { .preferred = w->peer || (o->depth == 0 && imp->subdep_rules)
-						     ? preferred_of(r, spec->name)
-						     : preferred_for(r, imp, spec->name),
+	struct pick_opts po = { .preferred = w->peer ? preferred_of(r, spec->name) : preferred_for(r, imp, spec->name),
 		.level = o->level,
 		.cutoff = o->cutoff,
 		.lowest = o->lowest };
 	if (!rc)
-		v = pick_version(r, p, spec, &po, &young);
+		v = shared_pick(r, p, w, spec, o, &po, here, &young);
 	if (here) {
 		atom version = v == NONE ? 0 : atom_of(&r->t, packument_version(p, v));
 		int lc = workspace_instead(r, out, imp, w, spec->name, spec->fetch, (int)spec->type, version, fresh, e);
@@ -468,6 +484,55 @@ static int reused_seed(struct run *r, struct seed *out, const struct wanted *w, 
 	return 0;
 }
 
+/* --- asking ahead --- */
+
+static void ask_ahead_later(struct run *r, uint32_t pkg, const struct atomset *shadow)
+{
+	struct pkg *p = pkg_at(r, pkg);
+	if (r->nimporter < 2 || p->asked_ahead || p->kind == PKG_LINK)
+		return;
+	p->asked_ahead = true;
+	r->ahead = arena_grow(&r->arena, r->ahead, r->nahead, &r->cap_ahead, sizeof(*r->ahead), _Alignof(struct ahead));
+	r->ahead[r->nahead++] = (struct ahead){ pkg, shadow };
+}
+
+/* The choice that the dependency S of a package would be without regard to what the levels above resolved; errors come up where
+ * it is needed. */
+static int ask_ahead_one(struct run *r, const struct importer *imp, const struct spec *s, struct err *e)
+{
+	struct wanted w = { s->alias, s->range, s->optional, false, false };
+	struct resolve_opts o = { .cutoff = r->subdep_cutoff, .depth = 1, .key = NONE };
+	struct reg_spec spec;
+	struct packument p;
+	const struct err *why;
+	bool young;
+	if (!reg_spec_parse(r, &spec, w.alias, w.spec) || !first_pick_contested(r, spec.name))
+		return 0;
+	int rc = get_packument(r, &p, &why, spec.name, w.optional, e);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	struct pick_opts po = { .preferred = preferred_for(r, imp, spec.name), .cutoff = o.cutoff };
+	(void)shared_pick(r, p, &w, &spec, &o, &po, instead_here(r, 1), &young);
+	return 0;
+}
+
+/* For all packages that IMP's walk was the first to meet. */
+static int ask_ahead(struct run *r, const struct importer *imp, struct err *e)
+{
+	struct err ignored;
+	int rc = 0;
+	for (size_t i = 0; i < r->nahead && !rc; i++) {
+		struct pkg *p = pkg_at(r, r->ahead[i].pkg);
+		if (package_specs(r, p, &ignored))
+			continue;
+		for (uint32_t k = 0; k < p->nspec && !rc; k++)
+			if (p->spec[k].optional || !atomset_has(r->ahead[i].shadow, p->spec[k].alias))
+				rc = ask_ahead_one(r, imp, &p->spec[k], e);
+	}
+	r->nahead = 0;
+	return rc;
+}
+
 /* --- edges --- */
 
 static bool skippable(int code)
@@ -517,7 +582,9 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 		if (pinned)
 			w.spec = pinned;
 	}
-	struct resolve_opts o = { .level = x->level, .dir = x->dir, .cutoff = r->subdep_cutoff, .depth = x->depth };
+	struct resolve_opts o = {
+		.level = x->level, .dir = x->dir, .cutoff = r->subdep_cutoff, .depth = x->depth, .key = key
+	};
 	if (x->depth == 0 && !x->imp->subdep_rules) {
 		o.cutoff = r->cutoff;
 		o.lowest = r->lowest_direct;
@@ -542,6 +609,7 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 		    (p->kind != PKG_LOCKED ? !p->deps.ndep && !p->deps.nopt && !p->deps.npeer && !p->deps.npeer_optional
 					   : p->leaf);
 	package_seen(r, p, fresh, optional, shadow, x);
+	ask_ahead_later(r, pkg, shadow);
 	*out = (struct seed){ .kind = SEED_PENDING,
 		.optional_edge = w.optional,
 		.optional = optional,
@@ -795,6 +863,8 @@ int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, 
 	}
 	direct_versions_add(r, imp, s, n);
 	int rc = walk(r, imp, s, n, level_below(r, NULL, s, n), scope_below(r, scope, s, n), e);
+	if (!rc)
+		rc = ask_ahead(r, imp, e);
 	for (uint32_t i = 0; i < n && !rc; i++)
 		if (s[i].kind != SEED_DROPPED)
 			*vec_add(&imp->direct) =

@@ -17,6 +17,7 @@ struct resolve_opts {
 	int64_t cutoff;
 	bool lowest;
 	int32_t depth;
+	prior key; /* the edge's place in the lockfile, or NONE */
 };
 MUST_USE int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct resolve_opts *o, bool *fresh, struct err *e);
