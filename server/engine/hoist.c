@@ -188,14 +188,26 @@ static int selector_text_order(struct run *r, const struct selector *a, const st
 	return atom_cmp(&r->t, a->spec, b->spec);
 }
 
-static void bucket_fill(struct bucket *b, struct run *r, const struct importer *imp, atom name)
+static const struct importer *root_importer(const struct run *r)
 {
-	const struct selectors *s = preferred_of(r, name);
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		if (str_eq(r->importer[i].req->path, STR(".")))
+			return &r->importer[i];
+	return NULL;
+}
+
+/* What is preferred and what was resolved of NAME. ONLY: by this importer and the root; NULL: by all. */
+static void bucket_fill(struct bucket *b, struct run *r, const struct importer *only, atom name)
+{
+	const struct selectors *s = only ? preferred_for(r, only, name) : preferred_of(r, name);
+	const struct importer *root = root_importer(r);
 	b->r = r;
 	b->n = 0;
 	for (uint32_t i = 0; s && i < s->n && b->n < 512; i++)
 		b->p[b->n++] = s->p[i];
-	resolve_run_versions(r, imp, name, bucket_add, b);
+	resolve_run_versions(r, only, name, bucket_add, b);
+	if (only && root && root != only && r->set->resolve_peers_from_workspace_root)
+		resolve_run_versions(r, root, name, bucket_add, b);
 	for (uint32_t i = 1; i < b->n; i++)
 		for (uint32_t k = i; k && selector_text_order(r, &b->p[k - 1], &b->p[k]) > 0; k--) {
 			struct selector x = b->p[k];
@@ -580,7 +592,8 @@ static atom optional_best(struct hoist *h, const struct importer *imp, const str
 static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
 {
 	struct bucket b;
-	bucket_fill(&b, h->r, NULL, name);
+	/* without dedupePeerDependents a project's optional peers are its own affair */
+	bucket_fill(&b, h->r, h->r->set->dedupe_peer_dependents ? NULL : imp, name);
 	atom out = optional_best(h, imp, w, n, name, &b, true);
 	return out ? out : optional_best(h, imp, w, n, name, &b, false);
 }
@@ -668,9 +681,9 @@ int hoist_all(struct run *r, struct err *e)
 	}
 	if (!r->set->auto_install_peers && !r->set->dedupe_peer_dependents)
 		return 0;
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		if (str_eq(r->importer[i].req->path, STR(".")))
-			h.roots = root_deps(r, &r->importer[i]);
+	const struct importer *root = root_importer(r);
+	if (root)
+		h.roots = root_deps(r, root);
 	h.peers = peers_new(r, true);
 	int rc = rounds(&h, e);
 	peers_free(h.peers);
