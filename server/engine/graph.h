@@ -112,12 +112,11 @@ struct node {
 	struct kid *kid; /* sorted by alias */
 	uint32_t nkid;
 	const struct chain *parents;
-	const struct atomset *locked_peers; /* NULL: no restriction */
 };
 struct direct {
 	atom alias;
 	uint32_t node, pkg;
-	bool provider, optional_peer; /* hoisted: found inside the tree; installed for an optional peer */
+	bool provider; /* hoisted: found inside the tree */
 };
 
 /* Preferred versions of one name. */

@@ -301,6 +301,8 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	if (fits)
 		return fits;
 	if (range)
+		fits = best_among(r, imp, m.name, &b, range, false, true);
+	if (range && !fits)
 		fits = best_of(r, &b, range);
 	if (fits)
 		return joined(r, fits, &b);
@@ -621,12 +623,9 @@ static int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, 
 	}
 	if (!n)
 		return 0;
-	size_t from = imp->direct.n;
 	for (uint32_t i = 0; i < n; i++)
 		alias_add(imp, w[i].alias);
 	int rc = resolve_extend(r, imp, w, n, e);
-	for (size_t i = from; i < imp->direct.n; i++)
-		imp->direct.p[i].optional_peer = true;
 	imp->converged = false;
 	*hoisted = true;
 	return rc;

@@ -45,8 +45,6 @@ static void flags_set(struct peers *p, const struct importer *imp, bool on)
 		struct vnode *v = vnode_at(p, imp->direct.p[i].node);
 		if (imp->direct.p[i].provider)
 			v->provider = on;
-		if (imp->direct.p[i].optional_peer)
-			v->optional_peer = on;
 	}
 }
 

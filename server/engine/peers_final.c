@@ -525,8 +525,6 @@ static void build(struct cyc *c, struct graph *g)
 static void walk_importer(struct peers *p, struct importer *imp, const struct refs *root)
 {
 	const struct refs *refs = peers_importer_refs(p, imp, root);
-	for (size_t i = 0; i < imp->direct.n; i++)
-		vnode_at(p, imp->direct.p[i].node)->optional_peer = imp->direct.p[i].optional_peer;
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; pass == 0 && i < imp->direct.n; i++)
 			if (!vnode_at(p, imp->direct.p[i].node)->provider)
@@ -543,8 +541,6 @@ static void walk_importer(struct peers *p, struct importer *imp, const struct re
 		}
 	}
 	peers_drain(p, refs);
-	for (size_t i = 0; i < imp->direct.n; i++)
-		vnode_at(p, imp->direct.p[i].node)->optional_peer = false;
 }
 
 static int direct_order(struct run *r, const struct gdirect *a, const struct gdirect *b)

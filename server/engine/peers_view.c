@@ -134,7 +134,6 @@ void view_sync(struct peers *p)
 		if (i < p->base.n) {
 			if (n->depth != INT32_MAX && p->base.p[i].depth > n->depth)
 				p->base.p[i].depth = n->depth;
-			p->base.p[i].locked = n->locked_peers;
 			continue;
 		}
 		*vec_add(&p->base) = (struct vnode){ .pkg = n->pkg,
@@ -143,7 +142,6 @@ void view_sync(struct peers *p)
 			.lazy = n->lazy,
 			.kid = n->kid,
 			.nkid = n->nkid,
-			.locked = n->locked_peers,
 			.dp = NONE };
 	}
 	if (p->scc_at != r->revision || !p->scc_at) {

@@ -8,10 +8,9 @@ struct refs; /* parents by name */
 struct vnode {
 	uint32_t pkg;
 	int32_t depth;
-	bool alive, lazy, in_progress, provider, optional_peer, retained;
+	bool alive, lazy, in_progress, provider, retained;
 	struct kid *kid;
 	uint32_t nkid;
-	const struct atomset *locked;
 	const struct refs *ctx; /* who its parents were when it was met as a provider */
 	dpid dp;                /* NONE: not yet */
 	uint32_t visited;       /* number of the call that resolved it */

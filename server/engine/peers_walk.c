@@ -462,22 +462,10 @@ static bool breaks_diamond(struct peers *p, struct visit *x, const struct refs *
 	return false;
 }
 
-static const struct refs *without_hoisted(struct peers *p, const struct refs *s, const struct atomset *locked)
-{
-	struct acc a = ACC_INIT;
-	for (uint32_t i = 0; i < s->n; i++)
-		if (!vnode_at(p, p->ref.p[s->e[i].v].node)->optional_peer || atomset_has(locked, s->e[i].k))
-			acc_put(&a, s->e[i].k, s->e[i].v, true);
-	const struct refs *out = acc_refs(p, &a);
-	acc_release(&a);
-	return out;
-}
-
 /* What the children see: the parents, and the node's own children that can be peers. */
 static void extend_refs(struct peers *p, struct visit *x)
 {
-	const struct atomset *locked = vnode_at(p, x->node)->locked;
-	const struct refs *base = locked ? without_hoisted(p, x->parents, locked) : x->parents;
+	const struct refs *base = x->parents;
 	for (uint32_t i = 0; i < x->preview.n; i++) {
 		struct kv k = acc_at(&x->preview)[i];
 		if (vnode_at(p, k.v)->alive)
@@ -873,7 +861,7 @@ struct output peers_node(struct peers *p, uint32_t node, const struct refs *pare
 			&pmap_none };
 	struct visit x = { .node = node, .pkg = v->pkg, .parents = parents, .ancestors = ancestors };
 	v->in_progress = true;
-	const struct cache_item *it = v->lazy && !v->locked ? find_fast(p, parents, v->pkg) : NULL;
+	const struct cache_item *it = v->lazy ? find_fast(p, parents, v->pkg) : NULL;
 	if (it)
 		return from_cache(p, &x, it);
 	preview(p, &x);

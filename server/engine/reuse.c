@@ -184,20 +184,8 @@ void reuse_lock_peers(struct run *r, struct importer *imp)
 			for (size_t i = 0; i < imp->prior->deps[t].n; i++) {
 				const struct lock_direct *d = &imp->prior->deps[t].p[i];
 				prior k = ref_snapshot(r, d->alias, d->ref);
-				uint32_t from = nall;
-				if (k == NONE)
-					continue;
-				reuse_peers_of(r, k, &all, &nall, &cap);
-				atom alias = atom_of(&r->t, d->alias);
-				if (nall == from || atomset_has(imp->changed, alias))
-					continue;
-				atom *v = arena_new(&r->arena, atom, nall - from);
-				for (uint32_t m = from; m < nall; m++)
-					v[m - from] = all[m].k;
-				for (size_t m = 0; m < imp->direct.n; m++)
-					if (imp->direct.p[m].alias == alias)
-						r->node.p[imp->direct.p[m].node].locked_peers =
-							atomset_of(&r->arena, v, nall - from);
+				if (k != NONE)
+					reuse_peers_of(r, k, &all, &nall, &cap);
 			}
 	}
 	atom *names = arena_new(&r->arena, atom, nall + 1);
