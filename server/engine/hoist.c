@@ -298,14 +298,12 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
 	bool versions = best_of(r, &b, NULL) != 0;
 	atom fits = range ? locked_provider(r, imp, m.name, &b, range) : 0;
-	if (fits)
-		return fits;
-	if (range)
+	if (range && !fits)
 		fits = best_among(r, imp, m.name, &b, range, false, true);
 	if (range && !fits)
 		fits = best_of(r, &b, range);
 	if (fits)
-		return joined(r, fits, &b);
+		return fits;
 	bool any_version = false;
 	for (uint32_t i = 0; i < b.n; i++)
 		any_version = any_version || b.p[i].kind == SEL_VERSION;
