@@ -256,15 +256,14 @@ static atom best_among(struct run *r, const struct importer *imp, atom name, con
 	return best_of(r, &some, range);
 }
 
-/* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; but a version that came
- * into the tree since is taken as it would be without a lockfile. 0: there is none to keep. */
+/* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is none to keep. */
 static atom locked_provider(
 	struct run *r, const struct importer *imp, atom name, const struct bucket *b, const struct range *range)
 {
-	atom fresh = best_among(r, imp, name, b, range, false, true);
-	if (!fresh)
-		return best_among(r, imp, name, b, range, true, false);
-	return preferred_is_locked(r, name, fresh) ? best_among(r, imp, name, b, range, true, true) : 0;
+	if (r->prior && atomset_has(r->moved, name))
+		return 0;
+	bool others = best_among(r, imp, name, b, range, false, true) != 0;
+	return best_among(r, imp, name, b, range, true, others);
 }
 
 static atom joined(struct run *r, atom head, const struct bucket *b)

@@ -99,15 +99,6 @@ void preferred_unlock(struct run *r, atom name)
 	s->n = n;
 }
 
-bool preferred_is_locked(const struct run *r, atom name, atom version)
-{
-	const struct selectors *s = table_get(&r->locked, name);
-	for (uint32_t i = 0; s && i < s->n; i++)
-		if (s->p[i].spec == version)
-			return true;
-	return false;
-}
-
 void preferred_release(struct run *r)
 {
 	free(r->preferred.p);

@@ -17,6 +17,4 @@ void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec,
 void preferred_locked(struct run *r, atom name, atom version);
 /* Peers on NAME follow the manifests alone. */
 void preferred_unlock(struct run *r, atom name);
-/* Whether the lockfile has this version, and nothing took it away. */
-bool preferred_is_locked(const struct run *r, atom name, atom version);
 void preferred_release(struct run *r);
