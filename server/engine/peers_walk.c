@@ -509,14 +509,25 @@ static void extend_refs(struct peers *p, struct visit *x)
 		vnode_at(p, p->ref.p[acc_at(&x->own)[i].v].node)->ctx = x->refs;
 }
 
+static bool is_own_peer(const struct peers *p, uint32_t pkg, atom name)
+{
+	const struct pkg *k = pkg_at(p->r, pkg);
+	for (uint32_t i = 0; i < k->npeer; i++)
+		if (k->peer[i].name == name)
+			return true;
+	return false;
+}
+
 static struct output from_cache(struct peers *p, struct visit *x, const struct cache_item *it)
 {
 	forget_preview(p, x, NULL);
 	if (it->missing->n) {
 		struct chain *c = arena_new(&p->a, struct chain, 1);
 		*c = (struct chain){ x->pkg, x->ancestors ? x->ancestors->len + 1 : 1, x->ancestors };
-		for (uint32_t i = 0; i < it->missing->n; i++)
-			issue(p, it->missing->e[i].name, it->missing->e[i].range, it->missing->e[i].optional, c);
+		for (uint32_t i = 0; i < it->missing->n; i++) {
+			struct miss m = it->missing->e[i];
+			issue(p, m.name, m.range, m.optional, is_own_peer(p, x->pkg, m.name) ? x->ancestors : c);
+		}
 	}
 	remember(p, x->node, it->dp);
 	struct vnode *v = vnode_at(p, x->node);
