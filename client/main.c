@@ -22,6 +22,7 @@
 #include "source_remote.h"
 #include "state.h"
 #include "store_command.h"
+#include "verify.h"
 
 /* One word for everything that decides what an install does besides the watched files. */
 static uint64_t settings_hash(const struct options *o, char **env)
@@ -589,6 +590,36 @@ static int command_store(const struct options *o)
 	return code < 0 ? err_exit_status(code) : 0;
 }
 
+/* The registry is asked, never a drayd: whoever made the tree is not who says that it is right. */
+static int command_verify(const struct options *o)
+{
+	struct invocation s = { .opt = *o };
+	struct project_opts po = { .dir = o->dir,
+		.registry = o->registry,
+		.ignore_workspace = o->ignore_workspace,
+		.user_agent = STR("dray/" DRAY_VERSION) };
+	struct err e = { 0 };
+
+	progress_init(&s.progress, o->reporter);
+	int cancel_fd = signals_open(), code = project_load(&s.project, &po, &e);
+	if (code == 0) {
+		invocation_request(&s);
+		struct verify_opts v = { .project = &s.project,
+			.req = &s.req,
+			.progress = &s.progress,
+			.store_dir = o->store ? store_where(o, &s.project, &s.arena).p : NULL,
+			.global_virtual_store = o->global_virtual_store || s.project.client.enable_global_virtual_store,
+			.cancel_fd = cancel_fd };
+		code = verify_run(&v, &e);
+	}
+	int status = code < 0 ? fail(&s.progress, &e) : 0;
+	project_release(&s.project);
+	arena_release(&s.arena);
+	if (cancel_fd >= 0)
+		close(cancel_fd);
+	return status;
+}
+
 static int command_doctor(const struct options *o)
 {
 	AUTO(buf_release) struct buf out = BUF_INIT;
@@ -637,6 +668,8 @@ int main(int argc, char **argv)
 		return 0;
 	case COMMAND_INSTALL:
 		return command_install(&o);
+	case COMMAND_VERIFY:
+		return command_verify(&o);
 	case COMMAND_DOCTOR:
 		return command_doctor(&o);
 	case COMMAND_STORE:

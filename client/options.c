@@ -5,6 +5,9 @@ const char options_help[] =
 	"dray " DRAY_VERSION " installs npm dependencies: pnpm's lockfile, pnpm's node_modules.\n"
 	"\n"
 	"usage: dray install [options]        (also: dray i)   what package.json and pnpm-workspace.yaml ask for\n"
+	"       dray verify [--store] [options]                whether node_modules, or the store, is what the "
+	"registry "
+	"has\n"
 	"       dray store path|status|verify|prune            the folder that holds package contents\n"
 	"       dray doctor --server URL                       whether a drayd can be used here, and what to do if "
 	"not\n"
@@ -45,6 +48,8 @@ const char options_help[] =
 	"      --trust-lockfile     do not check the lockfile against minimumReleaseAge and trustPolicy\n"
 	"      --verify-store HOW   stat (default), full or none: what is checked before a stored file is used again\n"
 	"      --reporter NAME      default (a bar on a terminal, else lines), append-only, ndjson or silent\n"
+	"      --json               the same as --reporter ndjson\n"
+	"      --store              dray verify: the store instead of node_modules\n"
 	"  -h, --help               this text\n"
 	"  -v, --version            the version\n"
 	"\n"
@@ -84,6 +89,8 @@ enum option_id {
 	O_FILTER_PROD,
 	O_NO_MATCH,
 	O_ROOT,
+	O_JSON,
+	O_STORE,
 	O_HELP,
 	O_VERSION,
 };
@@ -120,11 +127,13 @@ static const struct option_row rows[] = {
 	{ "--filter-prod", NULL, VALUE, O_FILTER_PROD },
 	{ "--fail-if-no-match", NULL, FLAG, O_NO_MATCH },
 	{ "--workspace-root", "-w", FLAG, O_ROOT },
+	{ "--json", NULL, FLAG, O_JSON },
+	{ "--store", NULL, FLAG, O_STORE },
 	{ "--help", "-h", FLAG, O_HELP },
 	{ "--version", "-v", FLAG, O_VERSION },
 };
 enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
-static const char *const commands[] = { "install", "i", "store", "doctor", "help" };
+static const char *const commands[] = { "install", "i", "store", "doctor", "verify", "help" };
 enum { NCOMMANDS = sizeof(commands) / sizeof(commands[0]) };
 /* What pnpm has and dray has not, with what to do instead. */
 static const char *const refused[][2] = {
@@ -369,6 +378,12 @@ static int take_option(struct options *o, enum option_id id, str v, struct err *
 		break;
 	case O_RECURSIVE:
 		break; /* a workspace is installed as a whole anyway */
+	case O_JSON:
+		o->reporter = REPORTER_NDJSON;
+		break;
+	case O_STORE:
+		o->store = true;
+		break;
 	case O_HELP:
 		o->command = COMMAND_HELP;
 		break;
@@ -428,6 +443,8 @@ static int parse_command(struct options *o, str word, struct err *e)
 		o->command = COMMAND_STORE;
 	else if (str_eq(word, STR("doctor")))
 		o->command = COMMAND_DOCTOR;
+	else if (str_eq(word, STR("verify")))
+		o->command = COMMAND_VERIFY;
 	else if (str_eq(word, STR("help")))
 		o->command = COMMAND_HELP;
 	else
@@ -456,6 +473,10 @@ int options_parse(struct options *out, int argc, char **argv, struct err *e)
 		return err_set(e, ERR_USAGE, "--prod and --dev exclude each other");
 	if (o.ignore_workspace && (o.workspace_root || o.filter.n || o.filter_prod.n))
 		return err_set(e, ERR_USAGE, "--ignore-workspace leaves nothing for --filter and --workspace-root");
+	if (o.store && o.command != COMMAND_VERIFY && o.command != COMMAND_HELP && o.command != COMMAND_VERSION)
+		return err_set(e, ERR_USAGE, "--store belongs to dray verify");
+	if (o.command == COMMAND_VERIFY && options_filtered(&o))
+		return err_set(e, ERR_UNSUPPORTED, "dray verify looks at the whole tree: --filter is not supported");
 	if (o.direct && o.server.n)
 		return err_set(e, ERR_USAGE, "--direct and --server exclude each other");
 	*out = o;

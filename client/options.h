@@ -3,7 +3,7 @@
 #include "progress.h"
 
 enum { OPTIONS_FILTERS_MAX = 64 };
-enum command { COMMAND_NONE = 0, COMMAND_HELP, COMMAND_VERSION, COMMAND_INSTALL, COMMAND_STORE, COMMAND_DOCTOR };
+enum command { COMMAND_NONE = 0, COMMAND_HELP, COMMAND_VERSION, COMMAND_INSTALL, COMMAND_STORE, COMMAND_DOCTOR, COMMAND_VERIFY };
 struct options {
 	enum command command;
 	str dir, registry, store_dir, server; /* empty: not given */
@@ -11,6 +11,7 @@ struct options {
 	bool global_virtual_store; /* also where pnpm-workspace.yaml says nothing of it */
 	bool frozen_set, frozen;
 	bool prod, dev, no_optional;
+	bool store; /* verify --store: not a tree */
 	bool workspace_root, fail_if_no_match;
 	struct options_filters {
 		str p[OPTIONS_FILTERS_MAX];

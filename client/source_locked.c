@@ -112,21 +112,13 @@ static void mark_all(struct walk *w)
 	}
 }
 
-/* https://registry/@scope/name/-/name-1.0.0.tgz, where the lockfile leaves it out. */
+/* Where the lockfile leaves the URL out, it is the registry's usual one. */
 static str tarball_url(const struct walk *w, const struct lock_package *p, str name, str version, struct arena *a)
 {
-	str base, rest;
-
 	if (p->resolution.tarball.n && !str_starts(p->resolution.tarball, STR("/")))
 		return p->resolution.tarball;
-	if (p->resolution.kind != LOCK_RES_REGISTRY)
-		return STR_NONE;
-	if (!str_rcut(name, '/', &rest, &base))
-		base = name;
-	size_t plus = str_find(version, '+', 0); /* build metadata is not part of the file's name */
-	return arena_printf(a, STR_FMT STR_FMT "/-/" STR_FMT "-" STR_FMT ".tgz",
-		STR_ARG(settings_registry(&w->req->settings, name)), STR_ARG(name), STR_ARG(base),
-		STR_ARG(plus == SIZE_MAX ? version : str_head(version, plus)));
+	return p->resolution.kind == LOCK_RES_REGISTRY ? settings_tarball_url(&w->req->settings, name, version, a)
+						       : STR_NONE;
 }
 
 static int send_slot(struct walk *w, uint32_t at, frame_sink *sink, void *ctx, struct err *e)

@@ -26,3 +26,14 @@ str settings_registry(const struct settings *s, str name)
 	}
 	return any;
 }
+
+str settings_tarball_url(const struct settings *s, str name, str version, struct arena *a)
+{
+	str base, rest;
+
+	if (!str_rcut(name, '/', &rest, &base))
+		base = name;
+	size_t plus = str_find(version, '+', 0); /* build metadata is not part of the file's name */
+	return arena_printf(a, STR_FMT STR_FMT "/-/" STR_FMT "-" STR_FMT ".tgz", STR_ARG(settings_registry(s, name)),
+		STR_ARG(name), STR_ARG(base), STR_ARG(plus == SIZE_MAX ? version : str_head(version, plus)));
+}

@@ -74,3 +74,5 @@ struct settings {
 struct settings settings_default(void);
 /* The registry that serves NAME, with trailing slash. */
 str settings_registry(const struct settings *s, str name);
+/* https://registry/@scope/name/-/name-1.0.0.tgz: where that registry has the tarball unless it says otherwise. In A. */
+str settings_tarball_url(const struct settings *s, str name, str version, struct arena *a);

@@ -33,7 +33,7 @@ static int file_entry(struct import *im, str path, struct err *e)
 		return 0;
 	}
 	const struct pkg_entry *f = &im->file.p[im->cur];
-	if (f->size == 0)
+	if (f->size == 0 || !im->s)
 		return 0;
 	snprintf(name, sizeof(name), "%u", f->num);
 	return fs_unlink(im->fd, name, 0) == 0 ? 0 : import_os(im, "replace", path, e);
@@ -77,7 +77,7 @@ int import_file_begin(void *arg, str path, uint64_t size, bool exec, struct err 
 	f->exec = exec;
 	f->num = im->next_num++;
 	im->got = 0;
-	return size > 0 ? file_create(im, f, e) : 0;
+	return size > 0 && im->s ? file_create(im, f, e) : 0;
 }
 
 int import_file_data(void *arg, const uint8_t *p, size_t n, struct err *e)
@@ -95,6 +95,8 @@ int import_file_data(void *arg, const uint8_t *p, size_t n, struct err *e)
 		hasher_add(im->sha, p, n);
 	}
 	im->got += n;
+	if (!im->s)
+		return 0;
 	return fs_write_all(im->out, p, n) == 0 ? 0 : import_os(im, "write", f->path, e);
 }
 
@@ -114,6 +116,8 @@ int import_file_end(void *arg, struct err *e)
 		sha256(f->sha256, "", 0);
 		return 0;
 	}
+	if (!im->s)
+		return 0;
 	int rc = fs_set_mtime(im->out, im->mtime) == 0 ? 0 : import_os(im, "set the time of", f->path, e);
 	fs_close(im->out);
 	im->out = -1;
@@ -146,7 +150,7 @@ static int bins_exec(struct import *im, const struct pkg_info *info, struct err 
 			continue;
 		struct pkg_entry *f = &im->file.p[at];
 		f->exec = true;
-		if (f->size == 0)
+		if (f->size == 0 || !im->s)
 			continue;
 		snprintf(name, sizeof(name), "%u", f->num);
 		AUTO(fs_close_auto) int fd = fs_open(im->fd, name, O_RDONLY, 0);
@@ -182,12 +186,16 @@ int import_publish(struct import *im, struct pkg *out, struct err *e)
 	}
 	uint32_t n = (uint32_t)im->file.n;
 	pkg_meta_read(&info, buf_str(&im->manifest), im->file.p, n, im->label, &im->a);
-	if (bins_exec(im, &info, e) < 0 || store_mark_dirty(im->s, e) < 0)
+	if (bins_exec(im, &info, e) < 0 || (im->s && store_mark_dirty(im->s, e) < 0))
 		return e->code;
 	if (getrandom(info.id, PKG_ID, 0) != PKG_ID)
 		return err_os(e, "getrandom");
 	if (pkg_build(&p, &info, im->file.p, n, e) < 0)
 		return err_ctx(e, STR_FMT, STR_ARG(im->label));
+	if (!im->s) { /* the record is all that was asked for */
+		*out = p;
+		return 0;
+	}
 	pthread_rwlock_rdlock(&im->s->publishing);
 	int rc = dir_publish(im, &info, e);
 	if (rc == 0)
@@ -218,6 +226,9 @@ int import_new(struct import **out, struct store *s, const struct import_opts *o
 	im->label =
 		o->name.n ? arena_printf(&im->a, STR_FMT "@" STR_FMT, STR_ARG(o->name), STR_ARG(o->version)) : im->key;
 	im->mtime = time(NULL);
+	*out = im;
+	if (!s)
+		return 0;
 	if (store_tmp(&im->tmp_fd, s, e) < 0)
 		goto fail;
 	store_tmp_name(im->tmp, s);
@@ -231,7 +242,6 @@ int import_new(struct import **out, struct store *s, const struct import_opts *o
 		import_os(im, "open the directory for", STR("the files"), e);
 		goto fail;
 	}
-	*out = im;
 	return 0;
 fail:
 	import_abort(im);

@@ -11,7 +11,7 @@
 #include "unpack.h"
 
 struct import {
-	struct store *s;
+	struct store *s; /* NULL: nothing is written, only the record is made */
 	struct arena a;
 	str key, label;   /* label: name@version as asked for, or the key */
 	struct unpack *u; /* NULL when the files come from elsewhere */

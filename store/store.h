@@ -64,7 +64,8 @@ struct pkg_link_stats {
 MUST_USE int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method method,
 	struct pkg_link_stats *stats, struct err *e);
 
-/* An import in progress: tarball bytes in, a record and files out, or nothing at all. One thread at a time. */
+/* An import in progress: tarball bytes in, a record and files out, or nothing at all. One thread at a time. Without a store (S
+ * NULL) it leaves no file: out comes the record that a store would have, for who compares. */
 struct import;
 struct import_opts {
 	str key; /* as for store_get() */

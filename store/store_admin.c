@@ -174,6 +174,17 @@ int store_verify(struct store_verify_result *out, struct store *s, const struct 
 	return rc;
 }
 
+int store_each(struct store *s, int (*fn)(void *arg, str key, struct pkg p), void *arg, struct err *e)
+{
+	pkgs all = VEC_INIT;
+	int rc = pkgs_read(&all, s, e);
+
+	for (size_t i = 0; rc == 0 && i < all.n; i++)
+		rc = fn(arg, pkg_key(all.p[i]), all.p[i]);
+	pkgs_release(&all);
+	return rc;
+}
+
 /* -- prune --------------------------------------------------------------------- */
 
 /* Whether any of its files has a name outside the store. What cannot be looked at counts as used. */

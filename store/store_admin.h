@@ -29,6 +29,9 @@ struct store_verify_result {
 MUST_USE int store_verify(
 	struct store_verify_result *out, struct store *s, const struct store_verify_opts *o, struct err *e);
 
+/* Calls FN with each record, without a read transaction; a nonzero return ends it and is returned. */
+int store_each(struct store *s, int (*fn)(void *arg, str key, struct pkg p), void *arg, struct err *e);
+
 struct store_prune_opts {
 	uint64_t min_age; /* seconds; packages stored more recently are kept */
 	bool dry_run;

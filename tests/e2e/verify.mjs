@@ -1,0 +1,116 @@
+// dray verify: a tree and a store against the registry's tarballs. Each kind of deviation is found and named, builds and patches are told from it.
+// usage: verify.mjs DRAY FIXTURE_REGISTRY PACKAGES
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const [dray, program, packages] = process.argv.slice(2)
+const work = mkdtempSync(join(tmpdir(), 'dray-e2e-verify-'))
+const dir = join(work, 'p'), store = join(work, 'store'), kept = join(work, 'kept')
+let registry, url
+
+async function start(...options) {
+  registry?.kill()
+  registry = spawn(program, ['--packages', packages, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
+  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+}
+function run(...args) {
+  const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: 'http://127.0.0.1:9', DRAY_TOKEN: '' } // verify never asks a server
+  const r = spawnSync(dray, [...args, '--dir', dir, '--store-dir', store, '--registry', url], { encoding: 'utf8', env })
+  const events = r.stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
+  return { status: r.status, text: r.stdout + r.stderr, found: events.filter((e) => e.event === 'verify'), sum: events.find((e) => e.event === 'verified') }
+}
+const file = (pkg, path) => join(dir, 'node_modules/.pnpm', pkg.replace('/', '+'), 'node_modules', pkg.slice(0, pkg.lastIndexOf('@')), path)
+// Files are one inode with the store: a new one in their place.
+function put(path, text) {
+  rmSync(path, { force: true })
+  writeFileSync(path, text)
+}
+// What verify says of PKG after CHANGE, which is undone.
+function after(change, status, expected) {
+  change()
+  const r = run('verify', '--json')
+  assert.equal(r.status, status, r.text)
+  const bad = r.found.filter((f) => f.status === 'bad').map((f) => [f.package, f.path, ...(f.files ?? []).map((x) => `${x.path} ${x.what}`)])
+  if (expected) assert.deepEqual(bad, expected)
+  rmSync(join(dir, 'node_modules'), { recursive: true })
+  cpSync(kept, join(dir, 'node_modules'), { recursive: true, verbatimSymlinks: true })
+  return r
+}
+
+const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100000)
+try {
+  await start()
+  mkdirSync(dir)
+  const dependencies = { 'fx-app': '1.0.0', 'fx-bin': '1.0.0', 'fx-bundled': '1.0.0', 'fx-files': '1.0.0', 'fx-peer': '1.0.0', 'fx-postinstall': '1.0.0', local: 'file:lib' }
+  mkdirSync(join(dir, 'lib'))
+  writeFileSync(join(dir, 'lib/package.json'), '{"name":"local","version":"1.0.0"}')
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies }))
+  writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'strictDepBuilds: false\nstrictPeerDependencies: false\nallowBuilds:\n  fx-postinstall: true\npatchedDependencies:\n  fx-peer@1.0.0: peer.patch\n')
+  const peer = readFileSync(join(packages, 'fx-peer/1.0.0/index.js'), 'utf8').split('\n')
+  writeFileSync(join(dir, 'peer.patch'), `diff --git a/index.js b/index.js\n--- a/index.js\n+++ b/index.js\n@@ -1,1 +1,2 @@\n+// patched\n ${peer[0]}\n`)
+  const install = run('install', '--no-frozen-lockfile', '--direct')
+  assert.equal(install.status, 0, install.text)
+  cpSync(join(dir, 'node_modules'), kept, { recursive: true, verbatimSymlinks: true })
+
+  const fine = run('verify', '--json')
+  assert.equal(fine.status, 0, fine.text)
+  const named = fine.found.map((f) => `${f.status} ${f.package.replace(/@.*/, '')}`).sort()
+  assert.deepEqual(named, ['built fx-postinstall', 'patched fx-peer', 'unchecked local'])
+  assert.equal(fine.sum.bad, 0)
+  assert.ok(fine.sum.same >= 5 && fine.sum.files > 20 && fine.sum.bytes > 0)
+  console.log('ok a fresh tree: fine; what is built, patched and local is named')
+
+  const index = readFileSync(file('fx-leaf@1.1.0', 'index.js'), 'utf8')
+  const leaf = ['fx-leaf@1.1.0', 'node_modules/.pnpm/fx-leaf@1.1.0/node_modules/fx-leaf']
+  after(() => put(file('fx-leaf@1.1.0', 'index.js'), index.replace(/^./, (c) => (c === '/' ? 'x' : '/'))), 6, [[...leaf, 'index.js changed']])
+  after(() => put(file('fx-leaf@1.1.0', 'index.js'), index + ' '), 6, [[...leaf, 'index.js changed']])
+  after(() => put(file('fx-leaf@1.1.0', 'index.node'), ''), 6, [[...leaf, 'index.node extra']])
+  after(() => unlinkSync(file('fx-leaf@1.1.0', 'index.js')), 6, [[...leaf, 'index.js missing']])
+  after(() => { unlinkSync(file('fx-leaf@1.1.0', 'index.js')); symlinkSync('package.json', file('fx-leaf@1.1.0', 'index.js')) }, 6, [[...leaf, 'index.js not a file']])
+  after(() => { put(file('fx-leaf@1.1.0', 'index.js'), index); chmodSync(file('fx-leaf@1.1.0', 'index.js'), 0o755) }, 6, [[...leaf, 'index.js mode: executable']])
+  after(() => rmSync(file('fx-leaf@1.1.0', ''), { recursive: true }), 6, [leaf])
+  after(() => { const at = join(dir, 'node_modules/.pnpm/fx-leaf@1.1.0'); renameSync(at, at + '-x') }, 6, [['node_modules/.pnpm/fx-leaf@1.1.0-x', 'node_modules/.pnpm/fx-leaf@1.1.0-x'], leaf])
+  const many = after(() => { for (let i = 0; i < 30; i++) put(file('fx-leaf@1.1.0', `x${i}`), '') }, 6, undefined)
+  assert.deepEqual(many.found.filter((f) => f.status === 'bad').map((f) => [f.files.length, f.differences]), [[20, 30]])
+  console.log('ok content, mode, extra and missing files, missing and extra folders')
+
+  const text = run('verify')
+  assert.equal(text.status, 0, text.text)
+  assert.match(text.text, /^built: fx-postinstall@1\.0\.0 /m)
+  assert.match(text.text, /0 bad, 1 built, 1 patched, 1 not checked/)
+
+  const audit = run('verify', '--store', '--json')
+  assert.equal(audit.status, 0, audit.text)
+  assert.deepEqual(audit.found.filter((f) => f.status !== 'unchecked'), [])
+  assert.ok(audit.sum.same >= 8)
+  const pkgs = join(store, 'pkgs')
+  const spoil = readdirSync(pkgs, { recursive: true }).map((f) => join(pkgs, f)).find((f) => statSync(f).isFile() && statSync(f).size > 20)
+  const was = readFileSync(spoil)
+  writeFileSync(spoil, Buffer.concat([was.subarray(1), Buffer.from('~')]))
+  const spoiled = run('verify', '--store', '--json')
+  assert.equal(spoiled.status, 6, spoiled.text)
+  assert.equal(spoiled.sum.bad, 1)
+  writeFileSync(spoil, was)
+  console.log('ok a store, and one with a changed file')
+
+  const lock = join(dir, 'pnpm-lock.yaml'), lockfile = readFileSync(lock, 'utf8')
+  writeFileSync(lock, lockfile.replace(/(fx-leaf@1\.1\.0:\s+resolution: \{integrity: sha512-)(.)/, (all, a, c) => a + (c === 'A' ? 'B' : 'A')))
+  const other = run('verify', '--json')
+  assert.equal(other.status, 6, other.text)
+  assert.deepEqual(other.found.filter((f) => f.status === 'bad').map((f) => f.package), ['fx-leaf@1.1.0'])
+  writeFileSync(lock, lockfile)
+  registry.kill()
+  const gone = run('verify', '--json')
+  assert.equal(gone.status, 7, gone.text)
+  assert.match(gone.text, /could not be looked at/)
+  assert.equal(gone.sum.bad + gone.sum.same, 0)
+  console.log("ok a tarball that is not the lockfile's, a registry that is gone")
+} finally {
+  clearTimeout(timer)
+  registry?.kill()
+  rmSync(work, { recursive: true, force: true })
+}
+process.exit(0)
