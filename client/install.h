@@ -21,6 +21,7 @@ struct install_opts {
 	struct source *source; /* not the locked one nor the direct one; NULL: install makes its own. Borrowed */
 	struct source *verdict_source; /* judges the lockfile; NULL: this process does. Borrowed */
 	str packs_url, packs_token;    /* a drayd whose packs are used before the registry's tarballs; empty: none */
+	bool packs_stop;               /* a wrong pack ends the install */
 	uint64_t settings_hash;        /* for the state file */
 	struct str_list watch;         /* files that decide whether there is anything to do */
 	const uint8_t *

@@ -60,6 +60,12 @@ static void on_pack_absent(void *arg, struct tree_package *p, const struct err *
 
 	if (in->failed)
 		return;
+	if (why && !lost && in->o->packs_stop) {
+		e = *why;
+		err_ctx(&e, "--bad-pack stop, or drayBadPack");
+		install_fail(in, e.code, &e);
+		return;
+	}
 	if (why && !(lost && in->packs_lost))
 		progress_warn(in->o->progress, "%s; fetching %s from the registry instead", why->msg,
 			lost ? "what is left" : "its tarball");

@@ -14,6 +14,7 @@
 #include "install.h"
 #include "log.h"
 #include "options.h"
+#include "pack_policy.h"
 #include "partial.h"
 #include "plan_wire.h"
 #include "project.h"
@@ -189,11 +190,12 @@ static int invocation_remote(struct invocation *s, struct err *e)
 	str named = s->opt.server.n ? s->opt.server : env && *env ? str_of(env) : STR_NONE;
 	str url = named.n ? named : s->project.client.dray_server;
 	bool withheld;
-	str bytes = s->project.client.dray_materialization;
+	struct pack_policy packs;
 
-	if (bytes.n && !str_eq(bytes, STR("server")) && !str_eq(bytes, STR("registry")))
-		return err_set(e, ERR_USAGE, "drayMaterialization: \"" STR_FMT "\": expected server or registry",
-			STR_ARG(bytes));
+	if (pack_policy_read(&packs, &s->opt, &s->project.client, str_of(getenv("DRAY_MATERIALIZATION")),
+		    str_of(getenv("DRAY_BAD_PACK")), e) < 0)
+		return e->code;
+	s->install.packs_stop = packs.stop;
 	if (s->opt.direct || !url.n)
 		return 0;
 	str token = server_token_or_env(
@@ -203,7 +205,7 @@ static int invocation_remote(struct invocation *s, struct err *e)
 			"DRAY_TOKEN is not sent to " STR_FMT
 			", which the project names: set DRAY_SERVER too, or put the token into ~/.npmrc",
 			STR_ARG(url));
-	if (!str_eq(bytes, STR("registry"))) {
+	if (!packs.registry) {
 		s->install.packs_url = url;
 		s->install.packs_token = token;
 	}

@@ -44,6 +44,9 @@ const char options_help[] =
 	"      --server URL         take the plan from a drayd (also DRAY_SERVER, drayServer in pnpm-workspace.yaml)\n"
 	"      --direct             resolve in this process, whatever server is configured\n"
 	"      --server-fallback H  direct (default) or error: what to do when the server cannot be reached\n"
+	"      --materialization M  server (default): contents come as packs from the drayd that made the plan; "
+	"registry: never\n"
+	"      --bad-pack H         tarball (default) or stop: what to do about a pack that is wrong\n"
 	"checks and output\n"
 	"      --trust-lockfile     do not check the lockfile against minimumReleaseAge and trustPolicy\n"
 	"      --verify-store HOW   stat (default), full or none: what is checked before a stored file is used again\n"
@@ -83,6 +86,8 @@ enum option_id {
 	O_SERVER,
 	O_DIRECT,
 	O_FALLBACK,
+	O_MATERIALIZATION,
+	O_BAD_PACK,
 	O_REPORTER,
 	O_RECURSIVE,
 	O_FILTER,
@@ -121,6 +126,8 @@ static const struct option_row rows[] = {
 	{ "--server", NULL, VALUE, O_SERVER },
 	{ "--direct", NULL, FLAG, O_DIRECT },
 	{ "--server-fallback", NULL, VALUE, O_FALLBACK },
+	{ "--materialization", NULL, VALUE, O_MATERIALIZATION },
+	{ "--bad-pack", NULL, VALUE, O_BAD_PACK },
 	{ "--reporter", NULL, VALUE, O_REPORTER },
 	{ "--recursive", "-r", FLAG, O_RECURSIVE },
 	{ "--filter", "-F", VALUE, O_FILTER },
@@ -364,6 +371,12 @@ static int take_option(struct options *o, enum option_id id, str v, struct err *
 		break;
 	case O_FALLBACK:
 		return one_of(&o->server_fallback, "--server-fallback", v, fallbacks, e);
+	case O_MATERIALIZATION: /* pack_policy.h knows the words */
+		o->materialization = v;
+		break;
+	case O_BAD_PACK:
+		o->bad_pack = v;
+		break;
 	case O_REPORTER:
 		return take_reporter(o, v, e);
 	case O_FILTER:

@@ -3,7 +3,15 @@
 #include "progress.h"
 
 enum { OPTIONS_FILTERS_MAX = 64 };
-enum command { COMMAND_NONE = 0, COMMAND_HELP, COMMAND_VERSION, COMMAND_INSTALL, COMMAND_STORE, COMMAND_DOCTOR, COMMAND_VERIFY };
+enum command {
+	COMMAND_NONE = 0,
+	COMMAND_HELP,
+	COMMAND_VERSION,
+	COMMAND_INSTALL,
+	COMMAND_STORE,
+	COMMAND_DOCTOR,
+	COMMAND_VERIFY
+};
 struct options {
 	enum command command;
 	str dir, registry, store_dir, server; /* empty: not given */
@@ -18,6 +26,8 @@ struct options {
 		size_t n;
 	} filter, filter_prod; /* selectors, in order */
 	enum reporter reporter;
+	str materialization; /* "server" or "registry"; empty: not given */
+	str bad_pack;        /* "tarball" or "stop"; empty: not given */
 	str server_fallback; /* "direct" or "error"; empty: not given */
 	str verify_store;    /* "stat", "full", "none" or empty */
 	str store_command;   /* status, path, prune, verify */

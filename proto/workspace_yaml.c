@@ -569,6 +569,7 @@ static const struct known known[] = {
 	{ "minimumReleaseAgeStrict", KIND_CALL, .set = set_age_strict },
 	{ "drayServer", KIND_STR, .at = C(dray_server) },
 	{ "drayServerFallback", KIND_STR, .at = C(dray_server_fallback) },
+	{ "drayBadPack", KIND_STR, .at = C(dray_bad_pack) },
 	{ "drayMaterialization", KIND_STR, .at = C(dray_materialization) },
 
 	{ "nodeLinker", KIND_REFUSE, .ok = "isolated",

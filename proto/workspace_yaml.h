@@ -50,6 +50,7 @@ struct client_settings {
 	str node_options;         /* nodeOptions: NODE_OPTIONS of scripts */
 	str dray_server;          /* drayServer */
 	str dray_server_fallback; /* drayServerFallback: "direct", "error" or empty */
+	str dray_bad_pack;        /* drayBadPack: "tarball", "stop" or empty */
 	str dray_materialization; /* drayMaterialization: "server" (packs, where a server is used), "registry" or empty */
 	str npmrc_auth_file;      /* npmrcAuthFile: instead of ~/.npmrc */
 	bool age_strict_set, age_strict; /* minimumReleaseAgeStrict; not set: strict where minimumReleaseAge is */

@@ -35,25 +35,31 @@ async function metric(name) {
   return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(text)[1])
 }
 
+// Requests to the routes of packs, as drayd counted them.
+async function packRequests() {
+  const text = await (await fetch(serverUrl + '/metrics')).text()
+  return [...text.matchAll(/^drayd_responses_total\{route="([^"]*packs[^"]*)",status="\d+"\} (\d+)$/gm)].reduce((n, m) => n + Number(m[2]), 0)
+}
+
 // A project with a store of its own. LOCKFILE: its text, or undefined. AT: the server, or undefined for a direct install.
-function install(lockfile, at) {
+function install(lockfile, at, flags = [], expected = 0, { yaml = '', ...vars } = {}) {
   const dir = join(work, `p${count++}`)
   mkdirSync(dir)
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies }))
-  writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'strictDepBuilds: false\nstrictPeerDependencies: false\n')
+  writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'strictDepBuilds: false\nstrictPeerDependencies: false\n' + yaml)
   if (lockfile) writeFileSync(join(dir, 'pnpm-lock.yaml'), lockfile)
-  const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: '', DRAY_TOKEN: '' }
+  const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: '', DRAY_TOKEN: '', ...vars }
   const how = at ? ['--server', at, '--server-fallback', 'error'] : ['--direct']
   // not spawnSync: a silent server lives in this process
-  const child = spawn(dray, ['install', lockfile ? '--frozen-lockfile' : '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', ...how], { env })
+  const child = spawn(dray, ['install', lockfile ? '--frozen-lockfile' : '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', ...how, ...flags], { env })
   let stdout = '', stderr = ''
   child.stdout.on('data', (d) => (stdout += d))
   child.stderr.on('data', (d) => (stderr += d))
   return new Promise((done) => child.on('close', (status) => {
     const events = stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
     const text = stderr + stdout
-    assert.equal(status, 0, text)
-    done({ dir, text, packs: events.find((e) => e.event === 'packs'), lockfile: readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') })
+    assert.equal(status, expected, text)
+    done(status ? { dir, text } : { dir, text, packs: events.find((e) => e.event === 'packs'), lockfile: readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') })
   }))
 }
 function same(a, b) {
@@ -136,6 +142,21 @@ try {
   const bad = await install(undefined, serverUrl)
   same(direct, bad)
   assert.deepEqual([bad.packs.packs, bad.packs.tarballs, bad.packs.refused], [all - 1, 1, 1])
+  const stopped = await install(undefined, serverUrl, ['--bad-pack', 'stop'], 6)
+  assert.match(stopped.text, /fx-leaf@1\.1\.0/)
+  assert.ok(!existsSync(join(stopped.dir, 'node_modules/.pnpm/fx-leaf@1.1.0')) && !existsSync(join(stopped.dir, 'pnpm-lock.yaml')))
+  await install(undefined, serverUrl, ['--bad-pack', 'sometimes'], 2)
+  const asked = await packRequests()
+  assert.ok(asked > 0)
+  for (const [flags, env] of [[['--materialization', 'registry']], [[], { DRAY_MATERIALIZATION: 'registry' }], [['--materialization', 'server'], { yaml: 'drayMaterialization: registry\n' }]]) {
+    for (const lock of [undefined, direct.lockfile]) {
+      const own = await install(lock, serverUrl, flags, 0, env)
+      same(direct, own)
+      assert.deepEqual([own.packs.packs, own.packs.tarballs, own.packs.requests], [0, all, 0])
+    }
+  }
+  assert.equal(await packRequests(), asked)
+  console.log('ok a damaged pack stops where that is asked for; materialization: registry asks for no packs')
   assert.match(bad.text, /fx-leaf@1\.1\.0.*instead/)
   assert.doesNotMatch(bad.text, /fx-(app|bin|files|peer)@.*instead/)
   console.log('ok one damaged pack: named, its tarball instead')

@@ -85,7 +85,8 @@ static const char *const honoured[][2] = {
 	{ "npmrcAuthFile", "project" },
 	{ "drayServer", "main" },
 	{ "drayServerFallback", "main" },
-	{ "drayMaterialization", "main" },
+	{ "drayBadPack", "pack_policy" },
+	{ "drayMaterialization", "pack_policy" },
 	{ "configDependencies", "refused when there are any" },
 };
 
