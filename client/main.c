@@ -169,7 +169,7 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 	struct request req = s->req;
 	if (s->selected)
 		partial_check(&lf, &req, &s->req, s->selected, &s->project.lockfile, &s->arena);
-	*locked = lockfile_satisfies(&lf, &req, &why, &s->arena);
+	*locked = lockfile_satisfies(&lf, &req, frozen, &why, &s->arena);
 	if (!*locked && frozen)
 		return lockfile_outdated(s, why, e);
 	if (!frozen && !c->prefer_frozen_lockfile)

@@ -3,12 +3,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "semver.h"
 #include "source.h"
 
 struct check {
 	const struct lockfile *lf;
 	const struct request *req;
 	struct arena *a;
+	bool frozen;
 	VEC(str) found;
 };
 enum { DIFFERENCES_MAX = 10000 };
@@ -201,6 +203,8 @@ static void group_differs(
 		const struct lock_direct *d = direct_find(locked, alias);
 		if (!d && c->req->settings.exclude_links_from_lockfile && str_starts(spec, STR("link:")))
 			continue;
+		if (!d && (overridden(c, alias, STR("-")) || (c->frozen && g == LOCK_OPTIONAL)))
+			continue; /* removed by an override; one that nobody could get is not in the lockfile */
 		n += d != NULL;
 		if (!d || (!str_eq(d->specifier, spec) && !overridden(c, alias, d->specifier)))
 			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile says " STR_FMT ", package.json says " STR_FMT,
@@ -215,14 +219,71 @@ static void group_differs(
 	}
 }
 
+/* dependenciesMeta and publishConfig.directory, which decide how other projects see this one and it them. */
+static void meta_differs(struct check *c, const struct request_importer *im, const struct lock_importer *l)
+{
+	const struct manifest *m = &im->manifest;
+	const struct str_list *locked[] = {
+		[META_EMPTY] = &l->meta_empty, [META_INJECTED] = &l->injected, [META_NOT_INJECTED] = &l->not_injected
+	};
+	bool same = str_map_get(l->extra, STR("dependenciesMeta")) != NULL ||
+		    m->ndependencies_meta == l->meta_empty.n + l->injected.n + l->not_injected.n;
+
+	for (size_t i = 0; same && !l->extra.n && i < m->ndependencies_meta; i++)
+		same = str_list_has(*locked[m->dependencies_meta[i].injected], m->dependencies_meta[i].alias);
+	if (!same)
+		differ(c, STR_FMT " > dependenciesMeta: lockfile and package.json differ", STR_ARG(im->path));
+	if (!str_eq(m->publish_directory, l->publish_directory))
+		differ(c, STR_FMT " > publishConfig.directory: lockfile says " STR_FMT ", package.json says " STR_FMT,
+			STR_ARG(im->path), STR_ARG(l->publish_directory.n ? l->publish_directory : STR("none")),
+			STR_ARG(m->publish_directory.n ? m->publish_directory : STR("none")));
+}
+
+/* Whether some project called NAME has a version in RANGE; true also where none is called so. */
+static bool project_in_range(const struct check *c, str name, const struct range *range)
+{
+	bool any = false;
+	for (size_t i = 0; i < c->req->nimporters; i++) {
+		const struct manifest *m = &c->req->importer[i].manifest;
+		struct semver v;
+		if (!str_eq(m->name, name) || !semver_parse(&v, m->version, true))
+			continue;
+		if (range_has(range, &v, true))
+			return true;
+		any = true;
+	}
+	return !any;
+}
+
+/* Locked links to projects whose version has left the range that the manifest asks for. */
+static void links_differ(struct check *c, const struct request_importer *im, const struct lock_importer *l)
+{
+	for (int g = 0; g < LOCK_NTYPES; g++)
+		for (size_t i = 0; i < l->deps[g].n; i++) {
+			const struct lock_direct *d = &l->deps[g].p[i];
+			if (!str_starts(d->ref, STR("link:")) || !str_starts(d->specifier, STR("workspace:")))
+				continue;
+			const struct range *range = range_parse(str_from(d->specifier, 10), true, c->a);
+			if (range && !project_in_range(c, d->alias, range))
+				differ(c,
+					STR_FMT " > " STR_FMT ": lockfile says " STR_FMT
+						", the project has another version",
+					STR_ARG(im->path), STR_ARG(d->alias), STR_ARG(d->specifier));
+		}
+}
+
 static void importers_differ(struct check *c)
 {
 	for (size_t i = 0; i < c->req->nimporters; i++) {
 		const struct lock_importer *l = lockfile_importer(c->lf, c->req->importer[i].path);
 		for (int g = 0; g < LOCK_NTYPES; g++)
 			group_differs(c, &c->req->importer[i], l, (enum lock_dep_type)g);
+		if (l) {
+			meta_differs(c, &c->req->importer[i], l);
+			links_differ(c, &c->req->importer[i], l);
+		}
 	}
-	for (size_t i = 0; i < c->lf->nimporters; i++) {
+	for (size_t i = 0; !c->frozen && i < c->lf->nimporters; i++) {
 		bool found = false;
 		for (size_t k = 0; k < c->req->nimporters && !found; k++)
 			found = str_eq(c->lf->importer[i].path, c->req->importer[k].path);
@@ -232,9 +293,10 @@ static void importers_differ(struct check *c)
 	}
 }
 
-bool lockfile_satisfies(const struct lockfile *lf, const struct request *req, struct str_list *why, struct arena *a)
+bool lockfile_satisfies(
+	const struct lockfile *lf, const struct request *req, bool frozen, struct str_list *why, struct arena *a)
 {
-	struct check c = { .lf = lf, .req = req, .a = a };
+	struct check c = { .lf = lf, .req = req, .a = a, .frozen = frozen };
 
 	settings_differ(&c);
 	importers_differ(&c);

@@ -16,8 +16,10 @@ struct source {
 };
 
 /* Whether LF satisfies REQ's manifests and settings; WHY (lives in A) lists what differs, one line each: where, what the lockfile
- * says, what stands against it. Source: pnpm's satisfiesPackageManifest and its settings check. */
-bool lockfile_satisfies(const struct lockfile *lf, const struct request *req, struct str_list *why, struct arena *a);
+ * says, what stands against it. FROZEN lets pass what an install can do without: projects that are gone, and optional dependencies
+ * that the lockfile doesn't have. Source: pnpm's satisfiesPackageManifest and its settings check; 12.21's behaviour. */
+bool lockfile_satisfies(
+	const struct lockfile *lf, const struct request *req, bool frozen, struct str_list *why, struct arena *a);
 
 /* The lockfile in REQ as a plan: no resolver, no network. REQ must outlive it and satisfy the manifests. */
 struct source *source_locked_new(const struct request *req);

@@ -1,0 +1,105 @@
+/* satisfies_test — which lockfiles fit, frozen and not; each verdict is pnpm 12.21's for the same files. */
+#include "source.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define HEAD                                                                                                           \
+	"lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  excludeLinksFromLockfile: "                  \
+	"false\n\nimporters:\n\n"
+#define MS "  .:\n    dependencies:\n      ms:\n        specifier: 2.1.2\n        version: 2.1.2\n"
+#define LINKED                                                                                                         \
+	"  .:\n    dependencies:\n      b:\n        specifier: workspace:^1.0.0\n        version: link:packages/b\n"   \
+	"\n  packages/b: {}\n"
+
+static const struct {
+	const char *what, *lock, *root, *b; /* manifests of "." and, unless NULL, packages/b */
+	bool fits, fits_frozen;
+} cases[] = {
+	{ "unchanged", HEAD MS, "{\"dependencies\":{\"ms\":\"2.1.2\"}}", NULL, true, true },
+	{ "another specifier", HEAD MS, "{\"dependencies\":{\"ms\":\"^2.1.2\"}}", NULL, false, false },
+	{ "an optional dependency that nobody could get", HEAD MS,
+		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"optionalDependencies\":{\"none\":\"1\"}}", NULL, false, true },
+	{ "moved to optional", HEAD MS, "{\"optionalDependencies\":{\"ms\":\"2.1.2\"}}", NULL, false, false },
+	{ "a project is gone", HEAD MS "\n  packages/b: {}\n", "{\"dependencies\":{\"ms\":\"2.1.2\"}}", NULL, false,
+		true },
+	{ "linked", HEAD LINKED, "{\"dependencies\":{\"b\":\"workspace:^1.0.0\"}}",
+		"{\"name\":\"b\",\"version\":\"1.9.0\"}", true, true },
+	{ "the linked project left the range", HEAD LINKED, "{\"dependencies\":{\"b\":\"workspace:^1.0.0\"}}",
+		"{\"name\":\"b\",\"version\":\"2.0.0\"}", false, false },
+	{ "injected since", HEAD LINKED,
+		"{\"dependencies\":{\"b\":\"workspace:^1.0.0\"},\"dependenciesMeta\":{\"b\":{\"injected\":true}}}",
+		"{\"name\":\"b\",\"version\":\"1.0.0\"}", false, false },
+	{ "published from a folder since", HEAD MS,
+		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"publishConfig\":{\"directory\":\"dist\"}}", NULL, false,
+		false },
+};
+
+static bool fits(size_t i, bool frozen)
+{
+	struct arena a = ARENA_INIT(4096);
+	struct request_importer im[2] = { { .path = STR_INIT(".") }, { .path = STR_INIT("packages/b") } };
+	struct request req = { .settings = settings_default(), .importer = im, .nimporters = cases[i].b ? 2 : 1 };
+	struct lockfile lf;
+	struct str_list why;
+	struct err e;
+	int rc = lockfile_parse(&lf, str_of(cases[i].lock), STR("pnpm-lock.yaml"), &a, &e);
+
+	rc = rc ? rc : manifest_parse(&im[0].manifest, str_of(cases[i].root), STR("package.json"), &a, &e);
+	if (!rc && cases[i].b)
+		rc = manifest_parse(&im[1].manifest, str_of(cases[i].b), STR("packages/b/package.json"), &a, &e);
+	if (rc)
+		fail_msg("%s: %s", cases[i].what, e.msg);
+	bool out = lockfile_satisfies(&lf, &req, frozen, &why, &a);
+	assert_int_equal(out, why.n == 0);
+	arena_release(&a);
+	return out;
+}
+
+static void test_verdicts(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (fits(i, false) != cases[i].fits)
+			fail_msg("%s: not frozen", cases[i].what);
+		if (fits(i, true) != cases[i].fits_frozen)
+			fail_msg("%s: frozen", cases[i].what);
+	}
+}
+
+static void test_removed_by_override(void **state)
+{
+	static struct str_kv minus = { STR_INIT("ms"), STR_INIT("-") };
+	struct arena a = ARENA_INIT(4096);
+	struct request_importer im = { .path = STR_INIT(".") };
+	struct request req = { .settings = settings_default(), .importer = &im, .nimporters = 1 };
+	struct lockfile lf;
+	struct str_list why;
+	struct err e;
+	(void)state;
+
+	req.settings.overrides = (struct str_map){ .p = &minus, .n = 1 };
+	assert_int_equal(
+		lockfile_parse(&lf,
+			STR("lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  "
+			    "excludeLinksFromLockfile: false\n\noverrides:\n  ms: '-'\n\nimporters:\n\n  .: {}\n"),
+			STR("pnpm-lock.yaml"), &a, &e),
+		0);
+	assert_int_equal(
+		manifest_parse(&im.manifest, STR("{\"dependencies\":{\"ms\":\"2.1.2\"}}"), STR("package.json"), &a, &e),
+		0);
+	assert_true(lockfile_satisfies(&lf, &req, false, &why, &a));
+	arena_release(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_removed_by_override),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
