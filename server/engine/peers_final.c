@@ -232,6 +232,35 @@ static dpid final_of(struct cyc *c, uint32_t node)
 
 /* --- peers that a cycle hides --- */
 
+enum { MOST_COMPARISONS = 1000 };
+
+/* Two occurrences under comparison, and those whose comparison led here. */
+struct pair {
+	const struct pair *up;
+	uint32_t a, b;
+};
+
+/* Whether two occurrences stand for the same: one package, and peers that are the same in turn. A cycle's own names are no
+ * difference, though the walk cut it at another place. *BUDGET: comparisons left; none left counts as a difference. */
+static bool same_occurrence(struct peers *p, uint32_t a, uint32_t b, const struct pair *up, uint32_t *budget)
+{
+	const struct vnode *x = vnode_at(p, a), *y = vnode_at(p, b);
+	if (a == b || (x->peers == y->peers && x->pkg == y->pkg))
+		return true;
+	if (x->pkg != y->pkg || x->peers->n != y->peers->n || !*budget)
+		return false;
+	--*budget;
+	for (const struct pair *u = up; u; u = u->up)
+		if (u->a == a && u->b == b)
+			return true;
+	struct pair here = { up, a, b };
+	const struct pmap *m = x->peers, *n = y->peers;
+	for (uint32_t i = 0; i < m->n; i++)
+		if (m->e[i].k != n->e[i].k || !same_occurrence(p, m->e[i].v, n->e[i].v, &here, budget))
+			return false;
+	return true;
+}
+
 /* Peers by which the occurrences of one package differ. */
 static const struct atomset *distinguishing(struct cyc *c, uint32_t pkg, const uint32_t *of_pkg, const uint32_t *next)
 {
@@ -242,7 +271,9 @@ static const struct atomset *distinguishing(struct cyc *c, uint32_t pkg, const u
 		uint32_t x = 0, y = 0;
 		while (a != b && (x < a->n || y < b->n)) {
 			atom na = x < a->n ? a->e[x].k : UINT32_MAX, nb = y < b->n ? b->e[y].k : UINT32_MAX;
-			bool same = na == nb && peers_provisional(p, a->e[x].v) == peers_provisional(p, b->e[y].v);
+			uint32_t budget = MOST_COMPARISONS;
+			bool same = na == nb && (peers_provisional(p, a->e[x].v) == peers_provisional(p, b->e[y].v) ||
+							same_occurrence(p, a->e[x].v, b->e[y].v, NULL, &budget));
 			if (!same)
 				*vec_add(&names) = na < nb ? na : nb;
 			x += na <= nb;
