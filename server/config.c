@@ -54,6 +54,8 @@ static const struct option options[] = {
 		AT(connections_per_address), 0, 0, 1000000 },
 	{ "drain", "SECONDS", "after SIGTERM, until the rest is cut off (30)", K_NUMBER, AT(drain_s), 30, 0, 3600 },
 	{ "idle", "SECONDS", "a connection without requests is closed (120)", K_NUMBER, AT(idle_s), 120, 1, 86400 },
+	{ "stall", "SECONDS", "a connection that takes nothing of a plan or of packs is closed (300)", K_NUMBER,
+		AT(stall_s), 300, 1, 86400 },
 	{ "packument-age", "SECONDS", "how long a packument counts as fresh (300)", K_NUMBER, AT(packument_age_s), 300,
 		0, 86400 },
 	{ "index-limit", "MIB", "packuments and lockfiles remembered in the index (16384)", K_NUMBER, AT(index_mib),

@@ -12,6 +12,9 @@
 struct packs_stream {
 	h2o_generator_t gen; /* first: h2o gives it back to us */
 	struct loop *loop;
+	struct packs_stream *next, **link; /* of the loop's */
+	h2o_req_t *req;
+	int64_t send_ms; /* since when its peer has something to take; 0: nothing was sent */
 	struct packs *packs;
 	uint8_t *ask; /* rows; NULL for one static object */
 	size_t nask, at;
@@ -29,6 +32,9 @@ static void stream_dispose(void *arg)
 	if (s->fd >= 0)
 		close(s->fd);
 	free(s->buf);
+	*s->link = s->next;
+	if (s->next)
+		s->next->link = s->link;
 	s->loop->njobs--;
 	packs_count_sent(s->packs, s->sent, s->bytes, s->absent);
 }
@@ -42,7 +48,13 @@ static struct packs_stream *stream_new(h2o_req_t *req, struct packs *p)
 	s->packs = p;
 	s->fd = -1;
 	s->buf = xmalloc(CHUNK);
+	s->req = req;
 	s->loop->njobs++; /* a drain waits for it */
+	s->next = s->loop->streams;
+	s->link = &s->loop->streams;
+	s->loop->streams = s;
+	if (s->next)
+		s->next->link = &s->next;
 	return s;
 }
 
@@ -102,6 +114,7 @@ static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
 	bool last = s->left == 0 && s->at == s->nask;
 	h2o_iovec_t v = h2o_iovec_init(s->buf, n < 0 ? 0 : (size_t)n);
 
+	s->send_ms = server_clock_ms();
 	h2o_send(req, &v, v.len ? 1 : 0,
 		n < 0  ? H2O_SEND_STATE_ERROR
 		: last ? H2O_SEND_STATE_FINAL
@@ -119,6 +132,19 @@ static void stream_start(h2o_req_t *req, struct packs_stream *s)
 	s->gen = (h2o_generator_t){ on_proceed, on_stop };
 	h2o_start_response(req, &s->gen);
 	on_proceed(&s->gen, req);
+}
+
+/* The last piece, too, is with the peer until the request's pool is disposed of. */
+void h_packs_tick(struct loop *l, int64_t now_ms)
+{
+	int64_t most = (int64_t)l->s->config->stall_s * 1000;
+
+	for (struct packs_stream *s = l->streams; s; s = s->next) {
+		if (!s->send_ms || now_ms - s->send_ms < most)
+			continue;
+		stalled(s->req, now_ms - s->send_ms);
+		s->send_ms = now_ms;
+	}
 }
 
 static void header_type(h2o_req_t *req, const char *type)

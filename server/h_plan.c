@@ -26,8 +26,6 @@ struct plan_job {
 	bool first_sent;
 };
 
-enum { STALL_MS = 300 * 1000 };
-
 static void job_unref(struct plan_job *j)
 {
 	if (atomic_fetch_sub(&j->refs, 1) != 1)
@@ -201,17 +199,25 @@ void h_plan_message(h2o_multithread_message_t *m)
 	job_unref(j);
 }
 
+void stalled(h2o_req_t *req, int64_t ms)
+{
+	h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
+
+	log_warn("abuse", "what=stalled-window ms=%lld", (long long)ms);
+	atomic_fetch_add(&req_loop(req)->s->n.abusive, 1);
+	if (sock)
+		shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
+}
+
 void h_plan_tick(struct loop *l, int64_t now_ms)
 {
+	int64_t most = (int64_t)l->s->config->stall_s * 1000;
+
 	for (struct plan_job *j = l->jobs; j; j = j->next) {
-		if (!j->sending || now_ms - j->send_ms < STALL_MS)
+		if (!j->sending || now_ms - j->send_ms < most)
 			continue;
-		h2o_socket_t *sock = j->req->conn->callbacks->get_socket(j->req->conn);
-		log_warn("abuse", "what=stalled-window ms=%lld", (long long)(now_ms - j->send_ms));
-		atomic_fetch_add(&l->s->n.abusive, 1);
+		stalled(j->req, now_ms - j->send_ms);
 		j->send_ms = now_ms;
-		if (sock)
-			shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
 	}
 }
 

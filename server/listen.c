@@ -393,6 +393,7 @@ static void *loop_run(void *arg)
 		int64_t now = server_clock_ms();
 		if (now - tick >= 1000) {
 			h_plan_tick(l, now);
+			h_packs_tick(l, now);
 			tick = now;
 		}
 		if (!since && atomic_load(&l->s->draining)) {

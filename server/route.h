@@ -21,6 +21,7 @@ struct loop {
 	struct reg_job *registry_jobs;       /* whose response has not ended */
 	h2o_timeout_t flush;                 /* how long a frame may wait for company */
 	struct plan_job *jobs;               /* whose response has not ended */
+	struct packs_stream *streams;        /* likewise */
 	struct watch_slot watch;
 	uint64_t next_id; /* of requests */
 	unsigned njobs, nconns;
@@ -71,7 +72,10 @@ void answer_header(h2o_req_t *req, const char *name, str value);
 int h_plan(h2o_req_t *req);
 /* On the loop's thread: a plan has something to send. */
 void h_plan_message(h2o_multithread_message_t *m);
-/* Every second: shuts down connections whose peer takes nothing of a plan for STALL_MS. */
+/* Shuts down the connection of REQ, whose peer takes nothing of a response for longer than `stall`. */
+void stalled(h2o_req_t *req, int64_t ms);
+/* Every second: so with plans, and with packs. */
+void h_packs_tick(struct loop *l, int64_t now_ms);
 void h_plan_tick(struct loop *l, int64_t now_ms);
 /* The loop ends: its plans are cancelled and send no more messages. */
 void h_plan_abandon(struct loop *l);

@@ -219,6 +219,36 @@ class Busy(Case):
         self.drayd.until(lambda: self.drayd.metric("drayd_plan_body_bytes") == 0)
 
 
+class Stalled(Case):
+    """A peer that takes nothing of packs is cut off, after a second here."""
+
+    flags = ("--stall", "1", "--pack-settle-level", "0")
+
+    def pack(self):
+        self.assertEqual(self.install().returncode, 0)
+        self.drayd.until(lambda: self.drayd.metric("drayd_packs_warm") >= 4)
+        f = max((self.dir / "store/packs").glob("??/*"), key=lambda f: f.stat().st_size)
+        return f"/v1/packs/{f.parent.name}{f.name}".encode()
+
+    def test_packs(self):
+        path = self.pack()
+        self.assertEqual(self.drayd.metric("drayd_abusive_connections_total"), 0)
+        c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+        c.request(b"GET", path)
+        while c.read() is not None:
+            pass  # it is the server who closes: else this times out
+        c.close()
+        self.assertEqual(self.drayd.metric("drayd_abusive_connections_total"), 1)
+        c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+        s = c.request(b"GET", path)
+        time.sleep(0.4)
+        c.send(h2raw.frame(h2raw.WINDOW, 0, s, struct.pack(">I", 1 << 20)))
+        status, body = c.answer(s)
+        self.assertEqual(status, 200)
+        c.close()
+        self.assertEqual(self.drayd.metric("drayd_abusive_connections_total"), 1)
+
+
 class Abuse(Case):
     flags = ("--plans-per-client", "100")
 
