@@ -196,6 +196,15 @@ void reuse_lock_peers(struct run *r, struct importer *imp)
 	imp->locked_peer_names = atomset_of(&r->arena, names, nall);
 }
 
+/* The range of "npm:NAME@RANGE", else SPEC. */
+static atom range_in(struct run *r, atom spec, str name)
+{
+	str s = sof(r, spec), head, tail;
+	if (!str_starts(s, STR("npm:")) || !str_rcut(str_from(s, 4), '@', &head, &tail) || !str_eq(head, name))
+		return spec;
+	return atom_of(&r->t, tail);
+}
+
 static bool moves(struct run *r, const struct importer *imp, const struct wanted *w)
 {
 	return !w->peer && atomset_has(imp->changed, w->alias) && atom_range(&r->t, w->spec) &&
@@ -229,7 +238,7 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 		return NONE;
 	if (w->peer && atomset_has(r->moved, alias))
 		return NONE;
-	return satisfies(r, spec, atom_of(&r->t, version)) ? k : NONE;
+	return satisfies(r, range_in(r, spec, name), atom_of(&r->t, version)) ? k : NONE;
 }
 
 prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
