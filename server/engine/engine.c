@@ -37,6 +37,35 @@ static bool injected(const struct manifest *m, str alias)
 	return false;
 }
 
+/* Some alternative is a range, or it has a scheme: a tag is none. */
+static bool peer_acceptable(struct run *r, str s)
+{
+	if (str_find(s, ':', 0) != SIZE_MAX)
+		return true;
+	for (bool several = false;; several = true) {
+		size_t at = str_find_str(s, STR("||"), 0);
+		str part = str_trim(at == SIZE_MAX ? s : str_head(s, at));
+		several = several || at != SIZE_MAX;
+		if (part.n ? valid_range(r, atom_copy(&r->t, part)) : several)
+			return true;
+		if (at == SIZE_MAX)
+			return false;
+		s = str_from(s, at + 2);
+	}
+}
+
+/* Whether or not peers are installed: what nobody can compare is refused. */
+static int peers_check(struct run *r, const struct importer *imp, struct err *e)
+{
+	for (uint32_t i = 0; i < imp->deps.npeer; i++)
+		if (!peer_acceptable(r, sof(r, imp->deps.peer[i].v)))
+			return err_set(e, ERR_USAGE,
+				STR_FMT "/package.json: peerDependencies: \"" STR_FMT "\": \"" STR_FMT
+					"\" is neither a version range nor a specifier with a scheme",
+				STR_ARG(imp->req->path), SA(r, imp->deps.peer[i].k), SA(r, imp->deps.peer[i].v));
+	return 0;
+}
+
 /* Direct dependencies: peers (autoInstallPeers), dev, prod, optional; a later group's specifier wins. */
 static int importer_wants(struct run *r, struct importer *imp, struct err *e)
 {
@@ -102,7 +131,9 @@ static int importers_init(struct run *r, struct err *e)
 		prefer_direct(r, imp, imp->dev.dep, imp->dev.ndep);
 		prefer_direct(r, imp, imp->deps.dep, imp->deps.ndep);
 		prefer_direct(r, imp, imp->deps.opt, imp->deps.nopt);
-		int rc = importer_wants(r, imp, e);
+		int rc = peers_check(r, imp, e);
+		if (!rc)
+			rc = importer_wants(r, imp, e);
 		if (rc)
 			return rc;
 	}
