@@ -23,7 +23,7 @@ struct conn;
 struct ask {
 	struct conn *c;
 	int32_t id;
-	bool find;
+	bool find, from;       /* from: names other versions beside the wanted ones */
 	struct want_list want; /* in the order of the answer; the head is next */
 	struct buf body;
 	uint8_t row[PACKS_ROW];
@@ -48,6 +48,7 @@ struct thread {
 	struct want_list find, get, news;
 	struct pack_counts add; /* since last told */
 	bool ever;              /* a connection was open once */
+	bool plain;             /* the server is older than deltas: other versions are not named to it */
 	bool useless;           /* the server makes no packs, or cannot be reached: everything is absent */
 	struct err why;
 };
@@ -212,7 +213,10 @@ static void on_done(void *arg, int code, const struct h2_response *r, const stru
 		err_set(&why, ERR_NET, "the answer ended early");
 	if (!why.code)
 		c->failures = 0;
-	if (code == 0 && r->status >= 400 && r->status < 500)
+	bool refused = code == 0 && r->status >= 400 && r->status < 500;
+	if (refused && a->from && r->status != 401 && r->status != 403)
+		c->t->plain = true; /* asked again, as any server understands it */
+	else if (refused)
 		thread_useless(c->t, &why); /* it will not say otherwise next time */
 	ask_return(c->t, a, &why);
 	buf_release(&a->body);
@@ -240,9 +244,10 @@ static void body_find(struct thread *t, struct ask *a)
 			want_absent(t, w, NULL);
 			continue;
 		}
-		from |= w->base.rec.p != NULL;
+		from |= w->base.rec.p && !t->plain;
 		want_add(&a->want, w);
 	}
+	a->from = from;
 	buf_add(&a->body, from ? STR(PACKS_FROM_MAGIC) : STR(PACKS_FIND_MAGIC));
 	for (const struct pack_want *w = a->want.head; w; w = w->next)
 		find_row(&a->body, w, from);

@@ -2,6 +2,7 @@
 #include "fetch_packs.h"
 #include "integrity.h"
 #include "packs_fixture.h"
+#include "packs_wire.h"
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -27,7 +28,8 @@ struct env {
 	struct tree_package package[FIXTURES];
 	struct fixture fix[FIXTURES];
 	unsigned done, absent, wrong, kill_after, take, taken;
-	char why[400]; /* of the last that was wrong */
+	const struct pack_base_of *base; /* given with each */
+	char why[400];                   /* of the last that was wrong */
 };
 
 static void pause_ms(long ms)
@@ -151,7 +153,7 @@ static void fetch_all(struct env *v, bool look_up)
 			v->frame[i].pack_size = v->fix[i].pack.n;
 		}
 		assert_true(pack_possible(&v->package[i], look_up));
-		pack_fetch(v->f, &v->package[i], look_up, NULL);
+		pack_fetch(v->f, &v->package[i], look_up, v->base);
 	}
 	for (unsigned i = 0; i < v->take; i++) {
 		struct tree_package *p = pack_take(v->f);
@@ -192,6 +194,33 @@ static void all_are_found(void **state)
 	serve(v, "");
 	fetch_all(v, true);
 	assert_int_equal(v->done, FIXTURES);
+}
+
+/* Look-ups with another version beside them; FAULT "old": a server that does not know of those is asked without. */
+static void found_beside_another_version(struct env *v, const char *fault)
+{
+	struct pack_base_of base = { 0 };
+	struct import_opts o = { .key = v->fix[0].sri, .sri = v->fix[0].sri };
+	struct err e;
+
+	assert_true(packs_key(base.key, v->fix[0].sri));
+	assert_int_equal(import_tarball(v->store, &o, v->fix[0].tgz.p, v->fix[0].tgz.n, &base.rec, &e), 0);
+	serve(v, fault);
+	v->base = &base;
+	fetch_all(v, true);
+	free((void *)(uintptr_t)base.rec.p);
+	assert_int_equal(v->done, FIXTURES);
+	assert_int_equal(v->absent, 0);
+}
+
+static void other_versions_are_named(void **state)
+{
+	found_beside_another_version(*state, "");
+}
+
+static void an_older_server_is_asked_as_it_knows(void **state)
+{
+	found_beside_another_version(*state, "old");
 }
 
 static void some_are_taken_back(void **state)
@@ -316,6 +345,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(all_arrive, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_are_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(other_versions_are_named, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_older_server_is_asked_as_it_knows, setup, teardown),
 		cmocka_unit_test_setup_teardown(some_are_taken_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_silent_server_keeps_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_named_pack_is_not_taken_back, setup, teardown),

@@ -1,13 +1,29 @@
 /* stub_packs — drayd's server with fixture packs in it, some of them damaged on disk as STUB_FAULT says:
  *   "flip"    p5's file has a changed byte      "short"  p5's file ends early (and the index says so)
  *   "long"    p5's index says one byte less     "gone"   p5's file is missing      "none"  no packs at all
+ *   "old"     an older server: look-ups that name another version are refused, as unknown
  *   "slow"    nothing is wrong */
 #include "packs_fixture.h"
 #include "packs_impl.h"
+#include "route.h"
 #include "server.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* In h_packs_find()'s place, by the linker. */
+int __wrap_h_packs_find(h2o_req_t *req);
+int __real_h_packs_find(h2o_req_t *req);
+
+int __wrap_h_packs_find(h2o_req_t *req)
+{
+	str body = { req->entity.base, req->entity.len };
+
+	if (!str_eq(str_of(getenv("STUB_FAULT")), STR("old")) || !str_starts(body, STR(PACKS_FROM_MAGIC)))
+		return __real_h_packs_find(req);
+	answer_status(req, 400, ERR_PROTOCOL, "expected DPF1 and rows of 24 bytes");
+	return 0;
+}
 
 static struct packs *packs_of_stub(void *ctx)
 {

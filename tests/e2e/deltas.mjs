@@ -1,0 +1,95 @@
+// An update through a drayd that has a delta: few bytes, the same tree; and with the older version spoiled in the store, the tarball.
+// usage: deltas.mjs DRAY DRAYD FIXTURE_REGISTRY
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const [dray, drayd, fixture] = process.argv.slice(2)
+const compare = join(dirname(fileURLToPath(import.meta.url)), 'compare-trees.mjs')
+const work = mkdtempSync(join(tmpdir(), 'dray-e2e-deltas-'))
+const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms))
+let registry, url, server, serverUrl
+
+// 60 files of random lines; the next version changes a line of two, adds one, removes one, and makes one executable.
+function packages() {
+  const files = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`lib/f${i}.js`, Array.from({ length: 150 }, () => `const x${randomInt(1e6)} = value(${randomInt(1e6)})\n`).join('')]))
+  const next = { ...files, 'lib/f3.js': files['lib/f3.js'].replace(/\n/, '\nchanged\n'), 'lib/f7.js': 'first\n' + files['lib/f7.js'], 'lib/new.js': 'module.exports = 1\n' }
+  delete next['lib/f9.js']
+  for (const [version, all] of [['1.0.0', files], ['1.1.0', next]]) {
+    const dir = join(work, 'packages/fx-big', version)
+    mkdirSync(join(dir, 'lib'), { recursive: true })
+    writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'fx-big', version }))
+    for (const [path, text] of Object.entries(all)) writeFileSync(join(dir, path), text, { mode: version === '1.1.0' && path === 'lib/f20.js' ? 0o755 : 0o644 })
+  }
+}
+async function metric(name) {
+  const text = await (await fetch(serverUrl + '/metrics')).text()
+  return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(text)[1])
+}
+// NAME's project and store, at VERSION of fx-big from now on.
+function install(name, version) {
+  const dir = join(work, name)
+  mkdirSync(dir, { recursive: true })
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: { 'fx-big': version } }))
+  const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: '', DRAY_TOKEN: '' }
+  const r = spawnSync(dray, ['install', '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', '--server', serverUrl, '--server-fallback', 'error'], { encoding: 'utf8', env })
+  assert.equal(r.status, 0, r.stderr + r.stdout)
+  return { dir, text: r.stderr + r.stdout, packs: r.stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l)).find((e) => e.event === 'packs') }
+}
+function same(a, b) {
+  const r = spawnSync(process.execPath, [compare, a.dir, b.dir], { encoding: 'utf8' })
+  assert.equal(r.status, 0, r.stdout + r.stderr)
+  assert.equal(readFileSync(join(a.dir, 'pnpm-lock.yaml'), 'utf8'), readFileSync(join(b.dir, 'pnpm-lock.yaml'), 'utf8'))
+}
+
+const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100000)
+try {
+  packages()
+  registry = spawn(fixture, ['--packages', join(work, 'packages')], { stdio: ['ignore', 'pipe', 'inherit'] })
+  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+  const ready = join(work, 'ready')
+  server = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--registry', url, '--store-dir', join(work, 'drayd'), '--log-level', 'error'], { stdio: 'inherit' })
+  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
+    assert.ok(i < 600 && server.exitCode === null, 'drayd starts')
+    await sleep(50)
+  }
+  serverUrl = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
+
+  for (const name of ['one', 'two']) install(name, '1.0.0')
+  install('new', '1.1.0')
+  for (let i = 0; (await metric('deltas_total')) < 1; i++) {
+    assert.ok(i < 400, `a delta is made: warm ${await metric('warm')}, settled ${await metric('settled')}, failed ${await metric('failed_total')}`)
+    await sleep(50)
+  }
+  const whole = install('whole', '1.1.0') // nothing older in its store
+  assert.deepEqual([whole.packs.packs, whole.packs.deltas, whole.packs.tarballs], [1, 0, 0])
+  assert.equal(existsSync(join(whole.dir, 'node_modules/fx-big/lib/f9.js')), false)
+
+  const updated = install('one', '1.1.0')
+  same(updated, whole)
+  assert.deepEqual([updated.packs.packs, updated.packs.deltas, updated.packs.tarballs, updated.packs.refused], [1, 1, 0, 0])
+  assert.ok(updated.packs.pack_bytes < whole.packs.pack_bytes * 0.15, `${updated.packs.pack_bytes} of ${whole.packs.pack_bytes} bytes`)
+  console.log(`ok an update: ${updated.packs.pack_bytes} of ${whole.packs.pack_bytes} bytes, the same tree`)
+
+  // A file that the delta only names, changed in the store without a trace.
+  const pkgs = join(work, 'two-store/pkgs'), text = readFileSync(join(work, 'packages/fx-big/1.0.0/lib/f40.js'))
+  const spoil = readdirSync(pkgs, { recursive: true }).map((f) => join(pkgs, f)).find((f) => statSync(f).isFile() && readFileSync(f).equals(text))
+  const { atime, mtime } = statSync(spoil)
+  writeFileSync(spoil, Buffer.concat([Buffer.from('X'), text.subarray(1)]))
+  utimesSync(spoil, atime, mtime)
+  const spoiled = install('two', '1.1.0')
+  same(spoiled, whole)
+  assert.deepEqual([spoiled.packs.packs, spoiled.packs.tarballs, spoiled.packs.refused], [0, 1, 1])
+  assert.match(spoiled.text, /fx-big@1\.1\.0.*its tarball/)
+  console.log('ok the older version spoiled in the store: noticed, the tarball instead')
+} finally {
+  clearTimeout(timer)
+  server?.kill()
+  registry?.kill()
+  rmSync(work, { recursive: true, force: true })
+}
+process.exit(0)
