@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "clock.h"
 #include "dep_path.h"
+#include "file_put.h"
 #include "pnpm_state.h"
 #include "policy.h"
 #include "project_local.h"
@@ -21,50 +22,6 @@ static void fd_close(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
-}
-
-static bool file_is(int dirfd, const char *path, str text)
-{
-	struct stat st;
-
-	AUTO(fd_close) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) != 0 || (uint64_t)st.st_size != text.n)
-		return false;
-	char *p = xmalloc(text.n);
-	bool same = read(fd, p, text.n) == (ssize_t)text.n && (text.n == 0 || memcmp(p, text.p, text.n) == 0);
-	free(p);
-	return same;
-}
-
-int file_put(int dirfd, const char *path, str text, bool durable, struct err *e)
-{
-	char tmp[4096];
-	struct stat st;
-
-	if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
-		return err_set(e, ERR_IO, "%s is a symlink: refusing to replace it", path);
-	if (file_is(dirfd, path, text))
-		return 0;
-	snprintf(tmp, sizeof(tmp), "%s.%ld.tmp", path, (long)getpid());
-	AUTO(fd_close) int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-	if (fd < 0)
-		return err_os(e, "create %s", tmp);
-	for (size_t at = 0; at < text.n;) {
-		ssize_t n = write(fd, text.p + at, text.n - at);
-		if (n < 0 && errno != EINTR) {
-			err_os(e, "write %s", tmp);
-			goto fail;
-		}
-		at += n > 0 ? (size_t)n : 0;
-	}
-	if ((durable && fsync(fd) != 0) || renameat(dirfd, tmp, dirfd, path) != 0) {
-		err_os(e, "replace %s", path);
-		goto fail;
-	}
-	return 1;
-fail:
-	unlinkat(dirfd, tmp, 0);
-	return e->code;
 }
 
 static void put_list(struct buf *b, const char *indent, struct str_list l)
@@ -307,10 +264,15 @@ static int write_current(const struct finish_opts *o, struct arena *a, struct er
 static int write_lockfile(bool *written, const struct finish_opts *o, struct err *e)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
+	str text = o->staged ? staged_text(o->staged) : STR_NONE;
 
-	lockfile_print(&b, o->lockfile);
-	policy_key(o->policy_key, &o->req->settings, buf_str(&b));
-	int put = file_put(o->root_fd, "pnpm-lock.yaml", buf_str(&b), true, e);
+	if (!o->staged) {
+		lockfile_print(&b, o->lockfile);
+		text = buf_str(&b);
+	}
+	policy_key(o->policy_key, &o->req->settings, text);
+	int put = o->staged ? staged_put(o->staged, o->root_fd, "pnpm-lock.yaml", e)
+			    : file_put(o->root_fd, "pnpm-lock.yaml", text, true, e);
 	if (put < 0)
 		return put;
 	*written = put == 1;

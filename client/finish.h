@@ -4,6 +4,7 @@
  * would say, so that both tools can take turns in one checkout.
  * pnpm's word that there is nothing to do (pnpm_state.h) is written where it is true. Each file by rename; one that is equal already is left alone. */
 #pragma once
+#include "file_put.h"
 #include "hoist.h"
 #include "progress.h"
 #include "project.h"
@@ -15,6 +16,7 @@ struct finish_opts {
 	const struct hoist *hoist;
 	const struct request *req;
 	const struct lockfile *lockfile;
+	struct staged *staged; /* the lockfile as text, written already; or NULL */
 	bool write_lockfile, lockfile_only, ignore_scripts;
 	const char *store_dir;
 	struct str_list ignored_builds; /* name@version */
@@ -27,5 +29,3 @@ struct finish_opts {
 	uint8_t *policy_key;   /* gets policy_key() of the lockfile that is written */
 };
 MUST_USE int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e);
-/* Writes TEXT to PATH below DIRFD by rename, synced when DURABLE. 1: written, 0: it was equal. A symlink is refused. */
-MUST_USE int file_put(int dirfd, const char *path, str text, bool durable, struct err *e);

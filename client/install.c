@@ -11,6 +11,7 @@
 #include "install_impl.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -336,6 +337,12 @@ static int on_planned(struct install *in, struct err *e)
 	if (patches_check(in, e) < 0)
 		return e->code;
 	tree_reach(&in->tree, in->o->req->prod, in->o->req->dev, in->o->req->optional);
+	if (in->lock && in->o->project->client.lockfile && !in->o->lockfile_only)
+		in->staged = staged_lockfile(in->pool, in->root, plan_lockfile_get(in->lock));
+	if (in->own_source && in->meta) { /* the resolver has ended: its memory is the packages' now */
+		meta_forget(in->meta);
+		malloc_trim(0);
+	}
 	return 0;
 }
 
@@ -589,6 +596,7 @@ static void install_close(struct install *in)
 	linker_free(in->linker);
 	if (in->own_source)
 		in->own_source->free(in->own_source);
+	staged_free(in->staged);
 	plan_lockfile_free(in->lock);
 	if (in->read)
 		store_read_end(in->read);

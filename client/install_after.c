@@ -131,6 +131,7 @@ static int install_finish(struct install *in, struct err *e)
 		.hoist = &in->hoist,
 		.req = in->o->req,
 		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->req.lockfile,
+		.staged = in->staged,
 		.write_lockfile = in->lock != NULL && in->o->project->client.lockfile,
 		.lockfile_only = in->o->lockfile_only,
 		.ignore_scripts = in->o->ignore_scripts,

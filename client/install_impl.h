@@ -5,6 +5,7 @@
 #pragma once
 #include "fetch.h"
 #include "fetch_packs.h"
+#include "file_put.h"
 #include "frames.h"
 #include "hoist.h"
 #include "install.h"
@@ -51,6 +52,7 @@ struct install {
 	bool packs_lost;             /* said once */
 	uint64_t packs_asked;        /* when the first look-up began */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
+	struct staged *staged;       /* the same as text, on its way to the disk */
 	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
 	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
 	VEC(struct slot *) deferred; /* until all slots are known */

@@ -1,6 +1,7 @@
 /* dray — the client: what to do, and how to say how it went. */
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -654,6 +655,7 @@ int main(int argc, char **argv)
 	struct options o;
 	struct err e;
 
+	mallopt(M_ARENA_MAX, 2); /* a heap for each thread would keep what each one's largest burst needed */
 	if (options_parse(&o, argc, argv, &e) < 0) {
 		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
 		return err_exit_status(e.code);

@@ -243,9 +243,9 @@ static void entry_free(struct entry *t)
 	free(t);
 }
 
-static void lru_shrink(struct meta *m)
+static void lru_shrink(struct meta *m, size_t to)
 {
-	while (m->counts.memory > m->o.memory && m->oldest) {
+	while (m->counts.memory > to && m->oldest) {
 		struct entry *t = m->oldest;
 		lru_remove(t);
 		entry_free(t);
@@ -338,7 +338,7 @@ static void entry_settle(struct entry *t, struct meta_record *record, int64_t go
 		int64_t now = steady_ms();
 		t->good_until = good_ms < INT64_MAX - now ? now + good_ms : INT64_MAX;
 		lru_add(t);
-		lru_shrink(m);
+		lru_shrink(m, m->o.memory);
 	} else {
 		m->counts.failed++;
 		entry_free(t);
@@ -661,6 +661,13 @@ int meta_new(struct meta **out, struct store *s, struct registry *reg, const str
 	pthread_cond_init(&m->idle, NULL);
 	*out = m;
 	return 0;
+}
+
+void meta_forget(struct meta *m)
+{
+	pthread_mutex_lock(&m->lock);
+	lru_shrink(m, 0);
+	pthread_mutex_unlock(&m->lock);
 }
 
 void meta_free(struct meta *m)

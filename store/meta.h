@@ -45,6 +45,8 @@ typedef void meta_done(void *arg, struct meta_record *r, const struct err *e);
 void meta_want(struct meta *m, str registry_url, str name, enum packument_form form, meta_done *done, void *arg);
 /* What memory has and meta_want() would answer without asking, at once; NULL when there is nothing. The caller's to release. */
 struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum packument_form form);
+/* Gives the memory of all records back that nobody holds: later wants go to the index, and are revalidated as if they were the first. */
+void meta_forget(struct meta *m);
 /* When a row of the index table "meta" was fetched (Unix time, ms); 0: it is none. */
 int64_t meta_row_ms(str value);
 struct meta_counts meta_counts(const struct meta *m);

@@ -1,0 +1,22 @@
+/* file_put — files of the project are replaced whole: a new one is written beside the old one and takes its name.
+ *
+ * A lockfile is synced, too, so that a power loss leaves the old one or the new
+ * one. At the end of an install that sync waits for everything that the
+ * install has written; so the bytes are written and synced early, as a
+ * file without a name, of which an install that dies leaves nothing. */
+#pragma once
+#include "lockfile.h"
+#include "pool.h"
+
+/* Writes TEXT to PATH below DIRFD by rename, synced when DURABLE. 1: written, 0: it was equal. A symlink is refused. */
+MUST_USE int file_put(int dirfd, const char *path, str text, bool durable, struct err *e);
+
+struct staged;
+/* Prints LF on POOL, and writes it to the file system of DIRFD. Both are borrowed, and LF unchanged, until the job has ended. */
+struct staged *staged_lockfile(struct pool *pool, int dirfd, const struct lockfile *lf);
+/* What was printed; borrowed. Its job has ended: pool_live() was 0 since. */
+str staged_text(const struct staged *s);
+/* file_put(), durable; where the file system has no files without a name the bytes are written only now. */
+MUST_USE int staged_put(struct staged *s, int dirfd, const char *path, struct err *e);
+/* Its job has ended, or never will begin. */
+void staged_free(struct staged *s);
