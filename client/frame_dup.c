@@ -135,6 +135,14 @@ struct frame frame_dup(const struct frame *from, struct arena *a)
 		f.warning.package = dup_str(f.warning.package, a);
 		f.warning.text = dup_str(f.warning.text, a);
 		break;
+	case FRAME_PEER_ISSUE:
+		f.peer_issue.importer = dup_str(f.peer_issue.importer, a);
+		f.peer_issue.peer = dup_str(f.peer_issue.peer, a);
+		f.peer_issue.wanted = dup_str(f.peer_issue.wanted, a);
+		f.peer_issue.found = dup_str(f.peer_issue.found, a);
+		f.peer_issue.by = dup_str(f.peer_issue.by, a);
+		f.peer_issue.chain = dup_str(f.peer_issue.chain, a);
+		break;
 	case FRAME_LOCK_HEAD:
 		dup_head(&f.lock_head, a);
 		break;

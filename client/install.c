@@ -24,6 +24,7 @@
 #include "gvs.h"
 #include "link_root.h"
 #include "partial.h"
+#include "peer_report.h"
 #include "pnpm_state.h"
 #include "prune.h"
 #include "scripts.h"
@@ -279,6 +280,9 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 		return 0;
 	case FRAME_WARNING:
 		return on_warning(in, &f->warning, e);
+	case FRAME_PEER_ISSUE:
+		*vec_add(&in->peer_issue) = f->peer_issue;
+		return 0;
 	case FRAME_VERDICT:
 		return verdict_judge(in, &f->verdict, e);
 	case FRAME_DONE:
@@ -610,6 +614,7 @@ static void install_close(struct install *in)
 	vec_release(&in->ready);
 	vec_release(&in->deferred);
 	vec_release(&in->young);
+	vec_release(&in->peer_issue);
 	arena_release(&in->arena);
 	shared_close(in->shared);
 	if (in->store)
@@ -642,6 +647,8 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 	packages_unanswered(&in);
 	if (!in.failed && install_after(&in, &in.err) < 0)
 		in.failed = true;
+	if (!in.failed || in.req.settings.strict_peer_dependencies)
+		peer_issues_say(o->progress, in.peer_issue.p, in.peer_issue.n);
 	out->packages = tree_used(&in.tree);
 	out->slots = in.tree.nslots;
 	if (in.fetcher) {

@@ -56,6 +56,7 @@ struct install {
 	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
 	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
 	VEC(struct slot *) deferred; /* until all slots are known */
+	VEC(struct frame_peer_issue) peer_issue;
 	VEC(str) young;              /* name@version, taken although younger than minimumReleaseAge */
 	struct hoist hoist;
 	size_t done; /* slots finished one way or another */

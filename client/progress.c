@@ -107,16 +107,22 @@ void progress_output(struct progress *p, str title, str line)
 void progress_event(struct progress *p, const char *event, const char *fields, ...)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
-	char text[8192];
-	va_list ap;
+	va_list ap, again;
 
 	if (p->reporter != REPORTER_NDJSON)
 		return;
+	buf_printf(&b, "{\"event\":\"%s\",\"us\":%llu", event, (unsigned long long)(clock_us() - p->start_us));
 	va_start(ap, fields);
-	vsnprintf(text, sizeof(text), fields, ap);
+	va_copy(again, ap);
+	int n = vsnprintf(NULL, 0, fields, ap);
 	va_end(ap);
-	buf_printf(&b, "{\"event\":\"%s\",\"us\":%llu%s%s}\n", event, (unsigned long long)(clock_us() - p->start_us),
-		*text ? "," : "", text);
+	if (n > 0) { /* whole, however long: half an object is none */
+		buf_addc(&b, ',');
+		vsnprintf(buf_reserve(&b, (size_t)n + 1), (size_t)n + 1, fields, again);
+		b.n += (size_t)n;
+	}
+	va_end(again);
+	buf_add(&b, STR("}\n"));
 	fwrite(b.p, 1, b.n, stdout);
 	fflush(stdout);
 }

@@ -5,7 +5,7 @@
  * and into the store's plan cache. Everything a frame points at is borrowed
  * for the call unless stated.
  *
- * Order: HELLO first; a PACKAGE before the first SLOT that uses it; IMPORTERs and LOCK_HEAD after the last
+ * Order: HELLO first; PEER_ISSUEs before all that the finished resolution has to say; a PACKAGE before the first SLOT that uses it; IMPORTERs and LOCK_HEAD after the last
  * SLOT; DONE or FAILURE last. A PACKAGE frame means: this version is in the plan and its bytes are wanted on this
  * platform, so fetching may start. PACKAGEs are sent already during the resolution, whenever it has to wait for a
  * packument; one that no SLOT uses before DONE is withdrawn: it is not in the lockfile and its bytes are ignored. When such early ones
@@ -29,6 +29,7 @@ enum frame_kind {
 	FRAME_LOCK_HEAD,
 	FRAME_DONE,
 	FRAME_FAILURE,
+	FRAME_PEER_ISSUE,
 };
 
 struct frame_hello {
@@ -76,6 +77,19 @@ struct frame_warning {
 	str package; /* dep path or name@version */
 	str text;
 };
+enum peer_issue_kind {
+	PEER_BAD = 1, /* there is one, but not in the range */
+	PEER_MISSING,
+	PEER_CONFLICT /* missing, and no version would do for all who want it */
+};
+struct frame_peer_issue {
+	enum peer_issue_kind kind;
+	str importer, peer, wanted; /* path; name; range */
+	str found;                  /* version that is there; empty: missing */
+	str by;                     /* name@version that declares the peer */
+	str chain;                  /* "importer > a@1.0.0 > b@1.0.0", BY last; of a long one the nearest */
+	bool optional;
+};
 struct frame_done {
 	uint32_t packages, slots;                          /* frames, withdrawn packages included */
 	uint32_t fetched, revalidated, from_cache, failed; /* packuments: what it took to have them */
@@ -100,6 +114,7 @@ struct frame {
 		struct lock_head lock_head;
 		struct frame_done done;
 		struct frame_failure failure;
+		struct frame_peer_issue peer_issue;
 	};
 };
 

@@ -185,6 +185,7 @@ void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f)
 	case FRAME_HELLO:
 	case FRAME_VERDICT:
 	case FRAME_WARNING:
+	case FRAME_PEER_ISSUE:
 	case FRAME_DONE:
 	case FRAME_FAILURE:
 		break;

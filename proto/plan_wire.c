@@ -220,6 +220,18 @@ static void put_head(struct enc *en, Dray__LockHead *o, const struct lock_head *
 	put_map(en, h->time, &o->n_time, &o->time);
 }
 
+static void put_peer_issue(struct enc *en, Dray__PeerIssue *o, const struct frame_peer_issue *f)
+{
+	o->kind = f->kind;
+	o->importer = put(en, f->importer);
+	o->peer = put(en, f->peer);
+	o->wanted = put(en, f->wanted);
+	o->found = put(en, f->found);
+	o->by = put(en, f->by);
+	o->chain = pb_bytes(f->chain);
+	o->optional = f->optional;
+}
+
 static void put_done(Dray__Done *o, const struct frame_done *f)
 {
 	o->packages = f->packages;
@@ -241,6 +253,7 @@ union body {
 	Dray__PlanImporter importer;
 	Dray__Verdict verdict;
 	Dray__Warning warning;
+	Dray__PeerIssue peer_issue;
 	Dray__LockHead lock_head;
 	Dray__Done done;
 	Dray__Failure failure;
@@ -280,6 +293,10 @@ static int put_frame(struct plan_enc *pe, Dray__Frame *o, union body *b, const s
 		b->warning.kind = f->warning.kind;
 		b->warning.package = put(en, f->warning.package);
 		b->warning.text = pb_bytes(f->warning.text);
+		return 0;
+	case FRAME_PEER_ISSUE:
+		BODY(PEER_ISSUE, peer_issue, peer_issue);
+		put_peer_issue(en, &b->peer_issue, &f->peer_issue);
 		return 0;
 	case FRAME_LOCK_HEAD:
 		BODY(LOCK_HEAD, lock_head, lock_head);
@@ -535,6 +552,18 @@ static void get_done(struct dec *d, struct frame_done *f, const Dray__Done *o)
 	get_digest(d, f->lockfile_digest, o->lockfile_digest);
 }
 
+static void get_peer_issue(struct dec *d, struct frame_peer_issue *f, const Dray__PeerIssue *o)
+{
+	f->kind = o->kind == PEER_BAD || o->kind == PEER_CONFLICT ? o->kind : PEER_MISSING;
+	f->importer = get(d, o->importer);
+	f->peer = get(d, o->peer);
+	f->wanted = get(d, o->wanted);
+	f->found = get(d, o->found);
+	f->by = get(d, o->by);
+	f->chain = get_bytes(d, o->chain);
+	f->optional = o->optional;
+}
+
 static void get_failure(struct dec *d, struct frame_failure *f, const Dray__Failure *o)
 {
 	/* A newer server may have codes that we lack: its text still counts. */
@@ -586,6 +615,10 @@ static bool get_frame(struct plan_dec *pd, struct frame *f, const Dray__Frame *o
 					  : WARN_OTHER;
 		f->warning.package = get(d, o->warning->package);
 		f->warning.text = get_bytes(d, o->warning->text);
+		return true;
+	case DRAY__FRAME__BODY_PEER_ISSUE:
+		f->kind = FRAME_PEER_ISSUE;
+		get_peer_issue(d, &f->peer_issue, o->peer_issue);
 		return true;
 	case DRAY__FRAME__BODY_LOCK_HEAD:
 		f->kind = FRAME_LOCK_HEAD;

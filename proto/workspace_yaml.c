@@ -609,7 +609,7 @@ static const struct known known[] = {
 	{ "preferSymlinkedExecutables", KIND_REFUSE, .ok = "false", .fix = "remove it: commands are shell shims" },
 	{ "dedupeDirectDeps", KIND_REFUSE, .ok = "false",
 		.fix = "remove it: each project gets links to all of its own dependencies" },
-	{ "strictPeerDependencies", KIND_REFUSE, .ok = "false", .fix = "remove it: missing peers are warned about" },
+	{ "strictPeerDependencies", KIND_BOOL, .at = S(strict_peer_dependencies) },
 	{ "autoInstallPeersFromHighestMatch", KIND_REFUSE, .ok = "false", .fix = "remove it" },
 	{ "engineStrict", KIND_REFUSE, .ok = "false",
 		.fix = "remove it: engines are not checked for packages that are not optional" },

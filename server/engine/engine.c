@@ -5,6 +5,7 @@
 #include "metas.h"
 #include "overrides.h"
 #include "package.h"
+#include "peer_issues.h"
 #include "pick.h"
 #include "plan_emit.h"
 #include "prefer.h"
@@ -321,6 +322,8 @@ int engine_run(const struct request *req, const struct engine_io *io, frame_sink
 		plan_fail(&r, e);
 	} else {
 		rc = plan_hello(&r, e);
+		if (!rc)
+			rc = peer_issues_send(&r, &g, e);
 		if (!rc)
 			rc = plan_emit(&r, &g, started, e);
 	}

@@ -605,23 +605,6 @@ static void direct_of(struct cyc *c, struct graph *g, uint32_t i)
 	g->direct[i] = (struct gdirects){ out, n };
 }
 
-static void peers_report(struct run *r, struct peers *p, const struct importer *imp)
-{
-	for (size_t i = 0; i < p->missing.n; i++) {
-		const struct missing *m = &p->missing.p[i];
-		if (m->optional || match_list(r->set->peer_ignore_missing, sof(r, m->name)))
-			continue;
-		bool again = false;
-		for (size_t k = 0; k < i && !again; k++)
-			again = p->missing.p[k].name == m->name && p->missing.p[k].raw == m->raw;
-		if (!again)
-			run_warn(r, WARN_MISSING_PEER, sof(r, m->name),
-				arena_printf(&r->arena, "missing peer " STR_FMT,
-					STR_ARG(chain_text(r, imp, m->ancestors, m->name, m->wanted))));
-	}
-	p->missing.n = 0;
-}
-
 void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
 {
 	struct peers *p = peers_new(r, false);
@@ -643,7 +626,7 @@ void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
 		root = peers_importer_refs(p, &r->importer[root_at], NULL);
 	for (uint32_t i = 0; i < r->nimporter; i++) {
 		walk_importer(p, &r->importer[i], i == root_at ? NULL : root);
-		peers_report(r, p, &r->importer[i]);
+		p->missing.n = 0;
 	}
 	struct cyc c = { .p = p };
 	number(&c);

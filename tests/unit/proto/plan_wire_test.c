@@ -93,6 +93,9 @@ static void plan_rest(struct plan *p)
 	p->f[p->n++] = (struct frame){ .kind = FRAME_VERDICT, .verdict = { VERDICT_VIOLATION, STR("too young") } };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_WARNING,
 		.warning = { WARN_BAD_PEER, STR("@s/a@1.0.0"), STR("wants q@1") } };
+	p->f[p->n++] = (struct frame){ .kind = FRAME_PEER_ISSUE,
+		.peer_issue = { PEER_CONFLICT, STR("x"), STR("q"), STR("^1"), STR("0.5.0"), STR("b@2.0.0"),
+			STR("x > b@2.0.0"), true } };
 	p->cat[0] = (struct lock_catalog_entry){ STR("default"), STR("b"), STR("^2"), STR("2.0.0") };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_LOCK_HEAD,
 		.lock_head = { .auto_install_peers = true,
@@ -166,6 +169,15 @@ static void check_frame(const struct frame *f, const struct frame *w)
 	} else if (f->kind == FRAME_IMPORTER) {
 		eq(f->importer.importer.deps[LOCK_OPTIONAL].p[1].specifier,
 			w->importer.importer.deps[LOCK_OPTIONAL].p[1].specifier);
+	} else if (f->kind == FRAME_PEER_ISSUE) {
+		assert_int_equal(f->peer_issue.kind, PEER_CONFLICT);
+		assert_true(f->peer_issue.optional);
+		eq(f->peer_issue.importer, w->peer_issue.importer);
+		eq(f->peer_issue.peer, w->peer_issue.peer);
+		eq(f->peer_issue.wanted, w->peer_issue.wanted);
+		eq(f->peer_issue.found, w->peer_issue.found);
+		eq(f->peer_issue.by, w->peer_issue.by);
+		eq(f->peer_issue.chain, w->peer_issue.chain);
 	} else if (f->kind == FRAME_LOCK_HEAD) {
 		eq(f->lock_head.catalog[0].version, w->lock_head.catalog[0].version);
 		assert_int_equal(f->lock_head.peers_suffix_max_length, 500);
