@@ -45,7 +45,8 @@ function command(path, root) {
   return `runs ${ran} ${mode} shim ${(st.mode & 0o777).toString(8)} NODE_PATH ${nodePath(text, dir, root)}`
 }
 
-// SEEN, when given, remembers contents by inode, time and size: hard links of one store are read once.
+// SEEN, when given, remembers contents by inode, times and size: what has not been linked since is not read again. (An inode without its
+// time of change would be taken for a later file that got the number.)
 export function describe(root, seen) {
   const out = new Map()
   root = realpathSync(root)
@@ -67,7 +68,7 @@ export function describe(root, seen) {
       } else if (/\/build\/(Makefile|config\.gypi)$/.test(path)) {
         out.set(rel, `file ${(st.mode & 0o7777).toString(8)}`) // they name the node-gyp that made them and the project's own folder
       } else {
-        const id = seen && `${st.ino} ${st.mtimeMs} ${st.size}`
+        const id = seen && `${st.ino} ${st.ctimeMs} ${st.mtimeMs} ${st.size}`
         const hash = seen?.get(id) ?? createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 16)
         seen?.set(id, hash)
         out.set(rel, `file ${(st.mode & 0o7777).toString(8)} ${st.size} ${hash}`)
