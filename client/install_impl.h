@@ -57,7 +57,7 @@ struct install {
 	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
 	VEC(struct slot *) deferred; /* until all slots are known */
 	VEC(struct frame_peer_issue) peer_issue;
-	VEC(str) young;              /* name@version, taken although younger than minimumReleaseAge */
+	VEC(str) young; /* name@version, taken although younger than minimumReleaseAge */
 	struct hoist hoist;
 	size_t done; /* slots finished one way or another */
 	bool planned, failed;

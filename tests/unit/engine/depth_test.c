@@ -48,7 +48,7 @@ static void made_compile(struct made *m, unsigned i)
 static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
 {
 	struct made *m = ctx;
-	uint64_t i;
+	uint64_t i = 0;
 
 	(void)registry;
 	(void)form;
