@@ -2,9 +2,9 @@
 
     plans.py DRAYD DRAY FIXTURE_REGISTRY [--requests N] [--factor F]
 
-Prints, and fails when a request is not answered 200, or when in every round the 99th percentile of the thousand is over F x N x (CPU of one
-request) / cores, where cores are those that the load generator leaves: it runs on the same machine, and costs more than drayd. The CPU of one
-request is drayd's, measured one after the other on one connection. Wants a quiet machine. The bound as if the generator cost nothing is shown, too.
+Prints, and fails when a request is not answered 200, or when the median over the rounds of the 99th percentile of the thousand is over
+F x N x (CPU of one request) / cores. The CPU of one request is drayd's, measured one after the other on one connection. The load generator runs on
+the same machine and costs more than drayd: its CPU is shown, and the bound with its share of the cores taken off. Wants a quiet machine.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def main():
         ok = True
         share = o.requests // len(bodies)
         rss = rig.rss(d.process.pid)
-        within = False
+        p99s = []
         for n in range(o.rounds):
             cpu, load = d.metric("drayd_cpu_seconds_total"), children_s()
             run = [h2load(d.port, b, share, share // 10, 10, t / f"log{n}-{i}") for i, b in enumerate(bodies)]
@@ -90,12 +90,13 @@ def main():
             bare = o.factor * len(got) * one / os.cpu_count()
             bound = bare * (cpu + load) / cpu
             bad = sum(1 for s, _ in got if s != 200) + share * len(bodies) - len(got)
-            print(f"{len(got)} plans, {bad} without a 200: p50 {us[len(us) // 2] / 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, bound {bound * 1e3:.1f} "
-                  f"ms ({bare * 1e3:.1f} without the generator); CPU of drayd {cpu * 1e3:.0f} ms, of the generator {load * 1e3:.0f} ms; memory "
+            print(f"{len(got)} plans, {bad} without a 200: p50 {us[len(us) // 2] / 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, bound {bare * 1e3:.1f} "
+                  f"ms ({bound * 1e3:.1f} on the cores that the generator leaves); CPU of drayd {cpu * 1e3:.0f} ms, of the generator {load * 1e3:.0f} ms; memory "
                   f"{rss >> 20} -> {rig.rss(d.process.pid) >> 20} MiB; lock waits {d.metric('drayd_lock_waits_total'):.0f}", flush=True)
             ok = ok and not bad
-            within = within or p99 <= bound
-        print("within the bound" if within else "OVER the bound in every round")
+            p99s.append((p99, bare))
+        within = statistics.median(p for p, _ in p99s) <= min(b for _, b in p99s)
+        print("within the bound" if within else "OVER the bound")
         d.stop()
         registry.stop()
         return 0 if ok and within else 1
