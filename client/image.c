@@ -17,7 +17,7 @@
 
 void image_print(struct buf *out, const struct image *im)
 {
-	uint8_t digest[32];
+	uint8_t digest[32] = { 0 };
 	size_t head = out->n;
 
 	put_u64(out, IMAGE_MAGIC);

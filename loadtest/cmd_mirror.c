@@ -14,7 +14,8 @@ int cmd_mirror(int argc, char **argv)
 	uint16_t bound;
 	sigset_t stop;
 
-	if (argc < 2 || argc > 4 || (argc > 2 && (!str_u64(str_of(argv[2]), &port) || port > 65535))) {
+	if (argc < 2 || argc > 4 || argv[1][0] == '-' ||
+		(argc > 2 && (!str_u64(str_of(argv[2]), &port) || port > 65535))) {
 		fprintf(stderr, "usage: dray-bench mirror DIR [PORT [REGISTRY-TO-RECORD]]\n");
 		return 2;
 	}
