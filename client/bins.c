@@ -1,4 +1,5 @@
 #include "bins.h"
+#include "fs.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -47,12 +48,6 @@ struct bins {
 	struct bins_counts counts;
 	struct err err;
 };
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 static void bin_dir_release(struct bin_dir *d)
 {
@@ -159,8 +154,8 @@ static int target_make_executable(int dirfd, const char *target, mode_t mode, st
 	ssize_t n = 0;
 
 	snprintf(tmp, sizeof(tmp), "%s.dray-%ld", target, (long)getpid());
-	AUTO(fd_close) int in = openat(dirfd, target, O_RDONLY | O_CLOEXEC);
-	AUTO(fd_close) int out = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO(fs_close_auto) int in = openat(dirfd, target, O_RDONLY | O_CLOEXEC);
+	AUTO(fs_close_auto) int out = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (in < 0 || out < 0)
 		return err_os(e, "copy %s", target);
 	while ((n = read(in, part, sizeof(part))) > 0) {
@@ -213,7 +208,7 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 
 	snprintf(name, sizeof(name), STR_FMT, STR_ARG(c->command));
 	{
-		AUTO(fd_close) int fd = openat(dirfd, s.target.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		AUTO(fs_close_auto) int fd = openat(dirfd, s.target.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		ssize_t n = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, sizeof(head)) : -1;
 		if (n < 0)
 			return 0; /* the package names a file that it does not have; pnpm makes none either */
@@ -228,7 +223,7 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 		s.node_path = node_path(d, c->from);
 	shim_print(&text, &s);
 	if (!d->fresh) {
-		AUTO(fd_close) int old = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		AUTO(fs_close_auto) int old = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		char *was = old >= 0 ? buf_reserve(&text, text.n + 1) : NULL;
 		if (was && read(old, was, text.n + 1) == (ssize_t)text.n && memcmp(was, text.p, text.n) == 0 &&
 			fstat(old, &st) == 0 && (st.st_mode & 0100)) {
@@ -241,7 +236,7 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 		}
 		unlinkat(dirfd, name, 0);
 	}
-	AUTO(fd_close) int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0777);
+	AUTO(fs_close_auto) int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0777);
 	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n)
 		return err_os(e, "write .bin/%s", name);
 	counts->written++;
@@ -263,7 +258,7 @@ static void shims_prune(int dirfd, const struct bin_dir *d, struct bins_counts *
 		char text[16384];
 		if (en->d_name[0] == '.' || map_get(&wanted, str_of(en->d_name)) != MAP_NONE)
 			continue;
-		AUTO(fd_close) int f = openat(fd, en->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		AUTO(fs_close_auto) int f = openat(fd, en->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		ssize_t n = f >= 0 ? read(f, text, sizeof(text)) : -1;
 		if (n > 0 && str_find_str((str){ text, (size_t)n }, STR("\n# cmd-shim-target="), 0) != SIZE_MAX &&
 			unlinkat(fd, en->d_name, 0) == 0)
@@ -281,7 +276,7 @@ static int bin_dir_write(int dirfd, str path, struct bin_dir *d, const struct bi
 	choose(d);
 	if (!d->chosen.n && (d->fresh || fstatat(dirfd, arena_str(d->a, path).p, &st, 0) != 0))
 		return 0;
-	AUTO(fd_close) int fd = dir_make(dirfd, path, e);
+	AUTO(fs_close_auto) int fd = dir_make(dirfd, path, e);
 	if (fd < 0)
 		return e->code;
 	for (size_t i = 0; i < d->chosen.n; i++) {
@@ -424,7 +419,7 @@ static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const
 	struct err ignored;
 
 	str path = arena_printf(d->a, STR_FMT "/package.json", STR_ARG(folder));
-	AUTO(fd_close) int fd = openat(dirfd, path.p, O_RDONLY | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(dirfd, path.p, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size > 16 * 1024 * 1024)
 		return;

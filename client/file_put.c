@@ -1,4 +1,5 @@
 #include "file_put.h"
+#include "fs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,34 +14,17 @@ struct staged {
 	struct buf text;
 };
 
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 static bool file_is(int dirfd, const char *path, str text)
 {
 	struct stat st;
 
-	AUTO(fd_close) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fs_close_auto) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) != 0 || (uint64_t)st.st_size != text.n)
 		return false;
 	char *p = xmalloc(text.n);
 	bool same = read(fd, p, text.n) == (ssize_t)text.n && (text.n == 0 || memcmp(p, text.p, text.n) == 0);
 	free(p);
 	return same;
-}
-
-static int write_all(int fd, str text)
-{
-	for (size_t at = 0; at < text.n;) {
-		ssize_t n = write(fd, text.p + at, text.n - at);
-		if (n < 0 && errno != EINTR)
-			return -1;
-		at += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
 }
 
 /* One name for all: what an install that was killed has left is the next one's to replace or to remove. */
@@ -72,10 +56,10 @@ int file_put(int dirfd, const char *path, str text, bool durable, struct err *e)
 	if (code <= 0)
 		return code;
 	tmp_name(tmp, path);
-	AUTO(fd_close) int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+	AUTO(fs_close_auto) int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
 	if (fd < 0)
 		return err_os(e, "create %s", tmp);
-	if (write_all(fd, text) != 0) {
+	if (fs_write_all(fd, text.p, text.n) != 0) {
 		err_os(e, "write %s", tmp);
 		goto fail;
 	}
@@ -98,7 +82,7 @@ static void staged_run(struct job *j)
 
 	lockfile_print(&s->text, s->lf);
 	s->fd = openat(s->dirfd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
-	if (s->fd >= 0 && (write_all(s->fd, buf_str(&s->text)) != 0 || fsync(s->fd) != 0)) {
+	if (s->fd >= 0 && (fs_write_all(s->fd, s->text.p, s->text.n) != 0 || fsync(s->fd) != 0)) {
 		close(s->fd);
 		s->fd = -1;
 	}
@@ -150,7 +134,7 @@ void staged_free(struct staged *s)
 {
 	if (!s)
 		return;
-	fd_close(&s->fd);
+	fs_close_auto(&s->fd);
 	buf_release(&s->text);
 	free(s);
 }

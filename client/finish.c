@@ -1,4 +1,5 @@
 #include "finish.h"
+#include "fs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,12 +18,6 @@
 #include "project_local.h"
 #include "scripts.h"
 #include "state.h"
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 static void put_list(struct buf *b, const char *indent, struct str_list l)
 {
@@ -146,7 +141,8 @@ static str pnpm_store(const struct finish_opts *o, struct arena *a)
 	struct stat st;
 	struct err e;
 
-	AUTO(fd_close) int fd = openat(o->root_fd, "node_modules/.modules.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fs_close_auto)
+	int fd = openat(o->root_fd, "node_modules/.modules.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size < 64 * 1024 * 1024) {
 		char *text = arena_new(a, char, (size_t)st.st_size);
 		ssize_t n = read(fd, text, (size_t)st.st_size);

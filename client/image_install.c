@@ -23,12 +23,6 @@
 #define IMAGES_BYTES_MAX (256u << 20)
 #define IMAGE_BYTES_MAX (96u << 20)
 
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 /* ---- the key ---- */
 
 static void add_bytes(struct hasher *h, const void *p, size_t n)
@@ -146,8 +140,8 @@ static void making_release(struct making *m)
 	}
 	pool_free(m->pool);
 	shared_close(m->shared);
-	fd_close(&m->lock);
-	fd_close(&m->root);
+	fs_close_auto(&m->lock);
+	fs_close_auto(&m->root);
 	buf_release(&m->bytes);
 	arena_release(&m->a);
 }
@@ -171,7 +165,7 @@ static void check_done(struct job *job, void *ctx)
 
 static bool file_make(int root, const struct image_item *it)
 {
-	AUTO(fd_close)
+	AUTO(fs_close_auto)
 	int fd = openat(root, it->path.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, it->exec ? 0777 : 0666);
 
 	return fd >= 0 && fs_write_all(fd, it->text.p, it->text.n) == 0;
@@ -371,7 +365,7 @@ int image_keep(const struct image *im, const char *store_dir, const uint8_t key[
 	snprintf(path, sizeof(path), "%.4000s/plans", store_dir);
 	if (fs_mkdir(AT_FDCWD, path, 0755) != 0 && errno != EEXIST)
 		return err_os(e, "make directory %s", path);
-	AUTO(fd_close) int plans = fs_open_dir(AT_FDCWD, path);
+	AUTO(fs_close_auto) int plans = fs_open_dir(AT_FDCWD, path);
 	if (plans < 0)
 		return err_os(e, "open %s", path);
 	image_name(name, key);

@@ -1,4 +1,5 @@
 #include "import_stage.h"
+#include "fs.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -15,12 +16,6 @@ struct local {
 	int code;
 	struct err err;
 };
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 static str local_tarball(const struct tree_package *p)
 {
@@ -57,7 +52,7 @@ static void local_run(struct job *job)
 		.key = l->key, .sri = f->meta.resolution.integrity, .name = f->name, .version = f->version
 	};
 
-	AUTO(fd_close) int fd = openat(l->o.root, l->path.p, O_RDONLY | O_CLOEXEC | (dir ? O_DIRECTORY : 0));
+	AUTO(fs_close_auto) int fd = openat(l->o.root, l->path.p, O_RDONLY | O_CLOEXEC | (dir ? O_DIRECTORY : 0));
 	if (fd < 0)
 		l->code = err_os(&l->err, "open");
 	else if (dir)

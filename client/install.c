@@ -8,6 +8,7 @@
  *	install_turn  one round of the loop: whatever has arrived, then link_slots_parallel()
  *	after         root links and hoisting, shims, build scripts, lockfile and state files (last)
  */
+#include "fs.h"
 #include "install_impl.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -28,12 +29,6 @@
 #include "pnpm_state.h"
 #include "prune.h"
 #include "scripts.h"
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 uint64_t install_since(const struct install *in)
 {
@@ -448,7 +443,7 @@ static bool current_open(struct install *in)
 	struct stat st;
 	struct err e;
 
-	AUTO(fd_close) int fd = openat(in->vstore, "lock.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fs_close_auto) int fd = openat(in->vstore, "lock.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > 256 * 1024 * 1024)
 		return false;
 	char *text = arena_new(&in->arena, char, (size_t)st.st_size + 1);

@@ -1,4 +1,5 @@
 #include "link_root.h"
+#include "fs.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,12 +18,6 @@ struct links {
 	size_t n, cap;
 	struct arena *a;
 };
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 int dir_make(int dirfd, str path, struct err *e)
 {
@@ -267,7 +262,7 @@ static int link_importer(
 	struct stat st;
 	if (l.n == 0 && fstatat(o->root, arena_str(&a, path).p, &st, 0) != 0)
 		return 0; /* pnpm makes no empty folder either */
-	AUTO(fd_close) int fd = dir_make(o->root, path, e);
+	AUTO(fs_close_auto) int fd = dir_make(o->root, path, e);
 	if (fd < 0 || links_apply(fd, &l, false, c, e) < 0)
 		return err_ctx(e, STR_FMT, STR_ARG(path));
 	return 0;
@@ -301,7 +296,7 @@ int link_hoisted(struct root_counts *c, const struct hoist *hoist, const struct 
 	/* a link into the store, of a time when the names were shared: what is in there is not this project's to change */
 	if (readlinkat(at->fd, at->path.p, text, sizeof(text)) > 0 && unlinkat(at->fd, at->path.p, 0) != 0)
 		return err_os(e, "replace symlink " STR_FMT, STR_ARG(at->path));
-	AUTO(fd_close) int fd = dir_make(at->fd, at->path, e);
+	AUTO(fs_close_auto) int fd = dir_make(at->fd, at->path, e);
 	if (fd < 0 || links_apply(fd, &l, true, c, e) < 0)
 		return err_ctx(e, STR_FMT, STR_ARG(at->path));
 	return 0;

@@ -4,6 +4,7 @@
  * The slot's node_modules is made with the sticky bit, which is taken off as
  * the last step: a folder that has it, or has no node_modules, was interrupted
  * and is made anew. A killed process needs no sync for that. */
+#include "fs.h"
 #include "link.h"
 #include <dirent.h>
 #include <errno.h>
@@ -17,12 +18,6 @@
 
 /* Longest "<dir>/node_modules/@scope/name" and symlink text: dir is at most 255 bytes, a name 214. */
 #define SLOT_PATH 1024
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 static int64_t mtime_ns(const struct stat *st)
 {
@@ -131,7 +126,7 @@ static int folder_link(
 	struct pkg p = s->package->rec;
 	str dir = arena_str(&a, s->package->f->meta.resolution.directory);
 
-	AUTO(fd_close) int from = openat(o->root, dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(fs_close_auto) int from = openat(o->root, dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (from < 0)
 		return err_os(e, "open folder %s", dir.p);
 	for (uint32_t i = 0; i < pkg_ndirs(p); i++) {
@@ -183,7 +178,7 @@ static int slot_files(const struct linker_opts *o, const struct slot *s, int mod
 	snprintf(name, sizeof(name), STR_FMT, STR_ARG(s->name));
 	if (mkdirat(modules, name, 0777) != 0)
 		return err_os(e, "make folder %s", name);
-	AUTO(fd_close) int fd = openat(modules, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(modules, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_os(e, "open folder %s", name);
 	bool builds = s->builds && (pkg_flags(s->package->rec) & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
@@ -261,7 +256,7 @@ int slot_link(
 	struct stat st;
 	int64_t package_ns = 0;
 
-	AUTO(fd_close) int modules = slot_begin(o, s, e);
+	AUTO(fs_close_auto) int modules = slot_begin(o, s, e);
 	if (modules < 0)
 		goto fail;
 	if (slot_deps(o, t, s, modules, &stats->symlinks, e) < 0)

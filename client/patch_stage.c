@@ -1,4 +1,5 @@
 #include "patch_stage.h"
+#include "fs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -146,12 +147,6 @@ static void gzip_stored(struct buf *out, str s)
 
 /* ---- the job ---- */
 
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 /* Reads the patch and holds it against its hash, which was taken with LF line ends. */
 static int read_patch(struct patching *x)
 {
@@ -179,7 +174,7 @@ static int read_patch(struct patching *x)
 
 static int read_file(struct patching *x, struct buf *b, str path, uint64_t size)
 {
-	AUTO(fd_close) int fd = openat(x->dir, arena_str(&x->arena, path).p, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fs_close_auto) int fd = openat(x->dir, arena_str(&x->arena, path).p, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return err_os(&x->err, "open " STR_FMT, STR_ARG(path));

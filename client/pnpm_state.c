@@ -1,4 +1,5 @@
 #include "pnpm_state.h"
+#include "fs.h"
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,18 +11,12 @@
 #define STATE_FILE "node_modules/.pnpm-workspace-state-v1.json"
 enum { STATE_MAX = 64 << 20 };
 
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 str pnpm_state_take(int root, struct arena *a)
 {
 	struct stat st;
 	str text = STR_NONE;
 
-	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fs_close_auto) int fd = openat(root, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size < STATE_MAX) {
 		char *p = arena_new(a, char, (size_t)st.st_size);
 		ssize_t n = read(fd, p, (size_t)st.st_size);

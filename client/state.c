@@ -1,4 +1,5 @@
 #include "state.h"
+#include "fs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,12 +18,6 @@ struct head {
 	uint64_t magic, settings;
 	uint32_t nwatch, head_bytes, nslots, reserved;
 };
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 struct str_list state_watch_list(struct str_list files, struct arena *a)
 {
@@ -56,7 +51,7 @@ bool state_current(int root, uint64_t settings)
 	char part[64 * 1024];
 	struct head h;
 
-	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_RDONLY | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(root, STATE_FILE, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, part, sizeof(part)) : -1;
 	if (n < (ssize_t)sizeof(h))
 		return false;
@@ -108,7 +103,7 @@ bool state_read(struct state *out, int root)
 	struct stat st;
 
 	*out = (struct state){ .arena = ARENA_INIT(256 * 1024) };
-	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_RDONLY | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(root, STATE_FILE, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > STATE_MAX)
 		return false;
 	char *p = arena_new(&out->arena, char, (size_t)st.st_size);
@@ -161,7 +156,8 @@ int state_write(const struct state *s, int root, struct err *e)
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
 	state_print(&b, s);
-	AUTO(fd_close) int fd = openat(root, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+	AUTO(fs_close_auto)
+	int fd = openat(root, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
 	if (fd < 0 || write(fd, b.p, b.n) != (ssize_t)b.n)
 		return err_os(e, "write " STATE_TMP);
 	if (renameat(root, STATE_TMP, root, STATE_FILE) != 0)
@@ -174,7 +170,7 @@ int state_update(const struct state *s, int root, struct err *e)
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
 	state_print(&b, s);
-	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fs_close_auto) int fd = openat(root, STATE_FILE, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || pwrite(fd, b.p, b.n, 0) != (ssize_t)b.n)
 		return err_os(e, "write " STATE_FILE);
 	return 0;
@@ -183,7 +179,7 @@ int state_update(const struct state *s, int root, struct err *e)
 void state_forget(int root)
 {
 	/* The slots' part stays for the next install: it is compared with the disk anyway. */
-	AUTO(fd_close) int fd = openat(root, STATE_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fs_close_auto) int fd = openat(root, STATE_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	struct head h;
 
 	if (fd < 0 || pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))

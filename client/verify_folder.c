@@ -1,4 +1,5 @@
 #include "verify_folder.h"
+#include "fs.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,12 +20,6 @@ struct folder {
 	bool *seen;
 	char path[PATH_ROOM]; /* of what is being looked at, below the package */
 };
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 void differences_release(struct differences *d)
 {
@@ -50,7 +45,7 @@ static int content_same(bool *same, struct folder *f, int dirfd, const char *nam
 	struct digest d;
 	ssize_t n = 0;
 
-	AUTO(fd_close) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return err_os(e, "open %s", f->path);
 	struct hasher *h = hasher_new(DIGEST_SHA256);
@@ -116,7 +111,7 @@ static int entry_compare(struct folder *f, int dirfd, const char *name, size_t a
 		difference_add(f->out, str_of(f->path), "extra");
 		return 0;
 	}
-	AUTO(fd_close) int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? err_os(e, "open %s", f->path) : folder_walk(f, fd, at + (size_t)n, depth + 1, e);
 }
 
@@ -158,7 +153,7 @@ int verify_folder(struct differences *out, int dirfd, const char *path, struct p
 	struct folder f = { .out = out, .p = p };
 
 	*out = (struct differences){ 0 };
-	AUTO(fd_close) int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
 		out->absent = true;
 		return 0;

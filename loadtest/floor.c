@@ -8,6 +8,7 @@
  * empty files, state) are counted and left out. */
 #include "base/base.h"
 #include "cmd.h"
+#include "fs.h"
 #include "workq.h"
 #include <dirent.h>
 #include <errno.h>
@@ -54,12 +55,6 @@ struct entries {
 	struct entry *p;
 	size_t n, cap;
 };
-
-static void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 static void floor_release(struct floor *f)
 {
@@ -109,7 +104,8 @@ static int store_dir_read(struct floor *f, int dirfd, const char *path, struct e
 	for (size_t i = 0; i < list.n; i++) {
 		const struct entry *x = &list.p[i];
 		if (S_ISDIR(x->st.st_mode)) {
-			AUTO(fd_close) int fd = openat(dirfd, x->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			AUTO(fs_close_auto)
+			int fd = openat(dirfd, x->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			if (fd < 0)
 				return err_os(e, "open folder %s", x->path);
 			if (store_dir_read(f, fd, x->path, e) < 0)
@@ -215,7 +211,7 @@ static int tree_dir_read(struct floor *f, int dirfd, const char *path, const cha
 				op_add(f, OP_MKDIR, base, x->path, NULL);
 			f->dirs += slots;
 		}
-		AUTO(fd_close) int fd = openat(dirfd, x->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		AUTO(fs_close_auto) int fd = openat(dirfd, x->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			return err_os(e, "open folder %s", x->path);
 		if (tree_dir_read(f, fd, x->path, dir_entered(x->path) ? x->path : base, e) < 0)
@@ -236,11 +232,11 @@ static int op_run(const struct op *op, const struct round *r, int *at, int *from
 	case OP_LINK:
 		return linkat(*from, op->from, *at, op->path, 0);
 	case OP_ENTER:
-		fd_close(at);
+		fs_close_auto(at);
 		*at = openat(r->dest, op->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		return *at < 0 ? -1 : 0;
 	case OP_SOURCE:
-		fd_close(from);
+		fs_close_auto(from);
 		*from = openat(r->f->store, op->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		return *from < 0 ? -1 : 0;
 	}
@@ -249,8 +245,8 @@ static int op_run(const struct op *op, const struct round *r, int *at, int *from
 
 static void unit_run(struct round *r, const struct unit *u)
 {
-	AUTO(fd_close) int at = -1;
-	AUTO(fd_close) int from = -1;
+	AUTO(fs_close_auto) int at = -1;
+	AUTO(fs_close_auto) int from = -1;
 
 	for (size_t i = u->first; i < u->first + u->n; i++) {
 		if (op_run(&r->f->op.p[i], r, &at, &from) != 0)
@@ -292,7 +288,7 @@ static int round_run(const struct floor *f, int dest, unsigned number, unsigned 
 	snprintf(name, sizeof(name), "floor-%ld-%u-%u", (long)getpid(), number, threads);
 	if (mkdirat(dest, name, 0777) != 0)
 		return err_os(e, "make folder %s", name);
-	AUTO(fd_close) int fd = openat(dest, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(dest, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_os(e, "open folder %s", name);
 	r.dest = fd;
@@ -325,9 +321,9 @@ static int dir_open(const char *path, struct err *e)
 
 static int floor_run(struct floor *f, char **argv, unsigned rounds, struct err *e)
 {
-	AUTO(fd_close) int tree = dir_open(argv[1], e);
-	AUTO(fd_close) int store = dir_open(argv[2], e);
-	AUTO(fd_close) int dest = dir_open(argv[3], e);
+	AUTO(fs_close_auto) int tree = dir_open(argv[1], e);
+	AUTO(fs_close_auto) int store = dir_open(argv[2], e);
+	AUTO(fs_close_auto) int dest = dir_open(argv[3], e);
 
 	if (tree < 0 || store < 0 || dest < 0)
 		return e->code;

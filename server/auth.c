@@ -310,6 +310,18 @@ static void look(struct auth *a, int64_t now)
 		log_error("auth", "tokens=kept message=\"%s\"", why.msg);
 }
 
+/* Under the lock. One that the table lacks may have been made since it was read. */
+static const struct token *find_now(struct auth *a, const uint8_t sha[32], int64_t now)
+{
+	const struct token *t = find(&a->tokens, sha);
+
+	if (t)
+		return t;
+	a->looked_s = 0;
+	look(a, now);
+	return find(&a->tokens, sha);
+}
+
 void auth_changed(struct auth *a)
 {
 	pthread_mutex_lock(&a->lock);
@@ -329,7 +341,7 @@ int auth_who(struct identity **out, struct auth *a, str authorization, str peer,
 	if (!a->required) {
 		*out = identity_ref(a->anybody);
 	} else {
-		const struct token *t = has ? find(&a->tokens, sha) : NULL;
+		const struct token *t = has ? find_now(a, sha, now) : NULL;
 		if (t && (!t->expires_s || t->expires_s > now)) {
 			*out = identity_ref(a->known[t - a->tokens.p]);
 			a->n.admitted++;
@@ -371,7 +383,7 @@ int auth_login(struct identity **out, struct auth *a, str user, str password, st
 	if (!a->required)
 		rc = err_set(e, ERR_POLICY, "this server has no tokens: nobody needs to log in");
 	else
-		rc = login(out, a, password.n ? find(&a->tokens, sha) : NULL, user, peer, e);
+		rc = login(out, a, password.n ? find_now(a, sha, wall_s()) : NULL, user, peer, e);
 	pthread_mutex_unlock(&a->lock);
 	return rc;
 }

@@ -1,7 +1,7 @@
 /* auth — who asks, and which packages they may see.
  *
  * Owns the table of tokens, read again when its file has changed, so that a
- * revoked one is refused within a second. Where there is no token file, everybody is
+ * new token is known at once and a revoked one refused within a second. Where there is no token file, everybody is
  * let in. A file that cannot be read any more leaves the last table in force.
  * Failures are counted by peer; past a limit they are answered 429, never what
  * has a good token. Tokens are compared by their hashes, in constant time, and
