@@ -1,17 +1,9 @@
 #include "workspace_yaml.h"
-#include "integrity.h"
+#include "package_extensions.h"
 #include "yaml_load.h"
 #include <stddef.h>
-#include <stdlib.h>
 
-struct ctx {
-	struct workspace_yaml *w;
-	struct arena *a;
-	str path;      /* the file, or the variable's name */
-	bool from_env; /* values have no place */
-	struct err *e;
-};
-typedef int setter(struct ctx *c, const struct yaml_node *n);
+typedef int setter(struct setting_ctx *c, const struct yaml_node *n);
 
 /* What a key is. BOOL to LIST are stored at an offset in struct workspace_yaml. */
 enum kind {
@@ -32,14 +24,7 @@ struct known {
 	const char *ok, *fix; /* of KIND_REFUSE: FIX is what the user can do instead */
 };
 
-static int bad(struct ctx *c, const struct yaml_node *n, const char *name, const char *what)
-{
-	if (c->from_env)
-		return err_set(c->e, ERR_USAGE, STR_FMT ": %s", STR_ARG(c->path), what);
-	return err_set(c->e, ERR_PARSE, STR_FMT ":%u:%u: %s: %s", STR_ARG(c->path), n->line, n->col, name, what);
-}
-
-static void warn(struct ctx *c, str text)
+static void warn(struct setting_ctx *c, str text)
 {
 	struct str_list *l = &c->w->warnings;
 	str *p = arena_new(c->a, str, l->n + 1);
@@ -50,99 +35,23 @@ static void warn(struct ctx *c, str text)
 	*l = (struct str_list){ p, l->n + 1 };
 }
 
-/* ---- shapes ---- */
-
-static int get_bool(struct ctx *c, const char *name, const struct yaml_node *n, bool *out)
-{
-	struct yaml_node plain = *n;
-
-	plain.kind = yaml_is_scalar(n) ? YAML_KIND_PLAIN : n->kind;
-	return yaml_bool(&plain, out) ? 0 : bad(c, n, name, "invalid boolean; expected true or false");
-}
-
-static int get_u64(struct ctx *c, const char *name, const struct yaml_node *n, uint64_t max, uint64_t *out)
-{
-	uint64_t v;
-
-	if (!yaml_is_scalar(n) || !str_u64(n->s, &v) || v > max)
-		return bad(c, n, name, "invalid number");
-	*out = v;
-	return 0;
-}
-
-static int get_str(struct ctx *c, const char *name, const struct yaml_node *n, str *out)
-{
-	if (!yaml_is_scalar(n))
-		return bad(c, n, name, "expected a string");
-	*out = n->s;
-	return 0;
-}
-
-static int get_list(struct ctx *c, const char *name, const struct yaml_node *n, struct str_list *out)
-{
-	size_t i = 0;
-
-	if (n->kind != YAML_KIND_SEQ)
-		return bad(c, n, name, "expected a list");
-	str *p = arena_new(c->a, str, n->n);
-	for (const struct yaml_node *m = n->child; m; m = m->next) {
-		int rc = get_str(c, name, m, &p[i++]);
-		if (rc)
-			return rc;
-	}
-	*out = (struct str_list){ p, n->n };
-	return 0;
-}
-
-static int get_map(struct ctx *c, const char *name, const struct yaml_node *n, struct str_map *out)
-{
-	size_t i = 0;
-
-	if (n->kind == YAML_KIND_NONE)
-		return 0;
-	if (n->kind != YAML_KIND_MAP)
-		return bad(c, n, name, "expected a map");
-	struct str_kv *p = arena_new(c->a, struct str_kv, n->n);
-	for (const struct yaml_node *m = n->child; m; m = m->next, i++) {
-		p[i].k = m->key;
-		int rc = get_str(c, name, m, &p[i].v);
-		if (rc)
-			return rc;
-	}
-	*out = (struct str_map){ p, n->n };
-	return 0;
-}
-
-/* One of NAMES; its index. */
-static int get_one_of(
-	struct ctx *c, const char *name, const struct yaml_node *n, const char *const *names, unsigned *out)
-{
-	for (unsigned i = 0; yaml_is_scalar(n) && names[i]; i++) {
-		if (str_eq(n->s, str_of(names[i]))) {
-			*out = i;
-			return 0;
-		}
-	}
-	return bad(c, n, name, "not one of the values that this setting takes");
-}
-
 /* ---- settings with a shape of their own ---- */
 
-static int set_link_workspace(struct ctx *c, const struct yaml_node *n)
+static int set_link_workspace(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct settings *s = &c->w->settings;
 
 	s->link_workspace_packages_deep = yaml_is_scalar(n) && str_eq(n->s, STR("deep"));
 	if (!s->link_workspace_packages_deep)
-		return get_bool(c, "linkWorkspacePackages", n, &s->link_workspace_packages);
+		return setting_get_bool(c, "linkWorkspacePackages", n, &s->link_workspace_packages);
 	s->link_workspace_packages = true;
 	return 0;
 }
 
-static int set_resolution_mode(struct ctx *c, const struct yaml_node *n)
+static int set_resolution_mode(struct setting_ctx *c, const struct yaml_node *n)
 {
 	unsigned i;
-	int rc = get_one_of(
+	int rc = setting_get_one_of(
 		c, "resolutionMode", n, (const char *const[]){ "highest", "time-based", "lowest-direct", NULL }, &i);
 
 	if (rc == 0)
@@ -150,10 +59,10 @@ static int set_resolution_mode(struct ctx *c, const struct yaml_node *n)
 	return rc;
 }
 
-static int set_import_method(struct ctx *c, const struct yaml_node *n)
+static int set_import_method(struct setting_ctx *c, const struct yaml_node *n)
 {
 	unsigned i;
-	int rc = get_one_of(c, "packageImportMethod", n,
+	int rc = setting_get_one_of(c, "packageImportMethod", n,
 		(const char *const[]){ "auto", "hardlink", "copy", "clone", "clone-or-copy", NULL }, &i);
 
 	if (rc == 0)
@@ -161,60 +70,60 @@ static int set_import_method(struct ctx *c, const struct yaml_node *n)
 	return rc;
 }
 
-static int set_release_age(struct ctx *c, const struct yaml_node *n)
+static int set_release_age(struct setting_ctx *c, const struct yaml_node *n)
 {
 	c->w->settings.minimum_release_age_set = true;
-	return get_u64(c, "minimumReleaseAge", n, UINT32_MAX, &c->w->settings.minimum_release_age);
+	return setting_get_u64(c, "minimumReleaseAge", n, UINT32_MAX, &c->w->settings.minimum_release_age);
 }
 
-static int set_trust_policy(struct ctx *c, const struct yaml_node *n)
+static int set_trust_policy(struct setting_ctx *c, const struct yaml_node *n)
 {
 	unsigned i;
-	int rc = get_one_of(c, "trustPolicy", n, (const char *const[]){ "off", "no-downgrade", NULL }, &i);
+	int rc = setting_get_one_of(c, "trustPolicy", n, (const char *const[]){ "off", "no-downgrade", NULL }, &i);
 
 	if (rc == 0)
 		c->w->settings.trust_policy = (enum trust_policy)i;
 	return rc;
 }
 
-static int set_trust_ignore_after(struct ctx *c, const struct yaml_node *n)
+static int set_trust_ignore_after(struct setting_ctx *c, const struct yaml_node *n)
 {
 	uint64_t v = 0;
-	int rc = get_u64(c, "trustPolicyIgnoreAfter", n, UINT32_MAX, &v);
+	int rc = setting_get_u64(c, "trustPolicyIgnoreAfter", n, UINT32_MAX, &v);
 
 	if (rc == 0 && v == 0)
-		return bad(c, n, "trustPolicyIgnoreAfter", "0 would ignore everything; set trustPolicy: off");
+		return setting_bad(c, n, "trustPolicyIgnoreAfter", "0 would ignore everything; set trustPolicy: off");
 	if (rc == 0)
 		c->w->settings.trust_policy_ignore_after = v;
 	return rc;
 }
 
-static int set_age_strict(struct ctx *c, const struct yaml_node *n)
+static int set_age_strict(struct setting_ctx *c, const struct yaml_node *n)
 {
 	c->w->client.age_strict_set = true;
-	return get_bool(c, "minimumReleaseAgeStrict", n, &c->w->client.age_strict);
+	return setting_get_bool(c, "minimumReleaseAgeStrict", n, &c->w->client.age_strict);
 }
 
 /* A folder's name that is longer ends in a hash of 32 characters and a "_"; file systems take 255 bytes. */
-static int set_dir_max(struct ctx *c, const struct yaml_node *n)
+static int set_dir_max(struct setting_ctx *c, const struct yaml_node *n)
 {
 	uint64_t v = 0;
-	int rc = get_u64(c, "virtualStoreDirMaxLength", n, UINT32_MAX, &v);
+	int rc = setting_get_u64(c, "virtualStoreDirMaxLength", n, UINT32_MAX, &v);
 
 	if (rc == 0 && (v < 34 || v > 255))
-		return bad(c, n, "virtualStoreDirMaxLength", "expected a number from 34 to 255");
+		return setting_bad(c, n, "virtualStoreDirMaxLength", "expected a number from 34 to 255");
 	if (rc == 0)
 		c->w->client.virtual_store_dir_max_length = (uint32_t)v;
 	return rc;
 }
 
-static int set_packages(struct ctx *c, const struct yaml_node *n)
+static int set_packages(struct setting_ctx *c, const struct yaml_node *n)
 {
 	c->w->has_packages = true;
-	return get_list(c, "packages", n, &c->w->packages);
+	return setting_get_list(c, "packages", n, &c->w->packages);
 }
 
-static void add_catalog(struct ctx *c, str catalog, struct str_map m)
+static void add_catalog(struct setting_ctx *c, str catalog, struct str_map m)
 {
 	struct settings *s = &c->w->settings;
 	struct catalog_entry *p = arena_new(c->a, struct catalog_entry, s->ncatalog + m.n);
@@ -226,23 +135,23 @@ static void add_catalog(struct ctx *c, str catalog, struct str_map m)
 	s->catalog = p;
 }
 
-static int set_catalog(struct ctx *c, const struct yaml_node *n)
+static int set_catalog(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct str_map m = { 0 };
-	int rc = get_map(c, "catalog", n, &m);
+	int rc = setting_get_map(c, "catalog", n, &m);
 
 	if (rc == 0)
 		add_catalog(c, STR("default"), m);
 	return rc;
 }
 
-static int set_catalogs(struct ctx *c, const struct yaml_node *n)
+static int set_catalogs(struct setting_ctx *c, const struct yaml_node *n)
 {
 	if (n->kind != YAML_KIND_MAP)
-		return n->kind == YAML_KIND_NONE ? 0 : bad(c, n, "catalogs", "expected a map");
+		return n->kind == YAML_KIND_NONE ? 0 : setting_bad(c, n, "catalogs", "expected a map");
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
 		struct str_map entries = { 0 };
-		int rc = get_map(c, "catalogs", m, &entries);
+		int rc = setting_get_map(c, "catalogs", m, &entries);
 		if (rc)
 			return rc;
 		add_catalog(c, m->key, entries);
@@ -250,16 +159,16 @@ static int set_catalogs(struct ctx *c, const struct yaml_node *n)
 	return 0;
 }
 
-static int set_overrides(struct ctx *c, const struct yaml_node *n)
+static int set_overrides(struct setting_ctx *c, const struct yaml_node *n)
 {
-	return get_map(c, "overrides", n, &c->w->settings.overrides);
+	return setting_get_map(c, "overrides", n, &c->w->settings.overrides);
 }
 
-static int set_patches(struct ctx *c, const struct yaml_node *n)
+static int set_patches(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct settings *s = &c->w->settings;
 	struct str_map m = { 0 };
-	int rc = get_map(c, "patchedDependencies", n, &m);
+	int rc = setting_get_map(c, "patchedDependencies", n, &m);
 
 	if (rc)
 		return rc;
@@ -270,12 +179,12 @@ static int set_patches(struct ctx *c, const struct yaml_node *n)
 	return 0;
 }
 
-static int set_allow_builds(struct ctx *c, const struct yaml_node *n)
+static int set_allow_builds(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct client_settings *s = &c->w->client;
 
 	if (n->kind != YAML_KIND_MAP)
-		return n->kind == YAML_KIND_NONE ? 0 : bad(c, n, "allowBuilds", "expected a map");
+		return n->kind == YAML_KIND_NONE ? 0 : setting_bad(c, n, "allowBuilds", "expected a map");
 	s->allow_build = arena_new(c->a, struct allow_build, n->n);
 	s->nallow_build = 0;
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
@@ -283,43 +192,43 @@ static int set_allow_builds(struct ctx *c, const struct yaml_node *n)
 		if (yaml_bool(m, &b.allow))
 			s->allow_build[s->nallow_build++] = b;
 		else if (!yaml_is_scalar(m)) /* text is pnpm's placeholder: not decided yet */
-			return bad(c, m, "allowBuilds", "expected true or false");
+			return setting_bad(c, m, "allowBuilds", "expected true or false");
 	}
 	return 0;
 }
 
-static int set_peer_rules(struct ctx *c, const struct yaml_node *n)
+static int set_peer_rules(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct settings *s = &c->w->settings;
 	const struct yaml_node *m;
 	int rc = 0;
 
 	if ((m = yaml_get(n, STR("ignoreMissing"))))
-		rc = get_list(c, "peerDependencyRules.ignoreMissing", m, &s->peer_ignore_missing);
+		rc = setting_get_list(c, "peerDependencyRules.ignoreMissing", m, &s->peer_ignore_missing);
 	if (rc == 0 && (m = yaml_get(n, STR("allowAny"))))
-		rc = get_list(c, "peerDependencyRules.allowAny", m, &s->peer_allow_any);
+		rc = setting_get_list(c, "peerDependencyRules.allowAny", m, &s->peer_allow_any);
 	if (rc == 0 && (m = yaml_get(n, STR("allowedVersions"))))
-		rc = get_map(c, "peerDependencyRules.allowedVersions", m, &s->peer_allowed_versions);
+		rc = setting_get_map(c, "peerDependencyRules.allowedVersions", m, &s->peer_allowed_versions);
 	return rc;
 }
 
-static int set_allowed_deprecated(struct ctx *c, const struct yaml_node *n)
+static int set_allowed_deprecated(struct setting_ctx *c, const struct yaml_node *n)
 {
-	return get_map(c, "allowedDeprecatedVersions", n, &c->w->settings.allowed_deprecated);
+	return setting_get_map(c, "allowedDeprecatedVersions", n, &c->w->settings.allowed_deprecated);
 }
 
-static int set_architectures(struct ctx *c, const struct yaml_node *n)
+static int set_architectures(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct settings *s = &c->w->settings;
 	const struct yaml_node *m;
 	int rc = 0;
 
 	if ((m = yaml_get(n, STR("os"))))
-		rc = get_list(c, "supportedArchitectures.os", m, &s->supported_os);
+		rc = setting_get_list(c, "supportedArchitectures.os", m, &s->supported_os);
 	if (rc == 0 && (m = yaml_get(n, STR("cpu"))))
-		rc = get_list(c, "supportedArchitectures.cpu", m, &s->supported_cpu);
+		rc = setting_get_list(c, "supportedArchitectures.cpu", m, &s->supported_cpu);
 	if (rc == 0 && (m = yaml_get(n, STR("libc"))))
-		rc = get_list(c, "supportedArchitectures.libc", m, &s->supported_libc);
+		rc = setting_get_list(c, "supportedArchitectures.libc", m, &s->supported_libc);
 	return rc;
 }
 
@@ -329,11 +238,11 @@ static str with_slash(struct arena *a, str url)
 }
 
 /* registries: {default: url, "@scope": url}. */
-static int set_registries(struct ctx *c, const struct yaml_node *n)
+static int set_registries(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct settings *s = &c->w->settings;
 	struct str_map m = { 0 };
-	int rc = get_map(c, "registries", n, &m);
+	int rc = setting_get_map(c, "registries", n, &m);
 
 	if (rc)
 		return rc;
@@ -346,145 +255,36 @@ static int set_registries(struct ctx *c, const struct yaml_node *n)
 		else if (str_starts(m.p[i].k, STR("@")))
 			p[s->nregistry++] = (struct registry_route){ m.p[i].k, with_slash(c->a, m.p[i].v) };
 		else
-			return bad(c, n, "registries", "expected \"default\" or a scope that starts with \"@\"");
+			return setting_bad(
+				c, n, "registries", "expected \"default\" or a scope that starts with \"@\"");
 	}
 	s->registry = p;
 	return 0;
 }
 
-static int set_registry(struct ctx *c, const struct yaml_node *n)
+static int set_registry(struct setting_ctx *c, const struct yaml_node *n)
 {
 	str url;
-	int rc = get_str(c, "registry", n, &url);
+	int rc = setting_get_str(c, "registry", n, &url);
 
 	if (rc == 0)
 		c->w->registry = with_slash(c->a, url);
 	return rc;
 }
 
-static int set_frozen(struct ctx *c, const struct yaml_node *n)
+static int set_frozen(struct setting_ctx *c, const struct yaml_node *n)
 {
 	c->w->client.frozen_lockfile_set = true;
-	return get_bool(c, "frozenLockfile", n, &c->w->client.frozen_lockfile);
+	return setting_get_bool(c, "frozenLockfile", n, &c->w->client.frozen_lockfile);
 }
 
-static int set_config_dependencies(struct ctx *c, const struct yaml_node *n)
+static int set_config_dependencies(struct setting_ctx *c, const struct yaml_node *n)
 {
 	if (n->n == 0)
 		return 0;
 	return err_set(c->e, ERR_UNSUPPORTED,
 		STR_FMT ":%u: configDependencies are not supported by dray: remove them, or use pnpm", STR_ARG(c->path),
 		n->line);
-}
-
-/* ---- packageExtensions ---- */
-
-/* pnpm hashes the extensions as object-hash does: type, length in UTF-16 units, text; members sorted by key. */
-static void hash_str(struct buf *b, str s)
-{
-	size_t units = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		units += ((uint8_t)s.p[i] & 0xC0) != 0x80;
-		units += (uint8_t)s.p[i] >= 0xF0;
-	}
-	buf_printf(b, "string:%zu:", units);
-	buf_add(b, s);
-}
-
-static int cmp_node_key(const void *a, const void *b)
-{
-	return str_cmp((*(const struct yaml_node *const *)a)->key, (*(const struct yaml_node *const *)b)->key);
-}
-
-static bool is_extension_field(str key)
-{
-	return str_eq(key, STR("dependencies")) || str_eq(key, STR("optionalDependencies")) ||
-	       str_eq(key, STR("peerDependencies")) || str_eq(key, STR("peerDependenciesMeta"));
-}
-
-/* DEPTH 0: the extensions; 1: one of them; 2: its maps; 3: peerDependenciesMeta's entries. Nulls and unknown fields are not hashed. */
-static void hash_node(struct buf *b, const struct yaml_node *n, unsigned depth, struct arena *a)
-{
-	bool flag;
-
-	if (n->kind != YAML_KIND_MAP && n->kind != YAML_KIND_NONE) {
-		if (depth == 4 && yaml_bool(n, &flag))
-			buf_add(b, flag ? STR("bool:true") : STR("bool:false"));
-		else
-			hash_str(b, n->s);
-		return;
-	}
-	const struct yaml_node **m = arena_new(a, const struct yaml_node *, n->n + 1);
-	size_t k = 0;
-	for (const struct yaml_node *c = n->child; c; c = c->next) {
-		if (c->kind == YAML_KIND_NONE && depth != 0 && depth != 2)
-			continue;
-		if ((depth == 1 && !is_extension_field(c->key)) || (depth == 3 && !str_eq(c->key, STR("optional"))))
-			continue;
-		m[k++] = c;
-	}
-	qsort(m, k, sizeof(*m), cmp_node_key);
-	buf_printf(b, "object:%zu:", k);
-	for (size_t i = 0; i < k; i++) {
-		hash_str(b, m[i]->key);
-		buf_addc(b, ':');
-		hash_node(b, m[i], depth + 1, a);
-		buf_addc(b, ',');
-	}
-}
-
-static str checksum_of(const struct yaml_node *n, struct arena *a)
-{
-	struct buf b AUTO(buf_release) = BUF_INIT;
-	uint8_t digest[32];
-
-	hash_node(&b, n, 0, a);
-	sha256(digest, b.p, b.n);
-	str base64 = base64_print(digest, sizeof(digest), a);
-	return arena_printf(a, "sha256-" STR_FMT, STR_ARG(base64));
-}
-
-static int read_extension(struct ctx *c, const struct yaml_node *n, struct package_extension *x)
-{
-	const struct yaml_node *m;
-	int rc = 0;
-
-	x->selector = n->key;
-	if (n->kind != YAML_KIND_MAP && n->kind != YAML_KIND_NONE)
-		return bad(c, n, "packageExtensions", "expected a map");
-	if ((m = yaml_get(n, STR("dependencies"))))
-		rc = get_map(c, "packageExtensions", m, &x->dependencies);
-	if (rc == 0 && (m = yaml_get(n, STR("optionalDependencies"))))
-		rc = get_map(c, "packageExtensions", m, &x->optional_dependencies);
-	if (rc == 0 && (m = yaml_get(n, STR("peerDependencies"))))
-		rc = get_map(c, "packageExtensions", m, &x->peer_dependencies);
-	m = rc == 0 ? yaml_get(n, STR("peerDependenciesMeta")) : NULL;
-	x->peer_optional.p = m ? arena_new(c->a, str, m->n) : NULL;
-	for (m = m ? m->child : NULL; m; m = m->next) {
-		bool optional = false;
-		if (yaml_bool(yaml_get(m, STR("optional")), &optional) && optional)
-			x->peer_optional.p[x->peer_optional.n++] = m->key;
-	}
-	return rc;
-}
-
-static int set_extensions(struct ctx *c, const struct yaml_node *n)
-{
-	struct settings *s = &c->w->settings;
-
-	if (n->kind != YAML_KIND_MAP)
-		return n->kind == YAML_KIND_NONE ? 0 : bad(c, n, "packageExtensions", "expected a map");
-	s->extension = arena_new(c->a, struct package_extension, n->n);
-	s->nextension = 0;
-	for (const struct yaml_node *m = n->child; m; m = m->next) {
-		int rc = read_extension(c, m, &s->extension[s->nextension++]);
-		if (rc)
-			return rc;
-	}
-	if (n->n)
-		s->package_extensions_checksum = checksum_of(n, c->a);
-	return 0;
 }
 
 /* ---- the table ---- */
@@ -510,7 +310,7 @@ static const struct known known[] = {
 	{ "overrides", KIND_CALL, .set = set_overrides },
 	{ "catalog", KIND_CALL, .set = set_catalog },
 	{ "catalogs", KIND_CALL, .set = set_catalogs },
-	{ "packageExtensions", KIND_CALL, .set = set_extensions },
+	{ "packageExtensions", KIND_CALL, .set = package_extensions_set },
 	{ "patchedDependencies", KIND_CALL, .set = set_patches },
 	{ "allowUnusedPatches", KIND_BOOL, .at = S(allow_unused_patches) },
 	{ "ignoredOptionalDependencies", KIND_LIST, .at = S(ignored_optional) },
@@ -727,7 +527,7 @@ static const struct known *known_key(str key)
 	return NULL;
 }
 
-static int refuse(struct ctx *c, const struct known *k, const struct yaml_node *n)
+static int refuse(struct setting_ctx *c, const struct known *k, const struct yaml_node *n)
 {
 	if (k->ok && yaml_is_scalar(n) && str_eq(n->s, str_of(k->ok)))
 		return 0;
@@ -741,7 +541,7 @@ static int refuse(struct ctx *c, const struct known *k, const struct yaml_node *
 		STR_ARG(c->path), n->line, n->col, k->name, STR_ARG(what), k->fix);
 }
 
-static int apply(struct ctx *c, const struct known *k, const struct yaml_node *n)
+static int apply(struct setting_ctx *c, const struct known *k, const struct yaml_node *n)
 {
 	char *at = (char *)c->w + k->at;
 	uint64_t v;
@@ -751,17 +551,17 @@ static int apply(struct ctx *c, const struct known *k, const struct yaml_node *n
 		return 0;
 	switch (k->kind) {
 	case KIND_BOOL:
-		return get_bool(c, k->name, n, (bool *)at);
+		return setting_get_bool(c, k->name, n, (bool *)at);
 	case KIND_U32:
-		if ((rc = get_u64(c, k->name, n, UINT32_MAX, &v)) == 0)
+		if ((rc = setting_get_u64(c, k->name, n, UINT32_MAX, &v)) == 0)
 			*(uint32_t *)(void *)at = (uint32_t)v;
 		return rc;
 	case KIND_U64:
-		return get_u64(c, k->name, n, UINT64_MAX, (uint64_t *)(void *)at);
+		return setting_get_u64(c, k->name, n, UINT64_MAX, (uint64_t *)(void *)at);
 	case KIND_STR:
-		return get_str(c, k->name, n, (str *)(void *)at);
+		return setting_get_str(c, k->name, n, (str *)(void *)at);
 	case KIND_LIST:
-		return get_list(c, k->name, n, (struct str_list *)(void *)at);
+		return setting_get_list(c, k->name, n, (struct str_list *)(void *)at);
 	case KIND_CALL:
 		return k->set(c, n);
 	case KIND_OTHER:
@@ -788,7 +588,7 @@ static str to_camel(struct arena *a, str s)
 	return (str){ p, n };
 }
 
-static int apply_key(struct ctx *c, const struct yaml_node *n)
+static int apply_key(struct setting_ctx *c, const struct yaml_node *n)
 {
 	const struct known *k = known_key(n->key);
 
@@ -845,7 +645,7 @@ void workspace_yaml_init(struct workspace_yaml *w)
 
 int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct arena *a, struct err *e)
 {
-	struct ctx c = { .w = w, .a = a, .path = path, .e = e };
+	struct setting_ctx c = { .w = w, .a = a, .path = path, .e = e };
 	struct yaml_node *root;
 	int rc = yaml_load(&root, text, path, a, e);
 
@@ -854,7 +654,7 @@ int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct ar
 	if (root->kind == YAML_KIND_NONE)
 		return 0;
 	if (root->kind != YAML_KIND_MAP)
-		return bad(&c, root, "the file", "expected a map of settings");
+		return setting_bad(&c, root, "the file", "expected a map of settings");
 	for (const struct yaml_node *n = root->child; n; n = n->next) {
 		if ((rc = apply_key(&c, n)))
 			return rc;
@@ -864,7 +664,7 @@ int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct ar
 }
 
 /* The value of a variable: JSON where the setting takes a list or map, else the text. */
-static int env_value(struct ctx *c, const struct known *k, str value, struct yaml_node **out)
+static int env_value(struct setting_ctx *c, const struct known *k, str value, struct yaml_node **out)
 {
 	if ((k->kind == KIND_LIST || k->kind == KIND_CALL || k->kind == KIND_REFUSE) &&
 		(str_starts(value, STR("[")) || str_starts(value, STR("{"))))
@@ -892,7 +692,7 @@ int workspace_yaml_env(struct workspace_yaml *w, char **env, struct arena *a, st
 			continue;
 		str_cut(var, '=', &name, &value);
 		const struct known *k = known_key(to_camel(a, lower(a, str_from(name, 12))));
-		struct ctx c = { .w = w, .a = a, .path = arena_str(a, name), .from_env = true, .e = e };
+		struct setting_ctx c = { .w = w, .a = a, .path = arena_str(a, name), .from_env = true, .e = e };
 		struct yaml_node *n;
 		if (!k)
 			continue;
