@@ -1,4 +1,5 @@
 #include "doctor.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "h2_session.h"
 #include "plan_wire.h"
@@ -21,14 +22,6 @@ struct doctor {
 	int status, code; /* code: of the first finding that is wrong */
 	struct err err;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 PRINTF_LIKE(2, 3)
 static void well(struct doctor *d, const char *fmt, ...)
@@ -76,7 +69,7 @@ static void on_done(void *arg, int code, const struct h2_response *r, const stru
 static int drive(struct doctor *d, const bool *until, int64_t by)
 {
 	for (;;) {
-		int64_t left = by - now_ms();
+		int64_t left = by - clock_ms();
 		struct pollfd p = { .fd = h2_fd(d->h), .events = h2_events(d->h) };
 		if (left <= 0)
 			return err_set(&d->err, ERR_TIMEOUT, "no answer within %d s", ANSWER_MS / 1000);
@@ -108,7 +101,7 @@ static int question(struct doctor *d)
 		.tls = at.tls,
 		.ca_file = p && p->cafile.n ? p->cafile.p : NULL,
 		.connect_ms = CONNECT_MS };
-	if (h2_open(&d->h, &ho, &d->err) < 0 || drive(d, NULL, now_ms() + CONNECT_MS + 1000) < 0)
+	if (h2_open(&d->h, &ho, &d->err) < 0 || drive(d, NULL, clock_ms() + CONNECT_MS + 1000) < 0)
 		return d->err.code;
 	buf_add(&path, at.path);
 	while (path.n && path.p[path.n - 1] == '/')
@@ -124,7 +117,7 @@ static int question(struct doctor *d)
 		.arg = d };
 	if (h2_send(d->h, &d->id, &q, &d->err) < 0)
 		return d->err.code;
-	return drive(d, &d->ended, now_ms() + ANSWER_MS);
+	return drive(d, &d->ended, clock_ms() + ANSWER_MS);
 }
 
 /* ---- findings ---- */
@@ -297,7 +290,7 @@ int doctor_run(struct buf *out, const struct doctor_opts *o)
 {
 	struct doctor d = { .o = o, .out = out };
 	struct json *j = NULL;
-	int64_t begun = now_ms();
+	int64_t begun = clock_ms();
 
 	if (!o->url.n) {
 		wrong(&d, ERR_USAGE, STR("no server is configured"),
@@ -313,7 +306,7 @@ int doctor_run(struct buf *out, const struct doctor_opts *o)
 		if (d.status != 200 || !str_eq(json_str(json_get(j, "server")), STR("drayd")))
 			find_refused(&d, j);
 		else
-			find_all(&d, j, now_ms() - begun);
+			find_all(&d, j, clock_ms() - begun);
 	}
 	if (d.h)
 		h2_close(d.h);

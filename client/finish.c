@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "age_exclude.h"
+#include "base/clock.h"
 #include "base/json.h"
-#include "clock.h"
 #include "dep_path.h"
 #include "file_put.h"
 #include "pnpm_state.h"

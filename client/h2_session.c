@@ -1,4 +1,5 @@
 #include "h2_session.h"
+#include "base/clock.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -46,14 +47,6 @@ struct h2 {
 	char *read;
 	struct err lost;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- streams ---- */
 
@@ -349,7 +342,7 @@ static int handshake(struct h2 *h, struct err *e)
 	if (n != 2 || memcmp(alpn, "h2", 2) != 0)
 		return err_set(e, ERR_PROTOCOL, "%s does not speak HTTP/2 (no h2 in ALPN): is it a drayd?", h->where);
 	h->state = H2_OPEN;
-	h->heard = now_ms();
+	h->heard = clock_ms();
 	return 0;
 }
 
@@ -365,7 +358,7 @@ static int connected(struct h2 *h, struct err *e)
 		if (h->tls)
 			return tls_start(h, e);
 		h->state = H2_OPEN;
-		h->heard = now_ms();
+		h->heard = clock_ms();
 		return 0;
 	}
 	close(h->fd);
@@ -384,7 +377,7 @@ static int read_all(struct h2 *h, struct err *e)
 		n = io_result(h, n, "read from", e);
 		if (n <= 0)
 			return (int)n;
-		h->heard = now_ms();
+		h->heard = clock_ms();
 		h->pinged = 0;
 		ssize_t took = nghttp2_session_mem_recv(h->s, (const uint8_t *)h->read, (size_t)n);
 		if (took < 0)
@@ -425,7 +418,7 @@ static int write_all(struct h2 *h, struct err *e)
 
 static int check_time(struct h2 *h, struct err *e)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	if (h->state < H2_OPEN && now >= h->connect_by)
 		return err_set(e, ERR_TIMEOUT, "%s did not answer within %u ms", h->where, h->connect_ms);
@@ -480,7 +473,7 @@ int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e)
 	str where = arena_printf(&a, STR_FMT ":" STR_FMT, STR_ARG(o->host), STR_ARG(o->port));
 	h->where = xstrndup(where);
 	h->connect_ms = o->connect_ms;
-	h->connect_by = now_ms() + o->connect_ms;
+	h->connect_by = clock_ms() + o->connect_ms;
 	h->read = xmalloc(READ_SIZE);
 	session_start(h);
 	str port = arena_str(&a, o->port);

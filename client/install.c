@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "dep_path.h"
 #include "gvs.h"
 #include "link_root.h"

@@ -6,7 +6,7 @@
 #include "install_impl.h"
 #include <poll.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "policy.h"
 
 enum { HELLO_MS = 1000 }; /* a server that has said nothing by then is not waited for */

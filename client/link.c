@@ -2,7 +2,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "clock.h"
+#include "base/clock.h"
 
 struct link_job {
 	struct job job;

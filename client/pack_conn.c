@@ -1,6 +1,7 @@
 /* The thread behind fetch_packs.h: sessions with the server, requests on them, packs taken out of the answers.
  *
  * A want is in exactly one list: `find` (to be looked up), `get` (to be asked for), a request's, or handed back as news. */
+#include "base/clock.h"
 #include "fetch_packs_impl.h"
 #include <errno.h>
 #include <limits.h>
@@ -52,14 +53,6 @@ struct thread {
 	bool useless;           /* the server makes no packs, or cannot be reached: everything is absent */
 	struct err why;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* -- wants ----------------------------------------------------------------------- */
 
@@ -349,7 +342,7 @@ static void conn_lost(struct conn *c, const struct err *e)
 	c->h = NULL;
 	c->over = false;
 	c->failures++;
-	c->retry_at = now_ms() + (RETRY_MS << c->failures);
+	c->retry_at = clock_ms() + (RETRY_MS << c->failures);
 	for (unsigned i = 0; i < t->n; i++)
 		any |= t->conn[i].h || t->conn[i].failures < MOST_TRIES;
 	if (!any || !t->ever) /* who was never there is not waited for */
@@ -376,7 +369,7 @@ static void conn_open(struct conn *c)
 
 static void conns_keep(struct thread *t)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	for (unsigned i = 0; i < t->n; i++) {
 		struct conn *c = &t->conn[i];
@@ -452,7 +445,7 @@ static void give_up(struct thread *t)
 static void wait_events(struct thread *t)
 {
 	struct pollfd p[MOST_CONNECTIONS + 1] = { { .fd = t->f->wake, .events = POLLIN } };
-	int64_t now = now_ms(), by = INT64_MAX;
+	int64_t now = clock_ms(), by = INT64_MAX;
 	uint64_t count;
 
 	for (unsigned i = 0; i < t->n; i++) {

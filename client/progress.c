@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
-#include "clock.h"
 
 void progress_init(struct progress *p, enum reporter r)
 {

@@ -1,4 +1,5 @@
 #include "source_remote.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "h2_session.h"
 #include "plan_wire.h"
@@ -125,19 +126,11 @@ static void on_done(void *arg, int code, const struct h2_response *res, const st
 		err_ctx(&u->err, STR_FMT, STR_ARG(u->r->authority));
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Until the request has ended, the connection is lost, or somebody cancels. */
 static int drive(struct run *u, const bool *until, struct err *e)
 {
 	for (;;) {
-		int64_t by = h2_deadline_ms(u->h), wait = by < 0 ? -1 : by - now_ms();
+		int64_t by = h2_deadline_ms(u->h), wait = by < 0 ? -1 : by - clock_ms();
 		struct pollfd p[2] = { { .fd = h2_fd(u->h), .events = h2_events(u->h) },
 			{ .fd = u->r->wake, .events = POLLIN } };
 

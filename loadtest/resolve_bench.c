@@ -4,7 +4,7 @@
  * is told apart. Warm: the same process again, compiled packuments in memory; from the request to the last frame,
  * then with the frames encoded as drayd does. Each round is a child, so that its peak memory is its own. */
 #include "base/base.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "cmd.h"
 #include "meta.h"
 #include "mirror.h"

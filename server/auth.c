@@ -1,4 +1,5 @@
 #include "auth.h"
+#include "base/clock.h"
 #include "integrity.h"
 #include "pattern.h"
 #include "token_file.h"
@@ -32,14 +33,6 @@ struct auth {
 	unsigned unlogged;
 	struct auth_counts n;
 };
-
-static int64_t wall_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec;
-}
 
 /* ---- identities ---- */
 
@@ -284,7 +277,7 @@ static int refuse(struct auth *a, str authorization, const struct token *t, str 
 {
 	const char *why = !authorization.n ? "no token" : t ? "expired token" : "unknown token";
 
-	if (count_failure(a, peer, why, wall_s()))
+	if (count_failure(a, peer, why, clock_wall_s()))
 		return err_set(e, ERR_BUSY, "too many requests without a valid token from your address; wait a minute");
 	if (!authorization.n)
 		return err_set(e, ERR_AUTH,
@@ -333,7 +326,7 @@ int auth_who(struct identity **out, struct auth *a, str authorization, str peer,
 {
 	uint8_t sha[32];
 	bool has = token_hash(sha, authorization);
-	int64_t now = wall_s();
+	int64_t now = clock_wall_s();
 	int rc = 0;
 
 	pthread_mutex_lock(&a->lock);
@@ -356,7 +349,7 @@ int auth_who(struct identity **out, struct auth *a, str authorization, str peer,
 /* Under the lock. */
 static int login(struct identity **out, struct auth *a, const struct token *t, str user, str peer, struct err *e)
 {
-	int64_t now = wall_s();
+	int64_t now = clock_wall_s();
 
 	if (!t || !str_eq(t->name, user) || (t->expires_s && t->expires_s <= now)) {
 		if (count_failure(a, peer, "login", now))
@@ -379,11 +372,11 @@ int auth_login(struct identity **out, struct auth *a, str user, str password, st
 
 	sha256(sha, password.p ? password.p : "", password.n);
 	pthread_mutex_lock(&a->lock);
-	look(a, wall_s());
+	look(a, clock_wall_s());
 	if (!a->required)
 		rc = err_set(e, ERR_POLICY, "this server has no tokens: nobody needs to log in");
 	else
-		rc = login(out, a, password.n ? find_now(a, sha, wall_s()) : NULL, user, peer, e);
+		rc = login(out, a, password.n ? find_now(a, sha, clock_wall_s()) : NULL, user, peer, e);
 	pthread_mutex_unlock(&a->lock);
 	return rc;
 }

@@ -1,4 +1,5 @@
 /* Answers that consist of packs, and where they are found. The wire: proto/packs_wire.h. */
+#include "base/clock.h"
 #include "integrity.h"
 #include "packs.h"
 #include "route.h"
@@ -114,7 +115,7 @@ static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
 	bool last = s->left == 0 && s->at == s->nask;
 	h2o_iovec_t v = h2o_iovec_init(s->buf, n < 0 ? 0 : (size_t)n);
 
-	s->send_ms = server_clock_ms();
+	s->send_ms = clock_ms();
 	h2o_send(req, &v, v.len ? 1 : 0,
 		n < 0  ? H2O_SEND_STATE_ERROR
 		: last ? H2O_SEND_STATE_FINAL

@@ -1,4 +1,5 @@
 /* The status page: one HTML document without scripts, that renews itself. */
+#include "base/clock.h"
 #include "base/html.h"
 #include "plan_cache.h"
 #include "route.h"
@@ -103,7 +104,7 @@ static void head_put(struct buf *b, struct server *s)
 	struct err e = { 0 };
 	bool drain = atomic_load(&s->draining);
 	bool ready = !drain && (!s->backend->ready || s->backend->ready(s->backend->ctx, &e));
-	int64_t up = (server_clock_ms() - s->started_ms) / 1000;
+	int64_t up = (clock_ms() - s->started_ms) / 1000;
 
 	buf_add(b, STR("<!doctype html><html lang=en><head><meta charset=utf-8><title>drayd</title>"
 		       "<meta name=viewport content=\"width=device-width,initial-scale=1\">"
@@ -166,7 +167,7 @@ static void running_put(struct buf *b, struct server *s)
 {
 	struct running_plan p[RUNNING_MOST];
 	size_t n = running_list(&s->running, p);
-	uint64_t now = metrics_now_us();
+	uint64_t now = clock_us();
 
 	buf_add(b, STR("<section id=running><h2>Running plans</h2>"));
 	if (n == 0)

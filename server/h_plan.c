@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "integrity.h"
 #include "plan_run.h"
 #include "route.h"
@@ -48,7 +49,7 @@ static void job_post(struct plan_listener *l)
 static void count_end(struct loop *l, str id, uint64_t begun_us, bool whole, int code, const char *how)
 {
 	struct counts *n = &l->s->n;
-	uint64_t us = metrics_now_us() - begun_us;
+	uint64_t us = clock_us() - begun_us;
 
 	if (whole)
 		histogram_add(&n->plan_last, us);
@@ -133,7 +134,7 @@ static void job_first(struct plan_job *j)
 {
 	if (j->headers_set)
 		return;
-	histogram_add(&j->loop->s->n.plan_first, metrics_now_us() - j->begun_us);
+	histogram_add(&j->loop->s->n.plan_first, clock_us() - j->begun_us);
 	if (j->joined)
 		answer_header(j->req, "dray-plan", STR("joined"));
 	set_head(j->req, 200, PLAN_CONTENT_TYPE);
@@ -166,7 +167,7 @@ static void job_send(struct plan_job *j, bool now)
 	h2o_iovec_t v = h2o_iovec_init(j->inflight.p, j->inflight.n);
 	atomic_fetch_add(&j->loop->s->n.bytes_out, v.len);
 	j->sending = true;
-	j->send_ms = server_clock_ms();
+	j->send_ms = clock_ms();
 	h2o_send(j->req, &v, 1, st.rc < 0 ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_IN_PROGRESS);
 }
 
@@ -293,7 +294,7 @@ static int plan_send_kept(h2o_req_t *req, struct plan_blob *b, uint64_t begun_us
 	h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("dray-plan"), 0, NULL, H2O_STRLIT("cached"));
 	set_head(req, 200, PLAN_CONTENT_TYPE);
 	req->res.content_length = b->n;
-	histogram_add(&l->s->n.plan_first, metrics_now_us() - begun_us);
+	histogram_add(&l->s->n.plan_first, clock_us() - begun_us);
 	*gen = (h2o_generator_t){ NULL, NULL }; /* nothing is owed to it */
 	h2o_start_response(req, gen);
 	h2o_send(req, &v, 1, H2O_SEND_STATE_FINAL);
@@ -369,7 +370,7 @@ int h_plan(h2o_req_t *req)
 {
 	struct server *s = req_loop(req)->s;
 	AUTO(identity_drop) struct identity *who = NULL;
-	uint64_t begun_us = metrics_now_us();
+	uint64_t begun_us = clock_us();
 	uint8_t key[32];
 
 	answer_header(req, "dray-protocol", STR("1"));

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "plan_cache.h"
 #include "route.h"
 
@@ -32,7 +33,7 @@ int h_metrics(h2o_req_t *req)
 	route_labels(label, &nlabels);
 	metric_head(&b, "info", "gauge", "Always 1; the version is the label.");
 	buf_printf(&b, "drayd_info{version=\"%s\"} 1\n", DRAY_VERSION);
-	metric_print(&b, "uptime_seconds", "gauge", "Since start.", (double)(server_clock_ms() - s->started_ms) / 1000);
+	metric_print(&b, "uptime_seconds", "gauge", "Since start.", (double)(clock_ms() - s->started_ms) / 1000);
 	metric_print(&b, "resident_bytes", "gauge", "Memory of this process.", (double)metrics_rss());
 	metric_print(&b, "cpu_seconds_total", "counter", "CPU of this process.", metrics_cpu_s());
 	metric_print(&b, "log_lines_dropped_total", "counter", "Log lines that the sink did not take.",

@@ -1,4 +1,5 @@
 #include "index_limit.h"
+#include "base/clock.h"
 #include "integrity.h"
 #include "log.h"
 #include "meta.h"
@@ -21,14 +22,6 @@ struct index_limit {
 	bool stop;
 	uint64_t evicted;
 };
-
-static int64_t wall_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- lockfiles ---- */
 
@@ -198,7 +191,7 @@ static void *run(void *arg)
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop) {
 		pthread_mutex_unlock(&l->lock);
-		(void)index_limit_pass(l, wall_ms());
+		(void)index_limit_pass(l, clock_wall_ms());
 		pthread_mutex_lock(&l->lock);
 		clock_gettime(CLOCK_REALTIME, &t);
 		t.tv_sec += EVERY_S;

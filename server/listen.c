@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "clients.h"
 #include "plan_run.h"
 #include "route.h"
@@ -35,14 +36,6 @@ struct run {
 	VEC(SSL_CTX *) tls_old; /* replaced ones; a loop may still be handing one out, so they live until the end */
 	int64_t drain_at;
 };
-
-int64_t server_clock_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static sigset_t signals(void)
 {
@@ -347,7 +340,7 @@ static int loop_init(struct loop *l, struct err *e)
 	h2o_context_init(&l->ctx, h2o_evloop_create(), &r->conf);
 	l->accept = (h2o_accept_ctx_t){ .ctx = &l->ctx, .hosts = r->conf.hosts };
 	if (getrandom(&l->next_id, sizeof(l->next_id), 0) != sizeof(l->next_id))
-		l->next_id = metrics_now_us();
+		l->next_id = clock_us();
 	h2o_multithread_register_receiver(l->ctx.queue, &l->receiver, on_messages);
 	h2o_multithread_register_receiver(l->ctx.queue, &l->calls, on_calls);
 	h2o_timeout_init(l->ctx.loop, &l->flush, FLUSH_MS);
@@ -381,7 +374,7 @@ static bool loop_drained(const struct loop *l, int64_t since, int64_t now)
 static void *loop_run(void *arg)
 {
 	struct loop *l = arg;
-	int64_t since = 0, tick = server_clock_ms();
+	int64_t since = 0, tick = clock_ms();
 
 	l->rc = loop_init(l, &l->err);
 	sem_post(&l->up);
@@ -390,7 +383,7 @@ static void *loop_run(void *arg)
 	for (;;) {
 		watch_beat(&l->watch);
 		h2o_evloop_run(l->ctx.loop, since ? 50 : 500);
-		int64_t now = server_clock_ms();
+		int64_t now = clock_ms();
 		if (now - tick >= 1000) {
 			h_plan_tick(l, now);
 			h_packs_tick(l, now);
@@ -457,7 +450,7 @@ static int run_start(struct run *r, struct err *e)
 	r->s.cache = plan_cache_new(&(struct plan_cache_opts){ .max_bytes = (size_t)c->plan_cache_mib << 20,
 		.max_age_ms = (int64_t)c->packument_age_s * 1000,
 		.max_waiters = (unsigned)c->plan_queue,
-		.now_ms = server_clock_ms,
+		.now_ms = clock_ms,
 		.ref = plan_run_ref,
 		.lock_waits = &r->s.n.lock_waits });
 	r->clients = clients_new(c->max_connections, c->connections_per_address);
@@ -575,7 +568,7 @@ int server_run(const struct config *c, const struct backend *b, int argc, char *
 	r->s.backend = b;
 	r->argc = argc;
 	r->argv = argv;
-	r->s.started_ms = server_clock_ms();
+	r->s.started_ms = clock_ms();
 	r->s.started_at = time(NULL);
 	running_init(&r->s.running);
 	conf_init(r);

@@ -1,4 +1,5 @@
 #include "metrics.h"
+#include "base/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -21,14 +22,6 @@ static const struct declared histograms[] = {
 	METRICS_HISTOGRAMS(ROW)
 #undef ROW
 };
-
-uint64_t metrics_now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 void histogram_add(struct histogram *h, uint64_t us)
 {
@@ -127,8 +120,8 @@ void lock_timed(pthread_mutex_t *l, _Atomic uint64_t *waits)
 {
 	if (pthread_mutex_trylock(l) == 0)
 		return;
-	uint64_t from = metrics_now_us();
+	uint64_t from = clock_us();
 	pthread_mutex_lock(l);
-	if (waits && metrics_now_us() - from > 1000)
+	if (waits && clock_us() - from > 1000)
 		atomic_fetch_add_explicit(waits, 1, memory_order_relaxed);
 }

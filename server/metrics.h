@@ -80,4 +80,3 @@ uint64_t metrics_rss(void);
 double metrics_cpu_s(void);
 /* Locks L; a wait of over 1 ms is counted in WAITS. */
 void lock_timed(pthread_mutex_t *l, _Atomic uint64_t *waits);
-uint64_t metrics_now_us(void); /* monotonic */

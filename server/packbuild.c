@@ -1,5 +1,6 @@
 /* The threads behind packs.h: builders fetch a tarball each and encode it; settlers (one), at idle priority, encode again and
  * better when nothing else is to be done. */
+#include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -118,7 +119,7 @@ static void item_built(
 	p->n.building--;
 	if (code < 0) {
 		it->state = PACK_FAILED;
-		it->retry_ms = code == ERR_TOOBIG ? INT64_MAX : packs_now_ms() + RETRY_MS; /* too large: for good */
+		it->retry_ms = code == ERR_TOOBIG ? INT64_MAX : clock_ms() + RETRY_MS; /* too large: for good */
 		if (it->delta && code == ERR_TOOBIG)
 			return;
 		p->n.failed++;
@@ -177,7 +178,7 @@ static void *builder_run(void *arg)
 		pthread_mutex_lock(&p->lock);
 		p->n.build_us += thread_cpu_us() - cpu;
 		item_built(p, it, &got, code, &e);
-		p->last_ms = packs_now_ms();
+		p->last_ms = clock_ms();
 		pthread_cond_broadcast(&p->settle);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -221,7 +222,7 @@ static void item_settled(
 	p->n.settled++;
 	p->n.resettled++;
 	if (got->size < it->size) {
-		struct pack_old old = { .until_ms = packs_now_ms() + (int64_t)p->o.keep_s * 1000 };
+		struct pack_old old = { .until_ms = clock_ms() + (int64_t)p->o.keep_s * 1000 };
 		memcpy(old.digest, it->digest, 32);
 		*vec_add(&p->old) = old;
 		p->n.pack_bytes -= it->size - got->size;
@@ -285,7 +286,7 @@ static struct timespec in_ms(int64_t ms)
 static struct pack_item *wait_unsettled(struct packs *p)
 {
 	while (!p->stop) {
-		int64_t now = packs_now_ms(), quiet = p->last_ms + (int64_t)p->o.idle_ms;
+		int64_t now = clock_ms(), quiet = p->last_ms + (int64_t)p->o.idle_ms;
 		bool busy = p->n.pending + p->n.building > 0;
 		struct pack_item *it = busy || p->o.no_settle ? NULL : next_unsettled(p);
 		old_remove(p, now);

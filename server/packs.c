@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -12,14 +13,6 @@
 #include <unistd.h>
 
 enum { JOURNAL_MAX = 1 << 30 };
-
-int64_t packs_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* -- files ------------------------------------------------------------------- */
 
@@ -137,14 +130,14 @@ static void packs_unsettled(struct packs *p)
 {
 	if (p->first_ms && p->n.settled_ms < 0)
 		return;
-	p->first_ms = packs_now_ms();
+	p->first_ms = clock_ms();
 	p->first_us = p->n.build_us + p->n.settle_us;
 	p->n.settled_ms = -1;
 }
 
 void packs_want(struct packs *p, struct pack_item *it)
 {
-	int64_t now = packs_now_ms();
+	int64_t now = clock_ms();
 
 	p->last_ms = now;
 	if (it->state != PACK_COLD && !(it->state == PACK_FAILED && now >= it->retry_ms))

@@ -57,7 +57,6 @@ MUST_USE int packs_write(struct packs *p, const uint8_t digest[32], str bytes, s
 void packs_remove(struct packs *p, const uint8_t digest[32]);
 /* Journals IT. Under the lock. */
 void packs_note(struct packs *p, const struct pack_item *it);
-int64_t packs_now_ms(void);
 /* IT's pack is the one with DIGEST from now on. Under the lock. */
 void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32]);
 

@@ -1,4 +1,5 @@
 /* Files in packs/ that the index names no more: what a better encoding had replaced, what a killed process was writing. */
+#include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"
 #include "packs_impl.h"
@@ -39,7 +40,7 @@ static DIR *dir_list(int at, const char *name)
 
 void packsweep(struct packs *p)
 {
-	int64_t until = packs_now_ms() + (int64_t)p->o.keep_s * 1000;
+	int64_t until = clock_ms() + (int64_t)p->o.keep_s * 1000;
 	DIR *top = dir_list(p->dir, ".");
 
 	for (struct dirent *de; top && (de = readdir(top));) {

@@ -1,4 +1,5 @@
 #include "plan_run.h"
+#include "base/clock.h"
 #include "integrity.h"
 #include "packs_wire.h"
 #include <stdio.h>
@@ -258,7 +259,7 @@ static struct plan_blob *run_blob(const struct plan_run *r)
 	struct plan_blob *b = xmalloc(sizeof(*b) + r->bytes.n);
 
 	atomic_init(&b->refs, 1);
-	atomic_init(&b->renewed_ms, server_clock_ms());
+	atomic_init(&b->renewed_ms, clock_ms());
 	b->n = r->bytes.n;
 	memcpy(b->bytes, r->bytes.p, r->bytes.n);
 	b->npacks = r->packs.n / PACKS_KEY;
@@ -284,14 +285,14 @@ static void run_walk(struct plan_run *r)
 {
 	struct counts *n = &r->s->n;
 	struct err e = { 0 };
-	uint64_t from = metrics_now_us();
+	uint64_t from = clock_us();
 
 	histogram_add(&n->plan_wait, from - r->begun_us);
 	atomic_fetch_add(&n->plans_running, 1);
 	r->writer = plan_writer_new(LEVEL); /* nobody takes before the first frame */
 	int rc = run_resolve(r, &e);
 	atomic_fetch_sub(&n->plans_running, 1);
-	histogram_add(&n->plan_resolve, metrics_now_us() - from);
+	histogram_add(&n->plan_resolve, clock_us() - from);
 	if (rc < 0 && r->frames && !r->failure_sent) {
 		struct err ignored = { 0 };
 		struct frame f = { .kind = FRAME_FAILURE, .failure = { .code = rc, .text = str_of(e.msg) } };
@@ -344,7 +345,7 @@ int plan_run_start(struct plan_run *r, str body, struct identity *who, struct er
 void plan_run_renew(struct server *s, struct plan_blob *b)
 {
 	static const uint8_t none[32];
-	int64_t last = atomic_load(&b->renewed_ms), now = server_clock_ms();
+	int64_t last = atomic_load(&b->renewed_ms), now = clock_ms();
 
 	if (!b->npacks || !s->backend->renew || now - last < RENEW_MS ||
 		!atomic_compare_exchange_strong(&b->renewed_ms, &last, now))

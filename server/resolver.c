@@ -1,5 +1,6 @@
 #include "resolver.h"
 #include "access_io.h"
+#include "base/clock.h"
 #include "index_limit.h"
 #include "log.h"
 #include "meta.h"
@@ -32,14 +33,6 @@ struct resolver {
 	struct index_limit *limit;
 	_Atomic uint64_t writes_dropped;
 };
-
-static int64_t wall_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* What a project takes for its registries has to be what this server asks for those names, by its own URL or an alias. */
 static int check_registries(const struct resolver *r, const struct settings *s, struct arena *a, struct err *e)
@@ -96,11 +89,11 @@ static int resolver_plan(void *ctx, struct plan_request *req, const struct ident
 		return e->code;
 	if (req->req.mode == REQUEST_VERDICT) {
 		struct verdict_opts vo = {
-			.store = r->store, .meta = r->meta, .upstreams = r->upstreams, .now_ms = wall_ms()
+			.store = r->store, .meta = r->meta, .upstreams = r->upstreams, .now_ms = clock_wall_ms()
 		};
 		return verdict_send(&vo, &req->req, who, c, sink, sink_ctx, e);
 	}
-	if (preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = wall_ms(), .early = true }, e) < 0)
+	if (preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = clock_wall_ms(), .early = true }, e) < 0)
 		return e->code;
 	cancel_hook(c, cancel_preload, p);
 	struct packs_sink ps = { r, a, who, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
@@ -119,14 +112,14 @@ static bool resolver_lockfile(void *ctx, str *out, const uint8_t sha[32], struct
 {
 	const struct resolver *r = ctx;
 
-	return index_lockfile_find(out, r->store, sha, wall_ms(), a);
+	return index_lockfile_find(out, r->store, sha, clock_wall_ms(), a);
 }
 
 static void resolver_lockfile_keep(void *ctx, const uint8_t sha[32], str text)
 {
 	struct resolver *r = ctx;
 
-	if (!index_lockfile_keep(r->store, sha, text, wall_ms()))
+	if (!index_lockfile_keep(r->store, sha, text, clock_wall_ms()))
 		atomic_fetch_add(
 			&r->writes_dropped, 1); /* the writer's queue is full: the next request brings it again */
 }

@@ -91,4 +91,3 @@ MUST_USE int server_run(const struct config *c, const struct backend *b, int arg
 /* What server_run() would refuse, without serving: a certificate that cannot be read or does not fit its key. */
 MUST_USE int server_check(const struct config *c, struct err *e);
 void server_signals_block(void);
-int64_t server_clock_ms(void); /* monotonic */

@@ -1,4 +1,5 @@
 #include "settle.h"
+#include "base/clock.h"
 #include "fs.h"
 #include "resolver.h"
 #include <signal.h>
@@ -35,7 +36,7 @@ static void say_end(int fd, const struct packs_counts *n)
 static int settle_wait(struct packs *p, int fd, struct err *e)
 {
 	struct timespec t = { .tv_nsec = LOOK_MS * 1000000 };
-	int64_t said = server_clock_ms();
+	int64_t said = clock_ms();
 	sigset_t stop;
 
 	sigemptyset(&stop);
@@ -47,9 +48,9 @@ static int settle_wait(struct packs *p, int fd, struct err *e)
 			return 0;
 		if (sigtimedwait(&stop, NULL, &t) > 0)
 			return err_set(e, ERR_CANCELLED, "interrupted: what was made is kept");
-		if (server_clock_ms() - said >= SAY_MS) {
+		if (clock_ms() - said >= SAY_MS) {
 			say_progress(fd, &n);
-			said = server_clock_ms();
+			said = clock_ms();
 		}
 	}
 }

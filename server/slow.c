@@ -1,4 +1,5 @@
 #include "slow.h"
+#include "base/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -97,7 +98,7 @@ static bool on_allow(void *ctx, str url, struct err *e)
 	if (!s->allow(s->allow_ctx, url, e))
 		return false;
 	pthread_mutex_lock(&s->lock);
-	s->open[h % OPEN] = (struct open_url){ h, metrics_now_us() };
+	s->open[h % OPEN] = (struct open_url){ h, clock_us() };
 	pthread_mutex_unlock(&s->lock);
 	return true;
 }
@@ -117,7 +118,7 @@ static void on_observe(void *ctx, str url, long status, int code)
 	pthread_mutex_lock(&s->lock);
 	struct open_url *o = &s->open[h % OPEN];
 	if (o->from_us && o->hash == h) {
-		uint64_t us = metrics_now_us() - o->from_us;
+		uint64_t us = clock_us() - o->from_us;
 		histogram_add(&s->upstream, us);
 		top_add(s, url, (unsigned)(us / 1000));
 		o->from_us = 0;

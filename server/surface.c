@@ -12,14 +12,6 @@
 
 enum { WORKERS = 32, WAITING = 4096 };
 
-int64_t surface_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void surface_key(uint8_t out[32], const char *kind, str a, str b, str c)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;

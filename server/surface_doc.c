@@ -1,4 +1,5 @@
 /* The packuments of surface.h. */
+#include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -79,7 +80,7 @@ static void doc_add(struct surface *s, struct doc *d)
 {
 	doc_remove(s, d->key);
 	atomic_fetch_add(&d->refs, 1);
-	d->used = surface_now_ms();
+	d->used = clock_ms();
 	d->next = s->bucket[bucket_of(d->key)];
 	s->bucket[bucket_of(d->key)] = d;
 	s->doc_bytes += doc_bytes(d);
@@ -299,7 +300,7 @@ static int fetch(
 	buf_release(&q.raw);
 	/* What is stale because the upstream is down is asked for again soon, not at each request. */
 	if (rc == 0) {
-		atomic_store(&(*out)->at, surface_now_ms() - (down ? s->o.fresh_ms - RETRY_MS : 0));
+		atomic_store(&(*out)->at, clock_ms() - (down ? s->o.fresh_ms - RETRY_MS : 0));
 		atomic_store(&(*out)->down, down);
 	}
 	pthread_mutex_lock(&s->lock);
@@ -379,7 +380,7 @@ static int fetch_together(
 			doc_remove(s, w->key);
 			struct absent *no = absent_of(s, w->key);
 			memcpy(no->key, w->key, 32);
-			no->until_ms = surface_now_ms() + ABSENT_MS;
+			no->until_ms = clock_ms() + ABSENT_MS;
 		}
 		rc = flight_result(out, age, f, e);
 		doc_flight_end(s, f);
@@ -455,8 +456,8 @@ struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form fo
 		return NULL;
 	pthread_mutex_lock(&s->lock);
 	struct doc *d = doc_find(s, w.key);
-	if (d && surface_now_ms() - atomic_load(&d->at) < s->o.fresh_ms) {
-		d->used = surface_now_ms();
+	if (d && clock_ms() - atomic_load(&d->at) < s->o.fresh_ms) {
+		d->used = clock_ms();
 		atomic_fetch_add(&d->refs, 1);
 		s->n.docs++;
 		s->n.doc_hits++;
@@ -478,7 +479,7 @@ int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name
 	pthread_mutex_lock(&s->lock);
 	s->n.docs++;
 	struct doc *d = doc_find(s, w.key);
-	int64_t now = surface_now_ms(), old = d ? now - atomic_load(&d->at) : 0;
+	int64_t now = clock_ms(), old = d ? now - atomic_load(&d->at) : 0;
 	const struct absent *no = absent_of(s, w.key);
 	if (no->until_ms > now && memcmp(no->key, w.key, 32) == 0) {
 		s->n.doc_absent++;

@@ -38,7 +38,6 @@ struct surface {
 	VEC(struct flight *) flight;
 	struct surface_counts n;
 };
-int64_t surface_now_ms(void);
 /* SHA-256 of the parts, each with its length. */
 void surface_key(uint8_t out[32], const char *kind, str a, str b, str c);
 /* surface_doc.c: the lock is held. */

@@ -35,7 +35,7 @@ struct upstreams {
 	uint64_t denied;
 };
 
-static int64_t clock_ms(void *ctx)
+static int64_t hook_ms(void *ctx)
 {
 	struct timespec t;
 
@@ -167,7 +167,7 @@ int upstreams_new(struct upstreams **out, const struct upstreams_opts *o, struct
 	u->o.break_ms = o->break_ms ? o->break_ms : 5000;
 	u->o.break_most_ms = o->break_most_ms ? o->break_most_ms : 120000;
 	if (!o->now_ms)
-		u->o.now_ms = clock_ms;
+		u->o.now_ms = hook_ms;
 	pthread_mutex_init(&u->lock, NULL);
 	for (size_t i = 0; i < o->n; i++)
 		origins += o->upstream[i].origins.n;

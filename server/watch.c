@@ -1,4 +1,5 @@
 #include "watch.h"
+#include "base/clock.h"
 #include "log.h"
 #include "workq.h"
 #include <stdio.h>
@@ -18,14 +19,6 @@ struct watch {
 	int64_t stage_from, stage_until;
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void watch_slot_init(struct watch_slot *s)
 {
 	*s = (struct watch_slot){ 0 };
@@ -39,7 +32,7 @@ void watch_slot_release(struct watch_slot *s)
 
 void watch_beat(struct watch_slot *s)
 {
-	atomic_store_explicit(&s->beat_ms, now_ms(), memory_order_relaxed);
+	atomic_store_explicit(&s->beat_ms, clock_ms(), memory_order_relaxed);
 }
 
 void watch_rest(struct watch_slot *s)
@@ -107,7 +100,7 @@ static void *watch_run(void *arg)
 		t.tv_sec += t.tv_nsec / 1000000000;
 		t.tv_nsec %= 1000000000;
 		pthread_cond_timedwait(&w->cond, &w->lock, &t);
-		int64_t now = now_ms();
+		int64_t now = clock_ms();
 		for (size_t i = 0; i < w->o.n && !w->stop; i++)
 			slot_look(w, i, now);
 		if (!w->stop && w->stage && now > w->stage_until) {
@@ -150,7 +143,7 @@ int watch_new(struct watch **out, const struct watch_opts *o, struct err *e)
 static void stage_end(struct watch *w)
 {
 	if (w->stage)
-		log_info("stop", "stage=%s ms=%lld", w->stage, (long long)(now_ms() - w->stage_from));
+		log_info("stop", "stage=%s ms=%lld", w->stage, (long long)(clock_ms() - w->stage_from));
 	w->stage = NULL;
 }
 
@@ -172,7 +165,7 @@ void watch_free(struct watch *w)
 
 void watch_stage(struct watch *w, const char *name, int64_t bound_ms)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	pthread_mutex_lock(&w->lock);
 	stage_end(w);

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "http_impl.h"
 
 enum { MAX_REDIRECTS = 5, STALL_CHECK_MS = 250, IDLE_POLL_MS = 60 * 1000 };
@@ -25,7 +26,7 @@ static void call_start(struct http_call *c)
 	c->reason[0] = 0;
 	c->paused = c->cut = c->refused_address = false;
 	c->stop_code = 0;
-	c->last_ms = http_now_ms();
+	c->last_ms = clock_ms();
 	c->state = CALL_ACTIVE;
 	*vec_add(&h->active) = c;
 	pthread_mutex_lock(&h->lock);
@@ -84,7 +85,7 @@ static void call_again(struct http_call *c, int64_t delay)
 	c->redirects = 0;
 	c->url = c->first_url;
 	c->state = CALL_DELAYED;
-	c->due_ms = http_now_ms() + delay;
+	c->due_ms = clock_ms() + delay;
 	*vec_add(&h->delayed) = c;
 	pthread_mutex_lock(&h->lock);
 	h->counts.repeats++;
@@ -285,7 +286,7 @@ static void resume(struct http_call *c)
 	if (c->state != CALL_ACTIVE || !c->paused)
 		return;
 	c->paused = false;
-	c->last_ms = http_now_ms();
+	c->last_ms = clock_ms();
 	transfer_resume(c);
 }
 
@@ -364,13 +365,13 @@ static void cancel_all(struct http *h)
 
 static void run_transfers(struct http *h)
 {
-	wake_delayed(h, http_now_ms());
+	wake_delayed(h, clock_ms());
 	do {
 		for (struct http_wait *w; (w = http_queue_take(&h->queue));)
 			call_start(w->call);
 		transfer_perform(h);
 	} while (reap(h));
-	end_stalled(h, http_now_ms());
+	end_stalled(h, clock_ms());
 }
 
 static bool may_quit(struct http *h)
@@ -396,7 +397,7 @@ static void *fetch_thread(void *arg)
 			continue;
 		if (!stop)
 			run_transfers(h);
-		transfer_poll(h, poll_ms(h, http_now_ms()));
+		transfer_poll(h, poll_ms(h, clock_ms()));
 	}
 }
 

@@ -1,4 +1,5 @@
 #include "addr.h"
+#include "base/clock.h"
 #include "http_impl.h"
 #include <dlfcn.h>
 #include <stdio.h>
@@ -40,14 +41,6 @@ struct curl_api {
 };
 
 _Static_assert(sizeof(((struct http_call *)0)->reason) >= CURL_ERROR_SIZE, "libcurl writes this much");
-
-int64_t http_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- loading ---- */
 
@@ -147,7 +140,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	struct http_call *c = arg;
 	str line = { p, size * n };
 
-	c->last_ms = http_now_ms();
+	c->last_ms = clock_ms();
 	c->header_bytes += line.n;
 	if (c->header_bytes > MAX_HEADER_BYTES) {
 		stop_call(c, ERR_TOOBIG, "the response has more than 64 KiB of headers");
@@ -197,7 +190,7 @@ static size_t on_body(char *p, size_t size, size_t count, void *arg)
 	size_t n = size * count;
 	bool good = c->res.status / 100 == 2;
 
-	c->last_ms = http_now_ms();
+	c->last_ms = clock_ms();
 	if (n == 0)
 		return 0;
 	if (good && (n > c->r.max_body - c->res.received ||

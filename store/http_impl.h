@@ -59,8 +59,6 @@ struct http {
 	struct http_counts counts;
 };
 
-/* Milliseconds on the monotonic clock. */
-int64_t http_now_ms(void);
 /* The response is empty again. */
 void http_response_reset(struct http_call *c);
 

@@ -1,4 +1,5 @@
 #include "meta.h"
+#include "base/clock.h"
 #include "url.h"
 #include "workq.h"
 #include <stdatomic.h>
@@ -59,7 +60,7 @@ struct entry {
 	struct entry *newer, *older;
 	struct meta_record *record; /* valid when !busy; while busy the stale one, of the present step */
 	bool busy;
-	int64_t good_until; /* on steady_ms()'s clock */
+	int64_t good_until; /* on clock_ms()'s clock */
 	VEC(struct waiter) waiters;
 	enum packument_form asked_form; /* of record and etag */
 	char *etag;                     /* NULL or empty: none */
@@ -82,22 +83,6 @@ struct meta {
 	unsigned compiling;
 	struct meta_counts counts;
 };
-
-static int64_t wall_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int64_t steady_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- records ---- */
 
@@ -256,7 +241,7 @@ static bool still_good(const struct meta *m, const struct entry *t)
 {
 	if (m->o.offline || m->o.max_age_ms == 0)
 		return true;
-	return steady_ms() < t->good_until;
+	return clock_ms() < t->good_until;
 }
 
 /* The entry that can answer, or that somebody is working on; NULL when there is none. */
@@ -335,7 +320,7 @@ static void entry_settle(struct entry *t, struct meta_record *record, int64_t go
 	if (record) {
 		for (size_t i = 0; i < waiters.n; i++)
 			record_hold(record);
-		int64_t now = steady_ms();
+		int64_t now = clock_ms();
 		t->good_until = good_ms < INT64_MAX - now ? now + good_ms : INT64_MAX;
 		lru_add(t);
 		lru_shrink(m, m->o.memory);
@@ -458,7 +443,7 @@ static void fetch(struct entry *t);
 
 static bool fresh(const struct meta *m, int64_t checked_ms)
 {
-	int64_t age = wall_ms() - checked_ms;
+	int64_t age = clock_wall_ms() - checked_ms;
 
 	return m->o.offline || (age >= 0 && age < m->o.max_age_ms);
 }
@@ -495,7 +480,7 @@ static void step_load(struct entry *t)
 		}
 		if (rc > 0 && fresh(m, checked_ms)) {
 			count(m, &m->counts.from_cache, 1);
-			entry_settle(t, record_hold(t->record), m->o.max_age_ms - (wall_ms() - checked_ms), &e);
+			entry_settle(t, record_hold(t->record), m->o.max_age_ms - (clock_wall_ms() - checked_ms), &e);
 			return;
 		}
 	}
@@ -519,7 +504,7 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 	}
 	if (p->not_modified && t->record) {
 		count(m, &m->counts.revalidated, 1);
-		index_touch(t, t->asked_form, wall_ms());
+		index_touch(t, t->asked_form, clock_wall_ms());
 		record_set_origin(t->record, META_REVALIDATED);
 		entry_settle(t, record_hold(t->record), m->o.max_age_ms, e);
 		return;
@@ -565,7 +550,7 @@ static struct meta_record *compile(struct entry *t, struct task *c, struct err *
 	struct meta_record *r = record_new(buf_str(&out), e);
 	if (r) {
 		record_set_origin(r, META_FETCHED);
-		index_put(t, t->asked_form, c, buf_str(&out), wall_ms());
+		index_put(t, t->asked_form, c, buf_str(&out), clock_wall_ms());
 		free(t->etag);
 		t->etag = c->etag;
 		c->etag = NULL;

@@ -1,4 +1,5 @@
 #include "engine.h"
+#include "base/clock.h"
 #include "catalog.h"
 #include "dedupe.h"
 #include "hoist.h"
@@ -303,7 +304,7 @@ int engine_run(const struct request *req, const struct engine_io *io, frame_sink
 	struct run r = { .req = req, .set = &req->settings, .io = io, .sink = sink, .sink_ctx = ctx };
 	struct deppaths paths = { 0 };
 	struct graph g = { 0 };
-	uint64_t started = plan_clock_us();
+	uint64_t started = clock_us();
 	run_init(&r);
 	int rc = run_begin(&r, e);
 	if (!rc)

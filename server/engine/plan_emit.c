@@ -1,4 +1,5 @@
 #include "plan_emit.h"
+#include "base/clock.h"
 #include "catalog.h"
 #include "dep_path.h"
 #include "integrity.h"
@@ -15,13 +16,6 @@ struct emit {
 	struct graph *g;
 	struct lockfile lf;
 };
-
-uint64_t plan_clock_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
-}
 
 static int send(struct run *r, const struct frame *f, struct err *e)
 {
@@ -551,7 +545,7 @@ static int emit_done(struct emit *x, uint64_t started_us, uint64_t resolved_us, 
 	f.done.slots = (uint32_t)x->lf.nsnapshots;
 	metas_count(r->metas, &f.done);
 	f.done.resolve_us = resolved_us - started_us;
-	f.done.total_us = plan_clock_us() - started_us;
+	f.done.total_us = clock_us() - started_us;
 	return send(r, &f, e);
 }
 
@@ -559,7 +553,7 @@ int plan_emit(struct run *r, struct graph *g, uint64_t started_us, struct err *e
 {
 	struct emit x = { .r = r, .g = g };
 	uint32_t n;
-	uint64_t resolved_us = plan_clock_us();
+	uint64_t resolved_us = clock_us();
 	order_mark(r, g);
 	uint32_t *order = order_nodes(r, g, &n);
 	int rc = emit_packages(&x, order, n, e);

@@ -4,8 +4,6 @@
 
 /* Everything from the first PACKAGE to DONE. */
 MUST_USE int plan_emit(struct run *r, struct graph *g, uint64_t started_us, struct err *e);
-/* Microseconds of a monotonic clock. */
-uint64_t plan_clock_us(void);
 /* Failure as a frame; the code of E is returned. */
 int plan_fail(struct run *r, struct err *e);
 /* Sends what has been found and is surely wanted here, before the resolution waits; nothing unless engine_io.early. */

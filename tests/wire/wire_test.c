@@ -1,4 +1,5 @@
 /* The daemon's server and the client's source over loopback sockets. argv[1] is stub_drayd, which says what its plans are. */
+#include "base/clock.h"
 #include "frame.h"
 #include "h2_session.h"
 #include "plan_wire.h"
@@ -195,21 +196,13 @@ struct got {
 	int64_t first_ms, last_ms;
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int sink(void *ctx, const struct frame *f, struct err *e)
 {
 	struct got *g = ctx;
 
 	if (!g->frames)
-		g->first_ms = now_ms();
-	g->last_ms = now_ms();
+		g->first_ms = clock_ms();
+	g->last_ms = clock_ms();
 	g->frames++;
 	if (f->kind == FRAME_HELLO)
 		g->cached = f->hello.cached;

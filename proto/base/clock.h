@@ -1,4 +1,4 @@
-/* clock — time for measuring, and the wall clock, as numbers. */
+/* clock — time for measuring (monotonic) and the wall clock, as numbers. */
 #pragma once
 #include <stdint.h>
 #include <time.h>
@@ -11,10 +11,20 @@ static inline uint64_t clock_us(void)
 	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
+static inline int64_t clock_ms(void)
+{
+	return (int64_t)(clock_us() / 1000u);
+}
+
 static inline int64_t clock_wall_ms(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static inline int64_t clock_wall_s(void)
+{
+	return clock_wall_ms() / 1000;
 }
