@@ -49,7 +49,7 @@ static int on_frame(void *ctx, const struct frame *f, struct err *e)
 	return c->writer ? plan_writer_add(c->writer, f, e) : 0;
 }
 
-static double clock_ms(clockid_t which)
+static double of_clock_ms(clockid_t which)
 {
 	struct timespec t;
 
@@ -73,12 +73,12 @@ static int run_wire(struct round *out, struct meta *m, const struct request *req
 {
 	AUTO(buf_release) struct buf plan = BUF_INIT;
 	struct counted c = { .writer = plan_writer_new(0) };
-	double from = clock_ms(CLOCK_THREAD_CPUTIME_ID);
+	double from = of_clock_ms(CLOCK_THREAD_CPUTIME_ID);
 
 	int rc = run_once(&c, m, req, now_ms, e);
 	if (rc == 0)
 		rc = plan_writer_take(c.writer, &plan, true, e);
-	out->wire_cpu_ms = clock_ms(CLOCK_THREAD_CPUTIME_ID) - from;
+	out->wire_cpu_ms = of_clock_ms(CLOCK_THREAD_CPUTIME_ID) - from;
 	out->plan_bytes = plan.n;
 	plan_writer_free(c.writer);
 	return rc;
@@ -89,11 +89,11 @@ static int run_warm(
 {
 	for (unsigned i = 0; i < runs; i++) {
 		struct counted c = { 0 };
-		double wall = clock_ms(CLOCK_MONOTONIC), cpu = clock_ms(CLOCK_THREAD_CPUTIME_ID);
+		double wall = of_clock_ms(CLOCK_MONOTONIC), cpu = of_clock_ms(CLOCK_THREAD_CPUTIME_ID);
 		if (run_once(&c, m, req, now_ms, e) < 0)
 			return e->code;
-		wall = clock_ms(CLOCK_MONOTONIC) - wall;
-		cpu = clock_ms(CLOCK_THREAD_CPUTIME_ID) - cpu;
+		wall = of_clock_ms(CLOCK_MONOTONIC) - wall;
+		cpu = of_clock_ms(CLOCK_THREAD_CPUTIME_ID) - cpu;
 		if (memcmp(c.done.lockfile_digest, out->digest, sizeof(out->digest)) != 0)
 			return err_set(e, ERR_INTEGRITY, "a warm run made another lockfile than the cold one");
 		if (i == 0 || wall < out->warm_ms)
@@ -123,12 +123,12 @@ static int run_round(struct round *out, const struct bench *b, clockid_t mirror_
 		meta_new(&meta, NULL, reg, &mo, e) < 0)
 		return e->code;
 	int64_t now_ms = clock_wall_ms();
-	double wall = clock_ms(CLOCK_MONOTONIC), cpu = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
-	double mirror = clock_ms(mirror_clock);
+	double wall = of_clock_ms(CLOCK_MONOTONIC), cpu = of_clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+	double mirror = of_clock_ms(mirror_clock);
 	int rc = run_once(&c, meta, &project.req, now_ms, e);
-	out->cold_ms = clock_ms(CLOCK_MONOTONIC) - wall;
-	out->cold_cpu_ms = clock_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-	out->mirror_cpu_ms = clock_ms(mirror_clock) - mirror;
+	out->cold_ms = of_clock_ms(CLOCK_MONOTONIC) - wall;
+	out->cold_cpu_ms = of_clock_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	out->mirror_cpu_ms = of_clock_ms(mirror_clock) - mirror;
 	out->packages = c.done.packages;
 	out->slots = c.done.slots;
 	memcpy(out->digest, c.done.lockfile_digest, sizeof(out->digest));
