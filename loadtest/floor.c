@@ -1,9 +1,9 @@
-/* floor — `dray-bench floor TREE STORE DEST [ROUNDS]`: what making TREE costs if nothing but the system calls is paid.
+/* floor — `dray-bench floor TREE STORE DEST [ROUNDS [THREADS]]`: what making TREE costs if nothing but the system calls is paid.
  *
  * Reads a finished node_modules and the store that its files are linked from,
  * writes down every mkdirat, linkat and symlinkat that makes it, and runs
  * that list in a bare loop: each round once with one thread and once with
- * two, each into a new folder below DEST, which must be on the store's file
+ * two (or only with THREADS), each into a new folder below DEST, which must be on the store's file
  * system. Nothing is removed. Files that are no links into STORE (shims,
  * empty files, state) are counted and left out. */
 #include "base/base.h"
@@ -306,8 +306,9 @@ static int round_run(const struct floor *f, int dest, unsigned number, unsigned 
 	errno = atomic_load(&r.failed);
 	if (errno)
 		return err_os(e, "floor: a call failed in %s", name);
-	printf("threads=%u wall_s=%.3f user_s=%.3f sys_s=%.3f\n", threads, wall,
-		seconds_of(is.ru_utime) - seconds_of(was.ru_utime), seconds_of(is.ru_stime) - seconds_of(was.ru_stime));
+	printf("threads=%u wall_s=%.4f user_s=%.4f sys_s=%.4f switches=%ld\n", threads, wall,
+		seconds_of(is.ru_utime) - seconds_of(was.ru_utime), seconds_of(is.ru_stime) - seconds_of(was.ru_stime),
+		is.ru_nvcsw - was.ru_nvcsw);
 	fflush(stdout);
 	return 0;
 }
@@ -319,7 +320,8 @@ static int dir_open(const char *path, struct err *e)
 	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
 }
 
-static int floor_run(struct floor *f, char **argv, unsigned rounds, struct err *e)
+/* THREADS 0: once with one and once with two, in turns. */
+static int floor_run(struct floor *f, char **argv, unsigned rounds, unsigned threads, struct err *e)
 {
 	AUTO(fs_close_auto) int tree = dir_open(argv[1], e);
 	AUTO(fs_close_auto) int store = dir_open(argv[2], e);
@@ -334,7 +336,8 @@ static int floor_run(struct floor *f, char **argv, unsigned rounds, struct err *
 	printf("mkdirat=%zu linkat=%zu symlinkat=%zu left_out=%zu units=%zu\n", f->dirs, f->links, f->symlinks,
 		f->others, f->unit.n);
 	for (unsigned i = 0; i < rounds; i++) {
-		if (round_run(f, dest, i, 1 + i % 2, e) < 0 || round_run(f, dest, i, 2 - i % 2, e) < 0)
+		unsigned first = threads ? threads : 1 + i % 2;
+		if (round_run(f, dest, i, first, e) < 0 || (!threads && round_run(f, dest, i, 3 - first, e) < 0))
 			return e->code;
 	}
 	return 0;
@@ -343,14 +346,15 @@ static int floor_run(struct floor *f, char **argv, unsigned rounds, struct err *
 int cmd_floor(int argc, char **argv)
 {
 	AUTO(floor_release) struct floor f = { .a = ARENA_INIT(1u << 20) };
-	uint64_t rounds = 1;
+	uint64_t rounds = 1, threads = 0;
 	struct err e;
 
-	if (argc < 4 || argc > 5 || (argc > 4 && (!str_u64(str_of(argv[4]), &rounds) || rounds > MAX_ROUNDS))) {
-		fprintf(stderr, "usage: dray-bench floor TREE STORE DEST [ROUNDS]\n");
+	if (argc < 4 || argc > 6 || (argc > 4 && (!str_u64(str_of(argv[4]), &rounds) || rounds > MAX_ROUNDS)) ||
+		(argc > 5 && (!str_u64(str_of(argv[5]), &threads) || threads < 1 || threads > 2))) {
+		fprintf(stderr, "usage: dray-bench floor TREE STORE DEST [ROUNDS [THREADS: 1 or 2]]\n");
 		return 2;
 	}
-	if (floor_run(&f, argv, (unsigned)rounds, &e) < 0) {
+	if (floor_run(&f, argv, (unsigned)rounds, (unsigned)threads, &e) < 0) {
 		fprintf(stderr, "dray-bench: %s\n", e.msg);
 		return err_exit_status(e.code);
 	}

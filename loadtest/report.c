@@ -69,14 +69,14 @@ static const struct cell *fastest_peer(const struct result *r, const struct cell
 
 	for (size_t i = 0; i < r->n; i++) {
 		const struct cell *c = &r->cell[i];
-		if (same_place(c, like) && str_eq(c->phase, like->phase) && !is_ours(c) && c->n &&
+		if (same_place(c, like) && str_eq(c->phase, like->phase) && cell_is_peer(c) && c->n &&
 			(!best || c->spread[METRIC_WALL].median < best->spread[METRIC_WALL].median))
 			best = c;
 	}
 	return best;
 }
 
-static void put_row(struct buf *b, const struct cell *c, const struct cell *peer)
+static void put_row(struct buf *b, const struct cell *c, const struct cell *peer, const struct cell *floor)
 {
 	const struct spread *s = c->spread;
 
@@ -93,6 +93,8 @@ static void put_row(struct buf *b, const struct cell *c, const struct cell *peer
 		buf_printf(b, "no difference");
 	else if (peer && peer != c)
 		buf_printf(b, "%.2f ×", s[METRIC_WALL].median / peer->spread[METRIC_WALL].median);
+	if (floor)
+		buf_printf(b, ", %.2f × floor", s[METRIC_WALL].median / floor->spread[METRIC_WALL].median);
 	buf_printf(b, "<td>%.2f<td>%.0f<td>%.1f<td>%.0f<td>%.0f", s[METRIC_CPU].median, s[METRIC_PEAK_MB].median,
 		s[METRIC_DOWN_MB].median, s[METRIC_REQUESTS].median, s[METRIC_SWITCHES].median);
 	buf_printf(b, "<td>%.2f / %.2f / %.2f", s[METRIC_MIRROR_CPU].median, s[METRIC_RELAY_CPU].median,
@@ -134,7 +136,7 @@ static void put_scenario(struct buf *b, const struct result *r, size_t first)
 	for (size_t i = first; i < r->n; i++) {
 		const struct cell *c = &r->cell[i];
 		if (same_place(c, head) && str_eq(c->phase, head->phase))
-			put_row(b, c, peer);
+			put_row(b, c, peer, result_floor(r, c));
 	}
 	buf_printf(b, "</table></div>\n");
 }

@@ -1,4 +1,5 @@
 #include "result.h"
+#include "run_floor.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,4 +150,17 @@ const struct cell *result_find(const struct result *r, str project, str link, st
 			return c;
 	}
 	return NULL;
+}
+
+bool cell_is_peer(const struct cell *c)
+{
+	return !str_starts(c->subject, STR("dray")) && !str_eq(c->subject, STR(FLOOR_SUBJECT));
+}
+
+const struct cell *result_floor(const struct result *r, const struct cell *c)
+{
+	if (!str_eq(c->subject, STR("dray-direct")))
+		return NULL;
+	const struct cell *f = result_find(r, c->project, c->link, c->phase, STR(FLOOR_SUBJECT));
+	return f && f->n ? f : NULL;
 }

@@ -46,6 +46,10 @@ struct result {
 	size_t nnotes;
 	const struct json *machine; /* the last header line, or NULL */
 };
+/* Another installer: neither dray nor a floor. */
+bool cell_is_peer(const struct cell *c);
+/* The bare system calls of the tree that C, a warm link of dray's, made: in C's own scenario, or NULL. */
+const struct cell *result_floor(const struct result *r, const struct cell *c);
 /* Member KEY of an object, 0 when it has no such number. */
 double result_number(const struct json *j, const char *key);
 MUST_USE int result_read(struct result *out, const char *path, struct arena *a, struct err *e);

@@ -7,6 +7,7 @@
 #include "outcome.h"
 #include "pack.h"
 #include "place.h"
+#include "run_floor.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -62,7 +63,7 @@ static void put_outcome(FILE *f, const struct outcome *o)
 		fprintf(f, ",\"dray\":" STR_FMT, STR_ARG(o->summary));
 }
 
-static void put_sample(struct bench *b, size_t i, unsigned round, const struct outcome *out)
+static void put_sample(struct bench *b, const char *subject, unsigned round, const struct outcome *out)
 {
 	FILE *f = b->o->out;
 	const struct sample *s = &out->s;
@@ -75,7 +76,7 @@ static void put_sample(struct bench *b, size_t i, unsigned round, const struct o
 	put_field(f, "project", str_of(b->place.project_name));
 	put_field(f, "link", str_of(b->step->link->name));
 	put_field(f, "phase", str_of(phase_name(b->step->phase)));
-	put_field(f, "subject", str_of(b->o->subject[i]->name));
+	put_field(f, "subject", str_of(subject));
 	fprintf(f, ",\"round\":%u,\"ok\":%s", round, why ? "false" : "true");
 	if (why)
 		put_field(f, "why", str_of(why));
@@ -238,7 +239,7 @@ static int prime(struct bench *b, size_t i, struct err *e)
 		b->failed++;
 		fprintf(stderr, "%s %s: warm-up failed: %s; it said:\n", b->place.project_name, sub->name, out.why);
 		out.why = arena_printf(&b->a, "warm-up: %s", out.why).p;
-		put_sample(b, i, 0, &out);
+		put_sample(b, sub->name, 0, &out);
 		place_show_log(&at);
 	}
 	int rc = out.why ? 0 : prepare_packs(b, sub, e);
@@ -282,12 +283,12 @@ static int ask_before(struct bench *b, size_t i, struct outcome *out, struct err
 	return 0;
 }
 
-static void say_sample(const struct bench *b, size_t i, unsigned round, const struct outcome *out)
+static void say_sample(const struct bench *b, const char *subject, unsigned round, const struct outcome *out)
 {
 	fprintf(stderr, "%-8s %-8s %-8s %-13s round %u %8.3f s  user+sys %7.3f s  %6.1f MB down%s%s\n",
-		b->place.project_name, b->step->link->name, phase_name(b->step->phase), b->o->subject[i]->name, round,
-		out->s.wall_s, out->s.user_s + out->s.sys_s, (double)out->c.down_bytes / 1e6,
-		out->why ? "  FAILED: " : "", out->why ? out->why : "");
+		b->place.project_name, b->step->link->name, phase_name(b->step->phase), subject, round, out->s.wall_s,
+		out->s.user_s + out->s.sys_s, (double)out->c.down_bytes / 1e6, out->why ? "  FAILED: " : "",
+		out->why ? out->why : "");
 }
 
 /* The state that the phase starts from, down to the server; *why when that went wrong. */
@@ -323,12 +324,57 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 		out.sizes = outcome_sizes(&at, sub->lockfile);
 		out.sized = true;
 	}
-	put_sample(b, i, round, &out);
+	put_sample(b, sub->name, round, &out);
 	b->failed += out.why != NULL;
 	if (out.why)
 		place_show_log(&at);
-	say_sample(b, i, round, &out);
+	say_sample(b, sub->name, round, &out);
 	return 0;
+}
+
+/* Warm links of dray's own isolated trees stand beside their floor. */
+static bool has_floor(const struct bench *b, size_t i)
+{
+	const struct subject *sub = b->o->subject[i];
+
+	return b->step->phase == P4 && sub->is_dray && !sub->gvs && sub->server == SERVER_NONE;
+}
+
+/* The primed tree of subject I, made once more from the primed store by nothing but system calls. */
+static int sample_floor(struct bench *b, size_t i, unsigned round, struct err *e)
+{
+	const struct subject *sub = b->o->subject[i];
+	struct subject_place at;
+	struct outcome out = { 0 };
+
+	arena_release(&b->a);
+	if (place_for(&at, &b->place, sub->name, sub->lockfile, P5, &b->a, e) < 0)
+		return e->code;
+	struct floor_place fp = { .tree = arena_printf(&b->a, "%s/node_modules", at.project).p,
+		.store = arena_printf(&b->a, "%s/pkgs", at.store).p,
+		.dest = at.home,
+		.log = at.log };
+	place_sync(&b->place);
+	if (run_floor(&out.s, &fp, &b->a, e) < 0)
+		return e->code;
+	if (out.s.exit) {
+		out.why = arena_printf(&b->a, "exit status %d", out.s.exit).p;
+		b->failed++;
+		place_show_log(&at);
+	}
+	put_sample(b, FLOOR_SUBJECT, round, &out);
+	say_sample(b, FLOOR_SUBJECT, round, &out);
+	return 0;
+}
+
+/* The floor comes after dray in one round and before it in the next. */
+static int sample_and_floor(struct bench *b, size_t i, unsigned round, struct err *e)
+{
+	if (has_floor(b, i) && round % 2 == 0 && sample_floor(b, i, round, e) < 0)
+		return e->code;
+	if (sample_one(b, i, round, e) < 0)
+		return e->code;
+	return has_floor(b, i) && round % 2 ? sample_floor(b, i, round, e) : 0;
 }
 
 /* Whether subject I takes part in the step's phase at all. */
@@ -382,7 +428,7 @@ static int run_rounds(struct bench *b, struct err *e)
 		for (size_t k = 0; k < o->nsubjects; k++) {
 			/* Every other round backwards, so that no subject always follows the same one. */
 			size_t i = round % 2 ? k : o->nsubjects - 1 - k;
-			if (is_wanted(b, i, round) && sample_one(b, i, round, e) < 0)
+			if (is_wanted(b, i, round) && sample_and_floor(b, i, round, e) < 0)
 				return e->code;
 		}
 	}

@@ -13,14 +13,14 @@ static const struct cell *best_peer(const struct result *r, const struct cell *l
 
 	for (size_t i = 0; i < r->n; i++) {
 		const struct cell *c = &r->cell[i];
-		if (same_scenario(c, like) && !str_starts(c->subject, STR("dray")) && c->n &&
+		if (same_scenario(c, like) && cell_is_peer(c) && c->n &&
 			(!best || c->spread[METRIC_WALL].median < best->spread[METRIC_WALL].median))
 			best = c;
 	}
 	return best;
 }
 
-static void print_row(const struct cell *c, const struct cell *peer)
+static void print_row(const struct cell *c, const struct cell *peer, const struct cell *floor)
 {
 	const struct spread *w = &c->spread[METRIC_WALL];
 
@@ -39,6 +39,8 @@ static void print_row(const struct cell *c, const struct cell *peer)
 	if (peer && peer != c)
 		printf("  %5.2f x " STR_FMT "%s", w->median / peer->spread[METRIC_WALL].median, STR_ARG(peer->subject),
 			spread_apart(w, &peer->spread[METRIC_WALL]) ? "" : " (no difference)");
+	if (floor)
+		printf("  %5.2f x floor", w->median / floor->spread[METRIC_WALL].median);
 	if (c->failed)
 		printf("  %zu failed: " STR_FMT, c->failed, STR_ARG(c->why));
 	printf("\n");
@@ -60,7 +62,7 @@ void table_print(const struct result *r)
 		const struct cell *peer = best_peer(r, c);
 		for (size_t k = i; k < r->n; k++) {
 			if (same_scenario(&r->cell[k], c))
-				print_row(&r->cell[k], peer);
+				print_row(&r->cell[k], peer, result_floor(r, &r->cell[k]));
 		}
 	}
 }

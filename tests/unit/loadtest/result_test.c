@@ -105,6 +105,36 @@ static void test_read(void **state)
 	arena_release(&a);
 }
 
+/* The floor is no installer: it is nobody's best peer, and only dray's own isolated tree is held against it. */
+static void test_floor(void **state)
+{
+	struct arena a = ARENA_INIT(0);
+	struct result r;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(read_lines(&r,
+				 KEY("p4", "dray-direct") ",\"ok\":true,\"wall_s\":1.5}\n" KEY(
+					 "p4", "floor") ",\"ok\":true,\"wall_s\":1}\n" KEY("p4",
+					 "bun") ",\"ok\":true,\"wall_s\":2}\n" KEY("p3",
+					 "dray-direct") ",\"ok\":true,\"wall_s\":3}\n" KEY("p3",
+					 "floor") ",\"ok\":false,\"why\":\"exit status 1\"}\n",
+				 &a, &e),
+		0);
+	const struct cell *dray = result_find(&r, STR("p"), STR("ci"), STR("p4"), STR("dray-direct"));
+	const struct cell *bun = result_find(&r, STR("p"), STR("ci"), STR("p4"), STR("bun"));
+	const struct cell *floor = result_floor(&r, dray);
+	assert_non_null(floor);
+	assert_true(str_eq(floor->subject, STR("floor")) && floor->spread[METRIC_WALL].median == 1);
+	assert_false(cell_is_peer(floor));
+	assert_false(cell_is_peer(dray));
+	assert_true(cell_is_peer(bun));
+	assert_null(result_floor(&r, bun));
+	/* one that failed is none */
+	assert_null(result_floor(&r, result_find(&r, STR("p"), STR("ci"), STR("p3"), STR("dray-direct"))));
+	arena_release(&a);
+}
+
 #define GOOD(wall) ",\"ok\":true,\"wall_s\":" wall
 #define LOCK(sha) ",\"lockfile_sha256\":\"" sha "\""
 #define SUMMARY(source, warm, cold, skipped, slots, early)                                                             \
@@ -194,7 +224,8 @@ static void test_noisy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_spread), cmocka_unit_test(test_apart),
-		cmocka_unit_test(test_read), cmocka_unit_test(test_gates), cmocka_unit_test(test_noisy) };
+		cmocka_unit_test(test_read), cmocka_unit_test(test_floor), cmocka_unit_test(test_gates),
+		cmocka_unit_test(test_noisy) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
