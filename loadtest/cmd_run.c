@@ -50,14 +50,14 @@ int cmd_run(int argc, char **argv)
 	return status;
 }
 
-/* Between them p3 and update ask for everything: what checks a lockfile against a policy, and older versions. */
+/* Between them these ask for everything: what checks a lockfile against a policy, a part by itself, older versions. */
 static int record(struct setup *o)
 {
 	struct err e;
 
 	if (!o->run.upstream.n)
 		o->run.upstream = STR(DRAY_DEFAULT_REGISTRY);
-	setup_phases(o, "p3,update");
+	setup_phases(o, "p3,partial,update");
 	setup_links(o, "loopback");
 	run_cross(&o->run, o->link, o->nlinks, o->phase, 1);
 	if (mkdir(o->run.work_dir, 0755) < 0 && errno != EEXIST)

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,14 +61,89 @@ static const char *check_slots(const struct subject_place *at, struct arena *a)
 	return NULL;
 }
 
+/* ---- shared slots ---- */
+
+struct shared {
+	const struct lockfile *lf;
+	bool *seen; /* by snapshot */
+	str links;  /* where slots are shared, real and with a slash behind */
+	size_t nslots;
+	struct arena *a;
+};
+
+static const char *check_shared(struct shared *w, const char *from, str alias, str dep_path);
+
+/* The dependencies of S lie beside it in its slot. */
+static const char *check_shared_deps(struct shared *w, const struct lock_snapshot *s, const char *modules)
+{
+	const char *why = NULL;
+
+	for (size_t i = 0; i < s->dependencies.n && !why; i++) {
+		const struct lock_dep *d = &s->dependencies.p[i];
+		why = check_shared(w, modules, d->alias, dep_path_from_ref(d->alias, d->ref, w->a));
+	}
+	return why;
+}
+
+/* What FROM/ALIAS leads to is DEP_PATH's slot in the store; each slot is looked into once. */
+static const char *check_shared(struct shared *w, const char *from, str alias, str dep_path)
+{
+	const struct lock_snapshot *s = dep_path.n ? lockfile_snapshot(w->lf, dep_path) : NULL;
+	str path = arena_printf(w->a, "%s/" STR_FMT, from, STR_ARG(alias));
+	char real[PATH_MAX];
+	str name, version, suffix;
+
+	if (!s || s->optional)
+		return NULL;
+	if (!realpath(path.p, real))
+		return arena_printf(w->a, "%s leads nowhere", path.p).p;
+	if (!str_starts(str_of(real), w->links))
+		return arena_printf(w->a, "%s is not a shared slot: it leads to %s", path.p, real).p;
+	if (!exists(arena_printf(w->a, "%s/package.json", real)))
+		return arena_printf(w->a, "%s lacks its package.json", real).p;
+	if (w->seen[s - w->lf->snapshot])
+		return NULL;
+	w->seen[s - w->lf->snapshot] = true;
+	w->nslots++;
+	dep_path_split(s->key, &name, &version, &suffix);
+	/* …/node_modules/name: up by the name's parts. */
+	str up = str_head(str_of(real), strlen(real) - (name.n < strlen(real) ? name.n + 1 : 0));
+	return check_shared_deps(w, s, arena_str(w->a, up).p);
+}
+
+/* Each package that can be reached from the project is a slot in the store, and none lies in the project. */
+static const char *check_shared_slots(const struct subject_place *at, struct arena *a)
+{
+	struct lockfile lf;
+	struct err e;
+	char real[PATH_MAX];
+	const char *why = NULL;
+	str text, path = arena_printf(a, "%s/pnpm-lock.yaml", at->project);
+
+	if (place_read_file(&text, path.p, a, &e) < 0 || lockfile_parse(&lf, text, path, a, &e) < 0)
+		return arena_str(a, str_of(e.msg)).p;
+	if (!realpath(at->store, real))
+		return "there is no store";
+	const struct lock_importer *im = lockfile_importer(&lf, STR("."));
+	const char *modules = arena_printf(a, "%s/node_modules", at->project).p;
+	struct shared w = { .lf = &lf, .links = arena_printf(a, "%s/", real), .a = a };
+	w.seen = arena_new(a, bool, lf.nsnapshots);
+	for (int t = 0; im && t < LOCK_NTYPES; t++) {
+		for (size_t i = 0; i < im->deps[t].n && !why; i++) {
+			const struct lock_direct *d = &im->deps[t].p[i];
+			why = check_shared(&w, modules, d->alias, dep_path_from_ref(d->alias, d->ref, a));
+		}
+	}
+	return why ? why : w.nslots == 0 && lf.nsnapshots ? "no shared slot is used" : NULL;
+}
+
 const char *outcome_tree(const struct subject_place *at, const struct subject *s, struct arena *a)
 {
 	const char *why = check_direct(at, a);
 
-	/* Shared slots lie outside of the project. */
-	if (why || s->gvs || strcmp(s->lockfile, "pnpm-lock.yaml") != 0)
+	if (why || strcmp(s->lockfile, "pnpm-lock.yaml") != 0)
 		return why;
-	return check_slots(at, a);
+	return s->gvs ? check_shared_slots(at, a) : check_slots(at, a);
 }
 
 str outcome_lockfile_digest(const struct subject_place *at, const char *lockfile, struct arena *a)

@@ -1,7 +1,7 @@
 #include "place.h"
-#include "dep_path.h"
 #include "lockfile.h"
 #include "packument.h"
+#include "part.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -188,80 +188,65 @@ int place_for(struct subject_place *at, struct bench_place *p, const char *subje
 	return 0;
 }
 
-/* Dependencies of a lockfile entry that are not yet marked; marks them all the way down. Returns how many. */
-static size_t mark_closure(const struct lockfile *lf, bool *marked, str dep_path, struct arena *a)
-{
-	const struct lock_snapshot *s = dep_path.n ? lockfile_snapshot(lf, dep_path) : NULL;
-	size_t n = 1;
-
-	if (!s || marked[s - lf->snapshot])
-		return 0;
-	marked[s - lf->snapshot] = true;
-	const struct lock_deps *lists[] = { &s->dependencies, &s->optional_dependencies };
-	for (size_t l = 0; l < 2; l++) {
-		for (size_t i = 0; i < lists[l]->n; i++) {
-			const struct lock_dep *d = &lists[l]->p[i];
-			n += mark_closure(lf, marked, dep_path_from_ref(d->alias, d->ref, a), a);
-		}
-	}
-	return n;
-}
-
-/* Names of direct dependencies whose closure is about partial_share of LF. */
-static void choose_part(struct str_list *out, const struct lockfile *lf, struct arena *a)
-{
-	const struct lock_importer *im = lockfile_importer(lf, STR("."));
-	bool *marked = arena_new(a, bool, lf->nsnapshots), *trial = arena_new(a, bool, lf->nsnapshots);
-	size_t want = (size_t)((double)lf->nsnapshots * partial_share), have = 0, cap = 0;
-
-	for (int t = 0; im && t < LOCK_NTYPES; t++) {
-		for (size_t i = 0; i < im->deps[t].n && have < want; i++) {
-			const struct lock_direct *d = &im->deps[t].p[i];
-			memcpy(trial, marked, lf->nsnapshots * sizeof(bool));
-			size_t n = mark_closure(lf, trial, dep_path_from_ref(d->alias, d->ref, a), a);
-			if (have + n > want + want / 10)
-				continue;
-			bool *swap = marked;
-			marked = trial;
-			trial = swap;
-			have += n;
-			out->p = arena_grow(a, out->p, out->n, &cap, sizeof(str), _Alignof(str));
-			out->p[out->n++] = d->alias;
-		}
-	}
-}
-
 static const char *const groups[] = { "dependencies", "devDependencies", "optionalDependencies" };
 
-/* The project's package.json with only KEEP (all when NULL) and with the versions of PIN. */
-static void edit_manifest(struct buf *out, const struct json *whole, const struct str_list *keep, struct str_map pin)
+static bool is_group(str key)
+{
+	for (size_t g = 0; g < sizeof(groups) / sizeof(*groups); g++) {
+		if (str_eq(key, str_of(groups[g])))
+			return true;
+	}
+	return false;
+}
+
+static void put_member(struct buf *out, str key, bool first)
+{
+	if (!first)
+		buf_addc(out, ',');
+	json_put_str(out, key);
+	buf_addc(out, ':');
+}
+
+/* A group of dependencies, with the versions of PIN where it has one. */
+static void put_group(struct buf *out, const struct json *group, struct str_map pin)
+{
+	buf_addc(out, '{');
+	for (uint32_t k = 0; k < group->n; k++) {
+		const str *pinned = str_map_get(pin, group->key[k]);
+		put_member(out, group->key[k], k == 0);
+		json_put_str(out, pinned ? *pinned : group->child[k].s);
+	}
+	buf_addc(out, '}');
+}
+
+/* The project's package.json with the versions of PIN. */
+static void pin_manifest(struct buf *out, const struct json *whole, struct str_map pin)
 {
 	buf_addc(out, '{');
 	for (uint32_t i = 0; i < whole->n; i++) {
-		const struct json *v = &whole->child[i];
-		bool group = false;
-		for (size_t g = 0; g < 3; g++)
-			group |= str_eq(whole->key[i], str_of(groups[g]));
-		if (i)
-			buf_addc(out, ',');
-		json_put_str(out, whole->key[i]);
-		buf_addc(out, ':');
-		if (!group) {
-			json_put(out, v);
+		put_member(out, whole->key[i], i == 0);
+		if (is_group(whole->key[i]))
+			put_group(out, &whole->child[i], pin);
+		else
+			json_put(out, &whole->child[i]);
+	}
+	buf_addc(out, '}');
+}
+
+/* The project's package.json with PART for dependencies, and no others. */
+static void part_manifest(struct buf *out, const struct json *whole, struct str_map part)
+{
+	buf_add(out, STR("{\"dependencies\":{"));
+	for (size_t i = 0; i < part.n; i++) {
+		put_member(out, part.p[i].k, i == 0);
+		json_put_str(out, part.p[i].v);
+	}
+	buf_addc(out, '}');
+	for (uint32_t i = 0; i < whole->n; i++) {
+		if (is_group(whole->key[i]) || str_eq(whole->key[i], STR("peerDependencies")))
 			continue;
-		}
-		buf_addc(out, '{');
-		for (uint32_t k = 0, n = 0; k < v->n; k++) {
-			const str *pinned = str_map_get(pin, v->key[k]);
-			if (keep && !str_list_has(*keep, v->key[k]))
-				continue;
-			if (n++)
-				buf_addc(out, ',');
-			json_put_str(out, v->key[k]);
-			buf_addc(out, ':');
-			json_put_str(out, pinned ? *pinned : v->child[k].s);
-		}
-		buf_addc(out, '}');
+		put_member(out, whole->key[i], false);
+		json_put(out, &whole->child[i]);
 	}
 	buf_addc(out, '}');
 }
@@ -337,8 +322,8 @@ int place_before(struct subject_place *before, const struct subject_place *at, s
 	struct arena *a, struct err *e)
 {
 	struct lockfile lf;
-	struct str_list keep = { 0 };
 	struct str_map pin = { 0 }, bumped = { 0 };
+	double share;
 	AUTO(buf_release) struct buf text = BUF_INIT;
 	AUTO(buf_release) struct buf after = BUF_INIT;
 	const char *dir = arena_printf(a, "%s.before", at->project).p;
@@ -349,15 +334,18 @@ int place_before(struct subject_place *before, const struct subject_place *at, s
 	if (some_lockfile(&lf, p, a, e) < 0 || copy_project(p->source.p, before->project, e) < 0)
 		return e->code;
 	if (phase == PARTIAL)
-		choose_part(&keep, &lf, a);
+		pin = part_choose(&share, &lf, partial_share, a);
 	else
 		choose_bumps(&pin, &bumped, p, &lf, a);
-	if (phase == PARTIAL ? keep.n == 0 : pin.n == 0)
+	if (pin.n == 0)
 		return err_set(e, ERR_NOTFOUND,
-			phase == PARTIAL ? "partial: no direct dependencies make up a quarter of the packages"
+			phase == PARTIAL ? "partial: no packages make up a quarter of the project"
 					 : "update: the mirror has no older minor version of any direct dependency");
-	edit_manifest(&text, p->json, phase == PARTIAL ? &keep : NULL, pin);
-	edit_manifest(&after, p->json, NULL, bumped);
+	if (phase == PARTIAL)
+		part_manifest(&text, p->json, pin);
+	else
+		pin_manifest(&text, p->json, pin);
+	pin_manifest(&after, p->json, bumped);
 	str path = arena_printf(a, "%s/package.json", before->project);
 	struct manifest *m = arena_new(a, struct manifest, 1);
 	if (write_file(path.p, buf_str(&text), e) < 0 ||

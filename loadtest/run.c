@@ -145,8 +145,7 @@ static int run_one(
 		.server = rig_server(b->rig) };
 
 	*out = (struct outcome){ 0 };
-	if (!subject_invoke(&inv, sub, phase, &where, &b->a, &out->why))
-		return 0;
+	subject_invoke(&inv, sub, phase, &where, &b->a);
 	struct command cmd = { .argv = inv.argv, .env = inv.env, .cwd = at->project, .out = at->log, .timeout_s = 600 };
 	struct rig_counts before = rig_counts(b->rig);
 	if (measure_run(&out->s, &cmd, e) < 0)
@@ -380,13 +379,8 @@ static int sample_and_floor(struct bench *b, size_t i, unsigned round, struct er
 /* Whether subject I takes part in the step's phase at all. */
 static bool takes_part(const struct bench *b, size_t i)
 {
-	struct place none = { .program = "", .project = "", .home = "", .store = "", .registry = "", .server = "" };
-	AUTO(arena_release) struct arena a = ARENA_INIT(0);
-	struct invocation inv;
-	const char *why;
-
 	return (b->step->subjects >> i & 1) && b->program[i] && b->state[i] != UNFIT &&
-	       subject_invoke(&inv, b->o->subject[i], b->step->phase, &none, &a, &why);
+	       subject_takes_part(b->o->subject[i], b->step->phase);
 }
 
 static bool is_wanted(const struct bench *b, size_t i, unsigned round)

@@ -12,7 +12,7 @@ static const struct {
 	[P3] = { "p3", "cold with lockfile (pnpm: with lockfile)" },
 	[P4] = { "p4", "warm link (pnpm: with cache and lockfile)" },
 	[P5] = { "p5", "nothing to do (pnpm: with cache, lockfile and node_modules)" },
-	[PARTIAL] = { "partial", "a quarter of the packages in the store" },
+	[PARTIAL] = { "partial", "24 % of the packages in the store" },
 	[UPDATE] = { "update", "ten bumped dependencies" },
 };
 
@@ -190,17 +190,18 @@ static void args_yarn(struct words *argv, struct words *env, enum phase p, const
 	word_fmt(env, "YARN_GLOBAL_FOLDER=%s", at->store);
 }
 
-bool subject_invoke(struct invocation *out, const struct subject *s, enum phase p, const struct place *at,
-	struct arena *a, const char **why)
+bool subject_takes_part(const struct subject *s, enum phase p)
+{
+	return !s->gvs || p == P4 || p == P5;
+}
+
+void subject_invoke(
+	struct invocation *out, const struct subject *s, enum phase p, const struct place *at, struct arena *a)
 {
 	struct words argv = { out->argv, 0, sizeof(out->argv) / sizeof(*out->argv), a };
 	struct words env = { out->env, 0, sizeof(out->env) / sizeof(*out->env), a };
 
 	*out = (struct invocation){ 0 };
-	if (s->gvs && p != P4 && p != P5) {
-		*why = "shared slots are measured where they matter: p4 and p5";
-		return false;
-	}
 	word(&argv, at->program);
 	env_common(&env, at);
 	if (s->gvs) {
@@ -219,5 +220,4 @@ bool subject_invoke(struct invocation *out, const struct subject *s, enum phase 
 		args_npm(&argv, p, at);
 	else
 		args_yarn(&argv, &env, p, at);
-	return true;
 }

@@ -38,8 +38,10 @@ struct invocation {
 	const char *argv[24];
 	const char *env[32];
 };
-/* Strings live in A. False when the subject has no such phase (NAME of why in *why). */
-bool subject_invoke(struct invocation *out, const struct subject *s, enum phase p, const struct place *at,
-	struct arena *a, const char **why);
+/* Whether S is measured in P. Shared slots are where they matter, p4 and p5; their warm-up is an install as in P0 all the same. */
+bool subject_takes_part(const struct subject *s, enum phase p);
+/* The command of P, measured or not. Strings live in A. */
+void subject_invoke(
+	struct invocation *out, const struct subject *s, enum phase p, const struct place *at, struct arena *a);
 /* Absolute path of the subject's program below DIR (peers) or DRAY_DIR (dray), or NULL. */
 const char *subject_program(const struct subject *s, const char *dray_dir, const char *peers_dir, struct arena *a);

@@ -90,9 +90,47 @@ static void test_tree(void **state)
 	unlink(arena_printf(&f->a, "%s/p/node_modules/.pnpm/@s+b@2.0.0/node_modules/@s/b/package.json", f->dir).p);
 	expect(f, "pnpm", "node_modules/.pnpm lacks @s/b@2.0.0");
 	expect(f, "bun", NULL); /* another layout: only what is direct */
-	expect(f, "dray-gvs", NULL);
 	unlink(arena_printf(&f->a, "%s/p/node_modules/a/package.json", f->dir).p);
 	expect(f, "bun", "node_modules lacks a");
+}
+
+/* NAME in the project or a slot of the store leads to TO. */
+static void lead(struct fixture *f, const char *name, const char *to)
+{
+	const char *at = arena_printf(&f->a, "%s/%s", f->dir, name).p;
+
+	put(f, arena_printf(&f->a, "%s.away", name).p, "");
+	unlink(at);
+	assert_int_equal(symlink(arena_printf(&f->a, "%s/%s", f->dir, to).p, at), 0);
+}
+
+static void expect_about(struct fixture *f, const char *what)
+{
+	const char *why = outcome_tree(&f->at, subject_find("pnpm-gvs"), &f->a);
+
+	if (!why || !strstr(why, what))
+		fail_msg("\"%s\" says nothing of \"%s\"", why ? why : "(good)", what);
+}
+
+static void test_shared_tree(void **state)
+{
+	static const char a_slot[] = "store/links/a/node_modules/a", b_slot[] = "store/links/b/node_modules/@s/b";
+	struct fixture *f = *state;
+
+	/* The project's own slots are a wrong tree where shared ones were asked for. */
+	mkdir(f->at.store, 0755);
+	expect_about(f, "is not a shared slot");
+	expect(f, "pnpm", NULL);
+	assert_int_equal(system(arena_printf(&f->a, "rm -rf %s/p/node_modules/a", f->dir).p), 0);
+	put(f, arena_printf(&f->a, "%s/package.json", a_slot).p, "{}");
+	put(f, arena_printf(&f->a, "%s/package.json", b_slot).p, "{}");
+	lead(f, "p/node_modules/a", a_slot);
+	expect_about(f, "@s/b leads nowhere");
+	lead(f, "store/links/a/node_modules/@s/b", b_slot);
+	expect(f, "pnpm-gvs", NULL);
+	expect(f, "dray-gvs", NULL);
+	unlink(arena_printf(&f->a, "%s/%s/package.json", f->dir, b_slot).p);
+	expect_about(f, "lacks its package.json");
 }
 
 static void test_digest(void **state)
@@ -130,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_tree, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared_tree, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_digest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 	};
