@@ -3,6 +3,7 @@
  * Samples that stand in OUT already are not made again, so a run that was
  * killed goes on where it was when the same command is given once more. */
 #include "cmd.h"
+#include "measure.h"
 #include "plan_all.h"
 #include "report.h"
 #include "setup.h"
@@ -28,8 +29,10 @@ static const char *base_name(const char *path)
 static bool wanted(void *arg, const struct run_step *s, size_t subject, unsigned round)
 {
 	const struct all *all = arg;
-	const struct cell *c = result_find(&all->have, str_of(base_name(all->s->run.project[s->project])),
-		str_of(s->link->name), str_of(phase_name(s->phase)), str_of(all->s->run.subject[subject]->name));
+	str project = str_of(base_name(all->s->run.project[s->project]));
+	str name = str_of(all->s->run.subject[subject]->name);
+	const struct cell *c =
+		result_find(&all->have, project, str_of(s->link->name), str_of(phase_name(s->phase)), name);
 
 	return !c || !(c->rounds >> round & 1);
 }
@@ -38,7 +41,7 @@ static bool may_start(void *arg, const struct run_step *s, unsigned round)
 {
 	const struct all *all = arg;
 
-	return plan_all_may_start(all->plan, s, round);
+	return plan_all_may_start(all->plan, s, round, measure_now());
 }
 
 /* The three projects that lie beside the benchmark's source, seen from its top. */
@@ -110,14 +113,15 @@ static int run(struct all *all, str command, struct err *e)
 	return rc < 0 ? rc : page;
 }
 
-static int report_all(struct setup *s, str command, unsigned nmain)
+static int report_all(struct setup *s, str command)
 {
 	struct all all = { .a = ARENA_INIT(1 << 20), .s = s };
 	struct err e = { 0 };
 	double budget = s->budget_s > 0 ? s->budget_s : s->quick ? 20 * 60 : 120 * 60;
 	int rc = 0;
 
-	all.plan = plan_all_new(&s->run, nmain, s->rounds, budget, s->quick);
+	run_find_settled(&s->run);
+	all.plan = plan_all_new(&s->run, s->rounds, budget, s->quick);
 	plan_all_print(all.plan, stdout);
 	fflush(stdout);
 	if (!s->plan_only && (rc = run(&all, command, &e)) < 0)
@@ -138,13 +142,12 @@ int cmd_report_all(int argc, char **argv)
 	s->out = "dray-bench-all.jsonl";
 	s->run.nsubjects = 0;
 	if (setup_take(s, argc, argv, true) && (s->run.nprojects || default_projects(s))) {
-		/* Subjects that somebody named are all main. */
-		bool named = s->run.nsubjects && !s->quick;
-		if (!named)
-			setup_subjects(s, s->quick ? "dray-direct,dray-warm,pnpm,bun,utoo"
-						   : "dray-direct,dray-warm,dray-settled,pnpm,bun,utoo,dray-cold,npm,"
-						     "yarn,dray-gvs,pnpm-gvs");
-		status = report_all(s, command, named ? RUN_MOST_SUBJECTS : 6);
+		if (!s->run.nsubjects || s->quick)
+			setup_subjects(
+				s, s->quick ? "dray-direct,dray-warm,pnpm,bun,utoo"
+					    : "dray-direct,dray-warm,dray-settled,dray-cold,dray-gvs,pnpm,pnpm-gvs,bun,"
+					      "utoo,npm,yarn");
+		status = report_all(s, command);
 	}
 	free(s);
 	return status;

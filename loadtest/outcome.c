@@ -146,6 +146,29 @@ const char *outcome_tree(const struct subject_place *at, const struct subject *s
 	return s->gvs ? check_shared_slots(at, a) : check_slots(at, a);
 }
 
+const char *outcome_unavailable(const struct subject_place *at, const struct subject *s, struct arena *a)
+{
+	/* YN0082 and YN0035: "➤ CODE: │ name@npm:range: what is wrong". */
+	static const char *const said[] = { ": No candidates found", ": Package not found" };
+	struct err e;
+	str text, line, before, name;
+
+	if (strcmp(s->program, "yarn") != 0 || place_read_file(&text, at->log, a, &e) < 0)
+		return NULL;
+	while (text.n) {
+		str_cut(text, '\n', &line, &text);
+		for (size_t i = 0; i < 2; i++) {
+			size_t end = str_find_str(line, str_of(said[i]), 0);
+			if (end != SIZE_MAX && str_rcut(str_head(line, end), ' ', &before, &name))
+				return arena_printf(a,
+					"the registry lacks " STR_FMT ", which yarn asks for on every platform",
+					STR_ARG(name))
+					.p;
+		}
+	}
+	return NULL;
+}
+
 str outcome_lockfile_digest(const struct subject_place *at, const char *lockfile, struct arena *a)
 {
 	static const char digit[] = "0123456789abcdef";

@@ -83,6 +83,15 @@ void report_notes(struct buf *b, const struct result *r)
 		const struct json *j = r->note[i].line;
 		if (str_eq(r->note[i].kind, STR("load")))
 			put_load(b, j);
+		if (result_is_last_unavailable(r, i)) {
+			buf_printf(b, "<p><span class=bad>Not available:</span> ");
+			buf_add_html(b, json_str(json_get(j, "subject")));
+			buf_printf(b, " in ");
+			buf_add_html(b, json_str(json_get(j, "project")));
+			buf_printf(b, ": ");
+			buf_add_html(b, json_str(json_get(j, "why")));
+			buf_printf(b, ".</p>\n");
+		}
 		if (!str_eq(r->note[i].kind, STR("prepared")))
 			continue;
 		buf_printf(b, "<p>Before measuring: ");

@@ -164,3 +164,25 @@ const struct cell *result_floor(const struct result *r, const struct cell *c)
 	const struct cell *f = result_find(r, c->project, c->link, c->phase, STR(FLOOR_SUBJECT));
 	return f && f->n ? f : NULL;
 }
+
+static bool says_unavailable(const struct result *r, size_t i, str project, str subject)
+{
+	const struct json *j = r->note[i].line;
+
+	return str_eq(r->note[i].kind, STR("unavailable")) && str_eq(json_str(json_get(j, "project")), project) &&
+	       str_eq(json_str(json_get(j, "subject")), subject);
+}
+
+bool result_is_last_unavailable(const struct result *r, size_t i)
+{
+	str project = json_str(json_get(r->note[i].line, "project")),
+	    subject = json_str(json_get(r->note[i].line, "subject"));
+
+	if (!says_unavailable(r, i, project, subject))
+		return false;
+	for (size_t k = i + 1; k < r->nnotes; k++) {
+		if (says_unavailable(r, k, project, subject))
+			return false;
+	}
+	return true;
+}

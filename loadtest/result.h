@@ -34,7 +34,7 @@ struct cell {
 	double store_mb, modules_mb, lockfile_kb; /* on disk, of the last run that was looked at; 0: none was */
 	struct spread spread[NMETRICS];
 };
-/* A line of another kind: "load", "prepared", "left-out". */
+/* A line of another kind: "load", "prepared", "unavailable". */
 struct result_note {
 	str kind;
 	const struct json *line;
@@ -54,3 +54,5 @@ const struct cell *result_floor(const struct result *r, const struct cell *c);
 double result_number(const struct json *j, const char *key);
 MUST_USE int result_read(struct result *out, const char *path, struct arena *a, struct err *e);
 const struct cell *result_find(const struct result *r, str project, str link, str phase, str subject);
+/* Whether note I says that a subject cannot take part in a project, and none after it does for the same two. */
+bool result_is_last_unavailable(const struct result *r, size_t i);

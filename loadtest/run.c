@@ -10,11 +10,14 @@
 #include "run_floor.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+enum { MOST_RUN_S = 600 };
 /* One project: what its steps share. */
 struct bench {
 	const struct run_opts *o;
@@ -118,6 +121,8 @@ static const char *check_run(struct bench *b, const struct subject *sub, enum ph
 {
 	const char *why;
 
+	if (out->s.exit == 128 + SIGKILL && out->s.wall_s >= MOST_RUN_S)
+		return arena_printf(&b->a, "not done after %d s", MOST_RUN_S).p;
 	if (out->s.exit != 0)
 		return arena_printf(&b->a, "exit status %d", out->s.exit).p;
 	if ((why = outcome_lockfile(at, sub, &b->a)))
@@ -146,7 +151,9 @@ static int run_one(
 
 	*out = (struct outcome){ 0 };
 	subject_invoke(&inv, sub, phase, &where, &b->a);
-	struct command cmd = { .argv = inv.argv, .env = inv.env, .cwd = at->project, .out = at->log, .timeout_s = 600 };
+	struct command cmd = {
+		.argv = inv.argv, .env = inv.env, .cwd = at->project, .out = at->log, .timeout_s = MOST_RUN_S
+	};
 	struct rig_counts before = rig_counts(b->rig);
 	if (measure_run(&out->s, &cmd, e) < 0)
 		return e->code;
@@ -163,24 +170,42 @@ static const struct link_profile *unhindered(void)
 	return link_find("loopback");
 }
 
-/* Where a settled server's store is kept between runs: its packs take minutes of CPU. By project and build of drayd. */
-static const char *settled_dir(struct bench *b, struct err *e)
+/* Where a settled server's store is kept between runs: its packs take minutes of CPU. By project and build of drayd. In A. */
+static const char *settled_path(const char *work_dir, const char *project, struct arena *a, struct err *e)
 {
+	const char *slash = strrchr(project, '/');
 	uint8_t sha[32];
 	str text;
 
-	if (place_read_file(&text, arena_printf(&b->a, STR_FMT "/package.json", STR_ARG(b->place.source)).p, &b->a, e) <
-		0)
+	if (place_read_file(&text, arena_printf(a, "%s/package.json", project).p, a, e) < 0)
 		return NULL;
 	sha256(sha, text.p, text.n);
+	return arena_printf(a, "%s/settled/%s-pack%u-%02x%02x%02x%02x", work_dir, slash ? slash + 1 : project,
+		PACK_FORMAT, sha[0], sha[1], sha[2], sha[3])
+		.p;
+}
+
+static const char *settled_dir(struct bench *b, struct err *e)
+{
 	str dir = arena_printf(&b->a, "%s/settled", b->o->work_dir);
+
 	if (mkdir(dir.p, 0755) < 0 && errno != EEXIST) {
 		err_os(e, "make %s", dir.p);
 		return NULL;
 	}
-	return arena_printf(&b->a, STR_FMT "/%s-pack%u-%02x%02x%02x%02x", STR_ARG(dir), b->place.project_name,
-		PACK_FORMAT, sha[0], sha[1], sha[2], sha[3])
-		.p;
+	return settled_path(b->o->work_dir, b->place.source.p, &b->a, e);
+}
+
+void run_find_settled(struct run_opts *o)
+{
+	o->settled = 0;
+	for (size_t i = 0; i < o->nprojects; i++) {
+		AUTO(arena_release) struct arena a = ARENA_INIT(0);
+		struct err ignored;
+		const char *dir = settled_path(o->work_dir, o->project[i], &a, &ignored);
+		if (dir && access(dir, F_OK) == 0)
+			o->settled |= 1u << i;
+	}
 }
 
 static int start_server(struct bench *b, const struct subject *sub, const struct subject_place *at, struct err *e)
@@ -222,6 +247,20 @@ static int prepare_packs(struct bench *b, const struct subject *sub, struct err 
 	return 0;
 }
 
+/* A peer that cannot take part is named, with the reason; that is no failed run. */
+static void put_unavailable(struct bench *b, const struct subject *sub, const char *why)
+{
+	fprintf(stderr, "%s %s: not available: %s\n", b->place.project_name, sub->name, why);
+	if (!b->o->out)
+		return;
+	fprintf(b->o->out, "{\"kind\":\"unavailable\"");
+	put_field(b->o->out, "project", str_of(b->place.project_name));
+	put_field(b->o->out, "subject", str_of(sub->name));
+	put_field(b->o->out, "why", str_of(why));
+	fprintf(b->o->out, "}\n");
+	fflush(b->o->out);
+}
+
 /* Makes subject I ready, once a project, untimed and without the link: its store, its lockfile, the server's caches. */
 static int prime(struct bench *b, size_t i, struct err *e)
 {
@@ -234,7 +273,10 @@ static int prime(struct bench *b, size_t i, struct err *e)
 		start_server(b, sub, &at, e) < 0 || run_one(b, i, P0, &at, &out, e) < 0)
 		return e->code;
 	b->state[i] = out.why ? UNFIT : PRIMED;
-	if (out.why) {
+	const char *cannot = out.why && out.c.misses == 0 ? outcome_unavailable(&at, sub, &b->a) : NULL;
+	if (cannot) {
+		put_unavailable(b, sub, cannot);
+	} else if (out.why) {
 		b->failed++;
 		fprintf(stderr, "%s %s: warm-up failed: %s; it said:\n", b->place.project_name, sub->name, out.why);
 		out.why = arena_printf(&b->a, "warm-up: %s", out.why).p;
@@ -388,17 +430,6 @@ static bool is_wanted(const struct bench *b, size_t i, unsigned round)
 	return takes_part(b, i) && (!b->o->wanted || b->o->wanted(b->o->arg, b->step, i, round));
 }
 
-static bool is_any_wanted(const struct bench *b)
-{
-	for (size_t i = 0; i < b->o->nsubjects; i++) {
-		for (unsigned round = 1; round <= b->step->rounds; round++) {
-			if (is_wanted(b, i, round))
-				return true;
-		}
-	}
-	return false;
-}
-
 static int make_image(struct bench *b, struct fsimage *fs, const char *name, struct err *e)
 {
 	AUTO(buf_release) struct buf why = BUF_INIT;
@@ -412,41 +443,58 @@ static int make_image(struct bench *b, struct fsimage *fs, const char *name, str
 	return 0;
 }
 
-static int run_rounds(struct bench *b, struct err *e)
+static bool is_round_wanted(const struct bench *b, unsigned round)
+{
+	for (size_t i = 0; i < b->o->nsubjects; i++) {
+		if (is_wanted(b, i, round))
+			return true;
+	}
+	return false;
+}
+
+/* Everybody once, on a file system of the round's own: three rounds of a large project would fill a disk. */
+static int run_round(struct bench *b, unsigned round, struct err *e)
 {
 	const struct run_opts *o = b->o;
+	bool own = !phase_shares_store(b->step->phase);
+	int rc = 0;
 
-	for (unsigned round = 1; round <= b->step->rounds; round++) {
-		if (o->may_start && !o->may_start(o->arg, b->step, round))
-			return 0;
-		for (size_t k = 0; k < o->nsubjects; k++) {
-			/* Every other round backwards, so that no subject always follows the same one. */
-			size_t i = round % 2 ? k : o->nsubjects - 1 - k;
-			if (is_wanted(b, i, round) && sample_and_floor(b, i, round, e) < 0)
-				return e->code;
-		}
+	if (own && make_image(b, &b->work, "work", e) < 0)
+		return e->code;
+	place_move(&b->place, own ? b->work.mount : NULL);
+	for (size_t k = 0; k < o->nsubjects && rc == 0; k++) {
+		/* Every other round backwards, so that no subject always follows the same one. */
+		size_t i = round % 2 ? k : o->nsubjects - 1 - k;
+		rc = is_wanted(b, i, round) ? sample_and_floor(b, i, round, e) : 0;
 	}
-	return 0;
+	place_move(&b->place, NULL);
+	fsimage_drop(&b->work);
+	return rc;
 }
 
 static int run_step(struct bench *b, struct err *e)
 {
 	const struct run_opts *o = b->o;
 
-	if (!is_any_wanted(b) || (o->may_start && !o->may_start(o->arg, b->step, 0)))
+	bool any = false;
+
+	for (unsigned round = 1; round <= b->step->rounds; round++)
+		any |= is_round_wanted(b, round);
+	if (!any || (o->may_start && !o->may_start(o->arg, b->step, 0)))
 		return 0;
 	for (size_t i = 0; i < o->nsubjects; i++) {
 		if (takes_part(b, i) && b->state[i] == UNPRIMED && prime(b, i, e) < 0)
 			return e->code;
 	}
-	bool own = !phase_shares_store(b->step->phase);
-	if (own && make_image(b, &b->work, "work", e) < 0)
-		return e->code;
-	place_move(&b->place, own ? b->work.mount : NULL);
-	int rc = run_rounds(b, e);
-	place_move(&b->place, NULL);
-	fsimage_drop(&b->work);
-	return rc;
+	for (unsigned round = 1; round <= b->step->rounds; round++) {
+		if (!is_round_wanted(b, round))
+			continue;
+		if (o->may_start && !o->may_start(o->arg, b->step, round))
+			return 0;
+		if (run_round(b, round, e) < 0)
+			return e->code;
+	}
+	return 0;
 }
 
 static int open_bench(struct bench *b, size_t project, struct err *e)
@@ -458,11 +506,17 @@ static int open_bench(struct bench *b, size_t project, struct err *e)
 		.log_dir = o->work_dir,
 		.drayd = arena_printf(&b->keep, "%s/drayd", o->dray_dir).p };
 
-	for (size_t i = 0; i < o->nsubjects; i++)
-		b->program[i] = subject_program(o->subject[i], o->dray_dir, o->peers_dir, &b->keep);
 	if (make_image(b, &b->ref, "ref", e) < 0 ||
 		place_open(&b->place, b->ref.mount, o->project[project], o->mirror_dir, e) < 0)
 		return e->code;
+	for (size_t i = 0; i < o->nsubjects; i++) {
+		b->program[i] = subject_program(o->subject[i], o->dray_dir, o->peers_dir, &b->keep);
+		if (!b->program[i])
+			put_unavailable(b, o->subject[i],
+				arena_printf(&b->keep, "no %s in %s", o->subject[i]->program,
+					o->subject[i]->is_dray ? o->dray_dir : o->peers_dir)
+					.p);
+	}
 	return rig_start(&b->rig, &ro, e);
 }
 
@@ -509,6 +563,17 @@ void run_cross(struct run_opts *o, const struct link_profile *const *link, size_
 	}
 }
 
+/* The children of a run that was killed hold its lock for as long as it takes them to notice. */
+static int lock_work(int fd)
+{
+	for (int i = 0; i < 100; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+	}
+	return -1;
+}
+
 int run_all(const struct run_opts *o, struct err *e)
 {
 	unsigned failed = 0;
@@ -518,7 +583,7 @@ int run_all(const struct run_opts *o, struct err *e)
 	int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_os(e, "make %s", lock);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	if (lock_work(fd) < 0) {
 		close(fd);
 		return err_set(
 			e, ERR_BUSY, "another dray-bench works in %s; give this one another --work", o->work_dir);

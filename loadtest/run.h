@@ -27,13 +27,16 @@ struct run_opts {
 	struct run_step step[RUN_MOST_STEPS]; /* those of one project follow each other */
 	size_t nsteps;
 	uint64_t image_bytes;
-	str upstream; /* record what is missing from this registry; empty: frozen */
-	FILE *out;    /* JSON lines; NULL: none */
+	uint32_t settled; /* by project, as bits: a settled server's packs are there from before; for estimates */
+	str upstream;     /* record what is missing from this registry; empty: frozen */
+	FILE *out;        /* JSON lines; NULL: none */
 	/* Whether a sample is still to be made, and whether there is time for a round; NULL: always. */
 	bool (*wanted)(void *arg, const struct run_step *s, size_t subject, unsigned round);
 	bool (*may_start)(void *arg, const struct run_step *s, unsigned round);
 	void *arg;
 };
+/* Sets o->settled by what lies in o->work_dir. */
+void run_find_settled(struct run_opts *o);
 /* The steps of each project over each link in each phase with all subjects. */
 void run_cross(struct run_opts *o, const struct link_profile *const *link, size_t nlinks, const bool phase[NPHASES],
 	unsigned rounds);

@@ -46,6 +46,17 @@ static void print_row(const struct cell *c, const struct cell *peer, const struc
 	printf("\n");
 }
 
+static void print_unavailable(const struct result *r)
+{
+	for (size_t i = 0; i < r->nnotes; i++) {
+		if (result_is_last_unavailable(r, i))
+			printf("not available: " STR_FMT " " STR_FMT ": " STR_FMT "\n",
+				STR_ARG(json_str(json_get(r->note[i].line, "project"))),
+				STR_ARG(json_str(json_get(r->note[i].line, "subject"))),
+				STR_ARG(json_str(json_get(r->note[i].line, "why"))));
+	}
+}
+
 void table_print(const struct result *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
@@ -65,6 +76,7 @@ void table_print(const struct result *r)
 				print_row(&r->cell[k], peer, result_floor(r, &r->cell[k]));
 		}
 	}
+	print_unavailable(r);
 }
 
 void table_compare(const struct result *a, const struct result *b)

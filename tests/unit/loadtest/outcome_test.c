@@ -164,6 +164,20 @@ static void test_sizes(void **state)
 	assert_true(after.modules_bytes - before.modules_bytes < 8192); /* the bytes are the store's */
 }
 
+static void test_unavailable(void **state)
+{
+	struct fixture *f = *state;
+
+	f->at.log = arena_printf(&f->a, "%s/log", f->dir).p;
+	put(f, "log", "➤ YN0000: ┌ Resolution step\n➤ YN0001: │ RequestError\n");
+	assert_null(outcome_unavailable(&f->at, subject_find("yarn"), &f->a));
+	put(f, "log",
+		"➤ YN0000: ┌ Resolution step\n➤ YN0082: │ @x/android@npm:1.13.0: No candidates found\n➤ YN0000: └\n");
+	assert_string_equal(outcome_unavailable(&f->at, subject_find("yarn"), &f->a),
+		"the registry lacks @x/android@npm:1.13.0, which yarn asks for on every platform");
+	assert_null(outcome_unavailable(&f->at, subject_find("bun"), &f->a));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +185,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_tree, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_digest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unavailable, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
