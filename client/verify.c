@@ -230,6 +230,7 @@ static void verify_close(struct verify *v)
 		v->locked->free(v->locked);
 	if (v->root >= 0)
 		close(v->root);
+	map_release(&v->spoiled);
 	arena_release(&v->a);
 }
 

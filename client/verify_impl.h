@@ -32,6 +32,8 @@ struct verify {
 	struct arena a;
 	struct tree tree;
 	struct source *locked; /* NULL: a store is audited */
+	struct map spoiled;    /* records whose files are not what they say, reported already */
+	struct store *store;   /* while its records are read */
 	int root;
 	struct verify_package *first, **last;
 	size_t n;

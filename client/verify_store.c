@@ -10,6 +10,7 @@ static void on_spoiled(void *arg, struct pkg p, const struct err *why)
 	struct verify *v = arg;
 	str label = arena_printf(&v->a, STR_FMT "@" STR_FMT, STR_ARG(pkg_name(p)), STR_ARG(pkg_version(p)));
 
+	map_set(&v->spoiled, arena_str(&v->a, (str){ (const char *)p.p, p.n }), 0);
 	verify_extra(v, label, why->msg);
 }
 
@@ -22,6 +23,7 @@ static bool is_sri(str key)
 static int record_add(void *arg, str key, struct pkg p)
 {
 	struct verify *v = arg;
+	struct err e;
 	str name = arena_str(&v->a, pkg_name(p)), version = arena_str(&v->a, pkg_version(p));
 	str label = name.n ? arena_printf(&v->a, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version))
 			   : arena_str(&v->a, key);
@@ -33,14 +35,21 @@ static int record_add(void *arg, str key, struct pkg p)
 						       : "its package.json has no name");
 		return 0;
 	}
+	char *copy = arena_new(&v->a, char, p.n);
+	memcpy(copy, p.p, p.n);
+	/* a spoiled one was reported; its record may be right all the same */
+	if (map_get(&v->spoiled, (str){ copy, p.n }) != MAP_NONE && pkg_flags(p) & PKG_CRC)
+		return 0;
+	if (store_rehash(v->store, (uint8_t *)copy, p.n, &e) < 0) {
+		verify_extra(v, label, e.msg);
+		return 0;
+	}
 	struct frame_package *f = arena_new(&v->a, struct frame_package, 1);
 	*f = (struct frame_package){ .name = name, .version = version, .meta = { .key = label } };
 	f->url = settings_tarball_url(&v->o->req->settings, name, version, &v->a);
 	f->meta.resolution.integrity = arena_str(&v->a, key);
 	struct verify_package *vp = verify_add(v, f, 1);
 	vp->place[0] = (struct place){ .path = str_of(v->o->store_dir) };
-	char *copy = arena_new(&v->a, char, p.n);
-	memcpy(copy, p.p, p.n);
 	vp->kept = (struct pkg){ (const uint8_t *)copy, p.n };
 	return 0;
 }
@@ -59,8 +68,10 @@ int verify_store(struct verify *v, struct err *e)
 	int rc = store_verify(&r, s, &o, e);
 	v->counts.files = r.files;
 	v->counts.bytes = r.bytes;
+	v->store = s;
 	if (rc == 0)
 		rc = store_each(s, record_add, v, e);
+	v->store = NULL;
 	store_close(s);
 	return rc;
 }

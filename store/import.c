@@ -1,4 +1,5 @@
 #include "import.h"
+#include "content_sum.h"
 #include "fs.h"
 #include "log.h"
 #include "pkg_meta.h"
@@ -76,7 +77,7 @@ int import_file_begin(void *arg, str path, uint64_t size, bool exec, struct err 
 	f->size = size;
 	f->exec = exec;
 	f->num = im->next_num++;
-	im->got = 0;
+	im->got = im->sum = 0;
 	return size > 0 && im->s ? file_create(im, f, e) : 0;
 }
 
@@ -87,7 +88,9 @@ int import_file_data(void *arg, const uint8_t *p, size_t n, struct err *e)
 
 	if (im->keep)
 		buf_add(&im->manifest, (str){ (const char *)p, n });
-	if (n == f->size) {
+	if (im->crc) {
+		im->sum = content_crc(im->sum, p, n);
+	} else if (n == f->size) {
 		sha256(f->sha256, p, n);
 	} else {
 		if (!im->sha)
@@ -106,14 +109,17 @@ int import_file_end(void *arg, struct err *e)
 	struct pkg_entry *f = &im->file.p[im->cur];
 	struct digest d;
 
-	if (im->sha && im->got > 0) {
+	if (im->crc) {
+		content_crc_put(f->sha256, im->sum);
+	} else if (im->sha && im->got > 0) {
 		hasher_end(im->sha, &d);
 		memcpy(f->sha256, d.b, sizeof(f->sha256));
 		hasher_free(im->sha);
 		im->sha = NULL;
 	}
 	if (f->size == 0) {
-		sha256(f->sha256, "", 0);
+		if (!im->crc)
+			sha256(f->sha256, "", 0);
 		return 0;
 	}
 	if (!im->s)
@@ -186,6 +192,7 @@ int import_publish(struct import *im, struct pkg *out, struct err *e)
 	}
 	uint32_t n = (uint32_t)im->file.n;
 	pkg_meta_read(&info, buf_str(&im->manifest), im->file.p, n, im->label, &im->a);
+	info.flags |= im->crc ? PKG_CRC : 0;
 	if (bins_exec(im, &info, e) < 0 || (im->s && store_mark_dirty(im->s, e) < 0))
 		return e->code;
 	if (getrandom(info.id, PKG_ID, 0) != PKG_ID)
@@ -268,8 +275,10 @@ void import_abort(struct import *im)
 	free(im);
 }
 
+/* From a tarball. A record alone is made to be compared with others. */
 static struct unpack_opts unpack_opts_of(struct import *im, const struct import_opts *o)
 {
+	im->crc = im->s != NULL;
 	return (struct unpack_opts){
 		.sink = { im, import_file_begin, import_file_data, import_file_end },
 		.sri = o->sri,

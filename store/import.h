@@ -27,6 +27,8 @@ struct import {
 	uint32_t cur;
 	int out; /* -1: none open */
 	uint64_t got;
+	bool crc; /* the record gets CRCs: PKG_CRC */
+	uint64_t sum;
 	struct hasher *sha; /* of a file that comes in pieces */
 	bool keep;          /* it is package.json: its bytes are kept */
 	struct buf manifest;

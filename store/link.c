@@ -1,7 +1,7 @@
 /* store_link(): the inner loop of every install. One call per slot, a descriptor on each side, no paths built: the record's strings go to the
  * system calls as they are. */
+#include "content_sum.h"
 #include "fs.h"
-#include "integrity.h"
 #include "log.h"
 #include "store_impl.h"
 #include <errno.h>
@@ -39,16 +39,20 @@ static int file_hash_check(
 	struct linking *l, const struct pkg_file_row *f, const char *name, bool restamp, struct err *e)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
-	uint8_t sha[32];
+	struct content_sum sum;
+	bool same = false;
 	int rc = fs_read_file(&b, l->from, name, f->size, e);
 
 	if (rc == ERR_NOTFOUND)
 		return file_lost(l, f, ERR_NOTFOUND, "is gone", e);
 	if (rc < 0 && rc != ERR_TOOBIG)
 		return rc;
-	if (rc == 0)
-		sha256(sha, b.p, b.n);
-	if (rc < 0 || b.n != f->size || memcmp(sha, f->sha256, 32) != 0)
+	if (rc == 0) {
+		content_begin(&sum, l->p);
+		content_add(&sum, (const uint8_t *)b.p, b.n);
+		same = content_end(&sum, f->sha256);
+	}
+	if (!same || b.n != f->size)
 		return file_lost(l, f, ERR_INTEGRITY, "was changed after it was stored", e);
 	if (restamp) {
 		AUTO(fs_close_auto) int fd = fs_open(l->from, name, O_RDONLY, 0);

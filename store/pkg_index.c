@@ -114,6 +114,16 @@ struct pkg_file_row pkg_file_row(struct pkg p, uint32_t i)
 		.sha256 = p.p + at + F_SHA };
 }
 
+void pkg_set_sha256(uint8_t *rec, uint32_t i, const uint8_t sha[32])
+{
+	memcpy(rec + HEADER + (size_t)i * FILE_ROW + F_SHA, sha, 32);
+}
+
+void pkg_set_flags(uint8_t *rec, uint32_t flags)
+{
+	le_put32(rec + H_FLAGS, flags);
+}
+
 void pkg_file(struct pkg p, uint32_t i, str *path, uint64_t *size, bool *exec, const uint8_t **sha)
 {
 	struct pkg_file_row f = pkg_file_row(p, i);

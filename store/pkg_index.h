@@ -16,7 +16,7 @@ struct pkg_entry {
 	uint64_t size;
 	uint32_t num; /* its file's name in the package's directory, in decimal; nothing is kept for empty files */
 	bool exec;
-	uint8_t sha256[32];
+	uint8_t sha256[32]; /* or a CRC: content_sum.h */
 };
 struct pkg_info {
 	str key, name, version;
@@ -44,6 +44,10 @@ struct pkg_file_row {
 	uint64_t size;
 	uint32_t num;
 	bool exec;
-	const uint8_t *sha256;
+	const uint8_t *sha256; /* or a CRC: content_sum.h */
 };
 struct pkg_file_row pkg_file_row(struct pkg p, uint32_t i);
+
+/* REC, a record that the caller may write to, then has SHA-256 for file I, and no CRC once PKG_CRC is taken off it. */
+void pkg_set_sha256(uint8_t *rec, uint32_t i, const uint8_t sha256[32]);
+void pkg_set_flags(uint8_t *rec, uint32_t flags);

@@ -32,7 +32,12 @@ struct pkg {
 	const uint8_t *p;
 	size_t n;
 };
-enum { PKG_HAS_INSTALL_SCRIPT = 1, PKG_HAS_BINDING_GYP = 2, PKG_HAS_BUNDLED = 4 };
+enum {
+	PKG_HAS_INSTALL_SCRIPT = 1,
+	PKG_HAS_BINDING_GYP = 2,
+	PKG_HAS_BUNDLED = 4,
+	PKG_CRC = 8 /* store/content_sum.h */
+};
 struct pkg_bin {
 	str command, path; /* path below the package, normalised, never outside */
 };

@@ -1,4 +1,5 @@
 #include "store_admin.h"
+#include "content_sum.h"
 #include "fs.h"
 #include "integrity.h"
 #include "store_impl.h"
@@ -114,16 +115,15 @@ static int file_verify(int fd, struct pkg p, struct pkg_file_row f, bool full, s
 	AUTO(fs_close_auto) int in = fs_open(fd, name, O_RDONLY, 0);
 	if (in < 0)
 		return err_os(e, "open " STR_FMT, STR_ARG(f.path));
-	struct hasher *h = hasher_new(DIGEST_SHA256);
-	struct digest d;
+	struct content_sum sum;
 	ssize_t n;
+	content_begin(&sum, p);
 	while ((n = read(in, block, sizeof(block))) > 0)
-		hasher_add(h, block, (size_t)n);
-	hasher_end(h, &d);
-	hasher_free(h);
+		content_add(&sum, block, (size_t)n);
+	bool same = content_end(&sum, f.sha256);
 	if (n < 0)
 		return err_os(e, "read " STR_FMT, STR_ARG(f.path));
-	return memcmp(d.b, f.sha256, 32) == 0 ? 0 : err_set(e, ERR_INTEGRITY, STR_FMT " was changed", STR_ARG(f.path));
+	return same ? 0 : err_set(e, ERR_INTEGRITY, STR_FMT " was changed", STR_ARG(f.path));
 }
 
 static int pkg_verify(struct store *s, struct pkg p, bool full, struct err *e)
@@ -172,6 +172,36 @@ int store_verify(struct store_verify_result *out, struct store *s, const struct 
 	pkgs_release(&all);
 	store_flush(s);
 	return rc;
+}
+
+int store_rehash(struct store *s, uint8_t *rec, size_t n, struct err *e)
+{
+	struct pkg p = { rec, n };
+	char path[PKG_ID * 2 + 2], name[12];
+	uint8_t sha[32], block[65536];
+	struct digest d;
+
+	if (!(pkg_flags(p) & PKG_CRC))
+		return 0;
+	store_pkg_path(path, pkg_id(p));
+	AUTO(fs_close_auto) int dir = fs_open(s->pkgs_fd, path, O_PATH | O_DIRECTORY, 0);
+	for (uint32_t i = 0; i < pkg_nfiles(p); i++) {
+		struct pkg_file_row f = pkg_file_row(p, i);
+		snprintf(name, sizeof(name), "%u", f.num);
+		AUTO(fs_close_auto) int in = f.size && dir >= 0 ? fs_open(dir, name, O_RDONLY, 0) : -1;
+		ssize_t got = 0;
+		struct hasher *h = hasher_new(DIGEST_SHA256);
+		while (in >= 0 && (got = read(in, block, sizeof(block))) > 0)
+			hasher_add(h, block, (size_t)got);
+		hasher_end(h, &d);
+		hasher_free(h);
+		if (got < 0)
+			return err_os(e, "read " STR_FMT " of " STR_FMT, STR_ARG(f.path), STR_ARG(pkg_name(p)));
+		memcpy(sha, d.b, sizeof(sha));
+		pkg_set_sha256(rec, i, sha);
+	}
+	pkg_set_flags(rec, pkg_flags(p) & ~(uint32_t)PKG_CRC);
+	return 0;
 }
 
 int store_each(struct store *s, int (*fn)(void *arg, str key, struct pkg p), void *arg, struct err *e)

@@ -29,6 +29,10 @@ struct store_verify_result {
 MUST_USE int store_verify(
 	struct store_verify_result *out, struct store *s, const struct store_verify_opts *o, struct err *e);
 
+/* REC, a copy of a record: where it has CRCs, they are replaced by the SHA-256 of what its files hold now, to be compared with another record.
+ * A file that is gone counts as empty. */
+MUST_USE int store_rehash(struct store *s, uint8_t *rec, size_t n, struct err *e);
+
 /* Calls FN with each record, without a read transaction; a nonzero return ends it and is returned. */
 int store_each(struct store *s, int (*fn)(void *arg, str key, struct pkg p), void *arg, struct err *e);
 

@@ -31,7 +31,7 @@ static void test_roundtrip(void **state)
 	assert_memory_equal(q.p, p.p, p.n);
 	assert_true(str_eq(pkg_name(q), STR("@s/left")));
 	assert_true(str_eq(pkg_version(q), STR("1.0.0")));
-	assert_int_equal(pkg_flags(q), PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP);
+	assert_int_equal(pkg_flags(q), PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP | PKG_CRC);
 	assert_int_equal(pkg_nfiles(q), 6);
 	assert_int_equal(pkg_ndirs(q), 3);
 	assert_true(str_eq(pkg_dir(q, 1), STR("lib")));
