@@ -13,6 +13,7 @@ enum seed_kind { SEED_DROPPED, SEED_DONE, SEED_PENDING };
 struct seed {
 	enum seed_kind kind;
 	bool optional_edge, optional, owns, unchanged, leaf;
+	bool restated; /* an edge that is recorded already: no place in the tree of its own */
 	atom alias;
 	uint32_t pkg, node;
 	const struct chain *parents, *next;
@@ -21,9 +22,10 @@ struct seed {
 	prior key;
 	struct owner owner;
 };
-/* An occurrence that must still walk its children. */
+/* An occurrence that must still walk its children; RECORDED: only find out whose they are now. */
 struct front {
 	struct seed seed;
+	bool recorded;
 	const struct level *level;
 	const struct scope *scope;
 };
@@ -685,6 +687,12 @@ static void front_add(struct front_vec *f, struct front x)
 	f->p[f->n++] = x;
 }
 
+/* A new owner that takes the recorded children over still decides anew what is shadowed below it: the names above are others. */
+static bool restates(const struct pkg *p, const struct seed *s)
+{
+	return p->nedge && p->rec_prior == NONE && s->key == NONE;
+}
+
 static void settle_seeds(struct run *r, struct front_vec *f, struct seed *s, uint32_t n, const struct level *level,
 	const struct scope *scope)
 {
@@ -694,12 +702,16 @@ static void settle_seeds(struct run *r, struct front_vec *f, struct seed *s, uin
 		const struct pkg *p = pkg_at(r, s[i].pkg);
 		bool match = p->recorded && !through_catalogs(p) && atomset_eq(p->rec_shadow, s[i].shadow) &&
 			     (p->rec_prior == s[i].key || (p->rec_prior != NONE && s[i].key == NONE));
+		if (s[i].restated && (p->kind == PKG_LINK || !s[i].owns))
+			continue;
+		if (s[i].restated && !match)
+			s[i].node = seed_node(r, s[i].pkg, s[i].depth, s[i].leaf);
 		if (p->kind == PKG_LINK)
 			node_settle(r, &s[i], false, NULL, 0);
-		else if (!s[i].owns || match)
+		else if ((!s[i].owns || match) && !s[i].restated)
 			node_settle(r, &s[i], true, NULL, 0);
-		else
-			front_add(f, (struct front){ s[i], level, scope });
+		if (p->kind != PKG_LINK && s[i].owns && (!match || restates(p, &s[i])))
+			front_add(f, (struct front){ s[i], match, level, scope });
 	}
 }
 
@@ -779,6 +791,31 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 	return 0;
 }
 
+/* The recorded children of F, below their new owner. */
+static void expand_recorded(struct run *r, const struct front *f, struct expanded *out)
+{
+	const struct pkg *p = pkg_at(r, f->seed.pkg);
+	out->seed = arena_new(&r->arena, struct seed, p->nedge + 1);
+	for (uint32_t i = 0; i < p->nedge; i++) {
+		const struct pkg *k = pkg_at(r, p->edge[i].pkg);
+		if (k->kind == PKG_LINK || closes_cycle(f->seed.next, p->edge[i].pkg))
+			continue;
+		out->seed[out->n++] = (struct seed){ .kind = SEED_PENDING,
+			.restated = true,
+			.optional_edge = p->edge[i].optional,
+			.optional = p->edge[i].optional || f->seed.optional,
+			.leaf = k->leaf_node != NONE,
+			.alias = p->edge[i].alias,
+			.pkg = p->edge[i].pkg,
+			.node = NONE,
+			.parents = f->seed.next,
+			.next = chain_push(r, f->seed.next, p->edge[i].pkg),
+			.shadow = package_shadowed(r, k, f->scope),
+			.depth = f->seed.depth + 1,
+			.key = NONE };
+	}
+}
+
 /* Asks for what the level will need, so that nothing waits for one name at a time. */
 static void level_ask(struct run *r, const struct importer *imp, const struct front_vec *f)
 {
@@ -786,7 +823,7 @@ static void level_ask(struct run *r, const struct importer *imp, const struct fr
 	for (size_t i = 0; i < f->n; i++) {
 		struct pkg *p = pkg_at(r, f->p[i].seed.pkg);
 		struct err ignored;
-		if (f->p[i].seed.key != NONE || package_specs(r, p, &ignored))
+		if (f->p[i].recorded || f->p[i].seed.key != NONE || package_specs(r, p, &ignored))
 			continue;
 		for (uint32_t k = 0; k < p->nspec; k++)
 			metas_ask(r->metas, p->spec[k].alias, p->spec[k].range, p->spec[k].optional);
@@ -809,7 +846,10 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 		level_out.n = all.n = next.n = 0;
 		for (size_t i = 0; i < front.n && !rc; i++) {
 			struct expanded x = { 0 };
-			rc = expand(r, imp, &front.p[i], &x, e);
+			if (front.p[i].recorded)
+				expand_recorded(r, &front.p[i], &x);
+			else
+				rc = expand(r, imp, &front.p[i], &x, e);
 			*vec_add(&level_out) = x;
 			for (uint32_t k = 0; k < x.n; k++)
 				*vec_add(&all) = &x.seed[k];
@@ -820,7 +860,8 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 		for (size_t i = 0; i < front.n; i++) {
 			const struct front *f = &front.p[i];
 			const struct expanded *x = &level_out.p[i];
-			settle_children(r, &f->seed, x->seed, x->n);
+			if (!f->recorded)
+				settle_children(r, &f->seed, x->seed, x->n);
 			settle_seeds(r, &next, x->seed, x->n, level_below(r, f->level, x->seed, x->n),
 				scope_below(r, f->scope, x->seed, x->n));
 		}
