@@ -8,7 +8,7 @@ const char options_help[] =
 	"       dray verify [--store] [options]                whether node_modules, or the store, is what the "
 	"registry "
 	"has\n"
-	"       dray store path|status|verify|prune            the folder that holds package contents\n"
+	"       dray store path|status|verify|prune|sync       the folder that holds package contents\n"
 	"       dray doctor --server URL                       whether a drayd can be used here, and what to do if "
 	"not\n"
 	"\n"

@@ -14,7 +14,7 @@ static int command_status(struct store *s, struct err *e)
 		(unsigned long long)st.packages, (unsigned long long)st.files, (double)st.bytes / 1e6,
 		(unsigned long long)st.index_entries, (double)st.index_bytes / 1e6,
 		st.synced ? "all of it is on disk"
-			  : "recent writes are not synced: after a power loss they are fetched again");
+			  : "not all of it is known to be on disk: after a power loss what is used is hashed first");
 	return 0;
 }
 
@@ -66,12 +66,24 @@ static int command_prune(struct store *s, struct err *e)
 	return 0;
 }
 
+/* Before a store is copied, or a machine is switched off hard. */
+static int command_sync(struct store *s, struct err *e)
+{
+	bool alone;
+
+	if (store_sync(s, &alone, e) < 0)
+		return e->code;
+	puts(alone ? "all of it is on disk" : "synced; other processes are at work, so it may be written to again");
+	return 0;
+}
+
 int store_command_run(const struct options *o, const char *dir, struct err *e)
 {
 	static const struct {
 		const char *name;
 		int (*run)(struct store *s, struct err *e);
-	} known[] = { { "status", command_status }, { "verify", command_verify }, { "prune", command_prune } };
+	} known[] = { { "status", command_status }, { "verify", command_verify }, { "prune", command_prune },
+		{ "sync", command_sync } };
 	struct store_opts so = { 0 };
 	struct store *s;
 
@@ -90,5 +102,5 @@ int store_command_run(const struct options *o, const char *dir, struct err *e)
 		store_close(s);
 		return code;
 	}
-	return err_set(e, ERR_USAGE, "dray store takes path, status, verify or prune; see dray --help");
+	return err_set(e, ERR_USAGE, "dray store takes path, status, verify, prune or sync; see dray --help");
 }

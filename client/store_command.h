@@ -1,4 +1,4 @@
-/* store_command — `dray store path|status|verify|prune`: looking after the store, for people. */
+/* store_command — `dray store path|status|verify|prune|sync`: looking after the store, for people. */
 #pragma once
 #include "options.h"
 

@@ -3,6 +3,7 @@
 #include "fs.h"
 #include "log.h"
 #include "pkg_meta.h"
+#include "rebuild.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -203,8 +204,12 @@ int import_publish(struct import *im, struct pkg *out, struct err *e)
 		*out = p;
 		return 0;
 	}
+	int rc = store_record_write(im->fd, p, e);
+	if (rc < 0)
+		err_ctx(e, STR_FMT, STR_ARG(im->label));
 	pthread_rwlock_rdlock(&im->s->publishing);
-	int rc = dir_publish(im, &info, e);
+	if (rc == 0)
+		rc = dir_publish(im, &info, e);
 	if (rc == 0)
 		kv_put(im->s->kv, STORE_PKG_TABLE, im->key, (str){ (const char *)p.p, p.n }, true);
 	pthread_rwlock_unlock(&im->s->publishing);

@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct linking {
 	struct store *s;
 	struct pkg p;
 	int from, to;
 	int64_t mtime;
+	bool unproven; /* came back after a power loss: every byte is looked at */
 	enum pkg_import_method method;
 	struct pkg_link_stats n;
 };
@@ -66,6 +68,8 @@ static int file_check(struct linking *l, const struct pkg_file_row *f, const cha
 {
 	struct stat st;
 
+	if (l->unproven)
+		return file_hash_check(l, f, name, false, e);
 	if (l->s->verify == STORE_VERIFY_NONE)
 		return 0;
 	if (l->s->verify == STORE_VERIFY_FULL)
@@ -179,6 +183,18 @@ static int link_all(struct linking *l, struct err *e)
 	return 0;
 }
 
+/* All files of P were hashed and are right: its row says so from now on. */
+static void package_proven(struct store *s, struct pkg p)
+{
+	char *copy = xstrndup((str){ (const char *)p.p, p.n });
+	struct err e;
+
+	pkg_mark_unproven((uint8_t *)copy, false);
+	if (store_mark_dirty(s, &e) == 0)
+		kv_put(s->kv, STORE_PKG_TABLE, pkg_key(p), (str){ copy, p.n }, false); /* lost: hashed once more */
+	free(copy);
+}
+
 int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method method, struct pkg_link_stats *stats,
 	struct err *e)
 {
@@ -192,6 +208,7 @@ int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method 
 		.from = from,
 		.to = dirfd,
 		.mtime = pkg_mtime(p),
+		.unproven = (pkg_flags(p) & PKG_UNPROVEN) != 0,
 		.method = method == PKG_AUTO ? PKG_HARDLINK : method };
 	int rc;
 	if (from < 0 && errno == ENOENT)
@@ -205,6 +222,8 @@ int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method 
 		log_info("store", "%s", e->msg);
 		kv_del_if(s->kv, STORE_PKG_TABLE, pkg_key(p), (str){ (const char *)p.p, p.n });
 	}
+	if (rc == 0 && l.unproven)
+		package_proven(s, p);
 	if (stats) {
 		stats->dirs += l.n.dirs;
 		stats->links += l.n.links;

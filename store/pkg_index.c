@@ -73,6 +73,13 @@ uint32_t pkg_flags(struct pkg p)
 	return le_get32(p.p + H_FLAGS);
 }
 
+void pkg_mark_unproven(uint8_t *p, bool unproven)
+{
+	uint32_t flags = le_get32(p + H_FLAGS) & ~(uint32_t)PKG_UNPROVEN;
+
+	le_put32(p + H_FLAGS, flags | (unproven ? (uint32_t)PKG_UNPROVEN : 0));
+}
+
 uint32_t pkg_nfiles(struct pkg p)
 {
 	return le_get32(p.p + H_FILES);

@@ -35,6 +35,9 @@ MUST_USE int pkg_build(struct pkg *out, const struct pkg_info *info, struct pkg_
 /* Whether all of the record is where it says. ERR_PARSE. */
 MUST_USE int pkg_check(struct pkg p, struct err *e);
 
+/* Sets or takes PKG_UNPROVEN of the record at P, which pkg_check() has passed. */
+void pkg_mark_unproven(uint8_t *p, bool unproven);
+
 /* What only store/ needs of a record. */
 str pkg_key(struct pkg p);
 const uint8_t *pkg_id(struct pkg p);

@@ -2,6 +2,7 @@
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
+#include "rebuild.h"
 #include "store_impl.h"
 #include <dirent.h>
 #include <errno.h>
@@ -86,30 +87,46 @@ static int boot_lost(struct store *s, bool *lost, struct err *e)
 	return 0;
 }
 
-static int boot_check(struct store *s, struct err *e)
+/* What cannot be told to be whole without looking at every byte: out of the way, for prune. */
+static int set_aside(struct store *s, const char *name, struct err *e)
 {
-	bool lost;
-	char aside[64];
+	char aside[96];
 
-	int rc = boot_lost(s, &lost, e);
-	if (rc < 0 || !lost)
+	snprintf(aside, sizeof(aside), "%s.lost-%lld-%ld", name, (long long)time(NULL), (long)getpid());
+	if (fs_rename(s->fd, name, s->fd, aside) != 0 && errno != ENOENT)
+		return err_os(e, "set aside %s/%s", s->dir, name);
+	return 0;
+}
+
+/* *LOST: the machine went down while the store was in use. Then index and shared slots are out of the way, and the lock is held alone
+ * until boot_recover(), so that nobody meets a half of the new index. */
+static int boot_check(struct store *s, bool *lost, struct err *e)
+{
+	int rc = boot_lost(s, lost, e);
+	if (rc < 0 || !*lost)
 		return rc;
 	if (flock(s->lock_fd, LOCK_EX) != 0)
 		return err_os(e, "lock %s", s->dir);
-	if (boot_lost(s, &lost, e) < 0)
+	if (boot_lost(s, lost, e) < 0)
 		return e->code;
-	if (lost) {
-		snprintf(aside, sizeof(aside), "index.lost-%lld", (long long)time(NULL));
-		if (fs_rename(s->fd, "index", s->fd, aside) != 0 && errno != ENOENT)
-			return err_os(e, "set aside %s/index", s->dir);
-		log_warn("store",
-			"dir=%s the machine went down while the store was in use; its index was set aside, "
-			"packages are fetched again as they are needed",
-			s->dir);
-		AUTO(buf_release) struct buf now = BUF_INIT;
-		if (boot_id(&now, e) < 0 || boot_write(s, buf_str(&now), "clean", e) < 0)
-			return e->code;
-	}
+	if (*lost)
+		return set_aside(s, "index", e) < 0 || set_aside(s, "links", e) < 0 ? e->code : 0;
+	return flock(s->lock_fd, LOCK_SH) == 0 ? 0 : err_os(e, "lock %s", s->dir);
+}
+
+/* The new index. Only when it is whole does the boot file forget the other life: a process that is killed before leaves all to the next. */
+static int boot_recover(struct store *s, struct err *e)
+{
+	AUTO(buf_release) struct buf now = BUF_INIT;
+	size_t packages;
+
+	if (store_rebuild(&packages, s, e) < 0 || boot_id(&now, e) < 0 || boot_write(s, buf_str(&now), "dirty", e) < 0)
+		return e->code;
+	atomic_store(&s->dirty, true);
+	log_warn("store",
+		"dir=%s the machine went down while the store was in use; its index was made anew from %zu packages, "
+		"each of which is hashed before it is used again",
+		s->dir, packages);
 	return flock(s->lock_fd, LOCK_SH) == 0 ? 0 : err_os(e, "lock %s", s->dir);
 }
 
@@ -165,6 +182,7 @@ static int dirs_open(struct store *s, struct err *e)
 static int store_setup(struct store *s, const struct store_opts *o, struct err *e)
 {
 	char index[PATH_MAX];
+	bool lost;
 
 	if (fs_mkdir_p(AT_FDCWD, s->dir, 0755, e) < 0)
 		return e->code;
@@ -174,11 +192,13 @@ static int store_setup(struct store *s, const struct store_opts *o, struct err *
 	s->lock_fd = fs_open(s->fd, "lock", O_RDWR | O_CREAT, 0644);
 	if (s->lock_fd < 0 || flock(s->lock_fd, LOCK_SH) != 0)
 		return err_os(e, "lock %s/lock", s->dir);
-	if (format_check(s, e) < 0 || boot_check(s, e) < 0 || dirs_open(s, e) < 0)
+	if (format_check(s, e) < 0 || boot_check(s, &lost, e) < 0 || dirs_open(s, e) < 0)
 		return e->code;
 	if ((size_t)snprintf(index, sizeof(index), "%s/index", s->dir) >= sizeof(index))
 		return err_set(e, ERR_TOOBIG, "the store's path is too long: %.100s…", s->dir);
-	return kv_open(&s->kv, index, &(struct kv_opts){ .map_size = o->map_size }, e);
+	if (kv_open(&s->kv, index, &(struct kv_opts){ .map_size = o->map_size }, e) < 0)
+		return e->code;
+	return lost ? boot_recover(s, e) : 0;
 }
 
 int store_open(struct store **out, const char *dir, const struct store_opts *o, struct err *e)

@@ -36,7 +36,8 @@ enum {
 	PKG_HAS_INSTALL_SCRIPT = 1,
 	PKG_HAS_BINDING_GYP = 2,
 	PKG_HAS_BUNDLED = 4,
-	PKG_CRC = 8 /* store/content_sum.h */
+	PKG_CRC = 8,       /* store/content_sum.h */
+	PKG_UNPROVEN = 16, /* came back after a power loss: its bytes are hashed before its first use */
 };
 struct pkg_bin {
 	str command, path; /* path below the package, normalised, never outside */

@@ -353,14 +353,15 @@ static int orphans_prune(struct store_prune_result *out, struct store *s, bool d
 	return rc;
 }
 
-/* Old indexes that were set aside. */
+/* Indexes and shared slots that were set aside after a power loss. */
 static int lost_remove(struct store *s, struct err *e)
 {
 	DIR *d = dir_list(s->fd, ".");
 	int rc = 0;
 
 	for (struct dirent *de; rc == 0 && d && (de = readdir(d));)
-		if (str_starts(str_of(de->d_name), STR("index.lost-")))
+		if (str_starts(str_of(de->d_name), STR("index.lost-")) ||
+			str_starts(str_of(de->d_name), STR("links.lost-")))
 			rc = fs_remove_tree(s->fd, de->d_name, e);
 	if (d)
 		closedir(d);

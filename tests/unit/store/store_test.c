@@ -223,6 +223,116 @@ static void test_format(void **state)
 	assert_int_equal(store_open(&s, v->store, NULL, &e), ERR_UNSUPPORTED);
 }
 
+/* The store as it is found after the machine went down in the middle of things: another life of it left the boot file behind. */
+static void power_loss(struct env *v)
+{
+	struct err e;
+
+	store_close(v->s);
+	str cmd = arena_printf(
+		&v->a, "echo 'another-boot dirty' > '%s/boot'; : > '%s/index/data.mdb'", v->store, v->store);
+	assert_int_equal(system(cmd.p), 0);
+	assert_int_equal(store_open(&v->s, v->store, NULL, &e), 0);
+}
+
+/* Shell commands in the one package's directory. */
+static void in_package(struct env *v, const char *what)
+{
+	str cmd = arena_printf(&v->a, "cd '%s'/pkgs/*/* && %s", v->store, what);
+
+	assert_int_equal(system(cmd.p), 0);
+}
+
+/* Links what the store has under KEY; 1 when it has nothing. FLAGS gets the record's. */
+static int link_key(struct env *v, str key, const char *to, uint32_t *flags)
+{
+	struct store_read *r;
+	struct pkg q;
+	struct err e;
+	int fd = slot(v, to), rc = 1;
+
+	store_flush(v->s);
+	assert_int_equal(store_read_begin(&r, v->s, &e), 0);
+	if (store_get(&q, r, key, &e) == 1) {
+		*flags = pkg_flags(q);
+		rc = store_link(v->s, q, fd, PKG_HARDLINK, NULL, &e);
+	}
+	store_read_end(r);
+	store_flush(v->s);
+	close(fd);
+	return rc;
+}
+
+/* The index is lost, the packages are not; none of their bytes is believed before it was hashed. */
+static void test_power_loss(void **state)
+{
+	struct env *v = *state;
+	struct pkg p = import(v, "6.1.0");
+	str key = sample_key(v, "6.1.0");
+	uint32_t flags = 0;
+
+	power_loss(v);
+	assert_int_equal(link_key(v, key, "good", &flags), 0);
+	assert_true(flags & PKG_UNPROVEN);
+	assert_int_equal(link_key(v, key, "again", &flags), 0);
+	assert_false(flags & PKG_UNPROVEN); /* once is enough */
+	pkg_drop(&p);
+}
+
+static void test_power_loss_spoiled(void **state)
+{
+	static const char *const damage[] = {
+		": > 0", /* never written */
+		"t=$(stat -c %y 0); tr 'a-z' 'A-Z' < 0 | dd of=0 conv=notrunc 2>/dev/null; touch -d "
+		"\"$t\" 0", /* other bytes, same size and time */
+		"rm 0",
+	};
+	struct env *v = *state;
+	str key = sample_key(v, "6.2.0");
+	uint32_t flags;
+	char name[16];
+
+	for (unsigned i = 0; i < sizeof(damage) / sizeof(*damage); i++) {
+		struct err e;
+		struct store_prune_result pr;
+		struct pkg p = import(v, "6.2.0");
+		pkg_drop(&p);
+		store_flush(v->s);
+		in_package(v, damage[i]);
+		power_loss(v);
+		snprintf(name, sizeof(name), "slot%u", i);
+		assert_true(link_key(v, key, name, &flags) < 0);
+		snprintf(name, sizeof(name), "gone%u", i);
+		assert_int_equal(link_key(v, key, name, &flags), 1);
+		assert_int_equal(store_prune(&pr, v->s, &(struct store_prune_opts){ 0 }, &e), 0); /* the orphan */
+	}
+}
+
+static void test_power_loss_record(void **state)
+{
+	static const char *const damage[] = { ": > record", "rm record",
+		"dd if=/dev/zero of=record bs=1 count=4 seek=40 conv=notrunc 2>/dev/null",
+		"head -c 100 record > r && mv r record" };
+	struct env *v = *state;
+	str key = sample_key(v, "6.3.0");
+	uint32_t flags;
+	char name[16];
+
+	for (unsigned i = 0; i < sizeof(damage) / sizeof(*damage); i++) {
+		struct err e;
+		struct store_prune_result pr;
+		struct pkg p = import(v, "6.3.0");
+		pkg_drop(&p);
+		store_flush(v->s);
+		in_package(v, damage[i]);
+		power_loss(v);
+		snprintf(name, sizeof(name), "slot%u", i);
+		assert_int_equal(link_key(v, key, name, &flags), 1);
+		assert_int_equal(store_prune(&pr, v->s, &(struct store_prune_opts){ 0 }, &e), 0);
+		assert_int_equal(pr.orphans, 1);
+	}
+}
+
 /* Another life of the machine, in which the index was being written: not to be opened. */
 static void test_unclean_boot(void **state)
 {
@@ -239,7 +349,8 @@ static void test_unclean_boot(void **state)
 		assert_int_equal(store_open(&v->s, v->store, NULL, &e), 0);
 		struct store_read *r;
 		assert_int_equal(store_read_begin(&r, v->s, &e), 0);
-		assert_int_equal(store_get(&q, r, key, &e), i == 0);
+		assert_int_equal(store_get(&q, r, key, &e), 1);
+		assert_int_equal((pkg_flags(q) & PKG_UNPROVEN) != 0, i == 1);
 		store_read_end(r);
 	}
 	pkg_drop(&p);
@@ -347,6 +458,9 @@ int main(void)
 		T(test_lost),
 		T(test_format),
 		T(test_unclean_boot),
+		T(test_power_loss),
+		T(test_power_loss_spoiled),
+		T(test_power_loss_record),
 		T(test_kv),
 		T(test_parallel),
 	};
