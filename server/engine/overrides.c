@@ -375,13 +375,23 @@ static atom override_spec(struct run *r, const struct override *o, const atom *d
 	return atom_fmt(&r->t, STR_FMT STR_FMT, STR_ARG(str_head(sof(r, o->spec), 5)), STR_ARG(to));
 }
 
+/* What a selector's range is compared with: for "catalog:" what stands there, if it does (pnpm 12.20). */
+static atom range_meant(struct run *r, struct kv edge)
+{
+	str spec = sof(r, edge.v);
+	struct err ignored;
+	if (catalog_name(spec).n && !catalog_resolve(r->set, &spec, sof(r, edge.k), spec, &ignored))
+		return atom_of(&r->t, spec);
+	return edge.v;
+}
+
 /* The new specifier of an edge: 0 leaves it; *DROP removes it. */
 static atom overridden(struct run *r, atom pkg, atom version, struct kv edge, const atom *dir, bool *drop)
 {
 	*drop = false;
 	if (map_get(&r->overrides->names, sof(r, edge.k)) == MAP_NONE)
 		return 0;
-	const struct override *o = choose(r, pkg, version, edge.k, edge.v);
+	const struct override *o = choose(r, pkg, version, edge.k, range_meant(r, edge));
 	if (!o)
 		return converge(r, edge.k, edge.v);
 	if (str_eq(sof(r, o->spec), STR("-"))) {
