@@ -592,6 +592,7 @@ static void install_close(struct install *in)
 	registry_free(in->registry);
 	fetcher_free(in->fetcher);
 	pack_fetcher_free(in->packs);
+	pack_pairs_release(&in->pairs);
 	linker_free(in->linker);
 	if (in->own_source)
 		in->own_source->free(in->own_source);

@@ -10,6 +10,7 @@
 #include "hoist.h"
 #include "install.h"
 #include "meta.h"
+#include "pack_pairs.h"
 #include "plan_lockfile.h"
 #include "shared.h"
 #include "state.h"
@@ -49,6 +50,7 @@ struct install {
 	struct linker *linker;
 	struct fetcher *fetcher;
 	struct pack_fetcher *packs;
+	struct pack_pairs pairs;
 	bool packs_lost;             /* said once */
 	uint64_t packs_asked;        /* when the first look-up began */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */

@@ -5,6 +5,7 @@
 #include "install_impl.h"
 #include "net_opts.h"
 #include "pack_base.h"
+#include "packs_wire.h"
 #include "patch_stage.h"
 
 enum {
@@ -30,8 +31,12 @@ int install_net(struct install *in, struct err *e)
 static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e);
 static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e);
 
+static void waiters_go(struct install *in, const struct tree_package *base, bool from);
+
 static int fetch_tarball(struct install *in, struct tree_package *p, struct err *e)
 {
+	pack_pairs_leave(p);
+	waiters_go(in, p, false);
 	if (install_net(in, e) < 0)
 		return e->code;
 	if (!in->fetcher) {
@@ -47,6 +52,7 @@ static int fetch_tarball(struct install *in, struct tree_package *p, struct err 
 
 static void on_pack(void *arg, struct tree_package *p)
 {
+	waiters_go(arg, p, true); /* first: what follows may patch it */
 	on_fetched(arg, p, 0, NULL);
 }
 
@@ -113,11 +119,39 @@ void packages_unanswered(struct install *in)
 		(double)(install_since(in) - in->packs_asked) / 1e6, pack_fetcher_unanswered(in->packs));
 }
 
+static bool looks_up(const struct install *in)
+{
+	return in->o->locked || in->r->plan_cached;
+}
+
+/* P, from FROM which the store has, by a copy of its record: a patched variant may take that one's place. */
+static void fetch_pack_from(struct install *in, struct tree_package *p, const struct tree_package *from)
+{
+	struct pack_base_of base;
+	uint64_t *copy = arena_new(&in->arena, uint64_t, from->rec.n / sizeof(uint64_t) + 1);
+
+	memcpy(copy, from->rec.p, from->rec.n);
+	base.rec = (struct pkg){ (const uint8_t *)copy, from->rec.n };
+	bool known = packs_key(base.key, from->f->meta.resolution.integrity);
+	pack_fetch(in->packs, p, looks_up(in), known ? &base : NULL);
+}
+
+/* Those that wait for BASE are asked for: FROM it, or (it comes from the registry) for themselves. */
+static void waiters_go(struct install *in, const struct tree_package *base, bool from)
+{
+	for (struct tree_package *p; !in->failed && (p = pack_pairs_next(base));) {
+		if (from)
+			fetch_pack_from(in, p, base);
+		else
+			pack_fetch(in->packs, p, looks_up(in), NULL);
+	}
+}
+
 /* 1 when the server was asked for P. A plan that was just made names the packs that are ready; what is older, or made
  * here, says nothing of them, so they are looked up. */
 static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 {
-	bool look_up = in->o->locked || in->r->plan_cached;
+	bool look_up = looks_up(in), waits;
 	struct pack_base_of base;
 
 	if (!in->o->packs_url.n || p->again || !pack_possible(p, look_up))
@@ -136,7 +170,13 @@ static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 			return e->code;
 		in->packs_asked = install_since(in);
 	}
-	pack_fetch(in->packs, p, look_up, has_base ? &base : NULL);
+	struct tree_package *from = pack_pairs_add(&waits, &in->pairs, p, has_base);
+	if (waits)
+		p->state = PACKAGE_COMING;
+	else if (from)
+		fetch_pack_from(in, p, from);
+	else
+		pack_fetch(in->packs, p, look_up, has_base ? &base : NULL);
 	return 1;
 }
 

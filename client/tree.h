@@ -21,7 +21,8 @@ struct tree_package {
 	bool patched;              /* REC is the patched variant's, made by this install */
 	uint32_t flags, nbins;     /* of rec, which lies in pages that need not stay in memory */
 	struct pkg_bin *bin;
-	struct slot *slots; /* by next */
+	struct slot *slots;     /* by next */
+	struct pack_pair *pair; /* pack_pairs.h; NULL: no pack was asked for */
 };
 
 enum slot_state {

@@ -120,8 +120,10 @@ static void item_built(
 	if (code < 0) {
 		it->state = PACK_FAILED;
 		it->retry_ms = code == ERR_TOOBIG ? INT64_MAX : clock_ms() + RETRY_MS; /* too large: for good */
-		if (it->delta && code == ERR_TOOBIG)
+		if (it->delta && code == ERR_TOOBIG) {
+			packs_note(p, it);
 			return;
+		}
 		p->n.failed++;
 		log_info("pack", "package=%s@%s failed=%s message=\"%s\"", it->name, it->version, err_name(code),
 			e->msg);

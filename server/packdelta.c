@@ -92,7 +92,7 @@ int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_ite
 		rc = packs_files(&to, p, of.digest, str_of(it->name), e);
 	if (rc == 0)
 		rc = packs_files(&from, p, base.digest, str_of(it->name), e);
-	struct pack_opts o = { .level = bytes_of(&to) <= WELL_MAX ? p->o.settled_level : p->o.level,
+	struct pack_opts o = { .level = p->o.eager || bytes_of(&to) <= WELL_MAX ? p->o.settled_level : p->o.level,
 		.tarball = rc == 0 ? (uint32_t)of.tarball : 0 };
 	if (rc == 0)
 		rc = pack_delta_build(
@@ -124,15 +124,29 @@ static bool is_lower(const char *a, const char *b)
 	return semver_parse(&x, str_of(a), true) && semver_parse(&y, str_of(b), true) && semver_cmp(&x, &y) < 0;
 }
 
-void packdelta_ahead(struct packs *p, const struct pack_item *it)
+/* Into the chain of its name, where all that have had a pack stay. */
+static void name_chain(struct packs *p, struct pack_item *it)
+{
+	str name = str_of(it->name);
+
+	if (it->named)
+		return;
+	it->named = true;
+	it->next_named = map_get(&p->by_name, name);
+	map_set(&p->by_name, arena_str(&p->digests, name), /* an item's own name may be written anew */
+		map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY }));
+}
+
+/* The version nearest to IT's that has a pack, of those that are LARGER only where that is asked. */
+static const struct pack_item *nearest(const struct packs *p, const struct pack_item *it, bool larger)
 {
 	const struct pack_item *near = NULL;
 	size_t best = 0;
 
-	for (size_t i = 0; i < p->item.n; i++) {
+	for (uint32_t i = map_get(&p->by_name, str_of(it->name)); i != MAP_NONE; i = p->item.p[i]->next_named) {
 		const struct pack_item *o = p->item.p[i];
-		if (o == it || !packs_is_ready(o) || o->delta || strcmp(o->name, it->name) != 0 ||
-			strcmp(o->version, it->version) == 0)
+		if (o == it || !packs_is_ready(o) || strcmp(o->version, it->version) == 0 ||
+			strcmp(o->name, it->name) != 0 || (larger && o->raw < it->raw))
 			continue;
 		size_t n = 1 + nearness(o->version, it->version);
 		if (n > best) {
@@ -140,7 +154,39 @@ void packdelta_ahead(struct packs *p, const struct pack_item *it)
 			best = n;
 		}
 	}
-	if (near)
-		packs_want(
-			p, is_lower(near->version, it->version) ? packs_delta(p, it, near) : packs_delta(p, near, it));
+	return near;
+}
+
+/* Who updates goes from the lower version to the higher. Who needs both at once gets the one with more bytes first, as plans are
+ * ordered, and the other from there. */
+static void ahead(struct packs *p, const struct pack_item *it)
+{
+	const struct pack_item *near = nearest(p, it, false), *large;
+
+	if (!near)
+		return;
+	packs_want(p, is_lower(near->version, it->version) ? packs_delta(p, it, near) : packs_delta(p, near, it));
+	large = it->size >= PACKS_PAIR_LEAST ? nearest(p, it, true) : NULL;
+	if (large)
+		packs_want(p, packs_delta(p, it, large));
+}
+
+void packdelta_ahead(struct packs *p, struct pack_item *it)
+{
+	name_chain(p, it);
+	ahead(p, it);
+}
+
+void packdelta_ahead_all(struct packs *p)
+{
+	size_t n = p->item.n; /* deltas are added behind them */
+
+	for (size_t i = 0; i < n; i++) {
+		if (packs_is_ready(p->item.p[i]) && !p->item.p[i]->delta)
+			name_chain(p, p->item.p[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (p->item.p[i]->named)
+			ahead(p, p->item.p[i]);
+	}
 }

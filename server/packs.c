@@ -91,7 +91,7 @@ struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool
 		return NULL;
 	struct pack_item *it = xcalloc(1, sizeof(*it));
 	memcpy(it->key, key, PACKS_KEY);
-	it->next_same = MAP_NONE;
+	it->next_same = it->next_named = MAP_NONE;
 	map_set(&p->by_key, (str){ (const char *)it->key, PACKS_KEY }, (uint32_t)p->item.n);
 	*vec_add(&p->item) = it;
 	return it;
@@ -194,6 +194,8 @@ static void line_of(struct buf *b, const struct pack_item *it)
 						 : "settled",
 			key, digest, (unsigned long long)it->size, (unsigned long long)it->tarball,
 			(unsigned long long)it->raw, it->name, it->version);
+	else if (it->delta) /* it would save nothing: not tried again */
+		buf_printf(b, "vain %s %s %s 0 0", key, it->name, it->version);
 	else
 		buf_printf(b, "want %s %s %s %s %s", key, it->sri, it->url, it->name, it->version);
 	packs_line_end(b, start);
@@ -232,6 +234,15 @@ static bool line_read(struct packs *p, str line)
 		return true;
 	if (n < 6 || !hex_read(key, PACKS_KEY, w[1]))
 		return false;
+	if (n == 6 && str_eq(w[0], STR("vain"))) {
+		struct pack_item *it = packs_item(p, key, true);
+		it->delta = true;
+		it->state = PACK_FAILED;
+		it->retry_ms = INT64_MAX;
+		item_set(&it->name, w[2]);
+		item_set(&it->version, w[3]);
+		return true;
+	}
 	if (n == 6 && str_eq(w[0], STR("want"))) {
 		struct pack_item *it = packs_item(p, key, true);
 		if (it->state != PACK_COLD)
@@ -566,6 +577,7 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	if (dir_open(p, e) < 0 || journal_open(p, e) < 0)
 		goto fail;
 	count_items(p);
+	packdelta_ahead_all(p);
 	packsweep(p);
 	if (packbuild_start(p, e) < 0 || packevict_start(p, e) < 0)
 		goto fail;
@@ -597,6 +609,7 @@ void packs_free(struct packs *p)
 	vec_release(&p->old);
 	map_release(&p->by_key);
 	map_release(&p->by_digest);
+	map_release(&p->by_name);
 	arena_release(&p->digests);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->settle);

@@ -14,6 +14,8 @@ struct pack_item {
 	bool settling;                    /* a settler is at it */
 	bool delta;                       /* not a package's own pack: what the one of `of` has beyond that of `base` */
 	uint8_t of[PACKS_KEY], base[PACKS_KEY];
+	bool named;              /* in the chain of its name */
+	uint32_t next_named;     /* the next of them; MAP_NONE: none */
 	const uint8_t *chained;  /* digest under which by_digest has it; NULL: none yet */
 	uint32_t next_same;      /* the next item with that digest; MAP_NONE: none */
 	int64_t retry_ms;        /* when it failed */
@@ -34,6 +36,7 @@ struct packs {
 	struct map by_key;
 	struct map by_digest; /* to the first of a chain */
 	struct arena digests; /* its keys */
+	struct map by_name;   /* packages that have, or had, a pack: to the first of a chain */
 	VEC(uint32_t) queue;  /* of items, from `head` on */
 	size_t head;
 	VEC(struct pack_old) old;
@@ -77,8 +80,10 @@ MUST_USE int packs_files(struct pack_files *out, struct packs *p, const uint8_t 
 bool packs_is_ready(const struct pack_item *it);
 /* The delta OF a package from BASE, both of which have packs; cold where there was none. */
 struct pack_item *packs_delta(struct packs *p, const struct pack_item *of, const struct pack_item *base);
-/* IT has its pack: the delta between it and the nearest other version that has one is wanted, too. */
-void packdelta_ahead(struct packs *p, const struct pack_item *it);
+/* IT has its pack: deltas between it and other versions that have one are wanted, too. */
+void packdelta_ahead(struct packs *p, struct pack_item *it);
+/* The same for all, once the journal is read: what a server that ended had not come to. */
+void packdelta_ahead_all(struct packs *p);
 
 /* packdelta.c. No lock. *GOT has digest and size. ERR_TOOBIG: it would save nothing. */
 MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e);

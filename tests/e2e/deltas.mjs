@@ -31,12 +31,12 @@ async function metric(name) {
   return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(text)[1])
 }
 // NAME's project and store, at VERSION of fx-big from now on.
-function install(name, version) {
+function install(name, version, more = {}, how = ['--server', serverUrl, '--server-fallback', 'error']) {
   const dir = join(work, name)
   mkdirSync(dir, { recursive: true })
-  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: { 'fx-big': version } }))
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: { 'fx-big': version, ...more } }))
   const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: '', DRAY_TOKEN: '' }
-  const r = spawnSync(dray, ['install', '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', '--server', serverUrl, '--server-fallback', 'error'], { encoding: 'utf8', env })
+  const r = spawnSync(dray, ['install', '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', ...how], { encoding: 'utf8', env })
   assert.equal(r.status, 0, r.stderr + r.stdout)
   return { dir, text: r.stderr + r.stdout, packs: r.stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l)).find((e) => e.event === 'packs') }
 }
@@ -74,6 +74,20 @@ try {
   assert.deepEqual([updated.packs.packs, updated.packs.deltas, updated.packs.tarballs, updated.packs.refused], [1, 1, 0, 0])
   assert.ok(updated.packs.pack_bytes < whole.packs.pack_bytes * 0.15, `${updated.packs.pack_bytes} of ${whole.packs.pack_bytes} bytes`)
   console.log(`ok an update: ${updated.packs.pack_bytes} of ${whole.packs.pack_bytes} bytes, the same tree`)
+
+  // Both versions in one project, with an empty store: the one waits for the other and comes as what it has beyond it. The first that
+  // asks may get both whole, when the plan has them in the other order than the delta was made for.
+  const old = { 'fx-old': 'npm:fx-big@1.0.0' }
+  let both
+  for (let i = 0; i < 40 && both?.packs.deltas !== 1; i++) {
+    if (i) await sleep(250)
+    both = install(`both${i}`, '1.1.0', old)
+    assert.deepEqual([both.packs.packs, both.packs.tarballs, both.packs.refused], [2, 0, 0])
+  }
+  assert.equal(both.packs.deltas, 1)
+  assert.ok(both.packs.pack_bytes < whole.packs.pack_bytes * 1.2, `${both.packs.pack_bytes} bytes for two, ${whole.packs.pack_bytes} for one`)
+  same(both, install('both-direct', '1.1.0', old, ['--direct']))
+  console.log(`ok two versions at once: ${both.packs.pack_bytes} bytes, one alone ${whole.packs.pack_bytes}`)
 
   // A file that the delta only names, changed in the store without a trace.
   const pkgs = join(work, 'two-store/pkgs'), text = readFileSync(join(work, 'packages/fx-big/1.0.0/lib/f40.js'))
