@@ -74,7 +74,9 @@ int fsimage_make(struct fsimage *out, const char *dir, const char *name, uint64_
 		buf_printf(why, "not root, so no file system of its own");
 		return 0;
 	}
-	int fd = open(f.image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	/* Another inode: the kernel may still write back what a run that was killed had mounted from the old one. */
+	unlink(f.image);
+	int fd = open(f.image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0) {
 		err_os(e, "make %s", f.image);
 		if (fd >= 0)
@@ -87,8 +89,9 @@ int fsimage_make(struct fsimage *out, const char *dir, const char *name, uint64_
 	const char *mkfs[] = { "mkfs.ext4", "-q", "-F", "-i", "8192", "-m", "0", "-E",
 		"lazy_itable_init=0,lazy_journal_init=0,nodiscard", f.image, NULL };
 	const char *mount[] = { "mount", "-o", "loop,noatime", f.image, f.mount, NULL };
-	if (!run_quiet(mkfs) || !run_quiet(mount)) {
-		buf_printf(why, "mkfs.ext4 or mount -o loop failed here");
+	bool made = run_quiet(mkfs);
+	if (!made || !run_quiet(mount)) {
+		buf_printf(why, "%s failed here", made ? "mount -o loop" : "mkfs.ext4");
 		return 0;
 	}
 	out->mounted = true;

@@ -32,6 +32,7 @@ static const char style[] =
 	".9em}"
 	".hist{display:flex;align-items:flex-end;height:2rem;min-width:7rem;gap:1px}.hist "
 	"i{flex:1;background:var(--ours);print-color-adjust:exact}.line{width:100%;height:5rem}"
+	".answer{color:var(--ink)}ul.answer{margin:.1em 0 .8em;padding-left:1.2em}"
 	".gain{color:var(--ours);font-weight:600}.loss{color:#b3261e;font-weight:600}.even{color:var(--soft)}"
 	".bad{color:#b3261e}code{background:var(--line);padding:.1em .35em;border-radius:3px;overflow-wrap:anywhere}"
 	"@media print{@page{size:A4;margin:12mm}body{max-width:none;font-size:11px;padding:0}.wide{overflow:visible}"
@@ -61,19 +62,6 @@ static void put_bar(struct buf *b, const struct cell *c, double most)
 	buf_printf(b, "<s style='left:%.1f%%;width:%.1f%%'></s></i></div><span>", from, to - from);
 	buf_printf(b, w->median < 0.1 ? "%.1f ms</span></div>\n" : "%.2f s</span></div>\n",
 		w->median < 0.1 ? w->median * 1000 : w->median);
-}
-
-static const struct cell *fastest_peer(const struct result *r, const struct cell *like)
-{
-	const struct cell *best = NULL;
-
-	for (size_t i = 0; i < r->n; i++) {
-		const struct cell *c = &r->cell[i];
-		if (same_place(c, like) && str_eq(c->phase, like->phase) && cell_is_peer(c) && c->n &&
-			(!best || c->spread[METRIC_WALL].median < best->spread[METRIC_WALL].median))
-			best = c;
-	}
-	return best;
 }
 
 static void put_row(struct buf *b, const struct cell *c, const struct cell *peer, const struct cell *floor)
@@ -110,7 +98,7 @@ static void put_row(struct buf *b, const struct cell *c, const struct cell *peer
 
 static void put_scenario(struct buf *b, const struct result *r, size_t first)
 {
-	const struct cell *head = &r->cell[first], *peer = fastest_peer(r, head);
+	const struct cell *head = &r->cell[first], *peer = result_best_peer(r, head);
 	char phase[16];
 	double most = 0;
 
@@ -119,9 +107,8 @@ static void put_scenario(struct buf *b, const struct result *r, size_t first)
 	buf_printf(b, "<h3>%s — %s</h3>\n", phase, p < NPHASES ? phase_title(p) : "");
 	for (size_t i = first; i < r->n; i++) {
 		const struct cell *c = &r->cell[i];
-		if (same_place(c, head) && str_eq(c->phase, head->phase) && c->n &&
-			c->spread[METRIC_WALL].median > most)
-			most = c->spread[METRIC_WALL].median;
+		if (same_place(c, head) && str_eq(c->phase, head->phase) && c->n && c->spread[METRIC_WALL].max > most)
+			most = c->spread[METRIC_WALL].max;
 	}
 	for (size_t i = first; i < r->n; i++) {
 		const struct cell *c = &r->cell[i];
@@ -205,17 +192,19 @@ static void put_stacks(struct buf *b, const struct result *r, const struct cell 
 	buf_printf(b, "</p>\n");
 }
 
+/* "2026-11-21T06:28:16Z · Some CPU, 2 cores · 23.5 GB · Linux 6.1" */
 static void put_machine(struct buf *b, const struct result *r, str command)
 {
-	static const char *const keys[] = { "when", "cpu", "kernel", "cpus", "memory_mb" };
+	const struct json *m = r->machine;
 
 	buf_printf(b, "<p>");
-	for (size_t i = 0; r->machine && i < sizeof(keys) / sizeof(*keys); i++) {
-		const struct json *v = json_get(r->machine, keys[i]);
-		buf_printf(b, "%s%s ", i ? "· " : "", keys[i]);
-		if (v)
-			buf_add_html(b, v->s);
-		buf_addc(b, ' ');
+	if (m) {
+		buf_add_html(b, json_str(json_get(m, "when")));
+		buf_printf(b, " · ");
+		buf_add_html(b, json_str(json_get(m, "cpu")));
+		buf_printf(b, " · %.0f cores · %.1f GB · ", result_number(m, "cpus"),
+			result_number(m, "memory_mb") / 1024);
+		buf_add_html(b, json_str(json_get(m, "kernel")));
 	}
 	buf_printf(b, "</p>\n<p>");
 	const struct json *versions = r->machine ? json_get(r->machine, "versions") : NULL;
@@ -242,6 +231,7 @@ void report_html(struct buf *b, const struct result *r, str command)
 	buf_printf(b,
 		"<!doctype html><html lang=en><meta charset=utf-8><title>dray-bench</title>%s<h1>dray-bench</h1>\n",
 		style);
+	report_answers(b, r);
 	put_machine(b, r, command);
 	for (size_t i = 0; i < r->n; i++) {
 		unsigned rtt, mbit;

@@ -8,3 +8,5 @@ void report_notes(struct buf *b, const struct result *r);
 bool report_is_grid(str link, unsigned *rtt_ms, unsigned *mbit);
 /* A table of round trip × rate for every project and phase; nothing where no grid was measured. */
 void report_grid(struct buf *b, const struct result *r);
+/* What a server buys each project, first thing on the page. */
+void report_answers(struct buf *b, const struct result *r);

@@ -186,3 +186,17 @@ bool result_is_last_unavailable(const struct result *r, size_t i)
 	}
 	return true;
 }
+
+const struct cell *result_best_peer(const struct result *r, const struct cell *like)
+{
+	const struct cell *best = NULL;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		if (str_eq(c->project, like->project) && str_eq(c->link, like->link) && str_eq(c->phase, like->phase) &&
+			cell_is_peer(c) && c->n &&
+			(!best || c->spread[METRIC_WALL].median < best->spread[METRIC_WALL].median))
+			best = c;
+	}
+	return best;
+}

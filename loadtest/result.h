@@ -46,6 +46,8 @@ struct result {
 	size_t nnotes;
 	const struct json *machine; /* the last header line, or NULL */
 };
+/* The peer with the lowest median among good runs in LIKE's scenario, or NULL. */
+const struct cell *result_best_peer(const struct result *r, const struct cell *like);
 /* Another installer: neither dray nor a floor. */
 bool cell_is_peer(const struct cell *c);
 /* The bare system calls of the tree that C, a warm link of dray's, made: in C's own scenario, or NULL. */

@@ -7,19 +7,6 @@ static bool same_scenario(const struct cell *a, const struct cell *b)
 	return str_eq(a->project, b->project) && str_eq(a->link, b->link) && str_eq(a->phase, b->phase);
 }
 
-static const struct cell *best_peer(const struct result *r, const struct cell *like)
-{
-	const struct cell *best = NULL;
-
-	for (size_t i = 0; i < r->n; i++) {
-		const struct cell *c = &r->cell[i];
-		if (same_scenario(c, like) && cell_is_peer(c) && c->n &&
-			(!best || c->spread[METRIC_WALL].median < best->spread[METRIC_WALL].median))
-			best = c;
-	}
-	return best;
-}
-
 static void print_row(const struct cell *c, const struct cell *peer, const struct cell *floor)
 {
 	const struct spread *w = &c->spread[METRIC_WALL];
@@ -70,7 +57,7 @@ void table_print(const struct result *r)
 			       " (seconds: median [min, max]; rig: CPU of mirror + relay + drayd; "
 			       "disk: store + what node_modules adds)\n",
 			STR_ARG(c->project), STR_ARG(c->link), STR_ARG(c->phase));
-		const struct cell *peer = best_peer(r, c);
+		const struct cell *peer = result_best_peer(r, c);
 		for (size_t k = i; k < r->n; k++) {
 			if (same_scenario(&r->cell[k], c))
 				print_row(&r->cell[k], peer, result_floor(r, &r->cell[k]));
