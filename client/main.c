@@ -1,4 +1,4 @@
-/* dray — the client: what to do, and how to say how it went. */
+/* dray-work — the client: what to do, and how to say how it went. Started by dray (front.c), which has seen that there is something to do. */
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
@@ -14,6 +14,7 @@
 #include "image_install.h"
 #include "install.h"
 #include "log.h"
+#include "nothing_to_do.h"
 #include "options.h"
 #include "pack_policy.h"
 #include "partial.h"
@@ -25,34 +26,6 @@
 #include "state.h"
 #include "store_command.h"
 #include "verify.h"
-
-/* One word for everything that decides what an install does besides the watched files. */
-static uint64_t settings_hash(const struct options *o, char **env)
-{
-	static const char *const names[] = { "pnpm_config_", "npm_config_", "PNPM_CONFIG_", "NPM_CONFIG_",
-		"CI=", "DRAY_SERVER=" };
-	const str words[] = { STR(DRAY_VERSION), o->registry, o->store_dir, o->server, o->verify_store };
-	const bool flags[] = { o->prod, o->dev, o->no_optional, o->ignore_scripts, o->ignore_workspace, o->direct,
-		options_filtered(o), o->trust_lockfile, o->global_virtual_store };
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		for (size_t k = 0; k < words[i].n; k++)
-			h = (h ^ (uint8_t)words[i].p[k]) * 0x100000001b3u;
-		h = (h ^ 0xff) * 0x100000001b3u;
-	}
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		h = (h ^ flags[i]) * 0x100000001b3u;
-	for (char **v = env; *v; v++) {
-		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-			if (strncmp(*v, names[i], strlen(names[i])) != 0)
-				continue;
-			for (const char *c = *v; *c; c++)
-				h = (h ^ (uint8_t)*c) * 0x100000001b3u;
-		}
-	}
-	return h;
-}
 
 static int fail(struct progress *p, const struct err *e)
 {
@@ -523,18 +496,6 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	return invocation_install(s, e);
 }
 
-/* Before anything is loaded: is the tree where we stand what it was after the last install? */
-static bool nothing_to_do(const struct options *o)
-{
-	if (o->force || o->lockfile_only || options_filtered(o))
-		return false;
-	int root = open(o->dir.n ? o->dir.p : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool yes = root >= 0 && state_current(root, settings_hash(o, environ));
-	if (root >= 0)
-		close(root);
-	return yes;
-}
-
 /* SIGINT and SIGTERM become readable; threads started later inherit the mask. */
 static int signals_open(void)
 {
@@ -555,10 +516,6 @@ static int command_install(const struct options *o)
 	struct err e = { 0 };
 
 	progress_init(&s.progress, o->reporter);
-	if (nothing_to_do(o)) {
-		progress_say(&s.progress, "Already up to date");
-		return 0;
-	}
 	int cancel_fd = signals_open();
 	int code = invocation_run(&s, cancel_fd, &e);
 	int status = code < 0 ? fail(&s.progress, &e) : 0;

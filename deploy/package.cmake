@@ -1,5 +1,6 @@
 # What is installed, and Debian packages of it: cmake --preset release && ninja -C build/release && cpack --config build/release/CPackConfig.cmake
 install(TARGETS dray COMPONENT dray)
+install(TARGETS dray-work DESTINATION libexec/dray COMPONENT dray)
 install(TARGETS drayd COMPONENT drayd)
 if(TARGET dray-bench)
   install(TARGETS dray-bench COMPONENT dray-bench)
