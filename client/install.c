@@ -236,9 +236,9 @@ static int on_hello(const struct install *in, const struct frame_hello *f, struc
 {
 	uint8_t mine[32];
 
-	if (f->protocol != PLAN_PROTOCOL)
-		return err_set(e, ERR_PROTOCOL, STR_FMT " speaks protocol %u, this dray speaks %u", STR_ARG(f->server),
-			f->protocol, PLAN_PROTOCOL);
+	if (f->protocol < PLAN_PROTOCOL_MIN || f->protocol > PLAN_PROTOCOL)
+		return err_set(e, ERR_PROTOCOL, STR_FMT " speaks protocol %u, this dray %u to %u", STR_ARG(f->server),
+			f->protocol, PLAN_PROTOCOL_MIN, PLAN_PROTOCOL);
 	in->r->plan_cached = f->cached;
 	settings_digest(mine, &in->o->req->settings);
 	if (memcmp(mine, f->settings_digest, sizeof(mine)) != 0)

@@ -17,7 +17,11 @@
 #include "lockfile.h"
 #include "request.h"
 
+#ifndef PLAN_PROTOCOL /* tests build a pair that speaks the next one */
 #define PLAN_PROTOCOL 1u
+#endif
+/* Each side speaks the protocol before its own, too. */
+#define PLAN_PROTOCOL_MIN (PLAN_PROTOCOL > 1u ? PLAN_PROTOCOL - 1u : 1u)
 
 enum frame_kind {
 	FRAME_HELLO = 1,

@@ -25,7 +25,6 @@
 #define PLAN_MAX_SLOTS 2000000u
 #define PLAN_MAX_MEMORY (256u << 20) /* what decoding one message may allocate */
 
-#define PLAN_PROTOCOL_MIN (PLAN_PROTOCOL > 1u ? PLAN_PROTOCOL - 1u : 1u)
 #define PLAN_CONTENT_TYPE "application/x-dray-plan"
 #define PLAN_REQUEST_TYPE "application/x-dray-request"
 

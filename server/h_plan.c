@@ -373,7 +373,6 @@ int h_plan(h2o_req_t *req)
 	uint64_t begun_us = clock_us();
 	uint8_t key[32];
 
-	answer_header(req, "dray-protocol", STR("1"));
 	if (!plan_admit(req, s, req_conn(req)) || !admit(&who, req))
 		return 0;
 	plan_key(key, req, who);

@@ -24,8 +24,8 @@ struct plan_run {
 	/* worker */
 	struct buf body;
 	struct identity *who;
-	uint32_t accept;
-	struct buf packs; /* keys of PACKS_KEY bytes */
+	uint32_t accept, protocol; /* the highest that both sides speak */
+	struct buf packs;          /* keys of PACKS_KEY bytes */
 
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t taken;
@@ -165,8 +165,14 @@ str plan_run_bytes(const struct plan_run *r)
 static int run_sink(void *ctx, const struct frame *f, struct err *e)
 {
 	struct plan_run *r = ctx;
+	struct frame hello;
 	int rc = 0;
 
+	if (f->kind == FRAME_HELLO && f->hello.protocol == PLAN_PROTOCOL) {
+		hello = *f;
+		hello.hello.protocol = r->protocol;
+		f = &hello;
+	}
 	if (f->kind == FRAME_PACKAGE && !f->package.skip && r->accept & PLAN_ACCEPT_PACKS) {
 		uint8_t key[PACKS_KEY];
 		if (packs_key(key, f->package.meta.resolution.integrity))
@@ -231,6 +237,7 @@ static int run_resolve(struct plan_run *r, struct err *e)
 		return e->code;
 	body_drop(r);
 	r->accept = q.accept;
+	r->protocol = q.protocol < PLAN_PROTOCOL ? q.protocol : PLAN_PROTOCOL;
 	str project = q.req.nimporters ? q.req.importer[0].manifest.name : STR_NONE;
 	int seat = running_enter(&r->s->running, str_of(r->id), project, r->begun_us);
 	int rc = run_plan(r, &q, &a, e);

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* Each takes some 300 MB at level 19 for a large package. */
-enum { SETTLERS_MOST = 4 };
+enum { SETTLERS_MOST = 4, ABSENT_MS = 30 * 1000 };
 
 struct resolver {
 	struct backend b;
@@ -235,6 +235,7 @@ static void resolver_metrics(void *ctx, struct buf *b)
 	put(b, "packuments_revalidated_total", "Packuments confirmed by a 304.", n.revalidated);
 	put(b, "packuments_cached_total", "Packuments answered without asking upstream.", n.from_cache);
 	put(b, "packuments_failed_total", "Packuments that could not be had.", n.failed);
+	put(b, "packuments_absent_total", "Answers that there is no such package, remembered.", n.absent);
 	put(b, "packuments_stale_total", "Stale packuments used because upstream failed.", n.stale_used);
 	put(b, "packument_bytes_total", "Bytes of packuments received.", n.bytes);
 	put(b, "cache_writes_dropped_total", "Optional writes to the index that its queue had no room for.",
@@ -272,7 +273,8 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 	struct upstreams_opts uo = { .upstream = c->upstream, .n = c->nupstreams };
 	struct http_opts ho = { 0 };
 	struct registry_opts ro = { .user_agent = STR("drayd/" DRAY_VERSION) };
-	struct meta_opts mo = { .max_age_ms = (int64_t)c->packument_age_s * 1000 };
+	int64_t age_ms = (int64_t)c->packument_age_s * 1000;
+	struct meta_opts mo = { .max_age_ms = age_ms, .absent_ms = age_ms < ABSENT_MS ? age_ms : ABSENT_MS };
 	struct store_opts so = { 0 };
 
 	r->config = c;

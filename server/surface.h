@@ -39,7 +39,7 @@ struct doc {
 	char *gz;           /* JSON, gzip */
 	size_t n, plain;    /* bytes of gz; of the JSON */
 	_Atomic int64_t at; /* monotonic ms: last confirmed */
-	char *upstream_etag;
+	char *validator;
 	uint8_t *record; /* compiled: versions' tarballs and digests */
 	size_t nrecord;
 	uint8_t key[32]; /* of name, form and base */

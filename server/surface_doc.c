@@ -19,7 +19,7 @@ void doc_release(struct doc *d)
 	if (!d || atomic_fetch_sub(&d->refs, 1) != 1)
 		return;
 	free(d->gz);
-	free(d->upstream_etag);
+	free(d->validator);
 	free(d->record);
 	free(d);
 }
@@ -97,7 +97,7 @@ void docs_free(struct surface *s)
 }
 
 /* JSON as received → a document. */
-static int doc_make(struct doc **out, const uint8_t key[32], str json, str etag, str name, str base, struct err *e)
+static int doc_make(struct doc **out, const uint8_t key[32], str json, str validator, str name, str base, struct err *e)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT, record = BUF_INIT;
 	uint8_t sha[32];
@@ -118,7 +118,7 @@ static int doc_make(struct doc **out, const uint8_t key[32], str json, str etag,
 	sha256(sha, text.p, text.n);
 	hex_print(hex, sha, 32);
 	snprintf(d->etag, sizeof(d->etag), "\"%.32s\"", hex);
-	d->upstream_etag = xstrndup(etag);
+	d->validator = xstrndup(validator);
 	d->nrecord = record.n;
 	d->record = (uint8_t *)buf_steal(&record, &room);
 	memcpy(d->key, key, 32);
@@ -127,11 +127,11 @@ static int doc_make(struct doc **out, const uint8_t key[32], str json, str etag,
 	return 0;
 }
 
-/* ---- as received, on disk: "etag\n" and the body ---- */
+/* ---- as received, on disk: validator, "\n" and the body ---- */
 
 struct kept {
 	struct buf file;
-	str etag, json; /* into file */
+	str validator, json; /* into file */
 	struct buf plain;
 };
 
@@ -166,19 +166,19 @@ static bool kept_read(struct kept *k, struct surface *s, const uint8_t key[32])
 		blobs_remove(s->blobs, key); /* spoiled: fetched again */
 		return false;
 	}
-	k->etag = head;
+	k->validator = head;
 	k->json = buf_str(&k->plain);
 	return true;
 }
 
-static void kept_write(struct surface *s, const uint8_t key[32], str etag, str raw, bool gzip)
+static void kept_write(struct surface *s, const uint8_t key[32], str validator, str raw, bool gzip)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	struct err e;
 
-	if (etag.n > 1000 || str_find(etag, '\n', 0) != SIZE_MAX)
-		etag = STR_NONE;
-	buf_add(&b, etag);
+	if (validator.n > 1000 || str_find(validator, '\n', 0) != SIZE_MAX)
+		validator = STR_NONE;
+	buf_add(&b, validator);
 	buf_addc(&b, '\n');
 	if (gzip) {
 		buf_add(&b, raw);
@@ -203,7 +203,7 @@ struct ask {
 	int code;
 	struct err err;
 	struct buf raw;
-	char etag[1024];
+	char validator[1024];
 };
 
 static void on_packument(void *arg, int code, const struct registry_packument *p, const struct err *e)
@@ -218,17 +218,17 @@ static void on_packument(void *arg, int code, const struct registry_packument *p
 		q->not_modified = p->not_modified;
 		q->gzip = p->gzip;
 		buf_add(&q->raw, p->raw);
-		if (p->etag.n < sizeof(q->etag))
-			memcpy(q->etag, p->etag.p ? p->etag.p : "", p->etag.n);
+		if (p->validator.n < sizeof(q->validator))
+			memcpy(q->validator, p->validator.p ? p->validator.p : "", p->validator.n);
 	}
 	q->ended = true;
 	pthread_cond_signal(&q->cond);
 	pthread_mutex_unlock(&q->lock);
 }
 
-static void ask(struct ask *q, struct surface *s, str url, str name, enum packument_form form, str etag)
+static void ask(struct ask *q, struct surface *s, str url, str name, enum packument_form form, str validator)
 {
-	registry_packument_raw(s->o.registry, url, name, form, etag, on_packument, q);
+	registry_packument_raw(s->o.registry, url, name, form, validator, on_packument, q);
 	pthread_mutex_lock(&q->lock);
 	while (!q->ended)
 		pthread_cond_wait(&q->cond, &q->lock);
@@ -270,11 +270,11 @@ static int fetch(
 	AUTO(kept_release) struct kept kept = { 0 };
 	AUTO(buf_release) struct buf json = BUF_INIT;
 	bool has = !old && kept_read(&kept, s, w->file);
-	str etag = old ? str_of(old->upstream_etag) : has ? kept.etag : STR_NONE;
+	str validator = old ? str_of(old->validator) : has ? kept.validator : STR_NONE;
 	int rc = 0;
 
 	*age = DOC_FRESH;
-	ask(&q, s, w->url, w->name, w->form, etag);
+	ask(&q, s, w->url, w->name, w->form, validator);
 	bool down = q.code < 0 && is_trouble(q.code) && (old || has);
 	if (q.code < 0 && !down) {
 		*e = q.err;
@@ -283,7 +283,7 @@ static int fetch(
 		if (old)
 			atomic_fetch_add(&old->refs, 1);
 		else if (has)
-			rc = doc_make(&old, w->key, kept.json, kept.etag, w->name, w->base, e);
+			rc = doc_make(&old, w->key, kept.json, kept.validator, w->name, w->base, e);
 		else
 			rc = err_set(e, ERR_NET, "package " STR_FMT ": the registry says 304 to who has nothing",
 				STR_ARG(w->name));
@@ -293,9 +293,9 @@ static int fetch(
 	} else {
 		rc = registry_decode(&json, buf_str(&q.raw), q.gzip, e);
 		if (rc == 0)
-			rc = doc_make(out, w->key, buf_str(&json), str_of(q.etag), w->name, w->base, e);
+			rc = doc_make(out, w->key, buf_str(&json), str_of(q.validator), w->name, w->base, e);
 		if (rc == 0)
-			kept_write(s, w->file, str_of(q.etag), buf_str(&q.raw), q.gzip);
+			kept_write(s, w->file, str_of(q.validator), buf_str(&q.raw), q.gzip);
 	}
 	buf_release(&q.raw);
 	/* What is stale because the upstream is down is asked for again soon, not at each request. */

@@ -23,7 +23,7 @@ struct meta_record {
 /* What the index holds in front of a record, as bytes. Little-endian, like the record. */
 struct stored_head {
 	uint32_t magic;
-	uint16_t etag_n, modified_n;
+	uint16_t validator_n, unused_n; /* behind the head; the second is empty in new rows */
 	int64_t fetched_ms;
 };
 #define STORED_MAGIC 0x314d5244u /* "DRM1" */
@@ -41,9 +41,10 @@ struct task {
 	/* compile */
 	struct buf raw;
 	bool gzip;
-	char *etag, *modified;
+	char *validator;
 	/* answer */
 	struct meta_record *record;
+	struct err *absent;
 	struct waiter waiter;
 };
 
@@ -59,11 +60,12 @@ struct entry {
 	struct entry *chain; /* in its bucket */
 	struct entry *newer, *older;
 	struct meta_record *record; /* valid when !busy; while busy the stale one, of the present step */
+	struct err *absent;         /* instead: the registry said that there is none. Only when !busy */
 	bool busy;
 	int64_t good_until; /* on clock_ms()'s clock */
 	VEC(struct waiter) waiters;
-	enum packument_form asked_form; /* of record and etag */
-	char *etag;                     /* NULL or empty: none */
+	enum packument_form asked_form; /* of record and validator */
+	char *validator;                /* NULL or empty: none */
 	unsigned broken;                /* bodies of the present fetch */
 };
 
@@ -76,7 +78,7 @@ struct meta {
 	pthread_cond_t idle;
 	struct entry **bucket;
 	size_t nbuckets, nentries;
-	struct entry *newest, *oldest; /* those with a record that are not busy, by last use */
+	struct entry *newest, *oldest; /* those that are not busy, by last use */
 	struct task *tasks, **tasks_end;
 	unsigned runners; /* pool jobs that take tasks */
 	unsigned live;    /* busy entries and answers on their way */
@@ -191,6 +193,11 @@ static struct entry *entry_new(struct meta *m, str key, str registry, str name, 
 	return t;
 }
 
+static size_t entry_size(const struct entry *t)
+{
+	return t->record ? t->record->pk.n : sizeof(*t) + sizeof(*t->absent) + t->id.n;
+}
+
 /* Out of the order of use. */
 static void lru_remove(struct entry *t)
 {
@@ -199,7 +206,7 @@ static void lru_remove(struct entry *t)
 	*(t->newer ? &t->newer->older : &m->newest) = t->older;
 	*(t->older ? &t->older->newer : &m->oldest) = t->newer;
 	t->newer = t->older = NULL;
-	m->counts.memory -= t->record->pk.n;
+	m->counts.memory -= entry_size(t);
 }
 
 static void lru_add(struct entry *t)
@@ -210,7 +217,7 @@ static void lru_add(struct entry *t)
 	t->newer = NULL;
 	*(m->newest ? &m->newest->newer : &m->oldest) = t;
 	m->newest = t;
-	m->counts.memory += t->record->pk.n;
+	m->counts.memory += entry_size(t);
 }
 
 static void entry_free(struct entry *t)
@@ -224,7 +231,8 @@ static void entry_free(struct entry *t)
 	free(t->id.key);
 	free(t->registry);
 	free(t->name);
-	free(t->etag);
+	free(t->absent);
+	free(t->validator);
 	free(t);
 }
 
@@ -239,7 +247,7 @@ static void lru_shrink(struct meta *m, size_t to)
 
 static bool still_good(const struct meta *m, const struct entry *t)
 {
-	if (m->o.offline || m->o.max_age_ms == 0)
+	if (!t->absent && (m->o.offline || m->o.max_age_ms == 0))
 		return true;
 	return clock_ms() < t->good_until;
 }
@@ -289,8 +297,8 @@ static struct task *task_take(struct meta *m)
 static void task_free(struct task *t)
 {
 	buf_release(&t->raw);
-	free(t->etag);
-	free(t->modified);
+	free(t->validator);
+	free(t->absent);
 	free(t);
 }
 
@@ -303,8 +311,16 @@ static void live_end(struct meta *m)
 
 /* ---- the end of an entry's work ---- */
 
+static struct err *absent_new(const struct err *e)
+{
+	struct err *why = xmalloc(sizeof(*why));
+
+	*why = *e;
+	return why;
+}
+
 /* RECORD (adopted) or E goes to all who wait; from memory it is good for GOOD_MS. An entry that failed is gone before they
- * wake. */
+ * wake, unless its failure is an answer: the registry has no such package. */
 static void entry_settle(struct entry *t, struct meta_record *record, int64_t good_ms, const struct err *e)
 {
 	struct meta *m = t->m;
@@ -317,15 +333,19 @@ static void entry_settle(struct entry *t, struct meta_record *record, int64_t go
 	t->broken = 0;
 	meta_record_release(t->record);
 	t->record = record;
-	if (record) {
-		for (size_t i = 0; i < waiters.n; i++)
+	m->counts.failed += !record;
+	if (!record && e->code == ERR_NOTFOUND && !m->o.offline && m->o.absent_ms > 0) {
+		t->absent = absent_new(e);
+		good_ms = m->o.absent_ms;
+	}
+	if (record || t->absent) {
+		for (size_t i = 0; i < waiters.n && record; i++)
 			record_hold(record);
 		int64_t now = clock_ms();
 		t->good_until = good_ms < INT64_MAX - now ? now + good_ms : INT64_MAX;
 		lru_add(t);
 		lru_shrink(m, m->o.memory);
 	} else {
-		m->counts.failed++;
 		entry_free(t);
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -366,15 +386,14 @@ static void index_put(struct entry *t, enum packument_form form, const struct ta
 {
 	struct meta *m = t->m;
 	AUTO(buf_release) struct buf key = BUF_INIT, value = BUF_INIT;
-	str etag = str_of(c->etag), modified = str_of(c->modified);
-	struct stored_head h = { STORED_MAGIC, (uint16_t)etag.n, (uint16_t)modified.n, now };
+	str validator = str_of(c->validator);
+	struct stored_head h = { STORED_MAGIC, (uint16_t)validator.n, 0, now };
 
 	put_key(&key, str_of(t->registry), str_of(t->name), form);
-	if (!m->store || key.n > MAX_KEY || etag.n > UINT16_MAX || modified.n > UINT16_MAX)
+	if (!m->store || key.n > MAX_KEY || validator.n > UINT16_MAX)
 		return;
 	buf_add(&value, (str){ (const char *)&h, sizeof(h) });
-	buf_add(&value, etag);
-	buf_add(&value, modified);
+	buf_add(&value, validator);
 	buf_add(&value, record);
 	if (!store_kv_put(m->store, "meta", buf_str(&key), buf_str(&value)))
 		count(m, &m->counts.put_dropped, 1);
@@ -403,7 +422,7 @@ int64_t meta_row_ms(str value)
 	return h.magic == STORED_MAGIC ? h.fetched_ms : 0;
 }
 
-/* Reads one form's row into T (record, etag) and *checked_ms. 1 found, 0 not, negative: the index cannot be read. */
+/* Reads one form's row into T (record, validator) and *checked_ms. 1 found, 0 not, negative: the index cannot be read. */
 static int index_get(
 	struct entry *t, enum packument_form form, struct store_read *r, int64_t *checked_ms, struct err *e)
 {
@@ -419,13 +438,13 @@ static int index_get(
 	if (v.n < sizeof(h))
 		return 0;
 	memcpy(&h, v.p, sizeof(h));
-	if (h.magic != STORED_MAGIC || v.n - sizeof(h) < (size_t)h.etag_n + h.modified_n)
+	if (h.magic != STORED_MAGIC || v.n - sizeof(h) < (size_t)h.validator_n + h.unused_n)
 		return 0; /* of another version: as if it were not there */
-	t->record = record_new(str_from(v, sizeof(h) + h.etag_n + h.modified_n), &bad);
+	t->record = record_new(str_from(v, sizeof(h) + h.validator_n + h.unused_n), &bad);
 	if (!t->record)
 		return 0;
-	if (h.etag_n)
-		t->etag = xstrndup((str){ v.p + sizeof(h), h.etag_n });
+	if (h.validator_n)
+		t->validator = xstrndup((str){ v.p + sizeof(h), h.validator_n });
 	t->asked_form = form;
 	*checked_ms = h.fetched_ms;
 	rc = store_kv_get(&age, r, "meta-age", buf_str(&key), e);
@@ -521,8 +540,7 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 	c->entry = t;
 	buf_add(&c->raw, p->raw);
 	c->gzip = p->gzip;
-	c->etag = xstrndup(p->etag);
-	c->modified = xstrndup(p->last_modified);
+	c->validator = xstrndup(p->validator);
 	pthread_mutex_lock(&m->lock);
 	m->counts.fetched++;
 	m->counts.bytes += p->raw.n;
@@ -532,8 +550,8 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 
 static void fetch(struct entry *t)
 {
-	registry_packument_raw(
-		t->m->registry, str_of(t->registry), str_of(t->name), t->asked_form, str_of(t->etag), on_fetched, t);
+	registry_packument_raw(t->m->registry, str_of(t->registry), str_of(t->name), t->asked_form,
+		str_of(t->validator), on_fetched, t);
 }
 
 static struct meta_record *compile(struct entry *t, struct task *c, struct err *e)
@@ -551,9 +569,9 @@ static struct meta_record *compile(struct entry *t, struct task *c, struct err *
 	if (r) {
 		record_set_origin(r, META_FETCHED);
 		index_put(t, t->asked_form, c, buf_str(&out), clock_wall_ms());
-		free(t->etag);
-		t->etag = c->etag;
-		c->etag = NULL;
+		free(t->validator);
+		t->validator = c->validator;
+		c->validator = NULL;
 	}
 	return r;
 }
@@ -584,9 +602,9 @@ static void step_compile(struct entry *t, struct task *c)
 
 static void step_answer(struct meta *m, struct task *c)
 {
-	struct err e = { 0 };
+	struct err none = { 0 };
 
-	c->waiter.done(c->waiter.arg, c->record, &e);
+	c->waiter.done(c->waiter.arg, c->record, c->absent ? c->absent : &none);
 	pthread_mutex_lock(&m->lock);
 	live_end(m);
 	pthread_mutex_unlock(&m->lock);
@@ -675,12 +693,12 @@ void meta_free(struct meta *m)
 	free(m);
 }
 
-/* T is not busy and can answer: its record, as the caller's. Under the lock. */
+/* T is not busy and can answer: its record, as the caller's, or NULL when it is known to be absent. Under the lock. */
 static struct meta_record *entry_use(struct entry *t)
 {
 	lru_remove(t);
 	lru_add(t);
-	return record_hold(t->record);
+	return t->record ? record_hold(t->record) : NULL;
 }
 
 void meta_want(struct meta *m, str registry_url, str name, enum packument_form form, meta_done *done, void *arg)
@@ -699,12 +717,16 @@ void meta_want(struct meta *m, str registry_url, str name, enum packument_form f
 			c->step = STEP_ANSWER;
 			c->waiter = w;
 			c->record = entry_use(t);
-			m->counts.from_cache++;
+			c->absent = t->absent ? absent_new(t->absent) : NULL;
+			*(t->absent ? &m->counts.absent : &m->counts.from_cache) += 1;
 		} else {
-			if (t)
+			if (t) {
 				lru_remove(t); /* what it has is stale from now on */
-			else
+				free(t->absent);
+				t->absent = NULL;
+			} else {
 				t = entry_new(m, buf_str(&key), registry_url, name, form);
+			}
 			t->busy = true;
 			*vec_add(&t->waiters) = w;
 			c->step = STEP_LOAD;
@@ -721,7 +743,7 @@ struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum p
 
 	pthread_mutex_lock(&m->lock);
 	struct entry *t = entry_find(m, registry_url, name, form, &key);
-	struct meta_record *r = t && !t->busy && still_good(m, t) ? entry_use(t) : NULL;
+	struct meta_record *r = t && !t->busy && t->record && still_good(m, t) ? entry_use(t) : NULL;
 	m->counts.from_cache += r != NULL;
 	pthread_mutex_unlock(&m->lock);
 	return r;

@@ -6,7 +6,7 @@
  * (stale-if-error) and counted. Any thread may want; the callback runs on a
  * worker or the fetch thread, once, with no lock held. A full record answers an abbreviated want.
  *
- * Index table "meta": key "<form> <name> <registry>", value: header, ETag, Last-Modified, record; table "meta-age": when a record
+ * Index table "meta": key "<form> <name> <registry>", value: header, validator, record; table "meta-age": when a record
  * was last confirmed. Neither ever holds a credential. */
 #pragma once
 #include "registry.h"
@@ -17,15 +17,17 @@ struct meta_opts {
 	/* How long a record is fresh without asking. 0: what the index has is always revalidated, and what this object has
 	 * confirmed once stays good for its life: within an install at most one request a name. --prefer-offline maps to INT64_MAX. */
 	int64_t max_age_ms;
-	bool offline;     /* never ask the registry; any age will do */
-	unsigned workers; /* compile workers; 0: one per CPU */
-	size_t memory;    /* bytes of records kept for later wants, least recently used go first; 0: 512 MiB */
+	int64_t absent_ms; /* how long it is remembered that a registry has no such package; 0: not at all */
+	bool offline;      /* never ask the registry; any age will do */
+	unsigned workers;  /* compile workers; 0: one per CPU */
+	size_t memory;     /* bytes of records kept for later wants, least recently used go first; 0: 512 MiB */
 };
 struct meta_counts {
 	uint64_t fetched, revalidated, from_cache, failed, stale_used, bytes;
 	unsigned most_compiling; /* most compile jobs that ran at once */
 	uint64_t put_dropped;    /* index writes that the store's queue had no room for */
 	uint64_t memory;         /* bytes of records kept now */
+	uint64_t absent;         /* wants answered with what was remembered: there is no such package */
 };
 /* A compiled packument, shared and counted. 8-byte aligned. */
 struct meta_record;

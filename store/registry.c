@@ -200,16 +200,33 @@ static void job_free(struct job *j)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static void put_headers(struct buf *b, struct job *j, const char *accept, str etag)
+/* RFC 9110 5.6.7, the form that servers must send. */
+static bool http_date(struct tm *out, str s)
 {
+	char text[64];
+
+	memset(out, 0, sizeof(*out));
+	if (s.n == 0 || s.n >= sizeof(text))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = 0;
+	const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", out);
+	return end && !*end;
+}
+
+static void put_headers(struct buf *b, struct job *j, const char *accept, str validator)
+{
+	struct tm tm;
+
 	str auth = registry_authorization(j->r, j->url);
 
 	buf_printf(b, "User-Agent: " STR_FMT "\nAccept: %s\n", STR_ARG(j->r->o.user_agent), accept);
 	j->sent_credential = auth.n > 0;
 	if (auth.n)
 		buf_printf(b, "Authorization: " STR_FMT "\n", STR_ARG(auth));
-	if (etag.n && header_safe(etag))
-		buf_printf(b, "If-None-Match: " STR_FMT "\n", STR_ARG(etag));
+	if (validator.n && header_safe(validator))
+		buf_printf(b, "%s: " STR_FMT "\n", http_date(&tm, validator) ? "If-Modified-Since" : "If-None-Match",
+			STR_ARG(validator));
 }
 
 /* ---- retries ---- */
@@ -218,16 +235,11 @@ static void put_headers(struct buf *b, struct job *j, const char *accept, str et
 static int64_t retry_after_ms(str s)
 {
 	uint64_t n;
-	struct tm tm = { 0 };
-	char text[64];
+	struct tm tm;
 
-	if (s.n == 0 || s.n >= sizeof(text))
-		return -1;
 	if (str_u64(s, &n))
 		return n < 1000000 ? (int64_t)n * 1000 : INT32_MAX;
-	memcpy(text, s.p, s.n);
-	text[s.n] = 0;
-	if (!strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm))
+	if (!http_date(&tm, s))
 		return -1;
 	int64_t ms = ((int64_t)timegm(&tm) - (int64_t)time(NULL)) * 1000;
 	return ms > 0 ? ms : 0;
@@ -242,16 +254,21 @@ static uint64_t draw(struct registry *r)
 	return r->random * 2685821657736338717u;
 }
 
+int64_t registry_backoff_ms(uint64_t random, unsigned attempt, int64_t min_ms, int64_t max_ms)
+{
+	int64_t ms = attempt < 20 ? min_ms << attempt : max_ms;
+
+	if (ms > max_ms)
+		ms = max_ms;
+	return ms / 2 + (int64_t)(random % (uint64_t)(ms / 2 + 1));
+}
+
 static int64_t backoff_ms(struct registry *r, unsigned attempt, str retry_after)
 {
 	int64_t ms = retry_after_ms(retry_after), most = r->o.retry_max_ms;
 
-	if (ms < 0) {
-		ms = attempt < 20 ? (int64_t)r->o.retry_min_ms << attempt : most;
-		if (ms > most)
-			ms = most;
-		ms = ms / 2 + (int64_t)(draw(r) % (uint64_t)(ms / 2 + 1));
-	}
+	if (ms < 0)
+		return registry_backoff_ms(draw(r), attempt, r->o.retry_min_ms, most);
 	return ms < most ? ms : most;
 }
 
@@ -484,8 +501,7 @@ static void packument_done(void *arg, int code, const struct http_response *res,
 			.json = buf_str(&j->json),
 			.raw = body,
 			.gzip = is_gzip(res),
-			.etag = res->etag,
-			.last_modified = res->last_modified,
+			.validator = res->etag.n ? res->etag : res->last_modified,
 			.max_age_s = max_age_of(res->cache_control),
 		};
 		j->packument_done(j->arg, 0, &p, &j->why);
@@ -493,7 +509,7 @@ static void packument_done(void *arg, int code, const struct http_response *res,
 	job_free(j);
 }
 
-static void packument_start(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+static void packument_start(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	bool raw, registry_packument_done *done, void *arg)
 {
 	/* Registries that know no abbreviated form answer with the full one. */
@@ -510,7 +526,7 @@ static void packument_start(struct registry *r, str registry_url, str name, enum
 	j->arg = arg;
 	registry_put_url(&url, registry_url, name);
 	j->url = arena_str(&j->text, buf_str(&url));
-	put_headers(&headers, j, accept[form], etag);
+	put_headers(&headers, j, accept[form], validator);
 	buf_add(&headers, STR("Accept-Encoding: gzip\n"));
 	http_start(r->http, &(struct http_request){ .url = j->url,
 				    .headers = buf_str(&headers),
@@ -522,16 +538,16 @@ static void packument_start(struct registry *r, str registry_url, str name, enum
 				    .arg = j });
 }
 
-void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	registry_packument_done *done, void *arg)
 {
-	packument_start(r, registry_url, name, form, etag, false, done, arg);
+	packument_start(r, registry_url, name, form, validator, false, done, arg);
 }
 
-void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	registry_packument_done *done, void *arg)
 {
-	packument_start(r, registry_url, name, form, etag, true, done, arg);
+	packument_start(r, registry_url, name, form, validator, true, done, arg);
 }
 
 /* ---- tarballs ---- */

@@ -40,16 +40,17 @@ struct registry_packument {
 	str json;          /* decoded body, borrowed for the call; empty from registry_packument_raw() */
 	str raw;           /* the body as received, borrowed for the call: for registry_decode() on another thread */
 	bool gzip;         /* how raw is encoded */
-	str etag, last_modified;
+	str validator;     /* what to ask again with: its ETag, or its Last-Modified when it has none; empty: neither */
 	int64_t max_age_s; /* -1: none stated */
 };
-/* done runs on the fetch thread, once; CODE is ERR_NOTFOUND for 404, ERR_AUTH for 401/403, ERR_PARSE for what is no JSON, … with
+/* VALIDATOR is that of what the caller has: If-None-Match, or If-Modified-Since when it is a date (RFC 9110 13.1). done runs on the fetch
+ * thread, once; CODE is ERR_NOTFOUND for 404, ERR_AUTH for 401/403, ERR_PARSE for what is no JSON, … with
  * name and URL in the message. REGISTRY_URL with or without a trailing slash. */
 typedef void registry_packument_done(void *arg, int code, const struct registry_packument *p, const struct err *e);
-void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	registry_packument_done *done, void *arg);
 /* The same without decoding; a broken body is then the caller's to find, by registry_decode(). */
-void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str etag,
+void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	registry_packument_done *done, void *arg);
 /* Decodes what raw gave; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG, ERR_PARSE. Pure, any thread. */
 MUST_USE int registry_decode(struct buf *out, str raw, bool gzip, struct err *e);
@@ -68,5 +69,8 @@ struct http_call *registry_tarball(struct registry *r, const struct registry_tar
 
 /* For whoever makes requests of its own (a registry surface that passes on): the Authorization value for URL, or empty. */
 str registry_authorization(const struct registry *r, str url);
+/* How long to wait before try ATTEMPT + 1, counted from 0: twice as long each time, up to MAX_MS, and of that between a half and the whole, as
+ * RANDOM says, so that those who failed together do not come back together. Pure. */
+int64_t registry_backoff_ms(uint64_t random, unsigned attempt, int64_t min_ms, int64_t max_ms);
 /* Appends the URL of NAME's packument: "<registry>/@scope%2fname". */
 void registry_put_url(struct buf *out, str registry_url, str name);

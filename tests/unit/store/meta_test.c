@@ -383,6 +383,41 @@ static void test_trouble(void **state)
 	meta_record_release(w.last);
 }
 
+static void test_absent(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	struct meta *m = make(f, (struct meta_opts){ .absent_ms = 3600000, .max_age_ms = 3600000 });
+
+	for (unsigned i = 0; i < 3; i++) {
+		want_one(f, m, &w, "nosuch", PACKUMENT_ABBREVIATED);
+		assert_int_equal(w.err.code, ERR_NOTFOUND);
+		assert_non_null(strstr(w.err.msg, "\"nosuch\""));
+		assert_null(meta_peek(m, str_of(f->base), STR("nosuch"), PACKUMENT_ABBREVIATED));
+	}
+	assert_int_equal(atomic_load(&f->server.requests), 1);
+	assert_int_equal(meta_counts(m).absent, 2);
+	assert_int_equal(meta_counts(m).failed, 1);
+	assert_true(meta_counts(m).memory > 0); /* it counts, so what is absent has a bound, too */
+	meta_forget(m);
+	assert_int_equal(meta_counts(m).memory, 0);
+	want_one(f, m, &w, "nosuch", PACKUMENT_ABBREVIATED);
+	assert_int_equal(atomic_load(&f->server.requests), 2);
+	meta_free(m);
+	m = make(f, (struct meta_opts){ .absent_ms = 1, .max_age_ms = 3600000 });
+	want_one(f, m, &w, "nosuch", PACKUMENT_ABBREVIATED);
+	usleep(5000);
+	want_one(f, m, &w, "nosuch", PACKUMENT_ABBREVIATED); /* its time is over */
+	assert_int_equal(atomic_load(&f->server.requests), 4);
+	atomic_store(&f->up.down, true);
+	want_one(f, m, &w, "p3", PACKUMENT_ABBREVIATED); /* trouble is no answer */
+	atomic_store(&f->up.down, false);
+	want_one(f, m, &w, "p3", PACKUMENT_ABBREVIATED);
+	assert_int_equal(w.good, 1);
+	meta_free(m);
+	meta_record_release(w.last);
+}
+
 static void test_broken_body_once(void **state)
 {
 	struct fixture *f = *state;
@@ -455,7 +490,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(test_single_flight_then_304), T(test_compiles_in_parallel),
 		T(test_offline), T(test_fresh_and_aged), T(test_full_answers_abbreviated), T(test_trouble),
-		T(test_broken_body_once), T(test_full_queue_and_memory), T(test_free_waits),
+		T(test_absent), T(test_broken_body_once), T(test_full_queue_and_memory), T(test_free_waits),
 		T(test_index_has_no_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

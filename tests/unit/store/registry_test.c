@@ -40,7 +40,7 @@ static void on_packument(void *arg, int code, const struct registry_packument *p
 		a->gzip = p->gzip;
 		a->max_age = p->max_age_s;
 		buf_add(&a->json, p->json.n ? p->json : p->raw);
-		buf_add(&a->etag, p->etag);
+		buf_add(&a->etag, p->validator);
 	}
 	pthread_cond_broadcast(&a->cond);
 	pthread_mutex_unlock(&a->lock);
@@ -103,7 +103,7 @@ static void reply_bomb(struct reply *r)
 }
 
 struct log {
-	char authorization[100], accept[200], etag[100], agent[100];
+	char authorization[100], accept[200], etag[100], since[100], agent[100];
 	struct timespec at[8];
 };
 
@@ -118,10 +118,13 @@ static void misbehave(void *arg, struct reply *r, const struct seen *q)
 	snprintf(log->agent, sizeof(log->agent), STR_FMT, STR_ARG(header_of(q, "user-agent")));
 	if (q->nth < 8)
 		clock_gettime(CLOCK_MONOTONIC, &log->at[q->nth]);
-	if (header_of(q, "if-none-match").n)
+	snprintf(log->since, sizeof(log->since), STR_FMT, STR_ARG(header_of(q, "if-modified-since")));
+	if (header_of(q, "if-none-match").n || header_of(q, "if-modified-since").n)
 		reply_text(r, 304, "Cache-Control: public, max-age=300\r\n", STR_NONE);
 	else if (str_eq(path, STR("/@s%2fn")) || str_eq(path, STR("/npm/plain")))
 		reply_text(r, 200, "ETag: W/\"1\"\r\nCache-Control: max-age=60, x\r\n", STR("{\"name\":1}"));
+	else if (str_eq(path, STR("/dated")))
+		reply_text(r, 200, "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n", STR("{}"));
 	else if (str_eq(path, STR("/gz")))
 		reply_gzip(r, STR("{\"gz\":true}"), 0);
 	else if (str_eq(path, STR("/gzcut")))
@@ -230,6 +233,39 @@ static void test_request(void **state)
 	answer_release(&a);
 	answer_release(&b);
 	answer_release(&c);
+}
+
+/* A registry that has no ETags is asked by its dates. */
+static void test_dates(void **state)
+{
+	struct fixture *f = *state;
+	ANSWER(a);
+	ANSWER(b);
+	const str date = STR("Sun, 06 Nov 1994 08:49:37 GMT");
+
+	ask(f, &a, "/", STR("dated"), PACKUMENT_ABBREVIATED, STR_NONE);
+	assert_int_equal(a.code, 0);
+	assert_true(str_eq(buf_str(&a.etag), date));
+	assert_string_equal(f->log.since, "");
+	ask(f, &b, "/", STR("dated"), PACKUMENT_ABBREVIATED, buf_str(&a.etag));
+	assert_true(b.not_modified);
+	assert_string_equal(f->log.since, "Sun, 06 Nov 1994 08:49:37 GMT");
+	assert_string_equal(f->log.etag, "");
+	answer_release(&a);
+	answer_release(&b);
+}
+
+static void test_backoff(void **state)
+{
+	(void)state;
+	assert_int_equal(registry_backoff_ms(0, 0, 1000, 60000), 500);
+	assert_int_equal(registry_backoff_ms(500, 0, 1000, 60000), 1000);
+	assert_int_equal(registry_backoff_ms(501, 0, 1000, 60000), 500);
+	assert_int_equal(registry_backoff_ms(7, 3, 1000, 60000), 4007);
+	assert_int_equal(registry_backoff_ms(0, 6, 1000, 60000), 30000);
+	assert_int_equal(
+		registry_backoff_ms(UINT64_MAX, 4000000000u, 1000, 60000), 30000 + (int64_t)(UINT64_MAX % 30001));
+	assert_int_equal(registry_backoff_ms(9, 0, 0, 0), 0);
 }
 
 static void test_answers(void **state)
@@ -360,7 +396,7 @@ static void test_credentials(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(test_request), T(test_answers), T(test_raw), T(test_retry_after),
-		T(test_tarballs), T(test_credentials) };
+	const struct CMUnitTest tests[] = { T(test_request), T(test_dates), cmocka_unit_test(test_backoff),
+		T(test_answers), T(test_raw), T(test_retry_after), T(test_tarballs), T(test_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
