@@ -821,10 +821,10 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 	atom self = pkg_at(p->r, x->pkg)->peer_name;
 	struct acc all = ACC_INIT;
 	for (uint32_t i = 0; i < b.external.n; i++)
-		if (acc_at(&b.external)[i].k != self)
+		if (acc_at(&b.external)[i].k != self || vnode_at(p, acc_at(&b.external)[i].v)->pkg != x->pkg)
 			acc_put(&all, acc_at(&b.external)[i].k, acc_at(&b.external)[i].v, true);
 	for (uint32_t i = 0; i < own.n; i++) {
-		if (acc_at(&own)[i].k != self)
+		if (acc_at(&own)[i].k != self || vnode_at(p, acc_at(&own)[i].v)->pkg != x->pkg)
 			acc_put(&all, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
 		if (p->discovery)
 			acc_put(&b.installed, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
