@@ -236,6 +236,16 @@ static bool in_run(const struct selector *s)
 	return s->kind == SEL_VERSION && s->weight < 1000000;
 }
 
+/* Where peers are not installed for anybody, what only the lockfile has left serves nobody: it is gone (pnpm 12.21). */
+static void bucket_forget(struct bucket *b)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->p[i].kind != SEL_VERSION || b->p[i].weight != 1000000)
+			b->p[n++] = b->p[i];
+	b->n = n;
+}
+
 static bool locked_peer(const struct importer *imp, atom name, atom version)
 {
 	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++)
@@ -292,6 +302,8 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 		return root;
 	struct bucket b;
 	bucket_fill(&b, r, NULL, m.name);
+	if (!install)
+		bucket_forget(&b);
 	if (!b.n)
 		return install ? m.range : 0;
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
