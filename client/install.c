@@ -28,6 +28,7 @@
 #include "peer_report.h"
 #include "pnpm_state.h"
 #include "prune.h"
+#include "remote_tarball.h"
 #include "scripts.h"
 
 uint64_t install_since(const struct install *in)
@@ -167,12 +168,7 @@ static void on_linked(void *arg, struct slot *s)
 	/* The store lost or spoiled a file: fetch the package again, once. */
 	if (s->package->state == PACKAGE_READY) {
 		struct err e;
-		progress_warn(in->o->progress, "the store's copy of " STR_FMT " is damaged: fetching it again",
-			STR_ARG(s->package->f->meta.key));
-		s->package->again = true;
-		s->package->patched = false;
-		s->package->state = PACKAGE_IDLE;
-		if (package_want(in, s->package, &e) < 0)
+		if (package_again(in, s->package, &e) < 0)
 			install_fail(in, e.code, &e);
 	}
 }
@@ -504,7 +500,10 @@ static struct source *source_choose(struct install *in, struct err *e)
 		return in->o->source;
 	if (install_net(in, e) < 0 || meta_new(&in->meta, in->store, in->registry, &mo, e) < 0)
 		return NULL;
-	return in->own_source = source_direct_new(in->meta, in->wall_ms);
+	struct remote_tarballs_opts ro = {
+		.registry = in->registry, .store = in->o->lockfile_only ? NULL : in->store, .offline = in->o->offline
+	};
+	return in->own_source = source_direct_new(in->meta, &ro, in->wall_ms);
 }
 
 static enum pkg_import_method import_method(enum import_method m)

@@ -81,6 +81,8 @@ void slot_finish(struct install *in, struct slot *s, enum slot_state state);
 /* install_packages.c. */
 /* Asks the store, else the registry or drayd, for P's bytes, once. */
 MUST_USE int package_want(struct install *in, struct tree_package *p, struct err *e);
+/* The store lost or spoiled a file of P: says so, and has the package fetched anew, once. */
+MUST_USE int package_again(struct install *in, struct tree_package *p, struct err *e);
 /* What the store knows of a package whose slot stands: its commands. It need not have it. */
 MUST_USE int package_peek(struct install *in, struct tree_package *p, struct err *e);
 /* P is READY: its slots that wait for it are linked. */

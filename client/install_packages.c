@@ -203,12 +203,55 @@ static int fetch_start(struct install *in, struct tree_package *p, struct err *e
 	return asked ? 0 : fetch_tarball(in, p, e);
 }
 
+/* What the resolution itself put into the store, a URL dependency, came after this install's view of the index. */
+static int package_since(struct install *in, struct tree_package *p, struct err *e)
+{
+	struct store_read *r;
+	struct pkg rec;
+
+	if (!in->meta || p->f->meta.resolution.kind != LOCK_RES_TARBALL)
+		return 0;
+	if (store_read_begin(&r, in->store, e) < 0)
+		return e->code;
+	int have = store_get(&rec, r, p->key, e);
+	if (have > 0) {
+		uint8_t *copy = xmalloc(rec.n);
+		memcpy(copy, rec.p, rec.n);
+		p->rec = (struct pkg){ copy, rec.n };
+		p->owned = true;
+	}
+	store_read_end(r);
+	return have;
+}
+
+/* 1 when the store has P without a patch. */
+static int package_plain(struct install *in, struct tree_package *p, struct err *e)
+{
+	int have = p->key.n ? store_get(&p->rec, in->read, p->key, e) : 0;
+
+	return have || !p->key.n ? have : package_since(in, p, e);
+}
+
 /* 1 when the store has P as this project wants it: patched, where there is a patch. */
 static int package_lookup(struct install *in, struct tree_package *p, struct err *e)
 {
-	str key = p->patch ? patch_key(p, &in->arena) : p->key;
+	str key = p->patch ? patch_key(p, &in->arena) : STR_NONE;
 
+	if (!p->patch)
+		return package_plain(in, p, e);
 	return key.n ? store_get(&p->rec, in->read, key, e) : 0;
+}
+
+int package_again(struct install *in, struct tree_package *p, struct err *e)
+{
+	progress_warn(in->o->progress, "the store's copy of " STR_FMT " is damaged: fetching it again",
+		STR_ARG(p->f->meta.key));
+	if (p->owned)
+		free((void *)(uintptr_t)p->rec.p);
+	p->owned = p->patched = false;
+	p->again = true;
+	p->state = PACKAGE_IDLE;
+	return package_want(in, p, e);
 }
 
 static void on_patched(void *arg, struct tree_package *p, int code, const struct err *e)
@@ -217,6 +260,12 @@ static void on_patched(void *arg, struct tree_package *p, int code, const struct
 
 	if (in->failed)
 		return;
+	if (code < 0 && p->spoiled && !p->again) {
+		struct err why;
+		if (package_again(in, p, &why) < 0)
+			install_fail(in, why.code, &why);
+		return;
+	}
 	if (code < 0) {
 		package_failed(in, p, code, e);
 		return;
@@ -275,7 +324,7 @@ int package_want(struct install *in, struct tree_package *p, struct err *e)
 	if (have < 0)
 		return have;
 	if (!have && p->patch && !p->again) {
-		have = p->key.n ? store_get(&p->rec, in->read, p->key, e) : 0;
+		have = package_plain(in, p, e);
 		if (have < 0)
 			return have;
 		if (have) {

@@ -28,6 +28,7 @@ struct patching {
 	struct pkg rec;
 	int code;
 	struct err err;
+	bool spoiled; /* see tree_package */
 };
 
 int patch_find(const struct patch **out, const struct settings *s, str key, struct err *e)
@@ -288,7 +289,9 @@ static int patch_make(struct patching *x, const char *tmp)
 	x->dir = openat(x->o.vstore, tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (x->dir < 0)
 		return err_os(&x->err, "open folder %s", tmp);
-	if (store_link(x->o.store, x->p->rec, x->dir, PKG_HARDLINK, &stats, &x->err) < 0 || patch_pack(x) < 0)
+	int code = store_link(x->o.store, x->p->rec, x->dir, PKG_HARDLINK, &stats, &x->err);
+	x->spoiled = code == ERR_NOTFOUND || code == ERR_INTEGRITY;
+	if (code < 0 || patch_pack(x) < 0)
 		return x->err.code;
 	return patch_import(x);
 }
@@ -320,6 +323,7 @@ static void patch_done(struct job *job, void *ctx)
 
 	(void)ctx;
 	p->state = PACKAGE_IDLE;
+	p->spoiled = x->spoiled;
 	if (code == 0) {
 		if (p->owned)
 			free((void *)(uintptr_t)p->rec.p);

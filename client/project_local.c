@@ -1,6 +1,5 @@
 #include "project_local.h"
-#include "integrity.h"
-#include "unpack.h"
+#include "tarball_manifest.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -70,71 +69,17 @@ struct locals {
 	struct err *e;
 };
 
-/* ---- tarballs: package.json out of one ---- */
-
-struct pick {
-	struct buf text;
-	bool in; /* the current file is package.json */
-};
-
-static int pick_begin(void *arg, str path, uint64_t size, bool exec, struct err *e)
-{
-	struct pick *p = arg;
-
-	(void)exec;
-	p->in = str_eq(path, STR("package.json"));
-	if (p->in && size > MANIFEST_MAX)
-		return err_set(e, ERR_TOOBIG, "package.json is larger than %d bytes", MANIFEST_MAX);
-	if (p->in)
-		buf_clear(&p->text);
-	return 0;
-}
-
-static int pick_data(void *arg, const uint8_t *b, size_t n, struct err *e)
-{
-	struct pick *p = arg;
-
-	(void)e;
-	if (p->in)
-		buf_add(&p->text, (str){ (const char *)b, n });
-	return 0;
-}
-
-static int pick_end(void *arg, struct err *e)
-{
-	(void)arg;
-	(void)e;
-	return 0;
-}
-
 static int read_tarball(struct locals *l, struct request_local *local, str file)
 {
 	struct buf bytes AUTO(buf_release) = BUF_INIT;
-	struct pick pick = { .text = BUF_INIT };
-	struct unpack *u = NULL;
-	struct unpack_opts o = { .sink = { &pick, pick_begin, pick_data, pick_end }, .label = local->path };
+	bool there = false;
 	int rc = project_read_file(&bytes, file.p, TARBALL_MAX, l->e);
 
-	if (rc)
-		return rc;
-	struct hasher *h = hasher_new(DIGEST_SHA512);
-	struct digest d;
-	hasher_add(h, bytes.p, bytes.n);
-	hasher_end(h, &d);
-	hasher_free(h);
-	local->integrity = integrity_print(&d, l->a);
-	rc = unpack_new(&u, &o, l->e);
-	if (rc == 0) {
-		rc = unpack_feed(u, bytes.p, bytes.n, l->e);
-		if (rc == 0)
-			rc = unpack_end(u, l->e);
-		unpack_free(u);
-	}
-	if (rc == 0 && !pick.text.n)
-		rc = err_set(l->e, ERR_PARSE, "%s: the tarball has no package.json", file.p);
 	if (rc == 0)
-		rc = manifest_parse(&local->manifest, arena_str(l->a, buf_str(&pick.text)), file, l->a, l->e);
-	buf_release(&pick.text);
+		rc = tarball_manifest(
+			&local->manifest, &local->integrity, &there, bytes.p, bytes.n, file, false, l->a, l->e);
+	if (rc == 0 && !there)
+		rc = err_set(l->e, ERR_PARSE, "%s: the tarball has no package.json", file.p);
 	return rc;
 }
 

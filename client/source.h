@@ -24,9 +24,10 @@ bool lockfile_satisfies(
 /* The lockfile in REQ as a plan: no resolver, no network. REQ must outlive it and satisfy the manifests. */
 struct source *source_locked_new(const struct request *req);
 
-/* The engine in this process over META, which is borrowed and must outlive it. */
+/* The engine in this process over META; URL dependencies come through REMOTE's registry. All borrowed; they must outlive it. */
 struct meta;
-struct source *source_direct_new(struct meta *meta, int64_t now_ms);
+struct remote_tarballs_opts;
+struct source *source_direct_new(struct meta *meta, const struct remote_tarballs_opts *remote, int64_t now_ms);
 /* The policy check (policy.h) on the request's lockfile in this process. KNOWN gives packuments of any age, FRESH confirmed ones; both
  * are borrowed and may be the same. */
 struct source *source_verdict_new(struct meta *known, struct meta *fresh, int64_t now_ms);

@@ -9,6 +9,7 @@
 struct direct {
 	struct source source;
 	struct meta *meta;
+	struct remote_tarballs_opts remote;
 	int64_t now_ms;
 	pthread_mutex_t lock;
 	struct preload *preload; /* while it runs */
@@ -19,7 +20,7 @@ static int direct_run(struct source *s, const struct request *req, frame_sink *s
 {
 	struct direct *d = (struct direct *)s;
 	struct preload *p;
-	struct preload_opts o = { .now_ms = d->now_ms, .early = true };
+	struct preload_opts o = { .now_ms = d->now_ms, .early = true, .remote = d->remote };
 
 	if (preload_new(&p, d->meta, &o, e) < 0)
 		return e->code;
@@ -55,13 +56,14 @@ static void direct_free(struct source *s)
 	free(d);
 }
 
-struct source *source_direct_new(struct meta *meta, int64_t now_ms)
+struct source *source_direct_new(struct meta *meta, const struct remote_tarballs_opts *remote, int64_t now_ms)
 {
 	struct direct *d = xcalloc(1, sizeof(*d));
 
 	d->source =
 		(struct source){ .run = direct_run, .cancel = direct_cancel, .free = direct_free, .name = "direct" };
 	d->meta = meta;
+	d->remote = *remote;
 	d->now_ms = now_ms;
 	pthread_mutex_init(&d->lock, NULL);
 	return &d->source;

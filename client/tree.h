@@ -15,6 +15,7 @@ struct tree_package {
 	enum package_state state;  /* IDLE: nobody asked for its bytes yet */
 	struct pkg rec;            /* when READY */
 	bool owned;                /* rec.p is on the heap */
+	bool spoiled;              /* the patch could not be made because the store lost or spoiled a file */
 	bool cold;                 /* fetched by this install */
 	bool again;                /* the store lost it once already */
 	const struct patch *patch; /* of patchedDependencies, or NULL; known from its first slot on */

@@ -86,6 +86,15 @@ static bool has_upper(str s)
 	return false;
 }
 
+/* A tarball's URL: its folder always has the digest of the dep path, since two URLs may be escaped to one name. Source: pnpm 12.21's trees. */
+static bool is_url(str dep_path)
+{
+	str name, version, suffix;
+
+	dep_path_split(dep_path, &name, &version, &suffix);
+	return str_starts(version, STR("http://")) || str_starts(version, STR("https://"));
+}
+
 str dep_path_filename(str dep_path, size_t max_len, struct arena *a)
 {
 	uint8_t hash[32];
@@ -94,9 +103,11 @@ str dep_path_filename(str dep_path, size_t max_len, struct arena *a)
 	if (str_starts(dep_path, STR("/")))
 		dep_path = str_from(dep_path, 1);
 	str name = escape(dep_path, a);
-	if (name.n <= max_len && (!has_upper(name) || str_starts(name, STR("file+"))))
+	bool url = is_url(dep_path);
+	if (!url && name.n <= max_len && (!has_upper(name) || str_starts(name, STR("file+"))))
 		return name;
-	sha256(hash, name.p, name.n);
+	str hashed = url ? dep_path : name;
+	sha256(hash, hashed.p, hashed.n);
 	hex_print(hex, hash, HASH_HEX / 2);
 	size_t keep = max_len > HASH_HEX + 1 ? max_len - HASH_HEX - 1 : 0;
 	if (keep > name.n)

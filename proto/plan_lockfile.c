@@ -1,4 +1,5 @@
 #include "plan_lockfile.h"
+#include "dep_path.h"
 #include <stdlib.h>
 
 struct plan_lockfile {
@@ -146,10 +147,22 @@ static struct lock_head dup_head(struct arena *a, const struct lock_head *h)
 		 _Alignof(__typeof__(*(pl)->lf.list))),                                                                \
 		&(pl)->lf.list[(pl)->lf.count++])
 
-static void package_use(struct plan_lockfile *pl, uint32_t id)
+static bool has_colon(str s)
 {
-	if (id < pl->nused)
-		pl->used[id] = true;
+	return str_find(s, ':', 0) != SIZE_MAX;
+}
+
+/* pnpm writes the version of a package of the registry, too, where a peer in the dep path is a folder or URL. */
+static void package_use(struct plan_lockfile *pl, uint32_t id, str dep_path)
+{
+	if (id >= pl->nused)
+		return;
+	struct lock_package *p = &pl->lf.package[id];
+	pl->used[id] = true;
+	if (!has_colon(p->key) && has_colon(dep_path)) {
+		str name, suffix;
+		dep_path_split(p->key, &name, &p->version, &suffix);
+	}
 }
 
 /* Leaves out what was withdrawn: packages that no slot is made of. */
@@ -171,10 +184,12 @@ void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f)
 		*ADD(pl, package, npackages, cap_packages) = dup_package(&pl->a, &f->package.meta);
 		pl->used = arena_grow(&pl->a, pl->used, pl->nused, &pl->cap_used, sizeof(*pl->used), 1);
 		pl->used[pl->nused++] = false;
+		if (!has_colon(f->package.meta.key))
+			pl->lf.package[pl->lf.npackages - 1].version = STR_NONE; /* see package_use() */
 		break;
 	case FRAME_SLOT:
 		*ADD(pl, snapshot, nsnapshots, cap_snapshots) = dup_snapshot(&pl->a, &f->slot.snap);
-		package_use(pl, f->slot.package);
+		package_use(pl, f->slot.package, f->slot.snap.key);
 		break;
 	case FRAME_IMPORTER:
 		*ADD(pl, importer, nimporters, cap_importers) = dup_importer(&pl->a, &f->importer.importer);

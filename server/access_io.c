@@ -56,6 +56,14 @@ static str tarball_url(void *ctx, str registry, str name, str url, struct arena 
 	return p->inner->tarball_url(p->inner->ctx, registry, name, url, a);
 }
 
+/* What it holds is judged when its name is known: by the sink of the plan's frames. */
+static int remote_tarball(void *ctx, str url, struct request_local *out, struct arena *a, struct err *e)
+{
+	const struct access_io *p = ctx;
+
+	return p->inner->remote_tarball(p->inner->ctx, url, out, a, e);
+}
+
 void access_io_init(struct access_io *p, const struct engine_io *inner, const struct identity *who)
 {
 	*p = (struct access_io){ .inner = inner, .who = who };
@@ -65,9 +73,8 @@ void access_io_init(struct access_io *p, const struct engine_io *inner, const st
 	p->io.wait = wait_any;
 	p->io.poll = poll_any;
 	p->io.tarball_url = inner->tarball_url ? tarball_url : NULL;
-	/* Their context would be the inner one's; the daemon's have neither. */
-	p->io.remote_tarball = NULL;
-	p->io.pack_of = NULL;
+	p->io.remote_tarball = inner->remote_tarball ? remote_tarball : NULL;
+	p->io.pack_of = NULL; /* its context would be the inner one's; the daemon's has none */
 }
 
 void access_io_release(struct access_io *p)

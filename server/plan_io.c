@@ -36,6 +36,16 @@ static str io_tarball_url(void *ctx, str registry, str name, str url, struct are
 	return upstream_alias_of(p->upstreams, name, registry, url, a);
 }
 
+/* The name is only known from the tarball itself: no credential goes there. */
+static int io_remote_tarball(void *ctx, str url, struct request_local *out, struct arena *a, struct err *e)
+{
+	const struct plan_io *p = ctx;
+
+	if (upstream_tarball(p->upstreams, STR_NONE, url, e) < 0)
+		return e->code;
+	return p->inner->remote_tarball(p->inner->ctx, url, out, a, e);
+}
+
 void plan_io_init(struct plan_io *p, const struct engine_io *inner, const struct upstreams *u)
 {
 	*p = (struct plan_io){ .io = *inner, .inner = inner, .upstreams = u };
@@ -44,7 +54,6 @@ void plan_io_init(struct plan_io *p, const struct engine_io *inner, const struct
 	p->io.wait = io_wait;
 	p->io.poll = io_poll;
 	p->io.tarball_url = io_tarball_url;
-	/* Their context would be the inner one's. */
-	p->io.remote_tarball = NULL;
-	p->io.pack_of = NULL;
+	p->io.remote_tarball = inner->remote_tarball ? io_remote_tarball : NULL;
+	p->io.pack_of = NULL; /* its context would be the inner one's */
 }

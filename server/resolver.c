@@ -18,6 +18,8 @@
 
 /* Each takes some 300 MB at level 19 for a large package. */
 enum { SETTLERS_MOST = 4, ABSENT_MS = 30 * 1000 };
+/* Bytes of a URL dependency, held in memory while its plan is made. */
+enum { REMOTE_TARBALL_MAX = 64 << 20 };
 
 struct resolver {
 	struct backend b;
@@ -93,7 +95,10 @@ static int resolver_plan(void *ctx, struct plan_request *req, const struct ident
 		};
 		return verdict_send(&vo, &req->req, who, c, sink, sink_ctx, e);
 	}
-	if (preload_new(&p, r->meta, &(struct preload_opts){ .now_ms = clock_wall_ms(), .early = true }, e) < 0)
+	struct preload_opts po = { .now_ms = clock_wall_ms(),
+		.early = true,
+		.remote = { .registry = r->registry, .max_bytes = REMOTE_TARBALL_MAX } };
+	if (preload_new(&p, r->meta, &po, e) < 0)
 		return e->code;
 	cancel_hook(c, cancel_preload, p);
 	struct packs_sink ps = { r, a, who, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };

@@ -358,6 +358,23 @@ uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom ra
 	return at;
 }
 
+int package_of_tarball(struct run *r, uint32_t *out, atom name, atom raw, atom directory, const struct request_local *l,
+	const struct lock_package *locked, bool *fresh, struct err *e)
+{
+	atom key = atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, raw)), id;
+	atom version = l->manifest.version.n ? atom_of(&r->t, l->manifest.version) : 0;
+	int rc = patched_id(r, &id, key, sof(r, name), version, e);
+	if (rc)
+		return rc;
+	*out = package_of_manifest(
+		r, PKG_TARBALL, id, raw, &l->manifest, name, 0, directory, l->integrity, false, fresh);
+	struct pkg *p = pkg_at(r, *out);
+	p->key = key;
+	if (*fresh)
+		p->locked = locked;
+	return 0;
+}
+
 int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, str name, str version,
 	struct str_list own, bool *fresh, struct err *e)
 {

@@ -8,6 +8,10 @@ MUST_USE int package_of_registry(
 /* A folder, tarball or workspace package; ID is what stands behind "name@" ("file:lib", a URL), or "link:dir". */
 uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom raw_id, const struct manifest *m,
 	atom name, atom alias, atom directory, str integrity, bool by_workspace, bool *fresh);
+/* A tarball that no registry has: RAW is what stands behind "name@" ("file:x.tgz", a URL), DIRECTORY its path or URL. LOCKED: what L was made from, or NULL. ERR_USAGE when two
+ * patches fit. */
+MUST_USE int package_of_tarball(struct run *r, uint32_t *out, atom name, atom raw, atom directory,
+	const struct request_local *l, const struct lock_package *locked, bool *fresh, struct err *e);
 /* A package as the lockfile that exists has it. OWN: names of peers that are dependencies of its own. */
 MUST_USE int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, str name, str version,
 	struct str_list own, bool *fresh, struct err *e);

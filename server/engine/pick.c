@@ -1,5 +1,6 @@
 #include "pick.h"
 #include "base/vec.h"
+#include "exotic.h"
 #include "match.h"
 #include "name.h"
 
@@ -114,6 +115,13 @@ bool reg_spec_parse(struct run *r, struct reg_spec *out, atom alias, atom bare_a
 			out->name = atom_of(&r->t, name);
 			bare_atom = atom_of(&r->t, version);
 		}
+	}
+	str jsr_name, jsr_version;
+	if (str_starts(bare, STR("jsr:"))) {
+		if (!exotic_jsr(r, &jsr_name, &jsr_version, sof(r, alias), bare))
+			return false;
+		out->name = atom_copy(&r->t, jsr_name);
+		bare_atom = atom_copy(&r->t, jsr_version);
 	}
 	if (out->name && spec_of(r, out, bare_atom))
 		return true;

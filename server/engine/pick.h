@@ -15,7 +15,7 @@ struct reg_spec {
 	atom name, fetch; /* version, range or tag */
 	enum spec_type type;
 };
-/* Reads "^1", "latest", "npm:x@^1", a tarball URL of REGISTRY. False: no registry specifier. */
+/* Reads "^1", "latest", "npm:x@^1", "jsr:^1", a tarball URL of REGISTRY. False: no registry specifier. */
 bool reg_spec_parse(struct run *r, struct reg_spec *out, atom alias, atom bare);
 
 struct pick_opts {

@@ -148,7 +148,7 @@ static void meta_of_manifest(struct run *r, struct frame_package *f, const struc
 		m->resolution.integrity = p->integrity;
 		m->resolution.tarball =
 			remote ? sof(r, p->directory) : arena_printf(&r->arena, "file:" STR_FMT, SA(r, p->directory));
-		m->version = x->version;
+		m->version = x->version.n ? x->version : STR("0.0.0"); /* as pnpm has it */
 		f->url = m->resolution.tarball;
 	}
 	m->engines.p = arena_new(&r->arena, struct str_kv, x->engines.n + 1);
@@ -176,6 +176,10 @@ static void package_frame(struct run *r, struct frame_package *f, const struct p
 		f->url = f->meta.resolution.tarball.n && str_starts(f->meta.resolution.tarball, STR("http"))
 				 ? f->meta.resolution.tarball
 				 : tarball_of(r, p->registry, name, version);
+	} else if (p->locked) {
+		f->meta = *p->locked; /* a URL that was not read again */
+		f->meta.extra = (struct str_map){ 0 };
+		f->url = f->meta.resolution.tarball;
 	} else {
 		meta_of_manifest(r, f, p);
 	}

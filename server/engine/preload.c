@@ -22,6 +22,7 @@ struct preload {
 	struct want *ready, **ready_end;
 	/* The engine's thread only. */
 	struct want *given;
+	struct remote_tarballs *remote;
 };
 
 static void want_ready(struct want *w)
@@ -146,6 +147,14 @@ static int io_poll(void *ctx, uint32_t *ticket, const struct engine_packument **
 	return rc;
 }
 
+static int io_remote_tarball(void *ctx, str url, struct request_local *out, struct arena *a, struct err *e)
+{
+	struct preload *p = ctx;
+
+	(void)a;
+	return remote_tarballs_get(out, p->remote, url, e);
+}
+
 int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e)
 {
 	struct preload *p = xcalloc(1, sizeof(*p));
@@ -153,9 +162,14 @@ int preload_new(struct preload **out, struct meta *m, const struct preload_opts 
 	(void)e;
 	p->meta = m;
 	p->ready_end = &p->ready;
-	p->io = (struct engine_io){
-		.ctx = p, .now_ms = o->now_ms, .early = o->early, .want = io_want, .wait = io_wait, .poll = io_poll
-	};
+	p->remote = remote_tarballs_new(&o->remote);
+	p->io = (struct engine_io){ .ctx = p,
+		.now_ms = o->now_ms,
+		.early = o->early,
+		.want = io_want,
+		.wait = io_wait,
+		.poll = io_poll,
+		.remote_tarball = io_remote_tarball };
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->change, NULL);
 	*out = p;
@@ -173,6 +187,7 @@ void preload_cancel(struct preload *p)
 	p->cancelled = true;
 	pthread_cond_broadcast(&p->change);
 	pthread_mutex_unlock(&p->lock);
+	remote_tarballs_cancel(p->remote);
 }
 
 static void wants_free(struct want *w)
@@ -195,6 +210,7 @@ void preload_free(struct preload *p)
 	pthread_mutex_unlock(&p->lock);
 	wants_free(ready);
 	wants_free(given);
+	remote_tarballs_free(p->remote);
 	if (last)
 		preload_end(p);
 }

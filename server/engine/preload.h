@@ -7,16 +7,18 @@
 #pragma once
 #include "engine.h"
 #include "meta.h"
+#include "remote_tarball.h"
 
 struct preload;
 struct preload_opts {
 	int64_t now_ms;
-	bool early; /* engine_io.early */
+	bool early;                         /* engine_io.early */
+	struct remote_tarballs_opts remote; /* for dependencies that are tarball URLs */
 };
 MUST_USE int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e);
 /* Borrowed; lives as long as P. */
 const struct engine_io *preload_io(struct preload *p);
-/* wait() returns ERR_CANCELLED from now on; any thread. */
+/* wait() and remote_tarball() return ERR_CANCELLED from now on; any thread. */
 void preload_cancel(struct preload *p);
 /* Releases every record. Wants that are under way are not waited for: the last one frees P, so what a cancelled plan asked for may take as long
  * as the registry does. The meta must not be freed before, which meta_free() sees to. */

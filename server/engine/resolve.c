@@ -1,6 +1,7 @@
 #include "resolve.h"
 #include "base/vec.h"
 #include "catalog.h"
+#include "exotic.h"
 #include "first_pick.h"
 #include "package.h"
 #include "pick.h"
@@ -177,23 +178,6 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	return rc;
 }
 
-static int from_url(struct run *r, uint32_t *out, const struct wanted *w, bool *fresh, struct err *e)
-{
-	str url = sof(r, w->spec);
-	if (!r->io->remote_tarball)
-		return err_set(e, ERR_UNSUPPORTED, "dependency " STR_FMT ": tarball URLs cannot be resolved here",
-			SA(r, w->alias));
-	struct request_local *l = arena_new(&r->arena, struct request_local, 1);
-	int rc = r->io->remote_tarball(r->io->ctx, url, l, &r->arena, e);
-	if (rc)
-		return err_ctx(e, "dependency " STR_FMT, SA(r, w->alias));
-	atom raw = l->path.n ? atom_copy(&r->t, l->path) : w->spec;
-	atom name = l->manifest.name.n ? atom_copy(&r->t, l->manifest.name) : w->alias;
-	atom id = atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, raw));
-	*out = package_of_manifest(r, PKG_TARBALL, id, raw, &l->manifest, name, 0, raw, l->integrity, false, fresh);
-	return 0;
-}
-
 int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct resolve_opts *o, bool *fresh, struct err *e)
 {
@@ -208,14 +192,7 @@ int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, con
 	struct reg_spec spec;
 	if (reg_spec_parse(r, &spec, w->alias, w->spec))
 		return from_registry(r, out, imp, w, &spec, o, fresh, e);
-	bool http = str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
-	if (http && !str_ends(s, STR(".git")) && str_find_str(s, STR(".git#"), 0) == SIZE_MAX)
-		return from_url(r, out, w, fresh, e);
-	return err_set(e, ERR_UNSUPPORTED,
-		"dependency " STR_FMT "@" STR_FMT
-		" is neither a version range, a tag, a tarball URL nor a folder; git dependencies are not "
-		"supported",
-		SA(r, w->alias), STR_ARG(s));
+	return exotic_resolve(r, out, w, fresh, e);
 }
 
 /* --- seeds --- */

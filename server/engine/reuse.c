@@ -2,6 +2,7 @@
 #include "base/vec.h"
 #include "catalog.h"
 #include "dep_path.h"
+#include "exotic.h"
 #include "overrides.h"
 #include "package.h"
 #include "pick.h"
@@ -196,10 +197,12 @@ void reuse_lock_peers(struct run *r, struct importer *imp)
 	imp->locked_peer_names = atomset_of(&r->arena, names, nall);
 }
 
-/* The range of "npm:NAME@RANGE", else SPEC. */
-static atom range_in(struct run *r, atom spec, str name)
+/* The range of "npm:NAME@RANGE" or a jsr: specifier, else SPEC. */
+static atom range_in(struct run *r, atom alias, atom spec, str name)
 {
 	str s = sof(r, spec), head, tail;
+	if (exotic_jsr(r, &head, &tail, sof(r, alias), s) && str_eq(head, name))
+		return atom_of(&r->t, tail);
 	if (!str_starts(s, STR("npm:")) || !str_rcut(str_from(s, 4), '@', &head, &tail) || !str_eq(head, name))
 		return spec;
 	return atom_of(&r->t, tail);
@@ -238,7 +241,7 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 		return NONE;
 	if (w->peer && atomset_has(r->moved, alias))
 		return NONE;
-	return satisfies(r, range_in(r, spec, name), atom_of(&r->t, version)) ? k : NONE;
+	return satisfies(r, range_in(r, alias, spec, name), atom_of(&r->t, version)) ? k : NONE;
 }
 
 prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
@@ -359,6 +362,11 @@ bool reuse_has_satisfying(struct run *r, const struct wanted *w)
 			name = str_head(rest, head.n + 1);
 			range = tail;
 		}
+	}
+	str jsr_name, jsr_range;
+	if (exotic_jsr(r, &jsr_name, &jsr_range, sof(r, w->alias), s)) {
+		name = jsr_name;
+		range = jsr_range;
 	}
 	const struct range *rg = atom_range(&r->t, atom_of(&r->t, range));
 	for (size_t i = 0; rg && i < r->prior->npackages; i++) {

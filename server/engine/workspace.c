@@ -321,8 +321,13 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 		return LOCAL_FOUND;
 	}
 	atom raw = atom_fmt(&r->t, "file:" STR_FMT, STR_ARG(path));
-	*out = package_of_manifest(r, tarball ? PKG_TARBALL : PKG_DIRECTORY,
-		atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, raw)), raw, m, name, 0, d, integrity, false,
-		fresh);
+	if (tarball) {
+		struct request_local *l = arena_new(&r->arena, struct request_local, 1);
+		*l = (struct request_local){ .path = path, .integrity = integrity, .manifest = *m };
+		int rc = package_of_tarball(r, out, name, raw, d, l, NULL, fresh, e);
+		return rc ? rc : LOCAL_FOUND;
+	}
+	*out = package_of_manifest(r, PKG_DIRECTORY, atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, raw)), raw,
+		m, name, 0, d, integrity, false, fresh);
 	return LOCAL_FOUND;
 }

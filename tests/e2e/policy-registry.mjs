@@ -1,5 +1,5 @@
 // A registry made of a table: versions with their ages and what vouches for them. Dates are relative to NOW, so that rules about age can be tried.
-// Serves both forms of a packument, HEAD with Last-Modified, and tarballs; counts what it is asked for.
+// add(name, versions) adds to it later; files is path -> bytes, or the path that it redirects to. Serves both forms of a packument, HEAD with Last-Modified, and tarballs; counts what it is asked for.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { gzipSync } from 'node:zlib'
@@ -22,13 +22,13 @@ function tarEntry(path, text) {
   head.write(sum.toString(8).padStart(6, '0') + '\0 ', 148)
   return Buffer.concat([head, body, Buffer.alloc((512 - (body.length % 512)) % 512)])
 }
-const tarball = (manifest) => gzipSync(Buffer.concat([tarEntry('package/package.json', JSON.stringify(manifest)), tarEntry('package/index.js', 'module.exports = 1\n'), Buffer.alloc(1024)]))
+export const tarball = (manifest) => gzipSync(Buffer.concat([tarEntry('package/package.json', JSON.stringify(manifest)), tarEntry('package/index.js', 'module.exports = 1\n'), Buffer.alloc(1024)]))
 
 // TABLE: { name: { version: { ago: milliseconds, deps, peers, optionalPeers: [name], trust, time: false } } }; trust: 'provenance', 'publisher', 'staged'.
 export function registryStart(table) {
   const now = Date.now(), asked = [], files = new Map(), docs = new Map()
   let url, down = false
-  for (const [name, versions] of Object.entries(table)) {
+  function add(name, versions) {
     const doc = { name, 'dist-tags': {}, versions: {}, time: {} }
     let newest = 0
     for (const [version, v] of Object.entries(versions)) {
@@ -51,11 +51,13 @@ export function registryStart(table) {
     doc.time.modified = new Date(newest).toISOString()
     docs.set(name, doc)
   }
+  for (const [name, versions] of Object.entries(table)) add(name, versions)
   function answer(req, res) {
-    const path = decodeURIComponent(req.url).replace(/^\/+/, '/')
-    asked.push(`${req.method} ${path}`)
+    const path = decodeURIComponent(req.url.split('?')[0]).replace(/^\/+/, '/')
+    asked.push(`${req.method} ${decodeURIComponent(req.url)}`)
     if (down) return res.writeHead(503).end()
     const bytes = files.get(path), doc = docs.get(path.slice(1))
+    if (typeof bytes === 'string') return res.writeHead(302, { location: bytes }).end()
     if (bytes) return res.writeHead(200, { 'content-type': 'application/octet-stream' }).end(bytes)
     if (!doc) return res.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"not_found"}')
     const out = structuredClone(doc)
@@ -74,7 +76,7 @@ export function registryStart(table) {
   const server = createServer(answer)
   return new Promise((ok) => server.listen(0, '127.0.0.1', () => {
     url = `http://127.0.0.1:${server.address().port}`
-    ok({ url, asked, docs, setDown: (d) => (down = d), close: () => { server.closeAllConnections(); server.close() } })
+    ok({ url, asked, docs, add, files, setDown: (d) => (down = d), close: () => { server.closeAllConnections(); server.close() } })
   }))
 }
 export { DAY, HOUR }
