@@ -40,7 +40,7 @@ static void print_grid(const struct setup *o, const struct result *r)
 		printf(STR_FMT " · " STR_FMT ": server ÷ direct (\"=\": no difference), %u rounds\n          ",
 			STR_ARG(c->project), STR_ARG(c->phase), o->rounds);
 		for (unsigned m = 0; m < GRID_RATES; m++)
-			printf("%4u Mbit", grid_mbit[m]);
+			printf("%5u Mb/s", grid_mbit[m]);
 		for (unsigned t = 0; t < GRID_RTTS; t++) {
 			printf("\n  %3u ms  ", grid_rtt_ms[t]);
 			for (unsigned m = 0; m < GRID_RATES; m++)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -574,6 +575,17 @@ static int lock_work(int fd)
 	return -1;
 }
 
+/* What does not fit on the disk would look like a subject that fails. */
+static void warn_of_space(const char *dir)
+{
+	enum { LARGE_GB = 40 };
+	struct statvfs v;
+
+	if (statvfs(dir, &v) == 0 && v.f_bavail * v.f_frsize >> 30 < LARGE_GB)
+		fprintf(stderr, "warning: %s has %llu GB free; a large project with eight subjects takes %d\n", dir,
+			(unsigned long long)(v.f_bavail * v.f_frsize >> 30), LARGE_GB);
+}
+
 int run_all(const struct run_opts *o, struct err *e)
 {
 	unsigned failed = 0;
@@ -589,6 +601,7 @@ int run_all(const struct run_opts *o, struct err *e)
 			e, ERR_BUSY, "another dray-bench works in %s; give this one another --work", o->work_dir);
 	}
 	int rc = 0;
+	warn_of_space(o->work_dir);
 	for (size_t i = 0; i < o->nprojects && rc == 0; i++)
 		rc = run_project(o, i, &failed, e);
 	close(fd);
