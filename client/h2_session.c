@@ -1,5 +1,6 @@
 #include "h2_session.h"
 #include "base/clock.h"
+#include "host_lookup.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -464,7 +465,6 @@ int h2_drive(struct h2 *h, struct err *e)
 
 int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct h2 *h = xcalloc(1, sizeof(*h));
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 
@@ -476,12 +476,8 @@ int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e)
 	h->connect_by = clock_ms() + o->connect_ms;
 	h->read = xmalloc(READ_SIZE);
 	session_start(h);
-	str port = arena_str(&a, o->port);
-	int rc = getaddrinfo(h->host, port.p, &hints, &h->all);
-	if (rc != 0) {
-		err_set(e, ERR_NET, "%s: %s", h->where, gai_strerror(rc));
+	if (host_lookup(&h->all, o->host, o->port, h->connect_by, e) < 0)
 		goto fail;
-	}
 	h->ai = h->all;
 	if ((o->tls && tls_init(h, o, e) < 0) || tcp_start(h, e) < 0)
 		goto fail;

@@ -1,0 +1,47 @@
+"""A name server that says nothing: a client whose drayd has a name is done with it within its budget for connecting, and installs directly.
+
+    unshare -rmn silent_dns_test.py DRAY FIXTURE_REGISTRY        in name spaces of its own: it changes /etc/resolv.conf there
+"""
+
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+
+import rig
+
+
+def prepare(directory):
+    """False: this kernel does not let us."""
+    conf = directory / "resolv.conf"
+    conf.write_text("nameserver 127.0.0.1\noptions timeout:20 attempts:1\n")
+    return all(subprocess.run(c).returncode == 0 for c in
+               (["ip", "link", "set", "lo", "up"], ["mount", "--bind", str(conf), "/etc/resolv.conf"]))
+
+
+def main():
+    dray, program = sys.argv[1:3]
+    with tempfile.TemporaryDirectory() as t, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        t = pathlib.Path(t)
+        if not prepare(t):
+            return 77
+        silent.bind(("127.0.0.1", 53))
+        silent.settimeout(20)
+        registry = rig.Registry(program)
+        app = rig.project(t / "app", {"fx-leaf": "^1.0.0"}, registry.url)
+        args = [dray, "install", "-C", str(app), "--server", "http://drayd.plans.test:4874", "--store-dir", str(t / "store")]
+        try:
+            r = subprocess.run(args, capture_output=True, text=True, timeout=15)  # the resolver itself would take 20 s
+            silent.recv(512)  # it was asked
+        finally:
+            registry.stop()
+        print(r.stderr)
+        assert r.returncode == 0, r.returncode
+        assert "no name server told the address of drayd.plans.test in time" in r.stderr
+        assert (app / "node_modules/fx-leaf/package.json").is_file()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
