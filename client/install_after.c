@@ -79,20 +79,30 @@ static struct bins_opts bins_opts_of(const struct install *in, bool again)
 		.extend_node_path = install_node_path(in) };
 }
 
+/* The links of what is hoisted privately are this thread's, while workers make the slots' shims: neither needs the other. */
 static int install_bins(struct install *in, bool again, struct err *e)
 {
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	struct bins_opts bo = bins_opts_of(in, again);
+	struct hoist_place at = hoist_place_project(in->root, &in->tree, &a);
+	struct root_counts rc = { 0 };
 	struct bins_counts bc;
+	struct err why;
 
 	struct bins *b = bins_start(in->pool, &bo);
+	int hoisted = in->shared ? 0 : link_hoisted(&rc, &in->hoist, &at, &why);
 	while (pool_live(in->pool) > 0) {
 		struct pollfd fd = { .fd = pool_fd(in->pool), .events = POLLIN };
 		poll(&fd, 1, -1);
 		pool_drain(in->pool);
 	}
 	int code = bins_finish(b, &bc, e);
+	if (code == 0 && hoisted < 0) {
+		*e = why;
+		code = hoisted;
+	}
 	if (code == 0 && !in->shared)
-		code = install_hoisted(in, &bo, e);
+		code = bins_hoisted(&bo, &at, e);
 	in->r->t.bins = install_since(in);
 	return code;
 }
