@@ -366,6 +366,14 @@ static const struct lock_direct *prior_direct(const struct lock_importer *imp, s
 	return NULL;
 }
 
+static bool was_injected(const struct lockfile *lf, const struct lock_importer *imp, str alias)
+{
+	bool all = lf->head.inject_workspace_packages;
+	for (size_t i = 0; i < imp->injected.n && !all; i++)
+		all = str_eq(imp->injected.p[i], alias);
+	return all;
+}
+
 static str direct_ref(struct run *r, struct graph *g, const struct importer *imp, const struct gdirect *d, str spec)
 {
 	if (d->dp == NONE) {
@@ -374,10 +382,13 @@ static str direct_ref(struct run *r, struct graph *g, const struct importer *imp
 	}
 	str ref = dep_path_to_ref(deppath_text(g->paths, d->dp), sof(r, d->alias));
 	/* an injected package that is a link in the lockfile stays one as long as nobody asked for a change */
-	const struct lock_direct *old =
+	const struct lock_importer *was =
 		r->set->dedupe_injected_deps && str_starts(ref, STR("file:")) && r->req->lockfile
-			? prior_direct(lockfile_importer(r->req->lockfile, imp->req->path), sof(r, d->alias))
+			? lockfile_importer(r->req->lockfile, imp->req->path)
 			: NULL;
+	const struct lock_direct *old = was && was_injected(r->req->lockfile, was, sof(r, d->alias))
+						? prior_direct(was, sof(r, d->alias))
+						: NULL;
 	return old && str_starts(old->ref, STR("link:")) && str_eq(old->specifier, spec) ? old->ref : ref;
 }
 
