@@ -4,8 +4,8 @@
  * verified against the lockfile's SRI; the list of its files is compared with
  * what lies in node_modules, byte by byte, or with what the store says of it.
  * Nothing is written. Packages whose scripts may run and patched ones are
- * allowed to differ: they are named, and no error. Symlinks between packages
- * are not looked at. Blocks; one thread, work on the pool. */
+ * allowed to differ: they are named, and no error. Symlinks of slots and projects
+ * must lead where the lockfile says. Blocks; one thread, work on the pool. */
 #pragma once
 #include "progress.h"
 #include "project.h"

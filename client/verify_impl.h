@@ -1,4 +1,4 @@
-/* verify_impl — what verify.c (the loop, reports) and its two sources of packages share: verify_tree.c, verify_store.c. */
+/* verify_impl — what verify.c (the loop, reports) and its two sources of packages share: verify_tree.c (with verify_links.c), verify_store.c. */
 #pragma once
 #include "fetch.h"
 #include "net_opts.h"
@@ -54,6 +54,8 @@ void verify_extra(struct verify *v, str path, const char *what);
 
 /* Adds what is to be looked at, and says what is found without the registry. */
 MUST_USE int verify_tree(struct verify *v, struct err *e);
+/* Of a tree that is filled: symlinks that are missing, lead elsewhere, or that nobody asked for. */
+void verify_links(struct verify *v);
 MUST_USE int verify_store(struct verify *v, struct err *e);
 /* What the store's record says against the registry's. */
 void verify_records(struct differences *out, struct pkg kept, struct pkg is);

@@ -14,10 +14,14 @@ static int on_frame(void *arg, const struct frame *f, struct err *e)
 	struct tree_package *p;
 	struct slot *s;
 
-	if (f->kind != FRAME_PACKAGE && f->kind != FRAME_SLOT)
+	if (f->kind != FRAME_PACKAGE && f->kind != FRAME_SLOT && f->kind != FRAME_IMPORTER)
 		return 0;
 	struct frame *own = arena_new(&v->a, struct frame, 1);
 	*own = *f; /* what it points at is the lockfile's, or the source's */
+	if (f->kind == FRAME_IMPORTER) {
+		tree_add_importer(&v->tree, &own->importer);
+		return 0;
+	}
 	if (f->kind == FRAME_PACKAGE)
 		return tree_add_package(&p, &v->tree, &own->package, e);
 	if (tree_add_slot(&s, &v->tree, &own->slot, e) < 0)
@@ -113,5 +117,6 @@ int verify_tree(struct verify *v, struct err *e)
 		return e->code;
 	for (size_t i = 0; i < v->tree.npackages; i++)
 		package_add(v, v->tree.package[i]);
+	verify_links(v);
 	return 0;
 }

@@ -2,7 +2,7 @@
 // usage: verify.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -75,6 +75,17 @@ try {
   after(() => { const at = join(dir, 'node_modules/.pnpm/fx-leaf@1.1.0'); renameSync(at, at + '-x') }, 6, [['node_modules/.pnpm/fx-leaf@1.1.0-x', 'node_modules/.pnpm/fx-leaf@1.1.0-x'], leaf])
   const many = after(() => { for (let i = 0; i < 30; i++) put(file('fx-leaf@1.1.0', `x${i}`), '') }, 6, undefined)
   assert.deepEqual(many.found.filter((f) => f.status === 'bad').map((f) => [f.files.length, f.differences]), [[20, 30]])
+  const links = 'node_modules/.pnpm/fx-app@1.0.0/node_modules/', bad = (path) => [path, path]
+  const dependency = Object.keys(JSON.parse(readFileSync(join(packages, 'fx-app/1.0.0/package.json'), 'utf8')).dependencies)[0]
+  const at = join(dir, links, dependency), right = readlinkSync(at)
+  after(() => unlinkSync(at), 6, [bad(links + dependency)])
+  after(() => { unlinkSync(at); symlinkSync('../../fx-files@1.0.0/node_modules/fx-files', at) }, 6, [bad(links + dependency)])
+  after(() => { unlinkSync(at); symlinkSync('../../nowhere', at) }, 6, [bad(links + dependency)])
+  after(() => { unlinkSync(at); symlinkSync(realpathSync(join(dir, links, right)), at) }, 0, []) // another way to the same
+  after(() => symlinkSync('../../fx-files@1.0.0/node_modules/fx-files', join(dir, links, 'fx-stranger')), 6, [bad(links + 'fx-stranger')])
+  after(() => { unlinkSync(join(dir, 'node_modules/fx-app')); symlinkSync('.pnpm/fx-files@1.0.0/node_modules/fx-files', join(dir, 'node_modules/fx-app')) }, 6, [bad('node_modules/fx-app')])
+  after(() => { unlinkSync(join(dir, 'node_modules/fx-app')) }, 6, [bad('node_modules/fx-app')])
+  console.log('ok symlinks that are missing, wrong, dangling or extra')
   console.log('ok content, mode, extra and missing files, missing and extra folders')
 
   const text = run('verify')
