@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -282,17 +283,23 @@ void rig_drayd_stop(struct rig *r)
 	r->drayd = 0;
 }
 
+static void log_to(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
+
+	if (fd >= 0) {
+		dup2(fd, STDOUT_FILENO);
+		dup2(fd, STDERR_FILENO);
+	}
+}
+
 static _Noreturn void drayd_child(struct rig *r, const char *store_dir, bool settles, const char *ready)
 {
 	char listen[64], log[4096];
 
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", r->drayd_port);
 	snprintf(log, sizeof(log), "%s/drayd.log", r->o.log_dir);
-	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
-	if (fd >= 0) {
-		dup2(fd, STDOUT_FILENO);
-		dup2(fd, STDERR_FILENO);
-	}
+	log_to(log);
 	/* The registry is frozen, so packuments don't age. The mirror is what clients know as their registry: drayd serves that URL from the mirror, co-located. */
 	execl(r->o.drayd, r->o.drayd, "--listen", listen, "--store-dir", store_dir, "--registry", r->drayd_registry,
 		"--registry-alias", r->registry, "--ready-file", ready, "--packument-age", "86400",
@@ -320,6 +327,40 @@ int rig_drayd(struct rig *r, const char *store_dir, bool settles, struct err *e)
 		pause_ms(10);
 	}
 	return err_set(e, ERR_IO, "drayd did not start; see %s/drayd.log", r->o.log_dir);
+}
+
+/* CPU of the children that have ended and were waited for. */
+static double ended_cpu(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_CHILDREN, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+int rig_drayd_settle(struct rig *r, const char *store_dir, struct err *e)
+{
+	char log[4096];
+	int status = 0;
+
+	rig_drayd_stop(r);
+	snprintf(log, sizeof(log), "%s/drayd.log", r->o.log_dir);
+	double cpu = ended_cpu();
+	pid_t pid = child_start();
+	if (pid == 0) {
+		log_to(log);
+		execl(r->o.drayd, r->o.drayd, "--wait-settled", "--store-dir", store_dir, "--registry",
+			r->drayd_registry, "--registry-alias", r->registry, (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return err_os(e, "drayd --wait-settled");
+	r->drayd_cpu_before += ended_cpu() - cpu;
+	/* Packages that cannot be packed are named in the log, and come as tarballs. */
+	return WIFEXITED(status) && WEXITSTATUS(status) != 127
+		       ? 0
+		       : err_set(e, ERR_IO, "drayd --wait-settled ended with %d; see %s", status, log);
 }
 
 struct rig_counts rig_counts(const struct rig *r)

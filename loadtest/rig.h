@@ -46,6 +46,8 @@ MUST_USE int rig_drayd(struct rig *r, const char *store_dir, bool settles, struc
 int rig_drayd_port(const struct rig *r);
 /* Waits until its packs are made, or (SETTLED) made as well as they can be. ERR_TIMEOUT after an hour. */
 MUST_USE int rig_drayd_packs(struct rig *r, bool settled, struct err *e);
+/* Stops drayd and makes all packs of STORE_DIR as good as they can be, on all CPUs. */
+MUST_USE int rig_drayd_settle(struct rig *r, const char *store_dir, struct err *e);
 void rig_drayd_stop(struct rig *r);
 /* Totals since the start. */
 struct rig_counts rig_counts(const struct rig *r);

@@ -242,8 +242,14 @@ static int prepare_packs(struct bench *b, const struct subject *sub, struct err 
 	if (sub->server != SERVER_WARM && sub->server != SERVER_SETTLED)
 		return 0;
 	double start = measure_now(), cpu = rig_counts(b->rig).drayd_cpu_s;
-	if (rig_drayd_packs(b->rig, sub->server == SERVER_SETTLED, e) < 0)
+	/* The tarballs first, for a server that has seen nothing; the long work then with all CPUs. */
+	if (rig_drayd_packs(b->rig, false, e) < 0)
 		return e->code;
+	if (sub->server == SERVER_SETTLED) {
+		const char *dir = settled_dir(b, e);
+		if (!dir || rig_drayd_settle(b->rig, dir, e) < 0)
+			return e->code;
+	}
 	put_prepared(b, sub, measure_now() - start, rig_counts(b->rig).drayd_cpu_s - cpu);
 	return 0;
 }
@@ -305,6 +311,10 @@ static int run_before(struct bench *b, size_t i, struct subject_place *at, struc
 		return 0;
 	}
 	if (place_after(at, &before, phase, e) < 0)
+		return e->code;
+	/* One that was asked before made packs of what came with that install, and deltas from there, long before the update. */
+	if ((sub->server == SERVER_WARM || sub->server == SERVER_SETTLED) &&
+		rig_drayd_packs(b->rig, sub->server == SERVER_SETTLED, e) < 0)
 		return e->code;
 	return sub->server == SERVER_COLD ? start_server(b, sub, at, e) : 0;
 }

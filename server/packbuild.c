@@ -234,14 +234,25 @@ static void item_settled(
 	packs_note(p, it);
 }
 
+/* Bytes that a better encoding may save, over the plans that would feel it. */
+static uint64_t worth(const struct pack_item *it)
+{
+	return it->size * (1 + (uint64_t)it->plans);
+}
+
 /* Under the lock. */
 static struct pack_item *next_unsettled(struct packs *p)
 {
-	for (; p->settle_at < p->item.n; p->settle_at++) {
-		if (p->item.p[p->settle_at]->state == PACK_WARM && !p->item.p[p->settle_at]->settling)
-			return p->item.p[p->settle_at];
+	struct pack_item *best = NULL;
+
+	for (size_t i = p->settle_at; i < p->item.n; i++) {
+		struct pack_item *it = p->item.p[i];
+		if (it->state == PACK_WARM && !it->settling && (!best || worth(it) > worth(best)))
+			best = it;
+		else if (!best && i == p->settle_at && it->state != PACK_WARM)
+			p->settle_at++;
 	}
-	return NULL;
+	return best;
 }
 
 /* Under the lock. */

@@ -74,6 +74,7 @@ void packs_touch(struct packs *p, struct pack_item *it, bool lease)
 	int64_t now = time(NULL);
 
 	it->used_s = now;
+	it->plans += lease && it->plans < UINT16_MAX;
 	if (lease)
 		it->lease_s = now + p->o.lease_s;
 }

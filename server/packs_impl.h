@@ -18,6 +18,7 @@ struct pack_item {
 	uint32_t next_named;     /* the next of them; MAP_NONE: none */
 	const uint8_t *chained;  /* digest under which by_digest has it; NULL: none yet */
 	uint32_t next_same;      /* the next item with that digest; MAP_NONE: none */
+	uint32_t plans;          /* that named it, in this process */
 	int64_t retry_ms;        /* when it failed */
 	int64_t used_s, noted_s; /* Unix time of its last use; what the journal says of it */
 	int64_t born_s, lease_s; /* when its pack was made; until when a plan that names it counts as under way */
@@ -43,7 +44,7 @@ struct packs {
 	struct packs_counts n;
 	int64_t first_ms, last_ms; /* when something was wanted */
 	uint64_t first_us;         /* CPU of the threads until first_ms */
-	size_t settle_at;          /* items before it are settled, or not to be */
+	size_t settle_at; /* items before it are settled, or not to be; of the others the one worth most is next */
 	bool stop;
 	pthread_t *thread;
 	unsigned nthreads;

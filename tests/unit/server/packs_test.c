@@ -1,9 +1,11 @@
 /* Packs in the making: a registry of fixture tarballs, and what becomes of them. ctest label: threads */
+#include "fs.h"
 #include "pack.h"
 #include "packs.h"
 #include "registry.h"
 #include "test_server.h"
 #include "tgz.h"
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -465,6 +467,37 @@ static void what_is_under_way_does_not_hold_the_end(void **state)
 	v->p = NULL;
 }
 
+static void the_largest_settles_first(void **state)
+{
+	struct env *v = *state;
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	struct err e;
+	char path[128];
+	int last = N, seen = 0;
+	str line;
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	packs_free(v->p);
+	v->o.no_settle = false;
+	v->o.settlers = 1;
+	packs_start(v);
+	wait_until(v, c.settled == N && c.warm == 0);
+	snprintf(path, sizeof(path), "%s/packs/journal", v->root);
+	assert_int_equal(fs_read_file(&text, AT_FDCWD, path, 1 << 20, &e), 0);
+	for (str rest = buf_str(&text); str_cut(rest, '\n', &line, &rest);) {
+		size_t at = str_find_str(line, STR(" p"), 0);
+		if (!str_starts(line, STR("settled ")) || at == SIZE_MAX)
+			continue;
+		int i = atoi(line.p + at + 2);
+		assert_true(i < last);
+		last = i;
+		seen++;
+	}
+	assert_int_equal(seen, N);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -474,6 +507,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_lost_file_is_made_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_restart_settles_the_rest, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_largest_settles_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_left_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_process_has_the_packs, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_longest_unused_go, setup, teardown),
