@@ -121,9 +121,10 @@ static int lockfile_outdated(struct invocation *s, struct str_list why, struct e
 static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 {
 	const struct client_settings *c = &s->project.client;
-	bool frozen = s->opt.frozen_set        ? s->opt.frozen
-		      : c->frozen_lockfile_set ? c->frozen_lockfile
-					       : s->project.ci && s->project.has_lockfile;
+	bool frozen = s->opt.frozen_set ? s->opt.frozen
+		      : c->frozen_lockfile_set
+			      ? c->frozen_lockfile
+			      : s->project.ci && (s->project.has_lockfile || s->project.lockfile_broken.code < 0);
 	struct str_list why;
 
 	if (!c->lockfile && ((s->opt.frozen_set && s->opt.frozen) || s->opt.lockfile_only))
@@ -132,6 +133,13 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 			s->opt.lockfile_only ? "lockfile-only" : "frozen-lockfile");
 	if (s->opt.lockfile_only && !s->opt.frozen_set)
 		frozen = false;
+	if (s->project.lockfile_broken.code < 0 && frozen) {
+		*e = s->project.lockfile_broken;
+		return e->code;
+	}
+	if (s->project.lockfile_broken.code < 0)
+		progress_warn(&s->progress, "the broken lockfile is ignored and written anew: %s",
+			s->project.lockfile_broken.msg);
 	if (!s->project.has_lockfile) {
 		*locked = false;
 		return frozen && c->lockfile

@@ -450,6 +450,11 @@ static int read_lockfile(struct load *l)
 	if (rc || !text.p)
 		return rc;
 	rc = lockfile_parse(&p->lockfile, text, p->lockfile_path, l->a, l->e);
+	if (rc && !lockfile_conflicted(text)) {
+		p->lockfile_broken = *l->e;
+		p->lockfile_broken.code = rc;
+		return 0;
+	}
 	if (rc)
 		return rc;
 	p->env_document = p->lockfile.env_document;

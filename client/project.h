@@ -38,7 +38,8 @@ struct project {
 	struct lockfile lockfile; /* req.lockfile points here when there is one */
 	str lockfile_path;        /* root/pnpm-lock.yaml */
 	bool has_lockfile;
-	str env_document; /* to be kept at the head of the lockfile */
+	struct err lockfile_broken; /* code < 0: there is one and it cannot be read, which matters where it is frozen */
+	str env_document;           /* to be kept at the head of the lockfile */
 	struct registry_auth *auth;
 	size_t nauth;
 	str cafile, ca; /* path; PEM text */

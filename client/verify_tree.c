@@ -109,6 +109,10 @@ int verify_tree(struct verify *v, struct err *e)
 			"dray verify does not look at shared slots (enableGlobalVirtualStore); dray verify --store "
 			"audits "
 			"the store that they are linked from");
+	if (o->project->lockfile_broken.code < 0) {
+		*e = o->project->lockfile_broken;
+		return e->code;
+	}
 	if (!o->project->has_lockfile)
 		return err_set(e, ERR_NOTFOUND, "there is no %s to compare with", o->project->lockfile_path.p);
 	v->tree.max_dir = o->project->client.virtual_store_dir_max_length;

@@ -442,11 +442,15 @@ static int read_version(struct ctx *c, const struct yaml_node *n)
 {
 	if (!yaml_is_scalar(n))
 		return bad(c, n, n->key, "expected a version");
-	if (str_eq(n->s, STR("9.0")))
+	str minor = str_starts(n->s, STR("9.")) ? str_from(n->s, 2) : STR_NONE;
+	size_t digits = 0;
+	while (digits < minor.n && minor.p[digits] >= '0' && minor.p[digits] <= '9')
+		digits++;
+	if (digits && digits == minor.n && digits < 6)
 		return 0;
 	return err_set(c->r.e, ERR_UNSUPPORTED,
 		STR_FMT ":%u: lockfileVersion " STR_FMT
-			" is not supported, only 9.0 is; rewrite the file with a current pnpm, "
+			" is not supported, only 9.x is; rewrite the file with a current pnpm, "
 			"or delete it",
 		STR_ARG(c->r.path), n->line, STR_ARG(str_head(n->s, 40)));
 }
@@ -560,12 +564,24 @@ static unsigned line_at(str text, size_t at)
 	return line;
 }
 
-static int refuse_conflicts(str text, str path, struct err *e)
+static size_t conflict_at(str text)
 {
 	size_t at = str_find(text, '<', 0);
 
 	while (at != SIZE_MAX && ((at && text.p[at - 1] != '\n') || !str_starts(str_from(text, at), STR("<<<<<<< "))))
 		at = str_find(text, '<', at + 1);
+	return at;
+}
+
+bool lockfile_conflicted(str text)
+{
+	return conflict_at(text) != SIZE_MAX;
+}
+
+static int refuse_conflicts(str text, str path, struct err *e)
+{
+	size_t at = conflict_at(text);
+
 	if (at == SIZE_MAX)
 		return 0;
 	return err_set(e, ERR_PARSE,

@@ -41,9 +41,9 @@ function project(files) {
   return dir
 }
 
-function install(dir, options = [], { env = {}, spawnOptions = {}, store = join(work, `store${count}`) } = {}) {
+function install(dir, options = [], { env = {}, spawnOptions = {}, plain = false, store = join(work, `store${count}`) } = {}) {
   return new Promise((done) => {
-    const args = ['install', '--no-frozen-lockfile', '--dir', dir, '--store-dir', store, '--registry', url, ...options]
+    const args = ['install', ...(plain ? [] : ['--no-frozen-lockfile']), '--dir', dir, '--store-dir', store, '--registry', url, ...options]
     const p = spawn(dray, args, { env: { ...process.env, CI: '', DRAY_SERVER: '', HOME: work, ...env }, ...spawnOptions })
     let text = ''
     p.stdout.on('data', (d) => (text += d))
@@ -130,8 +130,23 @@ const tests = {
     const good = await freshLockfile()
     const conflict = good.replace(/^importers:/m, '<<<<<<< HEAD\nimporters:\n=======\n>>>>>>> theirs')
     await refused(project({ ...app, 'pnpm-lock.yaml': conflict }), 3, [/pnpm-lock\.yaml/, /conflict/])
-    await refused(project({ ...app, 'pnpm-lock.yaml': good.replace("'9.0'", "'6.0'") }), 9, [/pnpm-lock\.yaml/, /6\.0/])
-    await refused(project({ ...app, 'pnpm-lock.yaml': good.slice(0, good.indexOf('snapshots:') + 30) }), 3, [/pnpm-lock\.yaml/])
+    await refused(project({ ...app, 'pnpm-lock.yaml': conflict }), 3, [/conflict/], ['--frozen-lockfile'])
+    // broken ones: as pnpm, an error where the lockfile is frozen, ignored with a warning and written anew where not
+    const torn = good.slice(0, good.indexOf('snapshots:') + 30)
+    for (const [text, status, what] of [[good.replace("'9.0'", "'6.0'"), 9, /6\.0/], [good.replace("'9.0'", "'10.0'"), 9, /10\.0/], [good.replace("'9.0'", '9'), 9, /9 is not/], [torn, 3, /pnpm-lock\.yaml/], ['a: [}\n', 3, /pnpm-lock\.yaml:1/]]) {
+      const dir = project({ ...app, 'pnpm-lock.yaml': text })
+      await refused(dir, status, [/pnpm-lock\.yaml/, what], ['--frozen-lockfile'])
+      await refused(dir, status, [what], [], { env: { CI: '1' }, plain: true })
+      const r = await install(dir)
+      assert.equal(r.status, 0, r.text)
+      assert.match(r.text, /broken lockfile is ignored.*pnpm-lock\.yaml/)
+      assert.equal(readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8'), good)
+      assert.doesNotMatch((await install(dir)).text, /broken/)
+    }
+    // a later minor version is taken, and stays where nothing is written
+    const later = project({ ...app, 'pnpm-lock.yaml': good.replace("'9.0'", "'9.3'") })
+    assert.equal((await install(later, ['--frozen-lockfile'])).status, 0)
+    assert.equal(readFileSync(join(later, 'pnpm-lock.yaml'), 'utf8'), good.replace("'9.0'", "'9.3'"))
   },
   async 'a frozen lockfile that does not fit: all of the differences'() {
     const files = { 'package.json': { dependencies: { 'fx-app': '^1.0.0', 'fx-bin': '1.0.0' } }, 'pnpm-lock.yaml': await freshLockfile(), 'pnpm-workspace.yaml': 'autoInstallPeers: false\noverrides:\n  fx-leaf: 1.0.0\ncatalog:\n  x: 1\n' }

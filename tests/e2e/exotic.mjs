@@ -195,6 +195,17 @@ try {
     assert.equal(offline.status, 4, offline.out)
     assert.match(offline.out, /--offline/)
 
+    // the stored copy that is to be patched is gone: it is fetched again, and said so
+    const keep = join(work, `kept${count++}`), stored = (...a) => run(dray, ['install', '--no-frozen-lockfile', '--store-dir', keep, '--registry', U, ...a], { cwd: dir, env: { PATH: process.env.PATH, HOME: work, CI: '', DRAY_SERVER: '' } })
+    dir = project({ deps: { leaf: '1.0.0' } })
+    assert.equal((await stored()).status, 0)
+    for (const f of readdirSync(join(keep, 'pkgs'), { recursive: true, withFileTypes: true })) if (f.isFile()) rmSync(join(f.parentPath ?? f.path, f.name))
+    dir = project({ deps: { leaf: '1.0.0' }, yaml: 'patchedDependencies:\n  leaf: p.patch\n', files: { 'p.patch': patch } })
+    const again = await stored()
+    assert.equal(again.status, 0, again.out)
+    assert.match(again.out, /the store's copy of leaf@1\.0\.0 is damaged: fetching it again/)
+    assert.equal(readFileSync(join(dir, 'node_modules/leaf/index.js'), 'utf8'), 'module.exports = 2\n')
+
     const server = await draydStart(drayd, ['--registry', U])
     const scoped = ['--server', server.url, '--server-fallback', 'error']
     await compare(dray, scoped, 'drayd')
