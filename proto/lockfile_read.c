@@ -599,8 +599,10 @@ static str normalized(str text, struct arena *a)
 	char *p = arena_new(a, char, text.n);
 	size_t n = 0;
 	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] != '\r' || i + 1 == text.n || text.p[i + 1] != '\n')
-			p[n++] = text.p[i];
+		while (text.p[i] == '\n' && n &&
+			p[n - 1] == '\r') /* all of them: what is left would be normalized again */
+			n--;
+		p[n++] = text.p[i];
 	}
 	return (str){ p, n };
 }
