@@ -32,14 +32,14 @@ static str name_of(str line)
 	return end == SIZE_MAX ? STR_NONE : (str){ line.p + from + 1, end - from - 1 };
 }
 
-static int one(struct totals *t, struct buf *record, str line, struct err *e)
+static int one(struct totals *t, struct packument_compiler *pc, struct buf *record, str line, struct err *e)
 {
 	struct packument p;
 	str name = name_of(line);
 
 	buf_clear(record);
 	double from = cpu_ms();
-	if (packument_compile(record, line, name, e) < 0)
+	if (packument_compiler_run(pc, record, line, name, e) < 0)
 		return e->code;
 	double mid = cpu_ms();
 	if (packument_open(&p, record->p, record->n, e) < 0)
@@ -56,13 +56,15 @@ static int one(struct totals *t, struct buf *record, str line, struct err *e)
 static int lines_all(struct totals *t, str text, struct err *e)
 {
 	AUTO(buf_release) struct buf record = BUF_INIT;
+	struct packument_compiler *pc = packument_compiler_new();
 	int rc = 0;
 
 	for (str line; rc == 0 && text.n;) {
 		str_cut(text, '\n', &line, &text);
 		if (line.n)
-			rc = one(t, &record, line, e);
+			rc = one(t, pc, &record, line, e);
 	}
+	packument_compiler_free(pc);
 	return rc;
 }
 

@@ -1,11 +1,12 @@
 #include "integrity.h"
 #include "packument_format.h"
 #include "packument_scan.h"
+#include "packument_words.h"
 #include <stdlib.h>
 
 /* Kinds of raw text that are remembered, because the next version mostly repeats them. */
 enum memo { MEMO_MAP, MEMO_LIST = MEMO_MAP + PACKUMENT_NMAPS, MEMO_N = MEMO_LIST + PACKUMENT_NLISTS };
-enum { MEMO_WAYS = 4, MAX_VERSION = 256, TIME_EMPTY = 0 };
+enum { MEMO_WAYS = 4, MAX_VERSION = 256, TIME_EMPTY = 0, KEEP_STRINGS = 1 << 15 };
 
 struct memo_entry {
 	str raw;
@@ -15,7 +16,13 @@ struct source { /* one version while it is read */
 	struct pk_version v;
 	struct semver sv;
 	str text;
-	bool ok;
+	bool ok;   /* its text is a version */
+	bool gone; /* null: unpublished */
+};
+/* A version's place: compared by KEY first, which has the three numbers as far as they fit. */
+struct rank {
+	uint64_t key;
+	struct source *v;
 };
 struct compile {
 	struct scan s;
@@ -27,16 +34,21 @@ struct compile {
 	VEC(uint32_t) pool;
 	VEC(uint32_t) scratch;
 	VEC(struct source) version;
+	VEC(struct rank) rank;  /* in the record's order, once all are known */
 	VEC(struct pk_tag) tag; /* .version is a string id until the versions are sorted */
 	uint32_t *scell, smask; /* string id + 1 by hash of its bytes */
 	uint32_t *gcell, gmask; /* group id + 1 by hash of its members */
-	struct map by_text;     /* version text -> index in .version */
+	VEC(uint32_t) hash;     /* the record's, once they are sorted */
+	struct words fields, dist, map[PACKUMENT_NMAPS];
 	struct memo_entry memo[MEMO_N][MEMO_WAYS];
 	unsigned memo_at[MEMO_N];
 	str time_raw; /* the `time` object, read when the versions are known */
 	bool has_time, time_seen;
 	int64_t modified, time_modified;
 	struct err *e;
+};
+struct packument_compiler {
+	struct compile c;
 };
 
 static void compile_release(struct compile *c)
@@ -48,10 +60,13 @@ static void compile_release(struct compile *c)
 	vec_release(&c->pool);
 	vec_release(&c->scratch);
 	vec_release(&c->version);
+	vec_release(&c->rank);
+	vec_release(&c->hash);
 	vec_release(&c->tag);
 	free(c->scell);
 	free(c->gcell);
-	map_release(&c->by_text);
+	c->scell = c->gcell = NULL;
+	c->smask = c->gmask = 0;
 }
 
 /* strings and groups */
@@ -196,20 +211,50 @@ static uint32_t map_end(struct compile *c)
 	return group_id(c);
 }
 
-/* An object of strings; values of other types are dropped, as pnpm does. Another type is an empty map. */
-static uint32_t map_read(struct compile *c, unsigned kind)
+/* A member of a map: its key is word AT, or KEY where that is 0. */
+static void member_read(struct compile *c, struct words *t, uint32_t at, str key)
 {
+	str text;
+
+	if (at && words_value(t, &c->s, at)) {
+		map_put(c, t->w[at].what, t->w[at].value_what);
+		return;
+	}
+	scan_peek(&c->s);
+	const char *from = c->s.p;
+	if (!scan_str(&c->s, &text))
+		return;
+	uint32_t value = string_id(c, text);
+	if (at == 0) {
+		map_put(c, string_id(c, key), value);
+		return;
+	}
+	if (!t->w[at].what)
+		t->w[at].what = string_id(c, (str){ t->w[at].raw.p + 1, t->w[at].raw.n - 3 });
+	map_put(c, t->w[at].what, value);
+	words_keep(t, &c->s, at, from, value);
+}
+
+/* An object of strings; values of other types are dropped, as pnpm does. Another type is an empty map. */
+static uint32_t map_read(struct compile *c, enum packument_map m)
+{
+	const unsigned kind = MEMO_MAP + m;
+	struct words *t = &c->map[m];
 	uint32_t group;
-	str key, value;
+	str key = STR_NONE;
 
 	if (memo_hit(c, kind, &group))
 		return group;
 	const char *from = c->s.p;
 	c->scratch.n = 0;
 	if (scan_open(&c->s, '{')) {
-		for (bool first = true; scan_key(&c->s, &first, &key);) {
-			if (scan_str(&c->s, &value))
-				map_put(c, string_id(c, key), string_id(c, value));
+		enum word_step step;
+		bool first = true;
+		for (uint32_t at = 0, prev = 0; (step = words_next(t, &c->s, &at, &first, &key)) != WORD_END;
+			prev = at) {
+			if (step == WORD_NEW)
+				at = words_learn(t, &c->s, prev, key, 0);
+			member_read(c, t, at, key);
 		}
 	}
 	group = map_end(c);
@@ -282,7 +327,7 @@ static uint32_t bin_read(struct compile *c)
 	str path, scope, command;
 
 	if (scan_peek(&c->s) != '"')
-		return map_read(c, MEMO_MAP + PACKUMENT_BIN);
+		return map_read(c, PACKUMENT_BIN);
 	c->scratch.n = 0;
 	if (scan_str(&c->s, &path) && path.n) {
 		if (c->name.n == 0 || c->name.p[0] != '@' || !str_cut(c->name, '/', &scope, &command))
@@ -367,31 +412,112 @@ static str shasum_sri(struct compile *c, str hex)
 	return arena_printf(&c->a, "sha1-" STR_FMT, STR_ARG(b64));
 }
 
+/* Fields of a version that are read, and of its dist. */
+enum field {
+	FIELD_OTHER,
+	FIELD_MAP, /* + enum packument_map */
+	FIELD_LIST = FIELD_MAP + PACKUMENT_NMAPS,
+	FIELD_DIST = FIELD_LIST + PACKUMENT_NLISTS,
+	FIELD_DEPRECATED,
+	FIELD_INSTALL,
+	FIELD_SCRIPTS,
+	FIELD_DIRECTORIES,
+	FIELD_BUNDLED,
+	FIELD_BUNDLE,
+	FIELD_USER,
+	FIELD_INTEGRITY,
+	FIELD_SHASUM,
+	FIELD_TARBALL,
+	FIELD_SIZE,
+	FIELD_FILES,
+	FIELD_ATTESTATIONS,
+};
+struct field_name {
+	str key;
+	uint32_t field;
+};
+
+static uint32_t field_of(const struct field_name *table, size_t n, str key)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (str_eq(table[i].key, key))
+			return table[i].field;
+	}
+	return FIELD_OTHER;
+}
+
+/* Steps to the next field of an object. *AT is its word, 0 where it has none. */
+static bool field_next(struct compile *c, struct words *t, const struct field_name *table, size_t n, bool *first,
+	uint32_t *at, uint32_t *field)
+{
+	str key = STR_NONE;
+	uint32_t prev = *at;
+	enum word_step step = words_next(t, &c->s, at, first, &key);
+
+	if (step == WORD_END)
+		return false;
+	if (step == WORD_KNOWN) {
+		*field = t->w[*at].what;
+		return true;
+	}
+	*field = field_of(table, n, key);
+	*at = words_learn(t, &c->s, prev, key, *field);
+	return true;
+}
+
+/* A value that nobody reads: often the same as before. */
+static void field_skip(struct compile *c, struct words *t, uint32_t at)
+{
+	if (at && words_value(t, &c->s, at))
+		return;
+	scan_peek(&c->s);
+	const char *from = c->s.p;
+	scan_skip(&c->s);
+	words_keep(t, &c->s, at, from, 0);
+}
+
 static void dist_read(struct compile *c, struct pk_version *v, bool *provenance)
 {
-	str key, s, integrity = STR_NONE, shasum = STR_NONE;
+	static const struct field_name names[] = {
+		{ STR_INIT("integrity"), FIELD_INTEGRITY },
+		{ STR_INIT("shasum"), FIELD_SHASUM },
+		{ STR_INIT("tarball"), FIELD_TARBALL },
+		{ STR_INIT("unpackedSize"), FIELD_SIZE },
+		{ STR_INIT("fileCount"), FIELD_FILES },
+		{ STR_INIT("attestations"), FIELD_ATTESTATIONS },
+	};
+	str s, integrity = STR_NONE, shasum = STR_NONE;
+	uint32_t at = 0, field;
+	uint64_t n;
 
 	if (!scan_open(&c->s, '{'))
 		return;
-	for (bool first = true; scan_key(&c->s, &first, &key);) {
-		if (str_eq(key, STR("integrity"))) {
+	for (bool first = true; field_next(c, &c->dist, names, sizeof(names) / sizeof(*names), &first, &at, &field);) {
+		switch (field) {
+		case FIELD_INTEGRITY:
 			if (scan_str(&c->s, &s))
 				integrity = s;
-		} else if (str_eq(key, STR("shasum"))) {
+			break;
+		case FIELD_SHASUM:
 			if (scan_str(&c->s, &s))
 				shasum = s;
-		} else if (str_eq(key, STR("tarball"))) {
+			break;
+		case FIELD_TARBALL:
 			if (scan_str(&c->s, &s))
 				v->tarball = string_push(c, s);
-		} else if (str_eq(key, STR("unpackedSize"))) {
+			break;
+		case FIELD_SIZE:
 			v->unpacked_size = scan_u64(&c->s);
-		} else if (str_eq(key, STR("fileCount"))) {
-			uint64_t n = scan_u64(&c->s);
+			break;
+		case FIELD_FILES:
+			n = scan_u64(&c->s);
 			v->file_count = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
-		} else if (str_eq(key, STR("attestations"))) {
+			break;
+		case FIELD_ATTESTATIONS:
 			*provenance = has_member(c, STR("provenance"));
-		} else {
-			scan_skip(&c->s);
+			break;
+		default:
+			field_skip(c, &c->dist, at);
 		}
 	}
 	v->integrity = string_push(c, integrity.n ? integrity : shasum_sri(c, shasum));
@@ -419,68 +545,84 @@ struct pending {
 	bool bundled_seen, bundled_all, bundle_all, install, bin_dir, provenance, trusted, approved;
 };
 
-static void field_set(struct compile *c, struct pk_version *v, struct pending *p, str k)
+static void field_set(struct compile *c, struct pk_version *v, struct pending *p, uint32_t field, uint32_t at)
 {
-	static const struct {
-		str key;
-		unsigned map;
-	} maps[] = {
-		{ STR_INIT("dependencies"), PACKUMENT_DEPS },
-		{ STR_INIT("optionalDependencies"), PACKUMENT_OPTIONAL },
-		{ STR_INIT("peerDependencies"), PACKUMENT_PEERS },
-		{ STR_INIT("engines"), PACKUMENT_ENGINES },
-	}, lists[] = {
-		{ STR_INIT("os"), PACKUMENT_OS },
-		{ STR_INIT("cpu"), PACKUMENT_CPU },
-		{ STR_INIT("libc"), PACKUMENT_LIBC },
-	};
 	str s;
 
-	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
-		if (str_eq(k, maps[i].key)) {
-			v->map[maps[i].map] = map_read(c, MEMO_MAP + maps[i].map);
-			return;
-		}
-	}
-	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
-		if (str_eq(k, lists[i].key)) {
-			v->list[lists[i].map] = list_read(c, MEMO_LIST + lists[i].map);
-			return;
-		}
-	}
-	if (str_eq(k, STR("dist"))) {
-		dist_read(c, v, &p->provenance);
-	} else if (str_eq(k, STR("bin"))) {
+	switch (field) {
+	case FIELD_MAP + PACKUMENT_DEPS:
+	case FIELD_MAP + PACKUMENT_OPTIONAL:
+	case FIELD_MAP + PACKUMENT_PEERS:
+	case FIELD_MAP + PACKUMENT_ENGINES:
+		v->map[field - FIELD_MAP] = map_read(c, (enum packument_map)(field - FIELD_MAP));
+		break;
+	case FIELD_MAP + PACKUMENT_BIN:
 		v->map[PACKUMENT_BIN] = bin_read(c);
-	} else if (str_eq(k, STR("peerDependenciesMeta"))) {
+		break;
+	case FIELD_LIST + PACKUMENT_OS:
+	case FIELD_LIST + PACKUMENT_CPU:
+	case FIELD_LIST + PACKUMENT_LIBC:
+		v->list[field - FIELD_LIST] = list_read(c, MEMO_LIST + (field - FIELD_LIST));
+		break;
+	case FIELD_LIST + PACKUMENT_PEER_OPTIONAL:
 		v->list[PACKUMENT_PEER_OPTIONAL] = peer_meta_read(c);
-	} else if (str_eq(k, STR("deprecated"))) {
+		break;
+	case FIELD_DIST:
+		dist_read(c, v, &p->provenance);
+		break;
+	case FIELD_DEPRECATED:
 		v->deprecated = scan_str(&c->s, &s) ? string_id(c, s) : 0;
-	} else if (str_eq(k, STR("hasInstallScript"))) {
+		break;
+	case FIELD_INSTALL:
 		p->install |= scan_true(&c->s);
-	} else if (str_eq(k, STR("scripts"))) {
+		break;
+	case FIELD_SCRIPTS:
 		p->install |= has_install_script(c);
-	} else if (str_eq(k, STR("directories"))) {
+		break;
+	case FIELD_DIRECTORIES:
 		p->bin_dir = has_bin_directory(c);
-	} else if (str_eq(k, STR("bundledDependencies"))) {
+		break;
+	case FIELD_BUNDLED:
 		p->bundled_seen = scan_peek(&c->s) != 'n';
 		p->bundled = bundled_read(c, &p->bundled_all);
-	} else if (str_eq(k, STR("bundleDependencies"))) {
+		break;
+	case FIELD_BUNDLE:
 		p->bundle = bundled_read(c, &p->bundle_all);
-	} else if (str_eq(k, STR("_npmUser"))) {
+		break;
+	case FIELD_USER:
 		user_read(c, &p->approved, &p->trusted);
-	} else {
-		scan_skip(&c->s);
+		break;
+	default:
+		field_skip(c, &c->fields, at);
 	}
 }
 
 static void version_body(struct compile *c, struct pk_version *v)
 {
+	static const struct field_name names[] = {
+		{ STR_INIT("dependencies"), FIELD_MAP + PACKUMENT_DEPS },
+		{ STR_INIT("optionalDependencies"), FIELD_MAP + PACKUMENT_OPTIONAL },
+		{ STR_INIT("peerDependencies"), FIELD_MAP + PACKUMENT_PEERS },
+		{ STR_INIT("engines"), FIELD_MAP + PACKUMENT_ENGINES },
+		{ STR_INIT("bin"), FIELD_MAP + PACKUMENT_BIN },
+		{ STR_INIT("os"), FIELD_LIST + PACKUMENT_OS },
+		{ STR_INIT("cpu"), FIELD_LIST + PACKUMENT_CPU },
+		{ STR_INIT("libc"), FIELD_LIST + PACKUMENT_LIBC },
+		{ STR_INIT("peerDependenciesMeta"), FIELD_LIST + PACKUMENT_PEER_OPTIONAL },
+		{ STR_INIT("dist"), FIELD_DIST },
+		{ STR_INIT("deprecated"), FIELD_DEPRECATED },
+		{ STR_INIT("hasInstallScript"), FIELD_INSTALL },
+		{ STR_INIT("scripts"), FIELD_SCRIPTS },
+		{ STR_INIT("directories"), FIELD_DIRECTORIES },
+		{ STR_INIT("bundledDependencies"), FIELD_BUNDLED },
+		{ STR_INIT("bundleDependencies"), FIELD_BUNDLE },
+		{ STR_INIT("_npmUser"), FIELD_USER },
+	};
 	struct pending p = { 0 };
-	str key;
+	uint32_t at = 0, field;
 
-	for (bool first = true; scan_key(&c->s, &first, &key);)
-		field_set(c, v, &p, key);
+	for (bool first = true; field_next(c, &c->fields, names, sizeof(names) / sizeof(*names), &first, &at, &field);)
+		field_set(c, v, &p, field, at);
 	v->list[PACKUMENT_BUNDLED] = p.bundled_seen ? p.bundled : p.bundle;
 	unsigned trust = p.approved ? 3 : !p.provenance ? 0 : p.trusted ? 2 : 1;
 	v->flags = (p.install ? PK_INSTALL_SCRIPT : 0u) |
@@ -508,59 +650,89 @@ static bool version_parse(struct source *v)
 	return true;
 }
 
+/* The three numbers in one, in order; numbers too large for it are equal to each other. */
+static uint64_t rank_key(const struct semver *v)
+{
+	const uint64_t most = (1u << 21) - 1;
+
+	if (v->major > most)
+		return UINT64_MAX;
+	if (v->minor > most)
+		return v->major << 42 | ((UINT64_C(1) << 42) - 1);
+	return v->major << 42 | v->minor << 21 | (v->patch > most ? most : v->patch);
+}
+
 static int versions_read(struct compile *c)
 {
 	str text;
 
 	c->version.n = 0;
-	map_release(&c->by_text);
 	if (!scan_open(&c->s, '{'))
 		return 0;
 	for (bool first = true; scan_key(&c->s, &first, &text);) {
-		bool fresh;
 		if (c->version.n == PACKUMENT_MAX_VERSIONS)
 			return err_set(c->e, ERR_TOOBIG, STR_FMT ": more than %u versions in the packument",
 				STR_ARG(c->name), PACKUMENT_MAX_VERSIONS);
-		uint32_t i = map_add(&c->by_text, text, (uint32_t)c->version.n, &fresh);
-		if (fresh)
-			vec_add(&c->version);
-		c->version.p[i] = (struct source){ .text = text };
-		if (!scan_open(&c->s, '{')) /* null: unpublished */
-			continue;
-		struct pk_version v = { 0 };
-		version_body(c, &v);
-		c->version.p[i].v = v;
-		c->version.p[i].ok = version_parse(&c->version.p[i]);
-		c->version.p[i].v.text = c->version.p[i].ok ? string_push(c, text) : 0;
+		struct source *v = vec_add(&c->version);
+		*v = (struct source){ .text = text };
+		v->gone = !scan_open(&c->s, '{');
+		if (!v->gone)
+			version_body(c, &v->v);
+		v->ok = version_parse(v);
+		v->v.text = v->ok && !v->gone ? string_push(c, text) : 0;
 	}
 	return 0;
 }
 
-static int source_cmp(const void *pa, const void *pb)
+/* What differs in build metadata alone in any order, but one; the same version twice as in the document. */
+static int rank_cmp(const void *pa, const void *pb)
 {
-	const struct source *a = pa, *b = pb;
-	int d = (int)b->ok - (int)a->ok; /* those to be left out come last */
+	const struct rank *a = pa, *b = pb;
 
-	if (d || !a->ok)
-		return d;
-	d = semver_cmp(&a->sv, &b->sv);
-	return d ? d : str_cmp(a->text, b->text); /* they differ in build metadata: any order, but one */
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	int d = semver_cmp(&a->v->sv, &b->v->sv);
+	if (d == 0)
+		d = str_cmp(a->v->text, b->v->text);
+	return d ? d : a->v < b->v ? -1 : 1;
 }
 
-/* Ascending, without those that are no versions; .by_text follows. */
+static uint32_t *hash_cell(struct compile *c, str text)
+{
+	uint32_t mask = (uint32_t)c->hash.n - 1;
+
+	for (uint32_t h = pk_hash(text);; h++) {
+		uint32_t *cell = &c->hash.p[h & mask];
+		if (*cell == PK_NONE || str_eq(c->rank.p[*cell].v->text, text))
+			return cell;
+	}
+}
+
+/* Ascending, without those that are no versions; of a text that occurs twice the last one counts, as in JavaScript. */
 static void versions_sort(struct compile *c)
 {
-	bool sorted = true;
+	size_t n = 0, cells = 4;
 
-	for (size_t i = 1; i < c->version.n && sorted; i++)
-		sorted = source_cmp(&c->version.p[i - 1], &c->version.p[i]) <= 0;
-	if (!sorted)
-		qsort(c->version.p, c->version.n, sizeof(*c->version.p), source_cmp);
-	while (c->version.n && !c->version.p[c->version.n - 1].ok)
-		c->version.n--;
-	map_release(&c->by_text);
-	for (size_t i = 0; i < c->version.n; i++)
-		map_set(&c->by_text, c->version.p[i].text, (uint32_t)i);
+	c->rank.n = 0;
+	for (size_t i = 0; i < c->version.n; i++) {
+		if (c->version.p[i].ok)
+			*vec_add(&c->rank) = (struct rank){ rank_key(&c->version.p[i].sv), &c->version.p[i] };
+	}
+	if (c->rank.n > 1)
+		qsort(c->rank.p, c->rank.n, sizeof(*c->rank.p), rank_cmp);
+	for (size_t i = 0; i < c->rank.n; i++) {
+		bool last = i + 1 == c->rank.n || !str_eq(c->rank.p[i].v->text, c->rank.p[i + 1].v->text);
+		if (last && !c->rank.p[i].v->gone)
+			c->rank.p[n++] = c->rank.p[i];
+	}
+	c->rank.n = n;
+	while (cells < n * 2)
+		cells *= 2;
+	c->hash.n = 0;
+	for (size_t i = 0; i < cells; i++)
+		*vec_add(&c->hash) = PK_NONE;
+	for (size_t i = 0; i < n; i++)
+		*hash_cell(c, c->rank.p[i].v->text) = (uint32_t)i;
 }
 
 /* the rest of the document */
@@ -652,11 +824,12 @@ static void time_read(struct compile *c)
 	for (bool first = true; scan_key(&c->s, &first, &key);) {
 		if (!scan_str(&c->s, &text))
 			continue;
-		uint32_t i = map_get(&c->by_text, key);
-		if (i != MAP_NONE) {
-			c->version.p[i].v.time = iso_ms(text);
+		uint32_t i = *hash_cell(c, key);
+		if (i != PK_NONE) {
+			struct pk_version *v = &c->rank.p[i].v->v;
+			v->time = iso_ms(text);
 			if (text.n != 24 || text.p[23] != 'Z' || text.p[19] != '.')
-				c->version.p[i].v.time_text = string_id(c, text);
+				v->time_text = string_id(c, text);
 			c->has_time = true;
 		} else if (str_eq(key, STR("modified"))) {
 			c->time_modified = iso_ms(text);
@@ -717,13 +890,13 @@ static void put(char **at, const void *p, size_t n)
 	*at += n;
 }
 
-static void emit_versions(const struct compile *c, char **at)
+static void emit_versions(struct compile *c, char **at)
 {
-	for (size_t i = 0; i < c->version.n; i++)
-		put(at, &c->version.p[i].v, sizeof(struct pk_version));
+	for (size_t i = 0; i < c->rank.n; i++)
+		put(at, &c->rank.p[i].v->v, sizeof(struct pk_version));
 	for (size_t i = 0; i < c->tag.n; i++) {
 		struct pk_tag t = c->tag.p[i];
-		t.version = map_get(&c->by_text, c->string.p[t.version]);
+		t.version = *hash_cell(c, c->string.p[t.version]);
 		put(at, &t, sizeof(t));
 	}
 }
@@ -739,21 +912,6 @@ static void emit_strings(const struct compile *c, char **at)
 	put(at, &off, sizeof(off));
 }
 
-static void emit_hash(const struct compile *c, uint32_t n, char **at)
-{
-	char *cell = *at;
-
-	memset(cell, 0xff, n * sizeof(uint32_t));
-	*at += n * sizeof(uint32_t);
-	for (uint32_t i = 0; i < c->version.n; i++) {
-		uint32_t h = pk_hash(c->version.p[i].text), used;
-		do {
-			memcpy(&used, cell + (h++ & (n - 1)) * sizeof(used), sizeof(used));
-		} while (used != PK_NONE);
-		memcpy(cell + (--h & (n - 1)) * sizeof(i), &i, sizeof(i));
-	}
-}
-
 static int emit(struct compile *c, struct buf *out)
 {
 	struct pk_head h = { .magic = PK_MAGIC,
@@ -761,19 +919,17 @@ static int emit(struct compile *c, struct buf *out)
 		.has_time = c->has_time,
 		.modified = c->modified ? c->modified : c->time_modified,
 		.name = string_id(c, c->name),
-		.nversions = (uint32_t)c->version.n,
+		.nversions = (uint32_t)c->rank.n,
 		.ntags = (uint32_t)c->tag.n,
-		.nhash = 4 };
+		.nhash = (uint32_t)c->hash.n };
 	uint64_t blob = 0;
 
-	while (h.nhash < h.nversions * 2)
-		h.nhash *= 2;
 	for (size_t i = 0; i < c->string.n; i++)
 		blob += c->string.p[i].n;
 	h.nstrings = (uint32_t)c->string.n;
 	h.ngroups = (uint32_t)c->group.n - 1;
 	h.npool = (uint32_t)c->pool.n;
-	uint64_t size = sizeof(h) + c->version.n * sizeof(struct pk_version) + c->tag.n * sizeof(struct pk_tag) +
+	uint64_t size = sizeof(h) + c->rank.n * sizeof(struct pk_version) + c->tag.n * sizeof(struct pk_tag) +
 			(c->string.n + 1 + c->group.n + c->pool.n + h.nhash) * sizeof(uint32_t) + blob;
 	if (size > UINT32_MAX)
 		return err_set(c->e, ERR_TOOBIG, STR_FMT ": the compiled packument would have %llu bytes",
@@ -786,7 +942,7 @@ static int emit(struct compile *c, struct buf *out)
 	emit_strings(c, &at);
 	put(&at, c->group.p, c->group.n * sizeof(uint32_t));
 	put(&at, c->pool.p, c->pool.n * sizeof(uint32_t));
-	emit_hash(c, h.nhash, &at);
+	put(&at, c->hash.p, c->hash.n * sizeof(uint32_t));
 	for (size_t i = 0; i < c->string.n; i++)
 		put(&at, c->string.p[i].p, c->string.p[i].n);
 	out->n += size;
@@ -799,23 +955,76 @@ static int parse_error(const struct compile *c)
 		c->s.bad);
 }
 
-int packument_compile(struct buf *out, str json, str name, struct err *e)
+/* Tables that one large document made are not kept for the next. */
+static void compile_trim(struct compile *c)
 {
-	AUTO(compile_release) struct compile c = { .name = name, .e = e };
+	if (c->string.cap > KEEP_STRINGS || c->pool.cap > KEEP_STRINGS || c->version.cap > KEEP_STRINGS / 8)
+		compile_release(c);
+}
+
+/* As if nothing had been compiled before, but for memory. */
+static void compile_reset(struct compile *c)
+{
+	arena_release(&c->a);
+	c->string.n = c->mark.n = c->group.n = c->pool.n = c->scratch.n = 0;
+	c->version.n = c->rank.n = c->hash.n = c->tag.n = 0;
+	if (c->scell)
+		memset(c->scell, 0, (c->smask + (size_t)1) * sizeof(*c->scell));
+	if (c->gcell)
+		memset(c->gcell, 0, (c->gmask + (size_t)1) * sizeof(*c->gcell));
+	memset(c->memo, 0, sizeof(c->memo));
+	c->time_raw = STR_NONE;
+	c->has_time = c->time_seen = false;
+	c->modified = c->time_modified = 0;
+	string_push(c, STR(""));
+	*vec_add(&c->group) = 0;
+	*vec_add(&c->group) = 0;
+	words_reset(&c->fields);
+	words_reset(&c->dist);
+	for (int i = 0; i < PACKUMENT_NMAPS; i++)
+		words_reset(&c->map[i]);
+}
+
+struct packument_compiler *packument_compiler_new(void)
+{
+	return xcalloc(1, sizeof(struct packument_compiler));
+}
+
+void packument_compiler_free(struct packument_compiler *pc)
+{
+	if (!pc)
+		return;
+	compile_release(&pc->c);
+	free(pc);
+}
+
+int packument_compiler_run(struct packument_compiler *pc, struct buf *out, str json, str name, struct err *e)
+{
+	struct compile *c = &pc->c;
 
 	if (json.n > PACKUMENT_MAX_JSON)
 		return err_set(e, ERR_TOOBIG, STR_FMT ": a packument of %zu bytes; at most %u are accepted",
 			STR_ARG(name), json.n, PACKUMENT_MAX_JSON);
-	scan_init(&c.s, json, &c.a);
-	string_push(&c, STR(""));
-	*vec_add(&c.group) = 0;
-	*vec_add(&c.group) = 0;
-	int rc = document_read(&c);
+	compile_trim(c);
+	compile_reset(c);
+	c->name = name;
+	c->e = e;
+	scan_init(&c->s, json, &c->a);
+	int rc = document_read(c);
 	if (rc < 0)
 		return rc;
-	if (c.s.bad)
-		return parse_error(&c);
-	versions_sort(&c);
-	time_read(&c);
-	return emit(&c, out);
+	if (c->s.bad)
+		return parse_error(c);
+	versions_sort(c);
+	time_read(c);
+	return emit(c, out);
+}
+
+int packument_compile(struct buf *out, str json, str name, struct err *e)
+{
+	struct packument_compiler *pc = packument_compiler_new();
+	int rc = packument_compiler_run(pc, out, json, name, e);
+
+	packument_compiler_free(pc);
+	return rc;
 }

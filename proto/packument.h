@@ -25,6 +25,11 @@ enum packument_form { PACKUMENT_ABBREVIATED = 0, PACKUMENT_FULL };
 
 /* Appends the record to OUT. NAME is what was asked for; another name in the JSON is ERR_PARSE. Either form is accepted. */
 int packument_compile(struct buf *out, str json, str name, struct err *e);
+/* The same for one document after the other, on one thread at a time: keeps its tables, some hundred KiB. */
+struct packument_compiler;
+struct packument_compiler *packument_compiler_new(void);
+int packument_compiler_run(struct packument_compiler *pc, struct buf *out, str json, str name, struct err *e);
+void packument_compiler_free(struct packument_compiler *pc);
 /* Checks length, magic, format version and every offset. ERR_PARSE. */
 int packument_open(struct packument *out, const void *p, size_t n, struct err *e);
 

@@ -229,6 +229,135 @@ static void test_skipped(void **state)
 	assert_non_null(strstr(e.msg, "at byte 10: an object or array without its end"));
 }
 
+/* --- versions that repeat each other --- */
+
+static uint32_t dice(uint32_t *seed, uint32_t sides)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return (*seed >> 16) % sides;
+}
+
+/* A map of up to N of 60 names: mostly in order, mostly with the same ranges; some keys or values are no plain strings. */
+static void put_random_map(struct buf *b, uint32_t *seed, uint32_t n)
+{
+	bool first = true;
+
+	buf_addc(b, '{');
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t name = dice(seed, 8) ? i : dice(seed, 60);
+		if (!dice(seed, 6))
+			continue;
+		buf_printf(b, "%s%s\"%s%u\"%s:%s", first ? "" : ",", dice(seed, 9) ? "" : " \n",
+			dice(seed, 9) ? "n" : "\\u006e", name, dice(seed, 9) ? "" : " ", dice(seed, 9) ? "" : "\t ");
+		if (dice(seed, 12))
+			buf_printf(b, "\"^%u.0.0\"", dice(seed, 5) ? 1 : dice(seed, 4));
+		else
+			buf_add(b, dice(seed, 2) ? STR("{\"x\":\"}\"}") : STR("17"));
+		first = false;
+	}
+	buf_addc(b, '}');
+}
+
+static void put_random_version(struct buf *b, uint32_t *seed, uint32_t i)
+{
+	uint32_t turn = dice(seed, 4) ? 0 : dice(seed, 4);
+
+	buf_addc(b, '{');
+	for (uint32_t k = 0; k < 4; k++) {
+		switch ((k + turn) % 4) {
+		case 0:
+			buf_add(b, dice(seed, 7) ? STR("\"dependencies\":") : STR("\"dependencies\" : "));
+			put_random_map(b, seed, dice(seed, 5) ? 6 : 60);
+			break;
+		case 1:
+			buf_printf(b, "\"readme\":%s", dice(seed, 4) ? "{\"a\":[1,\"]\"]}" : "\"a\"");
+			break;
+		case 2:
+			buf_printf(b, "\"dist\":{\"integrity\":\"sha512-%u\",\"tarball\":\"http://x/%u\"}", i, i / 2);
+			break;
+		case 3:
+			buf_add(b, STR("\"peerDependencies\":"));
+			put_random_map(b, seed, 3);
+			break;
+		}
+		buf_add(b, k < 3 ? STR(",") : STR("}"));
+	}
+}
+
+static void assert_same_version(struct packument a, uint32_t i, struct packument b)
+{
+	assert_true(str_eq(packument_integrity(a, i), packument_integrity(b, 0)));
+	assert_true(str_eq(packument_tarball(a, i), packument_tarball(b, 0)));
+	for (int m = 0; m < PACKUMENT_NMAPS; m++) {
+		uint32_t n = packument_map_n(a, i, m);
+		assert_int_equal(n, packument_map_n(b, 0, m));
+		for (uint32_t k = 0; k < n; k++) {
+			str ka, va, kb, vb;
+			packument_map_at(a, i, m, k, &ka, &va);
+			packument_map_at(b, 0, m, k, &kb, &vb);
+			assert_true(str_eq(ka, kb) && str_eq(va, vb));
+		}
+	}
+}
+
+/* What a version says does not depend on those before it, nor on what was compiled before. */
+static void test_repeated(void **state)
+{
+	enum { VERSIONS = 40 };
+	struct packument_compiler *pc = packument_compiler_new();
+	AUTO(buf_release) struct buf all = BUF_INIT, one = BUF_INIT, ra = BUF_INIT, rb = BUF_INIT, again = BUF_INIT;
+	struct err e;
+	uint32_t seed = 1;
+
+	(void)state;
+	for (unsigned round = 0; round < 60; round++) {
+		str version[VERSIONS];
+		AUTO(buf_release) struct buf text = BUF_INIT;
+		size_t at[VERSIONS + 1] = { 0 };
+		buf_clear(&all);
+		buf_add(&all, STR("{\"name\":\"a\",\"versions\":{"));
+		for (uint32_t i = 0; i < VERSIONS; i++) {
+			put_random_version(&text, &seed, i);
+			at[i + 1] = text.n;
+		}
+		for (uint32_t i = 0; i < VERSIONS; i++) {
+			version[i] = (str){ text.p + at[i], at[i + 1] - at[i] };
+			buf_printf(&all, "%s\"1.%u.0\":" STR_FMT, i ? "," : "", i * 7 % VERSIONS, STR_ARG(version[i]));
+		}
+		buf_add(&all, STR("}}"));
+		struct packument p = compile(&ra, buf_str(&all), "a");
+		assert_int_equal(packument_nversions(p), VERSIONS);
+		for (uint32_t i = 0; i < VERSIONS; i++) {
+			buf_clear(&one);
+			buf_printf(&one, "{\"versions\":{\"1.0.0\":" STR_FMT "}}", STR_ARG(version[i]));
+			assert_same_version(p, i * 7 % VERSIONS, compile(&rb, buf_str(&one), "a"));
+		}
+		buf_clear(&again);
+		assert_int_equal(packument_compiler_run(pc, &again, buf_str(&all), STR("a"), &e), 0);
+		assert_true(str_eq(buf_str(&again), buf_str(&ra)));
+	}
+	packument_compiler_free(pc);
+}
+
+/* Of a version that is there twice the last one counts. */
+static void test_twice(void **state)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	str k, v;
+
+	(void)state;
+	struct packument p = compile(&b,
+		STR("{\"versions\":{\"1.0.0\":{\"bin\":{\"a\":\"1\"}},\"0.1.0\":{},\"1.0.0\":{\"bin\":{\"b\":\"2\"}}}"
+		    "}"),
+		"a");
+	assert_int_equal(packument_nversions(p), 2);
+	packument_map_at(p, packument_find(p, STR("1.0.0")), PACKUMENT_BIN, 0, &k, &v);
+	assert_true(str_eq(k, STR("b")));
+	p = compile(&b, STR("{\"versions\":{\"1.0.0\":{},\"0.1.0\":{},\"1.0.0\":null}}"), "a");
+	assert_int_equal(packument_nversions(p), 1);
+	assert_true(packument_find(p, STR("1.0.0")) == UINT32_MAX && packument_find(p, STR("0.1.0")) == 0);
+}
+
 static void slurp(struct buf *out, const char *path)
 {
 	FILE *f = fopen(path, "rb");
@@ -304,6 +433,8 @@ int main(void)
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_invalid),
 		cmocka_unit_test(test_skipped),
+		cmocka_unit_test(test_repeated),
+		cmocka_unit_test(test_twice),
 		cmocka_unit_test(test_real),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
