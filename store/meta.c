@@ -12,6 +12,8 @@
 #define BROKEN_BODIES 1u
 /* After a failure, stale records serve this long before the registry is asked again. */
 #define STALE_GRACE_MS 5000
+/* Buffers of a compile job up to this size are kept for the next one. */
+#define KEEP_JSON ((size_t)2 << 20)
 
 struct meta_record {
 	atomic_uint refs;
@@ -69,6 +71,13 @@ struct entry {
 	unsigned broken;                /* bodies of the present fetch */
 };
 
+/* A worker's memory, kept from one packument to the next: fresh pages cost more than what is written to them. */
+struct scratch {
+	struct scratch *next;
+	struct buf json, out;
+	struct packument_compiler *compiler;
+};
+
 struct meta {
 	struct store *store;
 	struct registry *registry;
@@ -83,6 +92,7 @@ struct meta {
 	unsigned runners; /* pool jobs that take tasks */
 	unsigned live;    /* busy entries and answers on their way */
 	unsigned compiling;
+	struct scratch *scratch; /* not in use; as many as ever compiled at once */
 	struct meta_counts counts;
 };
 
@@ -554,21 +564,21 @@ static void fetch(struct entry *t)
 		str_of(t->validator), on_fetched, t);
 }
 
-static struct meta_record *compile(struct entry *t, struct task *c, struct err *e)
+static struct meta_record *compile(struct entry *t, struct task *c, struct scratch *w, struct err *e)
 {
-	AUTO(buf_release) struct buf json = BUF_INIT, out = BUF_INIT;
-
-	if (registry_decode(&json, buf_str(&c->raw), c->gzip, e) < 0 ||
-		packument_compile(&out, buf_str(&json), str_of(t->name), e) < 0) {
+	buf_clear(&w->json);
+	buf_clear(&w->out);
+	if (registry_decode(&w->json, buf_str(&c->raw), c->gzip, e) < 0 ||
+		packument_compiler_run(w->compiler, &w->out, buf_str(&w->json), str_of(t->name), e) < 0) {
 		AUTO(buf_release) struct buf shown = BUF_INIT;
 		url_put_public(&shown, str_of(t->registry));
 		err_ctx(e, "package %s from " STR_FMT, t->name, STR_ARG(buf_str(&shown)));
 		return NULL;
 	}
-	struct meta_record *r = record_new(buf_str(&out), e);
+	struct meta_record *r = record_new(buf_str(&w->out), e);
 	if (r) {
 		record_set_origin(r, META_FETCHED);
-		index_put(t, t->asked_form, c, buf_str(&out), clock_wall_ms());
+		index_put(t, t->asked_form, c, buf_str(&w->out), clock_wall_ms());
 		free(t->validator);
 		t->validator = c->validator;
 		c->validator = NULL;
@@ -576,22 +586,54 @@ static struct meta_record *compile(struct entry *t, struct task *c, struct err *
 	return r;
 }
 
-static void compiling(struct meta *m, int by)
+/* What a compile job works with: one that has been used, if there is one. */
+static struct scratch *scratch_take(struct meta *m)
 {
 	pthread_mutex_lock(&m->lock);
-	m->compiling += (unsigned)by;
-	if (m->compiling > m->counts.most_compiling)
+	struct scratch *w = m->scratch;
+	if (w)
+		m->scratch = w->next;
+	if (++m->compiling > m->counts.most_compiling)
 		m->counts.most_compiling = m->compiling;
 	pthread_mutex_unlock(&m->lock);
+	if (!w) {
+		w = xcalloc(1, sizeof(*w));
+		w->compiler = packument_compiler_new();
+	}
+	return w;
+}
+
+static void scratch_give(struct meta *m, struct scratch *w)
+{
+	if (w->json.cap > KEEP_JSON)
+		buf_release(&w->json);
+	if (w->out.cap > KEEP_JSON)
+		buf_release(&w->out);
+	pthread_mutex_lock(&m->lock);
+	m->compiling--;
+	w->next = m->scratch;
+	m->scratch = w;
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void scratch_free(struct scratch *w)
+{
+	for (struct scratch *next; w; w = next) {
+		next = w->next;
+		buf_release(&w->json);
+		buf_release(&w->out);
+		packument_compiler_free(w->compiler);
+		free(w);
+	}
 }
 
 static void step_compile(struct entry *t, struct task *c)
 {
 	struct err e = { 0 };
+	struct scratch *w = scratch_take(t->m);
+	struct meta_record *r = compile(t, c, w, &e);
 
-	compiling(t->m, 1);
-	struct meta_record *r = compile(t, c, &e);
-	compiling(t->m, -1);
+	scratch_give(t->m, w);
 	if (r)
 		entry_settle(t, r, t->m->o.max_age_ms, &e);
 	else if (e.code == ERR_PARSE && t->broken++ < BROKEN_BODIES)
@@ -670,7 +712,10 @@ void meta_forget(struct meta *m)
 {
 	pthread_mutex_lock(&m->lock);
 	lru_shrink(m, 0);
+	struct scratch *idle = m->scratch;
+	m->scratch = NULL;
 	pthread_mutex_unlock(&m->lock);
+	scratch_free(idle);
 }
 
 void meta_free(struct meta *m)
@@ -687,6 +732,7 @@ void meta_free(struct meta *m)
 		lru_remove(t);
 		entry_free(t);
 	}
+	scratch_free(m->scratch);
 	free(m->bucket);
 	pthread_cond_destroy(&m->idle);
 	pthread_mutex_destroy(&m->lock);
