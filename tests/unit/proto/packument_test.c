@@ -250,7 +250,7 @@ static void put_random_map(struct buf *b, uint32_t *seed, uint32_t n)
 		buf_printf(b, "%s%s\"%s%u\"%s:%s", first ? "" : ",", dice(seed, 9) ? "" : " \n",
 			dice(seed, 9) ? "n" : "\\u006e", name, dice(seed, 9) ? "" : " ", dice(seed, 9) ? "" : "\t ");
 		if (dice(seed, 12))
-			buf_printf(b, "\"^%u.0.0\"", dice(seed, 5) ? 1 : dice(seed, 4));
+			buf_printf(b, "\"^%u.0.0%s\"", dice(seed, 5) ? 1 : dice(seed, 4), dice(seed, 9) ? "" : "-x");
 		else
 			buf_add(b, dice(seed, 2) ? STR("{\"x\":\"}\"}") : STR("17"));
 		first = false;
