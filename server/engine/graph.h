@@ -238,7 +238,10 @@ struct run {
 	size_t firsts, nfirst;
 	struct ahead *ahead; /* packages whose dependencies are still to be asked for ahead */
 	size_t nahead, cap_ahead;
-	uint32_t *run_versions; /* packages reachable, for hoisting */
+	struct run_version { /* packages reachable, for hoisting; looked through once for each missing peer */
+		atom name;
+		uint32_t pkg;
+	} * run_versions;
 	size_t nrun_versions;
 	uint64_t run_versions_at;
 	const struct importer *run_versions_of;

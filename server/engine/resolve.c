@@ -911,7 +911,7 @@ static void reach(struct run *r, const struct importer *only)
 		if (p->seen == mark)
 			continue;
 		p->seen = mark;
-		r->run_versions[r->nrun_versions++] = i;
+		r->run_versions[r->nrun_versions++] = (struct run_version){ p->name, i };
 		for (uint32_t k = 0; k < p->nedge; k++)
 			if (pkg_at(r, p->edge[k].pkg)->seen != mark)
 				*vec_add(&stack) = p->edge[k].pkg;
@@ -928,9 +928,9 @@ void resolve_run_versions(
 		r->run_versions_of = imp;
 	}
 	for (size_t i = 0; i < r->nrun_versions; i++) {
-		const struct pkg *p = pkg_at(r, r->run_versions[i]);
-		if (p->name != name)
+		if (r->run_versions[i].name != name)
 			continue;
+		const struct pkg *p = pkg_at(r, r->run_versions[i].pkg);
 		if (p->version)
 			f(ctx, p->version);
 		else if (p->by_workspace && p->manifest_version)
