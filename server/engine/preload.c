@@ -85,9 +85,16 @@ static void on_done(void *arg, struct meta_record *r, const struct err *e)
 static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
 {
 	struct preload *p = ctx;
-	struct want *w = xcalloc(1, sizeof(*w));
+	struct want *w = xmalloc(sizeof(*w));
 
-	*w = (struct want){ .p = p, .ticket = ticket };
+	/* not .got.err as a whole: of thousands of wants hardly one fails, and its text is large */
+	w->p = p;
+	w->next = NULL;
+	w->ticket = ticket;
+	w->got.rec = (struct packument){ 0 };
+	w->got.origin = PACKUMENT_KEPT;
+	w->got.err.code = w->got.err.os = 0;
+	w->got.err.msg[0] = 0;
 	w->record = meta_peek(p->meta, registry, name, form);
 	pthread_mutex_lock(&p->lock);
 	if (w->record) {
