@@ -657,7 +657,7 @@ int plan_dec_frame(struct plan_dec *pd, str msg, struct frame *out, struct err *
 	struct dec *d = &pd->d;
 	struct frame f;
 
-	arena_release(&pd->tmp);
+	arena_rewind(&pd->tmp);
 	memset(&f, 0, sizeof(f));
 	d->e = e;
 	d->code = 0;

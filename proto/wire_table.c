@@ -12,7 +12,7 @@ void enc_release(struct enc *en)
 
 void enc_begin(struct enc *en)
 {
-	arena_release(&en->tmp);
+	arena_rewind(&en->tmp);
 	en->fresh.n = 0;
 	en->before = en->ref.n;
 }

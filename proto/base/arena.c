@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A larger chunk is not kept by arena_rewind(). */
+#define ARENA_KEEP ((size_t)1 << 20)
+
 struct arena_chunk {
 	struct arena_chunk *next;
 };
@@ -89,6 +92,22 @@ void arena_release(struct arena *a)
 		free(c);
 	}
 	*a = ARENA_INIT(a->chunk_size);
+}
+
+void arena_rewind(struct arena *a)
+{
+	struct arena_chunk *c = a->chunk;
+
+	if (!c || (size_t)(a->end - (char *)c) > ARENA_KEEP) {
+		arena_release(a);
+		return;
+	}
+	for (struct arena_chunk *old = c->next, *next; old; old = next) {
+		next = old->next;
+		free(old);
+	}
+	c->next = NULL;
+	a->cur = (char *)(c + 1);
 }
 
 void *xmalloc(size_t n)

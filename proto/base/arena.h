@@ -27,6 +27,8 @@ str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void *arena_grow(struct arena *a, void *at, size_t n, size_t *cap, size_t size, size_t align);
 /* Frees everything; the arena can be used again. */
 void arena_release(struct arena *a);
+/* What was allocated is gone, a chunk is kept: for memory of one message after the other. */
+void arena_rewind(struct arena *a);
 
 /* Heap memory that aborts instead of returning NULL. */
 void *xmalloc(size_t n);
