@@ -8,7 +8,6 @@
 enum {
 	FLUSH_FRAMES = 256,   /* sent at once when so many wait; fewer wait for company */
 	WAITING_MAX = 100000, /* frames before the engine is held up */
-	LEVEL = 6,            /* zstd's */
 	RENEW_MS = 60 * 1000, /* a tenth of a lease */
 };
 
@@ -296,7 +295,7 @@ static void run_walk(struct plan_run *r)
 
 	histogram_add(&n->plan_wait, from - r->begun_us);
 	atomic_fetch_add(&n->plans_running, 1);
-	r->writer = plan_writer_new(LEVEL); /* nobody takes before the first frame */
+	r->writer = plan_writer_new(PLAN_LEVEL); /* nobody takes before the first frame */
 	int rc = run_resolve(r, &e);
 	atomic_fetch_sub(&n->plans_running, 1);
 	histogram_add(&n->plan_resolve, clock_us() - from);
