@@ -21,14 +21,14 @@ struct fetch {
 	struct pkg rec;
 	uint64_t import_us;
 	int code;
-	bool last; /* feed is the end of it */
-	struct err err;
+	bool last;       /* feed is the end of it */
+	struct err *err; /* of the import; NULL: none. On the heap, as thousands wait at once */
 	/* under f->lock */
 	bool restart; /* the registry started over: what was imported is void */
 	bool paused, ended, importing;
 	bool listed;
 	int end_code;
-	struct err end_err;
+	struct err *end_err;
 	struct fetch *next; /* in f->news */
 };
 struct fetcher {
@@ -48,9 +48,9 @@ int fetcher_new(struct fetcher **out, struct pool *p, const struct fetcher_opts 
 
 	f->o = *o;
 	if (f->o.max_bytes == 0)
-		f->o.max_bytes = 32u << 20;
+		f->o.max_bytes = 24u << 20;
 	if (f->o.piece == 0)
-		f->o.piece = 8u << 20;
+		f->o.piece = 4u << 20;
 	f->pool = p;
 	f->last = &f->news;
 	pthread_mutex_init(&f->lock, NULL);
@@ -105,6 +105,14 @@ static ptrdiff_t fetch_data(void *arg, const void *p, size_t n)
 	return took;
 }
 
+static struct err *err_copy(const struct err *e)
+{
+	struct err *copy = xmalloc(sizeof(*copy));
+
+	*copy = *e;
+	return copy;
+}
+
 static void fetch_end(void *arg, int code, uint64_t bytes, const struct err *e)
 {
 	struct fetch *x = arg;
@@ -114,7 +122,7 @@ static void fetch_end(void *arg, int code, uint64_t bytes, const struct err *e)
 	x->call = NULL;
 	x->end_code = code;
 	if (code < 0)
-		x->end_err = *e;
+		x->end_err = err_copy(e);
 	x->f->counts.bytes += bytes;
 	fetch_tell(x);
 	pthread_mutex_unlock(&x->f->lock);
@@ -136,22 +144,25 @@ static void fetch_import(struct job *job)
 	struct fetch *x = (struct fetch *)job;
 	uint64_t start = clock_us();
 	struct import_opts o = fetch_import_opts(x->p);
+	struct err e = { 0 };
 
 	x->code = 0;
 	if (!x->import && x->last) {
-		x->code = import_tarball(x->f->o.store, &o, x->feed.p, x->feed.n, &x->rec, &x->err);
+		x->code = import_tarball(x->f->o.store, &o, x->feed.p, x->feed.n, &x->rec, &e);
 	} else {
 		if (!x->import)
-			x->code = import_begin(&x->import, x->f->o.store, &o, &x->err);
+			x->code = import_begin(&x->import, x->f->o.store, &o, &e);
 		if (x->code == 0 && x->feed.n)
-			x->code = import_feed(x->import, x->feed.p, x->feed.n, &x->err);
+			x->code = import_feed(x->import, x->feed.p, x->feed.n, &e);
 		if (x->code == 0 && x->last) {
-			x->code = import_end(x->import, &x->rec, &x->err);
+			x->code = import_end(x->import, &x->rec, &e);
 			if (x->code == 0)
 				x->import = NULL;
 		}
 	}
 	if (x->code < 0) {
+		e.code = e.code ? e.code : x->code;
+		x->err = err_copy(&e);
 		import_abort(x->import);
 		x->import = NULL;
 	}
@@ -181,6 +192,8 @@ static void fetch_finish(struct fetch *x, int code, const struct err *e)
 	} else {
 		p->state = PACKAGE_IDLE;
 	}
+	free(x->err);
+	free(x->end_err);
 	free(x);
 	f->o.done(f->o.arg, p, code, &err);
 }
@@ -195,8 +208,6 @@ static void fetch_imported(struct job *job, void *ctx)
 	atomic_fetch_sub(&f->held, x->feed.n);
 	buf_release(&x->feed);
 	x->importing = false;
-	if (x->code < 0 && x->err.code == 0)
-		x->err.code = x->code;
 	if (x->rec.p) {
 		fetch_finish(x, 0, NULL);
 		return;
@@ -212,7 +223,7 @@ static void fetch_imported(struct job *job, void *ctx)
 		http_cancel(f->o.http, x->call); /* its end is told in time */
 	pthread_mutex_unlock(&f->lock);
 	if (x->code < 0 && !cancel)
-		fetch_finish(x, x->code, &x->err);
+		fetch_finish(x, x->code, x->err);
 	else if (!cancel)
 		fetch_step(x);
 }
@@ -237,11 +248,11 @@ static void fetch_step(struct fetch *x)
 	if (!go)
 		return;
 	if (x->code < 0) { /* the import failed before the download ended */
-		fetch_finish(x, x->code, &x->err);
+		fetch_finish(x, x->code, x->err);
 		return;
 	}
 	if (ended && x->end_code < 0) {
-		fetch_finish(x, x->end_code, &x->end_err);
+		fetch_finish(x, x->end_code, x->end_err);
 		return;
 	}
 	if (!ended)

@@ -17,8 +17,8 @@ struct fetcher_opts {
 	struct http *http;
 	struct registry *registry;
 	struct store *store; /* NULL: nothing is kept, packages become READY with their records */
-	uint64_t max_bytes;  /* fetched and not imported; 0: 32 MiB */
-	uint64_t piece;      /* a tarball above this is imported piecewise; 0: 8 MiB */
+	uint64_t max_bytes;  /* fetched and not imported; 0: 24 MiB */
+	uint64_t piece;      /* a tarball above this is imported piecewise; 0: 4 MiB */
 	/* On the loop: the package is in the store (READY), or S->err of CODE says why not. */
 	void (*done)(void *arg, struct tree_package *p, int code, const struct err *e);
 	void *arg;

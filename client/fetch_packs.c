@@ -69,7 +69,7 @@ static int fetcher_init(struct pack_fetcher *f, struct err *e)
 		f->o.ca_file = arena_str(&f->a, str_of(f->o.ca_file)).p;
 	f->o.connections = f->o.connections ? f->o.connections : 3;
 	f->o.connect_ms = f->o.connect_ms ? f->o.connect_ms : 1000;
-	f->o.max_bytes = f->o.max_bytes ? f->o.max_bytes : 32u << 20;
+	f->o.max_bytes = f->o.max_bytes ? f->o.max_bytes : 20u << 20;
 	return 0;
 }
 
@@ -227,7 +227,7 @@ static void want_drop(struct pack_want *w)
 
 static void want_imported(struct job *job, void *ctx);
 
-enum { UNPACKING_MAX = 40 << 20 };
+enum { UNPACKING_MAX = 28 << 20 };
 
 /* What unpacking takes is known beforehand: the pool gets so many that their sum is bounded, one at least. */
 static void imports_start(struct pack_fetcher *f)

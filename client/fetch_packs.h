@@ -20,7 +20,7 @@ struct pack_fetcher_opts {
 	struct store *store;
 	unsigned connections; /* 0: 3 */
 	unsigned connect_ms;  /* 0: 1,000 */
-	uint64_t max_bytes;   /* 0: 32 MiB */
+	uint64_t max_bytes;   /* 0: 20 MiB */
 	/* The package is in the store (READY). */
 	void (*done)(void *arg, struct tree_package *p);
 	/* It has to come from somewhere else: E is NULL where the server has no pack, else says what was wrong with it.

@@ -300,6 +300,8 @@ int import_begin(struct import **out, struct store *s, const struct import_opts 
 	if (import_new(&im, s, o, e) < 0)
 		return e->code;
 	struct unpack_opts uo = unpack_opts_of(im, o);
+	/* Comes in pieces because memory is short: as many as are downloaded at once would each hold some MiB. */
+	uo.stream = true;
 	if (unpack_new(&im->u, &uo, e) < 0) {
 		im->u = NULL;
 		import_abort(im);

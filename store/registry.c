@@ -42,7 +42,7 @@ struct job {
 	/* What `again` found of the last attempt, so that a body is decoded once. */
 	bool judged;
 	int verdict;
-	struct err why;
+	struct err *why; /* made when it ends: thousands wait at once */
 };
 
 /* ---- URLs and credentials ---- */
@@ -193,6 +193,7 @@ static void job_free(struct job *j)
 
 	buf_release(&j->json);
 	arena_release(&j->text);
+	free(j->why);
 	free(j);
 	pthread_mutex_lock(&r->lock);
 	if (--r->live == 0)
@@ -460,13 +461,20 @@ static int packument_verdict(struct job *j, int code, const struct http_response
 	return rc;
 }
 
+static struct err *why_of(struct job *j)
+{
+	if (!j->why)
+		j->why = xcalloc(1, sizeof(*j->why));
+	return j->why;
+}
+
 static int64_t packument_again(void *arg, int code, const struct http_response *res, str body, struct err *e)
 {
 	struct job *j = arg;
 	bool transient;
 
 	j->judged = true;
-	j->verdict = packument_verdict(j, code, res, body, e, &transient, &j->why);
+	j->verdict = packument_verdict(j, code, res, body, e, &transient, why_of(j));
 	observe(j, res, j->verdict);
 	return j->verdict == 0 ? -1 : job_again(j, transient, res);
 }
@@ -492,9 +500,9 @@ static void packument_done(void *arg, int code, const struct http_response *res,
 	bool transient;
 
 	if (!j->judged || code == ERR_CANCELLED)
-		j->verdict = packument_verdict(j, code, res, body, from, &transient, &j->why);
+		j->verdict = packument_verdict(j, code, res, body, from, &transient, why_of(j));
 	if (j->verdict < 0) {
-		j->packument_done(j->arg, j->verdict, NULL, &j->why);
+		j->packument_done(j->arg, j->verdict, NULL, why_of(j));
 	} else {
 		struct registry_packument p = {
 			.not_modified = res->status == 304,
@@ -504,7 +512,7 @@ static void packument_done(void *arg, int code, const struct http_response *res,
 			.validator = res->etag.n ? res->etag : res->last_modified,
 			.max_age_s = max_age_of(res->cache_control),
 		};
-		j->packument_done(j->arg, 0, &p, &j->why);
+		j->packument_done(j->arg, 0, &p, why_of(j));
 	}
 	job_free(j);
 }
@@ -571,7 +579,7 @@ static int64_t tarball_again(void *arg, int code, const struct http_response *re
 
 	(void)body;
 	j->judged = true;
-	j->verdict = tarball_verdict(j, code, res, e, &transient, &j->why);
+	j->verdict = tarball_verdict(j, code, res, e, &transient, why_of(j));
 	observe(j, res, j->verdict);
 	return j->verdict == 0 ? -1 : job_again(j, transient, res);
 }
@@ -583,8 +591,8 @@ static void tarball_done(void *arg, int code, const struct http_response *res, s
 
 	(void)body;
 	if (!j->judged || code == ERR_CANCELLED)
-		j->verdict = tarball_verdict(j, code, res, from, &transient, &j->why);
-	j->tarball.done(j->tarball.arg, j->verdict, res->received, &j->why);
+		j->verdict = tarball_verdict(j, code, res, from, &transient, why_of(j));
+	j->tarball.done(j->tarball.arg, j->verdict, res->received, why_of(j));
 	job_free(j);
 }
 

@@ -8,8 +8,8 @@
 
 enum {
 	HOLD_MAX = 4 << 20,     /* a tarball up to here is held whole and inflated by libdeflate … */
-	INFLATE_MAX = 24 << 20, /* … if its trailer says that it unpacks to no more than this */
-	WINDOW = 256 << 10,     /* otherwise it is inflated through ISA-L in pieces of this size */
+	INFLATE_MAX = 12 << 20, /* … if its trailer says that it unpacks to no more than this */
+	WINDOW = 64 << 10,      /* otherwise it is inflated through ISA-L in pieces of this size */
 	GZIP_MIN = 18,          /* header and trailer */
 };
 
@@ -30,6 +30,14 @@ struct unpack {
 #define UNPACK_FAIL(u, e, code, ...)                                                                                   \
 	(err_set(e, code, __VA_ARGS__), err_ctx(e, "tarball of " STR_FMT, STR_ARG((u)->o.label)))
 
+static void stream_start(struct unpack *u)
+{
+	u->streaming = xmalloc(sizeof(*u->streaming));
+	isal_inflate_init(&u->streaming->isal);
+	u->streaming->isal.crc_flag = ISAL_GZIP;
+	u->streaming->finished = u->streaming->trailing = false;
+}
+
 int unpack_new(struct unpack **out, const struct unpack_opts *o, struct err *e)
 {
 	struct unpack *u = xcalloc(1, sizeof(*u));
@@ -43,6 +51,8 @@ int unpack_new(struct unpack **out, const struct unpack_opts *o, struct err *e)
 	if (u->want.alg != DIGEST_NONE)
 		u->hash = hasher_new(u->want.alg);
 	u->tar = tar_new(o);
+	if (o->stream)
+		stream_start(u);
 	*out = u;
 	return 0;
 }
@@ -88,15 +98,6 @@ static int hash_end(struct unpack *u, struct err *e)
 }
 
 /* -- inflating ----------------------------------------------------------- */
-
-static int stream_start(struct unpack *u)
-{
-	u->streaming = xmalloc(sizeof(*u->streaming));
-	isal_inflate_init(&u->streaming->isal);
-	u->streaming->isal.crc_flag = ISAL_GZIP;
-	u->streaming->finished = u->streaming->trailing = false;
-	return 0;
-}
 
 /* After a member: another one, or bytes that mean nothing. */
 static void stream_next_member(struct stream *s)

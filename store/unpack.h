@@ -32,6 +32,7 @@ struct unpack_opts {
 	str label;             /* names the package in messages; borrowed for the whole life */
 	uint64_t max_unpacked; /* bytes of tar; 0: 4 GiB */
 	uint32_t max_entries;  /* 0: 500,000 */
+	bool stream;           /* nothing is held: inflated from the first byte on, as a large one is */
 };
 struct unpack;
 /* ERR_PARSE for an SRI that cannot be read. */
