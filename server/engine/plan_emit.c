@@ -357,39 +357,13 @@ static const struct kv *declared(const struct run *r, const struct importer *imp
 	return r->set->auto_install_peers ? kv_find(imp->deps.peer, imp->deps.npeer, alias) : NULL;
 }
 
-static const struct lock_direct *prior_direct(const struct lock_importer *imp, str alias)
-{
-	for (int t = 0; imp && t < LOCK_NTYPES; t++)
-		for (size_t i = 0; i < imp->deps[t].n; i++)
-			if (str_eq(imp->deps[t].p[i].alias, alias))
-				return &imp->deps[t].p[i];
-	return NULL;
-}
-
-static bool was_injected(const struct lockfile *lf, const struct lock_importer *imp, str alias)
-{
-	bool all = lf->head.inject_workspace_packages;
-	for (size_t i = 0; i < imp->injected.n && !all; i++)
-		all = str_eq(imp->injected.p[i], alias);
-	return all;
-}
-
-static str direct_ref(struct run *r, struct graph *g, const struct importer *imp, const struct gdirect *d, str spec)
+static str direct_ref(struct run *r, struct graph *g, const struct importer *imp, const struct gdirect *d)
 {
 	if (d->dp == NONE) {
 		str to = path_relative(&r->arena, imp->req->path, sof(r, d->link));
 		return arena_printf(&r->arena, "link:" STR_FMT, STR_ARG(to));
 	}
-	str ref = dep_path_to_ref(deppath_text(g->paths, d->dp), sof(r, d->alias));
-	/* an injected package that is a link in the lockfile stays one as long as nobody asked for a change */
-	const struct lock_importer *was =
-		r->set->dedupe_injected_deps && str_starts(ref, STR("file:")) && r->req->lockfile
-			? lockfile_importer(r->req->lockfile, imp->req->path)
-			: NULL;
-	const struct lock_direct *old = was && was_injected(r->req->lockfile, was, sof(r, d->alias))
-						? prior_direct(was, sof(r, d->alias))
-						: NULL;
-	return old && str_starts(old->ref, STR("link:")) && str_eq(old->specifier, spec) ? old->ref : ref;
+	return dep_path_to_ref(deppath_text(g->paths, d->dp), sof(r, d->alias));
 }
 
 static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t at)
@@ -409,7 +383,7 @@ static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t
 		if (d->dp == NONE && r->set->exclude_links_from_lockfile && !str_starts(spec, STR("workspace:")))
 			continue;
 		out.deps[type].p[out.deps[type].n++] =
-			(struct lock_direct){ sof(r, d->alias), spec, direct_ref(r, g, imp, d, spec) };
+			(struct lock_direct){ sof(r, d->alias), spec, direct_ref(r, g, imp, d) };
 	}
 	struct str_list *meta[] = {
 		[META_EMPTY] = &out.meta_empty, [META_INJECTED] = &out.injected, [META_NOT_INJECTED] = &out.not_injected
