@@ -121,12 +121,12 @@ static int refused(struct run *r, const struct wanted *w, struct err *e)
 	if (is_git(sof(r, w->spec)))
 		return err_set(e, ERR_UNSUPPORTED,
 			"dependency " STR_FMT "@" STR_FMT ": git dependencies are not supported by dray; use a "
-							  "published version, or the URL of a tarball that "
+			"published version, or the URL of a tarball that "
 			"was made with npm pack",
 			SA(r, w->alias), SA(r, w->spec));
 	return err_set(e, ERR_UNSUPPORTED,
 		"dependency " STR_FMT "@" STR_FMT " is neither a version range, a tag, a tarball's URL nor a folder; "
-						  "dray knows npm:, jsr:, file:, link:, "
+		"dray knows npm:, jsr:, file:, link:, "
 		"workspace:, catalog: and http(s):",
 		SA(r, w->alias), SA(r, w->spec));
 }

@@ -212,12 +212,13 @@ void preload_free(struct preload *p)
 		return;
 	pthread_mutex_lock(&p->lock);
 	struct want *ready = p->ready, *given = p->given;
+	struct remote_tarballs *remote = p->remote;
 	bool last = p->live == 0;
 	p->abandoned = true;
-	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->lock); /* P may be gone from here on */
 	wants_free(ready);
 	wants_free(given);
-	remote_tarballs_free(p->remote);
+	remote_tarballs_free(remote);
 	if (last)
 		preload_end(p);
 }

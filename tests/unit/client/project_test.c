@@ -197,8 +197,13 @@ static void test_refused(void **state)
 	assert_non_null(strstr(b->e.msg, "p/package.json: line 2, column 11"));
 	put(b->dir, "p/package.json", "{}");
 	put(b->dir, "p/pnpm-lock.yaml", "lockfileVersion: '5.4'\n");
-	assert_int_equal(load_at(b, "p", NULL), ERR_UNSUPPORTED);
-	assert_non_null(strstr(b->e.msg, "pnpm-lock.yaml:1"));
+	assert_int_equal(load_at(b, "p", NULL), 0); /* for who must not change it, it is an error: the caller's */
+	assert_false(b->p.has_lockfile);
+	assert_int_equal(b->p.lockfile_broken.code, ERR_UNSUPPORTED);
+	assert_non_null(strstr(b->p.lockfile_broken.msg, "pnpm-lock.yaml:1"));
+	put(b->dir, "p/pnpm-lock.yaml",
+		"<<<<<<< ours\nlockfileVersion: '9.0'\n=======\nlockfileVersion: '9.0'\n>>>>>>> theirs\n");
+	assert_int_equal(load_at(b, "p", NULL), ERR_PARSE);
 	put(b->dir, "p/pnpm-lock.yaml", "");
 	assert_int_equal(load_at(b, "p", NULL), 0);
 	assert_false(b->p.has_lockfile);
