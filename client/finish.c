@@ -293,7 +293,7 @@ static int write_state(const struct finish_opts *o, struct arena *a, struct err 
 	}
 	/* Ignored builds are said again by every install until allowBuilds settles them: there is something to do. */
 	bool unsettled = o->ignored_builds.n > 0 && o->project->client.strict_dep_builds;
-	if (unsettled || !o->project->client.optimistic_repeat_install)
+	if (unsettled || project_copies_folders(&o->project->req) || !o->project->client.optimistic_repeat_install)
 		s.nwatch = 0;
 	/* Written twice: making the file changes node_modules itself, and that time belongs into it. */
 	if (state_write(&s, o->root_fd, e) < 0)

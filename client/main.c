@@ -61,12 +61,16 @@ static str store_where(const struct options *o, const struct project *p, struct 
 static struct str_list watch_list(const struct project *p, struct arena *a)
 {
 	const char *home = getenv("HOME");
-	struct str_list l = { .p = arena_new(a, str, p->req.nimporters * 2 + 8) };
+	struct str_list l = { .p = arena_new(a, str, p->req.nimporters * 2 + p->req.nlocal + 8) };
 
 	for (size_t i = 0; i < p->req.nimporters; i++) {
 		l.p[l.n++] = arena_printf(a, STR_FMT "/package.json", STR_ARG(p->importer[i].dir));
 		if (i) /* the folder that holds it: a new neighbour changes its time */
 			l.p[l.n++] = arena_printf(a, STR_FMT "/..", STR_ARG(p->importer[i].dir));
+	}
+	for (size_t i = 0; i < p->req.nlocal; i++) {
+		if (!p->req.local[i].is_dir)
+			l.p[l.n++] = p->req.local[i].path;
 	}
 	l.p[l.n++] = STR("pnpm-lock.yaml");
 	l.p[l.n++] = STR("pnpm-workspace.yaml");

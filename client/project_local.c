@@ -193,3 +193,24 @@ int project_locals(struct request *req, str root, struct arena *a, struct err *e
 	map_release(&l.seen);
 	return rc;
 }
+
+static bool names_folder(struct str_map m)
+{
+	for (size_t i = 0; i < m.n; i++) {
+		str path;
+		if (spec_kind(m.p[i].v, &path) == SPEC_FILE && !is_tarball(path))
+			return true;
+	}
+	return false;
+}
+
+bool project_copies_folders(const struct request *req)
+{
+	for (size_t i = 0; i < req->nimporters; i++) {
+		const struct manifest *m = &req->importer[i].manifest;
+		if (names_folder(m->dependencies) || names_folder(m->dev_dependencies) ||
+			names_folder(m->optional_dependencies))
+			return true;
+	}
+	return names_folder(req->settings.overrides);
+}

@@ -8,6 +8,9 @@
 /* Fills req->local from the manifests of its importers and the overrides. ROOT: absolute folder of the lockfile. ERR_NOTFOUND
  * for a path that isn't there, naming who asked. */
 int project_locals(struct request *req, str root, struct arena *a, struct err *e);
+/* Whether a project or an override names a folder by `file:`: its files are copied by every install, as nothing tells cheaply
+ * that none of them has changed. Source: pnpm, which never takes its short way with such dependencies. */
+bool project_copies_folders(const struct request *req);
 /* PATH relative to BASE (itself relative to the root, "." for the root), normalised: "../lib", "a/b", "."; absolute paths stay. */
 str path_join_normal(struct arena *a, str base, str path);
 /* Reads the whole file, following links, at most MAX bytes. ERR_NOTFOUND, ERR_TOOBIG, ERR_IO. */

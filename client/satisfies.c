@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "dep_path.h"
+#include "satisfies_local.h"
 #include "semver.h"
 #include "source.h"
 
@@ -293,6 +295,23 @@ static void importers_differ(struct check *c)
 	}
 }
 
+/* Folders and tarballs outside the registry: also those to which only another such folder leads. */
+static void locals_differ(struct check *c)
+{
+	const struct lockfile *lf = c->lf;
+	bool any = false;
+
+	for (size_t i = 0; i < lf->npackages && !any; i++)
+		any = lf->package[i].resolution.kind == LOCK_RES_DIRECTORY ||
+		      str_starts(lf->package[i].resolution.tarball, STR("file:"));
+	for (size_t i = 0; any && i < lf->nsnapshots; i++) {
+		const struct lock_package *p = lockfile_package(lf, dep_path_package_key(lf->snapshot[i].key));
+		str why = p ? local_outdated(p, &lf->snapshot[i], c->req, c->frozen, c->a) : STR_NONE;
+		if (why.n)
+			differ(c, STR_FMT, STR_ARG(why));
+	}
+}
+
 bool lockfile_satisfies(
 	const struct lockfile *lf, const struct request *req, bool frozen, struct str_list *why, struct arena *a)
 {
@@ -300,6 +319,7 @@ bool lockfile_satisfies(
 
 	settings_differ(&c);
 	importers_differ(&c);
+	locals_differ(&c);
 	*why = (struct str_list){ arena_new(a, str, c.found.n + 1), c.found.n };
 	for (size_t i = 0; i < c.found.n; i++)
 		why->p[i] = c.found.p[i];

@@ -193,6 +193,92 @@ const tests = {
     ok(run(other))
     assert.ok(!existsSync(join(other, 'node_modules/.pnpm-workspace-state-v1.json')))
   },
+  'a folder copied by file: is copied by every install, and its manifest counts as the project\'s own does'() {
+    const dir = join(work, 'folders'), lib = { name: 'lib', version: '1.0.0', dependencies: { sub: 'file:sub' } }, sub = { name: 'sub', version: '1.0.0' }
+    const locked = (name) => lockfile(dir).split('\nsnapshots:')[1].split('\n\n').find((s) => s.trim().startsWith(name))
+    edit(dir, '.', { name: 'root', dependencies: { lib: 'file:lib', linked: 'link:linked' } })
+    edit(dir, 'lib', lib)
+    edit(dir, 'lib/sub', sub)
+    edit(dir, 'linked', { name: 'linked', version: '1.0.0' })
+    ok(run(dir))
+    ok(run(dir, '--frozen-lockfile'))
+    // contents alone
+    const before = lockfile(dir)
+    writeFileSync(join(dir, 'lib/new.js'), '1')
+    ok(run(dir))
+    assert.equal(text(dir, 'node_modules/lib/new.js'), '1')
+    writeFileSync(join(dir, 'lib/new.js'), '2')
+    edit(dir, 'lib', { ...lib, version: '1.0.1', bin: 'new.js', devDependencies: { 'fx-leaf': '1.1.0' } })
+    ok(run(dir, '--frozen-lockfile'))
+    assert.equal(text(dir, 'node_modules/lib/new.js'), '2')
+    assert.equal(JSON.parse(text(dir, 'node_modules/lib/package.json')).version, '1.0.1')
+    edit(dir, 'linked', { name: 'linked', version: '1.0.0', dependencies: { 'fx-leaf': '1.1.0' } })
+    ok(run(dir, '--frozen-lockfile'))
+    assert.equal(lockfile(dir), before)
+    // each change of what the manifests ask for, the second in a folder to which only the first leads
+    const steps = [
+      ['lib', { ...lib, dependencies: { ...lib.dependencies, 'fx-leaf': '1.1.0' } }, /fx-leaf: 1\.1\.0/],
+      ['lib/sub', { ...sub, dependencies: { 'fx-leaf': '2.0.0' } }, /fx-leaf: 2\.0\.0/],
+      ['lib/sub', { ...sub, dependencies: { 'fx-leaf': '1.1.0' } }, /fx-leaf: 1\.1\.0/],
+      ['lib/sub', { ...sub, optionalDependencies: { 'fx-leaf': '1.1.0' } }, /optionalDependencies:\n      fx-leaf/],
+      ['lib/sub', { ...sub, peerDependencies: { 'fx-leaf': '1.1.0' } }, /fx-leaf: 1\.1\.0/],
+      ['lib/sub', sub, /sub@file:lib\/sub: \{\}/],
+      ['lib', { ...lib, dependencies: { sub: 'link:sub' } }, /sub: link:/],
+      ['lib', { ...lib, dependencies: { ...lib.dependencies, 'fx-leaf': '1.1.0' } }, /sub: file:lib\/sub/],
+    ]
+    for (const [path, manifest, expected] of steps) {
+      edit(dir, path, manifest)
+      const frozen = run(dir, '--frozen-lockfile')
+      assert.equal(frozen.status, 1, `${path} ${JSON.stringify(manifest)}`)
+      assert.match(frozen.text, /lib@file:lib|sub@file:lib\/sub/)
+      assert.doesNotMatch(ok(run(dir)), /up to date/)
+      assert.match(locked(path === 'lib' ? 'lib@' : 'sub@'), expected)
+      assert.ok(readFileSync(join(dir, 'node_modules/lib/package.json')).equals(readFileSync(join(dir, 'lib/package.json'))))
+      ok(run(dir, '--frozen-lockfile'))
+    }
+    // what is inside the range that is locked, is the lockfile's still
+    edit(dir, 'lib', { ...lib, dependencies: { ...lib.dependencies, 'fx-leaf': '^1.0.0' } })
+    ok(run(dir, '--frozen-lockfile'))
+    // a project that only links has nothing to do
+    edit(dir, '.', { name: 'root', dependencies: { linked: 'link:linked' } })
+    ok(run(dir))
+    writeFileSync(join(dir, 'linked/x.js'), '')
+    assert.match(ok(run(dir)), /up to date/)
+  },
+  'an injected project counts as it is locked, not only as a project'() {
+    const dir = workspace('dedupeInjectedDeps: false\n')
+    edit(dir, 'apps/a', { ...manifests['apps/a'], dependenciesMeta: { '@s/b': { injected: true } } })
+    ok(run(dir))
+    assert.match(lockfile(dir), /'@s\/b@file:libs\/b':\n    dependencies:\n      fx-leaf: 1\.1\.0/)
+    assert.match(ok(run(dir)), /up to date/)
+    const whole = lockfile(dir)
+    const stale = whole.replace(/('@s\/b@file:libs\/b'):\n    dependencies:\n      fx-leaf: 1\.1\.0/, '$1: {}')
+    assert.notEqual(stale, whole)
+    writeFileSync(join(dir, 'pnpm-lock.yaml'), stale)
+    assert.equal(run(dir, '--frozen-lockfile').status, 1)
+    ok(run(dir))
+    assert.equal(lockfile(dir), whole)
+    writeFileSync(join(dir, 'libs/b/new.js'), '')
+    edit(dir, 'libs/b', { ...manifests['libs/b'], dependencies: { 'fx-leaf': '2.0.0' } })
+    ok(run(dir))
+    assert.match(lockfile(dir), /'@s\/b@file:libs\/b':\n    dependencies:\n      fx-leaf: 2\.0\.0/)
+    assert.ok(existsSync(join(dir, 'apps/a/node_modules/@s/b/new.js')))
+  },
+  'a tarball that has changed is another one'() {
+    const dir = join(work, 'tarball')
+    const pack = (m) => {
+      edit(dir, 'src/package', m)
+      assert.equal(spawnSync('tar', ['-C', join(dir, 'src'), '-czf', join(dir, 'x.tgz'), 'package']).status, 0)
+    }
+    pack({ name: 'lib', version: '1.0.0' })
+    edit(dir, '.', { name: 'root', dependencies: { lib: 'file:x.tgz' } })
+    ok(run(dir))
+    assert.match(ok(run(dir)), /up to date/)
+    pack({ name: 'lib', version: '1.0.0', dependencies: { 'fx-leaf': '1.1.0' } })
+    assert.equal(run(dir, '--frozen-lockfile').status, 1)
+    ok(run(dir))
+    assert.match(lockfile(dir), /lib@file:x\.tgz:\n    dependencies:\n      fx-leaf: 1\.1\.0/)
+  },
 }
 
 let failed = 0
