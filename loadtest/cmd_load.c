@@ -29,7 +29,7 @@ static const char usage[] =
 	"  --out FILE         one JSON line, appended; default dray-bench.jsonl\n"
 	"  --mirror DIR, --dray DIR, --work DIR\n";
 
-enum { MOST_RSS = 4096, MOST_PROJECTS = 8, FRESH_PER_PROJECT = 400, KNOWN_PER_PROJECT = 4 };
+enum { MOST_RSS = 4096, MOST_PROJECTS = 8, FRESH_PER_PROJECT = 400, KNOWN_PER_PROJECT = 4, PATIENCE_S = 3600 };
 struct load_bench {
 	const char *mirror, *work, *out, *project[MOST_PROJECTS];
 	size_t nprojects;
@@ -120,7 +120,7 @@ static int learn_all(struct load_bench *b, const struct load_opts *o, struct err
 			if (load_learn(&b->known[i], o, &b->a, e) < 0)
 				return e->code;
 		}
-		if (pass == 0 && rig_drayd_packs(b->rig, false, e) < 0)
+		if (pass == 0 && rig_drayd_packs(b->rig, false, PATIENCE_S, e) < 0)
 			return e->code;
 	}
 	for (size_t i = 0; i < b->nfresh; i++) {

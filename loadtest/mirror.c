@@ -8,6 +8,7 @@
 #include <libdeflate.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -597,6 +598,7 @@ fail:
 int mirror_run(struct mirror *m, int stop_fd, struct err *e)
 {
 	(void)e;
+	signal(SIGPIPE, SIG_IGN); /* clients leave in the middle of an answer */
 	m->stopper = h2o_evloop_socket_create(m->loop, dup(stop_fd), H2O_SOCKET_FLAG_DONT_READ);
 	m->stopper->data = m;
 	h2o_socket_read_start(m->stopper, on_stop_fd);

@@ -329,6 +329,23 @@ int rig_drayd(struct rig *r, const char *store_dir, bool settles, struct err *e)
 	return err_set(e, ERR_IO, "drayd did not start; see %s/drayd.log", r->o.log_dir);
 }
 
+static int child_check(pid_t *pid, const char *what, struct err *e)
+{
+	int status;
+
+	if (*pid <= 0 || waitpid(*pid, &status, WNOHANG) == 0)
+		return 0;
+	*pid = 0;
+	return err_set(e, ERR_IO, "the %s ended with status %d", what, status);
+}
+
+int rig_check(struct rig *r, struct err *e)
+{
+	if (child_check(&r->mirror, "mirror", e) < 0 || child_check(&r->relay, "relay", e) < 0)
+		return e->code;
+	return child_check(&r->upstream, "upstream relay", e);
+}
+
 /* CPU of the children that have ended and were waited for. */
 static double ended_cpu(void)
 {

@@ -40,12 +40,14 @@ const char *rig_registry(const struct rig *r);
 const char *rig_server(const struct rig *r);
 /* Puts another link in the place of this one: the same ports, no connection survives. *L is borrowed. */
 MUST_USE int rig_relink(struct rig *r, const struct link_profile *l, struct err *e);
+/* The mirror and the relay are there: without them every client waits until its time is up. */
+MUST_USE int rig_check(struct rig *r, struct err *e);
 /* Starts drayd over STORE_DIR (kept by the caller); stops one that runs. SETTLES: it improves its packs when idle. */
 MUST_USE int rig_drayd(struct rig *r, const char *store_dir, bool settles, struct err *e);
 /* Where drayd itself listens, without a relay in between. */
 int rig_drayd_port(const struct rig *r);
-/* Waits until its packs are made, or (SETTLED) made as well as they can be. ERR_TIMEOUT after an hour. */
-MUST_USE int rig_drayd_packs(struct rig *r, bool settled, struct err *e);
+/* Waits until its packs and deltas have their first encoding, or (SETTLED) their best. ERR_TIMEOUT after PATIENCE_S. */
+MUST_USE int rig_drayd_packs(struct rig *r, bool settled, double patience_s, struct err *e);
 /* Stops drayd and makes all packs of STORE_DIR as good as they can be, on all CPUs. */
 MUST_USE int rig_drayd_settle(struct rig *r, const char *store_dir, struct err *e);
 void rig_drayd_stop(struct rig *r);

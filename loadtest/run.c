@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 enum { MOST_RUN_S = 600 };
+/* For a server's packs: all of a project's, and those of the few versions that an update leaves behind. */
+enum { PRIME_PATIENCE_S = 900, UPDATE_PATIENCE_S = 240 };
 /* One project: what its steps share. */
 struct bench {
 	const struct run_opts *o;
@@ -156,7 +158,7 @@ static int run_one(
 		.argv = inv.argv, .env = inv.env, .cwd = at->project, .out = at->log, .timeout_s = MOST_RUN_S
 	};
 	struct rig_counts before = rig_counts(b->rig);
-	if (measure_run(&out->s, &cmd, e) < 0)
+	if (measure_run(&out->s, &cmd, e) < 0 || rig_check(b->rig, e) < 0)
 		return e->code;
 	out->c = counts_minus(rig_counts(b->rig), &before);
 	out->why = check_run(b, sub, phase, at, out);
@@ -237,14 +239,26 @@ static void put_prepared(struct bench *b, const struct subject *sub, double wall
 	fflush(b->o->out);
 }
 
-static int prepare_packs(struct bench *b, const struct subject *sub, struct err *e)
+/* *WHY when they are not ready in time: that is one subject's trouble, not the run's. */
+static int await_packs(struct bench *b, bool settled, double patience_s, const char **why, struct err *e)
+{
+	int rc = rig_drayd_packs(b->rig, settled, patience_s, e);
+
+	if (rc == ERR_TIMEOUT)
+		*why = arena_str(&b->a, str_of(e->msg)).p;
+	return rc == ERR_TIMEOUT ? 0 : rc;
+}
+
+static int prepare_packs(struct bench *b, const struct subject *sub, const char **why, struct err *e)
 {
 	if (sub->server != SERVER_WARM && sub->server != SERVER_SETTLED)
 		return 0;
 	double start = measure_now(), cpu = rig_counts(b->rig).drayd_cpu_s;
 	/* The tarballs first, for a server that has seen nothing; the long work then with all CPUs. */
-	if (rig_drayd_packs(b->rig, false, e) < 0)
+	if (await_packs(b, false, PRIME_PATIENCE_S, why, e) < 0)
 		return e->code;
+	if (*why)
+		return 0;
 	if (sub->server == SERVER_SETTLED) {
 		const char *dir = settled_dir(b, e);
 		if (!dir || rig_drayd_settle(b->rig, dir, e) < 0)
@@ -279,6 +293,8 @@ static int prime(struct bench *b, size_t i, struct err *e)
 	if (rig_relink(b->rig, unhindered(), e) < 0 || place_prime(&at, &b->place, sub->name, &b->a, e) < 0 ||
 		start_server(b, sub, &at, e) < 0 || run_one(b, i, P0, &at, &out, e) < 0)
 		return e->code;
+	if (!out.why && prepare_packs(b, sub, &out.why, e) < 0)
+		return e->code;
 	b->state[i] = out.why ? UNFIT : PRIMED;
 	const char *cannot = out.why && out.c.misses == 0 ? outcome_unavailable(&at, sub, &b->a) : NULL;
 	if (cannot) {
@@ -290,9 +306,8 @@ static int prime(struct bench *b, size_t i, struct err *e)
 		put_sample(b, sub->name, 0, &out);
 		place_show_log(&at);
 	}
-	int rc = out.why ? 0 : prepare_packs(b, sub, e);
 	rig_drayd_stop(b->rig);
-	return rc;
+	return 0;
 }
 
 /* PARTIAL and UPDATE: what was installed before, without the link. A cold server has seen nothing of it. */
@@ -314,7 +329,7 @@ static int run_before(struct bench *b, size_t i, struct subject_place *at, struc
 		return e->code;
 	/* One that was asked before made packs of what came with that install, and deltas from there, long before the update. */
 	if ((sub->server == SERVER_WARM || sub->server == SERVER_SETTLED) &&
-		rig_drayd_packs(b->rig, sub->server == SERVER_SETTLED, e) < 0)
+		await_packs(b, sub->server == SERVER_SETTLED, UPDATE_PATIENCE_S, &out->why, e) < 0)
 		return e->code;
 	return sub->server == SERVER_COLD ? start_server(b, sub, at, e) : 0;
 }

@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What changed is encoded at the settled level up to here, past it at that of a first encoding: somebody may be waiting. */
+/* What changed is encoded at the settled level up to here, past it at that of a first encoding: somebody may be waiting. So are all
+ * where nothing is settled: packs stay as they are. */
 enum { WELL_MAX = 16 << 20 };
 
 void pack_files_release(struct pack_files *f)
@@ -92,7 +93,8 @@ int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_ite
 		rc = packs_files(&to, p, of.digest, str_of(it->name), e);
 	if (rc == 0)
 		rc = packs_files(&from, p, base.digest, str_of(it->name), e);
-	struct pack_opts o = { .level = p->o.eager || bytes_of(&to) <= WELL_MAX ? p->o.settled_level : p->o.level,
+	bool well = !p->o.no_settle && (p->o.eager || bytes_of(&to) <= WELL_MAX);
+	struct pack_opts o = { .level = well ? p->o.settled_level : p->o.level,
 		.tarball = rc == 0 ? (uint32_t)of.tarball : 0 };
 	if (rc == 0)
 		rc = pack_delta_build(
