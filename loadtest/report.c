@@ -77,12 +77,14 @@ static void put_row(struct buf *b, const struct cell *c, const struct cell *peer
 		return;
 	}
 	buf_printf(b, "<td>%.3f<td>%.3f – %.3f<td>", s[METRIC_WALL].median, s[METRIC_WALL].min, s[METRIC_WALL].max);
-	if (peer && peer != c && !spread_apart(&s[METRIC_WALL], &peer->spread[METRIC_WALL]))
+	bool to_peer = peer && peer != c;
+	if (to_peer && !spread_apart(&s[METRIC_WALL], &peer->spread[METRIC_WALL]))
 		buf_printf(b, "no difference");
-	else if (peer && peer != c)
+	else if (to_peer)
 		buf_printf(b, "%.2f ×", s[METRIC_WALL].median / peer->spread[METRIC_WALL].median);
 	if (floor)
-		buf_printf(b, ", %.2f × floor", s[METRIC_WALL].median / floor->spread[METRIC_WALL].median);
+		buf_printf(b, "%s%.2f × floor", to_peer ? ", " : "",
+			s[METRIC_WALL].median / floor->spread[METRIC_WALL].median);
 	buf_printf(b, "<td>%.2f<td>%.0f<td>%.1f<td>%.0f<td>%.0f", s[METRIC_CPU].median, s[METRIC_PEAK_MB].median,
 		s[METRIC_DOWN_MB].median, s[METRIC_REQUESTS].median, s[METRIC_SWITCHES].median);
 	buf_printf(b, "<td>%.2f / %.2f / %.2f", s[METRIC_MIRROR_CPU].median, s[METRIC_RELAY_CPU].median,
