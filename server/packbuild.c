@@ -101,7 +101,7 @@ static int item_build(struct packs *p, struct pack_item *it, struct pack_item *g
 	struct pack_tarball_opts o = { .sri = str_of(it->sri),
 		.label = arena_printf(&a, "%s@%s", it->name, it->version),
 		.max_unpacked = 2 * PACK_MOST_RAW, /* tar's own bytes and files that are the same included */
-		.pack = { .level = p->o.level } };
+		.pack = { .level = p->o.level, .stop = &p->stop } };
 
 	if (tarball_fetch(&z, p, it, e) < 0 || pack_tarball(&pack, got->digest, &got->raw, &o, z.p, z.n, e) < 0)
 		return e->code;
@@ -117,6 +117,10 @@ static void item_built(
 	struct packs *p, struct pack_item *it, const struct pack_item *got, int code, const struct err *e)
 {
 	p->n.building--;
+	if (code == ERR_CANCELLED && p->stop) { /* nothing failed: the journal still wants it */
+		it->state = PACK_COLD;
+		return;
+	}
 	if (code < 0) {
 		it->state = PACK_FAILED;
 		it->retry_ms = code == ERR_TOOBIG ? INT64_MAX : clock_ms() + RETRY_MS; /* too large: for good */
@@ -194,7 +198,7 @@ static int item_settle(struct packs *p, const struct pack_item *it, struct pack_
 {
 	AUTO(buf_release) struct buf pack = BUF_INIT;
 	struct pack_files r = PACK_FILES_INIT;
-	struct pack_opts o = { .level = p->o.settled_level, .tarball = (uint32_t)it->tarball };
+	struct pack_opts o = { .level = p->o.settled_level, .tarball = (uint32_t)it->tarball, .stop = &p->stop };
 	int rc = packs_files(&r, p, it->digest, str_of(it->name), e);
 
 	if (rc == 0)
@@ -211,6 +215,8 @@ static void item_settled(
 	struct packs *p, struct pack_item *it, const struct pack_item *got, int code, const struct err *e)
 {
 	if (it->state != PACK_WARM) /* its file went meanwhile */
+		return;
+	if (code == ERR_CANCELLED && p->stop) /* stays warm, for the next one */
 		return;
 	p->n.warm--;
 	if (code < 0) {

@@ -95,7 +95,8 @@ int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_ite
 		rc = packs_files(&from, p, base.digest, str_of(it->name), e);
 	bool well = !p->o.no_settle && (p->o.eager || bytes_of(&to) <= WELL_MAX);
 	struct pack_opts o = { .level = well ? p->o.settled_level : p->o.level,
-		.tarball = rc == 0 ? (uint32_t)of.tarball : 0 };
+		.tarball = rc == 0 ? (uint32_t)of.tarball : 0,
+		.stop = &p->stop };
 	if (rc == 0)
 		rc = pack_delta_build(
 			&pack, got->digest, to.file.p, (uint32_t)to.file.n, from.file.p, (uint32_t)from.file.n, &o, e);

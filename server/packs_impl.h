@@ -45,7 +45,7 @@ struct packs {
 	int64_t first_ms, last_ms; /* when something was wanted */
 	uint64_t first_us;         /* CPU of the threads until first_ms */
 	size_t settle_at; /* items before it are settled, or not to be; of the others the one worth most is next */
-	bool stop;
+	atomic_bool stop; /* set under the lock; encoders look at it without */
 	pthread_t *thread;
 	unsigned nthreads;
 	pthread_t evictor;

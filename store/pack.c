@@ -3,6 +3,8 @@
 #include "pack_impl.h"
 #include <stdlib.h>
 
+enum { PACK_PIECE_Z = 128 << 10 }; /* zstd's block: 0.1 s or so at level 19 */
+
 static void put_u32(uint8_t *p, uint32_t v)
 {
 	for (int i = 0; i < 4; i++)
@@ -130,36 +132,53 @@ int pack_zstd_err(struct err *e, size_t rc, const char *what)
 	return err_set(e, ERR_IO, "zstd: %s: %s", what, ZSTD_getErrorName(rc));
 }
 
+int pack_compress(struct buf *out, ZSTD_CCtx *z, str bytes, bool last, const atomic_bool *stop, struct err *e)
+{
+	size_t at = 0, room = ZSTD_CStreamOutSize(), rc;
+
+	do { /* a call consumes all that it is given, which may be a minute's work */
+		size_t n = bytes.n - at < PACK_PIECE_Z ? bytes.n - at : PACK_PIECE_Z;
+		bool ends = last && at + n == bytes.n;
+		ZSTD_inBuffer in = { n ? bytes.p + at : "", n, 0 };
+		do {
+			if (stop && *stop)
+				return err_set(e, ERR_CANCELLED, "encoding a pack was cut short");
+			ZSTD_outBuffer to = { buf_reserve(out, room), room, 0 };
+			rc = ZSTD_compressStream2(z, &to, &in, ends ? ZSTD_e_end : ZSTD_e_continue);
+			if (ZSTD_isError(rc))
+				return pack_zstd_err(e, rc, "compress");
+			out->n += to.pos;
+		} while (ends ? rc != 0 : in.pos < in.size);
+		at += n;
+	} while (at < bytes.n);
+	return 0;
+}
+
 /* Appends one frame made of the contents that are there, window as large as they are. */
 static int compress_contents(struct buf *out, const struct pack_file *file, uint32_t n, const uint32_t *same,
-	uint64_t raw, int level, struct err *e)
+	uint64_t raw, const struct pack_opts *o, struct err *e)
 {
 	ZSTD_CCtx *z = ZSTD_createCCtx();
-	size_t rc = 0;
+	int rc = 0;
 
 	if (!z)
 		die_oom(0);
-	ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, level);
+	ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, o->level);
 	ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 0);
 	/* docs/decisions/packs.md: the window is what pays, and matches far away cost nothing to look for. */
 	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, PACK_WINDOW_LOG);
 	if (raw > (1u << 20))
 		ZSTD_CCtx_setParameter(z, ZSTD_c_enableLongDistanceMatching, 1);
 	ZSTD_CCtx_setPledgedSrcSize(z, raw);
-	for (uint32_t i = 0; i <= n && !ZSTD_isError(rc); i++) {
-		bool last = i == n;
-		if (!last && same[i] != i)
-			continue;
-		ZSTD_inBuffer in = { last ? "" : (const void *)file[i].p, last ? 0 : (size_t)file[i].n, 0 };
-		do {
-			size_t room = ZSTD_CStreamOutSize();
-			ZSTD_outBuffer to = { buf_reserve(out, room), room, 0 };
-			rc = ZSTD_compressStream2(z, &to, &in, last ? ZSTD_e_end : ZSTD_e_continue);
-			out->n += to.pos;
-		} while (!ZSTD_isError(rc) && (last ? rc != 0 : in.pos < in.size));
+	for (uint32_t i = 0; i < n && rc == 0; i++) {
+		if (same[i] == i)
+			rc = pack_compress(
+				out, z, (str){ (const char *)file[i].p, (size_t)file[i].n }, false, o->stop, e);
 	}
+	if (rc == 0)
+		rc = pack_compress(out, z, STR_NONE, true, o->stop, e);
 	ZSTD_freeCCtx(z);
-	return ZSTD_isError(rc) ? pack_zstd_err(e, rc, "compress") : 0;
+	return rc;
 }
 
 int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n, const struct pack_opts *o,
@@ -181,7 +200,7 @@ int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint
 	struct pack_header h = { .version = PACK_WHOLE, .files = n, .table = (uint32_t)table.n, .raw = raw };
 	int rc = pack_begin(out, &h.table_z, buf_str(&table), o->level, e);
 	if (rc == 0)
-		rc = compress_contents(out, file, n, same, raw, o->level, e);
+		rc = compress_contents(out, file, n, same, raw, o, e);
 	free(same);
 	if (rc < 0) {
 		out->n = start;

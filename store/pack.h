@@ -12,6 +12,7 @@
  *	content  one zstd frame: every different content once, in the table's order */
 #pragma once
 #include "base/base.h"
+#include <stdatomic.h>
 
 #define PACK_FORMAT 1u
 
@@ -36,10 +37,11 @@ struct pack_file {
 	uint8_t sha256[32]; /* filled by pack_build() */
 };
 struct pack_opts {
-	int level;        /* zstd's: 9 at first demand, 19 when settling */
-	uint32_t tarball; /* bytes of the tarball, for whoever counts what was saved; 0: unknown */
+	int level;               /* zstd's: 9 at first demand, 19 when settling */
+	uint32_t tarball;        /* bytes of the tarball, for whoever counts what was saved; 0: unknown */
+	const atomic_bool *stop; /* once it is true, encoding ends with ERR_CANCELLED; NULL: never */
 };
-/* Appends the pack of N files to OUT; *digest is its SHA-256. ERR_TOOBIG names the limit. */
+/* Appends the pack of N files to OUT; *digest is its SHA-256. ERR_TOOBIG names the limit; ERR_CANCELLED. */
 MUST_USE int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n,
 	const struct pack_opts *o, struct err *e);
 

@@ -125,6 +125,7 @@ static int delta_segment(struct delta *d, ZSTD_CCtx *z, uint64_t at, struct err 
 {
 	struct segment *s = vec_add(&d->segment);
 	uint64_t left = d->now.n - at;
+	size_t start = d->content.n;
 
 	*s = (struct segment){ .out = left < PACK_SEGMENT ? left : PACK_SEGMENT };
 	segment_prefix(s, d, at);
@@ -134,12 +135,10 @@ static int delta_segment(struct delta *d, ZSTD_CCtx *z, uint64_t at, struct err 
 	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, PACK_WINDOW_LOG);
 	ZSTD_CCtx_setParameter(z, ZSTD_c_enableLongDistanceMatching, 1);
 	ZSTD_CCtx_refPrefix(z, d->old.p ? d->old.p + s->from : "", (size_t)s->len);
-	size_t bound = ZSTD_compressBound((size_t)s->out);
-	size_t rc = ZSTD_compress2(z, buf_reserve(&d->content, bound), bound, d->now.p + at, (size_t)s->out);
-	if (ZSTD_isError(rc))
-		return pack_zstd_err(e, rc, "compress a delta");
-	d->content.n += rc;
-	s->z = rc;
+	ZSTD_CCtx_setPledgedSrcSize(z, s->out);
+	if (pack_compress(&d->content, z, (str){ d->now.p + at, (size_t)s->out }, true, d->o->stop, e) < 0)
+		return e->code;
+	s->z = d->content.n - start;
 	return 0;
 }
 

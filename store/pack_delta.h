@@ -11,7 +11,7 @@
 #pragma once
 #include "pack.h"
 
-/* Appends the delta from BASE to FILE; both are sorted by path in place, and their digests filled. ERR_TOOBIG. */
+/* Appends the delta from BASE to FILE; both are sorted by path in place, and their digests filled. ERR_TOOBIG; ERR_CANCELLED. */
 MUST_USE int pack_delta_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n,
 	struct pack_file *base, uint32_t nbase, const struct pack_opts *o, struct err *e);
 

@@ -34,4 +34,6 @@ void pack_finish(struct buf *out, size_t start, uint8_t digest[32], const struct
 MUST_USE int pack_read_header(struct pack_header *h, const uint8_t *p, size_t n, struct err *e);
 /* Inflates exactly WANT bytes from one frame into new memory. */
 MUST_USE int pack_inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const char *what, struct err *e);
+/* Appends BYTES of a frame, encoded by pieces between which STOP is looked at (NULL: it is not); LAST ends the frame. ERR_CANCELLED. */
+MUST_USE int pack_compress(struct buf *out, ZSTD_CCtx *z, str bytes, bool last, const atomic_bool *stop, struct err *e);
 int pack_zstd_err(struct err *e, size_t rc, const char *what);

@@ -467,6 +467,105 @@ static void what_is_under_way_does_not_hold_the_end(void **state)
 	v->p = NULL;
 }
 
+/* A tarball whose content takes many seconds to encode at level 19. */
+static void make_slow(struct env *v, int i)
+{
+	enum { SIZE = 12 << 20 };
+	struct buf t = BUF_INIT;
+	AUTO(buf_release) struct buf code = BUF_INIT;
+	char json[100], *to = buf_reserve(&code, SIZE);
+	uint64_t rng = 7;
+
+	snprintf(json, sizeof(json), "{\"name\":\"slow\",\"version\":\"1.0.%d\"}", i);
+	for (size_t k = 0; k < SIZE; k++) {
+		rng = rng * 6364136223846793005 + 1442695040888963407;
+		to[k] = (char)('a' + (rng >> 61) * (rng >> 58 & 3));
+	}
+	for (size_t k = 0; k < SIZE; k += 64) /* as another version's: alike, and nowhere for long */
+		to[k] = (char)(to[k] + i);
+	code.n = SIZE;
+	tar_file(&t, "package/package.json", json);
+	tar_put(&t, "package/slow.node", '0', 0755, SIZE, buf_str(&code));
+	tar_close(&t);
+	buf_release(&v->tgz[i]);
+	v->tgz[i] = tgz(&t);
+	v->sri[i] = tgz_sri(&v->tgz[i], &v->a);
+}
+
+static void ask_slow(struct env *v, int i)
+{
+	struct frame_package f = package(v, i);
+
+	f.name = STR("slow");
+	packs_of(v->p, &f);
+}
+
+static void stop_within(struct env *v)
+{
+	nanosleep(&(struct timespec){ 0, 200000000 }, NULL);
+	packs_free(v->p);
+	v->p = NULL;
+}
+
+static void a_first_encoding_is_cut_short(void **state)
+{
+	struct env *v = *state;
+
+	make_slow(v, 0);
+	v->o.level = 19;
+	packs_start(v);
+	ask_slow(v, 0);
+	wait_until(v, c.building == 1);
+	stop_within(v);
+	assert_int_equal(files_count(v), 0); /* an encoding that came to its end would have left one */
+	v->o.level = 1;
+	packs_start(v);
+	assert_int_equal(packs_failing(v->p), 0);
+	ask_slow(v, 0);
+	wait_until(v, c.warm == 1);
+}
+
+static void settling_is_cut_short(void **state)
+{
+	struct env *v = *state;
+
+	make_slow(v, 0);
+	v->o.level = 1;
+	v->o.no_settle = false;
+	packs_start(v);
+	ask_slow(v, 0);
+	wait_until(v, c.warm == 1);
+	stop_within(v);
+	v->o.no_settle = true;
+	packs_start(v);
+	struct packs_counts n = packs_counts(v->p);
+	assert_int_equal(n.warm, 1); /* as it was, and to be settled yet */
+	assert_int_equal(n.settled, 0);
+	assert_int_equal(files_count(v), 1);
+}
+
+static void a_delta_is_cut_short(void **state)
+{
+	struct env *v = *state;
+
+	make_slow(v, 0);
+	make_slow(v, 1);
+	v->o.level = 1;
+	v->o.no_settle = false; /* else deltas, too, are first encodings */
+	v->o.idle_ms = 60000;
+	packs_start(v);
+	ask_slow(v, 0);
+	ask_slow(v, 1);
+	wait_until(v, c.warm == 2 && c.building > 0);
+	stop_within(v);
+	assert_int_equal(files_count(v), 2);
+	packs_start(v);
+	struct packs_counts n = packs_counts(v->p);
+	assert_int_equal(n.warm, 2);
+	assert_int_equal(n.settled, 0);
+	assert_true(n.pending + n.building > 0); /* begun anew */
+}
+
 static void the_largest_settles_first(void **state)
 {
 	struct env *v = *state;
@@ -513,6 +612,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_longest_unused_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(their_order_survives_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_under_way_does_not_hold_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_first_encoding_is_cut_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(settling_is_cut_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_delta_is_cut_short, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
