@@ -288,7 +288,8 @@ static void assert_same_version(struct packument a, uint32_t i, struct packument
 {
 	assert_true(str_eq(packument_integrity(a, i), packument_integrity(b, 0)));
 	assert_true(str_eq(packument_tarball(a, i), packument_tarball(b, 0)));
-	for (int m = 0; m < PACKUMENT_NMAPS; m++) {
+	for (int i_map = 0; i_map < PACKUMENT_NMAPS; i_map++) {
+		enum packument_map m = (enum packument_map)i_map;
 		uint32_t n = packument_map_n(a, i, m);
 		assert_int_equal(n, packument_map_n(b, 0, m));
 		for (uint32_t k = 0; k < n; k++) {
