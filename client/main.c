@@ -160,6 +160,8 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 		return lockfile_outdated(s, why, e);
 	if (!frozen && !c->prefer_frozen_lockfile)
 		*locked = false;
+	if (!*locked && lockfile_whole(&lf, e) < 0)
+		return e->code;
 	if (!*locked)
 		progress_event(&s->progress, "outdated", "\"lockfile\":true");
 	return 0;

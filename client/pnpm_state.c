@@ -294,7 +294,7 @@ static void put_settings(struct out *o, const struct pnpm_state *s, struct arena
 		put_map(o, "overrides", q->overrides, a);
 	put_extensions(o, q, a);
 	put_patches(o, q);
-	put_number(o, "peersSuffixMaxLength", q->peers_suffix_max_length ? q->peers_suffix_max_length : 1000);
+	put_number(o, "peersSuffixMaxLength", q->peers_suffix_max_length);
 	put_bool(o, "preferWorkspacePackages", q->prefer_workspace_packages);
 	put_bool(o, "production", s->req->prod);
 	put_texts(o, "publicHoistPattern", c->public_hoist_pattern);

@@ -2,6 +2,7 @@
  * Source: pnpm's satisfiesPackageManifest, getOutdatedLockfileSetting. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "dep_path.h"
 #include "satisfies_local.h"
@@ -100,11 +101,6 @@ static void flag_differs(struct check *c, const char *name, bool locked, bool wa
 			wanted ? "true" : "false");
 }
 
-static uint32_t or_default(uint32_t max)
-{
-	return max ? max : 1000;
-}
-
 static void settings_differ(struct check *c)
 {
 	const struct settings *s = &c->req->settings;
@@ -114,9 +110,9 @@ static void settings_differ(struct check *c)
 	flag_differs(c, "excludeLinksFromLockfile", h->exclude_links_from_lockfile, s->exclude_links_from_lockfile);
 	flag_differs(c, "dedupePeers", h->dedupe_peers, s->dedupe_peers);
 	flag_differs(c, "injectWorkspacePackages", h->inject_workspace_packages, s->inject_workspace_packages);
-	if (or_default(h->peers_suffix_max_length) != or_default(s->peers_suffix_max_length))
-		differ(c, "peersSuffixMaxLength: lockfile says %u, settings say %u",
-			or_default(h->peers_suffix_max_length), or_default(s->peers_suffix_max_length));
+	if (lock_suffix_max(h) != s->peers_suffix_max_length)
+		differ(c, "peersSuffixMaxLength: lockfile says %u, settings say %u", lock_suffix_max(h),
+			s->peers_suffix_max_length);
 	maps_differ(c, "overrides", h->overrides, s->overrides);
 	if (!str_eq(h->package_extensions_checksum, s->package_extensions_checksum))
 		differ(c, "packageExtensions: lockfile has checksum " STR_FMT ", settings have " STR_FMT,
@@ -325,4 +321,55 @@ bool lockfile_satisfies(
 		why->p[i] = c.found.p[i];
 	vec_release(&c.found);
 	return why->n == 0;
+}
+
+struct reach {
+	const struct lockfile *lf;
+	struct arena a;
+	bool *seen; /* by snapshot */
+	VEC(uint32_t) todo;
+};
+
+static int reach(struct reach *w, str alias, str ref, struct err *e)
+{
+	str path = dep_path_from_ref(alias, ref, &w->a);
+	const struct lock_snapshot *s = path.n ? lockfile_snapshot(w->lf, path) : NULL;
+
+	if (!s)
+		return path.n ? lockfile_no_entry(path, e) : 0;
+	size_t i = (size_t)(s - w->lf->snapshot);
+	if (!w->seen[i]) {
+		w->seen[i] = true;
+		*vec_add(&w->todo) = (uint32_t)i;
+	}
+	return 0;
+}
+
+static int reach_deps(struct reach *w, struct lock_deps d, struct err *e)
+{
+	int rc = 0;
+	for (size_t i = 0; i < d.n && !rc; i++)
+		rc = reach(w, d.p[i].alias, d.p[i].ref, e);
+	return rc;
+}
+
+int lockfile_whole(const struct lockfile *lf, struct err *e)
+{
+	struct reach w = { .lf = lf, .a = ARENA_INIT(64 * 1024), .seen = xcalloc(lf->nsnapshots + 1, sizeof(bool)) };
+	int rc = 0;
+
+	for (size_t i = 0; i < lf->nimporters && !rc; i++)
+		for (int g = 0; g < LOCK_NTYPES && !rc; g++)
+			for (size_t k = 0; k < lf->importer[i].deps[g].n && !rc; k++)
+				rc = reach(&w, lf->importer[i].deps[g].p[k].alias, lf->importer[i].deps[g].p[k].ref, e);
+	while (w.todo.n && !rc) {
+		const struct lock_snapshot *s = &lf->snapshot[w.todo.p[--w.todo.n]];
+		rc = reach_deps(&w, s->dependencies, e);
+		if (!rc)
+			rc = reach_deps(&w, s->optional_dependencies, e);
+	}
+	free(w.seen);
+	vec_release(&w.todo);
+	arena_release(&w.a);
+	return rc;
 }

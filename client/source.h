@@ -15,6 +15,10 @@ struct source {
 	bool lasting;     /* what frames point at lives as long as the source: they need no copy */
 };
 
+/* The error for a lockfile in which DEP_PATH is depended on and missing, which pnpm refuses, too (ERR_PNPM_LOCKFILE_MISSING_DEPENDENCY). */
+int lockfile_no_entry(str dep_path, struct err *e);
+/* Refuses such a lockfile: it is not repaired by what resolving anew would put there. Looks at what importers reach. */
+MUST_USE int lockfile_whole(const struct lockfile *lf, struct err *e);
 /* Whether LF satisfies REQ's manifests and settings; WHY (lives in A) lists what differs, one line each: where, what the lockfile
  * says, what stands against it. FROZEN lets pass what an install can do without: projects that are gone, and optional dependencies
  * that the lockfile doesn't have. Source: pnpm's satisfiesPackageManifest and its settings check; 12.21's behaviour. */

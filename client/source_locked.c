@@ -25,6 +25,7 @@ struct walk {
 	VEC(uint32_t) todo;
 	uint32_t *package_id; /* by package, +1 once sent */
 	uint32_t packages, slots;
+	str missing; /* a dep path that something depends on and the lockfile doesn't have */
 };
 
 /* Whether LIST ("linux", "!win32", "any") takes one of what HERE or SUPPORTED says. Source: pnpm's checkPlatform. */
@@ -68,13 +69,26 @@ static bool package_fits(const struct walk *w, const struct lock_package *p, str
 	return !r || range_has(r, &v, true);
 }
 
+int lockfile_no_entry(str dep_path, struct err *e)
+{
+	return err_set(e, ERR_PARSE,
+		"broken pnpm-lock.yaml: something depends on " STR_FMT
+		", which has no entry under snapshots. A badly resolved merge does this: restore the file, or remove "
+		"it "
+		"to resolve anew",
+		STR_ARG(dep_path));
+}
+
 static void mark(struct walk *w, str alias, str ref, bool parent_fits)
 {
 	str path = dep_path_from_ref(alias, ref, &w->a);
 	const struct lock_snapshot *s = path.n ? lockfile_snapshot(w->lf, path) : NULL;
 
-	if (!s)
+	if (!s) {
+		if (path.n)
+			w->missing = path;
 		return;
+	}
 	uint32_t i = (uint32_t)(s - w->lf->snapshot);
 	const struct lock_package *p = lockfile_package(w->lf, dep_path_package_key(s->key));
 	bool fits = parent_fits && (!s->optional || (w->req->optional && p && package_fits(w, p, &w->a)));
@@ -186,6 +200,9 @@ static int locked_run(struct source *s, const struct request *req, frame_sink *s
 	int code = sink(ctx, &hello, e);
 	if (code == 0) {
 		mark_all(&w);
+		code = w.missing.n ? lockfile_no_entry(w.missing, e) : 0;
+	}
+	if (code == 0) {
 		code = send_all(&w, l, sink, ctx, e);
 	}
 	free(w.mark);

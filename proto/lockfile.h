@@ -77,10 +77,12 @@ struct lock_importer {
 struct lock_catalog_entry {
 	str catalog, alias, specifier, version;
 };
+enum { LOCK_SUFFIX_USUAL = 1000 };
+#define LOCK_SUFFIX_ZERO UINT32_MAX
 /* Everything before `importers:` and after `snapshots:`. */
 struct lock_head {
 	bool auto_install_peers, exclude_links_from_lockfile, dedupe_peers, inject_workspace_packages;
-	uint32_t peers_suffix_max_length; /* 0: 1000, not written */
+	uint32_t peers_suffix_max_length; /* 0: 1000, not written; LOCK_SUFFIX_ZERO: 0. lock_suffix_max() says which */
 	struct lock_catalog_entry *catalog;
 	size_t ncatalog;
 	struct str_map overrides; /* in the order of the workspace file */
@@ -92,6 +94,17 @@ struct lock_head {
 	 * reading and printing; plans don't carry them, as pnpm drops them whenever it resolves. */
 	struct str_map extra, settings_extra;
 };
+
+static inline uint32_t lock_suffix_max(const struct lock_head *h)
+{
+	uint32_t max = h->peers_suffix_max_length;
+	return max == LOCK_SUFFIX_ZERO ? 0 : max ? max : LOCK_SUFFIX_USUAL;
+}
+/* How a head holds MAX. */
+static inline uint32_t lock_suffix_of(uint32_t max)
+{
+	return max == LOCK_SUFFIX_USUAL ? 0 : max ? max : LOCK_SUFFIX_ZERO;
+}
 
 struct lockfile {
 	struct lock_head head;

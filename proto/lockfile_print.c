@@ -471,9 +471,9 @@ static void put_settings(struct buf *b, const struct lock_head *h)
 	put_true(b, 1, STR("dedupePeers"), h->dedupe_peers);
 	put_setting(b, STR("excludeLinksFromLockfile"), h->exclude_links_from_lockfile);
 	put_true(b, 1, STR("injectWorkspacePackages"), h->inject_workspace_packages);
-	if (h->peers_suffix_max_length && h->peers_suffix_max_length != 1000) {
+	if (lock_suffix_max(h) != LOCK_SUFFIX_USUAL) {
 		put_key(b, 1, STR("peersSuffixMaxLength"));
-		buf_printf(b, " %u", h->peers_suffix_max_length);
+		buf_printf(b, " %u", lock_suffix_max(h));
 	}
 	for (size_t i = 0; i < h->settings_extra.n; i++) {
 		put_name(b, 1, h->settings_extra.p[i].k);

@@ -389,10 +389,10 @@ static int read_settings(struct ctx *c, struct lock_head *h, const struct yaml_n
 			rc = get_bool(c, &h->inject_workspace_packages, m);
 		else if (!str_eq(m->key, STR("peersSuffixMaxLength")))
 			rc = keep(c, &h->settings_extra, m, 1, str_cmp);
-		else if (!yaml_u64(m, &max) || max > UINT32_MAX)
+		else if (!yaml_u64(m, &max) || max >= LOCK_SUFFIX_ZERO)
 			rc = bad(c, m, m->key, "expected a number");
 		else
-			h->peers_suffix_max_length = max == 1000 ? 0 : (uint32_t)max;
+			h->peers_suffix_max_length = lock_suffix_of((uint32_t)max);
 		if (rc)
 			return rc;
 	}

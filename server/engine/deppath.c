@@ -115,7 +115,7 @@ str deppath_text(struct deppaths *d, dpid at)
 		q += seg[i].n;
 	}
 	*q++ = ')';
-	uint32_t max = d->r->set->peers_suffix_max_length ? d->r->set->peers_suffix_max_length : 1000;
+	uint32_t max = d->r->set->peers_suffix_max_length;
 	size_t len = (size_t)(q - out);
 	if (body > max) {
 		uint8_t sum[32];

@@ -490,7 +490,7 @@ static int emit_head(struct emit *x, struct err *e)
 	h->exclude_links_from_lockfile = s->exclude_links_from_lockfile;
 	h->dedupe_peers = s->dedupe_peers;
 	h->inject_workspace_packages = s->inject_workspace_packages;
-	h->peers_suffix_max_length = s->peers_suffix_max_length == 1000 ? 0 : s->peers_suffix_max_length;
+	h->peers_suffix_max_length = lock_suffix_of(s->peers_suffix_max_length);
 	h->overrides = overrides_resolved(r);
 	h->package_extensions_checksum = s->package_extensions_checksum;
 	h->ignored_optional = s->ignored_optional;

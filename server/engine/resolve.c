@@ -559,8 +559,10 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 	*out = (struct seed){ .kind = SEED_DROPPED };
 	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
 		return reused_seed(r, out, &w, x, key, optional, e);
-	if (x->depth > 0 && key != NONE && valid_range(r, w.spec)) {
-		atom pinned = reuse_version(r, key);
+	/* what a project declared and the lockfile has for it stays while it fits, though other projects have a higher one */
+	bool stays = x->source == FROM_IMPORTER && !w.peer && !x->imp->subdep_rules;
+	if (key != NONE && (stays || (x->depth > 0 && valid_range(r, w.spec)))) {
+		atom pinned = reuse_pin(r, &w, key);
 		if (pinned)
 			w.spec = pinned;
 	}

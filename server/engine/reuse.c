@@ -278,6 +278,19 @@ atom reuse_version(struct run *r, prior key)
 	return atom_semver(&r->t, v) ? v : 0;
 }
 
+atom reuse_pin(struct run *r, const struct wanted *w, prior key)
+{
+	str s = sof(r, w->spec), name, version, suffix;
+	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
+	if (!reuse_version(r, key))
+		return 0;
+	if (valid_range(r, w->spec))
+		return reuse_version(r, key);
+	if (!str_starts(s, STR("npm:")) || range_in(r, w->alias, w->spec, name) == w->spec)
+		return 0;
+	return atom_fmt(&r->t, "npm:" STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version));
+}
+
 static bool depends_on_changed(const struct run *r, const struct importer *imp, prior key)
 {
 	const struct lock_snapshot *s = snap_at(r, key);

@@ -95,11 +95,37 @@ static void test_removed_by_override(void **state)
 	arena_release(&a);
 }
 
+/* Whether TEXT's SNAPSHOTS have all that is depended on; else the error has to name GONE. */
+static void whole(const char *snapshots, const char *gone)
+{
+	struct arena a = ARENA_INIT(4096);
+	struct lockfile lf;
+	struct err e;
+	str text = arena_printf(&a, "%s%s\nsnapshots:\n\n%s", HEAD, MS, snapshots);
+
+	assert_int_equal(lockfile_parse(&lf, text, STR("pnpm-lock.yaml"), &a, &e), 0);
+	assert_int_equal(lockfile_whole(&lf, &e), gone ? ERR_PARSE : 0);
+	if (gone)
+		assert_non_null(strstr(e.msg, gone));
+	arena_release(&a);
+}
+
+static void test_entry_missing(void **state)
+{
+	(void)state;
+	whole("  ms@2.1.2: {}\n", NULL);
+	whole("  ms@2.1.3: {}\n", "ms@2.1.2");
+	whole("  ms@2.1.2:\n    dependencies:\n      debug: 4.3.1\n", "debug@4.3.1");
+	/* nothing reaches it */
+	whole("  ms@2.1.2: {}\n\n  ms@3.0.0:\n    dependencies:\n      debug: 4.3.1\n", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_removed_by_override),
+		cmocka_unit_test(test_entry_missing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
