@@ -283,8 +283,8 @@ static void test_power_loss_spoiled(void **state)
 {
 	static const char *const damage[] = {
 		": > 0", /* never written */
-		"t=$(stat -c %y 0); tr 'a-z' 'A-Z' < 0 | dd of=0 conv=notrunc 2>/dev/null; touch -d "
-		"\"$t\" 0", /* other bytes, same size and time */
+		/* other bytes, same size and time */
+		"t=$(stat -c %y 0); tr 'a-z' 'A-Z' < 0 | dd of=0 conv=notrunc 2>/dev/null; touch -d \"$t\" 0",
 		"rm 0",
 	};
 	struct env *v = *state;
