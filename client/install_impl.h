@@ -52,7 +52,9 @@ struct install {
 	struct pack_fetcher *packs;
 	struct pack_pairs pairs;
 	bool packs_lost;             /* said once */
-	uint64_t packs_asked;        /* when the first look-up began */
+	uint64_t packs_asked;        /* when the first look-up began, or the last of a package that had to wait */
+	uint64_t looked_up;          /* packages that the server was asked about */
+	size_t taken_back;           /* of these: while there was no answer */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
 	struct staged *staged;       /* the same as text, on its way to the disk */
 	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */

@@ -10,8 +10,12 @@
 
 enum {
 	TARBALLS_MEANWHILE = 64, /* as http_opts.max_per_host */
+	TARBALLS_FIRST = 32,     /* while the answer may still be on its way */
 	PACKS_SLOW_US = 500 * 1000,
 	GRACE_US = 300 * 1000,
+	GRACE_UNKNOWN_US = 200 * 1000,
+	GRACE_EACH_US = 125, /* a package that comes as a tarball takes a core several times as long */
+	GRACE_MOST_US = 600 * 1000,
 };
 
 int install_net(struct install *in, struct err *e)
@@ -80,29 +84,51 @@ static void on_pack_absent(void *arg, struct tree_package *p, const struct err *
 		install_fail(in, e.code, &e);
 }
 
-/* How much longer nothing is taken back: a server that has just sent the plan answers within two round trips, and what would be fetched
- * meanwhile is large, since the plan has that first. Of another it is not known that it answers at all. */
-int packages_grace_ms(const struct install *in)
+/* Whether the server that is asked for packs has just sent the plan. Of another it is not known that it answers at all. */
+static bool packs_server_known(const struct install *in)
 {
-	uint64_t waited = in->packs ? install_since(in) - in->packs_asked : 0;
-
-	if (!in->packs || in->o->locked || !in->o->source || waited >= GRACE_US)
-		return 0;
-	return (int)((GRACE_US - waited) / 1000) + 1;
+	return in->o->source && !in->o->locked;
 }
 
-/* Look-ups of packs and tarballs go on side by side: as many downloads as the registry is asked for at once are always under way,
- * and only what comes after them waits for the answer. So a server that is cold, slow or gone costs nothing. */
+/* How much longer the answer to look-ups is waited for. A server that is there says within two or three round trips what it has, which is
+ * a fraction of what the tarballs would take: the more are asked for, the more time there is. */
+int packages_grace_ms(const struct install *in)
+{
+	uint64_t waited = in->packs ? install_since(in) - in->packs_asked : 0, grace = GRACE_US;
+
+	if (!packs_server_known(in)) {
+		grace = GRACE_UNKNOWN_US + in->looked_up * GRACE_EACH_US;
+		grace = grace < GRACE_MOST_US ? grace : GRACE_MOST_US;
+	}
+	if (!in->packs || in->packs_lost || waited >= grace)
+		return 0;
+	return (int)((grace - waited) / 1000) + 1;
+}
+
+/* How many packages may be taken back now. While the answer is waited for: of a server that has sent the plan none, since what would be
+ * fetched meanwhile is large (the plan has that first); of another the first few, so that one that is gone or mute leaves no link idle for long.
+ * After that as many downloads as the registry is asked for at once are always under way, and only what comes after them waits: a
+ * server that is cold, slow or gone costs nothing more. */
+static size_t tarballs_meanwhile(const struct install *in)
+{
+	size_t busy = in->fetcher ? fetcher_pending(in->fetcher) : 0,
+	       first = packs_server_known(in) ? 0 : TARBALLS_FIRST;
+
+	if (packages_grace_ms(in) > 0)
+		return in->taken_back < first ? first - in->taken_back : 0;
+	return busy < TARBALLS_MEANWHILE ? TARBALLS_MEANWHILE - busy : 0;
+}
+
+/* Look-ups of packs and tarballs go on side by side. */
 void packages_meanwhile(struct install *in)
 {
 	struct err e;
 
-	if (packages_grace_ms(in) > 0)
-		return;
-	while (in->packs && !in->failed && (!in->fetcher || fetcher_pending(in->fetcher) < TARBALLS_MEANWHILE)) {
+	for (size_t n = in->packs ? tarballs_meanwhile(in) : 0; n > 0 && !in->failed; n--) {
 		struct tree_package *p = pack_take(in->packs);
 		if (!p)
 			return;
+		in->taken_back++;
 		if (fetch_tarball(in, p, &e) < 0)
 			install_fail(in, e.code, &e);
 	}
@@ -136,10 +162,13 @@ static void fetch_pack_from(struct install *in, struct tree_package *p, const st
 	pack_fetch(in->packs, p, looks_up(in), known ? &base : NULL);
 }
 
-/* Those that wait for BASE are asked for: FROM it, or (it comes from the registry) for themselves. */
+/* Those that wait for BASE are asked for: FROM it, or (it comes from the registry) for themselves. They were not asked for before, and a server
+ * that has sent packs answers. */
 static void waiters_go(struct install *in, const struct tree_package *base, bool from)
 {
 	for (struct tree_package *p; !in->failed && (p = pack_pairs_next(base));) {
+		if (from)
+			in->packs_asked = install_since(in);
 		if (from)
 			fetch_pack_from(in, p, base);
 		else
@@ -170,6 +199,7 @@ static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 			return e->code;
 		in->packs_asked = install_since(in);
 	}
+	in->looked_up += look_up;
 	struct tree_package *from = pack_pairs_add(&waits, &in->pairs, p, has_base);
 	if (waits)
 		p->state = PACKAGE_COMING;
