@@ -519,7 +519,7 @@ static int ask_ahead(struct run *r, const struct importer *imp, struct err *e)
 
 static bool skippable(int code)
 {
-	return code == ERR_NOTFOUND || code == ERR_NOMATCH || code == ERR_UNSUPPORTED || code == ERR_NET;
+	return code == ERR_NOTFOUND || code == ERR_NOMATCH || code == ERR_UNSUPPORTED;
 }
 
 static int exotic(struct run *r, const struct wanted *w, const struct pkg *p, const struct edge_ctx *x, struct err *e)

@@ -222,6 +222,10 @@ const tests = {
       await start('--faults', `${fault},match=fx-app`)
       await refused(project(files), code, [message, /fx-app/])
     }
+    // what is optional may be missing, but not because the registry has a bad day: the lockfile would depend on that
+    await start('--faults', '503,match=fx-leaf')
+    const optional = { 'package.json': { name: 'p', optionalDependencies: { 'fx-leaf': '1.0.0' } } }
+    await refused(project({ ...files, ...optional }), 7, [/503/, /fx-leaf/])
     await start()
     await refused(project(files), 7, [/127\.0\.0\.1:1\b/, /fx-app/], ['--registry', 'http://127.0.0.1:1/'])
   },

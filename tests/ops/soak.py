@@ -9,6 +9,7 @@ memory grows from the second quarter to the last by over a tenth and 16 MiB. Blo
 
 import argparse
 import collections
+import difflib
 import pathlib
 import random
 import re
@@ -173,7 +174,9 @@ class Soak:
         if code == 0:
             self.count("installed" if full else "resolved")
             if (d / "pnpm-lock.yaml").read_bytes() != self.want[name]:
-                self.fail(f"another lockfile for {name}")
+                got = (d / "pnpm-lock.yaml").read_text().splitlines()
+                diff = difflib.unified_diff(self.want[name].decode().splitlines(), got, "expected", "got", n=1, lineterm="")
+                self.fail("\n".join([f"another lockfile for {name}", *list(diff)[:40]]))
             if full:
                 self.judge_tree(d)
         elif code < 0 or code not in (6, 7, 10) or not said.strip():
