@@ -95,11 +95,11 @@ static bool is_peer(const struct check *c, str alias)
 
 /* ---- what is locked against what is asked for ---- */
 
-static const struct lock_dep *dep_find(struct lock_deps d, str alias)
+static const struct lock_dep *dep_find(const struct lock_deps *d, str alias)
 {
-	for (size_t i = 0; i < d.n; i++) {
-		if (str_eq(d.p[i].alias, alias))
-			return &d.p[i];
+	for (size_t i = 0; i < d->n; i++) {
+		if (str_eq(d->p[i].alias, alias))
+			return &d->p[i];
 	}
 	return NULL;
 }
@@ -183,7 +183,7 @@ static str group_outdated(const struct check *c, bool optional)
 
 	for (size_t i = 0; i < asked.n; i++) {
 		str alias = asked.p[i].k;
-		const struct lock_dep *d = dep_find(locked, alias);
+		const struct lock_dep *d = dep_find(&locked, alias);
 		if (is_optional(c, alias) != optional || overridden(c, alias) || is_peer(c, alias))
 			continue;
 		bool may_miss = (optional && c->frozen) || c->m->bundle_all || str_list_has(c->m->bundled, alias);
