@@ -35,6 +35,11 @@ static int lookup_wait(struct lookup *l, int64_t by_ms)
 	return rc;
 }
 
+static int err_late(struct err *e, str host)
+{
+	return err_set(e, ERR_TIMEOUT, "no name server told the address of " STR_FMT " in time", STR_ARG(host));
+}
+
 int host_lookup(struct addrinfo **out, str host, str port, int64_t by_ms, struct err *e)
 {
 	struct lookup *l = xcalloc(1, sizeof(*l));
@@ -53,10 +58,15 @@ int host_lookup(struct addrinfo **out, str host, str port, int64_t by_ms, struct
 	rc = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
 	if (rc == 0)
 		rc = lookup_wait(l, by_ms);
-	if (rc == EAI_INPROGRESS && gai_cancel(&l->cb) == EAI_NOTCANCELED)
-		return err_set(e, ERR_TIMEOUT, "no name server told the address of " STR_FMT " in time", STR_ARG(host));
-	if (rc == EAI_INPROGRESS)
+	bool late = rc == EAI_INPROGRESS;
+	if (late && gai_cancel(&l->cb) == EAI_NOTCANCELED) /* the C library still writes to it: not freed */
+		return err_late(e, host);
+	if (late)
 		rc = gai_error(&l->cb); /* it was cancelled, or has just ended */
+	if (rc == EAI_CANCELED) {
+		lookup_free(l);
+		return err_late(e, host);
+	}
 	*out = l->cb.ar_result;
 	lookup_free(l);
 	return rc == 0 ? 0 : err_set(e, ERR_NET, STR_FMT ": %s", STR_ARG(host), gai_strerror(rc));
