@@ -105,14 +105,6 @@ static ptrdiff_t fetch_data(void *arg, const void *p, size_t n)
 	return took;
 }
 
-static struct err *err_copy(const struct err *e)
-{
-	struct err *copy = xmalloc(sizeof(*copy));
-
-	*copy = *e;
-	return copy;
-}
-
 static void fetch_end(void *arg, int code, uint64_t bytes, const struct err *e)
 {
 	struct fetch *x = arg;

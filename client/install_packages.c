@@ -167,12 +167,12 @@ static void fetch_pack_from(struct install *in, struct tree_package *p, const st
 static void waiters_go(struct install *in, const struct tree_package *base, bool from)
 {
 	for (struct tree_package *p; !in->failed && (p = pack_pairs_next(base));) {
-		if (from)
-			in->packs_asked = install_since(in);
-		if (from)
-			fetch_pack_from(in, p, base);
-		else
+		if (!from) {
 			pack_fetch(in->packs, p, looks_up(in), NULL);
+			continue;
+		}
+		in->packs_asked = install_since(in);
+		fetch_pack_from(in, p, base);
 	}
 }
 

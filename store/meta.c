@@ -321,14 +321,6 @@ static void live_end(struct meta *m)
 
 /* ---- the end of an entry's work ---- */
 
-static struct err *absent_new(const struct err *e)
-{
-	struct err *why = xmalloc(sizeof(*why));
-
-	*why = *e;
-	return why;
-}
-
 /* RECORD (adopted) or E goes to all who wait; from memory it is good for GOOD_MS. An entry that failed is gone before they
  * wake, unless its failure is an answer: the registry has no such package. */
 static void entry_settle(struct entry *t, struct meta_record *record, int64_t good_ms, const struct err *e)
@@ -345,7 +337,7 @@ static void entry_settle(struct entry *t, struct meta_record *record, int64_t go
 	t->record = record;
 	m->counts.failed += !record;
 	if (!record && e->code == ERR_NOTFOUND && !m->o.offline && m->o.absent_ms > 0) {
-		t->absent = absent_new(e);
+		t->absent = err_copy(e);
 		good_ms = m->o.absent_ms;
 	}
 	if (record || t->absent) {
@@ -763,7 +755,7 @@ void meta_want(struct meta *m, str registry_url, str name, enum packument_form f
 			c->step = STEP_ANSWER;
 			c->waiter = w;
 			c->record = entry_use(t);
-			c->absent = t->absent ? absent_new(t->absent) : NULL;
+			c->absent = t->absent ? err_copy(t->absent) : NULL;
 			*(t->absent ? &m->counts.absent : &m->counts.from_cache) += 1;
 		} else {
 			if (t) {

@@ -1,4 +1,5 @@
 #include "base/err.h"
+#include "base/arena.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,6 +58,14 @@ int err_ctx(struct err *e, const char *fmt, ...)
 		e->msg[h + 2 + keep] = 0;
 	}
 	return e->code;
+}
+
+struct err *err_copy(const struct err *e)
+{
+	struct err *copy = xmalloc(sizeof(*copy));
+
+	*copy = *e;
+	return copy;
 }
 
 struct err_row {

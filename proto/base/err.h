@@ -43,6 +43,8 @@ int err_set(struct err *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int err_os(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Puts "…: " before the message; keeps the code and returns it. */
 int err_ctx(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* E on the heap, the caller's: for what waits by the thousand and hardly ever fails. */
+struct err *err_copy(const struct err *e);
 
 /* The one table of what a code means outside: a stable name ("ERR_DRAY_…"), HTTP status and exit status.
  * 0 gives "OK", 200 and 0. */
