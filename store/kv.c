@@ -19,6 +19,8 @@ enum {
 	BATCH_ENOUGH = 64,  /* … unless so many are there */
 	TOUCHES_KEPT =
 		64, /* values read before the map's pages are let go: each maps up to 64 KiB or what it is long */
+	WRITTEN_KEPT =
+		1 << 20, /* bytes committed before they are let go: the writer looks at the pages around what it adds */
 };
 static const size_t default_map = (size_t)64 << 30, default_queued = (size_t)64 << 20;
 
@@ -40,6 +42,8 @@ struct kv {
 	bool running;
 	atomic_uint touches;
 	atomic_uintptr_t lo, hi; /* where values were read: part of the map */
+	size_t written;          /* since the writer let go; the writer's own */
+	bool looked;             /* for the map, once; the writer's own */
 	pthread_mutex_t lock;
 	pthread_cond_t more, room, committed;
 	/* under the lock */
@@ -111,6 +115,61 @@ static int op_apply(struct kv *k, MDB_txn *txn, struct op *op)
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* -- the map's pages ------------------------------------------------------- */
+
+static void range_note(struct kv *k, uintptr_t from, uintptr_t to)
+{
+	uintptr_t lo = atomic_load(&k->lo), hi = atomic_load(&k->hi);
+
+	while ((!lo || from < lo) && !atomic_compare_exchange_weak(&k->lo, &lo, from)) {
+	}
+	while (to > hi && !atomic_compare_exchange_weak(&k->hi, &hi, to)) {
+	}
+}
+
+/* The pages stay in the page cache and come back at a touch: no reader can tell. Failing would cost memory only. */
+static void range_let_go(struct kv *k)
+{
+	uintptr_t lo = atomic_load(&k->lo), hi = atomic_load(&k->hi);
+
+	if (lo && lo < hi)
+		(void)madvise((void *)lo, hi - lo, MADV_DONTNEED); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* LMDB tells where its map lies only for fixed ones; who has only written has seen no address in it. */
+static void map_look(struct kv *k)
+{
+	char line[512];
+	struct stat st;
+	int fd;
+
+	if (mdb_env_get_fd(k->env, &fd) != 0 || fstat(fd, &st) != 0)
+		return;
+	FILE *f = fopen("/proc/self/maps", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		unsigned long from, to, inode;
+		char mode[8];
+		if (sscanf(line, "%lx-%lx %7s %*x %*x:%*x %lu", &from, &to, mode, &inode) == 4 && inode == st.st_ino &&
+			strstr(line, "/data.mdb"))
+			range_note(k, from, to);
+	}
+	if (f)
+		(void)fclose(f);
+}
+
+/* A commit of N bytes is through. */
+static void writer_let_go(struct kv *k, size_t n)
+{
+	k->written += n;
+	if (k->written < WRITTEN_KEPT)
+		return;
+	k->written = 0;
+	if (!k->looked)
+		map_look(k);
+	k->looked = true;
+	range_let_go(k);
+}
+
 static int batch_commit(struct kv *k, struct op *batch, struct err *e)
 {
 	MDB_txn *txn = NULL;
@@ -163,6 +222,7 @@ static void *writer(void *arg)
 		writer_wait(k);
 		struct op *batch = k->first;
 		unsigned n = k->n;
+		size_t bytes = k->bytes;
 		if (!batch)
 			break;
 		k->first = NULL;
@@ -176,6 +236,7 @@ static void *writer(void *arg)
 		if (rc < 0)
 			log_error("index", "writes=%u lost: %s", n, e.msg);
 		batch_free(batch);
+		writer_let_go(k, bytes);
 		pthread_mutex_lock(&k->lock);
 		if (rc < 0)
 			k->failed = e;
@@ -417,27 +478,10 @@ void kv_read_end(struct kv_read *r)
 	free(r);
 }
 
-/* LMDB tells where its map lies only for fixed ones. */
-static void range_note(struct kv *k, const void *p, size_t n)
-{
-	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uintptr_t from = (uintptr_t)p & ~(page - 1), to = ((uintptr_t)p + n + page - 1) & ~(page - 1);
-	uintptr_t lo = atomic_load(&k->lo), hi = atomic_load(&k->hi);
-
-	while ((!lo || from < lo) && !atomic_compare_exchange_weak(&k->lo, &lo, from)) {
-	}
-	while (to > hi && !atomic_compare_exchange_weak(&k->hi, &hi, to)) {
-	}
-}
-
 void kv_touch(struct kv *k)
 {
-	if (atomic_fetch_add(&k->touches, 1) % TOUCHES_KEPT != TOUCHES_KEPT - 1)
-		return;
-	uintptr_t lo = atomic_load(&k->lo), hi = atomic_load(&k->hi);
-	/* The pages stay in the page cache and come back at a touch: no reader can tell. Failing would cost memory only. */
-	if (lo && lo < hi)
-		(void)madvise((void *)lo, hi - lo, MADV_DONTNEED); /* NOLINT(performance-no-int-to-ptr) */
+	if (atomic_fetch_add(&k->touches, 1) % TOUCHES_KEPT == TOUCHES_KEPT - 1)
+		range_let_go(k);
 }
 
 int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e)
@@ -452,7 +496,8 @@ int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *
 		return 0;
 	if (rc != 0)
 		return kv_err(e, rc, r->k, "read");
-	range_note(r->k, v.mv_data, v.mv_size);
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)v.mv_data;
+	range_note(r->k, at & ~(page - 1), (at + v.mv_size + page - 1) & ~(page - 1));
 	*out = (str){ v.mv_data, v.mv_size };
 	return 1;
 }
