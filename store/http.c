@@ -24,7 +24,8 @@ static void call_start(struct http_call *c)
 
 	http_response_reset(c);
 	c->reason[0] = 0;
-	c->paused = c->cut = c->refused_address = false;
+	c->paused = c->cut = c->refused_address = c->begun = c->wrong = false;
+	c->given = 0;
 	c->stop_code = 0;
 	c->last_ms = clock_ms();
 	c->state = CALL_ACTIVE;
@@ -75,13 +76,12 @@ static void call_free(struct http_call *c)
 
 static void call_enqueue(struct http_call *c);
 
-static void call_again(struct http_call *c, int64_t delay)
+static void call_again(struct http_call *c, int code, int64_t delay)
 {
 	struct http *h = c->h;
 
-	if (c->gave_data)
-		(void)c->r.data(c->r.arg, NULL, 0);
-	c->gave_data = c->no_credentials = false;
+	http_body_end(c, code);
+	c->no_credentials = false;
 	c->redirects = 0;
 	c->url = c->first_url;
 	c->state = CALL_DELAYED;
@@ -102,10 +102,11 @@ static void call_settle(struct http_call *c, int code, struct err *e)
 	if (c->r.again && code != ERR_CANCELLED && c->h->load_err.code == 0) {
 		int64_t delay = c->r.again(c->r.arg, code, &c->res, body, e);
 		if (delay >= 0) {
-			call_again(c, delay);
+			call_again(c, code, delay);
 			return;
 		}
 	}
+	c->res.received += c->kept;
 	pthread_mutex_lock(&c->h->lock);
 	c->h->counts.received += c->res.received;
 	pthread_mutex_unlock(&c->h->lock);
@@ -217,6 +218,8 @@ static void call_over(struct http_call *c, const struct transfer_result *r)
 	} else if (is_redirect(c) && r->location.n) {
 		call_redirect(c, r->location);
 	} else {
+		if (c->kept && !c->begun && c->res.status / 100 == 2)
+			http_body_void(c); /* an empty body, whatever it is a part of */
 		call_settle(c, 0, &c->why);
 	}
 }

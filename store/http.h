@@ -41,9 +41,9 @@ void http_free(struct http *h);
 
 struct http_response {
 	long status; /* 0 when none arrived */
-	str etag, last_modified, content_type, content_encoding, retry_after, cache_control;
+	str etag, last_modified, content_type, content_encoding, retry_after, cache_control, content_range;
 	int64_t content_length; /* -1 unknown */
-	uint64_t received;      /* body bytes */
+	uint64_t received; /* body bytes; of the last attempt where `again` is asked, of the whole where done is told */
 	bool hopeless; /* failed in a way that asking again will not change: policy, TLS verification, a malformed URL */
 };
 struct http_request {
@@ -58,7 +58,12 @@ struct http_request {
 	 * `again`; the result is ignored). NULL: the body is collected and given to done. Bodies of another status are always
 	 * collected, up to 64 KiB, the rest is cut off. */
 	ptrdiff_t (*data)(void *arg, const void *p, size_t n);
-	/* Asked before done, unless cancelled: milliseconds after which the request runs again, from the start and under
+	/* Told before a body's first byte goes to `data`, and again when it starts over, if the response states how long it is. NULL: nobody. */
+	void (*length)(void *arg, uint64_t n);
+	/* A body that broke off goes on where it did when the request runs again: Range, and If-Range where its ETag is strong. Only a 206 with
+	 * exactly the rest is appended; any other answer of 2xx starts the body over, as above. Who asks so verifies the whole. RFC 9110 13.1.5, 14. */
+	bool resume;
+	/* Asked before done, unless cancelled: milliseconds after which the request runs again, from the first URL on and under
 	 * the same handle, or -1 for done. May replace E's contents. NULL: never again. */
 	int64_t (*again)(void *arg, int code, const struct http_response *r, str body, struct err *e);
 	/* Exactly once, on the fetch thread. CODE 0 when a complete response arrived, of whatever status. R and BODY are borrowed for

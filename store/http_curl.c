@@ -101,6 +101,7 @@ static void header_value(struct http_call *c, str line)
 		{ "content-encoding", offsetof(struct http_response, content_encoding) },
 		{ "retry-after", offsetof(struct http_response, retry_after) },
 		{ "cache-control", offsetof(struct http_response, cache_control) },
+		{ "content-range", offsetof(struct http_response, content_range) },
 	};
 	str name, value;
 	uint64_t n;
@@ -168,6 +169,10 @@ static void too_big(struct http_call *c)
 
 static size_t take_chunk(struct http_call *c, const char *p, size_t n)
 {
+	if (!c->begun && !http_body_begin(c)) {
+		stop_call(c, ERR_NET, "the answer is another part of the body than was asked for");
+		return 0;
+	}
 	ptrdiff_t took = c->r.data(c->r.arg, p, n);
 
 	if (took == 0) {
@@ -175,6 +180,7 @@ static size_t take_chunk(struct http_call *c, const char *p, size_t n)
 		return CURL_WRITEFUNC_PAUSE;
 	}
 	c->gave_data = true;
+	c->given += n;
 	if (took < 0) {
 		stop_call(c, ERR_CANCELLED, "the receiver stopped");
 		return 0;
@@ -193,7 +199,7 @@ static size_t on_body(char *p, size_t size, size_t count, void *arg)
 	c->last_ms = clock_ms();
 	if (n == 0)
 		return 0;
-	if (good && (n > c->r.max_body - c->res.received ||
+	if (good && (n > c->r.max_body - c->kept - c->res.received ||
 			    (c->res.content_length > 0 && (uint64_t)c->res.content_length > c->r.max_body))) {
 		too_big(c);
 		return 0;
@@ -276,6 +282,12 @@ static void set_headers(struct http_call *c)
 			continue;
 		c->lines = a->curl_slist_append_(c->lines, arena_str(&c->text, line).p);
 	}
+	if (c->kept)
+		c->lines = a->curl_slist_append_(
+			c->lines, arena_printf(&c->text, "Range: bytes=%llu-", (unsigned long long)c->kept).p);
+	if (c->kept && c->strong.n)
+		c->lines = a->curl_slist_append_(
+			c->lines, arena_printf(&c->text, "If-Range: " STR_FMT, STR_ARG(c->strong)).p);
 	a->curl_easy_setopt_(c->easy, CURLOPT_HTTPHEADER, c->lines);
 }
 

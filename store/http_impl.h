@@ -1,7 +1,7 @@
-/* http_impl — what http.c and http_curl.c share; nobody else includes it.
+/* http_impl — what http.c, http_body.c and http_curl.c share; nobody else includes it.
  *
  * http.c has the calls' lives: queue, limits, redirects, repeats, cancelling,
- * the fetch thread. http_curl.c has one transfer and everything that names
+ * the fetch thread. http_body.c has what of a body is kept when it breaks off. http_curl.c has one transfer and everything that names
  * libcurl. All of it runs on the fetch thread, except where a lock is named. */
 #pragma once
 #include "http.h"
@@ -25,6 +25,11 @@ struct http_call {
 	void *lines; /* and its headers */
 	struct http_response res;
 	struct buf body;
+	uint64_t given;    /* body bytes of this attempt that `data` took */
+	uint64_t kept;     /* and those of earlier ones that this one goes on from */
+	uint64_t whole;    /* how long the body is of which they are; 0: not stated */
+	str strong;        /* its ETag, when that is a strong one; in `text` */
+	bool begun, wrong; /* the attempt's first byte was looked at; it is not what was asked for */
 	size_t header_bytes;
 	bool paused, cut, gave_data, by_proxy, refused_address;
 	int stop_code; /* why a callback of ours ended the transfer, with `why`; 0: it did not */
@@ -58,6 +63,13 @@ struct http {
 	bool stop, quit;                      /* cancel everything; and the thread ends */
 	struct http_counts counts;
 };
+
+/* What `data` was given is void. */
+void http_body_void(struct http_call *c);
+/* Before the attempt's first body byte is given: whether it may be, on from what was kept or from the start. False: C->wrong. */
+bool http_body_begin(struct http_call *c);
+/* The attempt is over with CODE: what it gave is kept, or void, as the next attempt can go on from it. */
+void http_body_end(struct http_call *c, int code);
 
 /* The response is empty again. */
 void http_response_reset(struct http_call *c);

@@ -11,6 +11,8 @@
 #define DEFAULT_MAX_TARBALL ((uint64_t)1 << 30)
 /* No deflate stream is smaller than its contents by more than this. */
 #define DEFLATE_MAX_RATIO 1032u
+/* A download that brought this much before it broke off has not failed: it goes on, however often that happens. */
+#define PROGRESS ((uint64_t)1 << 20)
 
 struct credential {
 	struct url url;
@@ -282,6 +284,8 @@ static int64_t job_again(struct job *j, bool transient, const struct http_respon
 {
 	struct registry *r = j->r;
 
+	if (transient && !res->hopeless && j->tarball.done && res->status / 100 == 2 && res->received >= PROGRESS)
+		return backoff_ms(r, 0, STR_NONE);
 	if (!transient || res->hopeless || j->attempt >= r->o.retries)
 		return -1;
 	return backoff_ms(r, j->attempt++, res->retry_after);
@@ -603,6 +607,13 @@ static ptrdiff_t tarball_data(void *arg, const void *p, size_t n)
 	return j->tarball.data(j->tarball.arg, p, n);
 }
 
+static void tarball_length(void *arg, uint64_t n)
+{
+	struct job *j = arg;
+
+	j->tarball.length(j->tarball.arg, n);
+}
+
 /* The head of URL up to its path's slash, for messages about credentials. */
 static str origin_of(str url)
 {
@@ -633,6 +644,8 @@ struct http_call *registry_tarball(struct registry *r, const struct registry_tar
 				 .version = HTTP_VERSION_1, /* one CDN, many connections: faster than one shared */
 				 .priority = t->priority,
 				 .data = tarball_data,
+				 .length = t->length ? tarball_length : NULL,
+				 .resume = true,
 				 .again = tarball_again,
 				 .done = tarball_done,
 				 .arg = j });

@@ -55,12 +55,14 @@ void registry_packument_raw(struct registry *r, str registry_url, str name, enum
 /* Decodes what raw gave; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG, ERR_PARSE. Pure, any thread. */
 MUST_USE int registry_decode(struct buf *out, str raw, bool gzip, struct err *e);
 
-/* A tarball: chunks to DATA as http_request.data, which is told when a retry starts over (p == NULL). */
+/* A tarball: chunks to DATA as http_request.data. A download that breaks off goes on where it did; when the registry starts over instead, DATA is told
+ * (p == NULL). LENGTH as http_request.length; may be NULL. */
 struct registry_tarball {
 	str url, name;     /* name for messages */
 	uint64_t max_body; /* 0: 1 GiB */
 	int priority;
 	ptrdiff_t (*data)(void *arg, const void *p, size_t n);
+	void (*length)(void *arg, uint64_t n);
 	void (*done)(void *arg, int code, uint64_t bytes, const struct err *e);
 	void *arg;
 };

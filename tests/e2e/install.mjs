@@ -262,6 +262,16 @@ const tests = {
     rmSync(store, { recursive: true, force: true })
     ok(install(dir))
   },
+  async 'tarballs that break off go on where they did'() {
+    const log = join(work, 'requests')
+    await start('--count', log, '--faults', 'truncate,limit=3,match=.tgz')
+    const dir = await project(direct, app)
+    rmSync(store, { recursive: true, force: true })
+    ok(install(dir))
+    const tarballs = readFileSync(log, 'utf8').split('\n').filter((l) => l.includes('.tgz'))
+    assert.equal(tarballs.filter((l) => l.endsWith(' 206')).length, 3, tarballs.join('\n'))
+    assert.equal(new Set(tarballs).size, tarballs.length, 'nothing came whole twice')
+  },
 }
 
 let bad = 0

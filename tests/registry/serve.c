@@ -136,17 +136,35 @@ static void send_text(struct server *s, h2o_req_t *req, str path, int status, st
 	h2o_send_inline(req, text.p, text.n);
 }
 
+/* "bytes=N-" with a condition that holds: what is left of BYTES, and the header that says so. Other ranges are not known here. */
+static bool take_range(h2o_req_t *req, str *bytes, str etag)
+{
+	str range = header(req, H2O_TOKEN_RANGE), condition = header(req, H2O_TOKEN_IF_RANGE);
+	uint64_t from;
+
+	if (!str_starts(range, STR("bytes=")) || !str_ends(range, STR("-")) ||
+		!str_u64((str){ range.p + 6, range.n - 7 }, &from) || from >= bytes->n ||
+		(condition.n && !str_eq(condition, etag)))
+		return false;
+	char *said = h2o_mem_alloc_pool(&req->pool, 100);
+	int n = snprintf(said, 100, "bytes %llu-%zu/%zu", (unsigned long long)from, bytes->n - 1, bytes->n);
+	add_header(req, H2O_TOKEN_CONTENT_RANGE, (str){ said, (size_t)n });
+	*bytes = str_from(*bytes, from);
+	return true;
+}
+
 /* BYTES live as long as the server. */
-static void send_bytes(struct server *s, h2o_req_t *req, str path, str bytes, const struct fault *f)
+static void send_bytes(struct server *s, h2o_req_t *req, str path, str bytes, str etag, const struct fault *f)
 {
 	struct answer *a = h2o_mem_alloc_pool(&req->pool, sizeof(*a));
+	bool part = take_range(req, &bytes, etag);
 	h2o_iovec_t body = { (char *)bytes.p, bytes.n };
 	h2o_send_state_t state = H2O_SEND_STATE_FINAL;
 
 	*a = (struct answer){ .super = { proceed, NULL } };
-	count(s, req, path, 200);
-	req->res.status = 200;
-	req->res.reason = "OK";
+	req->res.status = part ? 206 : 200;
+	req->res.reason = part ? "Partial Content" : "OK";
+	count(s, req, path, req->res.status);
 	req->res.content_length = bytes.n;
 	if (f && f->kind == FAULT_INTEGRITY && bytes.n > 8) {
 		body = h2o_strdup(&req->pool, bytes.p, bytes.n);
@@ -206,7 +224,7 @@ static void send_packument(struct server *s, h2o_req_t *req, str path, const str
 	bool gzip = str_find_str(header(req, H2O_TOKEN_ACCEPT_ENCODING), STR("gzip"), 0) != SIZE_MAX;
 	if (gzip)
 		add_header(req, H2O_TOKEN_CONTENT_ENCODING, STR("gzip"));
-	send_bytes(s, req, path, buf_str(gzip ? &b->gzip : &b->plain), f);
+	send_bytes(s, req, path, buf_str(gzip ? &b->gzip : &b->plain), str_of(b->etag), f);
 }
 
 static void send_status_fault(struct server *s, h2o_req_t *req, str path, const struct fault *f)
@@ -241,7 +259,10 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
 		send_text(s, req, path, 200, STR("{}"));
 	} else if (tarball.n) {
 		add_header(req, H2O_TOKEN_CONTENT_TYPE, STR("application/octet-stream"));
-		send_bytes(s, req, path, tarball, f);
+		char *etag = h2o_mem_alloc_pool(&req->pool, 32);
+		snprintf(etag, 32, "\"%016llx\"", (unsigned long long)str_hash(tarball));
+		add_header(req, H2O_TOKEN_ETAG, str_of(etag));
+		send_bytes(s, req, path, tarball, str_of(etag), f);
 	} else {
 		send_packument(s, req, path, f);
 	}

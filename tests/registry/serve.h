@@ -1,7 +1,7 @@
 /* serve — the fixture registry over HTTP/1.1 and h2c, on libh2o, one thread.
  *
- * Packuments in both forms (by Accept), ETag and 304, gzip made once and kept, tarballs, /-/ping; and the faults that a
- * test asks for. */
+ * Packuments in both forms (by Accept), ETag and 304, gzip made once and kept, tarballs (from a byte on, too), /-/ping; and
+ * the faults that a test asks for. */
 #pragma once
 #include "packages.h"
 
