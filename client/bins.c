@@ -37,13 +37,14 @@ struct bin_dir {
 struct bins_job {
 	struct job job;
 	struct bins *b;
+	const struct hoist_place *hoisted; /* this folder's commands, or an importer's, or slots' */
+	const struct lock_importer *importer;
 	struct slot **slot;
 	size_t n;
 	struct bins_counts counts;
 	struct err err;
 };
 struct bins {
-	struct pool *pool;
 	struct bins_opts o;
 	struct bins_counts counts;
 	struct err err;
@@ -153,7 +154,7 @@ static int target_make_executable(int dirfd, const char *target, mode_t mode, st
 	char tmp[1100], part[65536];
 	ssize_t n = 0;
 
-	snprintf(tmp, sizeof(tmp), "%s.dray-%ld", target, (long)getpid());
+	snprintf(tmp, sizeof(tmp), "%s.dray-%ld", target, (long)gettid()); /* two workers may be at the same target */
 	AUTO(fs_close_auto) int in = openat(dirfd, target, O_RDONLY | O_CLOEXEC);
 	AUTO(fs_close_auto) int out = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (in < 0 || out < 0)
@@ -361,57 +362,6 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 	return 0;
 }
 
-static void bins_job_run(struct job *job)
-{
-	struct bins_job *j = (struct bins_job *)job;
-
-	for (size_t i = 0; i < j->n; i++) {
-		if (slot_bins(j->b, j->slot[i], &j->counts, &j->err) < 0)
-			return;
-	}
-}
-
-static void bins_add_counts(struct bins *b, const struct bins_counts *c)
-{
-	b->counts.written += c->written;
-	b->counts.kept += c->kept;
-	b->counts.removed += c->removed;
-	b->counts.chmodded += c->chmodded;
-}
-
-static void bins_job_done(struct job *job, void *ctx)
-{
-	struct bins_job *j = (struct bins_job *)job;
-	struct bins *b = ctx;
-
-	bins_add_counts(b, &j->counts);
-	if (j->err.code < 0 && b->err.code == 0)
-		b->err = j->err;
-	free(j);
-}
-
-struct bins *bins_start(struct pool *p, const struct bins_opts *o)
-{
-	struct bins *b = xcalloc(1, sizeof(*b));
-	const struct tree *t = o->tree;
-	size_t share = t->nslots / (4u * pool_workers(p)) + 1;
-
-	b->pool = p;
-	b->o = *o;
-	for (size_t from = 0; from < t->nslots; from += share) {
-		struct bins_job *j = xcalloc(1, sizeof(*j) + share * sizeof(struct slot *));
-		j->job = (struct job){ .run = bins_job_run, .done = bins_job_done, .ctx = b };
-		j->b = b;
-		j->slot = (struct slot **)(j + 1);
-		for (size_t i = from; i < t->nslots && i < from + share; i++) {
-			if (t->slot[i]->state == SLOT_LINKED)
-				j->slot[j->n++] = t->slot[i];
-		}
-		pool_submit(p, &j->job);
-	}
-	return b;
-}
-
 /* FOLDER below DIRFD: a workspace package, a link: or a slot's folder, whose commands are in its package.json on disk. */
 static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const struct slot *s, bool hoisted)
 {
@@ -455,7 +405,8 @@ static void add_peers(struct bin_dir *d, const struct bins *b, const struct slot
 	}
 }
 
-static int importer_bins(struct bins *b, const struct lock_importer *im, struct err *e)
+static int importer_bins(
+	const struct bins *b, const struct lock_importer *im, struct bins_counts *counts, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(16 * 1024);
 	AUTO(bin_dir_release) struct bin_dir d = { .a = &a };
@@ -492,13 +443,13 @@ static int importer_bins(struct bins *b, const struct lock_importer *im, struct 
 	}
 	str path =
 		is_root ? STR("node_modules/.bin") : arena_printf(&a, STR_FMT "/node_modules/.bin", STR_ARG(im->path));
-	return bin_dir_write(b->o.root, path, &d, &b->o, true, &b->counts, e);
+	return bin_dir_write(b->o.root, path, &d, &b->o, true, counts, e);
 }
 
-int bins_hoisted(const struct bins_opts *o, const struct hoist_place *at, struct err *e)
+static int hoisted_bins(
+	const struct bins_opts *o, const struct hoist_place *at, struct bins_counts *counts, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(16 * 1024);
-	struct bins_counts counts = { 0 };
 	AUTO(bin_dir_release)
 	struct bin_dir d = { .a = &a,
 		.to_vstore = arena_printf(&a, "../" STR_FMT, STR_ARG(at->slots)),
@@ -512,14 +463,91 @@ int bins_hoisted(const struct bins_opts *o, const struct hoist_place *at, struct
 					STR_ARG(h->to->name)),
 				true);
 	}
-	return bin_dir_write(at->fd, arena_printf(&a, STR_FMT "/.bin", STR_ARG(at->path)), &d, o, true, &counts, e);
+	return bin_dir_write(at->fd, arena_printf(&a, STR_FMT "/.bin", STR_ARG(at->path)), &d, o, true, counts, e);
+}
+
+int bins_hoisted(const struct bins_opts *o, const struct hoist_place *at, struct err *e)
+{
+	struct bins_counts counts = { 0 };
+
+	return hoisted_bins(o, at, &counts, e);
+}
+
+static void bins_job_run(struct job *job)
+{
+	struct bins_job *j = (struct bins_job *)job;
+
+	if (j->hoisted && hoisted_bins(&j->b->o, j->hoisted, &j->counts, &j->err) < 0)
+		return;
+	if (j->importer && importer_bins(j->b, j->importer, &j->counts, &j->err) < 0)
+		return;
+	for (size_t i = 0; i < j->n; i++) {
+		if (slot_bins(j->b, j->slot[i], &j->counts, &j->err) < 0)
+			return;
+	}
+}
+
+static void bins_add_counts(struct bins *b, const struct bins_counts *c)
+{
+	b->counts.written += c->written;
+	b->counts.kept += c->kept;
+	b->counts.removed += c->removed;
+	b->counts.chmodded += c->chmodded;
+}
+
+static void bins_job_done(struct job *job, void *ctx)
+{
+	struct bins_job *j = (struct bins_job *)job;
+	struct bins *b = ctx;
+
+	bins_add_counts(b, &j->counts);
+	if (j->err.code < 0 && b->err.code == 0)
+		b->err = j->err;
+	free(j);
+}
+
+static struct bins_job *job_new(struct bins *b, size_t slots)
+{
+	struct bins_job *j = xcalloc(1, sizeof(*j) + slots * sizeof(struct slot *));
+
+	j->job = (struct job){ .run = bins_job_run, .done = bins_job_done, .ctx = b };
+	j->b = b;
+	j->slot = (struct slot **)(j + 1);
+	return j;
+}
+
+struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct hoist_place *hoisted)
+{
+	struct bins *b = xcalloc(1, sizeof(*b));
+	const struct tree *t = o->tree;
+	size_t share = t->nslots / (8u * pool_workers(p)) + 1;
+
+	b->o = *o;
+	if (hoisted) {
+		struct bins_job *j = job_new(b, 0);
+		j->hoisted = hoisted;
+		pool_submit(p, &j->job);
+	}
+	for (size_t i = 0; i < t->nimporters; i++) {
+		struct bins_job *j = job_new(b, 0);
+		j->importer = t->importer[i];
+		pool_submit(p, &j->job);
+	}
+	for (size_t from = 0; from < t->nslots; from += share) {
+		struct bins_job *j = job_new(b, share);
+		for (size_t i = from; i < t->nslots && i < from + share; i++) {
+			if (t->slot[i]->state == SLOT_LINKED)
+				j->slot[j->n++] = t->slot[i];
+		}
+		pool_submit(p, &j->job);
+	}
+	return b;
 }
 
 int bins_finish(struct bins *b, struct bins_counts *out, struct err *e)
 {
-	for (size_t i = 0; b->err.code == 0 && i < b->o.tree->nimporters; i++)
-		importer_bins(b, b->o.tree->importer[i], &b->err);
 	int code = b->err.code;
+
 	if (code < 0)
 		*e = b->err;
 	else

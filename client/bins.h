@@ -21,10 +21,11 @@ struct bins_opts {
 struct bins_counts {
 	uint64_t written, kept, removed, chmodded;
 };
-/* Slots' bins as jobs on POOL; call bins_wait's fd loop: live jobs are told by pool_live(). First error wins. */
+/* Slots' and importers' bins as jobs on POOL, and those of HOISTED (may be NULL; borrowed until the jobs have ended): live jobs are told by
+ * pool_live(). First error wins. */
 struct bins;
-struct bins *bins_start(struct pool *p, const struct bins_opts *o);
-/* After pool_live() is 0 again: importers' bins (this thread), the result, and the end of B. */
+struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct hoist_place *hoisted);
+/* After pool_live() is 0 again: the result, and the end of B. */
 MUST_USE int bins_finish(struct bins *b, struct bins_counts *out, struct err *e);
 /* The commands of the privately hoisted packages, in AT's .bin. */
 MUST_USE int bins_hoisted(const struct bins_opts *o, const struct hoist_place *at, struct err *e);

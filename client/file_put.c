@@ -10,6 +10,7 @@
 struct staged {
 	struct job job; /* first */
 	int dirfd, fd;  /* fd -1: not written */
+	bool durable;
 	const struct lockfile *lf;
 	struct buf text;
 };
@@ -82,7 +83,7 @@ static void staged_run(struct job *j)
 
 	lockfile_print(&s->text, s->lf);
 	s->fd = openat(s->dirfd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
-	if (s->fd >= 0 && (fs_write_all(s->fd, s->text.p, s->text.n) != 0 || fsync(s->fd) != 0)) {
+	if (s->fd >= 0 && (fs_write_all(s->fd, s->text.p, s->text.n) != 0 || (s->durable && fsync(s->fd) != 0))) {
 		close(s->fd);
 		s->fd = -1;
 	}
@@ -94,13 +95,14 @@ static void staged_done(struct job *j, void *ctx)
 	(void)ctx;
 }
 
-struct staged *staged_lockfile(struct pool *pool, int dirfd, const struct lockfile *lf)
+struct staged *staged_lockfile(struct pool *pool, int dirfd, const struct lockfile *lf, bool durable)
 {
 	struct staged *s = xcalloc(1, sizeof(*s));
 
 	s->job = (struct job){ .run = staged_run, .done = staged_done };
 	s->dirfd = dirfd;
 	s->fd = -1;
+	s->durable = durable;
 	s->lf = lf;
 	pool_submit(pool, &s->job);
 	return s;
@@ -122,7 +124,7 @@ int staged_put(struct staged *s, int dirfd, const char *path, struct err *e)
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", s->fd);
 	unlinkat(dirfd, tmp, 0);
 	if (s->fd < 0 || linkat(AT_FDCWD, self, dirfd, tmp, AT_SYMLINK_FOLLOW) != 0)
-		return file_put(dirfd, path, buf_str(&s->text), true, e);
+		return file_put(dirfd, path, buf_str(&s->text), s->durable, e);
 	if (renameat(dirfd, tmp, dirfd, path) == 0)
 		return 1;
 	err_os(e, "replace %s", path);

@@ -12,11 +12,12 @@
 MUST_USE int file_put(int dirfd, const char *path, str text, bool durable, struct err *e);
 
 struct staged;
-/* Prints LF on POOL, and writes it to the file system of DIRFD. Both are borrowed, and LF unchanged, until the job has ended. */
-struct staged *staged_lockfile(struct pool *pool, int dirfd, const struct lockfile *lf);
+/* Prints LF on POOL, and writes it to the file system of DIRFD, synced when DURABLE. Both are borrowed, and LF unchanged, until the job has
+ * ended. */
+struct staged *staged_lockfile(struct pool *pool, int dirfd, const struct lockfile *lf, bool durable);
 /* What was printed; borrowed. Its job has ended: pool_live() was 0 since. */
 str staged_text(const struct staged *s);
-/* file_put(), durable; where the file system has no files without a name the bytes are written only now. */
+/* file_put(); where the file system has no files without a name the bytes are written only now. */
 MUST_USE int staged_put(struct staged *s, int dirfd, const char *path, struct err *e);
 /* Its job has ended, or never will begin. */
 void staged_free(struct staged *s);

@@ -34,32 +34,42 @@ static void put_list(struct buf *b, const char *indent, struct str_list l)
 }
 
 /* Dependencies in the order in which they were hoisted; one that has several names is listed once. */
-static void put_hoisted(struct buf *b, const struct hoist *h)
+static void put_hoisted(struct buf *b, const struct hoist *h, size_t nslots)
 {
-	bool *seen = xcalloc(h->n, 1), first = true;
+	/* by slot, the first and the last of its names, and by name the next of the same slot; each +1 */
+	uint32_t *first = xcalloc(nslots, sizeof(*first)), *last = xcalloc(nslots, sizeof(*last)),
+		 *next = xcalloc(h->n, sizeof(*next));
+	bool any = false;
 
 	for (size_t i = 0; i < h->n; i++) {
-		if (seen[i])
+		const struct slot *to = h->p[i].to;
+		if (to && last[to->id])
+			next[last[to->id] - 1] = (uint32_t)i + 1;
+		else if (to)
+			first[to->id] = (uint32_t)i + 1;
+		if (to)
+			last[to->id] = (uint32_t)i + 1;
+	}
+	for (size_t i = 0; i < h->n; i++) {
+		const struct slot *to = h->p[i].to;
+		if (to && first[to->id] != i + 1)
 			continue;
-		buf_printf(b, "%s\n    ", first ? "" : ",");
-		first = false;
-		json_put_str(b, h->p[i].to ? h->p[i].to->snap->key : h->p[i].folder);
+		buf_printf(b, "%s\n    ", any ? "," : "");
+		any = true;
+		json_put_str(b, to ? to->snap->key : h->p[i].folder);
 		buf_add(b, STR(": {"));
-		bool inner = true;
-		for (size_t k = i; k < h->n; k++) {
-			if (h->p[k].to != h->p[i].to || (!h->p[i].to && k != i))
-				continue;
-			seen[k] = true;
-			buf_printf(b, "%s\n      ", inner ? "" : ",");
-			inner = false;
-			json_put_str(b, h->p[k].alias);
-			buf_printf(b, ": \"%s\"", h->p[k].is_public ? "public" : "private");
+		for (size_t k = i + 1; k; k = next[k - 1]) {
+			buf_printf(b, "%s\n      ", k == i + 1 ? "" : ",");
+			json_put_str(b, h->p[k - 1].alias);
+			buf_printf(b, ": \"%s\"", h->p[k - 1].is_public ? "public" : "private");
 		}
 		buf_add(b, STR("\n    }"));
 	}
-	if (!first)
+	if (any)
 		buf_add(b, STR("\n  "));
-	free(seen);
+	free(first);
+	free(last);
+	free(next);
 }
 
 static int key_cmp(const void *a, const void *b)
@@ -171,7 +181,7 @@ static int write_modules(const struct finish_opts *o, struct arena *a, struct er
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%a, %d %b %Y %H:%M:%S GMT", &tm);
 	buf_add(&b, STR("{\n  \"hoistedDependencies\": {"));
-	put_hoisted(&b, o->hoist);
+	put_hoisted(&b, o->hoist, o->tree->nslots);
 	buf_add(&b, STR("},\n"));
 	if (c->hoist && c->hoist_pattern.n) {
 		buf_add(&b, STR("  \"hoistPattern\": "));
@@ -212,19 +222,19 @@ static int write_modules(const struct finish_opts *o, struct arena *a, struct er
 	return file_put(o->root_fd, "node_modules/.modules.yaml", buf_str(&b), false, e);
 }
 
-/* What of the lockfile is in the tree: the groups asked for, without what was skipped. */
-static struct lockfile current_lockfile(const struct finish_opts *o, struct arena *a)
+struct lockfile current_lockfile(
+	const struct lockfile *lockfile, const struct tree *tree, const struct request *req, struct arena *a)
 {
-	struct lockfile lf = *o->lockfile;
+	struct lockfile lf = *lockfile;
 	const bool on[LOCK_NTYPES] = {
-		[LOCK_PROD] = o->req->prod, [LOCK_DEV] = o->req->dev, [LOCK_OPTIONAL] = o->req->optional
+		[LOCK_PROD] = req->prod, [LOCK_DEV] = req->dev, [LOCK_OPTIONAL] = req->optional
 	};
 	AUTO(map_release) struct map packages = MAP_INIT;
 
 	lf.env_document = STR_NONE;
 	lf.importer = arena_new(a, struct lock_importer, lf.nimporters + 1);
 	for (size_t i = 0; i < lf.nimporters; i++) {
-		lf.importer[i] = o->lockfile->importer[i];
+		lf.importer[i] = lockfile->importer[i];
 		for (int g = 0; g < LOCK_NTYPES; g++) {
 			if (!on[g])
 				lf.importer[i].deps[g].n = 0;
@@ -232,18 +242,18 @@ static struct lockfile current_lockfile(const struct finish_opts *o, struct aren
 	}
 	lf.snapshot = arena_new(a, struct lock_snapshot, lf.nsnapshots + 1);
 	lf.nsnapshots = 0;
-	for (size_t i = 0; i < o->lockfile->nsnapshots; i++) {
-		const struct slot *s = tree_slot(o->tree, o->lockfile->snapshot[i].key);
+	for (size_t i = 0; i < lockfile->nsnapshots; i++) {
+		const struct slot *s = tree_slot(tree, lockfile->snapshot[i].key);
 		if (!s || !s->reached)
 			continue; /* what is reached and skipped is for another platform: pnpm keeps it in */
-		lf.snapshot[lf.nsnapshots++] = o->lockfile->snapshot[i];
+		lf.snapshot[lf.nsnapshots++] = lockfile->snapshot[i];
 		map_set(&packages, dep_path_package_key(s->snap->key), 1);
 	}
 	lf.package = arena_new(a, struct lock_package, lf.npackages + 1);
 	lf.npackages = 0;
-	for (size_t i = 0; i < o->lockfile->npackages; i++) {
-		if (map_get(&packages, o->lockfile->package[i].key) != MAP_NONE)
-			lf.package[lf.npackages++] = o->lockfile->package[i];
+	for (size_t i = 0; i < lockfile->npackages; i++) {
+		if (map_get(&packages, lockfile->package[i].key) != MAP_NONE)
+			lf.package[lf.npackages++] = lockfile->package[i];
 	}
 	return lf;
 }
@@ -251,8 +261,10 @@ static struct lockfile current_lockfile(const struct finish_opts *o, struct aren
 static int write_current(const struct finish_opts *o, struct arena *a, struct err *e)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
-	struct lockfile lf = current_lockfile(o, a);
 
+	if (o->current)
+		return staged_put(o->current, o->root_fd, "node_modules/.pnpm/lock.yaml", e);
+	struct lockfile lf = current_lockfile(o->lockfile, o->tree, o->req, a);
 	lockfile_print(&b, &lf);
 	return file_put(o->root_fd, "node_modules/.pnpm/lock.yaml", buf_str(&b), false, e);
 }

@@ -16,7 +16,8 @@ struct finish_opts {
 	const struct hoist *hoist;
 	const struct request *req;
 	const struct lockfile *lockfile;
-	struct staged *staged; /* the lockfile as text, written already; or NULL */
+	struct staged *staged;  /* the lockfile as text, written already; or NULL */
+	struct staged *current; /* the same of current_lockfile() */
 	bool write_lockfile, lockfile_only, ignore_scripts;
 	const char *store_dir;
 	struct str_list ignored_builds; /* name@version */
@@ -28,4 +29,7 @@ struct finish_opts {
 	str pnpm_state;        /* what pnpm_state_take() has found */
 	uint8_t *policy_key;   /* gets policy_key() of the lockfile that is written */
 };
+/* What of LOCKFILE is in the tree: the groups asked for, without what was skipped. It borrows from LOCKFILE. After tree_reach(). */
+struct lockfile current_lockfile(
+	const struct lockfile *lockfile, const struct tree *tree, const struct request *req, struct arena *a);
 MUST_USE int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e);

@@ -16,18 +16,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "dep_path.h"
 #include "gvs.h"
-#include "link_root.h"
-#include "partial.h"
 #include "peer_report.h"
-#include "pnpm_state.h"
-#include "prune.h"
 #include "remote_tarball.h"
 #include "scripts.h"
 
@@ -333,12 +328,19 @@ static int on_planned(struct install *in, struct err *e)
 		return e->code;
 	tree_reach(&in->tree, in->o->req->prod, in->o->req->dev, in->o->req->optional);
 	if (in->lock && in->o->project->client.lockfile && !in->o->lockfile_only)
-		in->staged = staged_lockfile(in->pool, in->root, plan_lockfile_get(in->lock));
+		in->staged = staged_lockfile(in->pool, in->root, plan_lockfile_get(in->lock), true);
 	if (in->own_source && in->meta) { /* the resolver has ended: its memory is the packages' now */
 		meta_forget(in->meta);
 		malloc_trim(0);
 	}
 	return 0;
+}
+
+static void link_ready(struct install *in)
+{
+	if (in->ready.n && !in->failed)
+		link_slots_parallel(in->linker, in->ready.p, in->ready.n);
+	in->ready.n = 0;
 }
 
 static void take_frames(struct install *in)
@@ -353,6 +355,9 @@ static void take_frames(struct install *in)
 			code = on_frame(in, b->frame[i], &e);
 		if (code < 0)
 			install_fail(in, code, &e);
+		if (!in->shared && pool_live(in->pool) < pool_workers(in->pool))
+			link_ready(
+				in); /* a plan that is at hand comes faster than it is looked at: nobody idles until its end */
 	}
 	if (!in->planned && !in->failed && frames_ended(in->frames, &code, &e)) {
 		if (code == 0)
@@ -413,11 +418,9 @@ static void install_turn(struct install *in)
 		if (shared_slots_ready(in, &e) < 0)
 			install_fail(in, e.code, &e);
 	}
-	if (!in->waiting_make) {
-		if (in->ready.n && !in->failed)
-			link_slots_parallel(in->linker, in->ready.p, in->ready.n);
-		in->ready.n = 0;
-	}
+	if (!in->waiting_make)
+		link_ready(in);
+	install_early(in);
 	if (in->o->progress->tty)
 		in->o->progress->bytes = (in->fetcher ? fetcher_counts(in->fetcher).bytes : 0) +
 					 (in->packs ? pack_fetcher_counts(in->packs).bytes : 0);
@@ -431,62 +434,6 @@ static int fd_of(int dirfd, const char *path, struct err *e)
 	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
-}
-
-/* Reads node_modules/.pnpm/lock.yaml, what the tree holds. One that cannot be read is as good as none: slots are made anew. */
-static bool current_open(struct install *in)
-{
-	struct stat st;
-	struct err e;
-
-	AUTO(fs_close_auto) int fd = openat(in->vstore, "lock.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > 256 * 1024 * 1024)
-		return false;
-	char *text = arena_new(&in->arena, char, (size_t)st.st_size + 1);
-	ssize_t n = read(fd, text, (size_t)st.st_size);
-	return n > 0 && lockfile_parse(&in->current, (str){ text, (size_t)n }, STR("node_modules/.pnpm/lock.yaml"),
-				&in->arena, &e) == 0;
-}
-
-/* The projects that were not asked for stay in the tree as they are. With fewer groups than all they are not looked at, as
- * their own groups would be cut down, too. */
-static void partial_open(struct install *in)
-{
-	const struct request *q = in->o->req;
-	bool others = !in->made_vstore && q->prod && q->dev && q->optional;
-	bool have = others && (in->has_current || current_open(in));
-
-	partial_lockfile(
-		&in->merged, in->o->project, in->o->selected, q->lockfile, have ? &in->current : NULL, &in->arena);
-	in->req.lockfile = &in->merged;
-}
-
-/* Opens node_modules/.pnpm, making it, and takes the project's lock, so that two installs take turns. */
-static int vstore_open(struct install *in, struct err *e)
-{
-	struct stat st;
-
-	in->made_vstore = fstatat(in->root, "node_modules/.pnpm", &st, 0) != 0;
-	in->vstore = dir_make(in->root, STR("node_modules/.pnpm"), e);
-	if (in->vstore < 0)
-		return e->code;
-	if (flock(in->vstore, LOCK_EX | LOCK_NB) != 0) {
-		progress_warn(
-			in->o->progress, "another install is at work in %s: waiting for it", in->o->project->root.p);
-		if (flock(in->vstore, LOCK_EX) != 0)
-			return err_os(e, "lock %s/node_modules/.pnpm", in->o->project->root.p);
-	}
-	in->has_old = !in->made_vstore && state_read(&in->old, in->root);
-	if (!in->made_vstore && !in->has_old)
-		in->has_current = current_open(in);
-	if (in->o->selected)
-		partial_open(in);
-	if (!in->made_vstore) {
-		state_forget(in->root);
-		/* pnpm trusts its file without looking at the tree: it must not vouch for what changes now */
-		in->pnpm_state = pnpm_state_take(in->root, &in->arena);
-	}
-	return 0;
 }
 
 static struct source *source_choose(struct install *in, struct err *e)
@@ -555,17 +502,6 @@ static int install_open(struct install *in, struct err *e)
 	return frames_start(&in->frames, s, &in->req, e) < 0 ? e->code : verdict_open(in, e);
 }
 
-/* An install that failed before anything of the project pointed at its slots leaves nothing behind that was not there before:
- * the store keeps what was downloaded. One that was interrupted keeps its slots, too: the next one goes on from there. */
-static void install_undo(struct install *in)
-{
-	if (in->vstore < 0 || in->finishing || (in->planned && in->err.code == ERR_CANCELLED))
-		return;
-	prune_made(in->slots, &in->tree);
-	if (in->made_vstore && unlinkat(in->root, "node_modules/.pnpm", AT_REMOVEDIR) == 0)
-		unlinkat(in->root, "node_modules", AT_REMOVEDIR); /* only if it is empty */
-}
-
 static void install_close(struct install *in)
 {
 	frames_free(in->frames);
@@ -586,7 +522,7 @@ static void install_close(struct install *in)
 		pool_drain(in->pool);
 	}
 	if (in->failed)
-		install_undo(in);
+		vstore_undo(in);
 	pool_free(in->pool);
 	registry_free(in->registry);
 	fetcher_free(in->fetcher);
@@ -596,6 +532,7 @@ static void install_close(struct install *in)
 	if (in->own_source)
 		in->own_source->free(in->own_source);
 	staged_free(in->staged);
+	early_free(in->early);
 	plan_lockfile_free(in->lock);
 	if (in->read)
 		store_read_end(in->read);

@@ -21,7 +21,7 @@ static struct str_map workspace_names(struct install *in)
 	return m;
 }
 
-static int install_root(struct install *in, struct err *e)
+void install_hoist(struct install *in)
 {
 	const struct client_settings *c = &in->o->project->client;
 	struct hoist_opts ho = { .public_pattern = c->public_hoist_pattern,
@@ -32,15 +32,19 @@ static int install_root(struct install *in, struct err *e)
 		ho.private_pattern = c->hoist_pattern;
 	if (c->hoist_workspace_packages)
 		ho.workspace = workspace_names(in);
+	hoist_compute(&in->hoist, &in->tree, &ho, &in->arena);
+}
+
+static int install_root(struct install *in, struct err *e)
+{
 	struct root_opts ro = { .root = in->root,
 		.tree = &in->tree,
 		.hoist = &in->hoist,
-		.prod = ho.prod,
-		.dev = ho.dev,
-		.optional = ho.optional };
+		.prod = in->o->req->prod,
+		.dev = in->o->req->dev,
+		.optional = in->o->req->optional };
 	struct root_counts rc;
 
-	hoist_compute(&in->hoist, &in->tree, &ho, &in->arena);
 	if (link_root(&rc, &ro, e) < 0)
 		return e->code;
 	if (rc.set_aside)
@@ -79,29 +83,35 @@ static struct bins_opts bins_opts_of(const struct install *in, bool again)
 		.extend_node_path = install_node_path(in) };
 }
 
-/* The links of what is hoisted privately are this thread's, while workers make the slots' shims: neither needs the other. */
-static int install_bins(struct install *in, bool again, struct err *e)
+/* The links of the project are this thread's, while workers make the shims: neither needs the other. The hoisted commands' folder lies among the
+ * hoisted links. */
+static int install_links(struct install *in, bool again, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	struct bins_opts bo = bins_opts_of(in, again);
 	struct hoist_place at = hoist_place_project(in->root, &in->tree, &a);
+	bool hoisted = in->shared || early_hoisted(in);
 	struct root_counts rc = { 0 };
 	struct bins_counts bc;
-	struct err why;
+	struct err why = { 0 };
 
-	struct bins *b = bins_start(in->pool, &bo);
-	int hoisted = in->shared ? 0 : link_hoisted(&rc, &in->hoist, &at, &why);
+	if (!again && !early_hoisted(in))
+		install_hoist(in);
+	struct bins *b = bins_start(in->pool, &bo, hoisted && !in->shared ? &at : NULL);
+	int linked = again ? 0 : install_root(in, &why);
+	if (linked == 0 && !hoisted)
+		linked = link_hoisted(&rc, &in->hoist, &at, &why);
 	while (pool_live(in->pool) > 0) {
 		struct pollfd fd = { .fd = pool_fd(in->pool), .events = POLLIN };
 		poll(&fd, 1, -1);
 		pool_drain(in->pool);
 	}
 	int code = bins_finish(b, &bc, e);
-	if (code == 0 && hoisted < 0) {
+	if (code == 0 && linked < 0) {
 		*e = why;
-		code = hoisted;
+		code = linked;
 	}
-	if (code == 0 && !in->shared)
+	if (code == 0 && !hoisted)
 		code = bins_hoisted(&bo, &at, e);
 	in->r->t.bins = install_since(in);
 	return code;
@@ -121,7 +131,7 @@ static int install_scripts(struct install *in, struct err *e)
 
 	int code = scripts_build(&in->r->ignored_builds, &sc, &so, &in->r->arena, e);
 	if (code == 0 && sc.built)
-		code = install_bins(in, true, e);
+		code = install_links(in, true, e);
 	if (code == 0 && in->shared) { /* what projects share is made once, after the builds that may bring commands */
 		struct bins_opts bo = bins_opts_of(in, sc.built > 0);
 		code = install_hoisted(in, &bo, e);
@@ -142,6 +152,7 @@ static int install_finish(struct install *in, struct err *e)
 		.req = in->o->req,
 		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->req.lockfile,
 		.staged = in->staged,
+		.current = early_current(in),
 		.write_lockfile = in->lock != NULL && in->o->project->client.lockfile,
 		.lockfile_only = in->o->lockfile_only,
 		.ignore_scripts = in->o->ignore_scripts,
@@ -186,8 +197,7 @@ int install_after(struct install *in, struct err *e)
 	in->r->link = linker_counts(in->linker);
 	if (in->o->lockfile_only)
 		return install_finish(in, e);
-	if (install_root(in, e) < 0 || install_bins(in, false, e) < 0 || install_scripts(in, e) < 0 ||
-		shared_slots_publish(in, e) < 0)
+	if (install_links(in, false, e) < 0 || install_scripts(in, e) < 0 || shared_slots_publish(in, e) < 0)
 		return e->code;
 	return install_finish(in, e);
 }

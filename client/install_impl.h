@@ -28,7 +28,7 @@ struct install {
 	struct shared_slots *shared; /* enableGlobalVirtualStore, else NULL */
 	uint8_t shared_key[32];      /* of the project's record */
 	bool waiting_make;           /* another process is making shared slots */
-	bool made_vstore;            /* by this install: an install that fails takes it away again */
+	bool made_vstore;            /* nothing was in it: an install that fails takes it away again */
 	struct arena arena;
 	struct tree tree;
 	struct state old;
@@ -57,6 +57,7 @@ struct install {
 	size_t taken_back;           /* of these: while there was no answer */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
 	struct staged *staged;       /* the same as text, on its way to the disk */
+	struct early *early;         /* what was begun while slots are linked, or NULL */
 	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
 	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
 	VEC(struct slot *) deferred; /* until all slots are known */
@@ -131,5 +132,23 @@ void shared_slots_image(struct install *in);
 /* Whether shims extend NODE_PATH. */
 bool install_node_path(const struct install *in);
 
+/* install_vstore.c. */
+/* Opens node_modules/.pnpm, making it, and takes the project's lock. */
+MUST_USE int vstore_open(struct install *in, struct err *e);
+/* The install failed, and no job is left. */
+void vstore_undo(struct install *in);
+
+/* install_early.c: what needs the whole plan and no slot. */
+/* Called once a turn: begins it, once, where that is possible. */
+void install_early(struct install *in);
+/* Whether the private hoist's links are made, as install_hoist() would make them now. */
+bool early_hoisted(const struct install *in);
+/* node_modules/.pnpm/lock.yaml as text, or NULL. */
+struct staged *early_current(const struct install *in);
+/* Its jobs have ended, or never will begin. */
+void early_free(struct early *y);
+
 /* install_after.c: root links and hoisting, shims, build scripts, lockfile and state files (last). */
 MUST_USE int install_after(struct install *in, struct err *e);
+/* Computes in->hoist, over all slots. */
+void install_hoist(struct install *in);

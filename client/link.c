@@ -4,6 +4,11 @@
 
 #include "base/clock.h"
 
+enum {
+	LARGE_SLOT = 500, /* slot_weight(): about five milliseconds */
+	LEAST_JOB = 100,
+};
+
 struct link_job {
 	struct job job;
 	struct linker *l;
@@ -159,9 +164,23 @@ static bool slot_owns(struct linker *l, struct slot *s)
 	return false;
 }
 
+/* Moves the slots that are jobs of their own to the front: begun last, one of them would keep one worker busy while the others idle. */
+static void large_first(struct slot **slots, size_t n, uint64_t large)
+{
+	size_t front = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct slot *s = slots[i];
+		if (slot_weight(s) < large)
+			continue;
+		memmove(slots + front + 1, slots + front, (i - front) * sizeof(*slots));
+		slots[front++] = s;
+	}
+}
+
 void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
 {
-	uint64_t total = 0;
+	uint64_t left = 0;
 	size_t own = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -169,17 +188,20 @@ void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
 		l->pending++;
 		if (!slot_owns(l, slots[i]))
 			continue;
-		total += slot_weight(slots[i]);
+		left += slot_weight(slots[i]);
 		slots[own++] = slots[i];
 	}
-	/* Several jobs a worker, so that the last one is short; a slot is never split, and few slots are never lumped. */
-	uint64_t share = total / (8u * pool_workers(l->pool)) + 1, weight = 0;
+	large_first(slots, own, LARGE_SLOT);
+	/* Each job is a part of what is left, so that the last ones are short; a slot is never split, and few slots are never lumped. */
+	const unsigned workers = pool_workers(l->pool);
+	uint64_t weight = 0, least = left / (4u * workers) < LEAST_JOB ? left / (4u * workers) : LEAST_JOB;
 	size_t from = 0;
 	for (size_t i = 0; i < own; i++) {
 		weight += slot_weight(slots[i]);
-		if (weight >= share || own <= 2u * pool_workers(l->pool) || i + 1 == own) {
+		if (weight > least + left / (8u * workers) || own <= 2u * workers || i + 1 == own) {
 			link_job_add(l, slots + from, i + 1 - from);
 			from = i + 1;
+			left -= weight;
 			weight = 0;
 		}
 	}

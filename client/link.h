@@ -36,7 +36,8 @@ struct link_counts {
 	uint64_t warm_us, cold_us; /* work on all workers together */
 };
 struct linker *linker_new(struct pool *p, const struct tree *t, const struct linker_opts *o);
-/* Links N slots whose packages are READY. They are the linker's until done() was called for them. */
+/* Links N slots whose packages are READY. They are the linker's until done() was called for them. SLOTS is put into the order in which they
+ * are begun: large ones first, then as they came. */
 void link_slots_parallel(struct linker *l, struct slot **slots, size_t n);
 /* Slots given and not yet done. */
 size_t linker_pending(const struct linker *l);

@@ -15,10 +15,10 @@
 enum {
 	KEY_MAX = 511, /* LMDB's, table and its NUL included */
 	READERS_MAX = 1024,
-	BATCH_WAIT_MS = 20, /* a commit waits this long for company … */
-	BATCH_ENOUGH = 64,  /* … unless so many are there */
-	TOUCHES_KEPT =
-		64, /* values read before the map's pages are let go: each maps up to 64 KiB or what it is long */
+	BATCH_WAIT_MS = 20,     /* a commit waits this long for company … */
+	BATCH_ENOUGH = 64,      /* … unless so many are there */
+	MAPPED_KEPT = 4 << 20,  /* of the map, before its pages are let go */
+	MAPPED_EACH = 64 << 10, /* by a touch: the kernel maps that much around it */
 	WRITTEN_KEPT =
 		1 << 20, /* bytes committed before they are let go: the writer looks at the pages around what it adds */
 };
@@ -40,7 +40,7 @@ struct kv {
 	char *path;
 	pthread_t tid;
 	bool running;
-	atomic_uint touches;
+	atomic_size_t mapped;    /* at most, since they were let go */
 	atomic_uintptr_t lo, hi; /* where values were read: part of the map */
 	size_t written;          /* since the writer let go; the writer's own */
 	bool looked;             /* for the map, once; the writer's own */
@@ -478,10 +478,12 @@ void kv_read_end(struct kv_read *r)
 	free(r);
 }
 
-void kv_touch(struct kv *k)
+void kv_touch(struct kv *k, size_t n)
 {
-	if (atomic_fetch_add(&k->touches, 1) % TOUCHES_KEPT == TOUCHES_KEPT - 1)
-		range_let_go(k);
+	if (atomic_fetch_add(&k->mapped, n + MAPPED_EACH) + n + MAPPED_EACH < MAPPED_KEPT)
+		return;
+	atomic_store(&k->mapped, 0);
+	range_let_go(k);
 }
 
 int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e)
@@ -490,8 +492,7 @@ int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *
 	MDB_val k = { key_make(full, table, key), full }, v;
 	int rc = mdb_get(r->txn, r->k->dbi, &k, &v);
 
-	kv_touch(r->k);
-
+	kv_touch(r->k, rc == 0 ? MAPPED_EACH + v.mv_size : 0); /* the way to the value, and the value */
 	if (rc == MDB_NOTFOUND)
 		return 0;
 	if (rc != 0)

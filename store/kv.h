@@ -32,9 +32,9 @@ void kv_read_end(struct kv_read *r);
 /* 1 and *out, 0 when there is none, or a negative error. Keys longer than LMDB's are kept by their SHA-256. */
 MUST_USE int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e);
 
-/* A large value is about to be read, on any thread. Now and then the map's pages are let go, so that a process that has read all of a large
+/* A value of N bytes is about to be read, on any thread. Now and then the map's pages are let go, so that a process that has read all of a large
  * index once does not hold all of it: what a file mapping holds counts as this process's memory. */
-void kv_touch(struct kv *k);
+void kv_touch(struct kv *k, size_t n);
 
 /* Queues a write of a copy of VALUE; a VALUE of STR_NONE deletes. WAIT: blocks while the queue is full, else false is returned then. */
 bool kv_put(struct kv *k, const char *table, str key, str value, bool wait);

@@ -200,7 +200,7 @@ int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method 
 {
 	char path[PKG_ID * 2 + 2];
 
-	kv_touch(s->kv);
+	kv_touch(s->kv, p.n);
 	store_pkg_path(path, pkg_id(p));
 	AUTO(fs_close_auto) int from = fs_open(s->pkgs_fd, path, O_PATH | O_DIRECTORY, 0);
 	struct linking l = { .s = s,

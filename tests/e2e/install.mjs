@@ -210,6 +210,22 @@ const tests = {
       assert.deepEqual(readdirSync(bad), ['package.json'])
     }
   },
+  async 'a locked install that fails half-way leaves nothing, hoisted links neither'() {
+    const dir = await project(direct, app)
+    ok(install(dir))
+    rmSync(join(dir, 'node_modules'), { recursive: true })
+    const leaf = readFileSync(join(packages, 'fx-leaf/1.1.0/index.js'), 'utf8')
+    const spoiled = readdirSync(join(store, 'pkgs'), { recursive: true }).map((n) => join(store, 'pkgs', n)).filter((n) => statSync(n).isFile() && readFileSync(n, 'utf8') === leaf)
+    assert.ok(spoiled.length > 0)
+    for (const file of spoiled) writeFileSync(file, leaf + '// spoiled')
+    const before = readdirSync(dir)
+    const r = install(dir, '--offline')
+    assert.equal(r.status, 4, r.stderr)
+    assert.match(r.stderr, /fx-leaf.*--offline/)
+    assert.deepEqual(readdirSync(dir), before)
+    ok(install(dir))
+    assert.equal(readFileSync(join(dir, 'node_modules/.pnpm/node_modules/fx-leaf/index.js'), 'utf8'), leaf)
+  },
   async 'patchedDependencies: a variant of its own, the package itself untouched'() {
     const patch = `diff --git a/index.js b/index.js\n--- a/index.js\n+++ b/index.js\n@@ -1,1 +1,2 @@\n-${readFileSync(join(packages, 'fx-leaf/1.1.0/index.js'), 'utf8').split('\n')[0]}\n+module.exports = 'patched leaf'\n+// by hand\ndiff --git a/lib/new.js b/lib/new.js\nnew file mode 100644\n--- /dev/null\n+++ b/lib/new.js\n@@ -0,0 +1 @@\n+module.exports = 1\n`
     const plain = await project(direct, app)

@@ -31,6 +31,7 @@ struct fixture {
 	struct frame_slot slot[8];
 	struct slot *out[8];
 	size_t done, failed;
+	unsigned more_files; /* of the next package */
 	struct barrier barrier;
 };
 
@@ -109,6 +110,11 @@ static struct slot *fixture_slot(struct fixture *f, uint32_t i, const char *name
 	int fd = openat(f->dirfd, "src", O_RDONLY | O_DIRECTORY);
 	put(fd, "package.json", json);
 	put(fd, "index.js", "module.exports = 1\n");
+	for (unsigned k = 0; k < f->more_files; k++) {
+		char file[16];
+		snprintf(file, sizeof(file), "%u.js", k);
+		put(fd, file, "");
+	}
 	f->package[i] = (struct frame_package){ .id = i, .name = str_of(name), .version = STR("1.0.0") };
 	f->slot[i] = (struct frame_slot){ .id = i, .package = i, .snap = snap };
 	assert_int_equal(tree_add_package(&p, &f->tree, &f->package[i], &e), 0);
@@ -289,6 +295,30 @@ static void slots_that_share_a_folder_have_one_owner(void **state)
 	fixture_close(&f);
 }
 
+/* Begun last, the one large package would keep one worker busy while the others idle. */
+static void a_large_slot_is_begun_first(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
+	fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
+	f.more_files = 600;
+	struct slot *large = fixture_slot(&f, 2, "c", (struct lock_snapshot){ .key = STR("c@1.0.0") });
+	f.more_files = 0;
+	struct slot *last = fixture_slot(&f, 3, "d", (struct lock_snapshot){ .key = STR("d@1.0.0") });
+	struct linker *l = fixture_linker(&f, false);
+	link_slots_parallel(l, f.out, 4);
+	assert_ptr_equal(f.out[0], large);
+	assert_ptr_equal(f.out[3], last);
+	run(&f, l);
+	assert_int_equal(f.done, 4);
+	assert_int_equal(f.failed, 0);
+	linker_free(l);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +327,7 @@ int main(void)
 		cmocka_unit_test(a_slot_has_its_files_and_its_dependencies),
 		cmocka_unit_test(an_interrupted_slot_does_not_stand),
 		cmocka_unit_test(slots_that_share_a_folder_have_one_owner),
+		cmocka_unit_test(a_large_slot_is_begun_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
