@@ -12,6 +12,7 @@ struct install_opts {
 	const struct project *project;
 	const struct request *req; /* the project's, with mode and groups as the command line wants them */
 	bool locked;               /* the lockfile satisfies the manifests: no resolver */
+	bool moved;                /* and is not what stands on the disk: it is to be written */
 	const bool *
 		selected; /* by importer of the project: an install for these, the others stay as they are; NULL: for all */
 	bool want_lockfile; /* the lockfile's text is wanted in the result */

@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "absorb.h"
 #include "base/clock.h"
 #include "doctor.h"
 #include "filter.h"
@@ -91,7 +92,7 @@ struct invocation {
 	struct source *remote, *verdict;
 	struct install_opts install;
 	const bool *selected;     /* by importer; NULL: all */
-	struct lockfile resolved; /* of a partial install */
+	struct lockfile resolved; /* of a partial install, or made to fit */
 };
 
 static void invocation_request(struct invocation *s)
@@ -119,6 +120,20 @@ static int lockfile_outdated(struct invocation *s, struct str_list why, struct e
 		"%s does not fit and is frozen: %zu difference(s), the first is " STR_FMT
 		". Run dray install --no-frozen-lockfile",
 		s->project.lockfile_path.p, why.n, STR_ARG(why.p[0]));
+}
+
+/* Whether the lockfile could be made to do: it is written at the end, as one that was resolved. */
+static bool invocation_absorb(struct invocation *s)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT;
+
+	if (!lockfile_absorb(&s->resolved, &s->project.lockfile, &s->req, &s->arena))
+		return false;
+	lockfile_print(&text, &s->resolved);
+	s->req.lockfile = &s->resolved;
+	s->req.lockfile_text = arena_str(&s->arena, buf_str(&text));
+	s->install.moved = true;
+	return true;
 }
 
 /* Whether the lockfile will do, and whether it has to. */
@@ -162,6 +177,8 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 		*locked = false;
 	if (!*locked && lockfile_whole(&lf, e) < 0)
 		return e->code;
+	if (!*locked && c->prefer_frozen_lockfile && !s->selected && invocation_absorb(s))
+		return *locked = true, 0;
 	if (!*locked)
 		progress_event(&s->progress, "outdated", "\"lockfile\":true");
 	return 0;

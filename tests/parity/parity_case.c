@@ -79,6 +79,7 @@ int parity_case_read(struct parity_case *c, str dir, str registry, struct err *e
 	c->req = &c->project->req;
 	c->req->mode = REQUEST_LOCKFILE_ONLY;
 	c->req->ignore_scripts = true;
+	c->no_plan = c->project->has_lockfile && lockfile_absorb(&c->absorbed, &c->project->lockfile, c->req, &c->a);
 	return 0;
 }
 

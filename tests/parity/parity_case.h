@@ -3,8 +3,8 @@
  * The folder is copied to a temporary one first, where input-pnpm-lock.yaml becomes pnpm-lock.yaml, and read there by the
  * client's project stage with an empty environment, as `dray install` would. */
 #pragma once
+#include "absorb.h"
 #include "recording.h"
-#include "request.h"
 
 struct project;
 struct parity_case {
@@ -14,6 +14,8 @@ struct parity_case {
 	struct arena a;
 	struct project *project;
 	str copy; /* the temporary folder, removed at release */
+	struct lockfile absorbed;
+	bool no_plan; /* ABSORBED is the result: the client asks nobody for a plan */
 };
 
 /* Reads DIR's project with REGISTRY (trailing slash) as its only one. Release C in any case. */

@@ -1,0 +1,503 @@
+#include "absorb.h"
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "dep_path.h"
+#include "semver.h"
+#include "source.h"
+
+struct absorb {
+	const struct lockfile *lf;
+	const struct request *req;
+	struct arena *a;
+	struct lockfile *out;
+	struct map projects; /* names of the workspace's projects */
+	/* "name@version" of what edges that are gone led to; "name@" where no version is known */
+	struct map severed;
+	bool *cut; /* by snapshot: it is among them */
+	VEC(const struct lock_snapshot *) below;
+	bool regraded; /* an edge came into being or moved to or from an optional group */
+};
+/* One dependency that a manifest declares, in the group that counts. */
+struct declared {
+	str alias, spec;
+	enum lock_dep_type group;
+};
+
+/* --- what a manifest declares, what an importer has --- */
+
+static size_t declared_of(struct declared *out, const struct manifest *m)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < m->optional_dependencies.n; i++)
+		out[n++] = (struct declared){ m->optional_dependencies.p[i].k, m->optional_dependencies.p[i].v,
+			LOCK_OPTIONAL };
+	for (size_t i = 0; i < m->dependencies.n; i++)
+		if (!str_map_get(m->optional_dependencies, m->dependencies.p[i].k))
+			out[n++] = (struct declared){ m->dependencies.p[i].k, m->dependencies.p[i].v, LOCK_PROD };
+	for (size_t i = 0; i < m->dev_dependencies.n; i++) {
+		str alias = m->dev_dependencies.p[i].k;
+		if (!str_map_get(m->optional_dependencies, alias) && !str_map_get(m->dependencies, alias))
+			out[n++] = (struct declared){ alias, m->dev_dependencies.p[i].v, LOCK_DEV };
+	}
+	return n;
+}
+
+static const struct lock_direct *recorded(const struct lock_importer *im, str alias, enum lock_dep_type *group)
+{
+	static const enum lock_dep_type order[] = { LOCK_OPTIONAL, LOCK_PROD, LOCK_DEV };
+	for (size_t o = 0; o < LOCK_NTYPES; o++)
+		for (size_t i = 0; i < im->deps[order[o]].n; i++)
+			if (str_eq(im->deps[order[o]].p[i].alias, alias)) {
+				*group = order[o];
+				return &im->deps[order[o]].p[i];
+			}
+	return NULL;
+}
+
+static bool records_nothing(const struct lock_importer *im)
+{
+	return !im || (!im->deps[LOCK_PROD].n && !im->deps[LOCK_DEV].n && !im->deps[LOCK_OPTIONAL].n);
+}
+
+/* An override decides about ALIAS somewhere: what the manifest says is not what is locked. */
+static bool overridden(const struct absorb *b, str alias)
+{
+	const struct str_map *o = &b->req->settings.overrides;
+	for (size_t i = 0; i < o->n; i++)
+		if (str_find_str(o->p[i].k, alias, 0) != SIZE_MAX)
+			return true;
+	return false;
+}
+
+static bool names_folder(const struct absorb *b, const struct declared *d)
+{
+	return str_starts(d->spec, STR("workspace:")) || str_starts(d->spec, STR("link:")) ||
+	       str_starts(d->spec, STR("file:")) || map_get(&b->projects, d->alias) != MAP_NONE;
+}
+
+/* --- choosing a version --- */
+
+static bool has_peers(const struct lock_package *p)
+{
+	return p->peer_dependencies.n || p->peer_optional.n || p->extra.n;
+}
+
+/* Whether the package of KEY stands there once, without patch, and neither it nor anything below it looks for peers. */
+static bool stands_alone(const struct absorb *b, str key)
+{
+	const struct lock_snapshot *s = lockfile_snapshot(b->lf, key);
+	return s && !s->transitive_peers.n;
+}
+
+/* The highest locked version of D that its range takes: what resolving prefers over anything in the registry. Absent where
+ * the lockfile doesn't tell: versions that have peers are tied to a place, and resolution modes that start low may want another. */
+static str locked_pick(const struct absorb *b, const struct declared *d)
+{
+	const struct range *range = range_parse(d->spec, false, b->a);
+	struct semver v, highest = { 0 };
+	str out = STR_NONE;
+	size_t fit = 0;
+
+	for (size_t i = 0; range && i < b->lf->npackages; i++) {
+		const struct lock_package *p = &b->lf->package[i];
+		str name, version, suffix;
+		dep_path_split(p->key, &name, &version, &suffix);
+		if (!str_eq(name, d->alias))
+			continue;
+		if (has_peers(p))
+			return STR_NONE;
+		if (!semver_parse(&v, version, false) || !range_has(range, &v, false))
+			continue;
+		if (!fit++ || semver_cmp(&v, &highest) > 0) {
+			highest = v;
+			out = version;
+		}
+	}
+	if ((fit > 1 && b->req->settings.resolution_mode != RESOLVE_HIGHEST) ||
+		!stands_alone(b, arena_printf(b->a, STR_FMT "@" STR_FMT, STR_ARG(d->alias), STR_ARG(out))))
+		return STR_NONE;
+	return out;
+}
+
+/* --- edges --- */
+
+/* What is cut off here, and all below it, is remembered as a peer suffix would name it: where that was somebody's peer, too, it may
+ * find another one now. */
+static void sever(struct absorb *b, str alias, str ref)
+{
+	str path = dep_path_from_ref(alias, ref, b->a), name = alias, version = STR_NONE, suffix;
+	const struct lock_snapshot *s = path.n ? lockfile_snapshot(b->lf, path) : NULL;
+	struct semver v;
+
+	if (s && b->cut[s - b->lf->snapshot])
+		return;
+	if (path.n)
+		dep_path_split(path, &name, &version, &suffix);
+	if (!semver_parse(&v, version, false))
+		version = STR_NONE;
+	map_set(&b->severed, arena_printf(b->a, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version)), 1);
+	if (!s)
+		return;
+	b->cut[s - b->lf->snapshot] = true;
+	*vec_add(&b->below) = s;
+}
+
+static void sever_below(struct absorb *b)
+{
+	while (b->below.n) {
+		const struct lock_snapshot *s = b->below.p[--b->below.n];
+		for (size_t i = 0; i < s->dependencies.n; i++)
+			sever(b, s->dependencies.p[i].alias, s->dependencies.p[i].ref);
+		for (size_t i = 0; i < s->optional_dependencies.n; i++)
+			sever(b, s->optional_dependencies.p[i].alias, s->optional_dependencies.p[i].ref);
+	}
+}
+
+/* D, of which the lockfile has nothing in this importer. */
+static bool edge_new(struct absorb *b, struct lock_direct *out, const struct declared *d)
+{
+	if (names_folder(b, d) || overridden(b, d->alias))
+		return false;
+	str version = locked_pick(b, d);
+	const struct str_map *time = &b->lf->head.time;
+	if (!version.n || (time->n && !str_map_get(*time, arena_printf(b->a, STR_FMT "@" STR_FMT, STR_ARG(d->alias),
+								  STR_ARG(version)))))
+		return false;
+	*out = (struct lock_direct){ d->alias, d->spec, version };
+	b->regraded = true;
+	return true;
+}
+
+/* D, which the lockfile has as HAVE in GROUP. */
+static bool edge_kept(struct absorb *b, struct lock_direct *out, const struct declared *d,
+	const struct lock_direct *have, enum lock_dep_type group)
+{
+	struct semver v;
+
+	*out = *have;
+	if (group != d->group && (group == LOCK_OPTIONAL || d->group == LOCK_OPTIONAL))
+		b->regraded = true;
+	if (str_eq(have->specifier, d->spec))
+		return true;
+	if (overridden(b, d->alias) || !semver_parse(&v, have->ref, false))
+		return false;
+	str version = locked_pick(b, d);
+	if (!version.n)
+		return false;
+	if (!str_eq(version, have->ref))
+		sever(b, d->alias, have->ref);
+	out->specifier = d->spec;
+	out->ref = version;
+	return true;
+}
+
+static bool importer_absorb(struct absorb *b, struct lock_importer *out, const struct request_importer *im)
+{
+	const struct manifest *m = &im->manifest;
+	const struct lock_importer *have = lockfile_importer(b->lf, im->path);
+	size_t most = m->dependencies.n + m->dev_dependencies.n + m->optional_dependencies.n;
+	struct declared *d = arena_new(b->a, struct declared, most + 1);
+	size_t n = declared_of(d, m), kept = 0, was = 0;
+	enum lock_dep_type group = LOCK_PROD;
+
+	if (!have && (!n || m->ndependencies_meta || m->publish_directory.n))
+		return false;
+	*out = have ? *have : (struct lock_importer){ .path = im->path };
+	for (int g = 0; g < LOCK_NTYPES; g++) {
+		out->deps[g] = (struct lock_directs){ arena_new(b->a, struct lock_direct, n + 1), 0 };
+		was += have ? have->deps[g].n : 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct lock_directs *to = &out->deps[d[i].group];
+		const struct lock_direct *old = records_nothing(have) ? NULL : recorded(have, d[i].alias, &group);
+		if (!(old ? edge_kept(b, &to->p[to->n], &d[i], old, group) : edge_new(b, &to->p[to->n], &d[i])))
+			return false;
+		to->n++;
+		kept += old != NULL;
+	}
+	for (int g = 0; kept != was && g < LOCK_NTYPES; g++)
+		for (size_t i = 0; i < have->deps[g].n; i++) {
+			const struct lock_direct *old = &have->deps[g].p[i];
+			if (!recorded(out, old->alias, &group))
+				sever(b, old->alias, old->ref);
+		}
+	return true;
+}
+
+/* --- projects that are gone --- */
+
+/* Where TARGET, from the folder FROM, leads: a path from the lockfile's folder. */
+static str linked_path(const struct absorb *b, str from, str target)
+{
+	AUTO(buf_release) struct buf at = BUF_INIT;
+
+	if (!str_eq(from, STR(".")))
+		buf_add(&at, from);
+	for (size_t i = 0; i <= target.n;) {
+		size_t end = str_find(target, '/', i);
+		if (end == SIZE_MAX)
+			end = target.n;
+		str part = str_head(str_from(target, i), end - i);
+		i = end + 1;
+		if (str_eq(part, STR(".."))) {
+			while (at.n && at.p[at.n - 1] != '/')
+				at.n--;
+			at.n -= at.n > 0;
+		} else if (part.n && !str_eq(part, STR("."))) {
+			buf_printf(&at, "%s" STR_FMT, at.n ? "/" : "", STR_ARG(part));
+		}
+	}
+	return arena_str(b->a, buf_str(&at));
+}
+
+static bool linked_from(const struct absorb *b, const struct lock_importer *im, str gone)
+{
+	for (int g = 0; g < LOCK_NTYPES; g++)
+		for (size_t i = 0; i < im->deps[g].n; i++) {
+			str ref = im->deps[g].p[i].ref;
+			if (str_starts(ref, STR("link:")) && str_eq(linked_path(b, im->path, str_from(ref, 5)), gone))
+				return true;
+		}
+	return false;
+}
+
+static bool is_project(const struct absorb *b, str path)
+{
+	for (size_t i = 0; i < b->req->nimporters; i++)
+		if (str_eq(b->req->importer[i].path, path))
+			return true;
+	return false;
+}
+
+/* What gone projects had ends; false where a project that stays links to one. */
+static bool projects_gone(struct absorb *b)
+{
+	for (size_t i = 0; i < b->lf->nimporters; i++) {
+		const struct lock_importer *gone = &b->lf->importer[i];
+		if (is_project(b, gone->path))
+			continue;
+		for (size_t k = 0; k < b->lf->nimporters; k++)
+			if (is_project(b, b->lf->importer[k].path) && linked_from(b, &b->lf->importer[k], gone->path))
+				return false;
+		for (int g = 0; g < LOCK_NTYPES; g++)
+			for (size_t k = 0; k < gone->deps[g].n; k++)
+				sever(b, gone->deps[g].p[k].alias, gone->deps[g].p[k].ref);
+	}
+	return true;
+}
+
+/* --- the graph that is left --- */
+
+enum reached { REACHED_NOT = 0, REACHED_OPTIONAL = 1, REACHED_ALWAYS = 2 };
+struct reach {
+	struct absorb *b;
+	uint8_t *how; /* by snapshot */
+	VEC(uint32_t) todo;
+};
+
+static void reach(struct reach *r, str alias, str ref, enum reached how)
+{
+	str path = dep_path_from_ref(alias, ref, r->b->a);
+	const struct lock_snapshot *s = path.n ? lockfile_snapshot(r->b->lf, path) : NULL;
+	size_t i = s ? (size_t)(s - r->b->lf->snapshot) : 0;
+
+	if (!s || r->how[i] >= how)
+		return;
+	r->how[i] = (uint8_t)how;
+	*vec_add(&r->todo) = (uint32_t)i;
+}
+
+static void reach_all(struct reach *r)
+{
+	const struct lockfile *out = r->b->out;
+	for (size_t i = 0; i < out->nimporters; i++)
+		for (int g = 0; g < LOCK_NTYPES; g++)
+			for (size_t k = 0; k < out->importer[i].deps[g].n; k++)
+				reach(r, out->importer[i].deps[g].p[k].alias, out->importer[i].deps[g].p[k].ref,
+					g == LOCK_OPTIONAL ? REACHED_OPTIONAL : REACHED_ALWAYS);
+	while (r->todo.n) {
+		uint32_t at = r->todo.p[--r->todo.n];
+		const struct lock_snapshot *s = &r->b->lf->snapshot[at];
+		for (size_t i = 0; i < s->dependencies.n; i++)
+			reach(r, s->dependencies.p[i].alias, s->dependencies.p[i].ref, (enum reached)r->how[at]);
+		for (size_t i = 0; i < s->optional_dependencies.n; i++)
+			reach(r, s->optional_dependencies.p[i].alias, s->optional_dependencies.p[i].ref,
+				REACHED_OPTIONAL);
+	}
+}
+
+/* Whether the suffix of KEY names nothing that was severed: with that gone, the key would be another. */
+static bool key_stays(const struct absorb *b, str key)
+{
+	str name, version, suffix;
+
+	dep_path_split(key, &name, &version, &suffix);
+	for (size_t i = 0; i < suffix.n;) {
+		size_t end = i;
+		while (end < suffix.n && suffix.p[end] != '(' && suffix.p[end] != ')')
+			end++;
+		str part = str_head(str_from(suffix, i), end - i);
+		i = end + 1;
+		if (!part.n || str_starts(part, STR("patch_hash=")))
+			continue;
+		size_t at = str_find(part, '@', 1);
+		if (at == SIZE_MAX || map_get(&b->severed, part) != MAP_NONE ||
+			map_get(&b->severed, str_head(part, at + 1)) != MAP_NONE)
+			return false;
+	}
+	return true;
+}
+
+/* Drops what nothing reaches and says anew what only optional dependencies reach; false where a key would have to change. */
+static bool graph_settle(struct absorb *b)
+{
+	struct reach r = { .b = b, .how = xcalloc(b->lf->nsnapshots + 1, 1) };
+	AUTO(map_release) struct map kept = MAP_INIT;
+	struct lockfile *out = b->out;
+	bool same = true;
+
+	reach_all(&r);
+	out->snapshot = arena_new(b->a, struct lock_snapshot, b->lf->nsnapshots + 1);
+	out->nsnapshots = 0;
+	for (size_t i = 0; i < b->lf->nsnapshots; i++) {
+		struct lock_snapshot *s = &out->snapshot[out->nsnapshots];
+		*s = b->lf->snapshot[i];
+		if (b->severed.n && r.how[i] == REACHED_NOT)
+			continue;
+		s->optional = r.how[i] == REACHED_OPTIONAL;
+		same = same && (!b->severed.n || key_stays(b, s->key));
+		map_set(&kept, dep_path_package_key(s->key), 1);
+		out->nsnapshots++;
+	}
+	out->package = arena_new(b->a, struct lock_package, b->lf->npackages + 1);
+	out->npackages = 0;
+	for (size_t i = 0; i < b->lf->npackages; i++)
+		if (!b->severed.n || map_get(&kept, b->lf->package[i].key) != MAP_NONE)
+			out->package[out->npackages++] = b->lf->package[i];
+	free(r.how);
+	vec_release(&r.todo);
+	return same;
+}
+
+static bool catalog_used(const struct absorb *b, const struct lock_catalog_entry *c)
+{
+	for (size_t i = 0; i < b->out->nimporters; i++) {
+		enum lock_dep_type group;
+		const struct lock_direct *d = recorded(&b->out->importer[i], c->alias, &group);
+		if (!d || !str_starts(d->specifier, STR("catalog:")))
+			continue;
+		str name = str_trim(str_from(d->specifier, 8));
+		if (str_eq(name.n ? name : STR("default"), c->catalog))
+			return true;
+	}
+	return false;
+}
+
+static void catalogs_settle(struct absorb *b)
+{
+	struct lock_head *h = &b->out->head;
+	h->catalog = arena_new(b->a, struct lock_catalog_entry, b->lf->head.ncatalog + 1);
+	h->ncatalog = 0;
+	for (size_t i = 0; i < b->lf->head.ncatalog; i++)
+		if (catalog_used(b, &b->lf->head.catalog[i]))
+			h->catalog[h->ncatalog++] = b->lf->head.catalog[i];
+}
+
+/* Publish times are of direct dependencies only. */
+static void times_settle(struct absorb *b)
+{
+	AUTO(map_release) struct map direct = MAP_INIT;
+	struct str_map *time = &b->out->head.time;
+
+	for (size_t i = 0; time->n && i < b->out->nimporters; i++)
+		for (int g = 0; g < LOCK_NTYPES; g++)
+			for (size_t k = 0; k < b->out->importer[i].deps[g].n; k++) {
+				const struct lock_direct *d = &b->out->importer[i].deps[g].p[k];
+				str path = dep_path_from_ref(d->alias, d->ref, b->a);
+				if (path.n)
+					map_set(&direct, dep_path_package_key(path), 1);
+			}
+	*time = (struct str_map){ .p = arena_new(b->a, struct str_kv, b->lf->head.time.n + 1) };
+	for (size_t i = 0; i < b->lf->head.time.n; i++)
+		if (map_get(&direct, b->lf->head.time.p[i].k) != MAP_NONE)
+			time->p[time->n++] = b->lf->head.time.p[i];
+}
+
+/* --- settings --- */
+
+static bool no_peers(const struct absorb *b)
+{
+	for (size_t i = 0; i < b->out->npackages; i++)
+		if (has_peers(&b->out->package[i]))
+			return false;
+	for (size_t i = 0; i < b->out->nsnapshots; i++)
+		if (!stands_alone(b, dep_path_package_key(b->out->snapshot[i].key)))
+			return false;
+	for (size_t i = 0; i < b->req->nimporters; i++)
+		if (b->req->importer[i].manifest.peer_dependencies.n)
+			return false;
+	return true;
+}
+
+/* Settings for peers that find nothing to act on are just written down. */
+static bool settings_absorb(struct absorb *b)
+{
+	const struct settings *s = &b->req->settings;
+	struct lock_head *h = &b->out->head;
+
+	if (h->auto_install_peers == s->auto_install_peers && h->dedupe_peers == s->dedupe_peers &&
+		lock_suffix_max(h) == s->peers_suffix_max_length)
+		return true;
+	h->auto_install_peers = s->auto_install_peers;
+	h->dedupe_peers = s->dedupe_peers;
+	h->peers_suffix_max_length = lock_suffix_of(s->peers_suffix_max_length);
+	return no_peers(b);
+}
+
+/* --- all of it --- */
+
+static bool absorb(struct absorb *b)
+{
+	const struct request *req = b->req;
+	struct lockfile *out = b->out;
+	struct str_list ignored;
+
+	/* what the model doesn't know stays in a file that is not resolved anew; and a patch may lose its last package */
+	if (b->lf->head.extra.n || b->lf->head.settings_extra.n || req->settings.npatch || !projects_gone(b))
+		return false;
+	out->importer = arena_new(b->a, struct lock_importer, req->nimporters + 1);
+	out->nimporters = 0;
+	for (size_t i = 0; i < req->nimporters; i++)
+		if (!importer_absorb(b, &out->importer[out->nimporters++], &req->importer[i]))
+			return false;
+	sever_below(b);
+	if ((b->severed.n || b->regraded) && !graph_settle(b))
+		return false;
+	if (b->severed.n) {
+		catalogs_settle(b);
+		times_settle(b);
+	}
+	return settings_absorb(b) && lockfile_satisfies(out, req, false, &ignored, b->a);
+}
+
+bool lockfile_absorb(struct lockfile *out, const struct lockfile *lf, const struct request *req, struct arena *a)
+{
+	struct lockfile made = *lf;
+	struct absorb b = {
+		.lf = lf, .req = req, .a = a, .out = &made, .cut = xcalloc(lf->nsnapshots + 1, sizeof(bool))
+	};
+
+	for (size_t i = 0; i < req->nimporters; i++)
+		if (req->importer[i].manifest.name.n)
+			map_set(&b.projects, req->importer[i].manifest.name, 1);
+	bool ok = absorb(&b);
+	map_release(&b.projects);
+	map_release(&b.severed);
+	vec_release(&b.below);
+	free(b.cut);
+	if (ok)
+		*out = made;
+	return ok;
+}
