@@ -4,9 +4,12 @@
 
 /* Memory a peer's stream may ask of the decoder: a window of 8 MiB. Our own streams stay below it at every level up to 19. */
 enum { WINDOW_LOG_MAX = 23 };
+/* Messages are small, a call of the compressor is not: it is called with so many bytes, or when a flush wants the rest. */
+enum { GATHER = 32 * 1024 };
 
 struct frame_out {
 	ZSTD_CCtx *z;
+	struct buf plain; /* put and not yet given to the compressor */
 };
 
 static int zstd_check(size_t rc, const char *what, struct err *e)
@@ -52,6 +55,14 @@ static int compress(ZSTD_CCtx *z, const void *p, size_t n, ZSTD_EndDirective mod
 	}
 }
 
+static int compress_plain(struct frame_out *fo, ZSTD_EndDirective mode, struct buf *out, struct err *e)
+{
+	int rc = compress(fo->z, fo->plain.p, fo->plain.n, mode, out, e);
+
+	buf_clear(&fo->plain);
+	return rc;
+}
+
 int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e)
 {
 	unsigned char head[5];
@@ -63,19 +74,19 @@ int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e)
 	for (; left > 0x7F; left >>= 7)
 		head[n++] = (unsigned char)((left & 0x7F) | 0x80);
 	head[n++] = (unsigned char)left;
-	if (compress(fo->z, head, n, ZSTD_e_continue, out, e) < 0)
-		return e->code;
-	return compress(fo->z, msg.p, msg.n, ZSTD_e_continue, out, e);
+	buf_add(&fo->plain, (str){ (const char *)head, n });
+	buf_add(&fo->plain, msg);
+	return fo->plain.n < GATHER ? 0 : compress_plain(fo, ZSTD_e_continue, out, e);
 }
 
 int frame_out_flush(struct frame_out *fo, struct buf *out, struct err *e)
 {
-	return compress(fo->z, NULL, 0, ZSTD_e_flush, out, e);
+	return compress_plain(fo, ZSTD_e_flush, out, e);
 }
 
 int frame_out_end(struct frame_out *fo, struct buf *out, struct err *e)
 {
-	return compress(fo->z, NULL, 0, ZSTD_e_end, out, e);
+	return compress_plain(fo, ZSTD_e_end, out, e);
 }
 
 void frame_out_free(struct frame_out *fo)
@@ -83,6 +94,7 @@ void frame_out_free(struct frame_out *fo)
 	if (!fo)
 		return;
 	ZSTD_freeCCtx(fo->z);
+	buf_release(&fo->plain);
 	free(fo);
 }
 

@@ -24,6 +24,11 @@ static enum digest_alg alg_of(str name)
 	return DIGEST_NONE;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 int integrity_parse(struct digest *out, str sri, struct err *e)
 {
 	struct digest best = { 0 };
@@ -31,7 +36,7 @@ int integrity_parse(struct digest *out, str sri, struct err *e)
 
 	while (rest.n) {
 		size_t end = 0;
-		while (end < rest.n && !strchr(" \t\r\n", rest.p[end] ? rest.p[end] : 'x'))
+		while (end < rest.n && !is_blank(rest.p[end]))
 			end++;
 		word = str_head(rest, end);
 		rest = str_trim(str_from(rest, end));
@@ -55,12 +60,57 @@ int integrity_parse(struct digest *out, str sri, struct err *e)
 	return 0;
 }
 
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static size_t base64_len(size_t n)
+{
+	return (n + 2) / 3 * 4;
+}
+
+/* base64_len(N) characters. */
+static void base64_put(char *to, const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i += 3) {
+		uint32_t v =
+			(uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
+		*to++ = base64[v >> 18];
+		*to++ = base64[v >> 12 & 63];
+		*to++ = i + 1 < n ? base64[v >> 6 & 63] : '=';
+		*to++ = i + 2 < n ? base64[v & 63] : '=';
+	}
+}
+
 str integrity_print(const struct digest *d, struct arena *a)
 {
 	if (d->alg == DIGEST_NONE)
 		return STR_NONE;
-	str b64 = base64_print(d->b, d->n, a);
-	return arena_printf(a, STR_FMT "-" STR_FMT, STR_ARG(algs[d->alg].name), STR_ARG(b64));
+	str name = algs[d->alg].name;
+	size_t n = name.n + 1 + base64_len(d->n);
+	char *p = arena_new(a, char, n + 1);
+	memcpy(p, name.p, name.n);
+	p[name.n] = '-';
+	base64_put(p + name.n + 1, d->b, d->n);
+	return (str){ p, n };
+}
+
+bool integrity_plain(struct digest *out, str sri)
+{
+	str name, value;
+	struct digest d = { 0 };
+	char last[4];
+
+	if (!str_cut(sri, '-', &name, &value) || !(d.alg = alg_of(name)))
+		return false;
+	d.n = algs[d.alg].bytes;
+	if (value.n != base64_len(d.n) || base64_read(d.b, sizeof(d.b), value) != d.n)
+		return false;
+	/* The bits that the last character has too many are zero, as a printer leaves them; all before it is read one way only. */
+	size_t group = (d.n - 1u) / 3 * 3;
+	base64_put(last, d.b + group, d.n - group);
+	if (memcmp(last, value.p + value.n - 4, 4) != 0)
+		return false;
+	*out = d;
+	return true;
 }
 
 bool digest_eq(const struct digest *a, const struct digest *b)
@@ -179,32 +229,23 @@ bool hex_read(uint8_t *out, size_t n, str hex)
 	return true;
 }
 
-static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 str base64_print(const uint8_t *p, size_t n, struct arena *a)
 {
-	char *out = arena_new(a, char, (n + 2) / 3 * 4 + 1), *to = out;
+	char *out = arena_new(a, char, base64_len(n) + 1);
 
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v =
-			(uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
-		*to++ = base64[v >> 18];
-		*to++ = base64[v >> 12 & 63];
-		*to++ = i + 1 < n ? base64[v >> 6 & 63] : '=';
-		*to++ = i + 2 < n ? base64[v & 63] : '=';
-	}
-	return (str){ out, (size_t)(to - out) };
+	base64_put(out, p, n);
+	return (str){ out, base64_len(n) };
 }
+
+/* From '+' to 'z': what the character stands for; -1: it is none of base64. */
+static const int8_t base64_values['z' - '+' + 1] = { 62, -1, -1, -1, 63, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1,
+	-1, -1, -1, -1, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
+	25, -1, -1, -1, -1, -1, -1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46,
+	47, 48, 49, 50, 51 };
 
 static int base64_value(char c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
+	return c >= '+' && c <= 'z' ? base64_values[c - '+'] : -1;
 }
 
 ptrdiff_t base64_read(uint8_t *out, size_t cap, str s)

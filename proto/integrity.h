@@ -15,6 +15,8 @@ struct digest {
 
 /* Reads the strongest digest of an SRI string (the first, where several are given). ERR_PARSE. */
 int integrity_parse(struct digest *out, str sri, struct err *e);
+/* The same where SRI is a single digest as integrity_print() writes it; false for any other text. */
+bool integrity_plain(struct digest *out, str sri);
 /* "sha512-<base64>". */
 str integrity_print(const struct digest *d, struct arena *a);
 bool digest_eq(const struct digest *a, const struct digest *b);

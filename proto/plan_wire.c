@@ -51,8 +51,7 @@ static str tarball_tail(struct arena *a, str name, str version)
 {
 	str bare = unscoped(name);
 
-	return arena_printf(
-		a, STR_FMT "/-/" STR_FMT "-" STR_FMT ".tgz", STR_ARG(name), STR_ARG(bare), STR_ARG(version));
+	return arena_join(a, name, STR("/-/"), bare, STR("-"), version, STR(".tgz"));
 }
 
 static void put_url(struct enc *en, Dray__Package *o, const struct frame_package *f)
@@ -69,9 +68,8 @@ static void put_url(struct enc *en, Dray__Package *o, const struct frame_package
 static void put_integrity(struct enc *en, Dray__Package *o, str sri)
 {
 	struct digest *d = arena_new(&en->tmp, struct digest, 1);
-	struct err ignored; /* what does not parse travels as it is written */
 
-	if (sri.n && integrity_parse(d, sri, &ignored) == 0 && str_eq(integrity_print(d, &en->tmp), sri))
+	if (integrity_plain(d, sri))
 		o->digest = (ProtobufCBinaryData){ d->n, d->b };
 	else
 		o->integrity = put(en, sri);
@@ -155,7 +153,7 @@ static void put_edges(struct enc *en, struct lock_deps deps, size_t *n, uint32_t
 		str alias = deps.p[i].alias, ref = deps.p[i].ref;
 
 		if (alias.n && str_find(alias, '@', 1) == SIZE_MAX) {
-			str plain = arena_printf(&en->tmp, STR_FMT "@" STR_FMT, STR_ARG(alias), STR_ARG(ref));
+			str plain = arena_join(&en->tmp, alias, STR("@"), ref);
 			/* An alias of another package: the ref alone is that package's dep path, which is announced anyway. */
 			if (map_get(&en->ref, plain) != MAP_NONE || map_get(&en->ref, ref) == MAP_NONE) {
 				p[used++] = put(en, plain) << 1;

@@ -74,6 +74,37 @@ static bool is_upper(enum range_op op)
 	return op == OP_LT || op == OP_LE;
 }
 
+/* The bounds of one alternative. */
+static void alternative_bounds(
+	const struct comparator *c, uint32_t n, const struct semver **low, const struct semver **high)
+{
+	*low = *high = NULL;
+	for (uint32_t i = 0; i < n; i++) {
+		if ((is_lower(c[i].op) || c[i].op == OP_EQ) && (!*low || semver_cmp(&c[i].v, *low) > 0))
+			*low = &c[i].v;
+		if ((is_upper(c[i].op) || c[i].op == OP_EQ) && (!*high || semver_cmp(&c[i].v, *high) < 0))
+			*high = &c[i].v;
+	}
+}
+
+void range_bounds(const struct range *r, const struct semver **low, const struct semver **high, bool include_prerelease)
+{
+	const struct comparators *c = &r->reading[include_prerelease];
+	const struct semver *from, *to;
+
+	*low = *high = NULL;
+	for (uint32_t i = 0; i < c->nalt; i++) {
+		alternative_bounds(c->cmp + c->alt[i].from, c->alt[i].n, &from, &to);
+		if (i == 0) {
+			*low = from;
+			*high = to;
+			continue;
+		}
+		*low = !*low || !from ? NULL : semver_cmp(from, *low) < 0 ? from : *low;
+		*high = !*high || !to ? NULL : semver_cmp(to, *high) > 0 ? to : *high;
+	}
+}
+
 /* An upper bound below every version, as node-semver sees it: without prereleases anything that starts "<0.0.0". */
 static bool below_all(const struct comparator *c, bool include_prerelease)
 {

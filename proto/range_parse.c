@@ -408,8 +408,62 @@ static void swap(struct reader *r)
 	buf_clear(&r->two);
 }
 
+/* A number of at most nine digits at AT, as a version writes it; AT moves behind. */
+static bool plain_number(str s, size_t *at, uint64_t *out)
+{
+	size_t from = *at;
+	uint64_t n = 0;
+
+	for (; *at < s.n && s.p[*at] >= '0' && s.p[*at] <= '9' && *at - from < 10; ++*at)
+		n = n * 10 + (uint64_t)(s.p[*at] - '0');
+	*out = n;
+	return *at > from && *at - from < 10 && (s.p[from] != '0' || *at - from == 1);
+}
+
+static bool plain_version(str s, size_t at, struct semver *out)
+{
+	*out = (struct semver){ 0 };
+	return plain_number(s, &at, &out->major) && at < s.n && s.p[at++] == '.' && plain_number(s, &at, &out->minor) &&
+	       at < s.n && s.p[at++] == '.' && plain_number(s, &at, &out->patch) && at == s.n;
+}
+
+/* What the steps below make of "1.2.3", ">=1.2.3", "^1.2.3" and "~1.2.3", without the steps: nearly all ranges are so. */
+static bool add_plain(struct reader *r, str part)
+{
+	struct comparator low = { .op = OP_GE }, high = { .op = OP_LT };
+	char op = part.n ? part.p[0] : 0;
+	bool span = op == '^' || op == '~';
+	size_t at = span ? 1 : op == '>' && part.n > 1 && part.p[1] == '=' ? 2 : 0;
+
+	if (!plain_version(part, at, &low.v))
+		return false;
+	bool zero = !low.v.major && !low.v.minor;
+	if (at && zero && !low.v.patch)
+		return false; /* ">=0.0.0" is "any" in one of the readings */
+	if (!at)
+		low.op = OP_EQ;
+	struct alternative alt = { .from = (uint32_t)r->cmp.n, .n = 1, .text = arena_str(r->a, part) };
+	*vec_add(&r->cmp) = low;
+	if (span) {
+		high.v = (struct semver){ .major = low.v.major, .pre = STR("0") };
+		if (op == '^' && low.v.major)
+			high.v.major++;
+		else if (op == '~' || low.v.minor)
+			high.v.minor = low.v.minor + 1;
+		else
+			high.v.patch = low.v.patch + 1;
+		*vec_add(&r->cmp) = high;
+		alt.n = 2;
+		alt.names_pre = true;
+	}
+	*vec_add(&r->alt) = alt;
+	return true;
+}
+
 static void add_alternative(struct reader *r, str part)
 {
+	if (add_plain(r, part))
+		return;
 	uint32_t from = (uint32_t)r->cmp.n;
 	struct alternative alt = { .from = from };
 

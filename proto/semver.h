@@ -37,6 +37,9 @@ bool range_has(const struct range *r, const struct semver *v, bool include_prere
 bool range_is_any(const struct range *r);
 /* The one version a range pins ("1.2.3" or "=1.2.3"), else NULL. */
 const struct semver *range_exact(const struct range *r);
+/* Every version that R has (prereleases as asked for) lies between *LOW and *HIGH, both included; NULL: no bound. */
+void range_bounds(
+	const struct range *r, const struct semver **low, const struct semver **high, bool include_prerelease);
 /* Whether some version satisfies both; node-semver's intersects(). */
 bool range_intersects(const struct range *a, const struct range *b, bool include_prerelease);
 /* node-semver's subset(SUB, SUPER). */

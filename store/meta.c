@@ -94,6 +94,7 @@ struct meta {
 	unsigned compiling;
 	struct scratch *scratch; /* not in use; as many as ever compiled at once */
 	struct meta_counts counts;
+	struct buf last_registry, last_public; /* see put_key_again() */
 };
 
 /* ---- records ---- */
@@ -148,15 +149,38 @@ static char form_letter(enum packument_form form)
 	return form == PACKUMENT_FULL ? 'f' : 'a';
 }
 
-static void put_key(struct buf *b, str registry, str name, enum packument_form form)
+static void put_registry(struct buf *b, str registry)
+{
+	while (registry.n && registry.p[registry.n - 1] == '/')
+		registry.n--;
+	url_put_public(b, registry);
+}
+
+static void put_name(struct buf *b, str name, enum packument_form form)
 {
 	buf_addc(b, form_letter(form));
 	buf_addc(b, ' ');
 	buf_add(b, name);
 	buf_addc(b, ' ');
-	while (registry.n && registry.p[registry.n - 1] == '/')
-		registry.n--;
-	url_put_public(b, registry);
+}
+
+static void put_key(struct buf *b, str registry, str name, enum packument_form form)
+{
+	put_name(b, name, form);
+	put_registry(b, registry);
+}
+
+/* put_key() by what the last registry that was looked up is in a key: hardly ever another than before. */
+static void put_key_again(struct meta *m, struct buf *b, str registry, str name, enum packument_form form)
+{
+	if (!m->last_registry.n || !str_eq(buf_str(&m->last_registry), registry)) {
+		buf_clear(&m->last_registry);
+		buf_add(&m->last_registry, registry);
+		buf_clear(&m->last_public);
+		put_registry(&m->last_public, registry);
+	}
+	put_name(b, name, form);
+	buf_add(b, buf_str(&m->last_public));
 }
 
 static struct entry **entry_slot(struct meta *m, str key)
@@ -266,7 +290,7 @@ static bool still_good(const struct meta *m, const struct entry *t)
 static struct entry *entry_find(struct meta *m, str registry, str name, enum packument_form form, struct buf *key)
 {
 	buf_clear(key);
-	put_key(key, registry, name, PACKUMENT_FULL);
+	put_key_again(m, key, registry, name, PACKUMENT_FULL);
 	if (form == PACKUMENT_ABBREVIATED && m->nentries) {
 		struct entry *full = *entry_slot(m, buf_str(key));
 		if (full && (full->busy || still_good(m, full)))
@@ -726,6 +750,8 @@ void meta_free(struct meta *m)
 	}
 	scratch_free(m->scratch);
 	free(m->bucket);
+	buf_release(&m->last_registry);
+	buf_release(&m->last_public);
 	pthread_cond_destroy(&m->idle);
 	pthread_mutex_destroy(&m->lock);
 	free(m);

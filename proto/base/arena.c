@@ -57,6 +57,22 @@ str arena_str(struct arena *a, str s)
 	return (str){ p, s.n };
 }
 
+str arena_cat(struct arena *a, const str *part, size_t n)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (__builtin_add_overflow(bytes, part[i].n, &bytes))
+			die_oom(SIZE_MAX);
+	char *p = arena_new(a, char, bytes + 1), *to = p;
+	for (size_t i = 0; i < n; i++) {
+		if (part[i].n)
+			memcpy(to, part[i].p, part[i].n);
+		to += part[i].n;
+	}
+	return (str){ p, bytes };
+}
+
 str arena_printf(struct arena *a, const char *fmt, ...)
 {
 	va_list ap, again;

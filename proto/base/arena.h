@@ -23,6 +23,10 @@ void *arena_alloc(struct arena *a, size_t count, size_t size, size_t align);
 str arena_str(struct arena *a, str s);
 /* The same from printf's arguments. */
 str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* PART[0..n) one behind the other; a NUL follows. */
+str arena_cat(struct arena *a, const str *part, size_t n);
+#define arena_join(a, ...)                                                                                             \
+	arena_cat((a), (const str[]){ __VA_ARGS__ }, sizeof((const str[]){ __VA_ARGS__ }) / sizeof(str))
 /* Grows an array of the arena: doubles CAP when N has reached it, copies, returns the new place. */
 void *arena_grow(struct arena *a, void *at, size_t n, size_t *cap, size_t size, size_t align);
 /* Frees everything; the arena can be used again. */

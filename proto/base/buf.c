@@ -19,20 +19,6 @@ char *buf_reserve(struct buf *b, size_t n)
 	return b->p + b->n;
 }
 
-void buf_add(struct buf *b, str s)
-{
-	if (s.n) {
-		memcpy(buf_reserve(b, s.n), s.p, s.n);
-		b->n += s.n;
-	}
-}
-
-void buf_addc(struct buf *b, char c)
-{
-	*buf_reserve(b, 1) = c;
-	b->n++;
-}
-
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap, again;

@@ -13,8 +13,18 @@ struct buf {
 
 /* Room for N more bytes; returns where they go. Add to b->n what was used. */
 char *buf_reserve(struct buf *b, size_t n);
-void buf_add(struct buf *b, str s);
-void buf_addc(struct buf *b, char c);
+static inline void buf_add(struct buf *b, str s)
+{
+	if (s.n) {
+		memcpy(s.n <= b->cap - b->n ? b->p + b->n : buf_reserve(b, s.n), s.p, s.n);
+		b->n += s.n;
+	}
+}
+static inline void buf_addc(struct buf *b, char c)
+{
+	*(b->n < b->cap ? b->p + b->n : buf_reserve(b, 1)) = c;
+	b->n++;
+}
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* What it holds, borrowed until the next change. */
 static inline str buf_str(const struct buf *b)

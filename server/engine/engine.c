@@ -227,6 +227,7 @@ static void run_end(struct run *r)
 	free(r->is_peer_name);
 	preferred_release(r);
 	free(r->run_versions);
+	free(r->run_first);
 }
 
 /* Ends the walk and begins another that knows what packuments and dooms the first one met. */

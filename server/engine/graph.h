@@ -174,7 +174,7 @@ struct importer {
 	VEC(struct direct) direct;
 	struct kv *direct_versions; /* resolved versions of direct dependencies by name */
 	uint32_t ndirect_versions;
-	struct own_preferred *own;
+	struct own_preferred *own; /* sorted by name */
 	uint32_t nown, cap_own;
 	const struct atomset *changed; /* direct aliases whose specifier the lockfile doesn't know */
 	const struct lock_importer *prior;
@@ -238,11 +238,12 @@ struct run {
 	size_t firsts, nfirst;
 	struct ahead *ahead; /* packages whose dependencies are still to be asked for ahead */
 	size_t nahead, cap_ahead;
-	struct run_version { /* packages reachable, for hoisting; looked through once for each missing peer */
-		atom name;
-		uint32_t pkg;
+	struct run_version {        /* packages reachable, for hoisting; looked through once for each missing peer */
+		uint32_t pkg, next; /* of the same name; NONE: none */
 	} * run_versions;
 	size_t nrun_versions;
+	uint32_t *run_first; /* by atom of the name: its first place among them */
+	size_t nrun_first;
 	uint64_t run_versions_at;
 	const struct importer *run_versions_of;
 	uint32_t mark;

@@ -246,9 +246,28 @@ static uint32_t tagged(const struct view *v, str tag)
 	return best;
 }
 
+/* How many versions are below V; with OR_EQUAL those that are V, too. */
+static uint32_t versions_below(struct packument p, uint32_t n, const struct semver *v, bool or_equal)
+{
+	uint32_t lo = 0, hi = n;
+	while (lo < hi) {
+		struct semver s;
+		uint32_t mid = lo + (hi - lo) / 2;
+		packument_semver(p, mid, &s);
+		if (semver_cmp(&s, v) < or_equal)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 static uint32_t highest(const struct view *v, bool with_deprecated)
 {
-	for (uint32_t i = v->n; i-- > 0;)
+	const struct semver *low = NULL, *high = NULL;
+	if (v->range)
+		range_bounds(v->range, &low, &high, false);
+	for (uint32_t i = high ? versions_below(v->p, v->n, high, true) : v->n; i-- > 0;)
 		if (visible(v, i) && (with_deprecated || !deprecated(v, i)) && in_range(v, i))
 			return i;
 	return NONE;
@@ -268,18 +287,29 @@ static void weigh(struct weighed *w, uint32_t *n, uint32_t at, uint32_t weight)
 	w[(*n)++] = (struct weighed){ at, weight };
 }
 
+/* Adds the versions that WANT and the range have to W. */
+static void weigh_range(const struct view *v, struct weighed *w, uint32_t *n, const struct range *want, uint32_t weight)
+{
+	const struct semver *low, *high;
+	range_bounds(want, &low, &high, false);
+	uint32_t from = low ? versions_below(v->p, v->n, low, false) : 0;
+	uint32_t to = high ? versions_below(v->p, v->n, high, true) : v->n;
+	for (uint32_t i = from; i < to; i++) {
+		struct semver s;
+		packument_semver(v->p, i, &s);
+		if (range_has(want, &s, false) && v->range && range_has(v->range, &s, false) && visible(v, i))
+			weigh(w, n, i, weight);
+	}
+}
+
 /* Adds SEL's versions that are in range to W. */
 static void weigh_selector(const struct view *v, struct weighed *w, uint32_t *n, const struct selector *sel)
 {
 	struct run *r = v->r;
 	if (sel->kind == SEL_RANGE) {
 		const struct range *want = atom_range(&r->t, sel->spec);
-		for (uint32_t i = 0; want && i < v->n; i++) {
-			struct semver s;
-			packument_semver(v->p, i, &s);
-			if (range_has(want, &s, false) && visible(v, i) && in_range(v, i))
-				weigh(w, n, i, sel->weight);
-		}
+		if (want)
+			weigh_range(v, w, n, want, sel->weight);
 		return;
 	}
 	uint32_t at = sel->kind == SEL_TAG ? tagged(v, sof(r, sel->spec)) : packument_find(v->p, sof(r, sel->spec));

@@ -34,8 +34,7 @@ static str tarball_of(struct run *r, str registry, str name, str version)
 {
 	str b = base_name(name), v = version, meta;
 	str_cut(version, '+', &v, &meta);
-	return arena_printf(&r->arena, STR_FMT STR_FMT "/-/" STR_FMT "-" STR_FMT ".tgz", STR_ARG(registry),
-		STR_ARG(name), STR_ARG(b), STR_ARG(v));
+	return arena_join(&r->arena, registry, name, STR("/-/"), b, STR("-"), v, STR(".tgz"));
 }
 
 static str without_scheme(str s)
@@ -115,13 +114,14 @@ static void meta_of_registry(struct run *r, struct frame_package *f, const struc
 	str tarball = packument_tarball(p->pm, p->pv), name = packument_name(p->pm);
 	if (tarball.n && r->io->tarball_url)
 		tarball = r->io->tarball_url(r->io->ctx, p->registry, name, tarball, &r->arena);
-	f->url = tarball.n ? tarball : tarball_of(r, p->registry, name, sof(r, p->version));
+	str usual = tarball_of(r, p->registry, name, sof(r, p->version));
+	f->url = tarball.n ? tarball : usual;
 	f->unpacked_size = packument_unpacked_size(p->pm, p->pv);
 	f->file_count = packument_file_count(p->pm, p->pv);
 	f->has_install_script = packument_has_install_script(p->pm, p->pv);
 	m->resolution.integrity = packument_integrity(p->pm, p->pv);
 	if (!m->resolution.integrity.n || r->set->lockfile_include_tarball_url ||
-		!same_url(r, tarball_of(r, p->registry, name, sof(r, p->version)), f->url)) {
+		(tarball.n && !same_url(r, usual, tarball))) {
 		m->resolution.kind = LOCK_RES_TARBALL;
 		m->resolution.tarball = f->url;
 	}

@@ -37,11 +37,25 @@ const struct selectors *preferred_of(struct run *r, atom name)
 	return table_get(&r->preferred, name);
 }
 
+/* Where NAME is among what IMP's own manifest prefers, or would be. */
+static uint32_t own_at(const struct importer *imp, atom name)
+{
+	uint32_t lo = 0, hi = imp->nown;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (imp->own[mid].name < name)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 const struct selectors *preferred_for(struct run *r, const struct importer *imp, atom name)
 {
-	for (uint32_t i = 0; i < imp->nown; i++)
-		if (imp->own[i].name == name)
-			return &imp->own[i].preferred;
+	uint32_t i = own_at(imp, name);
+	if (i < imp->nown && imp->own[i].name == name)
+		return &imp->own[i].preferred;
 	return table_get(&r->locked, name);
 }
 
@@ -54,15 +68,14 @@ static void direct_set(struct run *r, struct selectors *s, atom spec, enum selec
 
 void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec, enum selector_kind kind)
 {
-	uint32_t i = 0;
-	while (i < imp->nown && imp->own[i].name != name)
-		i++;
-	if (i == imp->nown) {
+	uint32_t i = own_at(imp, name);
+	if (i == imp->nown || imp->own[i].name != name) {
 		size_t cap = imp->cap_own;
 		imp->own = arena_grow(
 			&r->arena, imp->own, imp->nown, &cap, sizeof(*imp->own), _Alignof(struct own_preferred));
 		imp->cap_own = (uint32_t)cap;
-		imp->own[imp->nown++] = (struct own_preferred){ .name = name };
+		memmove(imp->own + i + 1, imp->own + i, (imp->nown++ - i) * sizeof(*imp->own));
+		imp->own[i] = (struct own_preferred){ .name = name };
 	}
 	direct_set(r, &imp->own[i].preferred, spec, kind);
 	direct_set(r, table_at(&r->preferred, name), spec, kind);
@@ -81,10 +94,11 @@ void preferred_locked(struct run *r, atom name, atom version)
 {
 	locked_set(r, table_at(&r->preferred, name), version);
 	locked_set(r, table_at(&r->locked, name), version);
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		for (uint32_t k = 0; k < r->importer[i].nown; k++)
-			if (r->importer[i].own[k].name == name)
-				locked_set(r, &r->importer[i].own[k].preferred, version);
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		uint32_t k = own_at(&r->importer[i], name);
+		if (k < r->importer[i].nown && r->importer[i].own[k].name == name)
+			locked_set(r, &r->importer[i].own[k].preferred, version);
+	}
 }
 
 void preferred_unlock(struct run *r, atom name)

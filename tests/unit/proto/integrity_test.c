@@ -33,10 +33,26 @@ static void hashes_and_reads(void **state)
 			hasher_end(h, &got);
 			assert_true(digest_eq(&got, &want));
 			assert_true(str_eq(integrity_print(&got, &a), str_of(t[i].sri)));
+			assert_true(integrity_plain(&got, str_of(t[i].sri)) && digest_eq(&got, &want));
 		}
 		hasher_free(h);
 	}
 	arena_release(&a);
+}
+
+/* Texts that parse, but are not what is printed of their digest. */
+static void plain_is_as_printed(void **state)
+{
+	static const char *const other[] = { "", "sha512", SHA1 " " SHA512, " " SHA512, SHA512 "?x=y", SHA512 " ",
+		"md5-kAFQmDzST7DWlj99KOF/cg==", "sha1-qZk+NkcGgWq6PiVxeFDCbJzQ2J0", /* no padding */
+		"sha1-qZk+NkcGgWq6PiVxeFDCbJzQ2J1=",                                /* bits left over */
+		"sha1-qZk+NkcGgWq6PiVxeFDCbJzQ2J==", "sha1-qZk+NkcGgWq6PiVxeFDCbJzQ2J0-" };
+	struct digest d;
+
+	(void)state;
+	assert_true(integrity_plain(&d, STR("sha1-qZk+NkcGgWq6PiVxeFDCbJzQ2J0=")));
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+		assert_false(integrity_plain(&d, str_of(other[i])));
 }
 
 static void strongest_counts(void **state)
@@ -120,6 +136,7 @@ int main(void)
 		cmocka_unit_test(strongest_counts),
 		cmocka_unit_test(first_of_one_strength),
 		cmocka_unit_test(base64_and_hex),
+		cmocka_unit_test(plain_is_as_printed),
 	};
 
 	return cmocka_run_group_tests_name("integrity", tests, NULL, NULL);

@@ -71,6 +71,15 @@ static void check_compare(struct data *d, const struct json *j)
 	}
 }
 
+/* What a range has lies within its bounds. */
+static bool within_bounds(const struct range *r, const struct semver *v, bool prerelease)
+{
+	const struct semver *low, *high;
+
+	range_bounds(r, &low, &high, prerelease);
+	return (!low || semver_cmp(low, v) <= 0) && (!high || semver_cmp(v, high) <= 0);
+}
+
 static void check_hits(struct data *d, const struct range *r, str source, unsigned mode, str hits)
 {
 	for (size_t i = 0; i < d->version.n; i++) {
@@ -79,6 +88,8 @@ static void check_hits(struct data *d, const struct range *r, str source, unsign
 		bool want = digit >> (3 - i % 4) & 1;
 		bool got = r && v->ok[mode & 1] && range_has(r, &v->v[mode & 1], mode >> 1);
 		d->compared++;
+		if (got && !within_bounds(r, &v->v[mode & 1], mode >> 1))
+			differ(d, "bounds", source, v->text, "within");
 		if (got != want)
 			differ(d, mode > 1 ? "satisfies with prereleases" : "satisfies", source, v->text,
 				want ? "yes" : "no");
