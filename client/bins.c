@@ -12,6 +12,8 @@
 #include "link_root.h"
 #include "manifest.h"
 
+enum { BIN_DEPTH = 8 }; /* folders below directories.bin */
+
 /* A package whose commands go into one .bin folder. */
 struct source_pkg {
 	str name;                /* decides ownership of a command */
@@ -362,6 +364,38 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 	return 0;
 }
 
+static int bin_cmp(const void *a, const void *b)
+{
+	return str_cmp(((const struct pkg_bin *)a)->path, ((const struct pkg_bin *)b)->path);
+}
+
+/* Files below SUB of the folder DIRFD as commands, as directories.bin wants it. Links are not followed. */
+static void add_files(struct source_pkg *p, int dirfd, str sub, unsigned depth, struct arena *a)
+{
+	int fd = openat(dirfd, sub.n ? sub.p : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (fd >= 0 && !d)
+		close(fd);
+	for (struct dirent *en; d && (en = readdir(d));) {
+		struct stat st;
+		if (strcmp(en->d_name, ".") == 0 || strcmp(en->d_name, "..") == 0 ||
+			strcmp(en->d_name, "node_modules") == 0 ||
+			fstatat(fd, en->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+			continue;
+		str path = arena_printf(a, "%s%s%s", sub.n ? sub.p : "", sub.n ? "/" : "", en->d_name), head, base;
+		if (S_ISDIR(st.st_mode) && depth < BIN_DEPTH)
+			add_files(p, dirfd, path, depth + 1, a);
+		if (!S_ISREG(st.st_mode))
+			continue;
+		size_t cap = p->nbins; /* rare: no room is kept */
+		p->bin = arena_grow(a, p->bin, p->nbins, &cap, sizeof(*p->bin), _Alignof(struct pkg_bin));
+		p->bin[p->nbins++] = (struct pkg_bin){ str_rcut(path, '/', &head, &base) ? base : path, path };
+	}
+	if (d)
+		closedir(d);
+}
+
 /* FOLDER below DIRFD: a workspace package, a link: or a slot's folder, whose commands are in its package.json on disk. */
 static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const struct slot *s, bool hoisted)
 {
@@ -375,7 +409,8 @@ static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const
 		return;
 	char *text = arena_new(d->a, char, (size_t)st.st_size + 1);
 	ssize_t n = read(fd, text, (size_t)st.st_size);
-	if (n <= 0 || manifest_parse(&m, (str){ text, (size_t)n }, path, d->a, &ignored) < 0 || !m.bin.n)
+	if (n <= 0 || manifest_parse(&m, (str){ text, (size_t)n }, path, d->a, &ignored) < 0 ||
+		(!m.bin.n && !m.directories_bin.n))
 		return;
 	struct source_pkg *p = vec_add(&d->pkg);
 	*p = (struct source_pkg){ .name = m.name, .slot = s, .base = base, .nbins = m.bin.n, .hoisted = hoisted };
@@ -386,6 +421,18 @@ static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const
 			file = str_from(file, 2);
 		p->bin[i] = (struct pkg_bin){ m.bin.p[i].k, file };
 	}
+	if (m.bin.n)
+		return;
+	AUTO(fs_close_auto) int dir = openat(dirfd, arena_str(d->a, folder).p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	str sub = m.directories_bin;
+	while (str_starts(sub, STR("./")))
+		sub = str_from(sub, 2);
+	while (str_ends(sub, STR("/")))
+		sub = str_head(sub, sub.n - 1);
+	if (dir >= 0 && (!sub.n || str_eq(sub, STR(".")) || path_safe(sub)))
+		add_files(p, dir, str_eq(sub, STR(".")) ? STR_NONE : arena_str(d->a, sub), 0, d->a);
+	qsort(p->bin, p->nbins, sizeof(*p->bin),
+		bin_cmp); /* the first of a name is it, as where the store knows them */
 }
 
 /* The commands of what a direct dependency has as peers are the importer's, too, where nobody of its own has them: with

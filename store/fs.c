@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -46,6 +47,32 @@ int fs_unlink(int dirfd, const char *path, int flags)
 int fs_stat(int dirfd, const char *path, struct stat *st)
 {
 	return FAULT("stat") ? -1 : fstatat(dirfd, path, st, AT_SYMLINK_NOFOLLOW);
+}
+
+struct dirent *fs_readdir(DIR *d)
+{
+	errno = 0;
+	return FAULT("readdir") ? NULL : readdir(d);
+}
+
+bool fs_gone(const char *path)
+{
+	return (FAULT("access") || access(path, F_OK) != 0) && (errno == ENOENT || errno == ENOTDIR);
+}
+
+ssize_t fs_readlink(const char *path, char *out, size_t n)
+{
+	return FAULT("readlink") ? -1 : readlink(path, out, n);
+}
+
+int fs_lock(int fd, int how)
+{
+	return FAULT("flock") ? -1 : flock(fd, how);
+}
+
+int fs_sync(int fd)
+{
+	return FAULT("syncfs") ? -1 : syncfs(fd);
 }
 
 int fs_chmod(int fd, mode_t mode)

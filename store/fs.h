@@ -3,9 +3,10 @@
  * Owns nothing. Any thread. Every call that can fail passes through one seam,
  * fs_fault(), which tests define to make the n-th call fail; an ordinary
  * program has no such function and pays a compare. No function here follows a
- * symbolic link in the last component of a path. */
+ * symbolic link in the last component of a path, but fs_gone(). */
 #pragma once
 #include "base/base.h"
+#include <dirent.h>
 #include <sys/stat.h>
 
 /* Defined by tests only: returns 0, or the errno that the next call OP ("open", "write", "link", …) shall fail with. */
@@ -19,6 +20,11 @@ int fs_link(int fromfd, const char *from, int tofd, const char *to);
 int fs_rename(int fromfd, const char *from, int tofd, const char *to);
 int fs_unlink(int dirfd, const char *path, int flags);
 int fs_stat(int dirfd, const char *path, struct stat *st);
+struct dirent *fs_readdir(DIR *d); /* NULL: the end, and errno is 0, or an error */
+bool fs_gone(const char *path);    /* nothing is there; what cannot be looked at is not gone */
+ssize_t fs_readlink(const char *path, char *out, size_t n);
+int fs_lock(int fd, int how); /* flock(2) */
+int fs_sync(int fd);          /* syncfs(2) */
 int fs_chmod(int fd, mode_t mode);
 /* Sets both times to SEC seconds and no nanoseconds. */
 int fs_set_mtime(int fd, int64_t sec);

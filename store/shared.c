@@ -70,7 +70,7 @@ int shared_open(struct shared_slots **out, const char *dir, struct err *e)
 	}
 	snprintf(path, sizeof(path), "%.4100s/" STAMP, h->path);
 	h->stamp = xstrndup(str_of(path));
-	if (flock(h->fd, LOCK_SH) != 0) {
+	if (fs_lock(h->fd, LOCK_SH) != 0) {
 		err_os(e, "lock %s", h->path);
 		goto fail;
 	}
@@ -121,7 +121,7 @@ int shared_make(struct shared_slots *h, bool wait, struct err *e)
 		h->make = fs_open(h->fd, MAKE, O_WRONLY | O_CREAT, 0644);
 	if (h->make < 0)
 		return err_os(e, "open %s/" MAKE, h->path);
-	while (flock(h->make, LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {
+	while (fs_lock(h->make, LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {
 		if (errno == EWOULDBLOCK)
 			return 0;
 		if (errno != EINTR)
@@ -230,31 +230,39 @@ static void marks_release(struct marks *m)
 	map_release(&m->wanted);
 }
 
+/* One that cannot be looked at, lives: its disk, or its owner's folder, may only be out of reach for now. */
 static bool project_lives(str root)
 {
 	char path[4200];
 
 	snprintf(path, sizeof(path), "%.*s/node_modules", (int)root.n, root.p);
-	return access(path, F_OK) == 0;
+	return !fs_gone(path);
 }
 
-/* The folder of hoisted names is no slot; the project's link to it says which one it uses. */
-static void mark_hoisted(struct marks *m, str root)
+/* The folder of hoisted names is no slot; the project's link to it says which one it uses. False: that cannot be told. */
+static bool mark_hoisted(struct marks *m, str root)
 {
 	char path[4200], target[4200];
 	str all, head, name, rest;
 
 	snprintf(path, sizeof(path), "%.*s/node_modules/.pnpm/node_modules", (int)root.n, root.p);
-	ssize_t n = readlink(path, target, sizeof(target));
+	ssize_t n = fs_readlink(path, target, sizeof(target));
 	if (n <= 0)
-		return;
+		return n == 0 || errno == ENOENT || errno == ENOTDIR || errno == EINVAL;
 	all = (str){ target, (size_t)n };
 	if (!str_rcut(all, '/', &head, &rest) || !str_rcut(head, '/', &rest, &name))
-		return;
+		return true;
 	struct buf b = BUF_INIT;
 	buf_add(&b, name);
 	map_set(&m->wanted, buf_str(&b), 1);
 	*vec_add(&m->text) = b;
+	return true;
+}
+
+static void record_unread(struct shared_pruned *out, const char *name)
+{
+	out->unread = true;
+	snprintf(out->unread_name, sizeof(out->unread_name), "%.60s", name);
 }
 
 /* One record: its slots are wanted, or its project is gone. */
@@ -268,8 +276,7 @@ static void mark_record(struct marks *m, struct shared_pruned *out, int projects
 		record_release(&r);
 		if (e.code == ERR_NOTFOUND)
 			return;
-		out->unread = true;
-		snprintf(out->unread_name, sizeof(out->unread_name), "%.60s", name);
+		record_unread(out, name);
 		return;
 	}
 	if (!project_lives(r.root)) {
@@ -280,7 +287,8 @@ static void mark_record(struct marks *m, struct shared_pruned *out, int projects
 		return;
 	}
 	out->projects++;
-	mark_hoisted(m, r.root);
+	if (!mark_hoisted(m, r.root))
+		record_unread(out, name);
 	*vec_add(&m->text) = r.text;
 	while (str_cut(r.dirs, '\n', &line, &r.dirs))
 		map_set(&m->wanted, line, 1);
@@ -302,12 +310,18 @@ static int marks_read(struct marks *m, struct shared_pruned *out, int projects, 
 
 	if (!d)
 		return err_os(e, "read projects");
-	for (struct dirent *de; (de = readdir(d));) {
+	int rc = 0;
+	for (;;) {
+		struct dirent *de = fs_readdir(d);
+		if (!de) { /* a project that was not seen would lose its slots */
+			rc = errno ? err_os(e, "read projects") : 0;
+			break;
+		}
 		if (de->d_name[0] != '.' && !strstr(de->d_name, ".tmp-"))
 			mark_record(m, out, projects, de->d_name, dry_run);
 	}
 	closedir(d);
-	return 0;
+	return rc;
 }
 
 /* Moved away first: a slot is there whole, or not at all. */
@@ -338,7 +352,7 @@ static int slots_sweep(
 		AUTO(fs_close_auto) int fd = fs_open(links, STAMP, O_WRONLY | O_CREAT, 0644);
 		rc = fd >= 0 ? 0 : err_os(e, "create links/" STAMP);
 	}
-	for (struct dirent *de; rc == 0 && (de = readdir(d));) {
+	for (struct dirent *de; rc == 0 && (de = fs_readdir(d));) {
 		bool own = de->d_name[0] == OWN_NAMES, left = own && strncmp(de->d_name, ".dray-old-", 10) == 0;
 		if (own && !left)
 			continue;
@@ -350,6 +364,8 @@ static int slots_sweep(
 		if (!dry_run)
 			rc = slot_remove(s, links, de->d_name, e);
 	}
+	if (rc == 0 && errno)
+		rc = err_os(e, "read links");
 	closedir(d);
 	return rc;
 }
@@ -363,7 +379,7 @@ int shared_prune(struct shared_pruned *out, struct store *s, bool dry_run, struc
 	AUTO(fs_close_auto) int projects = fs_open_dir(s->fd, "projects");
 	if (links < 0 || projects < 0)
 		return errno == ENOENT ? 0 : err_os(e, "open %s/links", s->dir);
-	if (flock(links, LOCK_EX | LOCK_NB) != 0) {
+	if (fs_lock(links, LOCK_EX | LOCK_NB) != 0) {
 		out->busy = true;
 		return errno == EWOULDBLOCK ? 0 : err_os(e, "lock %s/links", s->dir);
 	}

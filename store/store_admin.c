@@ -340,13 +340,20 @@ static int orphans_prune(struct store_prune_result *out, struct store *s, bool d
 	DIR *top = rc == 0 ? dir_list(s->pkgs_fd, ".") : NULL;
 	if (rc == 0 && !top)
 		rc = err_os(e, "read %s/pkgs", s->dir);
-	for (struct dirent *de; rc == 0 && top && (de = readdir(top));) {
-		DIR *d = de->d_name[0] == '.' || strlen(de->d_name) != 2 ? NULL : dir_list(s->pkgs_fd, de->d_name);
-		for (struct dirent *sub; rc == 0 && d && (sub = readdir(d));)
+	for (struct dirent *de; rc == 0 && top && (de = fs_readdir(top));) {
+		bool shard = de->d_name[0] != '.' && strlen(de->d_name) == 2;
+		DIR *d = shard ? dir_list(s->pkgs_fd, de->d_name) : NULL;
+		if (shard && !d)
+			rc = err_os(e, "read %s/pkgs/%s", s->dir, de->d_name);
+		for (struct dirent *sub; rc == 0 && d && (sub = fs_readdir(d));)
 			rc = orphan_remove(out, s, de->d_name, sub->d_name, &ids, before, dry_run, e);
+		if (rc == 0 && d && errno)
+			rc = err_os(e, "read %s/pkgs/%s", s->dir, de->d_name);
 		if (d)
 			closedir(d);
 	}
+	if (rc == 0 && errno)
+		rc = err_os(e, "read %s/pkgs", s->dir);
 	if (top)
 		closedir(top);
 	ids_release(&ids);
@@ -357,12 +364,14 @@ static int orphans_prune(struct store_prune_result *out, struct store *s, bool d
 static int lost_remove(struct store *s, struct err *e)
 {
 	DIR *d = dir_list(s->fd, ".");
-	int rc = 0;
+	int rc = d ? 0 : err_os(e, "read %s", s->dir);
 
-	for (struct dirent *de; rc == 0 && d && (de = readdir(d));)
+	for (struct dirent *de; rc == 0 && d && (de = fs_readdir(d));)
 		if (str_starts(str_of(de->d_name), STR("index.lost-")) ||
 			str_starts(str_of(de->d_name), STR("links.lost-")))
 			rc = fs_remove_tree(s->fd, de->d_name, e);
+	if (rc == 0 && errno)
+		rc = err_os(e, "read %s", s->dir);
 	if (d)
 		closedir(d);
 	return rc;
@@ -382,13 +391,13 @@ int store_prune(struct store_prune_result *out, struct store *s, const struct st
 	if (rc == 0) {
 		/* an import renames its directory in before its row is there: only who keeps all others out can tell such a one from
 		 * an orphan */
-		out->orphans_all = flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
+		out->orphans_all = fs_lock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
 		pthread_rwlock_wrlock(&s->publishing);
 		rc = kv_flush(s->kv, e);
 		if (rc == 0)
 			rc = orphans_prune(out, s, o->dry_run, e);
 		pthread_rwlock_unlock(&s->publishing);
-		if (flock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
+		if (fs_lock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
 			rc = err_os(e, "lock %s", s->dir);
 	}
 	return rc == 0 && !o->dry_run ? lost_remove(s, e) : rc;
@@ -404,19 +413,21 @@ int store_sync(struct store *s, bool *done, struct err *e)
 		*done = false;
 	if (rc < 0)
 		return rc;
-	if (syncfs(s->fd) != 0)
+	if (fs_sync(s->fd) != 0)
 		return err_os(e, "sync %s", s->dir);
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+	if (fs_lock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) {
 		/* alone, and everything that anybody wrote is on disk */
 		rc = kv_sync(s->kv, e);
-		if (rc == 0 && syncfs(s->fd) != 0)
+		if (rc == 0 && fs_sync(s->fd) != 0)
 			rc = err_os(e, "sync %s", s->dir);
 		if (rc == 0)
 			rc = store_mark_clean(s, e);
 		if (done)
 			*done = rc == 0;
 	}
-	if (flock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
+	if (fs_lock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
 		rc = err_os(e, "lock %s", s->dir);
+	if (rc < 0 && done)
+		*done = false;
 	return rc;
 }

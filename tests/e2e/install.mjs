@@ -136,6 +136,17 @@ const tests = {
     assert.throws(() => lstatSync(join(dir, 'node_modules/fx-bin')))
     assert.ok(!existsSync(join(dir, 'node_modules/.bin/fx-hello')))
   },
+  async 'commands from directories.bin, also of a package that the store has no more'() {
+    const dir = await project({ 'fx-bin-folder': '1.0.0' }, { 'fx-bin-folder@1.0.0': { meta: '    hasBin: true\n' } })
+    const commands = () => readdirSync(join(dir, 'node_modules/.bin')).sort().map((n) => `${n}: ${ok(spawnSync(join(dir, 'node_modules/.bin', n), [], { encoding: 'utf8' })).stdout.trim()}`)
+    ok(install(dir))
+    assert.deepEqual(commands(), ['fx-other: other', 'fx-tool: tool'])
+    rmSync(join(dir, 'node_modules/.bin'), { recursive: true })
+    writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: { 'fx-bin-folder': '1.0.0' }, description: 'changed' }))
+    const r = ok(install(dir, '--store-dir', join(work, 'store-empty')))
+    assert.equal(r.get('partition').kept, 1)
+    assert.deepEqual(commands(), ['fx-other: other', 'fx-tool: tool'])
+  },
   async 'optional packages of other platforms are skipped'() {
     const platform = (os, cpu, libc) => `    cpu: [${cpu}]\n    os: [${os}]\n${libc ? `    libc: [${libc}]\n` : ''}`
     const dir = await project({ 'fx-platform': '1.0.0' }, {
