@@ -241,7 +241,10 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 		return NONE;
 	if (w->peer && atomset_has(r->moved, alias))
 		return NONE;
-	return satisfies(r, range_in(r, alias, spec, name), atom_of(&r->t, version)) ? k : NONE;
+	/* unlike below: a prerelease that the range doesn't name goes, though nothing else changed. Source: pnpm 12.21's behaviour */
+	const struct range *rg = atom_range(&r->t, range_in(r, alias, spec, name));
+	const struct semver *v = atom_semver(&r->t, atom_of(&r->t, version));
+	return rg && v && range_has(rg, v, false) ? k : NONE;
 }
 
 prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
