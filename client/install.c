@@ -497,8 +497,10 @@ static int install_open(struct install *in, struct err *e)
 		return e->code;
 	if (s->name)
 		in->r->source = s->name;
-	if (!in->o->locked)
+	if (!in->o->locked) {
 		in->lock = plan_lockfile_new();
+		plan_lockfile_environment(in->lock, in->o->env_document);
+	}
 	return frames_start(&in->frames, s, &in->req, e) < 0 ? e->code : verdict_open(in, e);
 }
 

@@ -15,6 +15,8 @@ struct install_opts {
 	bool moved;                /* and is not what stands on the disk: it is to be written */
 	const bool *
 		selected; /* by importer of the project: an install for these, the others stay as they are; NULL: for all */
+	str env_document;   /* what stands before the lockfile */
+	bool unwritten;     /* nothing of the project is written */
 	bool want_lockfile; /* the lockfile's text is wanted in the result */
 	bool lockfile_only, force, offline, prefer_offline, ignore_scripts;
 	const char *store_dir;

@@ -153,7 +153,7 @@ static int install_finish(struct install *in, struct err *e)
 		.lockfile = in->lock ? plan_lockfile_get(in->lock) : in->req.lockfile,
 		.staged = in->staged,
 		.current = early_current(in),
-		.write_lockfile = (in->lock || in->o->moved) && in->o->project->client.lockfile,
+		.write_lockfile = (in->lock || in->o->moved) && in->o->project->client.lockfile && !in->o->unwritten,
 		.lockfile_only = in->o->lockfile_only,
 		.ignore_scripts = in->o->ignore_scripts,
 		.store_dir = in->o->store_dir,

@@ -11,6 +11,7 @@
 #include "absorb.h"
 #include "base/clock.h"
 #include "doctor.h"
+#include "env_document.h"
 #include "filter.h"
 #include "image_install.h"
 #include "install.h"
@@ -91,6 +92,7 @@ struct invocation {
 	bool has_image_key;
 	struct source *remote, *verdict;
 	struct install_opts install;
+	bool frozen;
 	const bool *selected;     /* by importer; NULL: all */
 	struct lockfile resolved; /* of a partial install, or made to fit */
 };
@@ -122,17 +124,37 @@ static int lockfile_outdated(struct invocation *s, struct str_list why, struct e
 		s->project.lockfile_path.p, why.n, STR_ARG(why.p[0]));
 }
 
-/* Whether the lockfile could be made to do: it is written at the end, as one that was resolved. */
-static bool invocation_absorb(struct invocation *s)
+/* RESOLVED is a locked plan and is to be written. */
+static void invocation_moved(struct invocation *s)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
 
-	if (!lockfile_absorb(&s->resolved, &s->project.lockfile, &s->req, &s->arena))
-		return false;
 	lockfile_print(&text, &s->resolved);
 	s->req.lockfile = &s->resolved;
 	s->req.lockfile_text = arena_str(&s->arena, buf_str(&text));
 	s->install.moved = true;
+}
+
+/* The pnpm that the project pins goes into the lockfile's first document. */
+static void invocation_pin(struct invocation *s)
+{
+	str have = s->project.env_document;
+
+	s->install.env_document = s->frozen ? have : env_document_of(&s->install, &s->arena);
+	if (!s->install.locked || str_eq(s->install.env_document, have))
+		return;
+	if (!s->install.moved)
+		s->resolved = *s->req.lockfile;
+	s->resolved.env_document = s->install.env_document;
+	invocation_moved(s);
+}
+
+/* Whether the lockfile could be made to do: it is written at the end, as one that was resolved. */
+static bool invocation_absorb(struct invocation *s)
+{
+	if (!lockfile_absorb(&s->resolved, &s->project.lockfile, &s->req, &s->arena))
+		return false;
+	invocation_moved(s);
 	return true;
 }
 
@@ -152,6 +174,7 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 			s->opt.lockfile_only ? "lockfile-only" : "frozen-lockfile");
 	if (s->opt.lockfile_only && !s->opt.frozen_set)
 		frozen = false;
+	s->frozen = frozen;
 	if (s->project.lockfile_broken.code < 0 && frozen) {
 		*e = s->project.lockfile_broken;
 		return e->code;
@@ -523,6 +546,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		in->verify = STORE_VERIFY_NONE;
 	if (invocation_locked(s, &in->locked, e) < 0 || invocation_remote(s, e) < 0)
 		return e->code;
+	invocation_pin(s);
 	in->source = s->remote;
 	return invocation_install(s, e);
 }

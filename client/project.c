@@ -548,10 +548,6 @@ static int load_all(struct load *l)
 		return rc;
 	if ((rc = project_locals(&p->req, p->root, l->a, l->e)))
 		return rc;
-	if (has_root && !p->env_document.n && first->manifest.pins_pnpm)
-		warn(p, STR("package.json pins pnpm; dray does not write the pin into pnpm-lock.yaml (pnpm will, where "
-			    "its "
-			    "registry has that version)"));
 	set_platform(l);
 	p->req.prod = p->req.dev = p->req.optional = true;
 	p->req.ignore_scripts = p->client.ignore_scripts;

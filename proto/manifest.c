@@ -1,5 +1,6 @@
 #include "manifest.h"
 #include "name.h"
+#include "semver.h"
 
 struct reader {
 	const char *field; /* for messages */
@@ -154,16 +155,58 @@ static const struct json *engine_entry(const struct json *j, const char *field, 
 	return NULL;
 }
 
-/* What makes pnpm write into the lockfile: a pin of itself (the environment document), and a runtime with onFail: download, which becomes
- * a dependency "runtime:<version>" unless one of that name is there. Source: pnpm 12.21. */
+/* devEngines.packageManager, where it governs pnpm: of a list pnpm's own entry, else the first. *ON_FAIL is what it says or what its place means. */
+static const struct json *engine_pin(const struct json *j, str *on_fail)
+{
+	const struct json *v = json_get(json_get(j, "devEngines"), "packageManager"), *own;
+
+	if (json_is(v, JSON_ARRAY)) {
+		if (v->n == 0)
+			return NULL;
+		own = engine_entry(j, "devEngines", "packageManager", STR("pnpm"));
+		own = own ? own : &v->child[0];
+		*on_fail = own == &v->child[v->n - 1] ? STR("error") : STR("ignore");
+	} else {
+		own = v;
+		*on_fail = STR("download");
+	}
+	if (!json_is(own, JSON_OBJECT) || !json_is(json_get(own, "name"), JSON_STRING))
+		return NULL;
+	if (json_is(json_get(own, "onFail"), JSON_STRING))
+		*on_fail = json_str(json_get(own, "onFail"));
+	return own;
+}
+
+/* A pin of pnpm itself, which pnpm writes into the lockfile's environment document: packageManager from version 12 on and only
+ * where devEngines says nothing. Source: pnpm 12.21. */
+static void read_pin(struct manifest *m, const struct json *j)
+{
+	str on_fail, version, hash;
+	const struct json *own = engine_pin(j, &on_fail);
+	struct semver v;
+
+	if (own) {
+		if (!str_eq(json_str(json_get(own, "name")), STR("pnpm")) || str_eq(on_fail, STR("ignore")))
+			return;
+		m->pnpm_pin = json_str(json_get(own, "version"));
+		m->pnpm_pin_strict = !str_eq(on_fail, STR("download"));
+		return;
+	}
+	if (!str_starts(m->package_manager, STR("pnpm@")))
+		return;
+	str_cut(str_from(m->package_manager, 5), '+', &version, &hash);
+	if (version.n && version.p[0] >= '0' && version.p[0] <= '9' && semver_parse(&v, version, false) &&
+		v.major >= 12)
+		m->pnpm_pin = version;
+}
+
+/* A runtime with onFail: download becomes a dependency "runtime:<version>" unless one of that name is there. Source: pnpm 12.21. */
 static void read_engines(struct manifest *m, const struct json *j)
 {
 	static const str runtime[] = { STR_INIT("node"), STR_INIT("deno"), STR_INIT("bun") };
 	static const char *const field[][2] = { { "devEngines", "devDependencies" }, { "engines", "dependencies" } };
-	const struct json *pm = engine_entry(j, "devEngines", "packageManager", STR("pnpm"));
 
-	m->pins_pnpm = str_starts(m->package_manager, STR("pnpm@")) ||
-		       (pm && !str_eq(json_str(json_get(pm, "onFail")), STR("ignore")));
+	read_pin(m, j);
 	for (size_t i = 0; i < sizeof(runtime) / sizeof(*runtime); i++) {
 		for (size_t k = 0; k < sizeof(field) / sizeof(*field); k++) {
 			const struct json *r = engine_entry(j, field[k][0], "runtime", runtime[i]);

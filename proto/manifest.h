@@ -30,8 +30,9 @@ struct manifest {
 	str deprecated;
 	str package_manager; /* "pnpm@12.0.0+sha512…" */
 	str type, main;
-	bool pins_pnpm; /* packageManager or devEngines.packageManager (unless onFail: ignore) names pnpm */
-	str runtime;    /* "node", "bun" or "deno": one that pnpm would install, see manifest.c */
+	str pnpm_pin; /* version or range of pnpm that devEngines or packageManager wants in the lockfile; empty: none */
+	bool pnpm_pin_strict; /* onFail is not download: where the running one doesn't satisfy it, nothing is written */
+	str runtime;          /* "node", "bun" or "deno": one that pnpm would install, see manifest.c */
 	bool has_resolutions, has_pnpm; /* fields that pnpm ignores; HAS_PNPM lists its keys in pnpm_keys */
 	struct str_list pnpm_keys, workspaces;
 };

@@ -207,6 +207,11 @@ void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f)
 	}
 }
 
+void plan_lockfile_environment(struct plan_lockfile *pl, str document)
+{
+	pl->lf.env_document = arena_str(&pl->a, document);
+}
+
 const struct lockfile *plan_lockfile_get(struct plan_lockfile *pl)
 {
 	if (!pl->sorted)

@@ -8,6 +8,8 @@
 struct plan_lockfile;
 struct plan_lockfile *plan_lockfile_new(void);
 void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f);
+/* The environment document that stands before it; plans have none. */
+void plan_lockfile_environment(struct plan_lockfile *pl, str document);
 /* Sorted; valid until freed. */
 const struct lockfile *plan_lockfile_get(struct plan_lockfile *pl);
 void plan_lockfile_free(struct plan_lockfile *pl);

@@ -48,6 +48,7 @@ struct client_settings {
 	str https_proxy, http_proxy, no_proxy;
 	str user_agent;
 	str node_options;         /* nodeOptions: NODE_OPTIONS of scripts */
+	str pm_on_fail;           /* pmOnFail: "ignore" is all that matters here */
 	str dray_server;          /* drayServer */
 	str dray_server_fallback; /* drayServerFallback: "direct", "error" or empty */
 	str dray_bad_pack;        /* drayBadPack: "tarball", "stop" or empty */
