@@ -84,6 +84,7 @@ static const char *const honoured[][2] = {
 	{ "noproxy", "net_opts" },
 	{ "userAgent", "net_opts, scripts" },
 	{ "npmrcAuthFile", "project" },
+	{ "pmOnFail", "env_document" },
 	{ "drayServer", "main" },
 	{ "drayServerFallback", "main" },
 	{ "drayBadPack", "pack_policy" },
