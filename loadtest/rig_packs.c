@@ -49,6 +49,7 @@ int rig_drayd_packs(struct rig *r, bool settled, double patience_s, struct err *
 		if (metrics(&b, rig_drayd_port(r), e) < 0)
 			return e->code;
 		if (is_zero(buf_str(&b), STR("\ndrayd_packs_pending 0\n")) &&
+			is_zero(buf_str(&b), STR("\ndrayd_packs_deltas_pending 0\n")) &&
 			(!settled || is_zero(buf_str(&b), STR("\ndrayd_packs_warm 0\n"))))
 			return 0;
 		nanosleep(&(struct timespec){ 0, 200000000 }, NULL);

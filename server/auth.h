@@ -31,6 +31,8 @@ struct identity {
 	const struct config *c;
 	struct arena a;
 };
+/* True: nobody needs a token here, and OUT is everybody, to be released. */
+bool auth_anybody(struct identity **out, struct auth *a);
 /* Who shows AUTHORIZATION ("Bearer …", or "Basic …" with a token as the password). PEER: an address, for counting. ERR_AUTH: none, unknown or
  * expired; ERR_BUSY: too many of those. */
 MUST_USE int auth_who(struct identity **out, struct auth *a, str authorization, str peer, struct err *e);

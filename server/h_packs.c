@@ -287,14 +287,20 @@ static str request_header(h2o_req_t *req, const h2o_token_t *token)
 	return i < 0 ? STR_NONE : (str){ req->headers.entries[i].value.base, req->headers.entries[i].value.len };
 }
 
+static void constant_header(h2o_req_t *req, const h2o_token_t *name, str value)
+{
+	h2o_add_header(&req->pool, &req->res.headers, name, NULL, value.p, value.n);
+}
+
 static void object_headers(h2o_req_t *req, str hex)
 {
-	char etag[67];
+	char *etag = h2o_mem_alloc_pool(&req->pool, 66);
 
-	snprintf(etag, sizeof(etag), "\"" STR_FMT "\"", STR_ARG(hex));
-	answer_header(req, "etag", str_of(etag));
-	answer_header(req, "cache-control", STR("public, max-age=31536000, immutable"));
-	answer_header(req, "accept-ranges", STR("bytes"));
+	etag[0] = etag[65] = '"';
+	memcpy(etag + 1, hex.p, 64);
+	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, etag, 66);
+	constant_header(req, H2O_TOKEN_CACHE_CONTROL, STR("public, max-age=31536000, immutable"));
+	constant_header(req, H2O_TOKEN_ACCEPT_RANGES, STR("bytes"));
 }
 
 static void object_send(h2o_req_t *req, struct packs_stream *s, uint64_t size)

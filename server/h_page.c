@@ -249,7 +249,7 @@ static void row_sized(struct buf *b, const char *what, uint64_t v, uint64_t byte
 /* How far packs are from their best, or how long that took. */
 static void settled_put(struct buf *b, const struct packs_counts *n)
 {
-	row_count(b, "Packs not at their best", n->pending + n->building + n->warm);
+	row_count(b, "Packs not at their best", packs_unsettled_of(n));
 	if (n->settled_ms > 0) {
 		buf_add(b, STR("<tr><td>Packs settled within<br><span class=dim>CPU "));
 		put_time(b, (double)n->settled_us / 1e6);

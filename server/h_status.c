@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "heap.h"
 #include "plan_cache.h"
 #include "route.h"
 
@@ -35,6 +36,10 @@ int h_metrics(h2o_req_t *req)
 	buf_printf(&b, "drayd_info{version=\"%s\"} 1\n", DRAY_VERSION);
 	metric_print(&b, "uptime_seconds", "gauge", "Since start.", (double)(clock_ms() - s->started_ms) / 1000);
 	metric_print(&b, "resident_bytes", "gauge", "Memory of this process.", (double)metrics_rss());
+	struct heap_sizes heap = heap_sizes();
+	metric_print(&b, "heap_used_bytes", "gauge", "Memory that is allocated.", (double)heap.used);
+	metric_print(&b, "heap_kept_bytes", "gauge", "Memory of this process in which nothing is: free, or stacks.",
+		(double)heap.kept);
 	metric_print(&b, "cpu_seconds_total", "counter", "CPU of this process.", metrics_cpu_s());
 	metric_print(&b, "log_lines_dropped_total", "counter", "Log lines that the sink did not take.",
 		(double)log_dropped());

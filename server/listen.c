@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "clients.h"
+#include "heap.h"
 #include "plan_run.h"
 #include "route.h"
 #include <errno.h>
@@ -32,6 +33,7 @@ struct run {
 	char **argv;
 	struct config live; /* as read at the last SIGHUP; empty: none came */
 	struct watch *watch;
+	struct heap *heap;
 	struct clients *clients;
 	VEC(SSL_CTX *) tls_old; /* replaced ones; a loop may still be handing one out, so they live until the end */
 	int64_t drain_at;
@@ -477,7 +479,9 @@ static int run_start(struct run *r, struct err *e)
 		if (r->loop[i].rc < 0)
 			return *e = r->loop[i].err, e->code;
 	}
-	return watch_start(r, e) < 0 ? e->code : ready_write(r, e);
+	if (watch_start(r, e) < 0 || heap_new(&r->heap, &r->s.n.heap_trims, e) < 0)
+		return e->code;
+	return ready_write(r, e);
 }
 
 static void run_drain(struct run *r)
@@ -530,6 +534,7 @@ static void run_stop(struct run *r)
 		watch_stage(r->watch, "workers", STAGE_MS);
 	workq_free(r->s.plans); /* its workers were cancelled by their loops */
 	plan_cache_free(r->s.cache);
+	heap_free(r->heap);
 	watch_free(r->watch);
 	clients_free(r->clients);
 	auth_free(r->s.auth);

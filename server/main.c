@@ -1,4 +1,5 @@
 #include "config.h"
+#include "heap.h"
 #include "resolver.h"
 #include "server.h"
 #include "settle.h"
@@ -41,6 +42,7 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int rc = 0;
 
+	heap_setup();
 	server_signals_block();
 	if (config_load(&c, argc, argv, &e) < 0) {
 		fprintf(stderr, "drayd: %s\n", e.msg);

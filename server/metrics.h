@@ -34,6 +34,7 @@
 	X(abusive, "counter", "abusive_connections_total", "Connections shut down for what only abuse does.")          \
 	X(loops_blocked, "counter", "loops_blocked_total", "Times an event loop was blocked for over a second.")       \
 	X(lock_waits, "counter", "lock_waits_total", "Waits of over 1 ms for a lock.")                                 \
+	X(heap_trims, "counter", "heap_trims_total", "Times that free memory was given back to the system.")           \
 	X(reloads, "counter", "reloads_total", "SIGHUPs whose configuration was taken over.")                          \
 	X(reloads_failed, "counter", "reloads_failed_total", "SIGHUPs whose configuration was refused.")
 

@@ -1,5 +1,5 @@
-/* The threads behind packs.h: builders fetch a tarball each and encode it; settlers (one), at idle priority, encode again and
- * better when nothing else is to be done. */
+/* The threads behind packs.h: builders fetch a tarball each and encode it; settlers (one), at idle priority, make deltas, and encode again and
+ * better, when nothing else is to be done: nobody waits for either. */
 #include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"
@@ -116,7 +116,7 @@ static int item_build(struct packs *p, struct pack_item *it, struct pack_item *g
 static void item_built(
 	struct packs *p, struct pack_item *it, const struct pack_item *got, int code, const struct err *e)
 {
-	p->n.building--;
+	*(it->delta ? &p->n.deltas_pending : &p->n.building) -= 1;
 	if (code == ERR_CANCELLED && p->stop) { /* nothing failed: the journal still wants it */
 		it->state = PACK_COLD;
 		return;
@@ -180,7 +180,7 @@ static void *builder_run(void *arg)
 		p->n.building++;
 		pthread_mutex_unlock(&p->lock);
 		uint64_t cpu = thread_cpu_us();
-		int code = it->delta ? packdelta_build(p, it, &got, &e) : item_build(p, it, &got, &e);
+		int code = item_build(p, it, &got, &e);
 		pthread_mutex_lock(&p->lock);
 		p->n.build_us += thread_cpu_us() - cpu;
 		item_built(p, it, &got, code, &e);
@@ -301,19 +301,28 @@ static struct timespec in_ms(int64_t ms)
 	return t;
 }
 
-/* Under the lock: waits until there is something to settle and nobody has wanted anything for a while. */
-static struct pack_item *wait_unsettled(struct packs *p)
+/* Under the lock: a delta first, which may save more than an encoding. It stays in its queue. */
+static struct pack_item *next_later(struct packs *p)
+{
+	if (p->deltas_at < p->deltas.n)
+		return p->item.p[p->deltas.p[p->deltas_at]];
+	p->deltas_at = p->deltas.n = 0;
+	return p->o.no_settle ? NULL : next_unsettled(p);
+}
+
+/* Under the lock: waits until there is something to make better and nobody has wanted anything for a while. */
+static struct pack_item *wait_later(struct packs *p)
 {
 	while (!p->stop) {
 		int64_t now = clock_ms(), quiet = p->last_ms + (int64_t)p->o.idle_ms;
 		bool busy = p->n.pending + p->n.building > 0;
-		struct pack_item *it = busy || p->o.no_settle ? NULL : next_unsettled(p);
+		struct pack_item *it = busy ? NULL : next_later(p);
 		old_remove(p, now);
 		if (it && now >= quiet)
 			return it;
-		if (!it && !busy && p->n.warm == 0 && p->first_ms && p->n.settled_ms < 0) {
+		if (!it && !busy && p->n.warm + p->n.deltas_pending == 0 && p->first_ms && p->n.settled_ms < 0) {
 			p->n.settled_ms = now - p->first_ms;
-			p->n.settled_us = p->n.build_us + p->n.settle_us - p->first_us;
+			p->n.settled_us = packs_cpu_us(p) - p->first_us;
 			log_info("packs", "settled=%llu ms=%lld cpu_ms=%llu tarball_bytes=%llu pack_bytes=%llu",
 				(unsigned long long)p->n.settled, (long long)p->n.settled_ms,
 				(unsigned long long)(p->n.settled_us / 1000), (unsigned long long)p->n.tarball_bytes,
@@ -323,6 +332,39 @@ static struct pack_item *wait_unsettled(struct packs *p)
 		pthread_cond_timedwait(&p->settle, &p->lock, &t);
 	}
 	return NULL;
+}
+
+/* Called with the lock, which it lets go of meanwhile, like the next one. */
+static void delta_make(struct packs *p, struct pack_item *it)
+{
+	struct pack_item got = { 0 };
+	struct err e = { 0 };
+
+	p->deltas_at++;
+	p->n.deltas_building++;
+	it->state = PACK_BUILDING;
+	pthread_mutex_unlock(&p->lock);
+	uint64_t cpu = thread_cpu_us();
+	int code = packdelta_build(p, it, &got, &e);
+	pthread_mutex_lock(&p->lock);
+	p->n.delta_us += thread_cpu_us() - cpu;
+	p->n.deltas_building--;
+	item_built(p, it, &got, code, &e);
+}
+
+static void settle(struct packs *p, struct pack_item *it)
+{
+	struct pack_item copy = *it, got = { 0 };
+	struct err e = { 0 };
+
+	it->settling = true;
+	pthread_mutex_unlock(&p->lock);
+	uint64_t cpu = thread_cpu_us();
+	int code = item_settle(p, &copy, &got, &e);
+	pthread_mutex_lock(&p->lock);
+	p->n.settle_us += thread_cpu_us() - cpu;
+	it->settling = false;
+	item_settled(p, it, &got, code, &e);
 }
 
 static void *settler_run(void *arg)
@@ -335,17 +377,11 @@ static void *settler_run(void *arg)
 	if (!p->o.eager)
 		pthread_setschedparam(pthread_self(), SCHED_IDLE, &none); /* where that is refused, nice has to do */
 	pthread_mutex_lock(&p->lock);
-	while ((it = wait_unsettled(p))) {
-		struct pack_item copy = *it, got = { 0 };
-		struct err e = { 0 };
-		it->settling = true;
-		pthread_mutex_unlock(&p->lock);
-		uint64_t cpu = thread_cpu_us();
-		int code = item_settle(p, &copy, &got, &e);
-		pthread_mutex_lock(&p->lock);
-		p->n.settle_us += thread_cpu_us() - cpu;
-		it->settling = false;
-		item_settled(p, it, &got, code, &e);
+	while ((it = wait_later(p))) {
+		if (it->delta)
+			delta_make(p, it);
+		else
+			settle(p, it);
 		pthread_cond_broadcast(&p->settle); /* the last of several says that all is settled */
 	}
 	pthread_mutex_unlock(&p->lock);

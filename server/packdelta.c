@@ -1,6 +1,5 @@
-/* Deltas between two versions that both have a pack: made by the builders when a client that has the one asks for the other
- * (packs_find_from()), and
- * ahead of it between neighbouring versions, kept and evicted like packs. */
+/* Deltas between two versions that both have a pack: made by the settlers when a client that has the one has asked for the other
+ * (packs_find_from()), and ahead of it between neighbouring versions, kept and evicted like packs. Nobody waits for one. */
 #include "fs.h"
 #include "pack_delta.h"
 #include "packs_impl.h"
@@ -9,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What changed is encoded at the settled level up to here, past it at that of a first encoding: somebody may be waiting. So are all
+/* What changed is encoded at the settled level up to here, past it at that of a first encoding: it would take minutes. So are all
  * where nothing is settled: packs stay as they are. */
 enum { WELL_MAX = 16 << 20 };
 

@@ -125,13 +125,18 @@ void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32])
 	map_set(&p->by_digest, (str){ (const char *)own_key, 32 }, at);
 }
 
+uint64_t packs_cpu_us(const struct packs *p)
+{
+	return p->n.build_us + p->n.delta_us + p->n.settle_us;
+}
+
 /* There is something to make again: the time until all is settled begins, unless it runs. */
 static void packs_unsettled(struct packs *p)
 {
 	if (p->first_ms && p->n.settled_ms < 0)
 		return;
 	p->first_ms = clock_ms();
-	p->first_us = p->n.build_us + p->n.settle_us;
+	p->first_us = packs_cpu_us(p);
 	p->n.settled_ms = -1;
 }
 
@@ -142,15 +147,22 @@ void packs_want(struct packs *p, struct pack_item *it)
 	p->last_ms = now;
 	if (it->state != PACK_COLD && !(it->state == PACK_FAILED && now >= it->retry_ms))
 		return;
-	if (p->n.pending >= p->o.max_pending) {
+	uint64_t *pending = it->delta ? &p->n.deltas_pending : &p->n.pending;
+	if (*pending >= p->o.max_pending) {
 		p->n.dropped++;
 		return;
 	}
 	packs_unsettled(p);
 	it->state = PACK_WANTED;
-	p->n.pending++;
-	*vec_add(&p->queue) = map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY });
-	pthread_cond_signal(&p->work);
+	*pending += 1;
+	uint32_t at = map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY });
+	if (it->delta) {
+		*vec_add(&p->deltas) = at;
+		pthread_cond_broadcast(&p->settle);
+	} else {
+		*vec_add(&p->queue) = at;
+		pthread_cond_signal(&p->work);
+	}
 }
 
 /* -- the journal ------------------------------------------------------------------ */
@@ -445,11 +457,9 @@ bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct ident
 
 void packs_count_sent(struct packs *p, uint64_t packs, uint64_t bytes, uint64_t absent)
 {
-	pthread_mutex_lock(&p->lock);
-	p->n.sent += packs;
-	p->n.sent_bytes += bytes;
-	p->n.absent += absent;
-	pthread_mutex_unlock(&p->lock);
+	atomic_fetch_add_explicit(&p->sent, packs, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->sent_bytes, bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->absent, absent, memory_order_relaxed);
 }
 
 struct packs_counts packs_counts(struct packs *p)
@@ -457,14 +467,22 @@ struct packs_counts packs_counts(struct packs *p)
 	pthread_mutex_lock(&p->lock);
 	struct packs_counts n = p->n;
 	pthread_mutex_unlock(&p->lock);
+	n.sent = atomic_load_explicit(&p->sent, memory_order_relaxed);
+	n.sent_bytes = atomic_load_explicit(&p->sent_bytes, memory_order_relaxed);
+	n.absent = atomic_load_explicit(&p->absent, memory_order_relaxed);
 	return n;
+}
+
+uint64_t packs_unsettled_of(const struct packs_counts *n)
+{
+	return n->pending + n->building + n->deltas_pending + n->warm;
 }
 
 bool packs_settled(struct packs *p)
 {
 	struct packs_counts n = packs_counts(p);
 
-	return n.pending == 0 && n.building == 0 && n.warm == 0;
+	return packs_unsettled_of(&n) == 0;
 }
 
 size_t packs_failing(struct packs *p)
@@ -491,8 +509,11 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric(b, "pending", "gauge", "Packages waiting for their first encoding.", (double)(n.pending + n.building));
 	metric(b, "warm", "gauge", "Packages with a first encoding only.", (double)n.warm);
 	metric(b, "settled", "gauge", "Packages with their best encoding.", (double)n.settled);
-	metric(b, "unsettled", "gauge", "Packages without their best encoding; 0: all are settled.",
-		(double)(n.pending + n.building + n.warm));
+	metric(b, "deltas_pending", "gauge", "Deltas between versions that are wanted and not made.",
+		(double)n.deltas_pending);
+	metric(b, "unsettled", "gauge",
+		"Packages without their best encoding, and deltas that are wanted; 0: all are settled.",
+		(double)packs_unsettled_of(&n));
 	metric(b, "built_total", "counter", "First encodings made.", (double)n.built);
 	metric(b, "deltas_total", "counter", "Deltas between versions made.", (double)n.deltas);
 	metric(b, "deltas_named_total", "counter", "Deltas that a client was told of.", (double)n.deltas_named);
@@ -502,6 +523,7 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric(b, "tarball_bytes", "gauge", "Tarballs of the packages that have a pack.", (double)n.tarball_bytes);
 	metric(b, "bytes", "gauge", "Their packs.", (double)n.pack_bytes);
 	metric(b, "build_cpu_seconds_total", "counter", "CPU of first encodings.", (double)n.build_us / 1e6);
+	metric(b, "deltas_cpu_seconds_total", "counter", "CPU of deltas.", (double)n.delta_us / 1e6);
 	metric(b, "settle_cpu_seconds_total", "counter", "CPU of best encodings.", (double)n.settle_us / 1e6);
 	metric(b, "evicted_total", "counter", "Packs removed for others' sake.", (double)n.evicted);
 	metric(b, "evicted_bytes_total", "counter", "Their bytes.", (double)n.evicted_bytes);
@@ -606,6 +628,7 @@ void packs_free(struct packs *p)
 	}
 	vec_release(&p->item);
 	vec_release(&p->queue);
+	vec_release(&p->deltas);
 	vec_release(&p->old);
 	map_release(&p->by_key);
 	map_release(&p->by_digest);

@@ -50,10 +50,11 @@ int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size);
 
 struct packs_counts {
 	uint64_t pending, building, warm, settled;      /* packages, now */
+	uint64_t deltas_pending, deltas_building;       /* deltas, now: wanted; of them in the making */
 	uint64_t built, resettled, failed, dropped;     /* since start; dropped: the queue was full */
 	uint64_t deltas, deltas_named;                  /* made, and found, since start */
 	uint64_t tarball_bytes, pack_bytes;             /* of the packages that have a pack */
-	uint64_t build_us, settle_us;                   /* CPU of the threads */
+	uint64_t build_us, delta_us, settle_us;         /* CPU of the threads */
 	uint64_t evicted, evicted_bytes, evicted_young; /* young: used within the last hour */
 	uint64_t leased_bytes;                          /* as of the last pass */
 	uint64_t sent, sent_bytes, absent;              /* entries of answers */
@@ -63,6 +64,8 @@ struct packs_counts {
 /* Evicts as of NOW (Unix time) at once, instead of when its thread gets to it: for tests. */
 size_t packs_evict(struct packs *p, int64_t now);
 struct packs_counts packs_counts(struct packs *p);
+/* Packages that are not at their best, and deltas that are wanted. */
+uint64_t packs_unsettled_of(const struct packs_counts *n);
 /* Nothing is pending and every pack is settled. */
 bool packs_settled(struct packs *p);
 /* Packages that cannot be packed for now (their tarballs cannot be had, or are wrong) and are tried again later. */

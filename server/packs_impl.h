@@ -40,8 +40,11 @@ struct packs {
 	struct map by_name;   /* packages that have, or had, a pack: to the first of a chain */
 	VEC(uint32_t) queue;  /* of items, from `head` on */
 	size_t head;
+	VEC(uint32_t) deltas; /* wanted ones, from `deltas_at` on */
+	size_t deltas_at;
 	VEC(struct pack_old) old;
-	struct packs_counts n;
+	struct packs_counts n; /* but these, which are counted without the lock: */
+	_Atomic uint64_t sent, sent_bytes, absent;
 	int64_t first_ms, last_ms; /* when something was wanted */
 	uint64_t first_us;         /* CPU of the threads until first_ms */
 	size_t settle_at; /* items before it are settled, or not to be; of the others the one worth most is next */
@@ -56,6 +59,8 @@ struct packs {
 /* Under the lock. */
 struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool make);
 void packs_want(struct packs *p, struct pack_item *it);
+/* CPU of the threads so far. */
+uint64_t packs_cpu_us(const struct packs *p);
 /* Writes and publishes a pack's file. No lock. */
 MUST_USE int packs_write(struct packs *p, const uint8_t digest[32], str bytes, struct err *e);
 void packs_remove(struct packs *p, const uint8_t digest[32]);

@@ -12,17 +12,18 @@ struct row {
 	bool http2_only;
 	bool open;   /* for whoever can reach this server; or it asks admit() itself */
 	bool polled; /* by machines, every few seconds: logged at debug */
+	bool shared; /* what caches between may keep for others: no id in the answer but the client's own */
 };
 static const struct row rows[] = {
-	{ "POST", "/v1/plan", h_plan, true, true, false },
-	{ "POST", "/v1/packs", h_packs, true, true, false },
-	{ "POST", "/v1/packs/find", h_packs_find, true, true, false },
-	{ "GET", "/v1/packs/", h_pack, false, true, false }, /* and what follows it */
-	{ "GET", "/v1/info", h_info, false, true, false },
-	{ "GET", "/v1/health", h_health, false, true, true },
-	{ "GET", "/v1/ready", h_ready, false, true, true },
-	{ "GET", "/metrics", h_metrics, false, false, true },
-	{ "GET", "/", h_page, false, false, false },
+	{ "POST", "/v1/plan", h_plan, true, true, false, false },
+	{ "POST", "/v1/packs", h_packs, true, true, false, false },
+	{ "POST", "/v1/packs/find", h_packs_find, true, true, false, false },
+	{ "GET", "/v1/packs/", h_pack, false, true, false, true }, /* and what follows it */
+	{ "GET", "/v1/info", h_info, false, true, false, false },
+	{ "GET", "/v1/health", h_health, false, true, true, false },
+	{ "GET", "/v1/ready", h_ready, false, true, true, false },
+	{ "GET", "/metrics", h_metrics, false, false, true, false },
+	{ "GET", "/", h_page, false, false, false, false },
 };
 enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
 _Static_assert((int)NROWS < (int)METRICS_ROUTES, "a counter for each row and one for what has none");
@@ -69,6 +70,28 @@ void conn_check(h2o_req_t *req, struct conn *c)
 	}
 }
 
+/* ---- a request's id ---- */
+
+static const char id_name[] = "x-request-id";
+enum { ID_NAME = sizeof(id_name) - 1 };
+
+str req_id(h2o_req_t *req)
+{
+	h2o_iovec_t *v = h2o_req_getenv(req, id_name, ID_NAME, 0);
+
+	return v ? (str){ v->base, v->len } : STR("-");
+}
+
+static void id_answer(h2o_req_t *req)
+{
+	str id = req_id(req);
+
+	if (h2o_find_header_by_str(&req->res.headers, id_name, ID_NAME, -1) < 0)
+		h2o_add_header_by_str(&req->pool, &req->res.headers, id_name, ID_NAME, 0, NULL, id.p, id.n);
+}
+
+/* ---- answers ---- */
+
 void answer_header(h2o_req_t *req, const char *name, str value)
 {
 	h2o_iovec_t v = h2o_strdup(&req->pool, value.p, value.n);
@@ -99,6 +122,7 @@ static void answer(h2o_req_t *req, int status, int code, str message)
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
 	answer_json(&b, code, message);
+	id_answer(req);
 	if ((status == 429 || status == 503) && h2o_find_header(&req->res.headers, H2O_TOKEN_RETRY_AFTER, -1) < 0)
 		answer_header(req, "retry-after", STR("1"));
 	answer_text(req, status, "application/json", buf_str(&b));
@@ -152,28 +176,28 @@ static bool id_sane(h2o_iovec_t v)
 	return v.len > 0 && v.len <= 64;
 }
 
+/* Kept with the request. An id of ours in each answer costs more than its bytes: HPACK's table fills with them, and every header is compared
+ * with all. What is sent by the thousand and may be cached goes without. */
 static void id_give(h2o_req_t *req)
 {
-	static const char name[] = "x-request-id";
-	ssize_t i = h2o_find_header_by_str(&req->headers, name, sizeof(name) - 1, -1);
+	ssize_t i = h2o_find_header_by_str(&req->headers, id_name, ID_NAME, -1);
+	bool given = i >= 0 && id_sane(req->headers.entries[i].value);
 	uint64_t id = req_loop(req)->next_id++;
-	char own[17];
+	uint8_t be[8];
+	h2o_iovec_t v;
 
-	if (i >= 0 && id_sane(req->headers.entries[i].value)) {
-		h2o_iovec_t v = req->headers.entries[i].value;
-		answer_header(req, name, (str){ v.base, v.len });
-		return;
+	if (given) {
+		v = req->headers.entries[i].value;
+	} else {
+		for (int k = 0; k < 8; k++)
+			be[k] = (uint8_t)(id >> (56 - 8 * k));
+		v = h2o_iovec_init(h2o_mem_alloc_pool(&req->pool, 17), 16);
+		hex_print(v.base, be, 8);
 	}
-	snprintf(own, sizeof(own), "%016llx", (unsigned long long)id);
-	answer_header(req, name, str_of(own));
-}
-
-str req_id(const h2o_req_t *req)
-{
-	ssize_t i = h2o_find_header_by_str(&req->res.headers, "x-request-id", 12, -1);
-
-	return i < 0 ? STR("-")
-		     : (str){ req->res.headers.entries[i].value.base, req->res.headers.entries[i].value.len };
+	*h2o_req_getenv(req, id_name, ID_NAME, 1) = v;
+	unsigned row = given ? NROWS : req_row(req);
+	if (given || row == NROWS || !rows[row].shared)
+		id_answer(req);
 }
 
 void peer_print(char out[64], const h2o_req_t *req)
@@ -256,6 +280,8 @@ bool admit(struct identity **out, h2o_req_t *req)
 	char peer[64];
 	struct err e;
 
+	if (auth_anybody(out, req_loop(req)->s->auth))
+		return true;
 	peer_print(peer, req);
 	if (auth_who(out, req_loop(req)->s->auth, authorization, str_of(peer), &e) == 0)
 		return true;

@@ -61,7 +61,7 @@ void route_labels(const char *label[METRICS_ROUTES], unsigned *n);
 /* h2o's logger: counts and logs a request that has ended. */
 void route_log(h2o_logger_t *self, h2o_req_t *req);
 /* Its X-Request-Id: the client's where that is sane, else one of ours; lives as long as REQ. */
-str req_id(const h2o_req_t *req);
+str req_id(h2o_req_t *req);
 /* The body of an error, for curl's user and for a client: {"error":"ERR_DRAY_…","message":"…"}. */
 void answer_json(struct buf *b, int code, str message);
 void answer_error(h2o_req_t *req, const struct err *e);

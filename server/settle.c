@@ -16,9 +16,9 @@ static void say_progress(int fd, const struct packs_counts *n)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
-	buf_printf(&b, "%llu to be made, %llu to be encoded better, %llu settled\n",
-		(unsigned long long)n->pending + n->building, (unsigned long long)n->warm,
-		(unsigned long long)n->settled);
+	buf_printf(&b, "%llu to be made, %llu deltas, %llu to be encoded better, %llu settled\n",
+		(unsigned long long)n->pending + n->building, (unsigned long long)n->deltas_pending,
+		(unsigned long long)n->warm, (unsigned long long)n->settled);
 	say(fd, &b);
 }
 
@@ -28,7 +28,8 @@ static void say_end(int fd, const struct packs_counts *n)
 
 	buf_printf(&b, "settled: %llu packs, %.1f MB of tarballs in %.1f MB, after %.1f s and %.1f s of CPU\n",
 		(unsigned long long)n->settled, (double)n->tarball_bytes / 1e6, (double)n->pack_bytes / 1e6,
-		(double)(n->settled_ms > 0 ? n->settled_ms : 0) / 1e3, (double)(n->build_us + n->settle_us) / 1e6);
+		(double)(n->settled_ms > 0 ? n->settled_ms : 0) / 1e3,
+		(double)(n->build_us + n->delta_us + n->settle_us) / 1e6);
 	say(fd, &b);
 }
 

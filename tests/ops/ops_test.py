@@ -114,6 +114,21 @@ class Operations(Case):
         for bad in ("a b", 'x"y', "x" * 65, "evil=1"):
             self.assertRegex(self.drayd.get("/v1/health", {"x-request-id": bad})[1]["x-request-id"], r"^[0-9a-f]{16}$")
 
+    def test_request_ids_of_packs(self):
+        """What a cache may keep for others has no id of ours; the log has, and what is refused."""
+        self.assertEqual(self.install().returncode, 0)
+        self.drayd.until(lambda: self.drayd.metric("drayd_packs_unsettled") == 0, 30)
+        f = next((self.dir / "store/packs").glob("??/*"))
+        path = f"/v1/packs/{f.parent.name}{f.name}"
+        known = {"if-none-match": f'"{f.parent.name}{f.name}"'}
+        status, headers, _ = self.drayd.get(path, known)
+        self.assertEqual(status, 304)
+        self.assertNotIn("x-request-id", headers)
+        self.assertEqual(headers["etag"], known["if-none-match"])
+        self.drayd.until(lambda: re.search(rf"id=[0-9a-f]{{16}} [^\n]*{path}", self.drayd.logged()))
+        self.assertEqual(self.drayd.get(path, {**known, "x-request-id": "mine"})[1]["x-request-id"], "mine")
+        self.assertRegex(self.drayd.get("/v1/packs/nothing")[1]["x-request-id"], r"^[0-9a-f]{16}$")
+
     def test_access_log(self):
         self.drayd.get("/nothing/here?token=secret", {"x-request-id": "look"})
         self.drayd.until(lambda: "id=look" in self.drayd.logged())

@@ -5,7 +5,9 @@
 #include "registry.h"
 #include "test_server.h"
 #include "tgz.h"
+#include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -551,19 +553,78 @@ static void a_delta_is_cut_short(void **state)
 	make_slow(v, 0);
 	make_slow(v, 1);
 	v->o.level = 1;
-	v->o.no_settle = false; /* else deltas, too, are first encodings */
-	v->o.idle_ms = 60000;
+	v->o.builders = 1;    /* one after the other: else there may be a delta back, too */
+	v->o.idle_ms = 60000; /* no delta yet */
 	packs_start(v);
 	ask_slow(v, 0);
 	ask_slow(v, 1);
-	wait_until(v, c.warm == 2 && c.building > 0);
+	wait_until(v, c.warm == 2 && c.deltas_pending == 1);
+	packs_free(v->p);
+	v->o.no_settle = false; /* else deltas, too, are first encodings */
+	v->o.idle_ms = 1;
+	v->o.settlers = 1;
+	packs_start(v);
+	wait_until(v, c.deltas_building == 1);
+	assert_int_equal(packs_counts(v->p).warm, 2); /* a delta comes before what is encoded better */
 	stop_within(v);
 	assert_int_equal(files_count(v), 2);
 	packs_start(v);
 	struct packs_counts n = packs_counts(v->p);
 	assert_int_equal(n.warm, 2);
 	assert_int_equal(n.settled, 0);
-	assert_true(n.pending + n.building > 0); /* begun anew */
+	assert_int_equal(n.deltas_pending, 2); /* begun anew, one way and the other */
+}
+
+/* The policy of the thread of that name; -1: there is none. */
+static int policy_of(const char *name)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
+	DIR *d = opendir("/proc/self/task");
+	int policy = -1;
+
+	assert_non_null(d);
+	for (struct dirent *t; policy < 0 && (t = readdir(d));) {
+		AUTO(buf_release) struct buf comm = BUF_INIT;
+		struct err e;
+		if (t->d_name[0] != '.' &&
+			fs_read_file(&comm, AT_FDCWD, arena_printf(&a, "/proc/self/task/%s/comm", t->d_name).p, 64,
+				&e) == 0 &&
+			str_eq(str_trim(buf_str(&comm)), str_of(name)))
+			policy = sched_getscheduler(atoi(t->d_name));
+	}
+	closedir(d);
+	return policy;
+}
+
+/* Nobody waits for a delta: no builder makes one, and who makes it gets what CPU is left over. */
+static void deltas_are_for_idle_times(void **state)
+{
+	struct env *v = *state;
+
+	make_slow(v, 0);
+	make_slow(v, 1);
+	v->o.level = 1;
+	v->o.builders = 1;
+	v->o.eager = false;
+	v->o.idle_ms = 60000;
+	packs_start(v);
+	ask_slow(v, 0);
+	ask_slow(v, 1);
+	wait_until(v, c.warm == 2);
+	struct packs_counts n = packs_counts(v->p);
+	assert_int_equal(n.pending + n.building, 0);
+	assert_int_equal(n.deltas_pending, 1);
+	assert_int_equal(n.deltas_building, 0);
+	assert_false(packs_settled(v->p));
+	assert_int_equal(policy_of("settle"), SCHED_IDLE);
+	packs_free(v->p);
+	v->o.eager = true; /* else not on a machine that is busy */
+	v->o.idle_ms = 1;
+	packs_start(v);
+	wait_until(v, c.deltas_pending == 0);
+	n = packs_counts(v->p);
+	assert_true(n.delta_us > 0);
+	assert_int_equal(n.build_us, 0);
 }
 
 static void the_largest_settles_first(void **state)
@@ -615,6 +676,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_first_encoding_is_cut_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(settling_is_cut_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_delta_is_cut_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(deltas_are_for_idle_times, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
