@@ -145,7 +145,7 @@ static void link_job_add(struct linker *l, struct slot **slot, size_t n)
 
 static uint64_t slot_weight(const struct slot *s)
 {
-	return 8 + pkg_nfiles(s->package->rec) + 3u * pkg_ndirs(s->package->rec) + 2u * s->snap->dependencies.n;
+	return 8 + s->package->work + 2u * s->snap->dependencies.n;
 }
 
 /* True when S makes its folder; otherwise it has been put behind the slot that does. */

@@ -101,6 +101,7 @@ void tree_package_ready(struct tree *t, struct tree_package *p)
 {
 	p->flags = pkg_flags(p->rec);
 	p->nbins = pkg_nbins(p->rec);
+	p->work = pkg_nfiles(p->rec) + 3u * pkg_ndirs(p->rec);
 	p->bin = arena_new(&t->arena, struct pkg_bin, p->nbins);
 	for (uint32_t i = 0; i < p->nbins; i++) {
 		struct pkg_bin b = pkg_bin(p->rec, i);

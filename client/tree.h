@@ -21,6 +21,7 @@ struct tree_package {
 	const struct patch *patch; /* of patchedDependencies, or NULL; known from its first slot on */
 	bool patched;              /* REC is the patched variant's, made by this install */
 	uint32_t flags, nbins;     /* of rec, which lies in pages that need not stay in memory */
+	uint32_t work;             /* files, and directories thrice: about what linking it takes */
 	struct pkg_bin *bin;
 	struct slot *slots;     /* by next */
 	struct pack_pair *pair; /* pack_pairs.h; NULL: no pack was asked for */

@@ -2,7 +2,7 @@
 // usage: workspace.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -263,6 +263,37 @@ const tests = {
     ok(run(dir))
     assert.match(lockfile(dir), /'@s\/b@file:libs\/b':\n    dependencies:\n      fx-leaf: 2\.0\.0/)
     assert.ok(existsSync(join(dir, 'apps/a/node_modules/@s/b/new.js')))
+  },
+  'an injected project is edited in place: its copy is the same file, and becomes it again where an editor has replaced it'() {
+    const dir = workspace('dedupeInjectedDeps: false\n')
+    edit(dir, 'apps/a', { ...manifests['apps/a'], dependenciesMeta: { '@s/b': { injected: true } } })
+    mkdirSync(join(dir, 'libs/b/src'))
+    for (const f of ['one.js', 'src/two.js']) writeFileSync(join(dir, 'libs/b', f), '1')
+    ok(run(dir))
+    const copy = (f) => join(dir, 'apps/a/node_modules/@s/b', f)
+    writeFileSync(join(dir, 'libs/b/one.js'), 'edited')
+    assert.equal(readFileSync(copy('one.js'), 'utf8'), 'edited')
+    writeFileSync(join(dir, 'libs/b/src/new'), 'replaced')
+    renameSync(join(dir, 'libs/b/src/new'), join(dir, 'libs/b/src/two.js'))
+    assert.equal(readFileSync(copy('src/two.js'), 'utf8'), '1')
+    // any install that has something to do copies it again, and nothing of it comes from the store
+    edit(dir, 'apps/d', { ...manifests['apps/d'], description: 'changed' })
+    ok(run(dir, '--frozen-lockfile', '--offline'))
+    assert.equal(readFileSync(copy('src/two.js'), 'utf8'), 'replaced')
+    for (const f of ['one.js', 'src/two.js']) assert.equal(statSync(copy(f)).ino, statSync(join(dir, 'libs/b', f)).ino)
+    assert.deepEqual(readdirSync(join(dir, 'node_modules/.pnpm')).filter((n) => n.startsWith('.')), [])
+  },
+  '--filter with shared slots is refused by name, and nothing is written'() {
+    for (const [settings, args] of [['enableGlobalVirtualStore: true\n', []], ['', ['--enable-global-virtual-store']]]) {
+      const dir = workspace(settings)
+      const before = readdirSync(dir)
+      const r = run(dir, '--filter', 'd', ...args)
+      assert.equal(r.status, 9, r.text)
+      assert.match(r.text, /ERR_DRAY_UNSUPPORTED.*enableGlobalVirtualStore together with --filter/)
+      assert.deepEqual(readdirSync(dir), before)
+      ok(run(dir, ...args))
+      assert.deepEqual(slots(dir), [])
+    }
   },
   'a tarball that has changed is another one'() {
     const dir = join(work, 'tarball')

@@ -124,6 +124,7 @@ static struct slot *fixture_slot(struct fixture *f, uint32_t i, const char *name
 		fail_msg("%s", e.msg);
 	p->owned = true;
 	p->state = PACKAGE_READY;
+	tree_package_ready(&f->tree, p);
 	close(fd);
 	assert_true(remove_all(f->dirfd, "src"));
 	assert_int_equal(tree_add_slot(&s, &f->tree, &f->slot[i], &e), 0);
