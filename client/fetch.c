@@ -7,6 +7,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "fetch_body.h"
+#include "unpack.h"
+
+/* Requests that are with the registry's client at once: more than it sends. The others wait here, where each costs a tenth. */
+enum { REQUESTS = 192 };
 
 /* One tarball on its way. The fetch thread owns `buf` while `at` is DOWNLOADING; the loop and its job own it otherwise. */
 enum fetch_news { NEWS_NONE = 0, NEWS_PAUSED, NEWS_DONE };
@@ -15,9 +20,11 @@ struct fetch {
 	struct fetcher *f;
 	struct tree_package *p;
 	struct http_call *call;
-	struct import *import; /* once it goes piecewise */
-	struct buf buf;        /* downloaded and not yet imported */
-	struct buf feed;       /* the piece that the pool works on */
+	struct import *import;  /* once it goes piecewise */
+	struct fetch_body buf;  /* downloaded and not yet imported */
+	struct fetch_body feed; /* the piece that the pool works on */
+	int priority;
+	uint64_t seq;
 	struct pkg rec;
 	uint64_t import_us;
 	int code;
@@ -27,6 +34,7 @@ struct fetch {
 	bool restart; /* the registry started over: what was imported is void */
 	bool paused, ended, importing;
 	bool listed;
+	bool over; /* ended, and the loop has not yet seen it */
 	int end_code;
 	struct err *end_err;
 	struct fetch *next; /* in f->news */
@@ -35,9 +43,18 @@ struct fetcher {
 	struct fetcher_opts o;
 	struct pool *pool;
 	pthread_mutex_t lock;
+	struct fetch_bodies bodies;
 	struct fetch *news, **last;
 	int fd;
 	size_t pending;
+	VEC(struct fetch *) waiting; /* a heap: the next to be asked for is first */
+	uint64_t seq;
+	unsigned asked; /* requests that have not ended */
+	bool stopped;
+	struct scratches {
+		struct unpack_scratch *p[16];
+		unsigned n;
+	} spare;                   /* under the lock */
 	atomic_uint_fast64_t held; /* bytes in memory */
 	struct fetch_counts counts;
 };
@@ -48,11 +65,12 @@ int fetcher_new(struct fetcher **out, struct pool *p, const struct fetcher_opts 
 
 	f->o = *o;
 	if (f->o.max_bytes == 0)
-		f->o.max_bytes = 24u << 20;
+		f->o.max_bytes = 12u << 20;
 	if (f->o.piece == 0)
 		f->o.piece = 4u << 20;
 	f->pool = p;
 	f->last = &f->news;
+	fetch_bodies_init(&f->bodies);
 	pthread_mutex_init(&f->lock, NULL);
 	f->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->fd < 0) {
@@ -81,6 +99,16 @@ static void fetch_tell(struct fetch *x)
 		abort(); /* an eventfd of ours takes a write of 1 */
 }
 
+/* On the fetch thread, as the next. */
+static void fetch_length(void *arg, uint64_t n)
+{
+	struct fetch *x = arg;
+
+	pthread_mutex_lock(&x->f->lock);
+	fetch_body_reserve(&x->buf, &x->f->bodies, n < x->f->o.piece ? (size_t)n : (size_t)x->f->o.piece);
+	pthread_mutex_unlock(&x->f->lock);
+}
+
 /* On the fetch thread; must not block for long. */
 static ptrdiff_t fetch_data(void *arg, const void *p, size_t n)
 {
@@ -91,14 +119,14 @@ static ptrdiff_t fetch_data(void *arg, const void *p, size_t n)
 	pthread_mutex_lock(&f->lock);
 	if (!p) { /* a retry begins: from the start */
 		atomic_fetch_sub(&f->held, x->buf.n);
-		buf_clear(&x->buf);
+		x->buf.n = 0;
 		x->restart = true;
 	} else if (x->buf.n > 0 && (x->buf.n + n > f->o.piece || atomic_load(&f->held) + n > f->o.max_bytes)) {
 		x->paused = true;
 		took = 0;
 		fetch_tell(x);
 	} else {
-		buf_add(&x->buf, (str){ p, n });
+		fetch_body_add(&x->buf, &f->bodies, p, n);
 		atomic_fetch_add(&f->held, n);
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -110,7 +138,7 @@ static void fetch_end(void *arg, int code, uint64_t bytes, const struct err *e)
 	struct fetch *x = arg;
 
 	pthread_mutex_lock(&x->f->lock);
-	x->ended = true;
+	x->ended = x->over = true;
 	x->call = NULL;
 	x->end_code = code;
 	if (code < 0)
@@ -130,6 +158,25 @@ static struct import_opts fetch_import_opts(const struct tree_package *p)
 	};
 }
 
+static struct unpack_scratch *scratch_take(struct fetcher *f)
+{
+	pthread_mutex_lock(&f->lock);
+	struct unpack_scratch *s = f->spare.n ? f->spare.p[--f->spare.n] : NULL;
+	pthread_mutex_unlock(&f->lock);
+	return s ? s : unpack_scratch_new();
+}
+
+static void scratch_give(struct fetcher *f, struct unpack_scratch *s)
+{
+	pthread_mutex_lock(&f->lock);
+	if (f->spare.n < sizeof(f->spare.p) / sizeof(*f->spare.p)) {
+		f->spare.p[f->spare.n++] = s;
+		s = NULL;
+	}
+	pthread_mutex_unlock(&f->lock);
+	unpack_scratch_free(s);
+}
+
 /* On a pool thread: all of the tarball, or the next piece of it. */
 static void fetch_import(struct job *job)
 {
@@ -140,7 +187,9 @@ static void fetch_import(struct job *job)
 
 	x->code = 0;
 	if (!x->import && x->last) {
+		o.scratch = scratch_take(x->f);
 		x->code = import_tarball(x->f->o.store, &o, x->feed.p, x->feed.n, &x->rec, &e);
+		scratch_give(x->f, o.scratch);
 	} else {
 		if (!x->import)
 			x->code = import_begin(&x->import, x->f->o.store, &o, &e);
@@ -161,6 +210,25 @@ static void fetch_import(struct job *job)
 	x->import_us += clock_us() - start;
 }
 
+/* X ends here: no news of it is left behind. */
+static void fetch_forget(struct fetch *x)
+{
+	struct fetcher *f = x->f;
+
+	pthread_mutex_lock(&f->lock);
+	f->asked -= x->over;
+	for (struct fetch **at = &f->news; x->listed && *at; at = &(*at)->next) {
+		if (*at != x)
+			continue;
+		*at = x->next;
+		x->listed = false;
+		if (f->last == &x->next)
+			f->last = at;
+		break;
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
 static void fetch_finish(struct fetch *x, int code, const struct err *e)
 {
 	struct fetcher *f = x->f;
@@ -169,12 +237,13 @@ static void fetch_finish(struct fetch *x, int code, const struct err *e)
 
 	if (code < 0)
 		err = *e; /* it may be in X, which ends here */
+	fetch_forget(x);
 	f->pending--;
 	f->counts.import_us += x->import_us;
 	import_abort(x->import);
 	atomic_fetch_sub(&f->held, x->buf.n + x->feed.n);
-	buf_release(&x->buf);
-	buf_release(&x->feed);
+	fetch_body_release(&x->buf, &f->bodies);
+	fetch_body_release(&x->feed, &f->bodies);
 	if (code == 0) {
 		f->counts.tarballs++;
 		p->rec = x->rec;
@@ -198,7 +267,7 @@ static void fetch_imported(struct job *job, void *ctx)
 	struct fetcher *f = ctx;
 
 	atomic_fetch_sub(&f->held, x->feed.n);
-	buf_release(&x->feed);
+	fetch_body_release(&x->feed, &f->bodies);
 	x->importing = false;
 	if (x->rec.p) {
 		fetch_finish(x, 0, NULL);
@@ -230,7 +299,7 @@ static void fetch_step(struct fetch *x)
 	x->restart = false;
 	if (go) {
 		x->feed = x->buf;
-		x->buf = BUF_INIT;
+		x->buf = (struct fetch_body){ 0 };
 	}
 	pthread_mutex_unlock(&f->lock);
 	if (restart && x->import) {
@@ -254,6 +323,65 @@ static void fetch_step(struct fetch *x)
 	pool_submit(f->pool, &x->job);
 }
 
+/* ---- asking, what is most work first ---- */
+
+static bool before(const struct fetch *a, const struct fetch *b)
+{
+	return a->priority != b->priority ? a->priority > b->priority : a->seq < b->seq;
+}
+
+static void waiting_add(struct fetcher *f, struct fetch *x)
+{
+	size_t at = f->waiting.n;
+
+	*vec_add(&f->waiting) = x;
+	for (; at > 0 && before(x, f->waiting.p[(at - 1) / 2]); at = (at - 1) / 2)
+		f->waiting.p[at] = f->waiting.p[(at - 1) / 2];
+	f->waiting.p[at] = x;
+}
+
+static struct fetch *waiting_take(struct fetcher *f)
+{
+	struct fetch **p = f->waiting.p, *first = p[0], *last = p[--f->waiting.n];
+	size_t n = f->waiting.n, at = 0;
+
+	for (size_t kid = 1; kid < n; at = kid, kid = 2 * at + 1) {
+		if (kid + 1 < n && before(p[kid + 1], p[kid]))
+			kid++;
+		if (!before(p[kid], last))
+			break;
+		p[at] = p[kid];
+	}
+	p[at] = last;
+	return first;
+}
+
+static void fetch_ask(struct fetcher *f, struct fetch *x)
+{
+	struct registry_tarball t = {
+		.url = x->p->f->url,
+		.name = x->p->f->name,
+		.priority = x->priority,
+		.data = fetch_data,
+		.length = fetch_length,
+		.done = fetch_end,
+		.arg = x,
+	};
+
+	f->asked++;
+	pthread_mutex_lock(&f->lock);
+	struct http_call *call = registry_tarball(f->o.registry, &t);
+	if (!x->ended)
+		x->call = call;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void fetch_more(struct fetcher *f)
+{
+	while (!f->stopped && f->asked < REQUESTS && f->waiting.n)
+		fetch_ask(f, waiting_take(f));
+}
+
 void fetch_package(struct fetcher *f, struct tree_package *p)
 {
 	struct fetch *x = xcalloc(1, sizeof(*x));
@@ -262,21 +390,12 @@ void fetch_package(struct fetcher *f, struct tree_package *p)
 	x->f = f;
 	x->p = p;
 	x->job = (struct job){ .run = fetch_import, .done = fetch_imported, .ctx = f };
+	x->priority = size > 1000000 ? 1000000 : (int)size;
+	x->seq = f->seq++;
 	p->state = PACKAGE_COMING;
 	f->pending++;
-	struct registry_tarball t = {
-		.url = p->f->url,
-		.name = p->f->name,
-		.priority = size > 1000000 ? 1000000 : (int)size,
-		.data = fetch_data,
-		.done = fetch_end,
-		.arg = x,
-	};
-	pthread_mutex_lock(&f->lock);
-	struct http_call *call = registry_tarball(f->o.registry, &t);
-	if (!x->ended)
-		x->call = call;
-	pthread_mutex_unlock(&f->lock);
+	waiting_add(f, x);
+	fetch_more(f);
 }
 
 int fetcher_fd(const struct fetcher *f)
@@ -293,6 +412,8 @@ static struct fetch *fetch_next(struct fetcher *f)
 	if (x) {
 		f->news = x->next;
 		x->listed = false;
+		f->asked -= x->over;
+		x->over = false;
 	}
 	if (!f->news) {
 		f->last = &f->news;
@@ -312,6 +433,7 @@ void fetcher_drain(struct fetcher *f)
 		if (!x->importing)
 			fetch_step(x);
 	}
+	fetch_more(f);
 }
 
 size_t fetcher_pending(const struct fetcher *f)
@@ -324,12 +446,23 @@ struct fetch_counts fetcher_counts(const struct fetcher *f)
 	return f->counts;
 }
 
+void fetcher_stop(struct fetcher *f)
+{
+	f->stopped = true;
+}
+
 void fetcher_free(struct fetcher *f)
 {
 	if (!f)
 		return;
 	if (f->fd >= 0)
 		close(f->fd);
+	for (size_t i = 0; i < f->waiting.n; i++)
+		free(f->waiting.p[i]);
+	vec_release(&f->waiting);
+	fetch_bodies_release(&f->bodies);
+	while (f->spare.n)
+		unpack_scratch_free(f->spare.p[--f->spare.n]);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }

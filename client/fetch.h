@@ -1,6 +1,6 @@
 /* fetch — package bytes from the registry into the store: download on the fetch thread, import on the pool.
  *
- * A fetch is started as soon as its package is in the plan. Small tarballs are
+ * A fetch is started as soon as its package is in the plan, or, when many are, when it is its turn: the most work first. Small tarballs are
  * collected in memory and imported in one go; one that is large, or that
  * arrives while much is in memory already, is fed to the importer piece by
  * piece and its download pauses meanwhile. So what has been fetched and not yet imported is
@@ -17,7 +17,7 @@ struct fetcher_opts {
 	struct http *http;
 	struct registry *registry;
 	struct store *store; /* NULL: nothing is kept, packages become READY with their records */
-	uint64_t max_bytes;  /* fetched and not imported; 0: 24 MiB */
+	uint64_t max_bytes;  /* fetched and not imported; 0: 12 MiB */
 	uint64_t piece;      /* a tarball above this is imported piecewise; 0: 4 MiB */
 	/* On the loop: the package is in the store (READY), or S->err of CODE says why not. */
 	void (*done)(void *arg, struct tree_package *p, int code, const struct err *e);
@@ -35,5 +35,7 @@ int fetcher_fd(const struct fetcher *f);
 void fetcher_drain(struct fetcher *f);
 size_t fetcher_pending(const struct fetcher *f);
 struct fetch_counts fetcher_counts(const struct fetcher *f);
+/* Asks for nothing more; packages that were not asked for yet stay pending. Before the http ends. */
+void fetcher_stop(struct fetcher *f);
 /* The http must be freed before, so that no callback runs any more, and the pool be idle. */
 void fetcher_free(struct fetcher *f);

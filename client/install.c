@@ -511,6 +511,8 @@ static void install_close(struct install *in)
 	pack_fetcher_stop(in->packs);
 	/* A plan that failed leaves packuments on their way, and their workers may still ask for more: those requests must find
 	 * the fetch thread alive, to be told that it is over. */
+	if (in->fetcher)
+		fetcher_stop(in->fetcher);
 	if (in->http)
 		http_stop(in->http);
 	meta_free(in->meta);

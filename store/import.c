@@ -290,6 +290,7 @@ static struct unpack_opts unpack_opts_of(struct import *im, const struct import_
 		.label = im->label,
 		.max_unpacked = o->max_unpacked,
 		.max_entries = o->max_entries,
+		.scratch = o->scratch,
 	};
 }
 

@@ -7,12 +7,17 @@
 #include <stdlib.h>
 
 enum {
-	HOLD_MAX = 4 << 20,     /* a tarball up to here is held whole and inflated by libdeflate … */
-	INFLATE_MAX = 12 << 20, /* … if its trailer says that it unpacks to no more than this */
-	WINDOW = 64 << 10,      /* otherwise it is inflated through ISA-L in pieces of this size */
-	GZIP_MIN = 18,          /* header and trailer */
+	HOLD_MAX = 4 << 20,    /* a tarball up to here is held whole and inflated by libdeflate … */
+	INFLATE_MAX = 6 << 20, /* … if its trailer says that it unpacks to no more than this */
+	WINDOW = 64 << 10,     /* otherwise it is inflated through ISA-L in pieces of this size */
+	GZIP_MIN = 18,         /* header and trailer */
 };
 
+struct unpack_scratch {
+	struct libdeflate_decompressor *inflater;
+	uint8_t *p;
+	size_t n;
+};
 struct unpack {
 	struct unpack_opts o;
 	struct digest want;
@@ -29,6 +34,25 @@ struct unpack {
 
 #define UNPACK_FAIL(u, e, code, ...)                                                                                   \
 	(err_set(e, code, __VA_ARGS__), err_ctx(e, "tarball of " STR_FMT, STR_ARG((u)->o.label)))
+
+struct unpack_scratch *unpack_scratch_new(void)
+{
+	struct unpack_scratch *s = xcalloc(1, sizeof(*s));
+
+	s->inflater = libdeflate_alloc_decompressor();
+	if (!s->inflater)
+		die_oom(0);
+	return s;
+}
+
+void unpack_scratch_free(struct unpack_scratch *s)
+{
+	if (!s)
+		return;
+	libdeflate_free_decompressor(s->inflater);
+	free(s->p);
+	free(s);
+}
 
 static void stream_start(struct unpack *u)
 {
@@ -157,16 +181,17 @@ static int inflate_whole(struct unpack *u, str z, struct err *e)
 	if (z.n < GZIP_MIN || gzip_size(z) > INFLATE_MAX)
 		return 1;
 	size_t room = gzip_size(z), in = 0, out = 0;
-	uint8_t *p = malloc(room ? room : 1);
-	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-	if (!p || !d)
-		die_oom(room);
-	enum libdeflate_result rc = libdeflate_gzip_decompress_ex(d, z.p, z.n, p, room, &in, &out);
-	libdeflate_free_decompressor(d);
+	struct unpack_scratch *own = u->o.scratch ? NULL : unpack_scratch_new(), *s = own ? own : u->o.scratch;
+	if (room > s->n) {
+		free(s->p);
+		s->p = xmalloc(room);
+		s->n = room;
+	}
+	enum libdeflate_result rc = libdeflate_gzip_decompress_ex(s->inflater, z.p, z.n, s->p, room, &in, &out);
 	int r = 1; /* the streaming path says what is wrong, if anything is */
 	if (rc == LIBDEFLATE_SUCCESS && in == z.n)
-		r = tar_feed(u->tar, p, out, e);
-	free(p);
+		r = tar_feed(u->tar, s->p, out, e);
+	unpack_scratch_free(own);
 	return r;
 }
 

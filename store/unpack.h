@@ -26,13 +26,18 @@ struct unpack_sink {
 	int (*data)(void *arg, const uint8_t *p, size_t n, struct err *e);
 	int (*end)(void *arg, struct err *e);
 };
+/* What unpacking needs for a while, kept from one tarball to the next: fresh pages cost as much as what is written to them. One user at a time. */
+struct unpack_scratch;
+struct unpack_scratch *unpack_scratch_new(void);
+void unpack_scratch_free(struct unpack_scratch *s);
 struct unpack_opts {
 	struct unpack_sink sink;
-	str sri;               /* of the tarball; empty: not verified. Copied */
-	str label;             /* names the package in messages; borrowed for the whole life */
-	uint64_t max_unpacked; /* bytes of tar; 0: 4 GiB */
-	uint32_t max_entries;  /* 0: 500,000 */
-	bool stream;           /* nothing is held: inflated from the first byte on, as a large one is */
+	str sri;                        /* of the tarball; empty: not verified. Copied */
+	str label;                      /* names the package in messages; borrowed for the whole life */
+	uint64_t max_unpacked;          /* bytes of tar; 0: 4 GiB */
+	uint32_t max_entries;           /* 0: 500,000 */
+	struct unpack_scratch *scratch; /* NULL: of its own. Lent for the whole life */
+	bool stream;                    /* nothing is held: inflated from the first byte on, as a large one is */
 };
 struct unpack;
 /* ERR_PARSE for an SRI that cannot be read. */
