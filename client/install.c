@@ -333,7 +333,7 @@ static int on_planned(struct install *in, struct err *e)
 		meta_forget(in->meta);
 		malloc_trim(0);
 	}
-	return 0;
+	return verdict_planned(in, e);
 }
 
 static void link_ready(struct install *in)
@@ -583,6 +583,8 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 	packages_unanswered(&in);
 	if (!in.failed && install_after(&in, &in.err) < 0)
 		in.failed = true;
+	if (!in.failed)
+		verdict_finish(&in);
 	if (!in.failed || in.req.settings.strict_peer_dependencies)
 		peer_issues_say(o->progress, in.peer_issue.p, in.peer_issue.n);
 	out->packages = tree_used(&in.tree);

@@ -107,6 +107,12 @@ MUST_USE int verdict_judge(struct install *in, const struct frame_verdict *f, st
 int verdict_fd(const struct install *in);
 bool verdict_pending(const struct install *in);
 void verdict_drain(struct install *in);
+/* The plan is whole and downloads are under way: the check in this process starts. */
+MUST_USE int verdict_planned(struct install *in, struct err *e);
+/* A package could not be had: the verdict may rest on that it can. */
+void verdict_unproven(struct install *in);
+/* The install is through: a verdict that rests on what was fetched is kept. */
+void verdict_finish(struct install *in);
 /* The lockfile with this policy_key() was resolved here, under the rules: it needs no check later. */
 void verdict_made(struct install *in, const uint8_t key[32]);
 /* Before the network ends, and after. */

@@ -396,6 +396,7 @@ void package_link(struct install *in, struct tree_package *p)
 /* An optional dependency may be missing; what failed is said. */
 static void package_failed(struct install *in, struct tree_package *p, int code, const struct err *e)
 {
+	verdict_unproven(in);
 	if (!p->slots)
 		return; /* withdrawn, or a slot is still to come and will ask again */
 	for (struct slot *s = p->slots; s; s = s->next) {

@@ -1,13 +1,15 @@
 /* install_verdict — the policy check on an existing lockfile, beside the install.
  *
- * A second source with a queue of its own: a drayd, or the check in this process. Packages are fetched and linked meanwhile; nothing is
+ * A second source with a queue of its own: a drayd, or the check in this process, which begins when the downloads have. Packages are fetched and linked meanwhile; nothing is
  * built, and the install does not end, before it is fine. A verdict that is fine is kept in the store ("verdicts"), by the
  * lockfile's digest, the rules and the cutoff; where one is kept, nothing is asked and libcurl is not loaded. */
 #include "install_impl.h"
 #include <poll.h>
 
 #include "base/clock.h"
+#include "dep_path.h"
 #include "policy.h"
+#include "verdict_heads.h"
 
 enum { HELLO_MS = 1000 }; /* a server that has said nothing by then is not waited for */
 
@@ -16,6 +18,10 @@ struct verdict_stage {
 	struct frames *frames;
 	struct source *own; /* the check in this process */
 	struct meta *known; /* packuments of any age */
+	struct verdict_heads *heads;
+	bool deferred; /* until the plan is whole */
+	bool unproven; /* a download failed that the verdict may rest on */
+	bool fetched;  /* it may rest on downloads, so it is kept at the end */
 	bool remote, judged, fine, heard;
 	uint64_t asked_us;
 	bool partial; /* the verdict is not one on the whole lockfile */
@@ -69,6 +75,23 @@ int verdict_judge(struct install *in, const struct frame_verdict *f, struct err 
 		STR_ARG(str_head(first, 500)));
 }
 
+/* What this install fetches from its registry, so that a time is enough to judge it. Packs come from elsewhere. */
+static void heads_open(struct install *in, struct verdict_stage *v)
+{
+	if (!in->o->locked || !in->planned || in->packs || in->o->offline || v->heads)
+		return;
+	v->heads = verdict_heads_new(in->registry);
+	for (size_t i = 0; i < in->tree.npackages; i++) {
+		const struct tree_package *p = in->tree.package[i];
+		str name, version, suffix;
+		if (p->state != PACKAGE_COMING || p->f->meta.resolution.kind != LOCK_RES_REGISTRY)
+			continue;
+		dep_path_split(p->f->meta.key, &name, &version, &suffix);
+		verdict_heads_plan(v->heads, name, version);
+	}
+	v->fetched = verdict_heads_planned(v->heads) > 0;
+}
+
 /* In this process: packuments that the store has answer, whatever their age; the registry is asked for the rest. */
 static int verdict_direct(struct install *in, struct verdict_stage *v, struct err *e)
 {
@@ -83,12 +106,16 @@ static int verdict_direct(struct install *in, struct verdict_stage *v, struct er
 		return e->code;
 	if (!shared && meta_new(&v->known, in->store, in->registry, &any, e) < 0)
 		return e->code;
-	v->own = source_verdict_new(v->known ? v->known : in->meta, in->meta, v->now_ms);
+	heads_open(in, v);
+	v->own = source_verdict_new(v->known ? v->known : in->meta, in->meta, v->heads, v->now_ms);
 	return frames_start(&v->frames, v->own, &v->req, e);
 }
 
 static int verdict_start(struct install *in, struct verdict_stage *v, struct err *e)
 {
+	v->deferred = !in->o->verdict_source && in->o->locked;
+	if (v->deferred)
+		return 0;
 	if (!in->o->verdict_source)
 		return verdict_direct(in, v, e);
 	v->remote = true;
@@ -125,6 +152,16 @@ int verdict_open(struct install *in, struct err *e)
 	return verdict_start(in, v, e);
 }
 
+int verdict_planned(struct install *in, struct err *e)
+{
+	struct verdict_stage *v = in->verdict;
+
+	if (!v || !v->deferred)
+		return 0;
+	v->deferred = false;
+	return verdict_direct(in, v, e);
+}
+
 int verdict_fd(const struct install *in)
 {
 	return verdict_pending(in) && in->verdict->frames ? frames_fd(in->verdict->frames) : -1;
@@ -157,9 +194,23 @@ static int verdict_ended(struct install *in, struct verdict_stage *v, int code, 
 		return code;
 	v->judged = true;
 	progress_event(in->o->progress, "verdict", "\"source\":\"%s\"", v->remote ? "server" : "direct");
-	if (!v->partial)
+	if (!v->partial && !v->fetched)
 		verdict_keep(in, v->key, v->now_ms);
 	return 0;
+}
+
+void verdict_unproven(struct install *in)
+{
+	if (in->verdict)
+		in->verdict->unproven = true;
+}
+
+void verdict_finish(struct install *in)
+{
+	struct verdict_stage *v = in->verdict;
+
+	if (v && v->judged && v->fetched && !v->unproven && !v->partial)
+		verdict_keep(in, v->key, v->now_ms);
 }
 
 void verdict_drain(struct install *in)
@@ -207,4 +258,5 @@ void verdict_release(struct install *in)
 	meta_free(in->verdict->known);
 	if (in->verdict->own)
 		in->verdict->own->free(in->verdict->own);
+	verdict_heads_free(in->verdict->heads);
 }

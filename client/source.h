@@ -33,5 +33,6 @@ struct meta;
 struct remote_tarballs_opts;
 struct source *source_direct_new(struct meta *meta, const struct remote_tarballs_opts *remote, int64_t now_ms);
 /* The policy check (policy.h) on the request's lockfile in this process. KNOWN gives packuments of any age, FRESH confirmed ones; both
- * are borrowed and may be the same. */
-struct source *source_verdict_new(struct meta *known, struct meta *fresh, int64_t now_ms);
+ * are borrowed and may be the same; so is HEADS (verdict_heads.h), NULL: packuments say everything. */
+struct verdict_heads;
+struct source *source_verdict_new(struct meta *known, struct meta *fresh, struct verdict_heads *heads, int64_t now_ms);

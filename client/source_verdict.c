@@ -5,10 +5,12 @@
 #include "policy.h"
 #include "preload.h"
 #include "source.h"
+#include "verdict_heads.h"
 
 struct verdict {
 	struct source source;
 	struct meta *known, *fresh;
+	struct verdict_heads *heads;
 	int64_t now_ms;
 	pthread_mutex_t lock;
 	struct preload *preload[2]; /* while it runs */
@@ -40,7 +42,7 @@ static int verdict_run(struct source *s, const struct request *req, frame_sink *
 	}
 	verdict_show(v, 0, known);
 	verdict_show(v, 1, fresh);
-	struct policy_io io = { preload_io(known), preload_io(fresh) };
+	struct policy_io io = { preload_io(known), preload_io(fresh), v->heads ? verdict_heads_io(v->heads) : NULL };
 	int code = policy_hello(req, STR("direct"), sink, ctx, e);
 	if (code == 0)
 		code = policy_check(&text, req, &io, v->now_ms, e);
@@ -64,6 +66,8 @@ static void verdict_cancel(struct source *s)
 			preload_cancel(v->preload[k]);
 	}
 	pthread_mutex_unlock(&v->lock);
+	if (v->heads)
+		verdict_heads_cancel(v->heads);
 }
 
 static void verdict_free(struct source *s)
@@ -74,7 +78,7 @@ static void verdict_free(struct source *s)
 	free(v);
 }
 
-struct source *source_verdict_new(struct meta *known, struct meta *fresh, int64_t now_ms)
+struct source *source_verdict_new(struct meta *known, struct meta *fresh, struct verdict_heads *heads, int64_t now_ms)
 {
 	struct verdict *v = xcalloc(1, sizeof(*v));
 
@@ -82,6 +86,7 @@ struct source *source_verdict_new(struct meta *known, struct meta *fresh, int64_
 		(struct source){ .run = verdict_run, .cancel = verdict_cancel, .free = verdict_free, .name = "direct" };
 	v->known = known;
 	v->fresh = fresh;
+	v->heads = heads;
 	v->now_ms = now_ms;
 	pthread_mutex_init(&v->lock, NULL);
 	return &v->source;

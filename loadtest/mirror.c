@@ -11,9 +11,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <h2o.h>
@@ -28,6 +30,7 @@ struct entry {
 	const char *p;
 	size_t n;
 	char etag[24];
+	char modified[32]; /* a packument's, as in HTTP; or empty */
 };
 struct mirror {
 	struct mirror_opts o;
@@ -265,6 +268,21 @@ static bool abbreviate(struct buf *out, str json)
 	return true;
 }
 
+/* As npm's registry says in Last-Modified when a packument changed. */
+static void modified_put(struct entry *en, str json)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 20);
+	char text[32];
+	struct json *doc;
+	struct err e;
+	struct tm tm = { 0 };
+
+	str iso = json_parse(&doc, json, &a, &e) < 0 ? STR_NONE : modified_of(doc);
+	snprintf(text, sizeof(text), STR_FMT, STR_ARG(str_head(iso, 19)));
+	if (strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
+		strftime(en->modified, sizeof(en->modified), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+}
+
 static struct entry *render(struct mirror *m, str path, str host, bool full, bool gzip)
 {
 	char key[4096];
@@ -293,7 +311,9 @@ static struct entry *render(struct mirror *m, str path, str host, bool full, boo
 	}
 	size_t n;
 	char *p = buf_steal(&out, &n);
-	return entry_add(m, str_of(key), p, n);
+	struct entry *en = entry_add(m, str_of(key), p, n);
+	modified_put(en, (str){ raw->p, raw->n });
+	return en;
 }
 
 static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
@@ -345,13 +365,17 @@ static void send_entry(struct mirror *m, h2o_req_t *req, struct entry *en, const
 	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL, H2O_STRLIT("public, max-age=300"));
 	if (gzip)
 		h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_ENCODING, NULL, H2O_STRLIT("gzip"));
+	if (en->modified[0])
+		h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_LAST_MODIFIED, NULL, en->modified,
+			strlen(en->modified));
 	if (req->res.status == 304) {
 		h2o_send_inline(req, NULL, 0);
 		return;
 	}
-	h2o_iovec_t body = { (char *)(uintptr_t)en->p, en->n };
+	bool head = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+	h2o_iovec_t body = { (char *)(uintptr_t)en->p, head ? 0 : en->n };
 	req->res.content_length = en->n;
-	m->o.counts->bytes += en->n;
+	m->o.counts->bytes += body.len;
 	h2o_start_response(req, &gen);
 	h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
 }

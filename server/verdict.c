@@ -58,7 +58,7 @@ static int check(struct buf *text, const struct verdict_opts *o, const struct re
 	cancel_hook(c, cancel_preload, p);
 	plan_io_init(&io, preload_io(p), o->upstreams);
 	access_io_init(&seen, &io.io, who);
-	int rc = policy_check(text, r, &(struct policy_io){ &seen.io, &seen.io }, o->now_ms, e);
+	int rc = policy_check(text, r, &(struct policy_io){ &seen.io, &seen.io, NULL }, o->now_ms, e);
 	cancel_hook(c, NULL, NULL);
 	preload_free(p);
 	access_io_release(&seen);

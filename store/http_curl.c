@@ -214,6 +214,8 @@ static size_t on_body(char *p, size_t size, size_t count, void *arg)
 			c->cut = true;
 			return 0;
 		}
+		if (good && c->body.n == 0 && c->res.content_length > 0) /* not past the limit, as was checked */
+			buf_reserve(&c->body, (size_t)c->res.content_length);
 		buf_add(&c->body, (str){ p, n });
 	}
 	c->res.received += n;

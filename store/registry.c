@@ -39,6 +39,7 @@ struct job {
 	bool raw, sent_credential;
 	struct buf json;
 	registry_packument_done *packument_done;
+	void (*modified_done)(void *arg, int64_t ms);
 	struct registry_tarball tarball;
 	void *arg;
 	/* What `again` found of the last attempt, so that a body is decoded once. */
@@ -521,14 +522,17 @@ static void packument_done(void *arg, int code, const struct http_response *res,
 	job_free(j);
 }
 
+/* Before most tarballs: they cannot be known without. */
+enum { PACKUMENT_PRIORITY = 1000 };
+/* Registries that know no abbreviated form answer with the full one. */
+static const char *const packument_accept[] = {
+	[PACKUMENT_ABBREVIATED] = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*",
+	[PACKUMENT_FULL] = "application/json; q=1.0, */*"
+};
+
 static void packument_start(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	bool raw, registry_packument_done *done, void *arg)
 {
-	/* Registries that know no abbreviated form answer with the full one. */
-	static const char *const accept[] = {
-		[PACKUMENT_ABBREVIATED] = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*",
-		[PACKUMENT_FULL] = "application/json; q=1.0, */*"
-	};
 	AUTO(buf_release) struct buf url = BUF_INIT, headers = BUF_INIT;
 	struct job *j = job_new(r, name);
 
@@ -538,13 +542,13 @@ static void packument_start(struct registry *r, str registry_url, str name, enum
 	j->arg = arg;
 	registry_put_url(&url, registry_url, name);
 	j->url = arena_str(&j->text, buf_str(&url));
-	put_headers(&headers, j, accept[form], validator);
+	put_headers(&headers, j, packument_accept[form], validator);
 	buf_add(&headers, STR("Accept-Encoding: gzip\n"));
 	http_start(r->http, &(struct http_request){ .url = j->url,
 				    .headers = buf_str(&headers),
 				    .max_body = PACKUMENT_MAX_JSON,
 				    .version = HTTP_VERSION_2,
-				    .priority = 1000, /* before tarballs: they cannot be known without */
+				    .priority = PACKUMENT_PRIORITY,
 				    .again = packument_again,
 				    .done = packument_done,
 				    .arg = j });
@@ -560,6 +564,39 @@ void registry_packument_raw(struct registry *r, str registry_url, str name, enum
 	registry_packument_done *done, void *arg)
 {
 	packument_start(r, registry_url, name, form, validator, true, done, arg);
+}
+
+/* ---- when a packument changed ---- */
+
+static void modified_done(void *arg, int code, const struct http_response *res, str body, const struct err *e)
+{
+	struct job *j = arg;
+	struct tm tm;
+
+	(void)body, (void)e;
+	bool known = code == 0 && res->status / 100 == 2 && http_date(&tm, res->last_modified);
+	j->modified_done(j->arg, known ? (int64_t)timegm(&tm) * 1000 : 0);
+	job_free(j);
+}
+
+void registry_modified(struct registry *r, str registry_url, str name, void (*done)(void *arg, int64_t ms), void *arg)
+{
+	AUTO(buf_release) struct buf url = BUF_INIT, headers = BUF_INIT;
+	struct job *j = job_new(r, name);
+
+	j->modified_done = done;
+	j->arg = arg;
+	registry_put_url(&url, registry_url, name);
+	j->url = arena_str(&j->text, buf_str(&url));
+	put_headers(&headers, j, packument_accept[PACKUMENT_ABBREVIATED], STR_NONE);
+	buf_add(&headers, STR("Accept-Encoding: gzip\n"));
+	http_start(r->http, &(struct http_request){ .url = j->url,
+				    .method = STR("HEAD"),
+				    .headers = buf_str(&headers),
+				    .version = HTTP_VERSION_2,
+				    .priority = PACKUMENT_PRIORITY,
+				    .done = modified_done,
+				    .arg = j });
 }
 
 /* ---- tarballs ---- */

@@ -55,6 +55,10 @@ void registry_packument_raw(struct registry *r, str registry_url, str name, enum
 /* Decodes what raw gave; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG, ERR_PARSE. Pure, any thread. */
 MUST_USE int registry_decode(struct buf *out, str raw, bool gzip, struct err *e);
 
+/* When the packument of NAME changed last, by its Last-Modified, without asking for it (HEAD, not repeated): Unix time in ms; 0 when the registry does not
+ * say, or the request failed in any way. done runs on the fetch thread, once. */
+void registry_modified(struct registry *r, str registry_url, str name, void (*done)(void *arg, int64_t ms), void *arg);
+
 /* A tarball: chunks to DATA as http_request.data. A download that breaks off goes on where it did; when the registry starts over instead, DATA is told
  * (p == NULL). LENGTH as http_request.length; may be NULL. */
 struct registry_tarball {

@@ -8,7 +8,12 @@
 #include <time.h>
 
 #define MINUTE_MS 60000
-enum { BATCH = 256 };
+enum {
+	BATCH = 256,
+	HEADS_AT_ONCE = 16, /* a connection each: most are the tarballs' */
+	HEADS_TRIED = 8,    /* without a time in any answer: this registry tells none */
+	HEAD_GRAIN_MS = 1000,
+};
 
 /* What has to be looked up of an entry. */
 struct need {
@@ -26,6 +31,8 @@ struct group {
 	struct entry *first;
 	bool full; /* the form that is on its way */
 	bool fresh;
+	bool old;   /* it has not changed since the cutoff, and its versions are there: nothing is left to ask */
+	bool young; /* it has: the short form will not do */
 };
 struct check {
 	const struct request *r;
@@ -444,12 +451,57 @@ static int collect(struct check *c, const struct engine_io *io, uint32_t *waitin
 	return 0;
 }
 
+/* Whether all that is asked of G is its age, of versions whose tarballs show that they are there. */
+static bool head_is_enough(const struct check *c, const struct group *g)
+{
+	const struct policy_heads *h = c->io->heads;
+
+	for (const struct entry *x = g->first; x; x = x->next) {
+		if (x->need.trust || x->need.url || !h->planned(h->ctx, x->name, x->version))
+			return false;
+	}
+	return true;
+}
+
+/* A few at a time, from the first on; where the registry tells no times it is left at the first few. */
+static int ask_heads(struct check *c, struct err *e)
+{
+	const struct policy_heads *h = c->io->heads;
+	uint32_t next = 0, live = 0, told = 0, silent = 0, ticket;
+	int64_t modified;
+
+	for (;;) {
+		for (; next < c->group.n && live < HEADS_AT_ONCE && (told || silent < HEADS_TRIED); next++) {
+			const struct group *g = c->group.p[next];
+			if (!head_is_enough(c, g))
+				continue;
+			live++;
+			h->want(h->ctx, next, g->registry, g->name);
+		}
+		if (!live)
+			return 0;
+		int rc = h->wait(h->ctx, &ticket, &modified, e);
+		if (rc < 0)
+			return rc;
+		live--;
+		told += modified != 0;
+		silent += modified == 0;
+		struct group *g = c->group.p[ticket];
+		g->old = modified && modified + HEAD_GRAIN_MS <= c->cutoff;
+		g->young = modified && !g->old;
+	}
+}
+
 static int ask_all(struct check *c, struct err *e)
 {
 	bool one = c->io->known == c->io->fresh;
 
+	if (c->io->heads && ask_heads(c, e) < 0)
+		return e->code;
 	for (uint32_t i = 0; i < c->group.n; i++) {
-		bool full = false;
+		if (c->group.p[i]->old)
+			continue;
+		bool full = c->group.p[i]->young;
 		for (const struct entry *x = c->group.p[i]->first; x; x = x->next)
 			full |= x->need.trust;
 		group_ask(c, i, full, one);

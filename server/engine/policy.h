@@ -11,9 +11,21 @@
 /* Violations named in a verdict at most. */
 enum { POLICY_SHOWN = 20 };
 
+/* When packuments changed last, without fetching them. Of a version whose tarball this install fetches from where its registry has it, that
+ * shows enough: the version is there, and nothing was published since. As pnpm 12 does. */
+struct policy_heads {
+	void *ctx;
+	/* Whether NAME@VERSION is fetched so. */
+	bool (*planned)(void *ctx, str name, str version);
+	/* Asks; never blocks. */
+	void (*want)(void *ctx, uint32_t ticket, str registry, str name);
+	/* Blocks until one that was asked for is there; *MODIFIED in ms, 0: unknown. Negative once it is cancelled. */
+	int (*wait)(void *ctx, uint32_t *ticket, int64_t *modified, struct err *e);
+};
 struct policy_io {
 	const struct engine_io *known; /* packuments of any age: what they say of a version that they list stays true */
 	const struct engine_io *fresh; /* confirmed ones, for what the known ones do not say; may be the same */
+	const struct policy_heads *heads; /* NULL: none */
 };
 /* Whether R says that parts of its lockfile go: a direct dependency that no manifest names any more. Those are not judged, so the verdict
  * is not one on the lockfile. A request without importers is about all of it. */

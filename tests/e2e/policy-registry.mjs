@@ -27,7 +27,7 @@ export const tarball = (manifest) => gzipSync(Buffer.concat([tarEntry('package/p
 // TABLE: { name: { version: { ago: milliseconds, deps, peers, optionalPeers: [name], trust, time: false } } }; trust: 'provenance', 'publisher', 'staged'.
 export function registryStart(table) {
   const now = Date.now(), asked = [], files = new Map(), docs = new Map()
-  let url, down = false
+  let url, down = false, silent = false
   function add(name, versions) {
     const doc = { name, 'dist-tags': {}, versions: {}, time: {} }
     let newest = 0
@@ -70,13 +70,13 @@ export function registryStart(table) {
         delete v.dist.attestations
       }
     }
-    res.writeHead(200, { 'content-type': 'application/json', 'last-modified': new Date(doc.time.modified).toUTCString() })
+    res.writeHead(200, { 'content-type': 'application/json', ...(silent ? {} : { 'last-modified': new Date(doc.time.modified).toUTCString() }) })
     res.end(req.method === 'HEAD' ? undefined : JSON.stringify(out))
   }
   const server = createServer(answer)
   return new Promise((ok) => server.listen(0, '127.0.0.1', () => {
     url = `http://127.0.0.1:${server.address().port}`
-    ok({ url, asked, docs, add, files, setDown: (d) => (down = d), close: () => { server.closeAllConnections(); server.close() } })
+    ok({ url, asked, docs, add, files, setDown: (d) => (down = d), setSilent: (s) => (silent = s), close: () => { server.closeAllConnections(); server.close() } })
   }))
 }
 export { DAY, HOUR }

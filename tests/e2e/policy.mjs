@@ -136,6 +136,62 @@ async function testKept(dray) {
   assert.match(await quiet(), /libcurl/)
 }
 
+// Of what is downloaded in any case the time of the last change is enough, as it is for pnpm; packuments are asked for where that is too late, where
+// the registry tells none, and for what the store has already.
+async function testHeads(dray) {
+  const install = installer(dray, ['--direct']), dir = join(work, `p${count++}`)
+  project(dir, {}, { old: '^1.0.0', recent: '^1.0.0' }, 'minimumReleaseAge: 0')
+  assert.equal((await install(dir, ['--lockfile-only'], 'making')).status, 0)
+  const gets = () => registry.asked.filter((a) => a.startsWith('GET') && !a.endsWith('.tgz')), heads = () => registry.asked.filter((a) => a.startsWith('HEAD')).sort()
+  const cold = async (what, more) => {
+    rmSync(join(dir, 'node_modules'), { recursive: true, force: true })
+    registry.asked.length = 0
+    const r = await install(dir, ['--frozen-lockfile'], what, more)
+    assert.equal(r.status, 0, r.out)
+    return source(r)
+  }
+  project(dir, {}, { old: '^1.0.0', recent: '^1.0.0' }, 'minimumReleaseAge: 1')
+  assert.equal(await cold('heads'), 'direct')
+  assert.deepEqual(heads(), ['HEAD /old', 'HEAD /recent'])
+  assert.deepEqual(gets(), [])
+  assert.equal(await cold('heads'), 'kept')
+  assert.deepEqual(registry.asked, [])
+  // what the store has is not downloaded, and shows nothing
+  project(dir, {}, { old: '^1.0.0', recent: '^1.0.0' }, 'minimumReleaseAge: 2')
+  assert.equal(await cold('heads'), 'direct')
+  assert.deepEqual(heads(), [])
+  assert.deepEqual(gets().sort(), ['GET /old', 'GET /recent'])
+  // changed since the cutoff: the times of all versions are asked for, at once
+  const ago = (Date.now() - Date.parse(registry.docs.get('recent').time.modified)) / 60e3
+  registry.docs.get('old').time.modified = new Date().toISOString()
+  project(dir, {}, { old: '^1.0.0', recent: '^1.0.0' }, `minimumReleaseAge: ${Math.floor(ago / 2)}`)
+  assert.equal(await cold('changed'), 'direct')
+  assert.deepEqual(heads(), ['HEAD /old', 'HEAD /recent'])
+  assert.deepEqual(gets(), ['GET /old'])
+  // a registry that does not tell
+  registry.setSilent(true)
+  assert.equal(await cold('silent'), 'direct')
+  assert.deepEqual([...new Set(gets())].sort(), ['GET /old', 'GET /recent'])
+  registry.setSilent(false)
+  // an optional package that cannot be had: nothing shows that it is there, and the verdict is not kept
+  const optional = join(work, `p${count++}`)
+  project(optional, {}, { old: '^1.0.0' }, '')
+  writeFileSync(join(optional, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: { old: '^1.0.0' }, optionalDependencies: { recent: '^1.0.0' } }))
+  const used = 'minimumReleaseAge: 1\nfetchRetries: 0'
+  writeFileSync(join(optional, 'pnpm-workspace.yaml'), used + '\n')
+  assert.equal((await install(optional, ['--lockfile-only'], 'making')).status, 0)
+  const gone = [...registry.files.keys()].filter((f) => f.startsWith('/recent/')).map((f) => [f, registry.files.get(f)])
+  for (const [f] of gone) registry.files.delete(f)
+  for (let i = 0; i < 2; i++) {
+    rmSync(join(optional, 'node_modules'), { recursive: true, force: true })
+    const r = await install(optional, ['--frozen-lockfile'], 'gone')
+    assert.equal(r.status, 0, r.out)
+    assert.match(r.out, /was left out/)
+    assert.equal(source(r), 'direct')
+  }
+  for (const [f, bytes] of gone) registry.files.set(f, bytes)
+}
+
 // Nothing is built before the verdict, and a bad one leaves no tree behind.
 async function testGate(dray) {
   const install = installer(dray, ['--direct']), dir = join(work, `p${count++}`)
@@ -191,6 +247,7 @@ try {
   } else {
     await compare(a, ['--direct'], 'directly')
     await testKept(a)
+    await testHeads(a)
     await testGate(a)
     await testServer(a, b)
   }

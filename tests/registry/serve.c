@@ -173,6 +173,8 @@ static void send_bytes(struct server *s, h2o_req_t *req, str path, str bytes, st
 		body.len /= 2;
 		state = f->kind == FAULT_STALL ? H2O_SEND_STATE_IN_PROGRESS : H2O_SEND_STATE_ERROR;
 	}
+	if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD")))
+		body.len = 0; /* libh2o would send it */
 	h2o_start_response(req, &a->super);
 	h2o_send(req, &body, 1, state);
 }
