@@ -454,7 +454,7 @@ static int reused_seed(struct run *r, struct seed *out, const struct wanted *w, 
 		below.source = FROM_PARENT;
 		below.key = kids[i].key;
 		below.level = NULL;
-		struct wanted kw = { kids[i].alias, reuse_version(r, kids[i].key), false, false, false };
+		struct wanted kw = { kids[i].alias, reuse_spec(r, kids[i].alias, kids[i].key), false, false, false };
 		rc = edge_seed(r, &seeds[i], kw, &below, e);
 		if (!rc)
 			rc = walk(r, x->imp, &seeds[i], 1, NULL, x->scope, e);

@@ -281,6 +281,15 @@ atom reuse_version(struct run *r, prior key)
 	return atom_semver(&r->t, v) ? v : 0;
 }
 
+atom reuse_spec(struct run *r, atom alias, prior key)
+{
+	str name, version, suffix;
+	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
+	if (!reuse_version(r, key) || str_eq(name, sof(r, alias)))
+		return reuse_version(r, key);
+	return atom_fmt(&r->t, "npm:" STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version));
+}
+
 atom reuse_pin(struct run *r, const struct wanted *w, prior key)
 {
 	str s = sof(r, w->spec), name, version, suffix;

@@ -24,6 +24,8 @@ bool reuse_landed(struct run *r, prior key, const struct pkg *p);
 bool reuse_subtree(struct run *r, const struct importer *imp, prior key);
 /* Version pinned by KEY, or 0. */
 atom reuse_version(struct run *r, prior key);
+/* What asks for KEY's version under ALIAS, or 0. */
+atom reuse_spec(struct run *r, atom alias, prior key);
 /* W's specifier narrowed to that version, under an npm: alias too; 0: there is nothing to narrow. */
 atom reuse_pin(struct run *r, const struct wanted *w, prior key);
 /* Children to walk for KEY: aliases and their snapshots, sorted; peers that it resolved left out. */
