@@ -89,7 +89,9 @@ bool reuse_settings_fit(struct run *r)
 	const struct lock_head *h = &r->prior->head;
 	return str_eq(h->package_extensions_checksum, r->set->package_extensions_checksum) &&
 	       list_same(h->ignored_optional, r->set->ignored_optional) &&
-	       map_same(h->overrides, overrides_resolved(r)) && catalogs_same(r);
+	       map_same(h->overrides, overrides_resolved(r)) && catalogs_same(r) &&
+	       /* what is a dependency and a peer, too, is a peer alone with autoInstallPeers: the lockfile doesn't tell */
+	       (h->auto_install_peers == r->set->auto_install_peers || !h->auto_install_peers);
 }
 
 /* --- versions to prefer --- */
