@@ -1,7 +1,7 @@
 /* wire_table — the string table of plan.proto, from both ends.
  *
- * Internal to the wire: request_wire.c and plan_wire.c write through a struct
- * enc and read through a struct dec. Both carry the first error of a message,
+ * Internal to the wire: request_wire.c and plan_enc.c write through a struct
+ * enc and read, as plan_dec.c does, through a struct dec. Both carry the first error of a message,
  * so that the code that walks fields stays straight. One thread at a time. */
 #pragma once
 #include "base/base.h"
