@@ -5,7 +5,7 @@
  * validated (RFC 8259); of an object or array that is skipped only the end is looked for (brackets outside of strings are
  * counted, whichever their kind). Strings borrow from the text where
  * they have no escape, from the arena otherwise; bytes that are not UTF-8 and lone surrogates become U+FFFD, as JavaScript's
- * decoder does. Pure; used by packument.c. */
+ * decoder does. Pure; used by the packument compiler (packument_compile.h). */
 #pragma once
 #include "base/base.h"
 
