@@ -1,28 +1,11 @@
 #include "resolve.h"
 #include "base/vec.h"
 #include "catalog.h"
-#include "exotic.h"
-#include "first_pick.h"
 #include "package.h"
 #include "pick.h"
-#include "plan_emit.h"
-#include "prefer.h"
 #include "reuse.h"
-#include "workspace.h"
+#include "seed.h"
 
-enum seed_kind { SEED_DROPPED, SEED_DONE, SEED_PENDING };
-struct seed {
-	enum seed_kind kind;
-	bool optional_edge, optional, owns, unchanged, leaf;
-	bool restated; /* an edge that is recorded already: no place in the tree of its own */
-	atom alias;
-	uint32_t pkg, node;
-	const struct chain *parents, *next;
-	const struct atomset *shadow; /* before the claim: its own; after: the one in force */
-	int32_t depth;
-	prior key;
-	struct owner owner;
-};
 /* An occurrence that must still walk its children; RECORDED: only find out whose they are now. */
 struct front {
 	struct seed seed;
@@ -49,151 +32,6 @@ struct edge_ctx {
 
 static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_t n, const struct level *level,
 	const struct scope *scope, struct err *e);
-
-/* --- one specifier --- */
-
-static int no_match(struct run *r, const struct wanted *w, struct packument p, struct err *e)
-{
-	AUTO(buf_release) struct buf b = BUF_INIT;
-	uint32_t n = packument_nversions(p), ntags = packument_ntags(p);
-	for (uint32_t i = 0; i < ntags && i < 8; i++) {
-		str tag;
-		uint32_t v;
-		packument_tag_at(p, i, &tag, &v);
-		if (v < n)
-			buf_printf(&b, " " STR_FMT ": " STR_FMT ",", STR_ARG(tag), STR_ARG(packument_version(p, v)));
-	}
-	buf_printf(&b, " newest versions:");
-	for (uint32_t i = n; i-- > 0 && i + 6 > n;)
-		buf_printf(&b, " " STR_FMT, STR_ARG(packument_version(p, i)));
-	return err_set(e, ERR_NOMATCH, "no version of " STR_FMT " satisfies " STR_FMT ";" STR_FMT,
-		STR_ARG(packument_name(p)), SA(r, w->spec), STR_ARG(buf_str(&b)));
-}
-
-/* What satisfies W is vouched for less than what was published before it. */
-static int downgraded(struct run *r, const struct wanted *w, struct packument p, uint32_t v, struct err *e)
-{
-	int before = 0, has = 0;
-	(void)trust_allows(r->set, r->io->now_ms, p, v, &before, &has);
-	return err_set(e, ERR_POLICY,
-		STR_FMT
-		"@" STR_FMT
-		" has %s, an earlier version had %s (trustPolicy: no-downgrade); nothing else satisfies " STR_FMT
-		". If it can be trusted, list it under trustPolicyExclude",
-		STR_ARG(packument_name(p)), STR_ARG(packument_version(p, v)), trust_word(has), trust_word(before),
-		SA(r, w->spec));
-}
-
-static int get_packument(
-	struct run *r, struct packument *out, const struct err **why, atom name, bool full, struct err *e)
-{
-	for (;;) {
-		enum meta_state st = metas_get(r->metas, name, full, out, why);
-		if (st == META_HERE)
-			return 0;
-		if (st == META_FAILED)
-			return 1;
-		int rc = plan_early(r, e);
-		if (!rc)
-			rc = metas_wait(r->metas, e);
-		if (rc)
-			return rc;
-	}
-}
-
-static bool instead_here(const struct run *r, int32_t depth)
-{
-	return r->set->link_workspace_packages_deep || (r->set->link_workspace_packages && depth == 0);
-}
-
-static void note_young(struct run *r, uint32_t pkg)
-{
-	for (size_t i = 0; i < r->nyoung; i++)
-		if (r->young[i] == pkg)
-			return;
-	r->young = arena_grow(&r->arena, r->young, r->nyoung, &r->cap_young, sizeof(*r->young), _Alignof(uint32_t));
-	r->young[r->nyoung++] = pkg;
-}
-
-/* pick_version(), but what an earlier project of the workspace chose stands. */
-static uint32_t shared_pick(struct run *r, struct packument p, const struct wanted *w, const struct reg_spec *spec,
-	const struct resolve_opts *o, const struct pick_opts *po, bool here, bool *young)
-{
-	if (o->depth == 0 || here || !first_pick_contested(r, spec->name))
-		return pick_version(r, p, spec, po, young);
-	struct first_key k = { w->alias, w->spec, first_pick_above(r, o->level, spec->name), po->cutoff, o->key,
-		w->optional, po->lowest };
-	uint32_t v = first_pick_get(r, &k, young);
-	if (v != NONE)
-		return v;
-	v = pick_version(r, p, spec, po, young);
-	if (v != NONE)
-		first_pick_put(r, &k, v, *young);
-	return v;
-}
-
-static int from_registry(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
-	const struct reg_spec *spec, const struct resolve_opts *o, bool *fresh, struct err *e)
-{
-	bool here = instead_here(r, o->depth), young;
-	struct packument p = { 0 };
-	const struct err *why = NULL;
-	int rc;
-	if (here && r->set->prefer_workspace_packages &&
-		(rc = workspace_instead(r, out, imp, w, spec->name, spec->fetch, (int)spec->type, 0, fresh, e)) !=
-			LOCAL_NONE)
-		return rc < 0 ? rc : 0;
-	rc = get_packument(r, &p, &why, spec->name, w->optional, e);
-	if (rc < 0)
-		return rc;
-	uint32_t v = NONE;
-	bool hoisted = o->depth == 0 && imp->subdep_rules;
-	bool anew = hoisted && r->moved && atomset_has(r->moved, spec->name);
-	struct pick_opts po = { .preferred = w->peer || anew ? preferred_of(r, spec->name)
-							     : preferred_for(r, imp, spec->name),
-		.level = o->level,
-		.cutoff = o->cutoff,
-		.lowest = o->lowest };
-	if (!rc)
-		v = shared_pick(r, p, w, spec, o, &po, here, &young);
-	if (here) {
-		atom version = v == NONE ? 0 : atom_of(&r->t, packument_version(p, v));
-		int lc = workspace_instead(r, out, imp, w, spec->name, spec->fetch, (int)spec->type, version, fresh, e);
-		if (lc != LOCAL_NONE)
-			return lc < 0 ? lc : 0;
-	}
-	if (rc) {
-		*e = *why;
-		return err_ctx(e, STR_FMT, SA(r, spec->name));
-	}
-	po.untrusted = true;
-	if (v == NONE && r->set->trust_policy != TRUST_OFF && (v = pick_version(r, p, spec, &po, &young)) != NONE)
-		return downgraded(r, w, p, v, e);
-	if (v == NONE)
-		return no_match(r, w, p, e);
-	rc = package_of_registry(r, out, p, v, settings_registry(r->set, sof(r, spec->name)), fresh, e);
-	/* younger than resolutionMode: time-based allows is not yet younger than the release age */
-	if (!rc && young && r->cutoff && packument_time(p, v) > r->cutoff)
-		note_young(r, *out);
-	return rc;
-}
-
-int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
-	const struct resolve_opts *o, bool *fresh, struct err *e)
-{
-	str s = sof(r, w->spec);
-	int rc = workspace_resolve(r, out, imp, o->dir, w, fresh, e);
-	if (rc)
-		return rc < 0 ? rc : 0;
-	if (str_starts(s, STR("catalog:")))
-		return err_set(e, ERR_USAGE,
-			"dependency " STR_FMT "@" STR_FMT ": a published package cannot use a catalog", SA(r, w->alias),
-			STR_ARG(s));
-	struct reg_spec spec;
-	if (reg_spec_parse(r, &spec, w->alias, w->spec))
-		return from_registry(r, out, imp, w, &spec, o, fresh, e);
-	return exotic_resolve(r, out, w, fresh, e);
-}
 
 /* --- seeds --- */
 
@@ -256,158 +94,6 @@ static uint32_t seed_node(struct run *r, uint32_t pkg, int32_t depth, bool leaf)
 	return pkg_at(r, pkg)->leaf_node;
 }
 
-/* Gives an occurrence its place in the tree; a shared one keeps its first children and its least depth. */
-static void node_settle(struct run *r, const struct seed *s, bool lazy, struct kid *kid, uint32_t nkid)
-{
-	struct node *n = &r->node.p[s->node];
-	int32_t depth = pkg_at(r, s->pkg)->kind == PKG_LINK ? -1 : s->depth;
-	if (s->leaf && n->depth != INT32_MAX) {
-		if (n->depth > depth)
-			n->depth = depth;
-		return;
-	}
-	n->depth = depth;
-	n->lazy = lazy;
-	n->kid = kid;
-	n->nkid = nkid;
-	n->parents = s->parents;
-}
-
-/* --- who decides a package's children --- */
-
-static bool claim(struct run *r, struct seed *s, const struct importer *imp)
-{
-	struct pkg *p = pkg_at(r, s->pkg);
-	struct owner mine = { true, s->depth, (uint32_t)(imp - r->importer), s->parents };
-	s->owner = mine;
-	if (p->owner.set) {
-		const struct owner *o = &p->owner;
-		int c = mine.depth != o->depth         ? (mine.depth < o->depth ? -1 : 1)
-			: mine.importer != o->importer ? (mine.importer < o->importer ? -1 : 1)
-						       : chain_cmp(r, mine.path, o->path);
-		if (c >= 0) {
-			s->owns = false;
-			s->shadow = p->shadow;
-			s->unchanged = false;
-			return false;
-		}
-	}
-	s->unchanged = p->owner.set && atomset_eq(p->shadow, s->shadow);
-	s->owns = true;
-	p->owner = mine;
-	p->shadow = s->shadow;
-	return true;
-}
-
-static bool still_owner(struct run *r, const struct seed *s)
-{
-	const struct owner *o = &pkg_at(r, s->pkg)->owner;
-	return o->depth == s->owner.depth && o->importer == s->owner.importer &&
-	       chain_cmp(r, o->path, s->owner.path) == 0;
-}
-
-/* One claim per package and level, by the occurrence whose path sorts first. */
-static void claim_level(struct run *r, const struct importer *imp, struct seed **all, uint32_t n)
-{
-	uint32_t *best = xmalloc((n + 1) * sizeof(*best)), nbest = 0, mark = ++r->mark;
-	for (uint32_t i = 0; i < n; i++) {
-		struct seed *s = all[i];
-		struct pkg *p = s->kind == SEED_PENDING ? pkg_at(r, s->pkg) : NULL;
-		if (!p || p->kind == PKG_LINK)
-			continue;
-		if (p->seen != mark) {
-			p->seen = mark;
-			p->slot = nbest;
-			best[nbest++] = i;
-		} else if (chain_cmp(r, all[best[p->slot]]->parents, s->parents) > 0) {
-			best[p->slot] = i;
-		}
-	}
-	for (uint32_t i = 0; i < nbest; i++) {
-		struct seed *s = all[best[i]];
-		if (claim(r, s, imp) && package_split_peers(r, pkg_at(r, s->pkg), s->shadow))
-			r->breaks++;
-	}
-	free(best);
-}
-
-void resolve_record(struct run *r, uint32_t pkg, struct edge *edge, uint32_t n, const struct atomset *shadow, prior key)
-{
-	struct pkg *p = pkg_at(r, pkg);
-	p->recorded = true;
-	p->edge = edge;
-	p->nedge = n;
-	p->rec_shadow = shadow;
-	p->rec_prior = key;
-}
-
-static bool pins_over(const struct pkg *p, const struct atomset *shadow, prior key)
-{
-	return atomset_eq(p->rec_shadow, shadow) && p->rec_prior != NONE && key == NONE;
-}
-
-static bool edges_same(const struct pkg *p, const struct edge *e, uint32_t n)
-{
-	if (p->nedge != n)
-		return false;
-	for (uint32_t i = 0; i < n; i++)
-		if (p->edge[i].alias != e[i].alias || p->edge[i].pkg != e[i].pkg ||
-			p->edge[i].optional != e[i].optional)
-			return false;
-	return true;
-}
-
-/* Occurrences that realised children of an older record read the new one from now on. */
-static void others_lazy(struct run *r, uint32_t pkg, uint32_t owner_node)
-{
-	bool any = false;
-	for (uint32_t i = pkg_at(r, pkg)->nodes; i != NONE; i = r->node.p[i].next) {
-		struct node *n = &r->node.p[i];
-		if (i == owner_node || n->lazy || n->depth == INT32_MAX)
-			continue;
-		n->lazy = true;
-		any = true;
-	}
-	if (any)
-		r->rewrites++;
-}
-
-struct recording {
-	bool declined, stale;
-};
-static struct recording record(struct run *r, const struct seed *s, struct edge *edge, uint32_t n)
-{
-	struct pkg *p = pkg_at(r, s->pkg);
-	struct recording out = { 0 };
-	if (!still_owner(r, s) || (p->recorded && pins_over(p, s->shadow, s->key))) {
-		out.declined = true;
-		return out;
-	}
-	out.stale = p->recorded && !edges_same(p, edge, n);
-	if (out.stale)
-		r->breaks++;
-	resolve_record(r, s->pkg, edge, n, s->shadow, s->key);
-	return out;
-}
-
-/* Children of S from the seeds of its edges: records them and settles its node. */
-static void settle_children(struct run *r, const struct seed *s, const struct seed *kids, uint32_t n)
-{
-	struct edge *edge = arena_new(&r->arena, struct edge, n + 1);
-	struct kid *kid = arena_new(&r->arena, struct kid, n + 1);
-	uint32_t m = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		if (kids[i].kind == SEED_DROPPED)
-			continue;
-		edge[m] = (struct edge){ kids[i].alias, kids[i].pkg, kids[i].optional_edge };
-		kid[m++] = (struct kid){ kids[i].alias, kids[i].node };
-	}
-	struct recording rec = record(r, s, edge, m);
-	node_settle(r, s, rec.declined, rec.declined ? NULL : kid, rec.declined ? 0 : m);
-	if ((rec.stale || !s->unchanged) && still_owner(r, s))
-		others_lazy(r, s->pkg, s->node);
-}
-
 /* --- taking a locked subtree over --- */
 
 static int edge_seed(struct run *r, struct seed *out, struct wanted w, const struct edge_ctx *x, struct err *e);
@@ -441,8 +127,8 @@ static int reused_seed(struct run *r, struct seed *out, const struct wanted *w, 
 	if (fresh)
 		p->leaf = leaf;
 	out->node = seed_node(r, pkg, x->depth, leaf);
-	if (!claim(r, out, x->imp)) {
-		node_settle(r, out, true, NULL, 0);
+	if (!seed_claim(r, out, x->imp)) {
+		seed_settle(r, out, true, NULL, 0);
 		return 0;
 	}
 	struct seed *seeds = arena_new(&r->arena, struct seed, n + 1);
@@ -462,57 +148,8 @@ static int reused_seed(struct run *r, struct seed *out, const struct wanted *w, 
 			return rc;
 		seeds[i].optional_edge = kids[i].optional;
 	}
-	settle_children(r, out, seeds, n);
+	seed_settle_children(r, out, seeds, n);
 	return 0;
-}
-
-/* --- asking ahead --- */
-
-static void ask_ahead_later(struct run *r, uint32_t pkg, const struct atomset *shadow)
-{
-	struct pkg *p = pkg_at(r, pkg);
-	if (r->nimporter < 2 || p->asked_ahead || p->kind == PKG_LINK)
-		return;
-	p->asked_ahead = true;
-	r->ahead = arena_grow(&r->arena, r->ahead, r->nahead, &r->cap_ahead, sizeof(*r->ahead), _Alignof(struct ahead));
-	r->ahead[r->nahead++] = (struct ahead){ pkg, shadow };
-}
-
-/* The choice that the dependency S of a package would be without regard to what the levels above resolved; errors come up where
- * it is needed. */
-static int ask_ahead_one(struct run *r, const struct importer *imp, const struct spec *s, struct err *e)
-{
-	struct wanted w = { s->alias, s->range, s->optional, false, false };
-	struct resolve_opts o = { .cutoff = r->subdep_cutoff, .depth = 1, .key = NONE };
-	struct reg_spec spec;
-	struct packument p;
-	const struct err *why;
-	bool young;
-	if (!reg_spec_parse(r, &spec, w.alias, w.spec) || !first_pick_contested(r, spec.name))
-		return 0;
-	int rc = get_packument(r, &p, &why, spec.name, w.optional, e);
-	if (rc)
-		return rc < 0 ? rc : 0;
-	struct pick_opts po = { .preferred = preferred_for(r, imp, spec.name), .cutoff = o.cutoff };
-	(void)shared_pick(r, p, &w, &spec, &o, &po, instead_here(r, 1), &young);
-	return 0;
-}
-
-/* For all packages that IMP's walk was the first to meet. */
-static int ask_ahead(struct run *r, const struct importer *imp, struct err *e)
-{
-	struct err ignored;
-	int rc = 0;
-	for (size_t i = 0; i < r->nahead && !rc; i++) {
-		struct pkg *p = pkg_at(r, r->ahead[i].pkg);
-		if (package_specs(r, p, &ignored))
-			continue;
-		for (uint32_t k = 0; k < p->nspec && !rc; k++)
-			if (p->spec[k].optional || !atomset_has(r->ahead[i].shadow, p->spec[k].alias))
-				rc = ask_ahead_one(r, imp, &p->spec[k], e);
-	}
-	r->nahead = 0;
-	return rc;
 }
 
 /* --- edges --- */
@@ -593,7 +230,7 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 		    (p->kind != PKG_LOCKED ? !p->deps.ndep && !p->deps.nopt && !p->deps.npeer && !p->deps.npeer_optional
 					   : p->leaf);
 	package_seen(r, p, fresh, optional, shadow, x);
-	ask_ahead_later(r, pkg, shadow);
+	resolve_ask_later(r, pkg, shadow);
 	*out = (struct seed){ .kind = SEED_PENDING,
 		.optional_edge = w.optional,
 		.optional = optional,
@@ -686,9 +323,9 @@ static void settle_seeds(struct run *r, struct front_vec *f, struct seed *s, uin
 		if (s[i].restated && !match)
 			s[i].node = seed_node(r, s[i].pkg, s[i].depth, s[i].leaf);
 		if (p->kind == PKG_LINK)
-			node_settle(r, &s[i], false, NULL, 0);
+			seed_settle(r, &s[i], false, NULL, 0);
 		else if ((!s[i].owns || match) && !s[i].restated)
-			node_settle(r, &s[i], true, NULL, 0);
+			seed_settle(r, &s[i], true, NULL, 0);
 		if (p->kind != PKG_LINK && s[i].owns && (!match || restates(p, &s[i])))
 			front_add(f, (struct front){ s[i], match, level, scope });
 	}
@@ -818,7 +455,7 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 	int rc = 0;
 	for (uint32_t i = 0; i < n; i++)
 		*vec_add(&all) = &seeds[i];
-	claim_level(r, imp, all.p, (uint32_t)all.n);
+	seeds_claim(r, imp, all.p, (uint32_t)all.n);
 	settle_seeds(r, &front, seeds, n, level, scope);
 	while (front.n && !rc) {
 		level_ask(r, imp, &front);
@@ -835,12 +472,12 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 		}
 		if (rc)
 			break;
-		claim_level(r, imp, all.p, (uint32_t)all.n);
+		seeds_claim(r, imp, all.p, (uint32_t)all.n);
 		for (size_t i = 0; i < front.n; i++) {
 			const struct front *f = &front.p[i];
 			const struct expanded *x = &level_out.p[i];
 			if (!f->recorded)
-				settle_children(r, &f->seed, x->seed, x->n);
+				seed_settle_children(r, &f->seed, x->seed, x->n);
 			settle_seeds(r, &next, x->seed, x->n, level_below(r, f->level, x->seed, x->n),
 				scope_below(r, f->scope, x->seed, x->n));
 		}
@@ -887,69 +524,11 @@ int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, 
 	direct_versions_add(r, imp, s, n);
 	int rc = walk(r, imp, s, n, level_below(r, NULL, s, n), scope_below(r, scope, s, n), e);
 	if (!rc)
-		rc = ask_ahead(r, imp, e);
+		rc = resolve_ask_ahead(r, imp, e);
 	for (uint32_t i = 0; i < n && !rc; i++)
 		if (s[i].kind != SEED_DROPPED)
 			*vec_add(&imp->direct) =
 				(struct direct){ .alias = s[i].alias, .node = s[i].node, .pkg = s[i].pkg };
 	r->revision++;
 	return rc;
-}
-
-/* --- what was resolved so far --- */
-
-/* Links what run_versions has of one name, in its order. */
-static void by_name(struct run *r)
-{
-	r->nrun_first = r->t.n;
-	r->run_first = xrealloc(r->run_first, r->nrun_first * sizeof(*r->run_first));
-	memset(r->run_first, 0xFF, r->nrun_first * sizeof(*r->run_first)); /* NONE */
-	for (size_t i = r->nrun_versions; i-- > 0;) {
-		uint32_t *first = &r->run_first[pkg_at(r, r->run_versions[i].pkg)->name];
-		r->run_versions[i].next = *first;
-		*first = (uint32_t)i;
-	}
-}
-
-static void reach(struct run *r, const struct importer *only)
-{
-	VEC(uint32_t) stack = VEC_INIT;
-	uint32_t mark = ++r->mark;
-	r->nrun_versions = 0;
-	r->run_versions = xrealloc(r->run_versions, (r->pkg.n + 1) * sizeof(*r->run_versions));
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		for (size_t k = 0; (!only || only == &r->importer[i]) && k < r->importer[i].direct.n; k++)
-			*vec_add(&stack) = r->importer[i].direct.p[k].pkg;
-	while (stack.n) {
-		uint32_t i = stack.p[--stack.n];
-		struct pkg *p = pkg_at(r, i);
-		if (p->seen == mark)
-			continue;
-		p->seen = mark;
-		r->run_versions[r->nrun_versions++] = (struct run_version){ i, NONE };
-		for (uint32_t k = 0; k < p->nedge; k++)
-			if (pkg_at(r, p->edge[k].pkg)->seen != mark)
-				*vec_add(&stack) = p->edge[k].pkg;
-	}
-	vec_release(&stack);
-	by_name(r);
-}
-
-void resolve_run_versions(
-	struct run *r, const struct importer *imp, atom name, void (*f)(void *ctx, atom version), void *ctx)
-{
-	if (r->run_versions_at != r->revision || r->run_versions_of != imp) {
-		reach(r, imp);
-		r->run_versions_at = r->revision;
-		r->run_versions_of = imp;
-	}
-	uint32_t next = name < r->nrun_first ? r->run_first[name] : NONE;
-	for (uint32_t i = next; i != NONE; i = next) {
-		next = r->run_versions[i].next;
-		const struct pkg *p = pkg_at(r, r->run_versions[i].pkg);
-		if (p->version)
-			f(ctx, p->version);
-		else if (p->by_workspace && p->manifest_version)
-			f(ctx, p->manifest_version);
-	}
 }

@@ -1,0 +1,200 @@
+#include "exotic.h"
+#include "first_pick.h"
+#include "package.h"
+#include "pick.h"
+#include "plan_emit.h"
+#include "prefer.h"
+#include "resolve.h"
+#include "workspace.h"
+
+static int no_match(struct run *r, const struct wanted *w, struct packument p, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	uint32_t n = packument_nversions(p), ntags = packument_ntags(p);
+	for (uint32_t i = 0; i < ntags && i < 8; i++) {
+		str tag;
+		uint32_t v;
+		packument_tag_at(p, i, &tag, &v);
+		if (v < n)
+			buf_printf(&b, " " STR_FMT ": " STR_FMT ",", STR_ARG(tag), STR_ARG(packument_version(p, v)));
+	}
+	buf_printf(&b, " newest versions:");
+	for (uint32_t i = n; i-- > 0 && i + 6 > n;)
+		buf_printf(&b, " " STR_FMT, STR_ARG(packument_version(p, i)));
+	return err_set(e, ERR_NOMATCH, "no version of " STR_FMT " satisfies " STR_FMT ";" STR_FMT,
+		STR_ARG(packument_name(p)), SA(r, w->spec), STR_ARG(buf_str(&b)));
+}
+
+/* What satisfies W is vouched for less than what was published before it. */
+static int downgraded(struct run *r, const struct wanted *w, struct packument p, uint32_t v, struct err *e)
+{
+	int before = 0, has = 0;
+	(void)trust_allows(r->set, r->io->now_ms, p, v, &before, &has);
+	return err_set(e, ERR_POLICY,
+		STR_FMT
+		"@" STR_FMT
+		" has %s, an earlier version had %s (trustPolicy: no-downgrade); nothing else satisfies " STR_FMT
+		". If it can be trusted, list it under trustPolicyExclude",
+		STR_ARG(packument_name(p)), STR_ARG(packument_version(p, v)), trust_word(has), trust_word(before),
+		SA(r, w->spec));
+}
+
+static int get_packument(
+	struct run *r, struct packument *out, const struct err **why, atom name, bool full, struct err *e)
+{
+	for (;;) {
+		enum meta_state st = metas_get(r->metas, name, full, out, why);
+		if (st == META_HERE)
+			return 0;
+		if (st == META_FAILED)
+			return 1;
+		int rc = plan_early(r, e);
+		if (!rc)
+			rc = metas_wait(r->metas, e);
+		if (rc)
+			return rc;
+	}
+}
+
+static bool instead_here(const struct run *r, int32_t depth)
+{
+	return r->set->link_workspace_packages_deep || (r->set->link_workspace_packages && depth == 0);
+}
+
+static void note_young(struct run *r, uint32_t pkg)
+{
+	for (size_t i = 0; i < r->nyoung; i++)
+		if (r->young[i] == pkg)
+			return;
+	r->young = arena_grow(&r->arena, r->young, r->nyoung, &r->cap_young, sizeof(*r->young), _Alignof(uint32_t));
+	r->young[r->nyoung++] = pkg;
+}
+
+/* pick_version(), but what an earlier project of the workspace chose stands. */
+static uint32_t shared_pick(struct run *r, struct packument p, const struct wanted *w, const struct reg_spec *spec,
+	const struct resolve_opts *o, const struct pick_opts *po, bool here, bool *young)
+{
+	if (o->depth == 0 || here || !first_pick_contested(r, spec->name))
+		return pick_version(r, p, spec, po, young);
+	struct first_key k = { w->alias, w->spec, first_pick_above(r, o->level, spec->name), po->cutoff, o->key,
+		w->optional, po->lowest };
+	uint32_t v = first_pick_get(r, &k, young);
+	if (v != NONE)
+		return v;
+	v = pick_version(r, p, spec, po, young);
+	if (v != NONE)
+		first_pick_put(r, &k, v, *young);
+	return v;
+}
+
+static int from_registry(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
+	const struct reg_spec *spec, const struct resolve_opts *o, bool *fresh, struct err *e)
+{
+	bool here = instead_here(r, o->depth), young;
+	struct packument p = { 0 };
+	const struct err *why = NULL;
+	int rc;
+	if (here && r->set->prefer_workspace_packages &&
+		(rc = workspace_instead(r, out, imp, w, spec->name, spec->fetch, (int)spec->type, 0, fresh, e)) !=
+			LOCAL_NONE)
+		return rc < 0 ? rc : 0;
+	rc = get_packument(r, &p, &why, spec->name, w->optional, e);
+	if (rc < 0)
+		return rc;
+	uint32_t v = NONE;
+	bool hoisted = o->depth == 0 && imp->subdep_rules;
+	bool anew = hoisted && r->moved && atomset_has(r->moved, spec->name);
+	struct pick_opts po = { .preferred = w->peer || anew ? preferred_of(r, spec->name)
+							     : preferred_for(r, imp, spec->name),
+		.level = o->level,
+		.cutoff = o->cutoff,
+		.lowest = o->lowest };
+	if (!rc)
+		v = shared_pick(r, p, w, spec, o, &po, here, &young);
+	if (here) {
+		atom version = v == NONE ? 0 : atom_of(&r->t, packument_version(p, v));
+		int lc = workspace_instead(r, out, imp, w, spec->name, spec->fetch, (int)spec->type, version, fresh, e);
+		if (lc != LOCAL_NONE)
+			return lc < 0 ? lc : 0;
+	}
+	if (rc) {
+		*e = *why;
+		return err_ctx(e, STR_FMT, SA(r, spec->name));
+	}
+	po.untrusted = true;
+	if (v == NONE && r->set->trust_policy != TRUST_OFF && (v = pick_version(r, p, spec, &po, &young)) != NONE)
+		return downgraded(r, w, p, v, e);
+	if (v == NONE)
+		return no_match(r, w, p, e);
+	rc = package_of_registry(r, out, p, v, settings_registry(r->set, sof(r, spec->name)), fresh, e);
+	/* younger than resolutionMode: time-based allows is not yet younger than the release age */
+	if (!rc && young && r->cutoff && packument_time(p, v) > r->cutoff)
+		note_young(r, *out);
+	return rc;
+}
+
+int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
+	const struct resolve_opts *o, bool *fresh, struct err *e)
+{
+	str s = sof(r, w->spec);
+	int rc = workspace_resolve(r, out, imp, o->dir, w, fresh, e);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	if (str_starts(s, STR("catalog:")))
+		return err_set(e, ERR_USAGE,
+			"dependency " STR_FMT "@" STR_FMT ": a published package cannot use a catalog", SA(r, w->alias),
+			STR_ARG(s));
+	struct reg_spec spec;
+	if (reg_spec_parse(r, &spec, w->alias, w->spec))
+		return from_registry(r, out, imp, w, &spec, o, fresh, e);
+	return exotic_resolve(r, out, w, fresh, e);
+}
+
+/* --- asking ahead --- */
+
+void resolve_ask_later(struct run *r, uint32_t pkg, const struct atomset *shadow)
+{
+	struct pkg *p = pkg_at(r, pkg);
+	if (r->nimporter < 2 || p->asked_ahead || p->kind == PKG_LINK)
+		return;
+	p->asked_ahead = true;
+	r->ahead = arena_grow(&r->arena, r->ahead, r->nahead, &r->cap_ahead, sizeof(*r->ahead), _Alignof(struct ahead));
+	r->ahead[r->nahead++] = (struct ahead){ pkg, shadow };
+}
+
+/* The choice that the dependency S of a package would be without regard to what the levels above resolved; errors come up where
+ * it is needed. */
+static int ask_ahead_one(struct run *r, const struct importer *imp, const struct spec *s, struct err *e)
+{
+	struct wanted w = { s->alias, s->range, s->optional, false, false };
+	struct resolve_opts o = { .cutoff = r->subdep_cutoff, .depth = 1, .key = NONE };
+	struct reg_spec spec;
+	struct packument p;
+	const struct err *why;
+	bool young;
+	if (!reg_spec_parse(r, &spec, w.alias, w.spec) || !first_pick_contested(r, spec.name))
+		return 0;
+	int rc = get_packument(r, &p, &why, spec.name, w.optional, e);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	struct pick_opts po = { .preferred = preferred_for(r, imp, spec.name), .cutoff = o.cutoff };
+	(void)shared_pick(r, p, &w, &spec, &o, &po, instead_here(r, 1), &young);
+	return 0;
+}
+
+/* For all packages that IMP's walk was the first to meet. */
+int resolve_ask_ahead(struct run *r, const struct importer *imp, struct err *e)
+{
+	struct err ignored;
+	int rc = 0;
+	for (size_t i = 0; i < r->nahead && !rc; i++) {
+		struct pkg *p = pkg_at(r, r->ahead[i].pkg);
+		if (package_specs(r, p, &ignored))
+			continue;
+		for (uint32_t k = 0; k < p->nspec && !rc; k++)
+			if (p->spec[k].optional || !atomset_has(r->ahead[i].shadow, p->spec[k].alias))
+				rc = ask_ahead_one(r, imp, &p->spec[k], e);
+	}
+	r->nahead = 0;
+	return rc;
+}

@@ -1,0 +1,153 @@
+#include "seed.h"
+#include "package.h"
+#include <stdlib.h>
+
+/* Gives an occurrence its place in the tree; a shared one keeps its first children and its least depth. */
+void seed_settle(struct run *r, const struct seed *s, bool lazy, struct kid *kid, uint32_t nkid)
+{
+	struct node *n = &r->node.p[s->node];
+	int32_t depth = pkg_at(r, s->pkg)->kind == PKG_LINK ? -1 : s->depth;
+	if (s->leaf && n->depth != INT32_MAX) {
+		if (n->depth > depth)
+			n->depth = depth;
+		return;
+	}
+	n->depth = depth;
+	n->lazy = lazy;
+	n->kid = kid;
+	n->nkid = nkid;
+	n->parents = s->parents;
+}
+
+bool seed_claim(struct run *r, struct seed *s, const struct importer *imp)
+{
+	struct pkg *p = pkg_at(r, s->pkg);
+	struct owner mine = { true, s->depth, (uint32_t)(imp - r->importer), s->parents };
+	s->owner = mine;
+	if (p->owner.set) {
+		const struct owner *o = &p->owner;
+		int c = mine.depth != o->depth         ? (mine.depth < o->depth ? -1 : 1)
+			: mine.importer != o->importer ? (mine.importer < o->importer ? -1 : 1)
+						       : chain_cmp(r, mine.path, o->path);
+		if (c >= 0) {
+			s->owns = false;
+			s->shadow = p->shadow;
+			s->unchanged = false;
+			return false;
+		}
+	}
+	s->unchanged = p->owner.set && atomset_eq(p->shadow, s->shadow);
+	s->owns = true;
+	p->owner = mine;
+	p->shadow = s->shadow;
+	return true;
+}
+
+static bool still_owner(struct run *r, const struct seed *s)
+{
+	const struct owner *o = &pkg_at(r, s->pkg)->owner;
+	return o->depth == s->owner.depth && o->importer == s->owner.importer &&
+	       chain_cmp(r, o->path, s->owner.path) == 0;
+}
+
+/* One claim per package and level, by the occurrence whose path sorts first. */
+void seeds_claim(struct run *r, const struct importer *imp, struct seed **all, uint32_t n)
+{
+	uint32_t *best = xmalloc((n + 1) * sizeof(*best)), nbest = 0, mark = ++r->mark;
+	for (uint32_t i = 0; i < n; i++) {
+		struct seed *s = all[i];
+		struct pkg *p = s->kind == SEED_PENDING ? pkg_at(r, s->pkg) : NULL;
+		if (!p || p->kind == PKG_LINK)
+			continue;
+		if (p->seen != mark) {
+			p->seen = mark;
+			p->slot = nbest;
+			best[nbest++] = i;
+		} else if (chain_cmp(r, all[best[p->slot]]->parents, s->parents) > 0) {
+			best[p->slot] = i;
+		}
+	}
+	for (uint32_t i = 0; i < nbest; i++) {
+		struct seed *s = all[best[i]];
+		if (seed_claim(r, s, imp) && package_split_peers(r, pkg_at(r, s->pkg), s->shadow))
+			r->breaks++;
+	}
+	free(best);
+}
+
+void resolve_record(struct run *r, uint32_t pkg, struct edge *edge, uint32_t n, const struct atomset *shadow, prior key)
+{
+	struct pkg *p = pkg_at(r, pkg);
+	p->recorded = true;
+	p->edge = edge;
+	p->nedge = n;
+	p->rec_shadow = shadow;
+	p->rec_prior = key;
+}
+
+static bool pins_over(const struct pkg *p, const struct atomset *shadow, prior key)
+{
+	return atomset_eq(p->rec_shadow, shadow) && p->rec_prior != NONE && key == NONE;
+}
+
+static bool edges_same(const struct pkg *p, const struct edge *e, uint32_t n)
+{
+	if (p->nedge != n)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (p->edge[i].alias != e[i].alias || p->edge[i].pkg != e[i].pkg ||
+			p->edge[i].optional != e[i].optional)
+			return false;
+	return true;
+}
+
+/* Occurrences that realised children of an older record read the new one from now on. */
+static void others_lazy(struct run *r, uint32_t pkg, uint32_t owner_node)
+{
+	bool any = false;
+	for (uint32_t i = pkg_at(r, pkg)->nodes; i != NONE; i = r->node.p[i].next) {
+		struct node *n = &r->node.p[i];
+		if (i == owner_node || n->lazy || n->depth == INT32_MAX)
+			continue;
+		n->lazy = true;
+		any = true;
+	}
+	if (any)
+		r->rewrites++;
+}
+
+struct recording {
+	bool declined, stale;
+};
+static struct recording record(struct run *r, const struct seed *s, struct edge *edge, uint32_t n)
+{
+	struct pkg *p = pkg_at(r, s->pkg);
+	struct recording out = { 0 };
+	if (!still_owner(r, s) || (p->recorded && pins_over(p, s->shadow, s->key))) {
+		out.declined = true;
+		return out;
+	}
+	out.stale = p->recorded && !edges_same(p, edge, n);
+	if (out.stale)
+		r->breaks++;
+	resolve_record(r, s->pkg, edge, n, s->shadow, s->key);
+	return out;
+}
+
+/* Children of S from the seeds of its edges: records them and settles its node. */
+void seed_settle_children(struct run *r, const struct seed *s, const struct seed *kids, uint32_t n)
+{
+	struct edge *edge = arena_new(&r->arena, struct edge, n + 1);
+	struct kid *kid = arena_new(&r->arena, struct kid, n + 1);
+	uint32_t m = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		if (kids[i].kind == SEED_DROPPED)
+			continue;
+		edge[m] = (struct edge){ kids[i].alias, kids[i].pkg, kids[i].optional_edge };
+		kid[m++] = (struct kid){ kids[i].alias, kids[i].node };
+	}
+	struct recording rec = record(r, s, edge, m);
+	seed_settle(r, s, rec.declined, rec.declined ? NULL : kid, rec.declined ? 0 : m);
+	if ((rec.stale || !s->unchanged) && still_owner(r, s))
+		others_lazy(r, s->pkg, s->node);
+}
