@@ -17,6 +17,8 @@
 
 /* A tiny package's pack may be a little larger than its tarball (digests): it still saves a request to the registry. */
 enum { RETRY_MS = 10 * 60 * 1000, WORSE_MAX = 4096 };
+/* What a start found is looked through so many packs at a time, under the lock, and with such pauses. */
+enum { STOCK_STEPS = 1000, STOCK_MS = 10 };
 
 static uint64_t thread_cpu_us(void)
 {
@@ -307,6 +309,8 @@ static struct pack_item *next_later(struct packs *p)
 	if (p->deltas_at < p->deltas.n)
 		return p->item.p[p->deltas.p[p->deltas_at]];
 	p->deltas_at = p->deltas.n = 0;
+	if (packdelta_ahead_some(p, STOCK_STEPS) && p->deltas.n)
+		return p->item.p[p->deltas.p[0]];
 	return p->o.no_settle ? NULL : next_unsettled(p);
 }
 
@@ -320,7 +324,9 @@ static struct pack_item *wait_later(struct packs *p)
 		old_remove(p, now);
 		if (it && now >= quiet)
 			return it;
-		if (!it && !busy && p->n.warm + p->n.deltas_pending == 0 && p->first_ms && p->n.settled_ms < 0) {
+		bool stocked = p->stock_at == 2 * p->stock;
+		if (!it && !busy && stocked && p->n.warm + p->n.deltas_pending == 0 && p->first_ms &&
+			p->n.settled_ms < 0) {
 			p->n.settled_ms = now - p->first_ms;
 			p->n.settled_us = packs_cpu_us(p) - p->first_us;
 			log_info("packs", "settled=%llu ms=%lld cpu_ms=%llu tarball_bytes=%llu pack_bytes=%llu",
@@ -328,7 +334,8 @@ static struct pack_item *wait_later(struct packs *p)
 				(unsigned long long)(p->n.settled_us / 1000), (unsigned long long)p->n.tarball_bytes,
 				(unsigned long long)p->n.pack_bytes);
 		}
-		struct timespec t = in_ms(it ? quiet - now : old_next(p, now));
+		int64_t wait = it ? quiet - now : old_next(p, now);
+		struct timespec t = in_ms(stocked || it || busy ? wait : STOCK_MS);
 		pthread_cond_timedwait(&p->settle, &p->lock, &t);
 	}
 	return NULL;

@@ -179,16 +179,21 @@ void packdelta_ahead(struct packs *p, struct pack_item *it)
 	ahead(p, it);
 }
 
-void packdelta_ahead_all(struct packs *p)
+void packdelta_stock(struct packs *p)
 {
-	size_t n = p->item.n; /* deltas are added behind them */
+	p->stock = p->item.n; /* deltas are added behind them */
+}
 
-	for (size_t i = 0; i < n; i++) {
-		if (packs_is_ready(p->item.p[i]) && !p->item.p[i]->delta)
-			name_chain(p, p->item.p[i]);
+bool packdelta_ahead_some(struct packs *p, size_t most)
+{
+	for (; most > 0 && p->stock_at < 2 * p->stock; most--, p->stock_at++) {
+		struct pack_item *it = p->item.p[p->stock_at % p->stock];
+		if (!packs_is_ready(it) || it->delta)
+			continue;
+		if (p->stock_at < p->stock)
+			name_chain(p, it); /* all, before the first looks for its like */
+		else
+			ahead(p, it);
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (p->item.p[i]->named)
-			ahead(p, p->item.p[i]);
-	}
+	return p->stock_at < 2 * p->stock;
 }

@@ -599,7 +599,9 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	if (dir_open(p, e) < 0 || journal_open(p, e) < 0)
 		goto fail;
 	count_items(p);
-	packdelta_ahead_all(p);
+	packdelta_stock(p);
+	while (p->o.eager && packdelta_ahead_some(p, SIZE_MAX)) { /* somebody waits until all are made */
+	}
 	packsweep(p);
 	if (packbuild_start(p, e) < 0 || packevict_start(p, e) < 0)
 		goto fail;

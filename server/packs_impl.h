@@ -42,6 +42,8 @@ struct packs {
 	size_t head;
 	VEC(uint32_t) deltas; /* wanted ones, from `deltas_at` on */
 	size_t deltas_at;
+	size_t stock,
+		stock_at; /* items of the journal, and how far packdelta_ahead_some() has come: 2 x stock is the end */
 	VEC(struct pack_old) old;
 	struct packs_counts n; /* but these, which are counted without the lock: */
 	_Atomic uint64_t sent, sent_bytes, absent;
@@ -88,8 +90,11 @@ bool packs_is_ready(const struct pack_item *it);
 struct pack_item *packs_delta(struct packs *p, const struct pack_item *of, const struct pack_item *base);
 /* IT has its pack: deltas between it and other versions that have one are wanted, too. */
 void packdelta_ahead(struct packs *p, struct pack_item *it);
-/* The same for all, once the journal is read: what a server that ended had not come to. */
-void packdelta_ahead_all(struct packs *p);
+/* The same for all that the journal knew, which a server that ended had not come to: for MOST steps. False: that was all. A million
+ * are too many for a start, so a settler does it. */
+bool packdelta_ahead_some(struct packs *p, size_t most);
+/* The journal is read. */
+void packdelta_stock(struct packs *p);
 
 /* packdelta.c. No lock. *GOT has digest and size. ERR_TOOBIG: it would save nothing. */
 MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e);
