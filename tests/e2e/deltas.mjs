@@ -62,7 +62,7 @@ try {
   for (const name of ['one', 'two']) install(name, '1.0.0')
   install('new', '1.1.0')
   for (let i = 0; (await metric('deltas_total')) < 1; i++) {
-    assert.ok(i < 400, `a delta is made: warm ${await metric('warm')}, settled ${await metric('settled')}, failed ${await metric('failed_total')}`)
+    assert.ok(i < 1200, `a delta is made: warm ${await metric('warm')}, settled ${await metric('settled')}, failed ${await metric('failed_total')}`)
     await sleep(50)
   }
   const whole = install('whole', '1.1.0') // nothing older in its store
