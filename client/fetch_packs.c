@@ -20,6 +20,17 @@ void want_add(struct want_list *l, struct pack_want *w)
 	l->n++;
 }
 
+void want_insert(struct want_list *l, struct pack_want *before, struct pack_want *w)
+{
+	struct pack_want **at = before ? &before->next : &l->head;
+
+	w->next = *at;
+	*at = w;
+	if (!w->next)
+		l->tail = w;
+	l->n++;
+}
+
 struct pack_want *want_take(struct want_list *l)
 {
 	struct pack_want *w = l->head;
@@ -45,7 +56,7 @@ void want_return(struct want_list *l, struct want_list *all)
 	*all = (struct want_list){ 0 };
 }
 
-static void signal_fd(int fd)
+void pack_signal(int fd)
 {
 	uint64_t one = 1;
 
@@ -69,6 +80,8 @@ static int fetcher_init(struct pack_fetcher *f, struct err *e)
 		f->o.ca_file = arena_str(&f->a, str_of(f->o.ca_file)).p;
 	f->o.connections = f->o.connections ? f->o.connections : 3;
 	f->o.connect_ms = f->o.connect_ms ? f->o.connect_ms : 1000;
+	f->o.stream_from = f->o.stream_from ? f->o.stream_from : 1u << 20;
+	f->o.ahead = f->o.ahead ? f->o.ahead : 4u << 20;
 	f->o.max_bytes = f->o.max_bytes ? f->o.max_bytes : 20u << 20;
 	return 0;
 }
@@ -163,7 +176,7 @@ void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, co
 	want_add(&f->in, w);
 	pthread_mutex_unlock(&f->lock);
 	if (first)
-		signal_fd(f->wake);
+		pack_signal(f->wake);
 }
 
 /* -- importing -------------------------------------------------------------------- */
@@ -184,7 +197,7 @@ static void want_import(struct job *job)
 	w->import_us = clock_us() - start;
 }
 
-static void want_end(struct pack_want *w, bool ready)
+void want_end(struct pack_want *w, bool ready)
 {
 	struct pack_fetcher *f = w->f;
 	struct tree_package *p = w->p;
@@ -194,8 +207,7 @@ static void want_end(struct pack_want *w, bool ready)
 	f->pending--;
 	pthread_mutex_lock(&f->lock);
 	f->counts.import_us += w->import_us;
-	uint32_t tarball = ready ? pack_tarball_bytes(w->buf.p, w->buf.n) : 0;
-	f->counts.saved += tarball > w->size ? tarball - w->size : 0;
+	f->counts.saved += ready && w->tarball > w->size ? w->tarball - w->size : 0;
 	f->counts.deltas += ready && w->delta;
 	*(ready ? &f->counts.packs : e.code ? &f->counts.refused : &f->counts.absent) += 1;
 	pthread_mutex_unlock(&f->lock);
@@ -204,8 +216,7 @@ static void want_end(struct pack_want *w, bool ready)
 		p->owned = p->cold = true;
 	}
 	p->state = ready ? PACKAGE_READY : PACKAGE_IDLE;
-	buf_release(&w->buf);
-	free(w);
+	want_free(w);
 	if (ready)
 		f->o.done(f->o.arg, p);
 	else
@@ -219,17 +230,17 @@ static void want_drop(struct pack_want *w)
 	struct err e = w->err;
 
 	f->unanswered--;
-	buf_release(&w->buf);
-	free(w);
+	want_free(w);
 	if (e.code)
 		f->o.absent(f->o.arg, NULL, &e);
 }
 
 static void want_imported(struct job *job, void *ctx);
 
-enum { UNPACKING_MAX = 28 << 20 };
+enum { UNPACKING_MAX = 20 << 20 };
 
-/* What unpacking takes is known beforehand: the pool gets so many that their sum is bounded, one at least. */
+/* What unpacking takes is known beforehand: the pool gets so many that their sum is bounded, one at least. Those that take a
+ * window are apart: pack_feed.c. */
 static void imports_start(struct pack_fetcher *f)
 {
 	for (struct pack_want *w; (w = f->waiting.head);) {
@@ -247,8 +258,8 @@ static void want_imported(struct job *job, void *ctx)
 	struct pack_want *w = (struct pack_want *)job;
 	struct pack_fetcher *f = ctx;
 
-	atomic_fetch_sub(&f->held, w->size);
-	signal_fd(f->wake);
+	atomic_fetch_sub(&f->held, w->hold);
+	pack_signal(f->wake);
 	f->unpacking -= w->raw;
 	want_end(w, w->code == 0);
 	imports_start(f);
@@ -275,9 +286,14 @@ void pack_fetcher_drain(struct pack_fetcher *f)
 			continue;
 		}
 		w->raw = pack_memory(w->buf.p, w->buf.n);
-		want_add(&f->waiting, w);
+		w->tarball = pack_tarball_bytes(w->buf.p, w->buf.n);
+		if (w->raw > PACK_PIECE)
+			feed_whole(w);
+		else
+			want_add(&f->waiting, w);
 	}
 	imports_start(f);
+	feeds_go(f);
 }
 
 int pack_fetcher_fd(const struct pack_fetcher *f)
@@ -305,17 +321,15 @@ void pack_fetcher_stop(struct pack_fetcher *f)
 	pthread_mutex_lock(&f->lock);
 	f->stop = true;
 	pthread_mutex_unlock(&f->lock);
-	signal_fd(f->wake);
+	pack_signal(f->wake);
 	pthread_join(f->thread, NULL);
 	f->started = false;
 }
 
 static void list_free(struct want_list *l)
 {
-	for (struct pack_want *w; (w = want_take(l));) {
-		buf_release(&w->buf);
-		free(w);
-	}
+	for (struct pack_want *w; (w = want_take(l));)
+		want_free(w);
 }
 
 void pack_fetcher_free(struct pack_fetcher *f)
@@ -326,6 +340,8 @@ void pack_fetcher_free(struct pack_fetcher *f)
 	list_free(&f->in);
 	list_free(&f->news);
 	list_free(&f->waiting);
+	while (f->all)
+		want_free(f->all->w);
 	if (f->fd >= 0)
 		close(f->fd);
 	if (f->wake >= 0)

@@ -1,4 +1,4 @@
-/* fetch_packs_impl — what fetch_packs.c (the loop's side) and pack_conn.c (the thread's) share. */
+/* fetch_packs_impl — what fetch_packs.c and pack_feed.c (the loop's side) and pack_conn.c (the thread's) share. */
 #pragma once
 #include "fetch_packs.h"
 #include "h2_session.h"
@@ -9,7 +9,29 @@
 
 /* Who decides where a package that is looked up comes from: the thread that finds its pack, or the loop that takes it back first. */
 enum want_fate { WANT_OPEN = 0, WANT_FOUND, WANT_TAKEN };
-/* One package on its way. Belongs to the loop, then the thread, then (with its bytes) a job, then the loop again. */
+enum pack_end { PACK_COMES = 0, PACK_ARRIVED, PACK_ABSENT };
+/* A pack that is unpacked through a window of memory: as it arrives, where it is large. */
+struct pack_feed {
+	struct job job; /* first */
+	struct pack_want *w;
+	atomic_uint_fast64_t fed; /* bytes unpacked, or dropped */
+	/* under the lock */
+	struct buf inbox; /* arrived, and not taken yet */
+	enum pack_end end;
+	struct err why; /* it is absent; code 0: the server has none */
+	bool told;
+	struct pack_feed *told_next, *all_next;
+	/* a job's, then the loop's */
+	struct pack_import *import;
+	struct buf piece;
+	enum pack_end after; /* that piece */
+	/* the loop's */
+	bool queued, busy; /* it waits for another's window; a job has it */
+	struct pack_feed *next;
+};
+
+/* One package on its way. Belongs to the loop, then the thread, then (with its bytes) a job, then the loop again. One with a feed is the thread's
+ * until that has ended, and the loop's after. */
 struct pack_want {
 	struct job job; /* first */
 	struct pack_fetcher *f;
@@ -17,20 +39,25 @@ struct pack_want {
 	uint8_t key[PACKS_KEY], digest[32];
 	struct pack_base_of base; /* rec.p NULL: there is none */
 	uint64_t size;            /* 0: to be looked up */
+	uint64_t hold;            /* of `held`, as long as it was asked for and is not imported */
 	uint64_t raw;             /* memory that unpacking takes; 0: no pack, which its import says */
-	struct buf buf;
+	struct buf buf;           /* of a stream: what was not handed over yet */
+	uint64_t got;             /* bytes received */
 	atomic_uint fate;
 	struct pack_want *open_next, **open_link; /* in f->open; open_link NULL: not in it */
 	unsigned tries;
 	bool arrived;
 	bool delta;
-	struct err err; /* code 0: all is well, or the server has none */
+	uint32_t tarball; /* bytes of the tarball that it stands for */
+	struct err err;   /* code 0: all is well, or the server has none */
 	struct pkg rec;
 	int code;
 	uint64_t import_us;
+	struct pack_feed *feed; /* NULL: it is imported in one piece */
+	uint64_t consumed;      /* the thread's, of a feed: bytes whose window was given back */
 	struct pack_want *next;
 };
-struct want_list {
+struct want_list { /* by `next` */
 	struct pack_want *head, *tail;
 	size_t n;
 };
@@ -43,6 +70,7 @@ struct pack_fetcher {
 	/* the loop's */
 	uint64_t unpacking;                  /* memory of the imports that the pool has */
 	struct want_list waiting;            /* for others to be unpacked */
+	struct pack_feed *feed, *feeds;      /* the one that has a window; those that wait for it */
 	size_t pending, unanswered;          /* unanswered: taken back, and the thread still has them */
 	struct pack_want *open, **open_last; /* looked up, in the plan's order */
 	/* any thread's */
@@ -50,16 +78,35 @@ struct pack_fetcher {
 	pthread_t thread;
 	bool started;
 	pthread_mutex_t lock;
-	struct want_list in, news; /* under the lock */
-	bool stop;                 /* under the lock */
-	atomic_uint_fast64_t held; /* bytes asked for and not imported */
-	struct pack_counts counts; /* under the lock */
+	struct want_list in, news;    /* under the lock */
+	struct pack_feed *told, *all; /* under the lock: feeds with news; all feeds */
+	bool stop;                    /* under the lock */
+	atomic_uint_fast64_t held;    /* bytes asked for and not imported */
+	struct pack_counts counts;    /* under the lock */
 };
 
 void want_add(struct want_list *l, struct pack_want *w);
+/* Behind BEFORE; NULL: as the first. */
+void want_insert(struct want_list *l, struct pack_want *before, struct pack_want *w);
 struct pack_want *want_take(struct want_list *l);
 /* Puts ALL, in its order, before what is in L. */
 void want_return(struct want_list *l, struct want_list *all);
+
+/* Says that a thread has something to read. */
+void pack_signal(int fd);
+/* W is through: READY, or to be had elsewhere. Frees it. */
+void want_end(struct pack_want *w, bool ready);
+
+/* pack_feed.c. Makes W's feed, of which nothing has arrived yet. */
+void feed_new(struct pack_want *w);
+/* The thread's: gives what has arrived since (W's buf) to the loop, as far as that has taken what it was given; all of it, when that is
+ * the END. Wakes nobody. True: there is news. Under the lock. */
+bool feed_give(struct pack_want *w, enum pack_end end, const struct err *why);
+/* The loop's: goes on with every feed that has news. */
+void feeds_go(struct pack_fetcher *f);
+/* The loop's: all of W's pack is in its buf. */
+void feed_whole(struct pack_want *w);
+void want_free(struct pack_want *w);
 
 /* The thread: from `in` to `news`. */
 void *pack_conn_run(void *fetcher);

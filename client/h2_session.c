@@ -40,6 +40,7 @@ struct h2 {
 	bool want_write; /* TLS waits for the socket */
 	int64_t connect_by, heard, pinged;
 	unsigned connect_ms;
+	uint32_t window;
 	nghttp2_session *s;
 	struct stream *streams;
 	struct buf out; /* to be written, from `at` on */
@@ -220,7 +221,7 @@ static void session_start(struct h2 *h)
 {
 	nghttp2_session_callbacks *cb;
 	nghttp2_option *opt;
-	nghttp2_settings_entry set[] = { { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW },
+	nghttp2_settings_entry set[] = { { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h->window },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 } };
 
 	if (nghttp2_session_callbacks_new(&cb) != 0 || nghttp2_option_new(&opt) != 0)
@@ -473,6 +474,7 @@ int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e)
 	str where = arena_printf(&a, STR_FMT ":" STR_FMT, STR_ARG(o->host), STR_ARG(o->port));
 	h->where = xstrndup(where);
 	h->connect_ms = o->connect_ms;
+	h->window = o->window ? o->window : WINDOW;
 	h->connect_by = clock_ms() + o->connect_ms;
 	h->read = xmalloc(READ_SIZE);
 	session_start(h);

@@ -2,7 +2,7 @@
  *
  * Never blocks (but for the name's lookup in h2_open()) and starts no thread:
  * its owner polls h2_fd() for h2_events() until h2_deadline_ms(), then calls
- * h2_drive(). Several sessions can share one thread. Windows are 16 MiB and
+ * h2_drive(). Several sessions can share one thread. Windows are 16 MiB, or what the owner wants, and
  * never updated behind the owner's back: the connection's is returned when
  * bytes arrive, a stream's by h2_consume(), so that one stalled stream
  * does not starve the others (RFC 9113 6.9). Liveness: PING after 15 s
@@ -17,6 +17,7 @@ struct h2_opts {
 	bool tls;
 	const char *ca_file; /* NULL: the system's; ignored in clear */
 	unsigned connect_ms; /* until TCP, TLS and ALPN are done */
+	uint32_t window;     /* of a stream, in bytes; 0: 16 MiB */
 };
 /* Starts connecting. ERR_NET when the name has no address. */
 MUST_USE int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e);

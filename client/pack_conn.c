@@ -18,13 +18,17 @@ enum {
 	BATCH_FIND = 4096,  /* look-ups in a request */
 	MOST_TRIES = 3,     /* of a package, and of a connection without a whole answer in between */
 	RETRY_MS = 100,
+	STREAMS = 2, /* large packs at once: while one is unpacked the next begins to arrive */
+	PIECES = 16, /* in which what may be ahead goes to the loop */
 };
+enum ask_kind { ASK_FIND, ASK_GET, ASK_LARGE };
 
 struct conn;
 struct ask {
 	struct conn *c;
 	int32_t id;
-	bool find, from;       /* from: names other versions beside the wanted ones */
+	enum ask_kind kind;
+	bool from;             /* names other versions beside the wanted ones */
 	struct want_list want; /* in the order of the answer; the head is next */
 	struct buf body;
 	uint8_t row[PACKS_ROW];
@@ -47,7 +51,10 @@ struct thread {
 	struct conn conn[MOST_CONNECTIONS];
 	unsigned n;
 	struct want_list find, get, news;
+	struct want_list large; /* as `get`, one a request, the largest first */
+	unsigned streams;       /* of these under way */
 	struct pack_counts add; /* since last told */
+	bool tell;              /* a large pack has news */
 	bool ever;              /* a connection was open once */
 	bool plain;             /* the server is older than deltas: other versions are not named to it */
 	bool useless;           /* the server makes no packs, or cannot be reached: everything is absent */
@@ -56,21 +63,60 @@ struct thread {
 
 /* -- wants ----------------------------------------------------------------------- */
 
+/* What has arrived of a pack that is unpacked meanwhile. */
+static void feed_tell(struct thread *t, struct pack_want *w, enum pack_end end, const struct err *why)
+{
+	pthread_mutex_lock(&t->f->lock);
+	bool news = feed_give(w, end, why);
+	pthread_mutex_unlock(&t->f->lock);
+	t->tell |= news;
+}
+
 static void want_absent(struct thread *t, struct pack_want *w, const struct err *why)
 {
+	struct err e = why ? *why : (struct err){ 0 };
+
 	buf_release(&w->buf);
 	w->buf = BUF_INIT;
-	w->arrived = false;
-	w->err = why ? *why : (struct err){ 0 };
 	if (why)
-		err_ctx(&w->err, "pack of " STR_FMT "@" STR_FMT, STR_ARG(w->p->f->name), STR_ARG(w->p->f->version));
+		err_ctx(&e, "pack of " STR_FMT "@" STR_FMT, STR_ARG(w->p->f->name), STR_ARG(w->p->f->version));
+	if (w->feed) {
+		feed_tell(t, w, PACK_ABSENT, &e);
+		return;
+	}
+	w->arrived = false;
+	w->err = e;
 	want_add(&t->news, w);
 }
 
 static void want_arrived(struct thread *t, struct pack_want *w)
 {
+	if (w->feed) {
+		feed_tell(t, w, PACK_ARRIVED, NULL);
+		return;
+	}
 	w->arrived = true;
 	want_add(&t->news, w);
+}
+
+/* W's size is known now. */
+static void want_known(struct thread *t, struct pack_want *w)
+{
+	struct pack_want *before = NULL;
+
+	if (w->size < t->f->o.stream_from) {
+		want_add(&t->get, w);
+		return;
+	}
+	feed_new(w);
+	for (struct pack_want *o = t->large.head; o && o->size >= w->size; o = o->next)
+		before = o;
+	want_insert(&t->large, before, w);
+}
+
+static struct want_list *want_home(struct thread *t, enum ask_kind kind)
+{
+	return kind == ASK_FIND ? &t->find : kind == ASK_LARGE ? &t->large : &t->get;
 }
 
 /* What an answer did not bring: again, or given up. */
@@ -80,15 +126,15 @@ static void ask_return(struct thread *t, struct ask *a, const struct err *why)
 	bool first = true;
 
 	for (struct pack_want *w; (w = want_take(&a->want)); first = false) {
-		if (!a->find)
-			atomic_fetch_sub(&t->f->held, w->size);
+		if (a->kind != ASK_FIND)
+			atomic_fetch_sub(&t->f->held, w->hold);
 		w->tries += first; /* the one at which it broke off; those behind it had no chance */
 		if (w->tries >= MOST_TRIES)
 			want_absent(t, w, why);
 		else
 			want_add(&again, w);
 	}
-	want_return(a->find ? &t->find : &t->get, &again);
+	want_return(want_home(t, a->kind), &again);
 }
 
 static void thread_useless(struct thread *t, const struct err *why)
@@ -118,7 +164,7 @@ static int found_row(struct ask *a)
 	w->size = packs_row_get(w->digest, a->row);
 	unsigned open = WANT_OPEN;
 	if (w->size > 0 && w->size <= 1u << 30 && atomic_compare_exchange_strong(&w->fate, &open, WANT_FOUND))
-		want_add(&t->get, w);
+		want_known(t, w);
 	else
 		want_absent(t, w, NULL);
 	return 0;
@@ -136,15 +182,15 @@ static int pack_row(struct ask *a)
 	if (!w)
 		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "more packs than were asked for"), &e));
 	if (n == PACKS_ABSENT) {
-		atomic_fetch_sub(&t->f->held, w->size);
+		atomic_fetch_sub(&t->f->held, w->hold);
 		want_absent(t, want_take(&a->want), NULL);
 		return 0;
 	}
 	if (memcmp(digest, w->digest, 32) != 0)
 		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "the server sent another pack in its place"), &e));
-	if (n != w->size - w->buf.n)
+	if (n != w->size - w->got)
 		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "%llu bytes where the server had promised %llu",
-					    (unsigned long long)n, (unsigned long long)(w->size - w->buf.n)),
+					    (unsigned long long)n, (unsigned long long)(w->size - w->got)),
 					   &e));
 	a->inside = true;
 	return 0;
@@ -156,16 +202,19 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 	struct thread *t = a->c->t;
 	const char *p = bytes;
 
-	h2_consume(a->c->h, a->id, n); /* memory is bounded by what is asked for */
+	/* Memory is bounded by what is asked for; and, where that is large, by the window. */
+	if (a->kind != ASK_LARGE || r->status != 200)
+		h2_consume(a->c->h, a->id, n);
 	if (r->status != 200)
 		return 0;
-	t->add.bytes += a->find ? 0 : n;
+	t->add.bytes += a->kind == ASK_FIND ? 0 : n;
 	while (n > 0) {
 		struct pack_want *w = a->want.head;
 		size_t take;
 		if (a->inside) {
-			take = n < w->size - w->buf.n ? n : (size_t)(w->size - w->buf.n);
+			take = n < w->size - w->got ? n : (size_t)(w->size - w->got);
 			buf_add(&w->buf, (str){ p, take });
+			w->got += take;
 		} else {
 			take = n < PACKS_ROW - a->nrow ? n : PACKS_ROW - a->nrow;
 			memcpy(a->row + a->nrow, p, take);
@@ -175,10 +224,10 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 		n -= take;
 		if (!a->inside && a->nrow == PACKS_ROW) {
 			a->nrow = 0;
-			if ((a->find ? found_row(a) : pack_row(a)) < 0)
+			if ((a->kind == ASK_FIND ? found_row(a) : pack_row(a)) < 0)
 				return a->err.code;
 		}
-		if (a->inside && a->want.head->buf.n == a->want.head->size) {
+		if (a->inside && a->want.head->got == a->want.head->size) {
 			a->inside = false;
 			want_arrived(t, want_take(&a->want));
 		}
@@ -197,6 +246,7 @@ static void on_done(void *arg, int code, const struct h2_response *r, const stru
 		at = &(*at)->next;
 	*at = a->next;
 	c->nasks--;
+	c->t->streams -= a->kind == ASK_LARGE;
 	if (!why.code && code < 0)
 		why = *e;
 	else if (!why.code && r->status != 200)
@@ -253,30 +303,41 @@ static bool may_ask(struct thread *t)
 	return t->get.head && (held == 0 || held + t->get.head->size <= t->f->o.max_bytes);
 }
 
+/* W, from the byte where it broke off. */
+static void ask_add(struct thread *t, struct ask *a, struct pack_want *w)
+{
+	packs_row_put(&a->body, w->digest, w->got);
+	w->consumed = w->got;
+	uint64_t most = t->f->o.ahead + t->f->o.ahead / 2; /* it may end while the next goes on */
+	w->hold = w->feed && w->size > most ? most : w->size;
+	a->bytes += w->size;
+	uint64_t held = atomic_fetch_add(&t->f->held, w->hold) + w->hold;
+	if (held > t->add.most_bytes)
+		t->add.most_bytes = held;
+	want_add(&a->want, w);
+}
+
 static void body_get(struct thread *t, struct ask *a)
 {
 	buf_add(&a->body, STR(PACKS_MAGIC));
-	while (may_ask(t) && a->want.n < BATCH_PACKS && (a->want.n == 0 || a->bytes + t->get.head->size <= BATCH)) {
-		struct pack_want *w = want_take(&t->get);
-		packs_row_put(&a->body, w->digest, w->buf.n);
-		a->bytes += w->size;
-		uint64_t held = atomic_fetch_add(&t->f->held, w->size) + w->size;
-		if (held > t->add.most_bytes)
-			t->add.most_bytes = held;
-		want_add(&a->want, w);
+	if (a->kind == ASK_LARGE) {
+		ask_add(t, a, want_take(&t->large));
+		return;
 	}
+	while (may_ask(t) && a->want.n < BATCH_PACKS && (a->want.n == 0 || a->bytes + t->get.head->size <= BATCH))
+		ask_add(t, a, want_take(&t->get));
 }
 
 /* A request for the next batch on C. False: the connection takes none. */
-static bool conn_ask(struct conn *c, bool find)
+static bool conn_ask(struct conn *c, enum ask_kind kind)
 {
 	struct thread *t = c->t;
 	struct ask *a = xcalloc(1, sizeof(*a));
 	struct err e = { 0 };
 
 	a->c = c;
-	a->find = find;
-	if (find)
+	a->kind = kind;
+	if (kind == ASK_FIND)
 		body_find(t, a);
 	else
 		body_get(t, a);
@@ -286,9 +347,9 @@ static bool conn_ask(struct conn *c, bool find)
 		return true;
 	}
 	struct h2_request q = { .method = STR("POST"),
-		.path = find ? t->f->path_find : t->f->path_get,
+		.path = kind == ASK_FIND ? t->f->path_find : t->f->path_get,
 		.authority = t->f->url.authority,
-		.content_type = find ? STR(PACKS_FIND_TYPE) : STR(PACKS_TYPE),
+		.content_type = kind == ASK_FIND ? STR(PACKS_FIND_TYPE) : STR(PACKS_TYPE),
 		.authorization = t->f->authorization,
 		.body = buf_str(&a->body),
 		.data = on_data,
@@ -299,6 +360,7 @@ static bool conn_ask(struct conn *c, bool find)
 	c->nasks++;
 	if (h2_send(c->h, &a->id, &q, &e) == 0) {
 		t->add.requests++;
+		t->streams += kind == ASK_LARGE;
 		return true;
 	}
 	c->asks = a->next;
@@ -312,23 +374,84 @@ static bool conn_ask(struct conn *c, bool find)
 	return false;
 }
 
-/* The open connection with the fewest requests. */
-static struct conn *conn_free(struct thread *t)
+static bool is_open(const struct conn *c)
 {
+	return c->h && h2_ready(c->h) && !c->over;
+}
+
+/* Where the next request goes, or NULL. As long as there are large packs they have a connection of their own, the last, and the small ones
+ * the first: so both get half of the link, and the window of a connection that several large ones share in turn never falls idle. Else the one
+ * with the fewest requests. */
+static struct conn *conn_for(struct thread *t, enum ask_kind kind)
+{
+	bool apart = kind != ASK_FIND && (t->streams || t->large.n);
 	struct conn *best = NULL;
 
 	for (unsigned i = 0; i < t->n; i++) {
 		struct conn *c = &t->conn[i];
-		if (c->h && h2_ready(c->h) && !c->over && c->nasks < DEPTH && (!best || c->nasks < best->nasks))
+		if (!is_open(c))
+			continue;
+		if (!best || (apart ? kind == ASK_LARGE : c->nasks < best->nasks))
 			best = c;
 	}
-	return best;
+	return best && best->nasks < DEPTH ? best : NULL;
+}
+
+static bool ask_next(struct thread *t, enum ask_kind kind)
+{
+	struct conn *c = conn_for(t, kind);
+
+	return c && conn_ask(c, kind);
 }
 
 static void ask_all(struct thread *t)
 {
-	for (struct conn *c; (t->find.n || may_ask(t)) && (c = conn_free(t));)
-		conn_ask(c, t->find.n > 0);
+	while (t->find.n && ask_next(t, ASK_FIND))
+		;
+	while (t->large.n && t->streams < STREAMS && ask_next(t, ASK_LARGE))
+		;
+	while (may_ask(t) && ask_next(t, ASK_GET))
+		;
+}
+
+/* Whether a large pack is about to be through: then the next may go on before it is unpacked, so that the link does not wait for that. */
+static bool is_ending(const struct thread *t)
+{
+	for (unsigned i = 0; i < t->n; i++) {
+		for (const struct ask *a = t->conn[i].asks; a; a = a->next) {
+			const struct pack_want *w = a->want.head;
+			if (a->kind == ASK_LARGE && w && w->size - w->got < t->f->o.ahead / 2)
+				return true;
+		}
+	}
+	return t->streams == 1;
+}
+
+/* Large packs: what arrived goes to the loop, and what that has unpacked may arrive anew. */
+static void streams_go(struct thread *t)
+{
+	bool ends = is_ending(t);
+
+	for (unsigned i = 0; i < t->n; i++) {
+		for (struct ask *a = t->conn[i].asks; a; a = a->next) {
+			struct pack_want *w = a->want.head;
+			if (a->kind != ASK_LARGE || !w)
+				continue;
+			uint64_t room = atomic_load(&w->feed->fed) + (ends ? t->f->o.ahead : 0);
+			room = room < w->got ? room : w->got;
+			if (room > w->consumed) {
+				h2_consume(a->c->h, a->id, (size_t)(room - w->consumed));
+				w->consumed = room;
+			}
+			if (w->buf.n >= t->f->o.ahead / PIECES)
+				feed_tell(t, w, PACK_COMES, NULL);
+		}
+	}
+}
+
+static bool is_wanting(const struct thread *t)
+{
+	return t->find.n || t->get.n || t->large.n;
 }
 
 /* -- connections ----------------------------------------------------------------------------- */
@@ -357,7 +480,8 @@ static void conn_open(struct conn *c)
 		.port = t->f->url.port,
 		.tls = t->f->url.tls,
 		.ca_file = t->f->o.ca_file,
-		.connect_ms = t->f->o.connect_ms };
+		.connect_ms = t->f->o.connect_ms,
+		.window = t->f->o.ahead };
 
 	if (c->retry_at)
 		t->add.reconnects++;
@@ -374,7 +498,7 @@ static void conns_keep(struct thread *t)
 	for (unsigned i = 0; i < t->n; i++) {
 		struct conn *c = &t->conn[i];
 		struct err e;
-		if (!c->h && (t->find.n || t->get.n) && c->failures < MOST_TRIES && now >= c->retry_at)
+		if (!c->h && is_wanting(t) && c->failures < MOST_TRIES && now >= c->retry_at)
 			conn_open(c);
 		if (c->h && h2_drive(c->h, &e) < 0)
 			conn_lost(c, &e);
@@ -398,7 +522,8 @@ static bool exchange(struct thread *t)
 	bool go = !f->stop;
 	in = f->in;
 	f->in = (struct want_list){ 0 };
-	bool tell = t->news.n > 0;
+	bool tell = t->news.n > 0 || t->tell;
+	t->tell = false;
 	for (struct pack_want *w; (w = want_take(&t->news));)
 		want_add(&f->news, w);
 	f->counts.bytes += t->add.bytes;
@@ -410,15 +535,19 @@ static bool exchange(struct thread *t)
 	pthread_mutex_unlock(&f->lock);
 	if (tell && write(f->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		abort();
-	for (struct pack_want *w; (w = want_take(&in));)
-		want_add(w->size ? &t->get : &t->find, w);
+	for (struct pack_want *w; (w = want_take(&in));) {
+		if (w->size)
+			want_known(t, w);
+		else
+			want_add(&t->find, w);
+	}
 	return go;
 }
 
 /* No more of this server: whatever is under way has to come from somewhere else. */
 static void give_up(struct thread *t)
 {
-	struct want_list *l[] = { &t->find, &t->get };
+	struct want_list *l[] = { &t->find, &t->large, &t->get };
 
 	for (unsigned i = 0; i < t->n; i++) {
 		struct conn *c = &t->conn[i];
@@ -427,8 +556,8 @@ static void give_up(struct thread *t)
 		for (struct ask *a; (a = c->asks);) {
 			c->asks = a->next;
 			for (struct pack_want *w; (w = want_take(&a->want));) {
-				if (!a->find)
-					atomic_fetch_sub(&t->f->held, w->size);
+				if (a->kind != ASK_FIND)
+					atomic_fetch_sub(&t->f->held, w->hold);
 				want_absent(t, w, &t->why);
 			}
 			buf_release(&a->body);
@@ -436,7 +565,8 @@ static void give_up(struct thread *t)
 		}
 		c->nasks = 0;
 	}
-	for (int i = 0; i < 2; i++) {
+	t->streams = 0;
+	for (int i = 0; i < 3; i++) {
 		for (struct pack_want *w; (w = want_take(l[i]));)
 			want_absent(t, w, &t->why);
 	}
@@ -455,7 +585,7 @@ static void wait_events(struct thread *t)
 		if (c->h) {
 			p[i + 1] = (struct pollfd){ .fd = h2_fd(c->h), .events = h2_events(c->h) };
 			at = h2_deadline_ms(c->h);
-		} else if ((t->find.n || t->get.n) && c->failures < MOST_TRIES) {
+		} else if (is_wanting(t) && c->failures < MOST_TRIES) {
 			at = c->retry_at;
 		}
 		if (at >= 0 && at < by)
@@ -471,8 +601,8 @@ static void wait_events(struct thread *t)
 static void list_drop(struct want_list *l)
 {
 	for (struct pack_want *w; (w = want_take(l));) {
-		buf_release(&w->buf);
-		free(w);
+		if (!w->feed) /* else the fetcher has it */
+			want_free(w);
 	}
 }
 
@@ -480,6 +610,7 @@ static void thread_end(struct thread *t)
 {
 	give_up(t);
 	list_drop(&t->find);
+	list_drop(&t->large);
 	list_drop(&t->get);
 	list_drop(&t->news);
 }
@@ -496,11 +627,12 @@ void *pack_conn_run(void *fetcher)
 			conns_keep(&t);
 		if (!t.useless)
 			ask_all(&t);
+		streams_go(&t);
 		if (!t.useless)
 			conns_keep(&t); /* what was asked for goes out now */
 		if (t.useless)
 			give_up(&t);
-		if (t.news.n == 0)
+		if (t.news.n == 0 && !t.tell)
 			wait_events(&t);
 	}
 	thread_end(&t);

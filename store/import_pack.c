@@ -1,7 +1,7 @@
 #include "import_pack.h"
 #include "fs.h"
 #include "import.h"
-#include "pack_delta.h"
+#include "pack_stream.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +60,6 @@ static int put_row(void *arg, const struct pack_row *row, struct err *e)
 
 /* The other version's files, read where the store has them; one stays open, since they are read in pieces. */
 struct base_files {
-	struct store *s;
 	struct pkg p;
 	int dir, fd;
 	uint32_t open; /* row of `fd` */
@@ -110,26 +109,87 @@ static int base_read(void *arg, str path, uint64_t at, uint8_t *to, size_t n, st
 	return 0;
 }
 
+struct pack_import {
+	struct import *im;
+	struct base_files base;
+	struct pack_base read;
+	struct pack_stream_opts o;
+	struct pack_stream *stream;
+};
+
+static int base_open(struct pack_import *pi, struct pkg base, struct err *e)
+{
+	char path[PKG_ID * 2 + 2];
+
+	store_pkg_path(path, pkg_id(base));
+	pi->base.p = base;
+	pi->base.dir = fs_open_dir(pi->im->s->pkgs_fd, path);
+	if (pi->base.dir < 0)
+		return err_set(e, ERR_INTEGRITY, "the store lost the version that " STR_FMT " builds on",
+			STR_ARG(pi->im->label));
+	pi->read = (struct pack_base){ &pi->base, base_read };
+	pi->o.base = &pi->read;
+	return 0;
+}
+
+int pack_import_new(
+	struct pack_import **out, struct store *s, const struct import_opts *o, const struct pkg *base, struct err *e)
+{
+	struct pack_import *pi = xcalloc(1, sizeof(*pi));
+
+	pi->base.dir = pi->base.fd = -1;
+	if (import_new(&pi->im, s, o, e) < 0 || (base && base_open(pi, *base, e) < 0)) {
+		pack_import_free(pi);
+		return e->code;
+	}
+	pi->o.label = pi->im->label;
+	pi->o.fn = put_row;
+	pi->o.arg = pi->im;
+	pi->stream = pack_stream_new(&pi->o);
+	*out = pi;
+	return 0;
+}
+
+int pack_import_add(struct pack_import *pi, const void *p, size_t n, struct err *e)
+{
+	return pack_stream_add(pi->stream, p, n, e);
+}
+
+int pack_import_end(struct pack_import *pi, const uint8_t digest[32], struct pkg *out, struct err *e)
+{
+	if (pack_stream_end(pi->stream, digest, e) < 0)
+		return e->code;
+	return import_publish(pi->im, out, e);
+}
+
+bool pack_import_is_delta(const struct pack_import *pi)
+{
+	return pack_stream_is_delta(pi->stream);
+}
+
+void pack_import_free(struct pack_import *pi)
+{
+	if (!pi)
+		return;
+	pack_stream_free(pi->stream);
+	fs_close(pi->base.fd);
+	fs_close(pi->base.dir);
+	import_abort(pi->im);
+	free(pi);
+}
+
 int import_delta(struct store *s, const struct import_opts *o, struct pkg base, const uint8_t digest[32], const void *p,
 	size_t n, struct pkg *out, struct err *e)
 {
-	char path[PKG_ID * 2 + 2];
-	struct import *im;
+	struct pack_import *pi;
+	int rc = pack_import_new(&pi, s, o, &base, e);
 
-	if (import_new(&im, s, o, e) < 0)
-		return e->code;
-	store_pkg_path(path, pkg_id(base));
-	struct base_files b = { .s = s, .p = base, .dir = fs_open_dir(s->pkgs_fd, path), .fd = -1 };
-	int rc = b.dir < 0 ? err_set(e, ERR_INTEGRITY, "the store lost the version that " STR_FMT " builds on",
-				     STR_ARG(im->label))
-			   : 0;
+	if (rc < 0)
+		return rc;
+	rc = pack_delta_apply(p, n, digest, pi->im->label, &pi->read, put_row, pi->im, e);
 	if (rc == 0)
-		rc = pack_delta_apply(p, n, digest, im->label, &(struct pack_base){ &b, base_read }, put_row, im, e);
-	if (rc == 0)
-		rc = import_publish(im, out, e);
-	fs_close(b.fd);
-	fs_close(b.dir);
-	import_abort(im);
+		rc = import_publish(pi->im, out, e);
+	pack_import_free(pi);
 	return rc;
 }
 

@@ -14,3 +14,15 @@ MUST_USE int import_pack(struct store *s, const struct import_opts *o, const uin
  * was made against, or was spoiled: the whole package has to be fetched. */
 MUST_USE int import_delta(struct store *s, const struct import_opts *o, struct pkg base, const uint8_t digest[32],
 	const void *p, size_t n, struct pkg *out, struct err *e);
+
+/* The same while the bytes arrive, pack or (BASE, else NULL) delta. Any thread, one at a time. Nothing is visible before pack_import_end(),
+ * which wants the digest; after an error it can only be freed, and what was written goes. */
+struct pack_import;
+MUST_USE int pack_import_new(
+	struct pack_import **out, struct store *s, const struct import_opts *o, const struct pkg *base, struct err *e);
+MUST_USE int pack_import_add(struct pack_import *pi, const void *p, size_t n, struct err *e);
+MUST_USE int pack_import_end(struct pack_import *pi, const uint8_t digest[32], struct pkg *out, struct err *e);
+/* Whether it turned out to be a delta. */
+bool pack_import_is_delta(const struct pack_import *pi);
+/* NULL is fine. */
+void pack_import_free(struct pack_import *pi);

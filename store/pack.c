@@ -293,195 +293,6 @@ int pack_inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const c
 	return 0;
 }
 
-/* Rows of FILES files with their content, if it is there; a duplicate borrows its first's. ROW and FIRST have FILES elements. */
-static int read_rows(struct pack_row *row, uint32_t *first, const struct pack_header *h, struct pack_reader *r,
-	const uint8_t *content, struct arena *a, struct err *e)
-{
-	str before = STR_NONE;
-	uint64_t at = 0, total = 0;
-
-	for (uint32_t i = 0; i < h->files; i++) {
-		uint64_t flags = pack_get_varint(r);
-		if (pack_get_path(&before, r, before, a, e) < 0)
-			return err_ctx(e, "row %u", i);
-		uint64_t n = pack_get_varint(r);
-		bool same = flags & ROW_DUPLICATE;
-		if (r->bad || flags & ~3ull || (same ? n == 0 || n > i : n > h->raw - at))
-			return err_set(e, ERR_PARSE, "pack's table is damaged at row %u", i);
-		first[i] = same ? first[i - n] : i;
-		row[i] = same ? row[first[i]] : (struct pack_row){ .p = content ? content + at : NULL, .n = n };
-		row[i].len = row[i].n;
-		row[i].path = before;
-		row[i].exec = flags & ROW_EXEC;
-		at += same ? 0 : n;
-		total += row[i].n;
-		if (total > PACK_MOST_TOTAL)
-			return err_set(e, ERR_TOOBIG, "pack's files have more than %llu bytes", PACK_MOST_TOTAL);
-	}
-	if (at != h->raw)
-		return err_set(e, ERR_PARSE, "pack's rows make %llu bytes, its header says %llu",
-			(unsigned long long)at, (unsigned long long)h->raw);
-	return 0;
-}
-
-/* The digests stand behind the rows, one for each content that is there. */
-static int read_digests(struct pack_row *row, const uint32_t *first, uint32_t n, struct pack_reader *r, struct err *e)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		row[i].sha256 = first[i] != i ? row[first[i]].sha256 : (const uint8_t *)pack_get_bytes(r, SHA).p;
-		if (r->bad)
-			return err_set(e, ERR_PARSE, "pack's table ends before its digests");
-	}
-	return r->p == r->end ? 0 : err_set(e, ERR_PARSE, "pack's table goes on after its digests");
-}
-
-/* -- giving the rows out ----------------------------------------------------------------- */
-
-struct unpacking {
-	const struct pack_row *row;
-	const uint32_t *first;
-	uint32_t n;
-	unsigned flags;
-	pack_row_fn *fn;
-	void *arg;
-};
-
-static int other_content(str path, struct err *e)
-{
-	return err_set(e, ERR_INTEGRITY, STR_FMT " is not what the pack's table says", STR_ARG(path));
-}
-
-static int give_whole(const struct unpacking *u, struct err *e)
-{
-	uint8_t got[SHA];
-
-	for (uint32_t i = 0; i < u->n && u->flags & PACK_CHECK; i++) {
-		if (u->first[i] != i)
-			continue;
-		sha256(got, u->row[i].p, (size_t)u->row[i].n);
-		if (memcmp(got, u->row[i].sha256, SHA) != 0)
-			return other_content(u->row[i].path, e);
-	}
-	for (uint32_t i = 0; i < u->n; i++) {
-		if (u->fn(u->arg, &u->row[i], e) < 0)
-			return e->code;
-	}
-	return 0;
-}
-
-/* The content's frame, inflated as it is taken. */
-struct content {
-	ZSTD_DCtx *z;
-	ZSTD_inBuffer in;
-	uint8_t *buf;
-	bool ended;
-};
-static int damaged(struct err *e)
-{
-	return err_set(e, ERR_PARSE, "pack's content does not inflate to the bytes it claims");
-}
-
-/* Up to WANT bytes into c->buf. */
-static int content_read(struct content *c, size_t want, size_t *got, struct err *e)
-{
-	ZSTD_outBuffer out = { c->buf, want < PACK_STEP ? want : PACK_STEP, 0 };
-
-	while (out.pos < out.size) {
-		size_t before = c->in.pos, at = out.pos, rc = ZSTD_decompressStream(c->z, &out, &c->in);
-		if (ZSTD_isError(rc) || c->ended || (c->in.pos == before && out.pos == at && rc != 0))
-			return damaged(e);
-		c->ended = rc == 0;
-	}
-	*got = out.pos;
-	return 0;
-}
-
-static int give_pieces_of(const struct unpacking *u, struct content *c, const struct pack_row *all, struct err *e)
-{
-	struct pack_row row = *all;
-	struct digest got;
-	struct hasher *h = u->flags & PACK_CHECK ? hasher_new(DIGEST_SHA256) : NULL;
-	int rc = 0;
-
-	row.p = c->buf;
-	do {
-		size_t n = 0;
-		if (row.n > 0)
-			rc = content_read(c, (size_t)(row.n - row.at), &n, e);
-		row.len = n;
-		if (h)
-			hasher_add(h, row.p, n);
-		if (rc == 0)
-			rc = u->fn(u->arg, &row, e);
-		row.at += n;
-	} while (rc == 0 && row.at < row.n);
-	if (h) {
-		hasher_end(h, &got);
-		hasher_free(h);
-		if (rc == 0 && memcmp(got.b, row.sha256, SHA) != 0)
-			rc = other_content(row.path, e);
-	}
-	return rc;
-}
-
-static int give_pieces(const struct unpacking *u, struct content *c, struct err *e)
-{
-	size_t more = 0;
-	int rc = 0;
-
-	for (uint32_t i = 0; i < u->n && rc == 0; i++) {
-		struct pack_row row = u->row[i];
-		if (u->first[i] != i && row.n > 0) {
-			row.same = &u->row[u->first[i]];
-			rc = u->fn(u->arg, &row, e);
-		} else {
-			rc = give_pieces_of(u, c, &row, e);
-		}
-	}
-	/* The frame must end here, too. */
-	ZSTD_outBuffer out = { c->buf, 1, 0 };
-	if (rc == 0 && !c->ended)
-		more = ZSTD_decompressStream(c->z, &out, &c->in);
-	return rc == 0 && (more != 0 || out.pos || c->in.pos != c->in.size) ? damaged(e) : rc;
-}
-
-static int stream_rows(const struct unpacking *u, const uint8_t *p, size_t n, struct err *e)
-{
-	struct content c = { .z = ZSTD_createDCtx(), .in = { p, n, 0 }, .buf = xmalloc(PACK_STEP) };
-
-	if (!c.z)
-		die_oom(0);
-	ZSTD_DCtx_setParameter(c.z, ZSTD_d_windowLogMax, PACK_WINDOW_LOG);
-	int rc = give_pieces(u, &c, e);
-	ZSTD_freeDCtx(c.z);
-	free(c.buf);
-	return rc;
-}
-
-static int unpack_rows(const struct pack_header *h, const uint8_t *table, const uint8_t *z, size_t zn,
-	struct unpacking *u, struct err *e)
-{
-	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 16);
-	struct pack_row *row = arena_new(&a, struct pack_row, h->files);
-	uint32_t *first = arena_new(&a, uint32_t, h->files);
-	struct pack_reader r = { table, table + h->table, false };
-	bool pieces = u->flags & PACK_PIECES && h->raw > PACK_PIECE;
-	uint8_t *content = NULL;
-
-	if (!pieces && pack_inflate(&content, (size_t)h->raw, z, zn, "content", e) < 0)
-		return e->code;
-	int rc = read_rows(row, first, h, &r, content, &a, e);
-	if (rc == 0)
-		rc = read_digests(row, first, h->files, &r, e);
-	u->row = row;
-	u->first = first;
-	u->n = h->files;
-	if (rc == 0)
-		rc = pieces ? stream_rows(u, z, zn, e) : give_whole(u, e);
-	free(content);
-	return rc;
-}
-
 uint64_t pack_memory(const void *p, size_t n)
 {
 	struct pack_header h;
@@ -494,24 +305,20 @@ uint64_t pack_memory(const void *p, size_t n)
 	return h.raw <= PACK_PIECE ? h.raw : (1u << PACK_WINDOW_LOG) + PACK_STEP;
 }
 
-int pack_unpack(const void *bytes, size_t n, const uint8_t digest[32], str label, unsigned flags, pack_row_fn *fn,
-	void *arg, struct err *e)
+int pack_other_bytes(struct err *e)
 {
-	struct unpacking u = { .flags = flags, .fn = fn, .arg = arg };
-	const uint8_t *p = bytes;
-	uint8_t got[SHA], *table = NULL;
-	struct pack_header h;
+	return err_set(e, ERR_INTEGRITY, "the pack's bytes are not those that the plan promised");
+}
+
+int pack_no_base(struct err *e)
+{
+	return err_set(e, ERR_PARSE, "the pack is a delta, and no other version was offered");
+}
+
+int pack_check(struct pack_header *h, const void *p, size_t n, const uint8_t digest[32], struct err *e)
+{
+	uint8_t got[SHA];
 
 	sha256(got, p, n);
-	int rc = memcmp(got, digest, SHA) == 0
-			 ? pack_read_header(&h, p, n, e)
-			 : err_set(e, ERR_INTEGRITY, "the pack's bytes are not those that the plan promised");
-	if (rc == 0 && h.version != PACK_WHOLE)
-		rc = err_set(e, ERR_PARSE, "the pack is a delta, and no other version was offered");
-	if (rc == 0)
-		rc = pack_inflate(&table, h.table, p + PACK_HEADER, h.table_z, "table", e);
-	if (rc == 0)
-		rc = unpack_rows(&h, table, p + PACK_HEADER + h.table_z, n - PACK_HEADER - h.table_z, &u, e);
-	free(table);
-	return rc < 0 ? err_ctx(e, "package " STR_FMT, STR_ARG(label)) : 0;
+	return memcmp(got, digest, SHA) == 0 ? pack_read_header(h, p, n, e) : pack_other_bytes(e);
 }

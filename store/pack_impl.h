@@ -1,6 +1,9 @@
-/* pack_impl — what pack.c (whole packs) and pack_delta.c share: the header, the table's numbers and paths. */
+/* pack_impl — what packs and deltas, building and reading share: the header, the table's numbers and paths.
+ *
+ * pack.c builds packs, pack_delta.c deltas; pack_whole.c and pack_apply.c read them; pack_stream.c reads either as it arrives. */
 #pragma once
-#include "pack.h"
+#include "pack_delta.h"
+#include "pack_stream.h"
 #include <zstd.h>
 
 enum { PACK_HEADER = 32, PACK_MAGIC = 0x314B5044 /* "DPK1" */, PACK_WHOLE = PACK_FORMAT, PACK_DELTA, SHA = 32 };
@@ -13,6 +16,10 @@ struct pack_header {
 	uint32_t version, files, table, table_z;
 	uint64_t raw;
 	uint32_t prefix; /* a delta's: bytes of its longest prefix */
+};
+/* Of a delta: what a frame of its content makes, its size, and the part of the base that it stands behind. */
+struct pack_segment {
+	uint64_t out, z, from, len;
 };
 struct pack_reader {
 	const uint8_t *p, *end;
@@ -37,3 +44,22 @@ MUST_USE int pack_inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n
 /* Appends BYTES of a frame, encoded by pieces between which STOP is looked at (NULL: it is not); LAST ends the frame. ERR_CANCELLED. */
 MUST_USE int pack_compress(struct buf *out, ZSTD_CCtx *z, str bytes, bool last, const atomic_bool *stop, struct err *e);
 int pack_zstd_err(struct err *e, size_t rc, const char *what);
+/* The header of the N bytes at P, which must be those with DIGEST: ERR_INTEGRITY. */
+MUST_USE int pack_check(struct pack_header *h, const void *p, size_t n, const uint8_t digest[32], struct err *e);
+int pack_other_bytes(struct err *e);
+int pack_no_base(struct err *e);
+
+/* Either kind's reader, from header and compressed table on: content in any pieces, rows to O->fn, which is kept. *OUT is to be freed even
+ * after a failure, after which nothing else is allowed. */
+struct pack_whole;
+MUST_USE int pack_whole_open(struct pack_whole **out, const struct pack_header *h, const uint8_t *table_z,
+	const struct pack_stream_opts *o, struct err *e);
+MUST_USE int pack_whole_add(struct pack_whole *x, const uint8_t *p, size_t n, struct err *e);
+MUST_USE int pack_whole_end(struct pack_whole *x, struct err *e);
+void pack_whole_free(struct pack_whole *x);
+struct pack_apply;
+MUST_USE int pack_apply_open(struct pack_apply **out, const struct pack_header *h, const uint8_t *table_z,
+	const struct pack_stream_opts *o, struct err *e);
+MUST_USE int pack_apply_add(struct pack_apply *x, const uint8_t *p, size_t n, struct err *e);
+MUST_USE int pack_apply_end(struct pack_apply *x, struct err *e);
+void pack_apply_free(struct pack_apply *x);

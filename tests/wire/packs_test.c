@@ -28,6 +28,7 @@ struct env {
 	struct tree_package package[FIXTURES];
 	struct fixture fix[FIXTURES];
 	unsigned done, absent, wrong, kill_after, take, taken;
+	bool stream;                     /* every pack is unpacked while it arrives */
 	const struct pack_base_of *base; /* given with each */
 	char why[400];                   /* of the last that was wrong */
 };
@@ -111,6 +112,14 @@ static int setup(void **state)
 	return 0;
 }
 
+/* Every pack is unpacked while it arrives, a few thousand bytes at a time. */
+static int setup_streamed(void **state)
+{
+	setup(state);
+	((struct env *)*state)->stream = true;
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	struct env *v = *state;
@@ -142,6 +151,8 @@ static void fetch_all(struct env *v, bool look_up)
 	struct pack_fetcher_opts o = { .url = str_of(v->url),
 		.store = v->store,
 		.max_bytes = 100000, /* less than one of them has */
+		.stream_from = v->stream ? 1 : 0,
+		.ahead = v->stream ? 5000 : 0, /* likewise */
 		.done = on_done,
 		.absent = on_absent,
 		.arg = v };
@@ -340,24 +351,28 @@ static void no_server(void **state)
 	assert_int_equal(v->wrong, FIXTURES);
 }
 
+#define BOTH(TEST)                                                                                                     \
+	cmocka_unit_test_setup_teardown(TEST, setup, teardown),                                                        \
+		cmocka_unit_test_setup_teardown(TEST, setup_streamed, teardown)
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(all_arrive, setup, teardown),
-		cmocka_unit_test_setup_teardown(all_are_found, setup, teardown),
-		cmocka_unit_test_setup_teardown(other_versions_are_named, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_older_server_is_asked_as_it_knows, setup, teardown),
-		cmocka_unit_test_setup_teardown(some_are_taken_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_silent_server_keeps_nobody, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_named_pack_is_not_taken_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_flipped_byte, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_short_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_short_file_that_says_so, setup, teardown),
-		cmocka_unit_test_setup_teardown(more_than_was_promised, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_lost_pack_is_absent, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_server_without_packs, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_killed_server, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_server, setup, teardown),
+		BOTH(all_arrive),
+		BOTH(all_are_found),
+		BOTH(other_versions_are_named),
+		BOTH(an_older_server_is_asked_as_it_knows),
+		BOTH(some_are_taken_back),
+		BOTH(a_silent_server_keeps_nobody),
+		BOTH(a_named_pack_is_not_taken_back),
+		BOTH(a_flipped_byte),
+		BOTH(a_short_file),
+		BOTH(a_short_file_that_says_so),
+		BOTH(more_than_was_promised),
+		BOTH(a_lost_pack_is_absent),
+		BOTH(a_server_without_packs),
+		BOTH(a_killed_server),
+		BOTH(no_server),
 	};
 
 	if (argc != 2)

@@ -1,6 +1,6 @@
 /* Deltas: the other version and the delta make the package, to the byte; anything else is refused. */
 #include "integrity.h"
-#include "pack_delta.h"
+#include "pack_stream.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,9 +64,41 @@ static int row_any(void *arg, const struct pack_row *row, struct err *e)
 	return 0;
 }
 
-static int apply(const struct buf *b, const uint8_t digest[32], struct side *base, struct side *want, struct err *e)
+/* While it arrives, BITE bytes at a time. */
+static int apply_bites(
+	const struct buf *b, size_t bite, const uint8_t digest[32], struct side *base, struct side *want, struct err *e)
 {
 	struct pack_base pb = { base, base_read };
+	struct pack_stream_opts o = {
+		.label = STR("left-pad@1.1.0"), .base = &pb, .fn = want ? row_same : row_any, .arg = want
+	};
+	struct pack_stream *s = pack_stream_new(&o);
+	int rc = 0;
+
+	if (want)
+		want->at = 0, want->next = 0;
+	for (size_t at = 0; rc == 0 && at < b->n; at += bite)
+		rc = pack_stream_add(s, b->p + at, b->n - at < bite ? b->n - at : bite, e);
+	if (rc == 0)
+		rc = pack_stream_end(s, digest, e);
+	pack_stream_free(s);
+	return rc;
+}
+
+static int apply(const struct buf *b, const uint8_t digest[32], struct side *base, struct side *want, struct err *e)
+{
+	static const size_t bite[] = { 1, 40, 4000 };
+	struct pack_base pb = { base, base_read };
+	struct err other;
+
+	int rc = apply_bites(b, 1 << 16, digest, base, want, &other);
+	for (size_t i = 0; i < sizeof(bite) / sizeof(*bite); i++) {
+		if (b->n / bite[i] < 5000)
+			assert_int_equal(apply_bites(b, bite[i], digest, base, want, &other), rc);
+	}
+	int whole = pack_delta_apply(b->p, b->n, digest, STR("left-pad@1.1.0"), &pb, row_any, NULL, e);
+	if (pack_is_delta(b->p, b->n)) /* as it arrives, either kind will do */
+		assert_true((whole < 0) == (rc < 0));
 
 	if (want)
 		want->at = 0, want->next = 0;

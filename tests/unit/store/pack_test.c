@@ -1,6 +1,6 @@
 /* Packs: what goes in comes out, and nothing else does. */
 #include "integrity.h"
-#include "pack.h"
+#include "pack_stream.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -215,6 +215,59 @@ static void a_large_pack_streams(void **state)
 	free(big);
 }
 
+/* In bites of BITE bytes; what is wrong with them at which step is E's. */
+static int stream(const struct buf *b, size_t bite, const uint8_t digest[32], struct pieces *w, struct err *e)
+{
+	struct pack_stream_opts o = { .label = STR("a@1.0.0"), .flags = PACK_CHECK, .fn = piece_row, .arg = w };
+	struct pack_stream *s = pack_stream_new(&o);
+	int rc = 0;
+
+	for (size_t at = 0; rc == 0 && at < b->n; at += bite)
+		rc = pack_stream_add(s, b->p + at, b->n - at < bite ? b->n - at : bite, e);
+	if (rc == 0)
+		rc = pack_stream_end(s, digest, e);
+	pack_stream_free(s);
+	return rc;
+}
+
+static void bytes_come_in_bites(void **state)
+{
+	(void)state;
+	static const size_t bite[] = { 1, 2, 31, 33, 100, 1 << 20 };
+	uint8_t digest[32], *noise = malloc(300000);
+	struct err e;
+
+	for (size_t i = 0, rng = 1; i < 300000; i++) {
+		rng = rng * 1664525 + 1013904223;
+		noise[i] = (uint8_t)(rng >> 24);
+	}
+	struct pack_file f[] = { text("a", ""), text("b", "small"), { .path = STR("c"), .p = noise, .n = 300000 },
+		text("d", ""), { .path = STR("e"), .p = noise, .n = 300000 }, text("f", "small") };
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	assert_int_equal(pack_build(&b, digest, f, 6, &(struct pack_opts){ .level = 3 }, &e), 0);
+	for (size_t i = 0; i < sizeof(bite) / sizeof(*bite); i++) {
+		struct pieces w = { .file = f };
+		assert_int_equal(stream(&b, bite[i], digest, &w, &e), 0);
+		assert_int_equal(w.at, 6);
+		assert_int_equal(w.same, 2);
+	}
+	for (size_t cut = 1; cut < b.n; cut += cut < 100 ? 3 : 40009) { /* whatever of it is missing */
+		struct pieces w = { .file = f };
+		struct buf less = { b.p, b.n - cut, 0 };
+		assert_int_equal(stream(&less, 1 << 20, digest, &w, &e), ERR_INTEGRITY);
+		sha256(digest, b.p, less.n);
+		w = (struct pieces){ .file = f };
+		assert_int_equal(stream(&less, 1 << 20, digest, &w, &e), ERR_PARSE);
+		sha256(digest, b.p, b.n);
+	}
+	buf_add(&b, STR("x"));
+	sha256(digest, b.p, b.n);
+	struct pieces w = { .file = f };
+	assert_int_equal(stream(&b, 1000, digest, &w, &e), ERR_PARSE);
+	assert_non_null(strstr(e.msg, "a@1.0.0"));
+	free(noise);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +277,7 @@ int main(void)
 		cmocka_unit_test(unsafe_paths_are_refused),
 		cmocka_unit_test(a_large_mix_comes_back),
 		cmocka_unit_test(a_large_pack_streams),
+		cmocka_unit_test(bytes_come_in_bites),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,233 @@
+/* Packs that are unpacked through a window of memory, one at a time: large ones while they arrive, so that neither the link waits for the
+ * unpacking nor the memory holds them. */
+#include "base/clock.h"
+#include "fetch_packs_impl.h"
+#include "import_pack.h"
+#include "pack_stream.h"
+#include <stdlib.h>
+
+void feed_new(struct pack_want *w)
+{
+	struct pack_fetcher *f = w->f;
+	struct pack_feed *x = xcalloc(1, sizeof(*x));
+
+	x->w = w;
+	w->feed = x;
+	pthread_mutex_lock(&f->lock);
+	x->all_next = f->all;
+	f->all = x;
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* It may have ended before its news was read. */
+static void feed_unlink(struct pack_fetcher *f, struct pack_feed *x)
+{
+	struct pack_feed **all = &f->all, **told = &f->told;
+
+	while (*all != x)
+		all = &(*all)->all_next;
+	*all = x->all_next;
+	while (*told && *told != x)
+		told = &(*told)->told_next;
+	if (*told)
+		*told = x->told_next;
+}
+
+static void feed_free(struct pack_fetcher *f, struct pack_feed *x)
+{
+	pthread_mutex_lock(&f->lock);
+	feed_unlink(f, x);
+	pthread_mutex_unlock(&f->lock);
+	pack_import_free(x->import);
+	buf_release(&x->inbox);
+	buf_release(&x->piece);
+	free(x);
+}
+
+void want_free(struct pack_want *w)
+{
+	if (w->feed)
+		feed_free(w->f, w->feed);
+	buf_release(&w->buf);
+	free(w);
+}
+
+bool feed_give(struct pack_want *w, enum pack_end end, const struct err *why)
+{
+	struct pack_feed *x = w->feed;
+
+	if (x->inbox.n == 0) {
+		struct buf empty = x->inbox;
+		x->inbox = w->buf;
+		w->buf = empty;
+	} else if (end == PACK_ARRIVED) {
+		buf_add(&x->inbox, buf_str(&w->buf));
+		w->buf.n = 0;
+	} else if (end == PACK_COMES) {
+		return false;
+	}
+	x->end = end;
+	x->why = why ? *why : (struct err){ 0 };
+	if (!x->told) {
+		x->told_next = w->f->told;
+		w->f->told = x;
+	}
+	x->told = true;
+	return true;
+}
+
+/* -- a job ---------------------------------------------------------------------------- */
+
+static int feed_import(struct pack_feed *x)
+{
+	struct pack_want *w = x->w;
+	const struct frame_package *fp = w->p->f;
+	struct import_opts o = {
+		.key = w->p->key, .sri = fp->meta.resolution.integrity, .name = fp->name, .version = fp->version
+	};
+
+	if (!x->import &&
+		pack_import_new(&x->import, w->f->o.store, &o, w->base.rec.p ? &w->base.rec : NULL, &w->err) < 0)
+		return w->err.code;
+	if (pack_import_add(x->import, x->piece.p, x->piece.n, &w->err) < 0)
+		return w->err.code;
+	if (x->after == PACK_COMES)
+		return 0;
+	w->delta = pack_import_is_delta(x->import);
+	return pack_import_end(x->import, w->digest, &w->rec, &w->err);
+}
+
+/* The next piece; after what was wrong the rest is dropped. */
+static void feed_run(struct job *job)
+{
+	struct pack_feed *x = (struct pack_feed *)job;
+	struct pack_want *w = x->w;
+	uint64_t start = clock_us();
+
+	if (w->code == 0 && x->after != PACK_ABSENT)
+		w->code = feed_import(x);
+	if (w->code < 0 || x->after != PACK_COMES) {
+		pack_import_free(x->import);
+		x->import = NULL;
+	}
+	w->import_us += clock_us() - start;
+}
+
+/* -- the loop's ------------------------------------------------------------------------- */
+
+static void feed_go(struct pack_feed *x);
+
+static void feed_next(struct pack_fetcher *f)
+{
+	struct pack_feed *x = f->feeds;
+
+	f->feed = x;
+	if (!x)
+		return;
+	f->feeds = x->next;
+	x->queued = false;
+	feed_go(x);
+}
+
+static void feed_end(struct pack_feed *x)
+{
+	struct pack_want *w = x->w;
+	struct pack_fetcher *f = w->f;
+	bool ready = w->code == 0 && x->after == PACK_ARRIVED;
+
+	if (x->after == PACK_ARRIVED)
+		atomic_fetch_sub(&f->held, w->hold);
+	else if (w->code == 0)
+		w->err = x->why;
+	pack_signal(f->wake);
+	feed_next(f);
+	want_end(w, ready);
+}
+
+static void feed_done(struct job *job, void *ctx)
+{
+	struct pack_feed *x = (struct pack_feed *)job;
+	struct pack_fetcher *f = ctx;
+
+	x->busy = false;
+	atomic_fetch_add(&x->fed, x->piece.n);
+	x->piece.n = 0;
+	if (x->after != PACK_COMES) {
+		feed_end(x);
+		return;
+	}
+	pack_signal(f->wake);
+	feed_go(x);
+}
+
+/* X has the window: its next piece, if there is one, goes to the pool. */
+static void feed_go(struct pack_feed *x)
+{
+	struct pack_want *w = x->w;
+	struct pack_fetcher *f = w->f;
+	struct buf piece = x->piece;
+
+	if (x->busy || !f->started)
+		return;
+	pthread_mutex_lock(&f->lock);
+	x->piece = x->inbox;
+	x->inbox = piece;
+	x->after = x->end;
+	pthread_mutex_unlock(&f->lock);
+	if (x->piece.n == 0 && x->after == PACK_COMES)
+		return;
+	if (atomic_load(&x->fed) == 0)
+		w->tarball = pack_tarball_bytes(x->piece.p, x->piece.n);
+	x->busy = true;
+	x->job = (struct job){ .run = feed_run, .done = feed_done, .ctx = f };
+	pool_submit(f->pool, &x->job);
+}
+
+/* Now, or when the others before it are through. */
+static void feed_want(struct pack_feed *x)
+{
+	struct pack_fetcher *f = x->w->f;
+	struct pack_feed **at = &f->feeds;
+
+	if (!f->feed)
+		f->feed = x;
+	if (f->feed == x) {
+		feed_go(x);
+		return;
+	}
+	if (x->queued)
+		return;
+	while (*at)
+		at = &(*at)->next;
+	*at = x;
+	x->next = NULL;
+	x->queued = true;
+}
+
+static struct pack_feed *told_take(struct pack_fetcher *f)
+{
+	pthread_mutex_lock(&f->lock);
+	struct pack_feed *x = f->told;
+	if (x) {
+		f->told = x->told_next;
+		x->told = false;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return x;
+}
+
+void feeds_go(struct pack_fetcher *f)
+{
+	for (struct pack_feed *x; (x = told_take(f));)
+		feed_want(x);
+}
+
+void feed_whole(struct pack_want *w)
+{
+	if (!w->feed)
+		feed_new(w);
+	w->feed->inbox = w->buf;
+	w->buf = BUF_INIT;
+	w->feed->end = PACK_ARRIVED;
+	feed_want(w->feed);
+}

@@ -1,0 +1,25 @@
+/* pack_stream — a pack, or a delta, unpacked while it arrives.
+ *
+ * Rows are given out before the last byte is here, so nothing of them may be believed until pack_stream_end() has compared the digest:
+ * import_pack.h keeps them unseen until then. Memory is pack_memory() however large the pack is. Pure; one thread at a time. */
+#pragma once
+#include "pack_delta.h"
+
+struct pack_stream;
+struct pack_stream_opts {
+	str label;                    /* names the package in errors */
+	const struct pack_base *base; /* the other version's files; NULL: a delta is refused */
+	unsigned flags;               /* PACK_CHECK */
+	pack_row_fn *fn;              /* as with PACK_PIECES */
+	void *arg;
+};
+/* What O points to is borrowed. */
+struct pack_stream *pack_stream_new(const struct pack_stream_opts *o);
+/* The next N bytes. Errors as pack_unpack() and pack_delta_apply(); afterwards it can only be freed. */
+MUST_USE int pack_stream_add(struct pack_stream *s, const void *p, size_t n, struct err *e);
+/* There are no more. 0: they are those with DIGEST, and every file was given. ERR_INTEGRITY, ERR_PARSE. */
+MUST_USE int pack_stream_end(struct pack_stream *s, const uint8_t digest[32], struct err *e);
+/* Whether it turned out to be a delta. */
+bool pack_stream_is_delta(const struct pack_stream *s);
+/* NULL is fine. */
+void pack_stream_free(struct pack_stream *s);
