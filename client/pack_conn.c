@@ -404,14 +404,18 @@ static bool ask_next(struct thread *t, enum ask_kind kind)
 	return c && conn_ask(c, kind);
 }
 
-static void ask_all(struct thread *t)
+/* Whether anything was. */
+static bool ask_all(struct thread *t)
 {
+	bool any = false;
+
 	while (t->find.n && ask_next(t, ASK_FIND))
-		;
+		any = true;
 	while (t->large.n && t->streams < STREAMS && ask_next(t, ASK_LARGE))
-		;
+		any = true;
 	while (may_ask(t) && ask_next(t, ASK_GET))
-		;
+		any = true;
+	return any;
 }
 
 /* Whether a large pack is about to be through: then the next may go on before it is unpacked, so that the link does not wait for that. */
@@ -427,26 +431,33 @@ static bool is_ending(const struct thread *t)
 	return t->streams == 1;
 }
 
-/* Large packs: what arrived goes to the loop, and what that has unpacked may arrive anew. */
-static void streams_go(struct thread *t)
+/* What arrived of W goes to the loop, and what that has unpacked may arrive anew. True: it may. */
+static bool stream_go(struct ask *a, struct pack_want *w, bool ends)
 {
-	bool ends = is_ending(t);
+	struct thread *t = a->c->t;
+	uint64_t room = atomic_load(&w->feed->fed) + (ends ? t->f->o.ahead : 0);
+
+	if (w->buf.n >= t->f->o.ahead / PIECES)
+		feed_tell(t, w, PACK_COMES, NULL);
+	room = room < w->got ? room : w->got;
+	if (room <= w->consumed)
+		return false;
+	h2_consume(a->c->h, a->id, (size_t)(room - w->consumed));
+	w->consumed = room;
+	return true;
+}
+
+static bool streams_go(struct thread *t)
+{
+	bool ends = is_ending(t), any = false;
 
 	for (unsigned i = 0; i < t->n; i++) {
 		for (struct ask *a = t->conn[i].asks; a; a = a->next) {
-			struct pack_want *w = a->want.head;
-			if (a->kind != ASK_LARGE || !w)
-				continue;
-			uint64_t room = atomic_load(&w->feed->fed) + (ends ? t->f->o.ahead : 0);
-			room = room < w->got ? room : w->got;
-			if (room > w->consumed) {
-				h2_consume(a->c->h, a->id, (size_t)(room - w->consumed));
-				w->consumed = room;
-			}
-			if (w->buf.n >= t->f->o.ahead / PIECES)
-				feed_tell(t, w, PACK_COMES, NULL);
+			if (a->kind == ASK_LARGE && a->want.head)
+				any |= stream_go(a, a->want.head, ends);
 		}
 	}
+	return any;
 }
 
 static bool is_wanting(const struct thread *t)
@@ -623,13 +634,10 @@ void *pack_conn_run(void *fetcher)
 	for (unsigned i = 0; i < t.n; i++)
 		t.conn[i].t = &t;
 	while (exchange(&t)) {
-		if (!t.useless)
-			conns_keep(&t);
-		if (!t.useless)
-			ask_all(&t);
-		streams_go(&t);
-		if (!t.useless)
-			conns_keep(&t); /* what was asked for goes out now */
+		do { /* what was asked for and given back goes out; what is answered at once is gone on with */
+			if (!t.useless)
+				conns_keep(&t);
+		} while (!t.useless && (streams_go(&t) | ask_all(&t)));
 		if (t.useless)
 			give_up(&t);
 		if (t.news.n == 0 && !t.tell)
