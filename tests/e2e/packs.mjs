@@ -121,7 +121,7 @@ try {
   const busy = waitSettled()
   assert.equal(busy.status, 7, busy.stderr + busy.stdout)
   assert.match(busy.stderr, /another drayd.*drayd_packs_unsettled/)
-  assert.equal(await metric('unsettled'), all)
+  assert.ok((await metric('unsettled')) >= all) // deltas are counted, too
   assert.equal(await metric('time_to_settle_seconds'), -1)
   await serverStop()
   const settle = waitSettled()
