@@ -634,10 +634,12 @@ void *pack_conn_run(void *fetcher)
 	for (unsigned i = 0; i < t.n; i++)
 		t.conn[i].t = &t;
 	while (exchange(&t)) {
-		do { /* what was asked for and given back goes out; what is answered at once is gone on with */
-			if (!t.useless)
-				conns_keep(&t);
-		} while (!t.useless && (streams_go(&t) | ask_all(&t)));
+		for (bool more = true; more && !t.useless;) {
+			conns_keep(&t);
+			more = streams_go(&t);
+			more |= !t.useless &&
+				ask_all(&t); /* it goes out, and what is answered at once is gone on with */
+		}
 		if (t.useless)
 			give_up(&t);
 		if (t.news.n == 0 && !t.tell)

@@ -271,7 +271,7 @@ static void old_remove(struct packs *p, int64_t now)
 	for (size_t i = 0; i < p->old.n; i++) {
 		if (p->old.p[i].until_ms > now)
 			p->old.p[kept++] = p->old.p[i];
-		else
+		else if (!packs_is_named(p, p->old.p[i].digest)) /* it may have been made again */
 			packs_remove(p, p->old.p[i].digest);
 	}
 	p->old.n = kept;

@@ -135,8 +135,8 @@ static void name_chain(struct packs *p, struct pack_item *it)
 		return;
 	it->named = true;
 	it->next_named = map_get(&p->by_name, name);
-	map_set(&p->by_name, arena_str(&p->digests, name), /* an item's own name may be written anew */
-		map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY }));
+	map_set(&p->by_name, arena_str(&p->own, name), /* an item's own name may be written anew */
+		it->at);
 }
 
 /* The version nearest to IT's that has a pack, of those that are LARGER only where that is asked. */

@@ -210,6 +210,7 @@ static void *evictor_run(void *arg)
 	struct packs *p = arg;
 	unsigned turn = 0;
 
+	packsweep(p);
 	pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
 		struct timespec t;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,40 +91,48 @@ struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool
 		return p->item.p[at];
 	if (!make)
 		return NULL;
-	struct pack_item *it = xcalloc(1, sizeof(*it));
+	struct pack_item *it = arena_new(&p->own, struct pack_item, 1);
 	memcpy(it->key, key, PACKS_KEY);
 	it->next_same = it->next_named = MAP_NONE;
+	it->at = (uint32_t)p->item.n;
 	map_set(&p->by_key, (str){ (const char *)it->key, PACKS_KEY }, (uint32_t)p->item.n);
 	*vec_add(&p->item) = it;
 	return it;
 }
 
+/* IT's old digest is nobody's any more. */
+static void item_unchain(struct packs *p, struct pack_item *it)
+{
+	str key = { (const char *)it->chained, 32 };
+	uint32_t at = map_get(&p->by_digest, key);
+
+	if (at == it->at) {
+		map_set(&p->by_digest, key, it->next_same);
+		return;
+	}
+	while (at != MAP_NONE && p->item.p[at]->next_same != it->at)
+		at = p->item.p[at]->next_same;
+	if (at != MAP_NONE)
+		p->item.p[at]->next_same = it->next_same;
+}
+
 void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32])
 {
-	str key = { (const char *)digest, 32 };
-	uint32_t at = map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY });
-	uint32_t head = map_get(&p->by_digest, key);
-	bool known = false;
+	bool first;
 
-	for (uint32_t i = head; i != MAP_NONE; i = p->item.p[i]->next_same)
-		known |= i == at;
 	memcpy(it->digest, digest, 32);
-	if (known)
+	if (it->chained && memcmp(it->chained, digest, 32) == 0)
 		return;
-	if (it->chained) { /* an item is in one chain: its old digest is nobody's any more */
-		uint32_t old = map_get(&p->by_digest, (str){ (const char *)it->chained, 32 });
-		if (old == at)
-			map_set(&p->by_digest, (str){ (const char *)it->chained, 32 }, it->next_same);
-		for (uint32_t i = old; i != at && i != MAP_NONE; i = p->item.p[i]->next_same) {
-			if (p->item.p[i]->next_same == at)
-				p->item.p[i]->next_same = it->next_same;
-		}
-	}
-	uint8_t *own_key = arena_new(&p->digests, uint8_t, 32);
+	if (it->chained)
+		item_unchain(p, it);
+	uint8_t *own_key = arena_new(&p->own, uint8_t, 32);
 	memcpy(own_key, digest, 32);
 	it->chained = own_key;
-	it->next_same = head;
-	map_set(&p->by_digest, (str){ (const char *)own_key, 32 }, at);
+	it->next_same = map_add(&p->by_digest, (str){ (const char *)own_key, 32 }, it->at, &first);
+	if (first)
+		it->next_same = MAP_NONE;
+	else
+		map_set(&p->by_digest, (str){ (const char *)own_key, 32 }, it->at);
 }
 
 uint64_t packs_cpu_us(const struct packs *p)
@@ -155,12 +165,11 @@ void packs_want(struct packs *p, struct pack_item *it)
 	packs_unsettled(p);
 	it->state = PACK_WANTED;
 	*pending += 1;
-	uint32_t at = map_get(&p->by_key, (str){ (const char *)it->key, PACKS_KEY });
 	if (it->delta) {
-		*vec_add(&p->deltas) = at;
+		*vec_add(&p->deltas) = it->at;
 		pthread_cond_broadcast(&p->settle);
 	} else {
-		*vec_add(&p->queue) = at;
+		*vec_add(&p->queue) = it->at;
 		pthread_cond_signal(&p->work);
 	}
 }
@@ -290,7 +299,11 @@ static bool journal_lines(struct packs *p, str text)
 	unsigned bad = 0;
 	size_t lines = 0;
 
-	for (; rest.n; lines++) {
+	for (const char *at = text.p; at && (at = memchr(at, '\n', text.n - (size_t)(at - text.p))); at++)
+		lines++;
+	map_reserve(&p->by_key, lines);
+	map_reserve(&p->by_digest, lines);
+	for (lines = 0; rest.n; lines++) {
 		if (!str_cut(rest, '\n', &line, &rest) || !str_rcut(line, ' ', &body, &sum)) {
 			bad++;
 			continue;
@@ -320,15 +333,40 @@ static void count_items(struct packs *p)
 		p->n.settled_ms = 0;
 }
 
+/* A million lines are 200 MB, which are not copied. */
+static int journal_read(struct packs *p, bool *keep, struct err *e)
+{
+	struct stat st;
+
+	AUTO(fs_close_auto) int fd = fs_open(p->dir, "journal", O_RDONLY, 0);
+	*keep = false;
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return err_os(e, "read %s/packs/journal", p->o.dir);
+	if (st.st_size > JOURNAL_MAX)
+		return err_set(e, ERR_TOOBIG, "%s/packs/journal has %lld bytes, more than %d", p->o.dir,
+			(long long)st.st_size, JOURNAL_MAX);
+	*keep = true;
+	if (st.st_size == 0)
+		return 0;
+	size_t n = (size_t)st.st_size;
+	void *text = mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0); /* packs/ is locked: nobody cuts it */
+	if (text == MAP_FAILED)
+		return err_os(e, "map %s/packs/journal", p->o.dir);
+	*keep = journal_lines(p, (str){ text, n });
+	munmap(text, n);
+	return 0;
+}
+
 /* Reads the journal, writes it anew without what later lines replaced when that pays, and leaves it open for appending. */
 static int journal_open(struct packs *p, struct err *e)
 {
-	AUTO(buf_release) struct buf text = BUF_INIT, fresh = BUF_INIT;
-	int rc = fs_read_file(&text, p->dir, "journal", JOURNAL_MAX, e);
+	AUTO(buf_release) struct buf fresh = BUF_INIT;
+	bool keep;
 
-	if (rc < 0 && rc != ERR_NOTFOUND)
-		return err_ctx(e, "%s/packs", p->o.dir);
-	bool keep = journal_lines(p, buf_str(&text)) && rc == 0;
+	if (journal_read(p, &keep, e) < 0)
+		return e->code;
 	for (size_t i = 0; i < p->item.n && !keep; i++) {
 		if (p->item.p[i]->state == PACK_COLD && !p->item.p[i]->url)
 			continue; /* evicted */
@@ -587,7 +625,7 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	p->o.dir = xstrndup(str_of(o->dir));
 	opts_default(&p->o);
 	p->dir = p->journal = -1;
-	p->digests = ARENA_INIT(16 * 1024);
+	p->own = ARENA_INIT(64 * 1024);
 	p->n.settled_ms = -1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_init(&mono);
@@ -602,7 +640,7 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	packdelta_stock(p);
 	while (p->o.eager && packdelta_ahead_some(p, SIZE_MAX)) { /* somebody waits until all are made */
 	}
-	packsweep(p);
+	packsweep_start(p);
 	if (packbuild_start(p, e) < 0 || packevict_start(p, e) < 0)
 		goto fail;
 	*out = p;
@@ -626,7 +664,6 @@ void packs_free(struct packs *p)
 		free(it->version);
 		free(it->url);
 		free(it->sri);
-		free(it);
 	}
 	vec_release(&p->item);
 	vec_release(&p->queue);
@@ -635,7 +672,7 @@ void packs_free(struct packs *p)
 	map_release(&p->by_key);
 	map_release(&p->by_digest);
 	map_release(&p->by_name);
-	arena_release(&p->digests);
+	arena_release(&p->own);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->settle);
 	pthread_cond_destroy(&p->evict);

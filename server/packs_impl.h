@@ -8,6 +8,7 @@
 enum pack_state { PACK_COLD = 0, PACK_WANTED, PACK_BUILDING, PACK_WARM, PACK_SETTLED, PACK_FAILED };
 struct pack_item {
 	uint8_t key[PACKS_KEY], digest[32];
+	uint32_t at; /* in packs.item */
 	enum pack_state state;
 	uint64_t size, tarball, raw;
 	char *name, *version, *url, *sri; /* url and sri until it is built */
@@ -36,7 +37,7 @@ struct packs {
 	VEC(struct pack_item *) item;
 	struct map by_key;
 	struct map by_digest; /* to the first of a chain */
-	struct arena digests; /* its keys */
+	struct arena own;     /* items, and digests that are keys */
 	struct map by_name;   /* packages that have, or had, a pack: to the first of a chain */
 	VEC(uint32_t) queue;  /* of items, from `head` on */
 	size_t head;
@@ -110,8 +111,12 @@ void packevict_stop(struct packs *p);
 /* "<text> <checksum>\n" from BUF's byte START on. */
 void packs_line_end(struct buf *b, size_t start);
 
-/* packsweep.c: once the journal is read, before threads: files that nobody names are to go. */
+/* packsweep.c: what a killed process was writing goes; once the journal is read, before threads. */
+void packsweep_start(struct packs *p);
+/* Files that nobody names are to go. No lock; a million names take seconds. */
 void packsweep(struct packs *p);
+/* Whether a package's pack is the one with DIGEST. Under the lock. */
+bool packs_is_named(const struct packs *p, const uint8_t digest[32]);
 
 /* packbuild.c */
 MUST_USE int packbuild_start(struct packs *p, struct err *e);

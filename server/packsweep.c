@@ -6,7 +6,7 @@
 #include <dirent.h>
 #include <stdio.h>
 
-static bool is_named(const struct packs *p, const uint8_t digest[32])
+bool packs_is_named(const struct packs *p, const uint8_t digest[32])
 {
 	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
 		i = p->item.p[i]->next_same) {
@@ -14,18 +14,6 @@ static bool is_named(const struct packs *p, const uint8_t digest[32])
 			return true;
 	}
 	return false;
-}
-
-/* Clients that hold a plan from before the restart may still ask for it: it goes as if it were replaced now. */
-static void file_look(struct packs *p, const char *shard, const char *name, int64_t until)
-{
-	char hex[65];
-	struct pack_old old = { .until_ms = until };
-
-	if (strlen(name) != 62 || snprintf(hex, sizeof(hex), "%.2s%.62s", shard, name) != 64 ||
-		!hex_read(old.digest, 32, str_of(hex)) || is_named(p, old.digest))
-		return;
-	*vec_add(&p->old) = old;
 }
 
 static DIR *dir_list(int at, const char *name)
@@ -38,19 +26,64 @@ static DIR *dir_list(int at, const char *name)
 	return d;
 }
 
-void packsweep(struct packs *p)
+typedef VEC(struct pack_old) files;
+
+static void shard_read(files *f, int dir, const char *shard)
+{
+	DIR *d = strlen(shard) == 2 ? dir_list(dir, shard) : NULL;
+	struct pack_old old = { 0 };
+	char hex[65];
+
+	for (struct dirent *de; d && (de = readdir(d));) {
+		if (strlen(de->d_name) == 62 && snprintf(hex, sizeof(hex), "%.2s%.62s", shard, de->d_name) == 64 &&
+			hex_read(old.digest, 32, str_of(hex)))
+			*vec_add(f) = old;
+	}
+	if (d)
+		closedir(d);
+}
+
+/* Clients that hold a plan from before the restart may still ask for it: it goes as if it were replaced now. */
+static void shard_sweep(struct packs *p, const files *f)
 {
 	int64_t until = clock_ms() + (int64_t)p->o.keep_s * 1000;
+
+	bool any = false;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < f->n; i++) {
+		if (packs_is_named(p, f->p[i].digest))
+			continue;
+		f->p[i].until_ms = until;
+		*vec_add(&p->old) = f->p[i];
+		any = true;
+	}
+	if (any)
+		pthread_cond_broadcast(&p->settle); /* who removes them may be waiting for something else */
+	pthread_mutex_unlock(&p->lock);
+}
+
+void packsweep(struct packs *p)
+{
+	files f = { 0 };
+	char shard[3];
+
+	for (unsigned i = 0; i < 256 && !p->stop; i++) {
+		snprintf(shard, sizeof(shard), "%02x", i);
+		f.n = 0;
+		shard_read(&f, p->dir, shard);
+		shard_sweep(p, &f);
+	}
+	vec_release(&f);
+}
+
+void packsweep_start(struct packs *p)
+{
 	DIR *top = dir_list(p->dir, ".");
 
 	for (struct dirent *de; top && (de = readdir(top));) {
 		if (str_starts(str_of(de->d_name), STR("tmp-"))) /* packs/ is ours alone: nobody writes it */
 			fs_unlink(p->dir, de->d_name, 0);
-		DIR *d = de->d_name[0] == '.' || strlen(de->d_name) != 2 ? NULL : dir_list(p->dir, de->d_name);
-		for (struct dirent *sub; d && (sub = readdir(d));)
-			file_look(p, de->d_name, sub->d_name, until);
-		if (d)
-			closedir(d);
 	}
 	if (top)
 		closedir(top);

@@ -16,6 +16,18 @@ static struct map_cell *map_cell(const struct map *m, str key, uint32_t hash)
 	}
 }
 
+void map_reserve(struct map *m, size_t n)
+{
+	uint64_t cells = 16;
+
+	while (cells * 3 < (uint64_t)n * 4)
+		cells *= 2;
+	if (m->cell || cells > UINT32_MAX / 2)
+		return;
+	m->cell = xcalloc((size_t)cells, sizeof(*m->cell));
+	m->mask = (uint32_t)cells - 1;
+}
+
 static void map_grow(struct map *m)
 {
 	uint32_t cells = m->cell ? (m->mask + 1) * 2 : 16;

@@ -12,6 +12,8 @@ struct map {
 #define MAP_INIT ((struct map){ 0 })
 #define MAP_NONE UINT32_MAX
 
+/* Makes room for N keys at once, of an empty map. */
+void map_reserve(struct map *m, size_t n);
 /* The number under KEY, or MAP_NONE. */
 uint32_t map_get(const struct map *m, str key);
 /* Puts VALUE under KEY unless there is one; returns what is there afterwards. *fresh (may be NULL): whether it is new. */

@@ -23,7 +23,7 @@ static inline void tar_put(struct buf *t, const char *name, char type, unsigned 
 
 	snprintf(h, 100, "%.99s", name);
 	snprintf(h + 100, 8, "%07o", mode);
-	snprintf(h + 124, 12, "%011llo", (unsigned long long)size);
+	snprintf(h + 124, 12, "%011llo", (unsigned long long)(size & 077777777777)); /* as many digits as fit */
 	h[156] = type;
 	memcpy(h + 257, "ustar\00000", 8);
 	tar_sum(h);
