@@ -78,7 +78,7 @@ static int fetcher_init(struct pack_fetcher *f, struct err *e)
 		f->authorization = arena_printf(&f->a, "Bearer " STR_FMT, STR_ARG(f->o.token));
 	if (f->o.ca_file)
 		f->o.ca_file = arena_str(&f->a, str_of(f->o.ca_file)).p;
-	f->o.connections = f->o.connections ? f->o.connections : 3;
+	f->o.connections = f->o.connections ? f->o.connections : 8;
 	f->o.connect_ms = f->o.connect_ms ? f->o.connect_ms : 1000;
 	f->o.stream_from = f->o.stream_from ? f->o.stream_from : 1u << 20;
 	f->o.ahead = f->o.ahead ? f->o.ahead : 4u << 20;

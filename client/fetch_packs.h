@@ -18,7 +18,7 @@ struct pack_fetcher_opts {
 	str url, token;      /* the drayd, as source_remote_opts */
 	const char *ca_file; /* likewise */
 	struct store *store;
-	unsigned connections; /* 0: 3 */
+	unsigned connections; /* 0: 8 */
 	unsigned connect_ms;  /* 0: 1,000 */
 	uint64_t max_bytes;   /* 0: 20 MiB */
 	uint64_t stream_from; /* a pack of so many bytes is unpacked while it arrives; 0: 1 MiB */

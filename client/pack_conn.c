@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-	MOST_CONNECTIONS = 8,
+	MOST_CONNECTIONS = 16,
 	DEPTH = 4,          /* requests under way on a connection: none of their round trips is idle */
 	BATCH = 512 * 1024, /* bytes of packs in a request, at least one pack */
 	BATCH_PACKS = 256,  /* packs in a request */
@@ -379,21 +379,24 @@ static bool is_open(const struct conn *c)
 	return c->h && h2_ready(c->h) && !c->over;
 }
 
-/* Where the next request goes, or NULL. As long as there are large packs they have a connection of their own, the last, and the small ones
- * the first: so both get half of the link, and the window of a connection that several large ones share in turn never falls idle. Else the one
- * with the fewest requests. */
+/* Where the next request goes, or NULL: the connection with the fewest requests. But as long as there are large packs they have the last
+ * connection and the others the rest: a window that several large ones share in turn never falls idle. */
 static struct conn *conn_for(struct thread *t, enum ask_kind kind)
 {
 	bool apart = kind != ASK_FIND && (t->streams || t->large.n);
-	struct conn *best = NULL;
+	struct conn *best = NULL, *last = NULL;
 
-	for (unsigned i = 0; i < t->n; i++) {
+	for (unsigned i = t->n; i-- > 0;) {
 		struct conn *c = &t->conn[i];
 		if (!is_open(c))
 			continue;
-		if (!best || (apart ? kind == ASK_LARGE : c->nasks < best->nasks))
+		if (!last)
+			last = c;
+		else if (!best || c->nasks < best->nasks)
 			best = c;
 	}
+	if (!best || (apart && kind == ASK_LARGE) || (!apart && last->nasks < best->nasks))
+		best = last;
 	return best && best->nasks < DEPTH ? best : NULL;
 }
 
