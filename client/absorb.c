@@ -155,10 +155,24 @@ static void sever_below(struct absorb *b)
 	}
 }
 
+/* Somebody looks for ALIAS as a peer, and finds it where it did not before. */
+static bool is_peer(const struct absorb *b, str alias)
+{
+	for (size_t i = 0; i < b->lf->npackages; i++) {
+		const struct lock_package *p = &b->lf->package[i];
+		if (str_map_get(p->peer_dependencies, alias))
+			return true;
+		for (size_t k = 0; k < p->peer_optional.n; k++)
+			if (str_eq(p->peer_optional.p[k], alias))
+				return true;
+	}
+	return false;
+}
+
 /* D, of which the lockfile has nothing in this importer. */
 static bool edge_new(struct absorb *b, struct lock_direct *out, const struct declared *d)
 {
-	if (names_folder(b, d) || overridden(b, d->alias))
+	if (names_folder(b, d) || overridden(b, d->alias) || is_peer(b, d->alias))
 		return false;
 	str version = locked_pick(b, d);
 	const struct str_map *time = &b->lf->head.time;

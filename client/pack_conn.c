@@ -109,7 +109,8 @@ static void want_known(struct thread *t, struct pack_want *w)
 		return;
 	}
 	feed_new(w);
-	for (struct pack_want *o = t->large.head; o && o->size >= w->size; o = o->next)
+	/* What broke off goes first: it may be the one that is being unpacked, for which the others wait. */
+	for (struct pack_want *o = t->large.head; o && (o->got || o->size >= w->size); o = o->next)
 		before = o;
 	want_insert(&t->large, before, w);
 }
@@ -296,11 +297,32 @@ static void body_find(struct thread *t, struct ask *a)
 		find_row(&a->body, w, from);
 }
 
-static bool may_ask(struct thread *t)
+static bool has_room(const struct thread *t, uint64_t hold)
 {
 	uint64_t held = atomic_load(&t->f->held);
 
-	return t->get.head && (held == 0 || held + t->get.head->size <= t->f->o.max_bytes);
+	return held == 0 || held + hold <= t->f->o.max_bytes;
+}
+
+static bool may_ask(const struct thread *t)
+{
+	return t->get.head && has_room(t, t->get.head->size);
+}
+
+/* Of a large pack what is ahead of its unpacking counts, and a half: it may end while the next goes on. */
+static uint64_t hold_of(const struct thread *t, const struct pack_want *w)
+{
+	uint64_t most = t->f->o.ahead + t->f->o.ahead / 2;
+
+	return w->feed && w->size > most ? most : w->size;
+}
+
+/* One that broke off is asked for in any case: what counts may be waiting behind it. */
+static bool may_stream(const struct thread *t)
+{
+	const struct pack_want *w = t->large.head;
+
+	return w && t->streams < STREAMS && (w->got || has_room(t, hold_of(t, w)));
 }
 
 /* W, from the byte where it broke off. */
@@ -308,8 +330,7 @@ static void ask_add(struct thread *t, struct ask *a, struct pack_want *w)
 {
 	packs_row_put(&a->body, w->digest, w->got);
 	w->consumed = w->got;
-	uint64_t most = t->f->o.ahead + t->f->o.ahead / 2; /* it may end while the next goes on */
-	w->hold = w->feed && w->size > most ? most : w->size;
+	w->hold = hold_of(t, w);
 	a->bytes += w->size;
 	uint64_t held = atomic_fetch_add(&t->f->held, w->hold) + w->hold;
 	if (held > t->add.most_bytes)
@@ -414,7 +435,7 @@ static bool ask_all(struct thread *t)
 
 	while (t->find.n && ask_next(t, ASK_FIND))
 		any = true;
-	while (t->large.n && t->streams < STREAMS && ask_next(t, ASK_LARGE))
+	while (may_stream(t) && ask_next(t, ASK_LARGE))
 		any = true;
 	while (may_ask(t) && ask_next(t, ASK_GET))
 		any = true;

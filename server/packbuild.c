@@ -309,7 +309,8 @@ static struct pack_item *next_later(struct packs *p)
 	if (p->deltas_at < p->deltas.n)
 		return p->item.p[p->deltas.p[p->deltas_at]];
 	p->deltas_at = p->deltas.n = 0;
-	if (packdelta_ahead_some(p, STOCK_STEPS) && p->deltas.n)
+	(void)packdelta_ahead_some(p, STOCK_STEPS);
+	if (p->deltas.n)
 		return p->item.p[p->deltas.p[0]];
 	return p->o.no_settle ? NULL : next_unsettled(p);
 }

@@ -41,6 +41,7 @@ struct job {
 	registry_packument_done *packument_done;
 	void (*modified_done)(void *arg, int64_t ms);
 	struct registry_tarball tarball;
+	uint64_t at, best; /* bytes of the tarball that are there; that were when an attempt failed */
 	void *arg;
 	/* What `again` found of the last attempt, so that a body is decoded once. */
 	bool judged;
@@ -285,8 +286,11 @@ static int64_t job_again(struct job *j, bool transient, const struct http_respon
 {
 	struct registry *r = j->r;
 
-	if (transient && !res->hopeless && j->tarball.done && res->status / 100 == 2 && res->received >= PROGRESS)
+	/* One that came further than any before did not fail. */
+	if (transient && !res->hopeless && j->tarball.done && res->status / 100 == 2 && j->at >= j->best + PROGRESS) {
+		j->best = j->at;
 		return backoff_ms(r, 0, STR_NONE);
+	}
 	if (!transient || res->hopeless || j->attempt >= r->o.retries)
 		return -1;
 	return backoff_ms(r, j->attempt++, res->retry_after);
@@ -640,8 +644,13 @@ static void tarball_done(void *arg, int code, const struct http_response *res, s
 static ptrdiff_t tarball_data(void *arg, const void *p, size_t n)
 {
 	struct job *j = arg;
+	ptrdiff_t took = j->tarball.data(j->tarball.arg, p, n);
 
-	return j->tarball.data(j->tarball.arg, p, n);
+	if (!p)
+		j->at = 0; /* it starts over */
+	else if (took > 0)
+		j->at += (uint64_t)took;
+	return took;
 }
 
 static void tarball_length(void *arg, uint64_t n)

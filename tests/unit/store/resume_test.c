@@ -15,7 +15,7 @@ struct way {
 	const char *name;
 	const char *etag;
 	const char *
-		answer; /* a range is answered so: "rest" (or "rest*": of unknown length), "whole", "416", "shifted", "short", "longer", "bare" */
+		answer; /* a range is answered so: "rest" (or "rest*": of unknown length), "whole", "416", "shifted", "short", "longer", "bare"; "stuck": whole, and broken off as at first */
 	unsigned cuts, failures;                      /* so often it breaks off; and then so many 503 */
 	bool chunked;                                 /* the first answer states no length */
 	unsigned requests, voided, ranges, if_ranges; /* what is to be seen */
@@ -90,7 +90,7 @@ static void answer(void *arg, struct reply *r, const struct seen *q)
 	r->close = cut;
 	if (range.n && is(w, "416")) {
 		reply_text(r, 416, "", STR_NONE);
-	} else if (range.n && !is(w, "whole")) {
+	} else if (range.n && !is(w, "whole") && !is(w, "stuck")) {
 		put_part(rig, r, from, end);
 	} else {
 		buf_printf(&r->bytes, "HTTP/1.1 200 X\r\n");
@@ -100,8 +100,9 @@ static void answer(void *arg, struct reply *r, const struct seen *q)
 			buf_printf(&r->bytes, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", rig->size);
 		else
 			buf_printf(&r->bytes, "Content-Length: %zu\r\n\r\n", rig->size);
-		put_body(&r->bytes, 0, range.n ? rig->size : end);
-		r->close = cut && !range.n;
+		bool whole = range.n && !is(w, "stuck");
+		put_body(&r->bytes, 0, whole ? rig->size : is(w, "stuck") ? rig->cut : end);
+		r->close = cut && !whole;
 		if (w->chunked && end == rig->size)
 			buf_add(&r->bytes, STR("\r\n0\r\n\r\n"));
 	}
@@ -289,16 +290,17 @@ static void on_tarball(void *arg, int code, uint64_t bytes, const struct err *e)
 }
 
 /* A tarball whose every answer breaks off after more than 1 MiB arrives all the same, with one retry allowed; one that brings
- * hardly anything each time does not. */
+ * hardly anything each time does not, nor one that starts over and gets no further. */
 static void test_progress_is_no_failure(void **state)
 {
-	static const struct way far = { .name = "far", .cuts = 3 }, hardly = { .name = "hardly", .cuts = 3 };
+	static const struct way ways[] = { { .name = "far", .cuts = 3 }, { .name = "hardly", .cuts = 3 },
+		{ .name = "stuck", .answer = "stuck", .cuts = 1000 } };
 
 	(void)state;
-	for (int k = 0; k < 2; k++) {
-		struct rig rig = { .way = k ? &hardly : &far,
+	for (int k = 0; k < 3; k++) {
+		struct rig rig = { .way = &ways[k],
 			.size = LARGE,
-			.cut = k ? 1000 : (1 << 20) + (1 << 19),
+			.cut = k == 1 ? 1000 : (1 << 20) + (1 << 19),
 			.lock = PTHREAD_MUTEX_INITIALIZER,
 			.cond = PTHREAD_COND_INITIALIZER };
 		struct registry_opts ro = { .retries = 1, .retry_min_ms = 1, .retry_max_ms = 2 };
