@@ -16,6 +16,10 @@
 #define PACKAGES                                                                                                       \
 	"packages:\n\n  ms@2.0.0:\n    resolution: {integrity: sha512-a}\n\n  ms@2.1.3:\n    resolution: {integrity: " \
 	"sha512-b}\n\nsnapshots:\n\n"
+#define PACKAGES_Q                                                                                                     \
+	"packages:\n\n  ms@2.0.0:\n    resolution: {integrity: sha512-a}\n\n  ms@2.1.3:\n    resolution: {integrity: " \
+	"sha512-b}\n\n  q@1.0.0:\n    resolution: {integrity: sha512-c}\n    peerDependencies:\n      ms: "            \
+	"'>=2'\n\nsnapshots:\n\n"
 #define BOTH "  ms@2.0.0: {}\n\n  ms@2.1.3: {}\n"
 
 static const struct {
@@ -38,6 +42,12 @@ static const struct {
 	{ "a dependency that something has as its peer is gone",
 		HEAD ROOT PEER PACKAGES "  ms@2.0.0: {}\n\n  ms@2.1.3(ms@2.0.0): {}\n", "{}",
 		"{\"dependencies\":{\"ms\":\"2.1.3\"}}", NULL, 0 },
+	{ "a new dependency that something looks for as its peer",
+		HEAD
+		"  .:\n    dependencies:\n      q:\n        specifier: 1.0.0\n        version: 1.0.0(ms@2.0.0)\n\n" B
+			PACKAGES_Q BOTH "\n  q@1.0.0(ms@2.0.0):\n    dependencies:\n      ms: 2.0.0\n",
+		"{\"dependencies\":{\"ms\":\"^2.0.0\",\"q\":\"1.0.0\"}}", "{\"dependencies\":{\"ms\":\"2.1.3\"}}", NULL,
+		0 },
 	{ "a new dependency on a project", HEAD ROOT B PACKAGES BOTH,
 		"{\"dependencies\":{\"ms\":\"2.0.0\",\"b\":\"*\"}}",
 		"{\"name\":\"b\",\"dependencies\":{\"ms\":\"2.1.3\"}}", NULL, 0 },
