@@ -1,6 +1,7 @@
 /* The thread behind fetch_packs.h: sessions with the server, requests on them, packs taken out of the answers.
  *
- * A want is in exactly one list: `find` (to be looked up), `get` (to be asked for), a request's, or handed back as news. */
+ * A want is in exactly one list: `find` (to be looked up), `get` or `large` (to be asked for), a request's, or handed back as news. One with
+ * a feed is not handed back: what has arrived of it is given away piece by piece. */
 #include "base/clock.h"
 #include "fetch_packs_impl.h"
 #include <errno.h>
