@@ -81,6 +81,8 @@ bool packument_has_install_script(struct packument p, uint32_t i);
 /* A non-empty bin or directories.bin: pnpm's hasBin. */
 bool packument_has_bin(struct packument p, uint32_t i);
 bool packument_bundle_all(struct packument p, uint32_t i);
+/* libc was one string, not an array: pnpm's lockfile keeps that. One string as os or cpu is none at all to pnpm and here. */
+bool packument_libc_scalar(struct packument p, uint32_t i);
 /* 3 approved staged publish, 2 trusted publisher and provenance, 1 provenance attestation, 0 none: for trustPolicy. */
 int packument_trust(struct packument p, uint32_t i);
 uint32_t packument_map_n(struct packument p, uint32_t i, enum packument_map m);

@@ -16,7 +16,7 @@
 #include "packument.h"
 
 #define PK_MAGIC 0x6b706472u /* "drpk" */
-#define PK_FORMAT 3u
+#define PK_FORMAT 4u
 #define PK_NONE UINT32_MAX
 
 struct pk_head {
@@ -24,7 +24,7 @@ struct pk_head {
 	int64_t modified;
 	uint32_t name, nversions, ntags, nstrings, ngroups, npool, nhash, nblob;
 };
-enum { PK_INSTALL_SCRIPT = 1, PK_BUNDLE_ALL = 2, PK_HAS_BIN = 4, PK_TRUST_SHIFT = 8 };
+enum { PK_INSTALL_SCRIPT = 1, PK_BUNDLE_ALL = 2, PK_HAS_BIN = 4, PK_LIBC_SCALAR = 8, PK_TRUST_SHIFT = 8 };
 struct pk_version {
 	uint64_t major, minor, patch, unpacked_size;
 	int64_t time;

@@ -258,6 +258,11 @@ bool packument_bundle_all(struct packument p, uint32_t i)
 	return version_at(p, i).flags & PK_BUNDLE_ALL;
 }
 
+bool packument_libc_scalar(struct packument p, uint32_t i)
+{
+	return version_at(p, i).flags & PK_LIBC_SCALAR;
+}
+
 int packument_trust(struct packument p, uint32_t i)
 {
 	return (int)(version_at(p, i).flags >> PK_TRUST_SHIFT & 3);

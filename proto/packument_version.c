@@ -53,7 +53,18 @@ static uint32_t map_read(struct compile *c, enum packument_map m)
 	return group;
 }
 
-/* An array of strings, or one string. */
+/* One string, as a list. */
+static uint32_t string_read(struct compile *c)
+{
+	str s;
+
+	c->scratch.n = 0;
+	if (scan_str(&c->s, &s) && s.n)
+		*vec_add(&c->scratch) = pk_string_id(c, s);
+	return pk_group_id(c);
+}
+
+/* An array of strings; anything else has none, one string neither (pnpm 12.21). */
 static uint32_t list_read(struct compile *c, unsigned kind)
 {
 	uint32_t group;
@@ -63,11 +74,6 @@ static uint32_t list_read(struct compile *c, unsigned kind)
 		return group;
 	const char *from = c->s.p;
 	c->scratch.n = 0;
-	if (scan_peek(&c->s) == '"') {
-		if (scan_str(&c->s, &s) && s.n)
-			*vec_add(&c->scratch) = pk_string_id(c, s);
-		return pk_group_id(c);
-	}
 	if (scan_open(&c->s, '[')) {
 		for (bool first = true; scan_elem(&c->s, &first);) {
 			if (scan_str(&c->s, &s))
@@ -136,7 +142,7 @@ static uint32_t bundled_read(struct compile *c, bool *all)
 		*all = scan_true(&c->s);
 		return 0;
 	}
-	return list_read(c, MEMO_LIST + PACKUMENT_BUNDLED);
+	return scan_peek(&c->s) == '"' ? string_read(c) : list_read(c, MEMO_LIST + PACKUMENT_BUNDLED);
 }
 
 static bool has_install_script(struct compile *c)
@@ -332,7 +338,7 @@ static void user_read(struct compile *c, bool *approved, bool *trusted)
 /* What is known only when a version has been read to its end. */
 struct pending {
 	uint32_t bundled, bundle;
-	bool bundled_seen, bundled_all, bundle_all, install, bin_dir, provenance, trusted, approved;
+	bool libc_scalar, bundled_seen, bundled_all, bundle_all, install, bin_dir, provenance, trusted, approved;
 };
 
 static void field_set(struct compile *c, struct pk_version *v, struct pending *p, uint32_t field, uint32_t at)
@@ -349,9 +355,15 @@ static void field_set(struct compile *c, struct pk_version *v, struct pending *p
 	case FIELD_MAP + PACKUMENT_BIN:
 		v->map[PACKUMENT_BIN] = bin_read(c);
 		break;
+	case FIELD_LIST + PACKUMENT_LIBC:
+		p->libc_scalar = scan_peek(&c->s) == '"';
+		if (p->libc_scalar)
+			v->list[PACKUMENT_LIBC] = string_read(c);
+		else
+			v->list[PACKUMENT_LIBC] = list_read(c, MEMO_LIST + PACKUMENT_LIBC);
+		break;
 	case FIELD_LIST + PACKUMENT_OS:
 	case FIELD_LIST + PACKUMENT_CPU:
-	case FIELD_LIST + PACKUMENT_LIBC:
 		v->list[field - FIELD_LIST] = list_read(c, MEMO_LIST + (field - FIELD_LIST));
 		break;
 	case FIELD_LIST + PACKUMENT_PEER_OPTIONAL:
@@ -417,5 +429,6 @@ void pk_version_body(struct compile *c, struct pk_version *v)
 	unsigned trust = p.approved ? 3 : !p.provenance ? 0 : p.trusted ? 2 : 1;
 	v->flags = (p.install ? PK_INSTALL_SCRIPT : 0u) |
 		   ((p.bundled_seen ? p.bundled_all : p.bundle_all) ? PK_BUNDLE_ALL : 0u) |
-		   (p.bin_dir || v->map[PACKUMENT_BIN] ? PK_HAS_BIN : 0u) | trust << PK_TRUST_SHIFT;
+		   (p.bin_dir || v->map[PACKUMENT_BIN] ? PK_HAS_BIN : 0u) | (p.libc_scalar ? PK_LIBC_SCALAR : 0u) |
+		   trust << PK_TRUST_SHIFT;
 }

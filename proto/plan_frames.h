@@ -11,6 +11,6 @@ str plan_tarball_tail(struct arena *a, str name, str version);
 
 /* Members that have the same name in the message and in the value. */
 #define PACKAGE_LISTS(X) X(cpu) X(os) X(libc) X(bundled) X(peer_optional)
-#define PACKAGE_BOOLS(X) X(has_bin) X(prepare) X(requires_build) X(bundle_all)
+#define PACKAGE_BOOLS(X) X(has_bin) X(prepare) X(requires_build) X(bundle_all) X(libc_scalar)
 #define RESOLUTION_STRINGS(X) X(directory) X(repo) X(commit) X(path) X(raw)
 #define HEAD_BOOLS(X) X(auto_install_peers) X(exclude_links_from_lockfile) X(dedupe_peers) X(inject_workspace_packages)

@@ -31,14 +31,6 @@ static void want_put(struct importer *imp, atom alias, atom spec, bool peer)
 	imp->wanted[imp->nwanted++] = (struct wanted){ alias, spec, false, false, peer };
 }
 
-static bool injected(const struct manifest *m, str alias)
-{
-	for (size_t i = 0; i < m->ndependencies_meta; i++)
-		if (m->dependencies_meta[i].injected == META_INJECTED && str_eq(m->dependencies_meta[i].alias, alias))
-			return true;
-	return false;
-}
-
 /* Some alternative is a range, or it has a scheme: a tag is none. */
 static bool peer_acceptable(struct run *r, str s)
 {
@@ -86,7 +78,7 @@ static int importer_wants(struct run *r, struct importer *imp, struct err *e)
 		str spec;
 		for (uint32_t k = 0; k < d->nopt; k++)
 			w->optional = w->optional || d->opt[k].k == w->alias;
-		w->injected = injected(&imp->req->manifest, sof(r, w->alias));
+		w->injected = workspace_injected(&imp->req->manifest, sof(r, w->alias));
 		int rc = catalog_resolve(r->set, &spec, sof(r, w->alias), sof(r, w->spec), e);
 		if (rc)
 			return err_ctx(e, STR_FMT, STR_ARG(imp->req->path));

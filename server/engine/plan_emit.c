@@ -129,6 +129,7 @@ static void meta_of_registry(struct run *r, struct frame_package *f, const struc
 	m->os = list_of(r, p->pm, p->pv, PACKUMENT_OS);
 	m->cpu = list_of(r, p->pm, p->pv, PACKUMENT_CPU);
 	m->libc = list_of(r, p->pm, p->pv, PACKUMENT_LIBC);
+	m->libc_scalar = packument_libc_scalar(p->pm, p->pv);
 	m->deprecated = packument_deprecated(p->pm, p->pv);
 	m->has_bin = packument_has_bin(p->pm, p->pv);
 	m->bundle_all = packument_bundle_all(p->pm, p->pv);

@@ -5,6 +5,7 @@
 #include "pick.h"
 #include "reuse.h"
 #include "seed.h"
+#include "workspace.h"
 
 /* An occurrence that must still walk its children; RECORDED: only find out whose they are now. */
 struct front {
@@ -382,7 +383,8 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 			.level = f->level,
 			.dir = declaring_dir(r, imp, p),
 			.scope = f->scope };
-		struct wanted w = { s.alias, s.range, s.optional, false, false };
+		struct wanted w = { s.alias, s.range, s.optional, workspace_injected(p->manifest, sof(r, s.alias)),
+			false };
 		if (through_catalogs(p)) {
 			str spec;
 			rc = catalog_resolve(r->set, &spec, sof(r, s.alias), sof(r, s.range), e);

@@ -127,6 +127,14 @@ bool workspace_always(const struct run *r)
 	return r->set->link_workspace_packages || r->set->link_workspace_packages_deep;
 }
 
+bool workspace_injected(const struct manifest *m, str alias)
+{
+	for (size_t i = 0; m && i < m->ndependencies_meta; i++)
+		if (m->dependencies_meta[i].injected == META_INJECTED && str_eq(m->dependencies_meta[i].alias, alias))
+			return true;
+	return false;
+}
+
 /* --- workspace packages --- */
 
 static bool wild(str s)

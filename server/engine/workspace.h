@@ -26,5 +26,7 @@ int workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, 
 	atom fetch, int type, atom version, bool *fresh, struct err *e);
 /* Whether registry specifiers may be satisfied by workspace packages at DEPTH. */
 bool workspace_always(const struct run *r);
+/* Whether dependenciesMeta of M (may be NULL) asks for a copy of ALIAS; it counts in copied folders as well as in projects. */
+bool workspace_injected(const struct manifest *m, str alias);
 /* Manifest of a local folder or tarball by its path, or NULL. */
 const struct manifest *workspace_manifest(const struct run *r, str path, str *integrity);

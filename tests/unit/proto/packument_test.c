@@ -75,7 +75,8 @@ static void test_fields(void **state)
 		    "a\",\"dist-tags\":{\"latest\":\"1.0.0\",\"gone\":\"9.0.0\"},\"versions\":{"
 		    "\"1.10.0\":{\"dependencies\":{\"b\":\"^1\",\"c\":{},\"d\":\"*\",\"b\":\"^2\"},"
 		    "\"bin\":\"./cli.js\",\"deprecated\":\"no \\\"more\\\" \\u00e9\\ud83d\\ude00\\ud800\","
-		    "\"os\":\"linux\",\"cpu\":[\"x64\",\"!arm\"],\"bundledDependencies\":[\"b\"],\"engines\":[\"node "
+		    "\"os\":\"linux\",\"libc\":\"glibc\",\"cpu\":[\"x64\",\"!arm\"],\"bundledDependencies\":[\"b\"],"
+		    "\"engines\":[\"node "
 		    ">= 0.4\"],"
 		    "\"peerDependenciesMeta\":{\"x\":{\"optional\":true},\"y\":{\"optional\":false},\"z\":1},"
 		    "\"scripts\":{\"test\":\"t\",\"postinstall\":\"node "
@@ -119,8 +120,11 @@ static void test_fields(void **state)
 	IS_STR(v, "./cli.js");
 	IS_STR(packument_deprecated(p, 2), "no \"more\" \u00e9\U0001F600\uFFFD");
 	assert_int_equal(packument_deprecated(p, 1).n, 0);
-	assert_int_equal(packument_list_n(p, 2, PACKUMENT_OS), 1);
-	IS_STR(packument_list_at(p, 2, PACKUMENT_OS, 0), "linux");
+	assert_int_equal(
+		packument_list_n(p, 2, PACKUMENT_OS), 0); /* pnpm drops one string there, and keeps it as libc */
+	assert_int_equal(packument_list_n(p, 2, PACKUMENT_LIBC), 1);
+	IS_STR(packument_list_at(p, 2, PACKUMENT_LIBC, 0), "glibc");
+	assert_true(packument_libc_scalar(p, 2) && !packument_libc_scalar(p, 1));
 	IS_STR(packument_list_at(p, 2, PACKUMENT_CPU, 1), "!arm");
 	assert_int_equal(packument_map_n(p, 2, PACKUMENT_ENGINES), 0);
 	assert_int_equal(packument_list_n(p, 2, PACKUMENT_PEER_OPTIONAL), 1);
