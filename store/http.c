@@ -161,11 +161,11 @@ static void call_enqueue(struct http_call *c)
 		call_settle(c, c->why.code, &c->why);
 		return;
 	}
-	bool multiplexed = c->at.tls && c->r.version == HTTP_VERSION_2;
+	bool multiplexed = c->at.tls && c->r.version == HTTP_VERSION_2, small = c->r.small && !multiplexed;
 	url_put_origin(&key, &c->at);
-	buf_addc(&key, multiplexed ? '2' : '1');
+	buf_addc(&key, multiplexed ? '2' : small ? 's' : '1');
 	c->state = CALL_WAITING;
-	http_queue_add(&h->queue, &c->wait, buf_str(&key), !multiplexed);
+	http_queue_add(&h->queue, &c->wait, buf_str(&key), !multiplexed && !small);
 }
 
 static bool is_redirect(const struct http_call *c)

@@ -14,7 +14,7 @@ struct http;
 enum http_version { HTTP_VERSION_DEFAULT = 0, HTTP_VERSION_1, HTTP_VERSION_2 };
 struct http_opts {
 	unsigned max_active;         /* 0: 128 */
-	unsigned max_per_host;       /* connections; 0: 64 */
+	unsigned max_per_host;       /* requests that have a connection each, unless they are small; 0: 64 */
 	unsigned connect_timeout_ms; /* 0: 30,000 */
 	unsigned stall_timeout_ms;   /* no byte for this long: ERR_TIMEOUT; 0: 60,000; not counted while paused */
 	enum http_version version;   /* for requests that say nothing; 0: HTTP_VERSION_2 */
@@ -53,6 +53,9 @@ struct http_request {
 	uint64_t max_body; /* bytes; past it ERR_TOOBIG; 0: 64 MiB */
 	int priority;      /* higher first */
 	enum http_version version;
+	/* The answer is small: the round trip is what it costs. Where one connection cannot have many of these, they get up to max_active
+	 * connections a host, beside the max_per_host of the others. */
+	bool small;
 	/* Body bytes as they arrive, only for 2xx (fetch thread). Returns bytes taken: N, or 0 to pause until http_resume(), or
 	 * negative to abort (ERR_CANCELLED). p == NULL, n == 0: what was given before is void, the body starts over (only after
 	 * `again`; the result is ignored). NULL: the body is collected and given to done. Bodies of another status are always

@@ -75,7 +75,7 @@ void transfer_open(struct http *h)
 	}
 	h->api->curl_multi_setopt_(m, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
 	h->api->curl_multi_setopt_(m, CURLMOPT_MAXCONNECTS, (long)h->o.max_active);
-	h->api->curl_multi_setopt_(m, CURLMOPT_MAX_HOST_CONNECTIONS, (long)h->o.max_per_host);
+	h->api->curl_multi_setopt_(m, CURLMOPT_MAX_HOST_CONNECTIONS, (long)h->o.max_active);
 	pthread_mutex_lock(&h->lock);
 	h->multi = m;
 	pthread_mutex_unlock(&h->lock);

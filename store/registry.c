@@ -553,6 +553,7 @@ static void packument_start(struct registry *r, str registry_url, str name, enum
 				    .max_body = PACKUMENT_MAX_JSON,
 				    .version = HTTP_VERSION_2,
 				    .priority = PACKUMENT_PRIORITY,
+				    .small = true,
 				    .again = packument_again,
 				    .done = packument_done,
 				    .arg = j });
@@ -599,6 +600,7 @@ void registry_modified(struct registry *r, str registry_url, str name, void (*do
 				    .headers = buf_str(&headers),
 				    .version = HTTP_VERSION_2,
 				    .priority = PACKUMENT_PRIORITY,
+				    .small = true,
 				    .done = modified_done,
 				    .arg = j });
 }

@@ -533,7 +533,7 @@ static void test_stop_is_final(void **state)
 	http_free(make(&o)); /* never used: libcurl never loaded */
 }
 
-static void many(struct fixture *f, unsigned max_active, unsigned max_per_host, unsigned bound)
+static void many(struct fixture *f, unsigned max_active, unsigned max_per_host, bool small, unsigned bound)
 {
 	struct http_opts o = plain();
 	o.max_active = max_active;
@@ -549,7 +549,8 @@ static void many(struct fixture *f, unsigned max_active, unsigned max_per_host, 
 	unsigned n = 300 / bound * bound;
 	for (unsigned i = 0; i < n; i++)
 		http_start(
-			h, &(struct http_request){ .url = server_url(&f->a, "/held"), .done = on_done, .arg = &all });
+			h, &(struct http_request){
+				   .url = server_url(&f->a, "/held"), .small = small, .done = on_done, .arg = &all });
 	wait_done(&all, n);
 	assert_int_equal(all.code, 0);
 	assert_int_equal(atomic_load(&f->a.most_busy), bound);
@@ -559,8 +560,9 @@ static void many(struct fixture *f, unsigned max_active, unsigned max_per_host, 
 
 static void test_bounds(void **state)
 {
-	many(*state, 50, 60, 50);
-	many(*state, 50, 15, 15);
+	many(*state, 50, 60, false, 50);
+	many(*state, 50, 15, false, 15);
+	many(*state, 50, 15, true, 50);
 }
 
 static void note(void *arg, int code, const struct http_response *r, str body, const struct err *e)
