@@ -196,7 +196,7 @@ static const struct importer *root_importer(const struct run *r)
 	return NULL;
 }
 
-/* What is preferred and what was resolved of NAME. ONLY: by this importer and the root; NULL: by all. */
+/* What is preferred and what was resolved of NAME. ONLY: by this importer, and what stands at the root; NULL: by all. */
 static void bucket_fill(struct bucket *b, struct run *r, const struct importer *only, atom name)
 {
 	const struct selectors *s = only ? preferred_for(r, only, name) : preferred_of(r, name);
@@ -206,8 +206,10 @@ static void bucket_fill(struct bucket *b, struct run *r, const struct importer *
 	for (uint32_t i = 0; s && i < s->n && b->n < 512; i++)
 		b->p[b->n++] = s->p[i];
 	resolve_run_versions(r, only, name, bucket_add, b);
-	if (only && root && root != only && r->set->resolve_peers_from_workspace_root)
-		resolve_run_versions(r, root, name, bucket_add, b);
+	for (size_t i = 0;
+		only && root && root != only && r->set->resolve_peers_from_workspace_root && i < root->direct.n; i++)
+		if (pkg_at(r, root->direct.p[i].pkg)->name == name)
+			bucket_add(b, pkg_at(r, root->direct.p[i].pkg)->version);
 	for (uint32_t i = 1; i < b->n; i++)
 		for (uint32_t k = i; k && selector_text_order(r, &b->p[k - 1], &b->p[k]) > 0; k--) {
 			struct selector x = b->p[k];
@@ -599,14 +601,15 @@ static atom optional_best(struct hoist *h, const struct importer *imp, const str
 	return out;
 }
 
-/* A version that only the lockfile knows any more is for peers that nothing else can serve. */
+/* A version that only the lockfile knows any more is for peers that nothing else can serve. Without dedupePeerDependents a project's
+ * optional peers are its own affair, and what the lockfile had serves nobody. */
 static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
 {
 	struct bucket b;
-	/* without dedupePeerDependents a project's optional peers are its own affair */
-	bucket_fill(&b, h->r, h->r->set->dedupe_peer_dependents ? NULL : imp, name);
+	bool shared = h->r->set->dedupe_peer_dependents;
+	bucket_fill(&b, h->r, shared ? NULL : imp, name);
 	atom out = optional_best(h, imp, w, n, name, &b, true);
-	return out ? out : optional_best(h, imp, w, n, name, &b, false);
+	return out || !shared ? out : optional_best(h, imp, w, n, name, &b, false);
 }
 
 static int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e)
