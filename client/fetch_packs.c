@@ -237,7 +237,7 @@ static void want_drop(struct pack_want *w)
 
 static void want_imported(struct job *job, void *ctx);
 
-enum { UNPACKING_MAX = 20 << 20 };
+enum { UNPACKING_MAX = 12 << 20 };
 
 /* What unpacking takes is known beforehand: the pool gets so many that their sum is bounded, one at least. Those that take a
  * window are apart: pack_feed.c. */

@@ -1,7 +1,6 @@
 /* dray-work — the client: what to do, and how to say how it went. Started by dray (front.c), which has seen that there is something to do. */
 #include <fcntl.h>
 #include <limits.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "doctor.h"
 #include "env_document.h"
 #include "filter.h"
+#include "heap.h"
 #include "image_install.h"
 #include "install.h"
 #include "log.h"
@@ -667,7 +667,7 @@ int main(int argc, char **argv)
 	struct options o;
 	struct err e;
 
-	mallopt(M_ARENA_MAX, 2); /* a heap for each thread would keep what each one's largest burst needed */
+	heap_shape();
 	if (options_parse(&o, argc, argv, &e) < 0) {
 		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
 		return err_exit_status(e.code);

@@ -144,6 +144,18 @@ static void feed_end(struct pack_feed *x)
 	want_end(w, ready);
 }
 
+/* It goes back as the inbox: one that had to take much keeps no room for as much. */
+static void piece_clear(struct pack_feed *x)
+{
+	enum { KEPT = 1 << 20 };
+
+	x->piece.n = 0;
+	if (x->piece.cap <= KEPT)
+		return;
+	buf_release(&x->piece);
+	x->piece = BUF_INIT;
+}
+
 static void feed_done(struct job *job, void *ctx)
 {
 	struct pack_feed *x = (struct pack_feed *)job;
@@ -151,7 +163,7 @@ static void feed_done(struct job *job, void *ctx)
 
 	x->busy = false;
 	atomic_fetch_add(&x->fed, x->piece.n);
-	x->piece.n = 0;
+	piece_clear(x);
 	if (x->after != PACK_COMES) {
 		feed_end(x);
 		return;

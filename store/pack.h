@@ -23,7 +23,7 @@
 #define PACK_MOST_TABLE (64u << 20)
 /* A client needs no more memory than that for a pack's content: a smaller one is unpacked in one piece, a larger one streams
  * through a window. */
-#define PACK_PIECE (16u << 20)
+#define PACK_PIECE (8u << 20)
 enum { PACK_WINDOW_LOG = 25 };
 /* A delta's content comes in segments of at most so many bytes, each behind as many of the other version's. */
 #define PACK_SEGMENT (8u << 20)
