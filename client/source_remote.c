@@ -233,7 +233,7 @@ int source_remote_new(struct source **out, const struct source_remote_opts *o, s
 	struct remote *r = xcalloc(1, sizeof(*r));
 
 	r->base = (struct source){ .run = remote_run, .cancel = remote_cancel, .free = remote_free, .name = "server" };
-	r->accept = o->accept;
+	r->accept = o->accept | PLAN_ACCEPT_COLUMNS;
 	r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->wake < 0) {
 		err_os(e, "eventfd");

@@ -75,6 +75,7 @@ static int run_wire(struct round *out, struct meta *m, const struct request *req
 	double from = of_clock_ms(CLOCK_THREAD_CPUTIME_ID);
 	struct counted c = { .writer = plan_writer_new(PLAN_LEVEL) };
 
+	plan_writer_columns(c.writer);
 	int rc = run_once(&c, m, req, now_ms, e);
 	if (rc == 0)
 		rc = plan_writer_take(c.writer, &plan, true, e);

@@ -63,20 +63,40 @@ static int compress_plain(struct frame_out *fo, ZSTD_EndDirective mode, struct b
 	return rc;
 }
 
-int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e)
+static int add_length(struct frame_out *fo, size_t len, struct err *e)
 {
 	unsigned char head[5];
 	size_t n = 0;
 
-	if (msg.n > FRAME_MAX)
-		return err_set(e, ERR_TOOBIG, "frame of %zu bytes, at most %u", msg.n, FRAME_MAX);
-	size_t left = msg.n;
-	for (; left > 0x7F; left >>= 7)
-		head[n++] = (unsigned char)((left & 0x7F) | 0x80);
-	head[n++] = (unsigned char)left;
+	if (len > FRAME_MAX)
+		return err_set(e, ERR_TOOBIG, "frame of %zu bytes, at most %u", len, FRAME_MAX);
+	for (; len > 0x7F; len >>= 7)
+		head[n++] = (unsigned char)((len & 0x7F) | 0x80);
+	head[n++] = (unsigned char)len;
 	buf_add(&fo->plain, (str){ (const char *)head, n });
+	return 0;
+}
+
+int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e)
+{
+	if (add_length(fo, msg.n, e) < 0)
+		return e->code;
 	buf_add(&fo->plain, msg);
 	return fo->plain.n < GATHER ? 0 : compress_plain(fo, ZSTD_e_continue, out, e);
+}
+
+/* A flush ends a block of the compressor, and each block has statistics of its own; one that does not compress is copied. */
+int frame_out_put_apart(struct frame_out *fo, str msg, size_t tail, struct buf *out, struct err *e)
+{
+	if (tail == 0)
+		return frame_out_put(fo, msg, out, e);
+	if (add_length(fo, msg.n, e) < 0)
+		return e->code;
+	buf_add(&fo->plain, str_head(msg, msg.n - tail));
+	if (compress_plain(fo, ZSTD_e_flush, out, e) < 0 ||
+		compress(fo->z, msg.p + msg.n - tail, tail, ZSTD_e_flush, out, e) < 0)
+		return e->code;
+	return 0;
 }
 
 int frame_out_flush(struct frame_out *fo, struct buf *out, struct err *e)

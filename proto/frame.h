@@ -16,6 +16,8 @@ struct frame_out;
 struct frame_out *frame_out_new(int level);
 /* Takes one message; compressed bytes are appended to OUT when zstd has some. ERR_TOOBIG. */
 MUST_USE int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e);
+/* The same; the last TAIL bytes of it don't compress, and are kept apart from what does. */
+MUST_USE int frame_out_put_apart(struct frame_out *fo, str msg, size_t tail, struct buf *out, struct err *e);
 /* Appends everything that was put before. */
 MUST_USE int frame_out_flush(struct frame_out *fo, struct buf *out, struct err *e);
 /* The same, and ends the stream. Nothing may be put afterwards. */

@@ -1,5 +1,6 @@
 #include "plan_wire.h"
 #include "frame.h"
+#include "plan_columns.h"
 #include "plan_frames.h"
 #include <stdlib.h>
 
@@ -30,10 +31,16 @@ str plan_tarball_tail(struct arena *a, str name, str version)
 
 /* ---- whole plans ---- */
 
+/* Messages that become columns: so many at once compress nearly as well as all, and fewer than MIN are smaller as they are. */
+enum { COLUMNS_MAX = 2048, COLUMNS_MIN = 16, COLUMNS_BYTES = 1 << 20 };
+
 struct plan_writer {
 	struct plan_enc *enc;
 	struct frame_out *fo;
 	struct buf msg, out;
+	struct columns *columns; /* NULL: messages go out as they are */
+	struct buf held;         /* messages that wait for company */
+	VEC(size_t) held_end;    /* where each of them ends there */
 };
 
 struct plan_writer *plan_writer_new(int level)
@@ -45,8 +52,46 @@ struct plan_writer *plan_writer_new(int level)
 	return pw;
 }
 
+void plan_writer_columns(struct plan_writer *pw)
+{
+	pw->columns = columns_new();
+}
+
+static int put_held(struct plan_writer *pw, str msg, struct err *e)
+{
+	if (pw->held_end.n < COLUMNS_MIN)
+		return frame_out_put(pw->fo, msg, &pw->out, e);
+	return columns_put(pw->columns, msg, e);
+}
+
+/* What waits goes to the compressor. */
+static int release_held(struct plan_writer *pw, struct err *e)
+{
+	bool columns = pw->held_end.n >= COLUMNS_MIN;
+	size_t at = 0, tail;
+	int rc = 0;
+
+	for (size_t i = 0; i < pw->held_end.n && rc == 0; i++) {
+		rc = put_held(pw, (str){ pw->held.p + at, pw->held_end.p[i] - at }, e);
+		at = pw->held_end.p[i];
+	}
+	buf_clear(&pw->held);
+	pw->held_end.n = 0;
+	if (rc < 0 || !columns)
+		return rc;
+	buf_clear(&pw->msg);
+	columns_take(pw->columns, &pw->msg, &tail);
+	return frame_out_put_apart(pw->fo, buf_str(&pw->msg), tail, &pw->out, e);
+}
+
 int plan_writer_add(struct plan_writer *pw, const struct frame *f, struct err *e)
 {
+	if (pw->columns) {
+		if (plan_enc_frame(pw->enc, f, &pw->held, e) < 0)
+			return e->code;
+		*vec_add(&pw->held_end) = pw->held.n;
+		return pw->held_end.n < COLUMNS_MAX && pw->held.n < COLUMNS_BYTES ? 0 : release_held(pw, e);
+	}
 	buf_clear(&pw->msg);
 	if (plan_enc_frame(pw->enc, f, &pw->msg, e) < 0)
 		return e->code;
@@ -55,8 +100,10 @@ int plan_writer_add(struct plan_writer *pw, const struct frame *f, struct err *e
 
 int plan_writer_take(struct plan_writer *pw, struct buf *out, bool end, struct err *e)
 {
-	int rc = end ? frame_out_end(pw->fo, &pw->out, e) : frame_out_flush(pw->fo, &pw->out, e);
+	int rc = release_held(pw, e);
 
+	if (rc == 0)
+		rc = end ? frame_out_end(pw->fo, &pw->out, e) : frame_out_flush(pw->fo, &pw->out, e);
 	buf_add(out, buf_str(&pw->out));
 	buf_clear(&pw->out);
 	return rc;
@@ -68,7 +115,10 @@ void plan_writer_free(struct plan_writer *pw)
 		return;
 	plan_enc_free(pw->enc);
 	frame_out_free(pw->fo);
+	columns_free(pw->columns);
 	buf_release(&pw->msg);
+	buf_release(&pw->held);
+	vec_release(&pw->held_end);
 	buf_release(&pw->out);
 	free(pw);
 }
@@ -89,6 +139,7 @@ int plan_encode(struct buf *out, const struct frame *f, size_t n, int level, str
 struct plan_reader {
 	struct frame_in *fi;
 	struct plan_dec *dec;
+	struct columns_in *columns;
 };
 
 struct plan_reader *plan_reader_new(void)
@@ -97,20 +148,37 @@ struct plan_reader *plan_reader_new(void)
 
 	pr->fi = frame_in_new();
 	pr->dec = plan_dec_new();
+	pr->columns = columns_in_new();
 	return pr;
+}
+
+static int read_message(struct plan_reader *pr, str msg, frame_sink *sink, void *ctx, struct err *e)
+{
+	struct frame f;
+	int rc = plan_dec_frame(pr->dec, msg, &f, e);
+
+	return rc > 0 ? sink(ctx, &f, e) : rc;
+}
+
+static int read_columns(struct plan_reader *pr, str columns, frame_sink *sink, void *ctx, struct err *e)
+{
+	str msg;
+	int rc = columns_in_open(pr->columns, columns, e);
+
+	while (rc == 0 && (rc = columns_in_next(pr->columns, &msg, e)) > 0)
+		rc = read_message(pr, msg, sink, ctx, e);
+	return rc;
 }
 
 int plan_reader_push(struct plan_reader *pr, str bytes, frame_sink *sink, void *ctx, struct err *e)
 {
-	struct frame f;
 	str msg;
 	int rc;
 
 	frame_in_push(pr->fi, bytes.p, bytes.n);
 	while ((rc = frame_in_next(pr->fi, &msg, e)) > 0) {
-		rc = plan_dec_frame(pr->dec, msg, &f, e);
-		if (rc > 0)
-			rc = sink(ctx, &f, e);
+		bool many = msg.n && (unsigned char)msg.p[0] == COLUMNS_TAG;
+		rc = (many ? read_columns : read_message)(pr, msg, sink, ctx, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -130,6 +198,7 @@ void plan_reader_free(struct plan_reader *pr)
 		return;
 	frame_in_free(pr->fi);
 	plan_dec_free(pr->dec);
+	columns_in_free(pr->columns);
 	free(pr);
 }
 

@@ -31,7 +31,7 @@
 #define PLAN_REQUEST_TYPE "application/x-dray-request"
 
 /* What the client can use, as bits. */
-enum { PLAN_ACCEPT_PACKS = 1, PLAN_ACCEPT_DELTAS = 2 };
+enum { PLAN_ACCEPT_PACKS = 1, PLAN_ACCEPT_DELTAS = 2, PLAN_ACCEPT_COLUMNS = 4 };
 
 /* A request as it travels. req.lockfile is not sent: the receiver reads it from req.lockfile_text, or knows it by its digest. */
 struct plan_request {
@@ -68,6 +68,8 @@ void plan_dec_free(struct plan_dec *pd);
 /* A whole plan in memory: the same stream as over HTTP/2. The writer is fed frame by frame; its bytes are complete after end. */
 struct plan_writer;
 struct plan_writer *plan_writer_new(int level);
+/* For a reader with PLAN_ACCEPT_COLUMNS: smaller, and cheaper to compress. Before the first frame. */
+void plan_writer_columns(struct plan_writer *pw);
 MUST_USE int plan_writer_add(struct plan_writer *pw, const struct frame *f, struct err *e);
 /* What has been encoded up to here and not taken yet, flushed, appended to OUT. END closes the stream. */
 MUST_USE int plan_writer_take(struct plan_writer *pw, struct buf *out, bool end, struct err *e);

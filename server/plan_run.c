@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum {
-	FLUSH_FRAMES = 256,   /* sent at once when so many wait; fewer wait for company */
+	FLUSH_FRAMES = 2048,  /* sent at once when so many wait; fewer wait for company */
 	WAITING_MAX = 100000, /* frames before the engine is held up */
 	RENEW_MS = 60 * 1000, /* a tenth of a lease */
 };
@@ -236,6 +236,8 @@ static int run_resolve(struct plan_run *r, struct err *e)
 		return e->code;
 	body_drop(r);
 	r->accept = q.accept;
+	if (q.accept & PLAN_ACCEPT_COLUMNS)
+		plan_writer_columns(r->writer);
 	r->protocol = q.protocol < PLAN_PROTOCOL ? q.protocol : PLAN_PROTOCOL;
 	str project = q.req.nimporters ? q.req.importer[0].manifest.name : STR_NONE;
 	int seat = running_enter(&r->s->running, str_of(r->id), project, r->begun_us);

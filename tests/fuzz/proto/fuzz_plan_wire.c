@@ -1,4 +1,4 @@
-/* Bytes as a plan stream. Property: what was read, encoded and read again encodes to the same bytes. Input is the stream before
+/* Bytes as a plan stream. Property: what was read, encoded and read again encodes to the same bytes, also by way of columns. Input is the stream before
  * compression, so that the fuzzer reaches what lies behind zstd; one leading byte chooses plain or compressed. */
 #include "frame.h"
 #include "plan_wire.h"
@@ -36,10 +36,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		buf_add(&in, (str){ (const char *)data + 1, n - 1 });
 	else
 		frame_pack(&in, (str){ (const char *)data + 1, n - 1 }, 1);
-	struct plan_writer *w1 = plan_writer_new(1), *w2 = plan_writer_new(1);
+	AUTO(buf_release) struct buf columns = BUF_INIT;
+	struct plan_writer *w1 = plan_writer_new(1), *w2 = plan_writer_new(1), *w3 = plan_writer_new(1);
+	plan_writer_columns(w3);
 	if (plan_decode(buf_str(&in), again, w1, &e) == 0) {
-		if (plan_writer_take(w1, &one, true, &e) < 0 || plan_decode(buf_str(&one), again, w2, &e) < 0 ||
-			plan_writer_take(w2, &two, true, &e) < 0 || !str_eq(buf_str(&one), buf_str(&two)))
+		if (plan_writer_take(w1, &one, true, &e) < 0 || plan_decode(buf_str(&one), again, w3, &e) < 0 ||
+			plan_writer_take(w3, &columns, true, &e) < 0 ||
+			plan_decode(buf_str(&columns), again, w2, &e) < 0 || plan_writer_take(w2, &two, true, &e) < 0 ||
+			!str_eq(buf_str(&one), buf_str(&two)))
 			abort();
 	} else if (plan_decode(buf_str(&in), ignore, NULL, &e) == 0) {
 		plan_writer_free(w1);
@@ -47,5 +51,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	}
 	plan_writer_free(w1);
 	plan_writer_free(w2);
+	plan_writer_free(w3);
 	return 0;
 }
