@@ -75,9 +75,13 @@ static int drive(struct doctor *d, const bool *until, int64_t by)
 			return err_set(&d->err, ERR_TIMEOUT, "no answer within %d s", ANSWER_MS / 1000);
 		if (poll(&p, 1, left < 100 ? (int)left : 100) < 0)
 			continue;
-		if (h2_drive(d->h, &d->err) < 0)
+		struct err e;
+		int rc = h2_drive(d->h, &e);
+		if (until && *until)
 			return d->err.code;
-		if (until ? *until : h2_ready(d->h))
+		if (rc < 0)
+			d->err = e;
+		if (rc < 0 || (!until && h2_ready(d->h)))
 			return d->err.code;
 	}
 }

@@ -140,9 +140,12 @@ static int drive(struct run *u, const bool *until, struct err *e)
 			return err_os(e, "poll");
 		if (p[1].revents)
 			return err_set(e, ERR_CANCELLED, "cancelled");
-		if (h2_drive(u->h, e) < 0)
-			return e->code;
-		if (until ? *until : h2_ready(u->h))
+		int rc = h2_drive(u->h, e);
+		if (until && *until) /* a server that is going away closes with its last bytes */
+			return 0;
+		if (rc < 0)
+			return rc;
+		if (!until && h2_ready(u->h))
 			return 0;
 	}
 }

@@ -366,17 +366,18 @@ static void loop_close_listeners(struct loop *l)
 	l->nlisteners = 0;
 }
 
-/* Nothing left, or nothing but idle connections that have had time to see the GOAWAY, or time is up. */
-static bool loop_drained(const struct loop *l, int64_t since, int64_t now)
+/* Nothing left, or nothing but idle connections that have had time to see the GOAWAY and the end of the last answer (idle since IDLE), or
+ * time is up. */
+static bool loop_drained(const struct loop *l, int64_t since, int64_t idle, int64_t now)
 {
-	return l->nconns == 0 || (l->njobs == 0 && now - since > CLOSE_IDLE_MS) ||
+	return l->nconns == 0 || (l->njobs == 0 && now - idle > CLOSE_IDLE_MS) ||
 	       now - since > (int64_t)l->s->config->drain_s * 1000;
 }
 
 static void *loop_run(void *arg)
 {
 	struct loop *l = arg;
-	int64_t since = 0, tick = clock_ms();
+	int64_t since = 0, tick = clock_ms(), busy = tick;
 
 	l->rc = loop_init(l, &l->err);
 	sem_post(&l->up);
@@ -396,7 +397,9 @@ static void *loop_run(void *arg)
 			loop_close_listeners(l);
 			h2o_context_request_shutdown(&l->ctx);
 		}
-		if (since && loop_drained(l, since, now))
+		if (l->njobs || !since)
+			busy = now;
+		if (since && loop_drained(l, since, busy, now))
 			break;
 	}
 	if (l->njobs)
