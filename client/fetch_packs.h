@@ -23,6 +23,7 @@ struct pack_fetcher_opts {
 	uint64_t max_bytes;   /* 0: 20 MiB */
 	uint64_t stream_from; /* a pack of so many bytes is unpacked while it arrives; 0: 1 MiB */
 	uint32_t ahead;       /* bytes of it that may wait for that; 0: 4 MiB */
+	bool connect; /* before the first package: packs are expected, and their round trips begin with the plan's */
 	/* The package is in the store (READY). */
 	void (*done)(void *arg, struct tree_package *p);
 	/* It has to come from somewhere else: E is NULL where the server has no pack, else says what was wrong with it.
@@ -39,7 +40,7 @@ struct pack_counts {
 	uint64_t saved;      /* bytes by which the tarballs are larger than their packs */
 	uint64_t most_bytes; /* asked for and not imported, at once */
 };
-/* Starts the thread, which connects at the first package. ERR_USAGE: the URL. */
+/* Starts the thread, which connects at the first package where not told otherwise. ERR_USAGE: the URL. */
 MUST_USE int pack_fetcher_new(
 	struct pack_fetcher **out, struct pool *pool, const struct pack_fetcher_opts *o, struct err *e);
 /* Whether P can come as a pack: the frame names one, or (LOOK_UP) its integrity is known. */

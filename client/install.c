@@ -493,7 +493,7 @@ static int install_open(struct install *in, struct err *e)
 		.arg = in };
 	in->linker = linker_new(in->pool, &in->tree, &lo);
 	struct source *s = source_choose(in, e);
-	if (!s)
+	if (!s || (package_early(in) && packages_expected(in, e) < 0))
 		return e->code;
 	if (s->name)
 		in->r->source = s->name;

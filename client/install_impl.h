@@ -84,6 +84,8 @@ void slot_finish(struct install *in, struct slot *s, enum slot_state state);
 /* install_packages.c. */
 /* Asks the store, else the registry or drayd, for P's bytes, once. */
 MUST_USE int package_want(struct install *in, struct tree_package *p, struct err *e);
+/* A server makes the plan and nothing is linked yet: the connections for packs are opened beside the plan's. */
+MUST_USE int packages_expected(struct install *in, struct err *e);
 /* The store lost or spoiled a file of P: says so, and has the package fetched anew, once. */
 MUST_USE int package_again(struct install *in, struct tree_package *p, struct err *e);
 /* What the store knows of a package whose slot stands: its commands. It need not have it. */

@@ -176,6 +176,26 @@ static void waiters_go(struct install *in, const struct tree_package *base, bool
 	}
 }
 
+static int packs_open(struct install *in, bool connect, struct err *e)
+{
+	struct pack_fetcher_opts po = { .url = in->o->packs_url,
+		.token = in->o->packs_token,
+		.store = in->store,
+		.connect = connect,
+		.done = on_pack,
+		.absent = on_pack_absent,
+		.arg = in };
+
+	return pack_fetcher_new(&in->packs, in->pool, &po, e);
+}
+
+int packages_expected(struct install *in, struct err *e)
+{
+	if (in->o->locked || in->o->lockfile_only || !in->o->packs_url.n)
+		return 0;
+	return packs_open(in, true, e);
+}
+
 /* 1 when the server was asked for P. A plan that was just made names the packs that are ready; what is older, or made
  * here, says nothing of them, so they are looked up. */
 static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
@@ -188,17 +208,10 @@ static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 	int has_base = pack_base_find(&base, in->o->req->lockfile, in->read, p, e);
 	if (has_base < 0)
 		return has_base;
-	if (!in->packs) {
-		struct pack_fetcher_opts po = { .url = in->o->packs_url,
-			.token = in->o->packs_token,
-			.store = in->store,
-			.done = on_pack,
-			.absent = on_pack_absent,
-			.arg = in };
-		if (pack_fetcher_new(&in->packs, in->pool, &po, e) < 0)
-			return e->code;
+	if (!in->packs && packs_open(in, false, e) < 0)
+		return e->code;
+	if (!in->packs_asked)
 		in->packs_asked = install_since(in);
-	}
 	in->looked_up += look_up;
 	struct tree_package *from = pack_pairs_add(&waits, &in->pairs, p, has_base);
 	if (waits)

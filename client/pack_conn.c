@@ -656,8 +656,11 @@ void *pack_conn_run(void *fetcher)
 	struct pack_fetcher *f = fetcher;
 	struct thread t = { .f = f, .n = f->o.connections < MOST_CONNECTIONS ? f->o.connections : MOST_CONNECTIONS };
 
-	for (unsigned i = 0; i < t.n; i++)
+	for (unsigned i = 0; i < t.n; i++) {
 		t.conn[i].t = &t;
+		if (f->o.connect)
+			conn_open(&t.conn[i]);
+	}
 	while (exchange(&t)) {
 		for (bool more = true; more && !t.useless;) {
 			conns_keep(&t);

@@ -6,10 +6,14 @@
 enum { WINDOW_LOG_MAX = 23 };
 /* Messages are small, a call of the compressor is not: it is called with so many bytes, or when a flush wants the rest. */
 enum { GATHER = 32 * 1024 };
+/* A reader has nothing of a block before its end, and zstd's blocks are as large as the whole plan of a small project. So the stream is flushed
+ * after so many bytes and then whenever it has grown by half: on a link in slow start each round trip brings messages. */
+enum { FLUSH_FIRST = 8 * 1024 };
 
 struct frame_out {
 	ZSTD_CCtx *z;
-	struct buf plain; /* put and not yet given to the compressor */
+	struct buf plain;         /* put and not yet given to the compressor */
+	uint64_t total, flush_at; /* bytes put; how many there are at the next flush */
 };
 
 static int zstd_check(size_t rc, const char *what, struct err *e)
@@ -35,6 +39,7 @@ struct frame_out *frame_out_new(int level)
 	struct frame_out *fo = xcalloc(1, sizeof(*fo));
 
 	fo->z = cctx_new(level);
+	fo->flush_at = FLUSH_FIRST;
 	return fo;
 }
 
@@ -82,6 +87,11 @@ int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e)
 	if (add_length(fo, msg.n, e) < 0)
 		return e->code;
 	buf_add(&fo->plain, msg);
+	fo->total += n + msg.n;
+	if (fo->total >= fo->flush_at) {
+		fo->flush_at = fo->total + fo->total / 2;
+		return compress_plain(fo, ZSTD_e_flush, out, e);
+	}
 	return fo->plain.n < GATHER ? 0 : compress_plain(fo, ZSTD_e_continue, out, e);
 }
 

@@ -244,10 +244,9 @@ static void some_are_taken_back(void **state)
 	assert_int_equal(v->absent, 0);
 }
 
-/* A server that takes the connection and never says a word keeps nobody. */
-static void a_silent_server_keeps_nobody(void **state)
+/* A socket that listens where V's url points. */
+static int listen_only(struct env *v)
 {
-	struct env *v = *state;
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(a);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -255,6 +254,33 @@ static void a_silent_server_keeps_nobody(void **state)
 	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0 && listen(fd, 16) == 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
 	snprintf(v->url, sizeof(v->url), "http://127.0.0.1:%u", ntohs(a.sin_port));
+	return fd;
+}
+
+/* Who expects packs is connected before it knows of one, over every connection. */
+static void connected_before_the_first(void **state)
+{
+	struct env *v = *state;
+	struct pack_fetcher_opts o = { .store = v->store, .connections = 3, .connect = true, .done = on_done };
+	int fd = listen_only(v);
+	struct err e;
+
+	o.url = str_of(v->url);
+	assert_int_equal(pack_fetcher_new(&v->f, v->pool, &o, &e), 0);
+	for (int i = 0; i < 3; i++) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		assert_int_equal(poll(&p, 1, 10000), 1);
+		close(accept(fd, NULL, NULL));
+	}
+	close(fd);
+}
+
+/* A server that takes the connection and never says a word keeps nobody. */
+static void a_silent_server_keeps_nobody(void **state)
+{
+	struct env *v = *state;
+	int fd = listen_only(v);
+
 	v->take = FIXTURES + 1;
 	fetch_all(v, true);
 	assert_int_equal(v->taken, FIXTURES);
@@ -373,6 +399,7 @@ int main(int argc, char **argv)
 		BOTH(a_server_without_packs),
 		BOTH(a_killed_server),
 		BOTH(no_server),
+		cmocka_unit_test_setup_teardown(connected_before_the_first, setup, teardown),
 	};
 
 	if (argc != 2)

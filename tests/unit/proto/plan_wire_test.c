@@ -3,6 +3,7 @@
 #include "plan_wire.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -461,6 +462,32 @@ static void test_frame_limit(void **state)
 	frame_out_free(fo);
 }
 
+/* Who has had a part of the stream has the messages of most of it. */
+static void test_early_messages(void **state)
+{
+	struct err e = { 0 };
+	struct frame_out *fo = frame_out_new(3);
+	struct frame_in *fi = frame_in_new();
+	AUTO(buf_release) struct buf out = BUF_INIT;
+	uint32_t word = 1, put = 0, got = 0;
+	str msg;
+
+	(void)state;
+	for (; put < 3000; put++) {
+		char text[33];
+		word = word * 1664525 + 1013904223; /* text with little in common */
+		snprintf(text, sizeof(text), "%08x%08x%08x%08x", word, word * 7, word * 13, word * 29);
+		assert_int_equal(frame_out_put(fo, (str){ text, 32 }, &out, &e), 0);
+	}
+	assert_int_equal(frame_out_end(fo, &out, &e), 0);
+	frame_in_push(fi, out.p, out.n / 3);
+	while (frame_in_next(fi, &msg, &e) == 1)
+		got++;
+	assert_true(got >= put / 5 && got < put);
+	frame_in_free(fi);
+	frame_out_free(fo);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_settings_digest),
 		cmocka_unit_test(test_frame_limit),
+		cmocka_unit_test(test_early_messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
