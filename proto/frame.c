@@ -87,7 +87,7 @@ int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e)
 	if (add_length(fo, msg.n, e) < 0)
 		return e->code;
 	buf_add(&fo->plain, msg);
-	fo->total += n + msg.n;
+	fo->total += msg.n;
 	if (fo->total >= fo->flush_at) {
 		fo->flush_at = fo->total + fo->total / 2;
 		return compress_plain(fo, ZSTD_e_flush, out, e);

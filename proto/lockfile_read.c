@@ -625,38 +625,6 @@ static str split_documents(str *text)
 	return env;
 }
 
-static int cmp_package(const void *a, const void *b)
-{
-	return str_cmp(((const struct lock_package *)a)->key, ((const struct lock_package *)b)->key);
-}
-
-static int cmp_snapshot(const void *a, const void *b)
-{
-	return str_cmp(((const struct lock_snapshot *)a)->key, ((const struct lock_snapshot *)b)->key);
-}
-
-static int cmp_importer(const void *a, const void *b)
-{
-	return str_cmp(((const struct lock_importer *)a)->path, ((const struct lock_importer *)b)->path);
-}
-
-static void sort_unless_sorted(void *p, size_t n, size_t size, int (*cmp)(const void *, const void *))
-{
-	for (size_t i = 1; i < n; i++) {
-		if (cmp((char *)p + (i - 1) * size, (char *)p + i * size) > 0) {
-			qsort(p, n, size, cmp);
-			return;
-		}
-	}
-}
-
-void lockfile_sort(struct lockfile *lf)
-{
-	sort_unless_sorted(lf->package, lf->npackages, sizeof(*lf->package), cmp_package);
-	sort_unless_sorted(lf->snapshot, lf->nsnapshots, sizeof(*lf->snapshot), cmp_snapshot);
-	sort_unless_sorted(lf->importer, lf->nimporters, sizeof(*lf->importer), cmp_importer);
-}
-
 static int refuse_duplicates(const struct lockfile *lf, str path, struct err *e)
 {
 	str twice = STR_NONE;
@@ -700,25 +668,4 @@ int lockfile_parse(struct lockfile *out, str text, str path, struct arena *a, st
 	if (rc == 0)
 		*out = lf;
 	return rc;
-}
-
-const struct lock_package *lockfile_package(const struct lockfile *lf, str key)
-{
-	struct lock_package want = { .key = key };
-
-	return lf->npackages ? bsearch(&want, lf->package, lf->npackages, sizeof(want), cmp_package) : NULL;
-}
-
-const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep_path)
-{
-	struct lock_snapshot want = { .key = dep_path };
-
-	return lf->nsnapshots ? bsearch(&want, lf->snapshot, lf->nsnapshots, sizeof(want), cmp_snapshot) : NULL;
-}
-
-const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path)
-{
-	struct lock_importer want = { .path = path };
-
-	return lf->nimporters ? bsearch(&want, lf->importer, lf->nimporters, sizeof(want), cmp_importer) : NULL;
 }

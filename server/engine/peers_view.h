@@ -120,6 +120,15 @@ const struct refs *peers_importer_refs(struct peers *p, const struct importer *i
 void peers_remember_direct(struct peers *p, const struct direct *d, const struct refs *refs);
 struct output peers_node(struct peers *p, uint32_t node, const struct refs *parents, const struct chain *ancestors);
 void peers_drain(struct peers *p, const struct refs *parents);
+
+/* peers_cache.c: what a package resolved to before, and whether that holds among other parents */
+const struct cache_item *peers_cache_hit(struct peers *p, const struct refs *parents, uint32_t pkg);
+/* The same before its children are made. */
+const struct cache_item *peers_cache_fast(struct peers *p, const struct refs *parents, uint32_t pkg);
+void peers_cache_add(struct peers *p, uint32_t pkg, struct cache_item it);
+
+/* peers_names.c: dep paths, and how providers are written in them */
+dpid peers_dep_path(struct peers *p, uint32_t pkg, const struct pmap *peers);
 dpid peers_provisional(struct peers *p, uint32_t node);
 dpid peers_pair(struct peers *p, uint32_t node);
 bool peers_link_segment(struct peers *p, uint32_t node, atom alias, dpid *out);

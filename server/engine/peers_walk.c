@@ -1,84 +1,8 @@
-#include "peers_view.h"
+#include "peers_acc.h"
 #include "pick.h"
 #include <stdlib.h>
 
 /* --- parents --- */
-
-/* A sorted map being built. */
-struct acc {
-	struct kv *p;
-	uint32_t n, cap;
-	struct kv small[24];
-};
-#define ACC_INIT ((struct acc){ .cap = 0 })
-
-static struct kv *acc_at(struct acc *a)
-{
-	return a->cap ? a->p : a->small;
-}
-
-static void acc_put(struct acc *a, atom k, uint32_t v, bool replace)
-{
-	struct kv *p = acc_at(a);
-	uint32_t lo = 0, hi = a->n;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (p[mid].k < k)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo < a->n && p[lo].k == k) {
-		if (replace)
-			p[lo].v = v;
-		return;
-	}
-	uint32_t cap = a->cap ? a->cap : 24;
-	if (a->n == cap) {
-		struct kv *q = xmalloc(2 * cap * sizeof(*q));
-		memcpy(q, p, a->n * sizeof(*q));
-		if (a->cap)
-			free(a->p);
-		a->p = p = q;
-		a->cap = 2 * cap;
-	}
-	memmove(p + lo + 1, p + lo, (a->n - lo) * sizeof(*p));
-	p[lo] = (struct kv){ k, v };
-	a->n++;
-}
-
-static void acc_release(struct acc *a)
-{
-	if (a->cap)
-		free(a->p);
-}
-
-static const struct pmap *acc_pmap(struct peers *p, struct acc *a)
-{
-	if (!a->n)
-		return &pmap_none;
-	struct pmap *m = arena_alloc(&p->a, 1, sizeof(*m) + a->n * sizeof(struct kv), _Alignof(struct pmap));
-	m->n = a->n;
-	memcpy(m->e, acc_at(a), a->n * sizeof(struct kv));
-	return m;
-}
-
-static const struct refs *acc_refs(struct peers *p, struct acc *a)
-{
-	struct refs *m = arena_alloc(&p->a, 1, sizeof(*m) + a->n * sizeof(struct kv), _Alignof(struct refs));
-	m->n = a->n;
-	memcpy(m->e, acc_at(a), a->n * sizeof(struct kv));
-	return m;
-}
-
-static uint32_t acc_get(struct acc *a, atom k)
-{
-	const struct kv *p = acc_at(a);
-	for (uint32_t i = 0; i < a->n && p[i].k <= k; i++)
-		if (p[i].k == k)
-			return p[i].v;
-	return NONE;
-}
 
 static bool not_older(struct peers *p, atom a, atom b)
 {
@@ -133,207 +57,6 @@ void peers_remember_direct(struct peers *p, const struct direct *d, const struct
 {
 	if (view_relevant(p, d->alias, d->pkg))
 		vnode_at(p, d->node)->ctx = refs;
-}
-
-/* --- the cache --- */
-
-static bool single(const struct peers *p, const struct refs *s)
-{
-	for (uint32_t i = 0; i < s->n; i++)
-		if (is_peer_name(p->r, s->e[i].k) && p->ref.p[s->e[i].v].occurrence)
-			return false;
-	return true;
-}
-
-/* Whether two providers stood in the same peer context when they were met. */
-static bool contexts_match(const struct peers *p, const struct refs *cached, const struct refs *now)
-{
-	if (!cached || !now)
-		return false;
-	if (cached == now)
-		return true;
-	bool plain = single(p, cached) && single(p, now);
-	int32_t deepest = 0;
-	bool first = true;
-	for (uint32_t i = 0; !plain && i < now->n; i++)
-		if (is_peer_name(p->r, now->e[i].k)) {
-			int32_t d = p->ref.p[now->e[i].v].depth;
-			if (first || d > deepest)
-				deepest = d;
-			first = false;
-		}
-	uint32_t i = 0, k = 0;
-	for (;; i++, k++) {
-		while (i < cached->n && !is_peer_name(p->r, cached->e[i].k))
-			i++;
-		while (k < now->n && !is_peer_name(p->r, now->e[k].k))
-			k++;
-		if (i == cached->n || k == now->n)
-			return i == cached->n && k == now->n;
-		const struct ref *x = &p->ref.p[cached->e[i].v], *y = &p->ref.p[now->e[k].v];
-		if (cached->e[i].k != now->e[k].k || x->pkg != y->pkg)
-			return false;
-		if (!plain && y->depth != deepest && !p->pkg[x->pkg].pure)
-			return false;
-	}
-}
-
-static bool provider_matches(struct peers *p, const struct ref *now, uint32_t cached)
-{
-	if (now->node == cached)
-		return true;
-	const struct vnode *c = vnode_at(p, cached), *n = vnode_at(p, now->node);
-	if (c->dp != NONE && c->dp == n->dp)
-		return true;
-	if (!c->alive || !n->alive || c->pkg != n->pkg)
-		return false;
-	return p->pkg[c->pkg].pure || contexts_match(p, c->ctx, n->ctx);
-}
-
-static const struct cache_item *find_hit(struct peers *p, const struct refs *parents, uint32_t pkg)
-{
-	for (const struct cache_item *it = p->pkg[pkg].cache; it; it = it->next) {
-		bool ok = true;
-		for (uint32_t i = 0; ok && i < it->resolved->n; i++) {
-			const struct ref *now = refs_get(p, parents, it->resolved->e[i].k);
-			ok = now && provider_matches(p, now, it->resolved->e[i].v);
-		}
-		for (uint32_t i = 0; ok && i < it->missing->n; i++)
-			ok = !refs_has(parents, it->missing->e[i].name);
-		if (ok)
-			return it;
-	}
-	return NULL;
-}
-
-enum who { NOBODY, INHERITED, CHILD, UNCLEAR };
-
-/* Who provides NAME to the children of PKG, without making its children. */
-static enum who provider_of(struct peers *p, const struct refs *parents, uint32_t pkg, atom name, uint32_t *child)
-{
-	const struct pkg *k = pkg_at(p->r, pkg);
-	bool inherited = refs_has(parents, name);
-	*child = NONE;
-	for (uint32_t i = 0; i < k->nedge; i++) {
-		const struct edge *e = &k->edge[i];
-		if ((e->alias != name && pkg_at(p->r, e->pkg)->peer_name != name) || view_cuts(p, pkg, e->pkg))
-			continue;
-		if (*child != NONE)
-			return UNCLEAR;
-		*child = e->pkg;
-	}
-	if (*child != NONE)
-		return inherited ? UNCLEAR : CHILD;
-	return inherited ? INHERITED : NOBODY;
-}
-
-static bool fast_match(struct peers *p, const struct refs *parents, uint32_t pkg, const struct cache_item *it)
-{
-	for (uint32_t i = 0; i < it->resolved->n; i++) {
-		uint32_t child, cached = it->resolved->e[i].v;
-		switch (provider_of(p, parents, pkg, it->resolved->e[i].k, &child)) {
-		case INHERITED:
-			if (!provider_matches(p, refs_get(p, parents, it->resolved->e[i].k), cached))
-				return false;
-			break;
-		case CHILD:
-			if (!vnode_at(p, cached)->alive || vnode_at(p, cached)->pkg != child ||
-				(!p->pkg[child].pure && !pkg_at(p->r, child)->leaf))
-				return false;
-			break;
-		default:
-			return false;
-		}
-	}
-	for (uint32_t i = 0; i < it->missing->n; i++) {
-		uint32_t child;
-		if (provider_of(p, parents, pkg, it->missing->e[i].name, &child) != NOBODY)
-			return false;
-	}
-	return true;
-}
-
-static const struct cache_item *find_fast(struct peers *p, const struct refs *parents, uint32_t pkg)
-{
-	for (const struct cache_item *it = p->pkg[pkg].cache; it; it = it->next)
-		if (fast_match(p, parents, pkg, it))
-			return it;
-	return NULL;
-}
-
-/* --- segments --- */
-
-/* A link's path as a version in a suffix: leading dots gone, runs of unsafe characters one "+", none at the ends. */
-static str link_version(struct arena *a, str rel)
-{
-	str s = rel;
-	while (s.n && s.p[0] == '.')
-		s = str_from(s, 1);
-	char *out = arena_alloc(a, s.n + 2, 1, 1);
-	size_t n = 0;
-	bool plus = true;
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c < 32 || c == 127 || strchr("\"*+/:<>?\\|", c)) {
-			if (!plus)
-				out[n++] = '+';
-			plus = true;
-		} else {
-			out[n++] = (char)c;
-			plus = false;
-		}
-	}
-	while (n && (out[n - 1] == '+' || out[n - 1] == '.'))
-		n--;
-	if (!n && rel.n)
-		out[n++] = '+';
-	return (str){ out, n };
-}
-
-bool peers_link_segment(struct peers *p, uint32_t node, atom alias, dpid *out)
-{
-	const struct pkg *k = pkg_at(p->r, vnode_at(p, node)->pkg);
-	if (k->kind != PKG_LINK)
-		return false;
-	str v = link_version(&p->r->arena, str_from(sof(p->r, k->id), 5));
-	*out = deppath_of(p->paths, atom_fmt(&p->r->t, STR_FMT "@" STR_FMT, SA(p->r, alias), STR_ARG(v)), NULL, 0);
-	return true;
-}
-
-dpid peers_pair(struct peers *p, uint32_t node)
-{
-	const struct pkg *k = pkg_at(p->r, vnode_at(p, node)->pkg);
-	if (k->version)
-		return deppath_of(p->paths, k->key, NULL, 0);
-	return deppath_of(p->paths,
-		atom_fmt(&p->r->t, STR_FMT "@" STR_FMT, SA(p->r, k->peer_name), SA(p->r, k->peer_version)), NULL, 0);
-}
-
-dpid peers_provisional(struct peers *p, uint32_t node)
-{
-	const struct vnode *v = vnode_at(p, node);
-	return v->dp != NONE ? v->dp : deppath_of(p->paths, pkg_at(p->r, v->pkg)->id, NULL, 0);
-}
-
-static dpid segment_of(struct peers *p, atom alias, uint32_t node)
-{
-	dpid out;
-	if (peers_link_segment(p, node, alias, &out))
-		return out;
-	if (p->r->set->dedupe_peers || vnode_at(p, node)->dp == NONE)
-		return peers_pair(p, node);
-	return vnode_at(p, node)->dp;
-}
-
-static dpid dep_path_of(struct peers *p, uint32_t pkg, const struct pmap *peers)
-{
-	dpid small[64], *seg = peers->n > 64 ? xmalloc(peers->n * sizeof(*seg)) : small;
-	for (uint32_t i = 0; i < peers->n; i++)
-		seg[i] = segment_of(p, peers->e[i].k, peers->e[i].v);
-	dpid out = deppath_of(p->paths, pkg_at(p->r, pkg)->id, seg, peers->n);
-	if (seg != small)
-		free(seg);
-	return out;
 }
 
 /* --- issues --- */
@@ -613,7 +336,7 @@ static struct output deferred(
 		if (p->pkg[pkg].pure && !k->npeer)
 			return (struct output){ deppath_of(p->paths, k->id, NULL, 0), &pmap_none, &mmap_none, NULL,
 				&pmap_none };
-		const struct cache_item *it = k->leaf ? NULL : find_fast(p, x->refs, pkg);
+		const struct cache_item *it = k->leaf ? NULL : peers_cache_fast(p, x->refs, pkg);
 		if (it && !it->missing->n)
 			return (struct output){ it->dp, it->resolved, it->missing, it->summary, &pmap_none };
 		fresh = true;
@@ -786,19 +509,6 @@ static void record_node(
 	*vec_add(&p->record) = rec;
 }
 
-static void cache_add(struct peers *p, uint32_t pkg, struct cache_item it)
-{
-	for (uint32_t i = 0; i < it.resolved->n; i++)
-		vnode_at(p, it.resolved->e[i].v)->retained = true;
-	struct cache_item *c = arena_new(&p->a, struct cache_item, 1);
-	*c = it;
-	struct pkg_view *v = &p->pkg[pkg];
-	if (!v->cache_end)
-		v->cache_end = &v->cache;
-	*v->cache_end = c;
-	v->cache_end = &c->next;
-}
-
 /* What it tells its parent: without the peers that are its own children. */
 static const struct pmap *external_of(struct peers *p, const struct visit *x, const struct pmap *all)
 {
@@ -831,14 +541,14 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 	}
 	const struct pmap *resolved = acc_pmap(p, &all);
 	const struct mmap *missing = mmap_copy(p, b.miss, b.nmiss);
-	dpid dp = dep_path_of(p, x->pkg, resolved);
+	dpid dp = peers_dep_path(p, x->pkg, resolved);
 	remember(p, x->node, dp);
 	struct vnode *v = vnode_at(p, x->node);
 	v->peers = resolved;
 	if (!resolved->n && !missing->n)
 		p->pkg[x->pkg].pure = true;
 	else
-		cache_add(p, x->pkg, (struct cache_item){ dp, resolved, missing, sum, NULL });
+		peers_cache_add(p, x->pkg, (struct cache_item){ dp, resolved, missing, sum, NULL });
 	if (!p->discovery)
 		record_node(p, x, &own, resolved, missing);
 	vnode_at(p, x->node)->in_progress = false;
@@ -872,12 +582,12 @@ struct output peers_node(struct peers *p, uint32_t node, const struct refs *pare
 			&pmap_none };
 	struct visit x = { .node = node, .pkg = v->pkg, .parents = parents, .ancestors = ancestors };
 	v->in_progress = true;
-	const struct cache_item *it = v->lazy ? find_fast(p, parents, v->pkg) : NULL;
+	const struct cache_item *it = v->lazy ? peers_cache_fast(p, parents, v->pkg) : NULL;
 	if (it)
 		return from_cache(p, &x, it);
 	preview(p, &x);
 	extend_refs(p, &x);
-	it = find_hit(p, x.refs, x.pkg);
+	it = peers_cache_hit(p, x.refs, x.pkg);
 	p->depth++;
 	struct output out = it ? from_cache(p, &x, it) : resolve_here(p, &x);
 	p->depth--;

@@ -1,0 +1,50 @@
+#include "peers_acc.h"
+#include <stdlib.h>
+
+void acc_put(struct acc *a, atom k, uint32_t v, bool replace)
+{
+	struct kv *p = acc_at(a);
+	uint32_t lo = 0, hi = a->n;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (p[mid].k < k)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < a->n && p[lo].k == k) {
+		if (replace)
+			p[lo].v = v;
+		return;
+	}
+	uint32_t cap = a->cap ? a->cap : 24;
+	if (a->n == cap) {
+		struct kv *q = xmalloc(2 * cap * sizeof(*q));
+		memcpy(q, p, a->n * sizeof(*q));
+		if (a->cap)
+			free(a->p);
+		a->p = p = q;
+		a->cap = 2 * cap;
+	}
+	memmove(p + lo + 1, p + lo, (a->n - lo) * sizeof(*p));
+	p[lo] = (struct kv){ k, v };
+	a->n++;
+}
+
+const struct pmap *acc_pmap(struct peers *p, struct acc *a)
+{
+	if (!a->n)
+		return &pmap_none;
+	struct pmap *m = arena_alloc(&p->a, 1, sizeof(*m) + a->n * sizeof(struct kv), _Alignof(struct pmap));
+	m->n = a->n;
+	memcpy(m->e, acc_at(a), a->n * sizeof(struct kv));
+	return m;
+}
+
+const struct refs *acc_refs(struct peers *p, struct acc *a)
+{
+	struct refs *m = arena_alloc(&p->a, 1, sizeof(*m) + a->n * sizeof(struct kv), _Alignof(struct refs));
+	m->n = a->n;
+	memcpy(m->e, acc_at(a), a->n * sizeof(struct kv));
+	return m;
+}

@@ -1,0 +1,138 @@
+#include "peers_view.h"
+
+static bool single(const struct peers *p, const struct refs *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		if (is_peer_name(p->r, s->e[i].k) && p->ref.p[s->e[i].v].occurrence)
+			return false;
+	return true;
+}
+
+/* Whether two providers stood in the same peer context when they were met. */
+static bool contexts_match(const struct peers *p, const struct refs *cached, const struct refs *now)
+{
+	if (!cached || !now)
+		return false;
+	if (cached == now)
+		return true;
+	bool plain = single(p, cached) && single(p, now);
+	int32_t deepest = 0;
+	bool first = true;
+	for (uint32_t i = 0; !plain && i < now->n; i++)
+		if (is_peer_name(p->r, now->e[i].k)) {
+			int32_t d = p->ref.p[now->e[i].v].depth;
+			if (first || d > deepest)
+				deepest = d;
+			first = false;
+		}
+	uint32_t i = 0, k = 0;
+	for (;; i++, k++) {
+		while (i < cached->n && !is_peer_name(p->r, cached->e[i].k))
+			i++;
+		while (k < now->n && !is_peer_name(p->r, now->e[k].k))
+			k++;
+		if (i == cached->n || k == now->n)
+			return i == cached->n && k == now->n;
+		const struct ref *x = &p->ref.p[cached->e[i].v], *y = &p->ref.p[now->e[k].v];
+		if (cached->e[i].k != now->e[k].k || x->pkg != y->pkg)
+			return false;
+		if (!plain && y->depth != deepest && !p->pkg[x->pkg].pure)
+			return false;
+	}
+}
+
+static bool provider_matches(struct peers *p, const struct ref *now, uint32_t cached)
+{
+	if (now->node == cached)
+		return true;
+	const struct vnode *c = vnode_at(p, cached), *n = vnode_at(p, now->node);
+	if (c->dp != NONE && c->dp == n->dp)
+		return true;
+	if (!c->alive || !n->alive || c->pkg != n->pkg)
+		return false;
+	return p->pkg[c->pkg].pure || contexts_match(p, c->ctx, n->ctx);
+}
+
+const struct cache_item *peers_cache_hit(struct peers *p, const struct refs *parents, uint32_t pkg)
+{
+	for (const struct cache_item *it = p->pkg[pkg].cache; it; it = it->next) {
+		bool ok = true;
+		for (uint32_t i = 0; ok && i < it->resolved->n; i++) {
+			const struct ref *now = refs_get(p, parents, it->resolved->e[i].k);
+			ok = now && provider_matches(p, now, it->resolved->e[i].v);
+		}
+		for (uint32_t i = 0; ok && i < it->missing->n; i++)
+			ok = !refs_has(parents, it->missing->e[i].name);
+		if (ok)
+			return it;
+	}
+	return NULL;
+}
+
+enum who { NOBODY, INHERITED, CHILD, UNCLEAR };
+
+/* Who provides NAME to the children of PKG, without making its children. */
+static enum who provider_of(struct peers *p, const struct refs *parents, uint32_t pkg, atom name, uint32_t *child)
+{
+	const struct pkg *k = pkg_at(p->r, pkg);
+	bool inherited = refs_has(parents, name);
+	*child = NONE;
+	for (uint32_t i = 0; i < k->nedge; i++) {
+		const struct edge *e = &k->edge[i];
+		if ((e->alias != name && pkg_at(p->r, e->pkg)->peer_name != name) || view_cuts(p, pkg, e->pkg))
+			continue;
+		if (*child != NONE)
+			return UNCLEAR;
+		*child = e->pkg;
+	}
+	if (*child != NONE)
+		return inherited ? UNCLEAR : CHILD;
+	return inherited ? INHERITED : NOBODY;
+}
+
+static bool fast_match(struct peers *p, const struct refs *parents, uint32_t pkg, const struct cache_item *it)
+{
+	for (uint32_t i = 0; i < it->resolved->n; i++) {
+		uint32_t child, cached = it->resolved->e[i].v;
+		switch (provider_of(p, parents, pkg, it->resolved->e[i].k, &child)) {
+		case INHERITED:
+			if (!provider_matches(p, refs_get(p, parents, it->resolved->e[i].k), cached))
+				return false;
+			break;
+		case CHILD:
+			if (!vnode_at(p, cached)->alive || vnode_at(p, cached)->pkg != child ||
+				(!p->pkg[child].pure && !pkg_at(p->r, child)->leaf))
+				return false;
+			break;
+		default:
+			return false;
+		}
+	}
+	for (uint32_t i = 0; i < it->missing->n; i++) {
+		uint32_t child;
+		if (provider_of(p, parents, pkg, it->missing->e[i].name, &child) != NOBODY)
+			return false;
+	}
+	return true;
+}
+
+const struct cache_item *peers_cache_fast(struct peers *p, const struct refs *parents, uint32_t pkg)
+{
+	for (const struct cache_item *it = p->pkg[pkg].cache; it; it = it->next)
+		if (fast_match(p, parents, pkg, it))
+			return it;
+	return NULL;
+}
+
+void peers_cache_add(struct peers *p, uint32_t pkg, struct cache_item it)
+{
+	for (uint32_t i = 0; i < it.resolved->n; i++)
+		vnode_at(p, it.resolved->e[i].v)->retained = true;
+	struct cache_item *c = arena_new(&p->a, struct cache_item, 1);
+	*c = it;
+	struct pkg_view *v = &p->pkg[pkg];
+	if (!v->cache_end)
+		v->cache_end = &v->cache;
+	*v->cache_end = c;
+	v->cache_end = &c->next;
+}
