@@ -3,6 +3,7 @@
 #include "exotic.h"
 #include "match.h"
 #include "name.h"
+#include "prefer.h"
 
 enum { MAX_EXTRA = 256 };
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"
@@ -192,7 +193,7 @@ struct view {
 	str name;
 	const struct range *range;
 	bool star;
-	atom extra[MAX_EXTRA]; /* versions of it that the levels above resolved and nobody else prefers */
+	atom extra[MAX_EXTRA]; /* versions of it that the levels above resolved and no manifest prefers */
 	uint32_t nextra;
 };
 
@@ -317,11 +318,18 @@ static void weigh_selector(const struct view *v, struct weighed *w, uint32_t *n,
 		weigh(w, n, at, sel->weight);
 }
 
+/* What a manifest, not the lockfile, gives SEL. */
+static uint32_t of_manifests(const struct selector *sel)
+{
+	return sel->weight % PREFER_LOCKED;
+}
+
+/* Whether SPEC is preferred already; what only the lockfile prefers still counts as resolved above. */
 static bool in_selectors(const struct selectors *s, atom spec)
 {
 	for (uint32_t i = 0; s && i < s->n; i++)
 		if (s->p[i].spec == spec)
-			return true;
+			return of_manifests(&s->p[i]) > 0;
 	return false;
 }
 
@@ -357,6 +365,20 @@ static void extra_find(struct view *v, const struct reg_spec *spec, const struct
 		}
 }
 
+/* Whether the levels above resolved a version that is in range. */
+static bool resolved_above(const struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
+{
+	for (const struct level *l = o->level; l; l = l->up)
+		for (uint32_t i = level_find(l, spec->name); i < l->n && l->p[i].k == spec->name; i++) {
+			uint32_t at = packument_find(v->p, sof(v->r, l->p[i].v));
+			if (at != NONE && visible(v, at) && in_range(v, at))
+				return true;
+		}
+	return false;
+}
+
+/* Weighs what is preferred. Where the levels above resolved a version that fits, the lockfile's preference is out: a package that
+ * moved takes its siblings' versions along. Source: pnpm 12.21's behaviour. */
 static void prefer(
 	const struct view *v, struct preferences *out, const struct reg_spec *spec, const struct pick_opts *o)
 {
@@ -365,9 +387,14 @@ static void prefer(
 	if (!out->any)
 		return;
 	out->w = xmalloc((v->n + v->nextra + 1) * sizeof(*out->w));
-	for (uint32_t i = 0; o->preferred && i < o->preferred->n; i++)
-		if (o->preferred->p[i].spec != spec->fetch)
-			weigh_selector(v, out->w, &out->n, &o->preferred->p[i]);
+	bool above = o->level && resolved_above(v, spec, o);
+	for (uint32_t i = 0; o->preferred && i < o->preferred->n; i++) {
+		struct selector sel = o->preferred->p[i];
+		if (above)
+			sel.weight = of_manifests(&sel);
+		if (sel.weight && sel.spec != spec->fetch)
+			weigh_selector(v, out->w, &out->n, &sel);
+	}
 	for (uint32_t i = 0; i < v->nextra; i++)
 		if (v->extra[i] != spec->fetch)
 			weigh_selector(v, out->w, &out->n, &(struct selector){ v->extra[i], SEL_VERSION, 1 });

@@ -1,7 +1,5 @@
 #include "prefer.h"
 
-enum { WEIGHT_DIRECT = 1000, WEIGHT_LOCKED = 1000000 };
-
 static struct selectors *table_at(struct selector_table *t, atom name)
 {
 	if (name >= t->n) {
@@ -63,7 +61,7 @@ static void direct_set(struct run *r, struct selectors *s, atom spec, enum selec
 {
 	struct selector *x = selector_of(r, s, spec, kind);
 	x->kind = kind;
-	x->weight = WEIGHT_DIRECT;
+	x->weight = PREFER_DIRECT;
 }
 
 void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec, enum selector_kind kind)
@@ -86,8 +84,8 @@ static void locked_set(struct run *r, struct selectors *s, atom version)
 {
 	struct selector *x = selector_of(r, s, version, SEL_VERSION);
 	x->kind = SEL_VERSION;
-	if (x->weight < WEIGHT_LOCKED)
-		x->weight += WEIGHT_LOCKED;
+	if (x->weight < PREFER_LOCKED)
+		x->weight += PREFER_LOCKED;
 }
 
 void preferred_locked(struct run *r, atom name, atom version)
@@ -106,10 +104,10 @@ void preferred_unlock(struct run *r, atom name)
 	struct selectors *s = table_at(&r->preferred, name);
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < s->n; i++)
-		if (s->p[i].weight < WEIGHT_LOCKED)
+		if (s->p[i].weight < PREFER_LOCKED)
 			s->p[n++] = s->p[i];
-		else if (s->p[i].weight > WEIGHT_LOCKED)
-			s->p[n++] = (struct selector){ s->p[i].spec, s->p[i].kind, WEIGHT_DIRECT };
+		else if (s->p[i].weight > PREFER_LOCKED)
+			s->p[n++] = (struct selector){ s->p[i].spec, s->p[i].kind, PREFER_DIRECT };
 	s->n = n;
 }
 

@@ -7,6 +7,9 @@
 #pragma once
 #include "graph.h"
 
+/* Weights of selectors; a version that both prefer has their sum. */
+enum { PREFER_DIRECT = 1000, PREFER_LOCKED = 1000000 };
+
 /* Of the lockfile and of all importers; NULL: nothing is preferred. Lives as long as the run. */
 const struct selectors *preferred_of(struct run *r, atom name);
 /* Of the lockfile and of IMP alone. */
