@@ -31,8 +31,9 @@ str plan_tarball_tail(struct arena *a, str name, str version)
 
 /* ---- whole plans ---- */
 
-/* Messages that become columns: so many at once compress nearly as well as all, and fewer than MIN are smaller as they are. */
-enum { COLUMNS_MAX = 2048, COLUMNS_MIN = 16, COLUMNS_BYTES = 1 << 20 };
+/* Messages that become columns, in bytes: nothing of a batch can be read before its end, so the first one is small and each is as large as
+ * all before it: on a link in slow start each round trip brings some. Fewer than MIN messages are smaller as they are. */
+enum { COLUMNS_MIN = 16, COLUMNS_FIRST = 8 * 1024, COLUMNS_BYTES = 1 << 20 };
 
 struct plan_writer {
 	struct plan_enc *enc;
@@ -41,6 +42,7 @@ struct plan_writer {
 	struct columns *columns; /* NULL: messages go out as they are */
 	struct buf held;         /* messages that wait for company */
 	VEC(size_t) held_end;    /* where each of them ends there */
+	size_t batch;            /* bytes that are company enough */
 };
 
 struct plan_writer *plan_writer_new(int level)
@@ -55,6 +57,7 @@ struct plan_writer *plan_writer_new(int level)
 void plan_writer_columns(struct plan_writer *pw)
 {
 	pw->columns = columns_new();
+	pw->batch = COLUMNS_FIRST;
 }
 
 static int put_held(struct plan_writer *pw, str msg, struct err *e)
@@ -90,7 +93,10 @@ int plan_writer_add(struct plan_writer *pw, const struct frame *f, struct err *e
 		if (plan_enc_frame(pw->enc, f, &pw->held, e) < 0)
 			return e->code;
 		*vec_add(&pw->held_end) = pw->held.n;
-		return pw->held_end.n < COLUMNS_MAX && pw->held.n < COLUMNS_BYTES ? 0 : release_held(pw, e);
+		if (pw->held.n < pw->batch)
+			return 0;
+		pw->batch = 2 * pw->batch < COLUMNS_BYTES ? 2 * pw->batch : COLUMNS_BYTES;
+		return release_held(pw, e);
 	}
 	buf_clear(&pw->msg);
 	if (plan_enc_frame(pw->enc, f, &pw->msg, e) < 0)

@@ -217,6 +217,29 @@ static void test_stream(void **state)
 	buf_release(&b.bytes);
 }
 
+static int count(void *ctx, const struct frame *f, struct err *e)
+{
+	(void)f;
+	(void)e;
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+/* Who has had a part of the stream has frames of it. */
+static void test_early_frames(void **state)
+{
+	AUTO(buf_release) struct buf columns = BUF_INIT;
+	struct plan_reader *pr = plan_reader_new();
+	struct err e;
+	unsigned got = 0;
+
+	(void)state;
+	write_plan(&columns, true);
+	assert_int_equal(plan_reader_push(pr, str_head(buf_str(&columns), columns.n / 2), count, &got, &e), 0);
+	assert_true(got >= PACKAGES / 5 && got < 2 * PACKAGES);
+	plan_reader_free(pr);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_made_by_hand),
 		cmocka_unit_test(test_put_refuses),
 		cmocka_unit_test(test_stream),
+		cmocka_unit_test(test_early_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
