@@ -8,42 +8,32 @@
 
 #include "bytes.h"
 #include "fs.h"
-#include "integrity.h"
+#include "kept.h"
 
-#define IMAGE_MAGIC 0x3130656d61726400u /* "\0drame01" */
-#define IMAGE_HEAD (16 + 32)
+#define IMAGE_MAGIC 0x3230656d61726400u /* "\0drame02" */
 #define IMAGE_FILE_MAX (64u << 20)
 #define IMAGE_ITEMS_MAX 200000u
 
 void image_print(struct buf *out, const struct image *im)
 {
-	uint8_t digest[32] = { 0 };
-	size_t head = out->n;
+	size_t head = kept_begin(out, IMAGE_MAGIC);
 
-	put_u64(out, IMAGE_MAGIC);
-	put_u64(out, 0);
-	buf_add(out, (str){ (const char *)digest, 32 });
-	size_t body = out->n;
 	buf_add(out, (str){ (const char *)im->record, 32 });
 	put_u64(out, im->packages);
-	put_u64(out, im->watch.n);
+	put_name(out, im->shared);
 	put_u64(out, im->nslots);
 	put_u64(out, im->nitems);
-	for (size_t i = 0; i < im->watch.n; i++)
-		put_name(out, im->watch.p[i]);
 	for (size_t i = 0; i < im->nslots; i++) {
 		put_name(out, im->slot[i].dir);
 		put_name(out, im->slot[i].name);
 	}
 	for (size_t i = 0; i < im->nitems; i++) {
-		put_u64(out, (uint64_t)im->item[i].kind | (im->item[i].exec ? 256u : 0u));
+		put_u64(out,
+			(uint64_t)im->item[i].kind | (im->item[i].exec ? 256u : 0u) | (im->item[i].leads ? 512u : 0u));
 		put_name(out, im->item[i].path);
 		put_name(out, im->item[i].text);
 	}
-	uint64_t n = out->n - body;
-	sha256(digest, out->p + body, n);
-	memcpy(out->p + head + 8, &n, sizeof(n));
-	memcpy(out->p + head + 16, digest, 32);
+	kept_end(out, head);
 }
 
 /* Items are made with plain calls relative to the project, so each one's folder must be one that the image itself made. */
@@ -81,15 +71,13 @@ static bool image_body(struct image *im, struct cursor *c, struct arena *a)
 	if (record)
 		memcpy(im->record, record, 32);
 	im->packages = take_u64(c);
-	uint64_t watch = take_u64(c), slots = take_u64(c), items = take_u64(c);
+	im->shared = take_name(c);
+	uint64_t slots = take_u64(c), items = take_u64(c);
 	/* each of them has at least two lengths' worth of bytes, so counts are bounded by the file */
-	if (c->bad || watch > left / 9 || slots > left / 18 || items > left / 26)
+	if (c->bad || slots > left / 18 || items > left / 26)
 		return false;
-	im->watch = (struct str_list){ arena_new(a, str, watch + 1), watch };
 	im->slot = arena_new(a, struct image_slot, slots + 1);
 	im->item = arena_new(a, struct image_item, items + 1);
-	for (uint64_t i = 0; i < watch; i++)
-		im->watch.p[i] = take_name(c);
 	for (im->nslots = 0; im->nslots < slots && !c->bad; im->nslots++) {
 		struct image_slot *s = &im->slot[im->nslots];
 		s->dir = take_name(c);
@@ -102,10 +90,11 @@ static bool image_body(struct image *im, struct cursor *c, struct arena *a)
 		uint64_t kind = take_u64(c);
 		it->path = take_name(c);
 		it->text = take_text(c, IMAGE_FILE_MAX);
-		if (c->bad || (kind & 255u) >= IMAGE_KINDS || kind > 511)
+		if (c->bad || (kind & 255u) >= IMAGE_KINDS || kind > 1023)
 			return false;
 		it->kind = (enum image_kind)(kind & 255u);
-		it->exec = kind > 255;
+		it->exec = (kind & 256u) != 0;
+		it->leads = (kind & 512u) != 0;
 		if (!item_safe(it, &dirs))
 			return false;
 	}
@@ -114,21 +103,48 @@ static bool image_body(struct image *im, struct cursor *c, struct arena *a)
 
 int image_parse(struct image *out, str bytes, struct arena *a, struct err *e)
 {
-	struct cursor c = { bytes.p, bytes.p + bytes.n, false };
-	uint8_t digest[32];
 	struct image im = { 0 };
+	str body;
 
-	uint64_t magic = take_u64(&c), n = take_u64(&c);
-	const char *sum = take(&c, 32);
-	if (c.bad || magic != IMAGE_MAGIC || n != bytes.n - IMAGE_HEAD)
-		return err_set(e, ERR_PARSE, "image: not one, or cut off");
-	sha256(digest, c.p, n);
-	if (memcmp(digest, sum, 32) != 0)
-		return err_set(e, ERR_PARSE, "image: its digest is another");
+	if (!kept_body(&body, bytes, IMAGE_MAGIC))
+		return err_set(e, ERR_PARSE, "image: not one, cut off, or spoiled");
+	struct cursor c = { body.p, body.p + body.n, false };
 	if (!image_body(&im, &c, a))
 		return err_set(e, ERR_PARSE, "image: its body does not hold together");
 	*out = im;
 	return 0;
+}
+
+/* Both ways go up first and end in a name, so one is found in a text at one place only, whatever stands before it; and it may stand in
+ * a shim's quotes. */
+static bool way_plain(str way)
+{
+	if (!str_starts(way, STR("../")))
+		return false;
+	for (size_t i = 0; i < way.n; i++) {
+		unsigned char c = (unsigned char)way.p[i];
+		if (c < 0x20 || c == '\'' || c == '"' || c == '\\')
+			return false;
+	}
+	return true;
+}
+
+str image_text(const struct image *im, const struct image_item *it, str shared, struct arena *a)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	size_t from = 0, at;
+
+	if (!it->leads || str_eq(shared, im->shared))
+		return it->text;
+	if (!way_plain(shared) || !way_plain(im->shared))
+		return STR_NONE;
+	while ((at = str_find_str(it->text, im->shared, from)) != SIZE_MAX) {
+		buf_add(&b, (str){ it->text.p + from, at - from });
+		buf_add(&b, shared);
+		from = at + im->shared.n;
+	}
+	buf_add(&b, str_from(it->text, from));
+	return arena_str(a, buf_str(&b));
 }
 
 /* ---- scan ---- */
@@ -138,11 +154,22 @@ struct scan {
 	uint64_t bytes;
 	int root;
 	struct arena *a;
+	str shared;
 	bool unfit;
 	struct err *e;
 };
 
 static void scan_dir(struct scan *s, str path, int depth);
+
+/* Links, shims, and the file that names the folder; not the lockfile, which has other projects' words in it. */
+static bool item_leads(const struct scan *s, const struct image_item *it)
+{
+	bool may = it->kind == IMAGE_LINK ||
+		   (it->kind == IMAGE_FILE && (str_find_str(it->path, STR("/.bin/"), 0) != SIZE_MAX ||
+						      str_eq(it->path, STR("node_modules/.modules.yaml"))));
+
+	return may && s->shared.n && str_find_str(it->text, s->shared, 0) != SIZE_MAX;
+}
 
 static void scan_file(struct scan *s, struct image_item *it, const struct stat *st)
 {
@@ -178,6 +205,7 @@ static void scan_add(struct scan *s, str path, int depth)
 		s->unfit |= !S_ISDIR(st.st_mode);
 		it.kind = IMAGE_DIR;
 	}
+	it.leads = item_leads(s, &it);
 	*vec_add(&s->item) = it;
 	if (it.kind == IMAGE_DIR)
 		scan_dir(s, path, depth + 1);
@@ -216,7 +244,7 @@ static void scan_dir(struct scan *s, str path, int depth)
 
 int image_scan(struct image *out, int root, struct arena *a, struct err *e)
 {
-	struct scan s = { .root = root, .a = a, .e = e };
+	struct scan s = { .root = root, .a = a, .shared = out->shared, .e = e };
 
 	scan_add(&s, STR("node_modules"), 0);
 	if (!s.unfit) {

@@ -3,11 +3,12 @@
  * With the global virtual store a project's tree is symlinks, shims and a few
  * files. An image is all of that, with the names of the slots that it leads
  * to, kept in the store (plans/) under a hash of everything that decided it:
- * lockfile, manifest, settings, node. Where one fits, an install makes the
+ * lockfile, manifest, settings, node (plan_key.h). Where one fits, an install makes the
  * tree from it: no lockfile is parsed, no graph built. An image that cannot be
- * proved whole counts as absent.
+ * proved whole counts as absent. It is not tied to one folder: what leads to
+ * the shared slots is told apart, and leads there from any project.
  *
- * Format: u64 magic, u64 bytes of the body, SHA-256 of the body, body. Pure but for image_scan(). */
+ * Format: the head of kept.h, body. Pure but for image_scan(). */
 #pragma once
 #include "base/base.h"
 
@@ -17,6 +18,7 @@ struct image_item {
 	str path; /* below the project, parents before children; NUL-terminated */
 	str text; /* a link's target, a file's bytes */
 	bool exec;
+	bool leads; /* TEXT has the way to the shared slots in it, which another project goes another way */
 };
 struct image_slot {
 	str dir, name; /* below the shared slots; the package's folder below its node_modules */
@@ -27,7 +29,7 @@ struct image {
 	size_t nitems;
 	struct image_slot *slot;
 	size_t nslots;
-	struct str_list watch; /* for the state file */
+	str shared; /* the way from the project that it was made of to the shared slots */
 	uint64_t packages;
 };
 
@@ -35,6 +37,8 @@ struct image {
  * node_modules or pass through a link. */
 MUST_USE int image_parse(struct image *out, str bytes, struct arena *a, struct err *e);
 void image_print(struct buf *out, const struct image *im);
-/* Fills OUT's items with what installs put into ROOT's node_modules. 1, or 0 when it is none that an image can hold: too large, or something
+/* TEXT of an item that leads to the shared slots, as a project needs it whose way there is SHARED. In A. Absent: it cannot be told. */
+str image_text(const struct image *im, const struct image_item *it, str shared, struct arena *a);
+/* Fills OUT's items (its `shared` is given) with what installs put into ROOT's node_modules. 1, or 0 when it is none that an image can hold: too large, or something
  * else than folders, links and files. */
 MUST_USE int image_scan(struct image *out, int root, struct arena *a, struct err *e);

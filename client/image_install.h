@@ -11,15 +11,12 @@ struct image_input {
 	str root;      /* the project's folder, absolute, without symlinks */
 	str store_dir; /* absolute */
 	uint64_t settings;
+	struct str_list watch; /* files that decide whether there is anything to do */
 };
-/* A hash of everything that decides what an install makes here; WITHOUT_LOCKFILE: of all but that. False: this project has something that no image takes account of (a
- * workspace around it, hooks), or lacks a file. */
-bool image_key(uint8_t out[32], const struct image_input *in, bool without_lockfile);
-
 struct image_result {
 	uint64_t packages, slots;
 };
-/* 1: the tree is there; 0: do it the long way. */
+/* 1: the tree is there; 0: do it the long way. KEY: plan_key() of an image. */
 int image_install(struct image_result *out, const struct image_input *in, const uint8_t key[32]);
-/* Keeps IM under KEY, by rename, and lets go of the least used ones. */
+/* Keeps IM under KEY, and lets go of the least used ones. */
 MUST_USE int image_keep(const struct image *im, const char *store_dir, const uint8_t key[32], struct err *e);

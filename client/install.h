@@ -8,6 +8,7 @@
 #include "project.h"
 #include "source.h"
 
+struct plan_keep;
 struct install_opts {
 	const struct project *project;
 	const struct request *req; /* the project's, with mode and groups as the command line wants them */
@@ -27,8 +28,7 @@ struct install_opts {
 	bool packs_stop;               /* a wrong pack ends the install */
 	uint64_t settings_hash;        /* for the state file */
 	struct str_list watch;         /* files that decide whether there is anything to do */
-	const uint8_t *
-		image_key; /* image_key() without the lockfile, before anything was read: the tree may be kept as an image; or NULL */
+	const struct plan_keep *keep;  /* what may be kept for the next install; NULL: nothing. Borrowed */
 	struct progress *progress;
 	int cancel_fd; /* readable: stop; -1: none */
 };

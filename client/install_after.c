@@ -5,6 +5,7 @@
 #include "finish.h"
 #include "install_impl.h"
 #include "link_root.h"
+#include "plan_keep.h"
 #include "prune.h"
 #include "scripts.h"
 
@@ -142,6 +143,15 @@ static int install_scripts(struct install *in, struct err *e)
 	return code;
 }
 
+/* Nothing of it is needed: a plan that cannot be written costs the next install a parse. */
+static void install_keep(struct install *in)
+{
+	if (!plan_keep_put(in))
+		progress_event(in->o->progress, "plan", "\"kept\":false");
+	if (in->shared)
+		shared_slots_image(in);
+}
+
 static int install_finish(struct install *in, struct err *e)
 {
 	uint8_t key[32];
@@ -184,8 +194,8 @@ static int install_finish(struct install *in, struct err *e)
 		verdict_made(in, key);
 	if (code == 0 && !in->o->lockfile_only)
 		code = shared_slots_end(in, e);
-	if (code == 0 && in->shared && in->o->image_key)
-		shared_slots_image(in);
+	if (code == 0 && in->o->keep && !in->o->lockfile_only && !in->o->selected)
+		install_keep(in);
 	in->r->t.finish = install_since(in);
 	return code;
 }

@@ -12,11 +12,10 @@
 
 #include "bins.h"
 #include "gvs.h"
-#include "image_install.h"
 #include "install_impl.h"
 #include "integrity.h"
 #include "link_root.h"
-#include "project_local.h"
+#include "plan_keep.h"
 #include "prune.h"
 #include "state.h"
 
@@ -200,52 +199,33 @@ static bool image_fits(const struct install *in)
 	}
 	for (size_t i = 0; i < in->tree.nslots; i++) {
 		const struct slot *s = in->tree.slot[i];
-		if (s->state == SLOT_FAILED || s->package->f->meta.resolution.kind == LOCK_RES_DIRECTORY)
+		/* without an integrity it is the registry's address that says what a package is */
+		if (s->state == SLOT_FAILED || !s->package->f->meta.resolution.integrity.n ||
+			s->package->f->meta.resolution.kind == LOCK_RES_DIRECTORY)
 			return false;
 	}
 	return true;
 }
 
-/* Whether pnpm-lock.yaml is what this install went by, or wrote. */
-static bool lockfile_is_ours(const struct install *in)
-{
-	AUTO(buf_release) struct buf disk = BUF_INIT, mine = BUF_INIT;
-	struct err e;
-
-	if (project_read_file(&disk, in->o->project->lockfile_path.p, 64u << 20, &e) < 0)
-		return false;
-	if (!in->lock)
-		return str_eq(buf_str(&disk), in->o->req->lockfile_text);
-	lockfile_print(&mine, plan_lockfile_get(in->lock));
-	return str_eq(buf_str(&disk), buf_str(&mine));
-}
-
 void shared_slots_image(struct install *in)
 {
-	struct image im = { 0 };
-	struct image_input input = {
-		.root = in->root_path, .store_dir = str_of(in->o->store_dir), .settings = in->o->settings_hash
-	};
-	uint8_t now[32];
+	struct image im = { .shared = in->tree.shared };
+	const struct plan_keep *k = in->o->keep;
+	uint8_t lockfile[32], key[32];
 	struct err e = { 0 };
 
-	/* what decided this install must not have changed while it ran */
-	if (!image_fits(in) || !image_key(now, &input, true) || memcmp(now, in->o->image_key, 32) != 0 ||
-		!image_key(now, &input, false) || !lockfile_is_ours(in))
+	if (!image_fits(in))
 		return;
+	plan_keep_lockfile(lockfile, in);
 	im.slot = arena_new(&in->arena, struct image_slot, in->tree.nslots + 1);
 	for (size_t i = 0; i < in->tree.nslots; i++) {
 		const struct slot *s = in->tree.slot[i];
 		if (slot_wanted(s))
 			im.slot[im.nslots++] = (struct image_slot){ str_of(s->dir), arena_str(&in->arena, s->name) };
 	}
-	str stamp = shared_stamp(in->shared);
-	struct str_list files = { .p = arena_new(&in->arena, str, in->o->watch.n + 1), .n = in->o->watch.n };
-	memcpy(files.p, in->o->watch.p, files.n * sizeof(str));
-	files.p[files.n++] = stamp;
-	im.watch = state_watch_list(files, &in->arena);
 	im.packages = tree_used(&in->tree);
 	memcpy(im.record, in->shared_key, sizeof(im.record));
-	if (image_scan(&im, in->root, &in->arena, &e) != 1 || image_keep(&im, in->o->store_dir, now, &e) < 0)
+	plan_key(key, k->base, k->image, lockfile);
+	if (image_scan(&im, in->root, &in->arena, &e) != 1 || image_keep(&im, in->o->store_dir, key, &e) < 0)
 		progress_event(in->o->progress, "image", "\"kept\":false");
 }

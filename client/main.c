@@ -8,18 +8,19 @@
 #include <unistd.h>
 
 #include "absorb.h"
+#include "account.h"
 #include "base/clock.h"
 #include "doctor.h"
 #include "env_document.h"
 #include "filter.h"
 #include "heap.h"
-#include "image_install.h"
 #include "install.h"
 #include "log.h"
 #include "nothing_to_do.h"
 #include "options.h"
 #include "pack_policy.h"
 #include "partial.h"
+#include "plan_keep.h"
 #include "plan_wire.h"
 #include "project.h"
 #include "project_local.h"
@@ -88,8 +89,8 @@ struct invocation {
 	struct project project;
 	struct request req;
 	struct arena arena;
-	uint8_t image_key[32];
-	bool has_image_key;
+	str store_dir;
+	struct plan_keep keep;
 	struct source *remote, *verdict;
 	struct install_opts install;
 	bool frozen;
@@ -158,22 +159,30 @@ static bool invocation_absorb(struct invocation *s)
 	return true;
 }
 
+/* Whether the lockfile may not change. An environment document alone is no lockfile, which is known once it was parsed. */
+static bool lockfile_frozen(const struct invocation *s)
+{
+	const struct client_settings *c = &s->project.client;
+
+	if (s->opt.frozen_set || s->opt.lockfile_only)
+		return s->opt.frozen_set && s->opt.frozen;
+	return c->frozen_lockfile_set ? c->frozen_lockfile
+				      : s->project.ci && s->project.lockfile_text.p && !s->project.lockfile.absent;
+}
+
 /* Whether the lockfile will do, and whether it has to. */
 static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 {
 	const struct client_settings *c = &s->project.client;
-	bool frozen = s->opt.frozen_set ? s->opt.frozen
-		      : c->frozen_lockfile_set
-			      ? c->frozen_lockfile
-			      : s->project.ci && (s->project.has_lockfile || s->project.lockfile_broken.code < 0);
+	bool frozen = lockfile_frozen(s);
 	struct str_list why;
 
+	if (s->keep.taken)
+		return *locked = true, 0;
 	if (!c->lockfile && ((s->opt.frozen_set && s->opt.frozen) || s->opt.lockfile_only))
 		return err_set(e, ERR_USAGE,
 			"--%s needs a lockfile, and lockfile: false forbids one; remove one of them",
 			s->opt.lockfile_only ? "lockfile-only" : "frozen-lockfile");
-	if (s->opt.lockfile_only && !s->opt.frozen_set)
-		frozen = false;
 	s->frozen = frozen;
 	if (s->project.lockfile_broken.code < 0 && frozen) {
 		*e = s->project.lockfile_broken;
@@ -255,77 +264,6 @@ static bool may_fall_back(const struct invocation *s, const struct err *e)
 	       (e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_BUSY);
 }
 
-static void say_phases(struct invocation *s, const struct install_result *r)
-{
-	const struct install_times *t = &r->t;
-	struct progress *p = &s->progress;
-
-	progress_event(p, "phases",
-		"\"source\":\"%s\",\"first_frame\":%llu,\"last_frame\":%llu,\"fetch_first\":%llu,\"fetch_last\":%llu,"
-		"\"linked\":%llu,"
-		"\"root\":%llu,\"bins\":%llu,\"scripts\":%llu,\"finish\":%llu,\"end\":%llu",
-		r->source, (unsigned long long)t->first_frame, (unsigned long long)t->last_frame,
-		(unsigned long long)t->fetch_first, (unsigned long long)t->fetch_last, (unsigned long long)t->linked,
-		(unsigned long long)t->root, (unsigned long long)t->bins, (unsigned long long)t->scripts,
-		(unsigned long long)t->finish, (unsigned long long)t->end);
-	progress_event(p, "partition",
-		"\"warm\":%llu,\"cold\":%llu,\"kept\":%llu,\"skipped\":%llu,\"link_warm_us\":%llu,\"link_cold_us\":%"
-		"llu,"
-		"\"import_us\":%llu,\"linked_before_done\":%llu,\"most_links\":%u",
-		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold, (unsigned long long)r->kept,
-		(unsigned long long)r->skipped, (unsigned long long)r->link.warm_us,
-		(unsigned long long)r->link.cold_us, (unsigned long long)r->import_us,
-		(unsigned long long)r->slots_before_done, r->link.most);
-	progress_event(p, "packs",
-		"\"packs\":%llu,\"deltas\":%llu,\"pack_bytes\":%llu,\"tarballs\":%llu,\"tarball_bytes\":%llu,\"saved\":"
-		"%llu,\"absent\":"
-		"%llu,"
-		"\"refused\":%llu,\"requests\":%llu",
-		(unsigned long long)r->packs, (unsigned long long)r->deltas, (unsigned long long)r->pack_bytes,
-		(unsigned long long)r->tarballs, (unsigned long long)r->fetched_bytes,
-		(unsigned long long)r->packs_saved, (unsigned long long)r->packs_absent,
-		(unsigned long long)r->packs_refused, (unsigned long long)r->pack_requests);
-	progress_event(p, "done",
-		"\"packages\":%llu,\"slots\":%llu,\"reused\":%llu,\"fetched\":%llu,\"fetched_bytes\":%llu,\"pruned\":%"
-		"llu,"
-		"\"hardlinks\":%llu,\"copies\":%llu,\"lockfile_written\":%s",
-		(unsigned long long)r->packages, (unsigned long long)r->slots, (unsigned long long)r->reused,
-		(unsigned long long)r->fetched, (unsigned long long)r->fetched_bytes, (unsigned long long)r->pruned,
-		(unsigned long long)r->link.links, (unsigned long long)r->link.copies,
-		r->lockfile_written ? "true" : "false");
-}
-
-/* B - A, where B may not have happened. */
-static unsigned long long span(uint64_t a, uint64_t b)
-{
-	return b > a ? b - a : 0;
-}
-
-/* The whole account of an install in one line, durations in microseconds: what benchmarks read. Stages up to `linked` overlap. */
-static void say_account(struct invocation *s, const struct install_result *r)
-{
-	const struct install_times *t = &r->t;
-
-	progress_event(&s->progress, "summary",
-		"\"source\":\"%s\",\"packages\":%llu,\"slots\":%llu,\"warm\":%llu,\"cold\":%llu,\"kept\":%llu,"
-		"\"skipped\":%llu,\"linked_before_done\":%llu,\"most_links\":%u,\"fetched_bytes\":%llu,"
-		"\"resolve_us\":%llu,\"first_frame_us\":%llu,\"last_frame_us\":%llu,\"fetch_us\":%llu,\"import_us\":%"
-		"llu,"
-		"\"link_warm_us\":%llu,\"link_cold_us\":%llu,\"root_us\":%llu,\"bins_us\":%llu,\"scripts_us\":%llu,"
-		"\"finish_us\":%llu,\"end_us\":%llu,\"packuments_fetched\":%u,\"packuments_revalidated\":%u,"
-		"\"packuments_kept\":%u,\"packuments_failed\":%u",
-		r->source, (unsigned long long)r->packages, (unsigned long long)r->slots,
-		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold, (unsigned long long)r->kept,
-		(unsigned long long)r->skipped, (unsigned long long)r->slots_before_done, r->link.most,
-		(unsigned long long)r->fetched_bytes, (unsigned long long)t->last_frame,
-		(unsigned long long)t->first_frame, (unsigned long long)t->last_frame,
-		span(t->fetch_first, t->fetch_last), (unsigned long long)r->import_us,
-		(unsigned long long)r->link.warm_us, (unsigned long long)r->link.cold_us,
-		t->root ? span(t->linked, t->root) : 0, t->root ? span(t->root, t->bins) : 0,
-		t->bins ? span(t->bins, t->scripts) : 0, span(t->scripts ? t->scripts : t->linked, t->finish),
-		(unsigned long long)t->end, r->plan.fetched, r->plan.revalidated, r->plan.from_cache, r->plan.failed);
-}
-
 static void say_summary(struct invocation *s, const struct install_result *r)
 {
 	struct progress *p = &s->progress;
@@ -338,8 +276,8 @@ static void say_summary(struct invocation *s, const struct install_result *r)
 			"build script of " STR_FMT " was not run: list it under allowBuilds in pnpm-workspace.yaml",
 			STR_ARG(r->ignored_builds.p[i]));
 	if (p->reporter == REPORTER_NDJSON) {
-		say_phases(s, r);
-		say_account(s, r);
+		account_phases(p, r);
+		account_say(p, r, s->keep.taken);
 		return;
 	}
 	if (s->opt.lockfile_only) {
@@ -461,43 +399,40 @@ static int invocation_install(struct invocation *s, struct err *e)
 	return code;
 }
 
-/* Before lockfile and graph: does the store have this very tree of shared slots? 1: it stands now; 0: do it the long way. */
+/* Before the lockfile is parsed: does the store have this very tree of shared slots? 1: it stands now; 0: do it the long way. */
 static int invocation_image(struct invocation *s)
 {
-	AUTO(buf_release) struct buf text = BUF_INIT;
-	const struct options *o = &s->opt;
-	struct workspace_yaml w;
-	struct image_result r;
-	char root[PATH_MAX], yaml[PATH_MAX + 32];
-	struct err e;
-
-	if (o->force || o->lockfile_only || o->ignore_workspace || options_filtered(o) ||
-		!realpath(o->dir.n ? o->dir.p : ".", root))
-		return 0;
-	snprintf(yaml, sizeof(yaml), "%s/pnpm-workspace.yaml", root);
-	workspace_yaml_init(&w);
-	int code = project_read_file(&text, yaml, 16u << 20, &e);
-	if ((code < 0 && code != ERR_NOTFOUND) ||
-		workspace_yaml_parse(&w, buf_str(&text), str_of(yaml), &s->arena, &e) < 0 ||
-		workspace_yaml_env(&w, environ, &s->arena, &e) < 0)
-		return 0; /* the long way says what is wrong */
-	if (!(w.client.enable_global_virtual_store || o->global_virtual_store) || w.has_packages ||
-		!w.client.prefer_frozen_lockfile || !w.client.lockfile)
-		return 0;
-	struct project place = { .root = str_of(root), .client = w.client };
-	struct image_input in = { .root = str_of(root),
-		.store_dir = store_where(o, &place, &s->arena),
-		.settings = settings_hash(o, environ) };
+	const struct project *p = &s->project;
+	struct image_input in = { .root = p->root,
+		.store_dir = s->store_dir,
+		.settings = settings_hash(&s->opt, environ),
+		.watch = watch_list(p, &s->arena) };
 	uint64_t start = clock_us();
-	uint8_t key[32];
-	if (!image_key(key, &in, false) || image_install(&r, &in, key) != 1) {
-		s->has_image_key = image_key(s->image_key, &in, true);
+	struct image_result r;
+
+	if (!p->client.enable_global_virtual_store || s->opt.force || plan_keep_image(&r, &s->keep, p, &in) != 1)
 		return 0;
-	}
 	struct install_result done = { .source = "image", .packages = r.packages, .slots = r.slots, .kept = r.slots };
 	done.t.end = clock_us() - start;
 	say_summary(s, &done);
 	return 1;
+}
+
+/* The lockfile: from a kept plan, or parsed. *DONE: the whole tree was kept, and stands. */
+static int invocation_lockfile(struct invocation *s, bool *done, struct err *e)
+{
+	const struct client_settings *c = &s->project.client;
+
+	*done = false;
+	s->frozen = lockfile_frozen(s);
+	if (!options_filtered(&s->opt) && !s->opt.lockfile_only)
+		plan_keep_open(&s->keep, &s->project, &s->req, s->store_dir, s->frozen);
+	if (s->frozen || c->prefer_frozen_lockfile) {
+		*done = invocation_image(s) == 1;
+		if (*done || plan_keep_take(&s->keep, &s->project, s->store_dir))
+			return 0;
+	}
+	return project_lockfile(&s->project, e);
 }
 
 static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
@@ -505,10 +440,9 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	struct project_opts po = { .dir = s->opt.dir,
 		.registry = s->opt.registry,
 		.ignore_workspace = s->opt.ignore_workspace,
+		.unparsed = true,
 		.user_agent = STR("dray/" DRAY_VERSION) };
 
-	if (invocation_image(s) == 1)
-		return 0;
 	if (project_load(&s->project, &po, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < s->project.warnings.n; i++)
@@ -525,6 +459,12 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 			"enableGlobalVirtualStore together with --filter is not supported by dray: install the whole "
 			"workspace");
 	invocation_request(s);
+	s->store_dir = store_where(&s->opt, &s->project, &s->arena);
+	bool done;
+	int code = invocation_lockfile(s, &done, e);
+	if (code < 0 || done)
+		return code;
+	invocation_request(s);
 	struct install_opts *in = &s->install;
 	*in = (struct install_opts){ .project = &s->project,
 		.req = &s->req,
@@ -533,10 +473,10 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		.offline = s->opt.offline || s->project.client.offline,
 		.prefer_offline = s->opt.prefer_offline || s->project.client.prefer_offline,
 		.ignore_scripts = s->req.ignore_scripts,
-		.store_dir = store_where(&s->opt, &s->project, &s->arena).p,
+		.store_dir = s->store_dir.p,
 		.settings_hash = settings_hash(&s->opt, environ),
 		.watch = watch_list(&s->project, &s->arena),
-		.image_key = s->has_image_key ? s->image_key : NULL,
+		.keep = s->keep.on ? &s->keep : NULL,
 		.progress = &s->progress,
 		.cancel_fd = cancel_fd };
 	if (str_eq(s->opt.verify_store, STR("full")))
@@ -579,6 +519,7 @@ static int command_install(const struct options *o)
 	if (s.verdict)
 		s.verdict->free(s.verdict);
 	project_release(&s.project);
+	plan_keep_release(&s.keep);
 	arena_release(&s.arena);
 	if (cancel_fd >= 0)
 		close(cancel_fd);

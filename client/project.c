@@ -25,6 +25,7 @@ struct load {
 	bool has_yaml;
 	struct workspace_yaml w;
 	struct credentials rc;
+	struct hasher *manifests;
 	struct err *e;
 };
 
@@ -310,6 +311,10 @@ static int read_manifest(struct load *l, str dir, struct manifest *out, bool *th
 	*there = text.p != NULL;
 	if (rc || !*there)
 		return rc;
+	uint64_t size[] = { path.n - l->p->root.n, text.n };
+	hasher_add(l->manifests, size, sizeof(size));
+	hasher_add(l->manifests, path.p + l->p->root.n, path.n - l->p->root.n);
+	hasher_add(l->manifests, text.p, text.n);
 	return manifest_parse(out, text, path, l->a, l->e);
 }
 
@@ -441,29 +446,40 @@ static int find_current(struct load *l)
 static int read_lockfile(struct load *l)
 {
 	struct project *p = l->p;
-	str text;
 
 	p->lockfile_path = join(l, p->root, "pnpm-lock.yaml");
 	if (!p->client.lockfile)
 		return 0;
-	int rc = slurp(l, p->lockfile_path, LOCKFILE_MAX, &text);
-	if (rc || !text.p)
-		return rc;
-	rc = lockfile_parse(&p->lockfile, text, p->lockfile_path, l->a, l->e);
-	if (rc && !lockfile_conflicted(text)) {
-		p->lockfile_broken = *l->e;
-		p->lockfile_broken.code = rc;
-		return 0;
-	}
-	if (rc)
-		return rc;
+	int rc = slurp(l, p->lockfile_path, LOCKFILE_MAX, &p->lockfile_text);
+	return rc || l->o->unparsed ? rc : project_lockfile(p, l->e);
+}
+
+void project_lockfile_is(struct project *p, const struct lockfile *lf)
+{
+	p->lockfile = *lf;
 	p->env_document = p->lockfile.env_document;
 	p->has_lockfile = !p->lockfile.absent;
 	if (p->has_lockfile) {
 		p->req.lockfile = &p->lockfile;
-		p->req.lockfile_text = text;
+		p->req.lockfile_text = p->lockfile_text;
 	}
-	return 0;
+}
+
+int project_lockfile(struct project *p, struct err *e)
+{
+	struct lockfile lf;
+
+	if (!p->lockfile_text.p)
+		return 0;
+	int rc = lockfile_parse(&lf, p->lockfile_text, p->lockfile_path, &p->arena, e);
+	if (rc && !lockfile_conflicted(p->lockfile_text)) {
+		p->lockfile_broken = *e;
+		p->lockfile_broken.code = rc;
+		return 0;
+	}
+	if (rc == 0)
+		project_lockfile_is(p, &lf);
+	return rc;
 }
 
 /* Version of the installed node without running it: its headers lie beside it in node's own archives. Empty when unknown. */
@@ -557,9 +573,19 @@ static int load_all(struct load *l)
 int project_load(struct project *p, const struct project_opts *o, struct err *e)
 {
 	*p = (struct project){ .arena = ARENA_INIT(256 * 1024) };
-	struct load l = { .p = p, .o = o, .a = &p->arena, .env = o->env ? o->env : environ, .e = e };
+	struct load l = { .p = p,
+		.o = o,
+		.a = &p->arena,
+		.env = o->env ? o->env : environ,
+		.manifests = hasher_new(DIGEST_SHA256),
+		.e = e };
+	struct digest d;
 
-	return load_all(&l);
+	int rc = load_all(&l);
+	hasher_end(l.manifests, &d);
+	hasher_free(l.manifests);
+	memcpy(p->manifests, d.b, sizeof(p->manifests));
+	return rc;
 }
 
 void project_release(struct project *p)

@@ -13,6 +13,7 @@ struct project_opts {
 	str dir;               /* where the user stands, absolute or relative; empty: the current folder */
 	str registry;          /* --registry: over every other source */
 	bool ignore_workspace; /* --ignore-workspace */
+	bool unparsed;         /* the lockfile is read and not parsed: project_lockfile() does, where it is needed */
 	char **env;            /* NULL: the process's */
 	str user_agent;
 };
@@ -37,6 +38,8 @@ struct project {
 	struct client_settings client;
 	struct lockfile lockfile; /* req.lockfile points here when there is one */
 	str lockfile_path;        /* root/pnpm-lock.yaml */
+	str lockfile_text;        /* its bytes, or absent */
+	uint8_t manifests[32];    /* SHA-256 over all package.json files, with their paths */
 	bool has_lockfile;
 	struct err lockfile_broken; /* code < 0: there is one and it cannot be read, which matters where it is frozen */
 	str env_document;           /* to be kept at the head of the lockfile */
@@ -52,6 +55,10 @@ struct project {
 /* Fills P from disk. ERR_PARSE, ERR_USAGE, ERR_UNSUPPORTED, ERR_IO, ERR_NOTFOUND (no package.json) with the file's name; nothing
  * is left behind on error. Release it in any case. */
 int project_load(struct project *p, const struct project_opts *o, struct err *e);
+/* Parses what `unparsed` left. ERR_PARSE for merge conflicts; what is broken otherwise is kept in lockfile_broken. */
+MUST_USE int project_lockfile(struct project *p, struct err *e);
+/* The same for a lockfile that was parsed before: LF, which must live as long as P. */
+void project_lockfile_is(struct project *p, const struct lockfile *lf);
 void project_release(struct project *p);
 /* Packages whose builds allowBuilds settles: 1 yes, 0 no, -1 it says nothing. NAME and VERSION of the package. */
 int project_may_build(const struct client_settings *c, str name, str version);

@@ -61,6 +61,8 @@ static int command_prune(struct store *s, struct err *e)
 		printf("removed %llu shared slot(s), kept %llu for %llu project(s)\n",
 			(unsigned long long)r.shared.slots, (unsigned long long)r.shared.kept,
 			(unsigned long long)r.shared.projects);
+	if (r.plans)
+		printf("removed %llu kept plan(s)\n", (unsigned long long)r.plans);
 	if (!r.orphans_all)
 		puts("other processes use the store: folders younger than an hour were left alone");
 	return 0;

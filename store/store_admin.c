@@ -2,6 +2,7 @@
 #include "content_sum.h"
 #include "fs.h"
 #include "integrity.h"
+#include "kept.h"
 #include "store_impl.h"
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ORPHAN_AGE = 3600 };
+enum { ORPHAN_AGE = 3600, KEPT_UNUSED_S = 7 * 24 * 3600 };
 
 /* Records are copied a page of keys at a time, so that no read transaction lives while files are looked at. */
 typedef VEC(struct pkg) pkgs;
@@ -400,6 +401,8 @@ int store_prune(struct store_prune_result *out, struct store *s, const struct st
 		if (fs_lock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
 			rc = err_os(e, "lock %s", s->dir);
 	}
+	if (rc == 0)
+		out->plans = kept_prune(s->dir, KEPT_UNUSED_S, o->dry_run);
 	return rc == 0 && !o->dry_run ? lost_remove(s, e) : rc;
 }
 

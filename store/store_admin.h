@@ -48,6 +48,7 @@ struct store_prune_result {
 	uint64_t kept;
 	struct shared_pruned shared; /* slots, before packages: a slot's files keep its package */
 	uint64_t orphans;            /* directories that no index row names: left by killed imports or replaced */
+	uint64_t plans;              /* kept plans and images (kept.h) that nobody used for a week */
 	bool orphans_all; /* whether the store was ours alone, so that fresh orphans could be told from imports in progress */
 };
 /* Removes packages that no tree links to (none of their files has a second name), and orphans: all of them when no other process has the store

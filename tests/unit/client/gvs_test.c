@@ -193,17 +193,17 @@ static void image_check(const struct image_item *item, size_t n, int want)
 /* Nothing of an image may be made anywhere but below folders that it makes. */
 static void test_image_stays_inside(void **state)
 {
-	const struct image_item dir = { IMAGE_DIR, STR("node_modules"), STR(""), false };
-	const struct image_item good[] = { dir, { IMAGE_LINK, STR("node_modules/x"), STR("/etc"), false },
-		{ IMAGE_FILE, STR("node_modules/y"), STR("text\n"), true } };
-	const struct image_item through[] = { dir, { IMAGE_LINK, STR("node_modules/x"), STR("/etc"), false },
-		{ IMAGE_FILE, STR("node_modules/x/passwd"), STR(""), false } };
-	const struct image_item up[] = { dir, { IMAGE_FILE, STR("node_modules/../x"), STR(""), false } };
-	const struct image_item beside[] = { dir, { IMAGE_FILE, STR("package.json"), STR(""), false } };
-	const struct image_item absolute[] = { dir, { IMAGE_DIR, STR("/tmp"), STR(""), false } };
-	const struct image_item late[] = { dir, { IMAGE_FILE, STR("node_modules/a/b"), STR(""), false },
-		{ IMAGE_DIR, STR("node_modules/a"), STR(""), false } };
-	const struct image_item link[] = { { IMAGE_LINK, STR("node_modules"), STR("/etc"), false } };
+	const struct image_item dir = { IMAGE_DIR, STR("node_modules"), STR(""), false, false };
+	const struct image_item good[] = { dir, { IMAGE_LINK, STR("node_modules/x"), STR("/etc"), false, false },
+		{ IMAGE_FILE, STR("node_modules/y"), STR("text\n"), true, false } };
+	const struct image_item through[] = { dir, { IMAGE_LINK, STR("node_modules/x"), STR("/etc"), false, false },
+		{ IMAGE_FILE, STR("node_modules/x/passwd"), STR(""), false, false } };
+	const struct image_item up[] = { dir, { IMAGE_FILE, STR("node_modules/../x"), STR(""), false, false } };
+	const struct image_item beside[] = { dir, { IMAGE_FILE, STR("package.json"), STR(""), false, false } };
+	const struct image_item absolute[] = { dir, { IMAGE_DIR, STR("/tmp"), STR(""), false, false } };
+	const struct image_item late[] = { dir, { IMAGE_FILE, STR("node_modules/a/b"), STR(""), false, false },
+		{ IMAGE_DIR, STR("node_modules/a"), STR(""), false, false } };
+	const struct image_item link[] = { { IMAGE_LINK, STR("node_modules"), STR("/etc"), false, false } };
 	(void)state;
 
 	image_check(good, N(good), 0);
@@ -215,11 +215,32 @@ static void test_image_stays_inside(void **state)
 	image_check(link, N(link), ERR_PARSE);
 }
 
+/* What leads to the shared slots does so from a project elsewhere; where that cannot be told, there is no text. */
+static void test_image_moves(void **state)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	const struct image im = { .shared = STR("../store/links") };
+	const struct image_item link = { IMAGE_LINK, STR("node_modules/x"), STR("../../store/links/x-1/node_modules/x"),
+		false, true };
+	const struct image_item shim = { IMAGE_FILE, STR("node_modules/.bin/x"),
+		STR("a \"$here\"/'../../../store/links/x-1' b '../../../store/links/y'\n"), true, true };
+	const struct image_item own = { IMAGE_LINK, STR("node_modules/y"), STR("../store/links"), false, false };
+	(void)state;
+
+	assert_string_equal(image_text(&im, &link, STR("../../s/links"), &a).p, "../../../s/links/x-1/node_modules/x");
+	assert_string_equal(image_text(&im, &shim, STR("../../s/links"), &a).p,
+		"a \"$here\"/'../../../../s/links/x-1' b '../../../../s/links/y'\n");
+	assert_string_equal(image_text(&im, &own, STR("../../s/links"), &a).p, "../store/links");
+	assert_string_equal(image_text(&im, &link, im.shared, &a).p, link.text.p);
+	assert_null(image_text(&im, &shim, STR("../it's/links"), &a).p);
+	assert_null(image_text(&im, &link, STR("links"), &a).p);
+}
+
 /* At most 64 images stay, and the one that was just kept is among them. */
 static void test_images_are_bounded(void **state)
 {
 	char dir[] = "/tmp/dray-images-XXXXXX", path[128], name[65];
-	const struct image_item item = { IMAGE_DIR, STR("node_modules"), STR(""), false };
+	const struct image_item item = { IMAGE_DIR, STR("node_modules"), STR(""), false, false };
 	struct image im = { .item = (struct image_item *)(uintptr_t)&item, .nitems = 1 };
 	uint8_t key[32] = { 0 };
 	struct err e;
@@ -250,7 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_order_does_not_matter),
 		cmocka_unit_test(test_closure_counts), cmocka_unit_test(test_builds),
 		cmocka_unit_test(test_path_between), cmocka_unit_test(test_image_stays_inside),
-		cmocka_unit_test(test_images_are_bounded) };
+		cmocka_unit_test(test_image_moves), cmocka_unit_test(test_images_are_bounded) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
