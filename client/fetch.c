@@ -8,10 +8,13 @@
 
 #include "base/clock.h"
 #include "fetch_body.h"
+#include "net_opts.h"
 #include "unpack.h"
 
 /* Requests that are with the registry's client at once: more than it sends. The others wait here, where each costs a tenth. */
-enum { REQUESTS = 192 };
+enum { REQUESTS = 2 * NET_TARBALLS };
+/* What is not imported whole anyway goes in smaller pieces: the last one is imported when nothing is left to overlap with. */
+enum { PIECES_LARGE = 4 };
 
 /* One tarball on its way. The fetch thread owns `buf` while `at` is DOWNLOADING; the loop and its job own it otherwise. */
 enum fetch_news { NEWS_NONE = 0, NEWS_PAUSED, NEWS_DONE };
@@ -23,6 +26,7 @@ struct fetch {
 	struct import *import;  /* once it goes piecewise */
 	struct fetch_body buf;  /* downloaded and not yet imported */
 	struct fetch_body feed; /* the piece that the pool works on */
+	uint64_t piece;         /* bytes that it may hold before they are imported */
 	int priority;
 	uint64_t seq;
 	struct pkg rec;
@@ -105,7 +109,8 @@ static void fetch_length(void *arg, uint64_t n)
 	struct fetch *x = arg;
 
 	pthread_mutex_lock(&x->f->lock);
-	fetch_body_reserve(&x->buf, &x->f->bodies, n < x->f->o.piece ? (size_t)n : (size_t)x->f->o.piece);
+	x->piece = n > x->f->o.piece ? x->f->o.piece / PIECES_LARGE : x->f->o.piece;
+	fetch_body_reserve(&x->buf, &x->f->bodies, n < x->piece ? (size_t)n : (size_t)x->piece);
 	pthread_mutex_unlock(&x->f->lock);
 }
 
@@ -121,7 +126,7 @@ static ptrdiff_t fetch_data(void *arg, const void *p, size_t n)
 		atomic_fetch_sub(&f->held, x->buf.n);
 		x->buf.n = 0;
 		x->restart = true;
-	} else if (x->buf.n > 0 && (x->buf.n + n > f->o.piece || atomic_load(&f->held) + n > f->o.max_bytes)) {
+	} else if (x->buf.n > 0 && (x->buf.n + n > x->piece || atomic_load(&f->held) + n > f->o.max_bytes)) {
 		x->paused = true;
 		took = 0;
 		fetch_tell(x);
@@ -392,6 +397,7 @@ void fetch_package(struct fetcher *f, struct tree_package *p)
 	x->job = (struct job){ .run = fetch_import, .done = fetch_imported, .ctx = f };
 	x->priority = size > 1000000 ? 1000000 : (int)size;
 	x->seq = f->seq++;
+	x->piece = f->o.piece;
 	p->state = PACKAGE_COMING;
 	f->pending++;
 	waiting_add(f, x);

@@ -18,7 +18,7 @@ struct fetcher_opts {
 	struct registry *registry;
 	struct store *store; /* NULL: nothing is kept, packages become READY with their records */
 	uint64_t max_bytes;  /* fetched and not imported; 0: 12 MiB */
-	uint64_t piece;      /* a tarball above this is imported piecewise; 0: 4 MiB */
+	uint64_t piece;      /* a tarball above this is imported piecewise, a quarter of it at a time; 0: 4 MiB */
 	/* On the loop: the package is in the store (READY), or S->err of CODE says why not. */
 	void (*done)(void *arg, struct tree_package *p, int code, const struct err *e);
 	void *arg;

@@ -9,8 +9,7 @@
 #include "patch_stage.h"
 
 enum {
-	TARBALLS_MEANWHILE = 64, /* as http_opts.max_per_host */
-	TARBALLS_FIRST = 32,     /* while the answer may still be on its way */
+	TARBALLS_FIRST = 32, /* while the answer may still be on its way */
 	PACKS_SLOW_US = 500 * 1000,
 	GRACE_US = 300 * 1000,
 	GRACE_UNKNOWN_US = 200 * 1000,
@@ -116,7 +115,7 @@ static size_t tarballs_meanwhile(const struct install *in)
 
 	if (packages_grace_ms(in) > 0)
 		return in->taken_back < first ? first - in->taken_back : 0;
-	return busy < TARBALLS_MEANWHILE ? TARBALLS_MEANWHILE - busy : 0;
+	return busy < NET_TARBALLS ? NET_TARBALLS - busy : 0;
 }
 
 /* Look-ups of packs and tarballs go on side by side. */

@@ -34,6 +34,7 @@ int net_opts_make(struct net_opts *out, const struct project *p, struct arena *a
 
 	o.http = (struct http_opts){ .private_addresses = true,
 		.max_active = c->network_concurrency,
+		.max_per_host = NET_TARBALLS,
 		.stall_timeout_ms = clamp_ms(c->fetch_timeout_ms),
 		.insecure_tls = p->insecure,
 		.ca_file = or_null(p->cafile, a),

@@ -2,6 +2,10 @@
 #pragma once
 #include "project.h"
 
+/* Tarballs that one registry is asked for at once, of the 128 requests in all: what is under way early, before any window has grown, is what a short
+ * download waits for. */
+enum { NET_TARBALLS = 96 };
+
 struct net_opts {
 	struct http_opts http;
 	struct registry_opts registry;
