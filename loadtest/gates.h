@@ -8,7 +8,8 @@
 struct gate_limits {
 	double ratio, grace_s; /* a server's median may be ratio × direct's, or grace_s over it */
 	bool apart;            /* …and is only blamed when the spreads do not overlap */
-	unsigned early_slots;  /* of that many slots or more, some are linked before the plan is done */
+	unsigned
+		early_slots; /* of that many slots or more, some are linked before the plan is done, unless it was through in three round trips */
 };
 extern const struct gate_limits gates_strict; /* 1.05, 15 ms */
 /* For machines that do other things as well, and small projects: 3 and 250 ms with spreads apart; 500 slots. */

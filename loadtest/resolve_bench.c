@@ -207,7 +207,7 @@ static void report(const struct round *r, const char *what)
 {
 	printf("%s cold_ms=%.0f cold_cpu_ms=%.0f mirror_cpu_ms=%.0f warm_ms=%.1f warm_cpu_ms=%.1f "
 	       "warm_wire_cpu_ms=%.1f "
-	       "cold_peak_mb=%.0f packuments=%llu received_mb=%.1f packages=%llu slots=%llu plan_kb=%.0f\n",
+	       "cold_peak_mb=%.0f packuments=%llu received_mb=%.1f packages=%llu slots=%llu plan_kb=%.1f\n",
 		what, r->cold_ms, r->cold_cpu_ms, r->mirror_cpu_ms, r->warm_ms, r->warm_cpu_ms, r->wire_cpu_ms,
 		(double)r->peak_kb / 1024, (unsigned long long)r->packuments, (double)r->received / 1e6,
 		(unsigned long long)r->packages, (unsigned long long)r->slots, (double)r->plan_bytes / 1e3);

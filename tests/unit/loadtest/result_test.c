@@ -141,6 +141,10 @@ static void test_floor(void **state)
 	",\"dray\":{\"event\":\"summary\",\"source\":\"" source "\",\"warm\":" warm ",\"cold\":" cold                  \
 	",\"skipped\":" skipped ",\"slots\":" slots ",\"linked_before_done\":" early "}}\n"
 
+#define EARLY(first, last, early)                                                                                      \
+	",\"dray\":{\"event\":\"summary\",\"source\":\"server\",\"warm\":0,\"cold\":100,\"skipped\":0,\"slots\":100,"  \
+	"\"first_frame_us\":" first ",\"last_frame_us\":" last ",\"linked_before_done\":" early "}}\n"
+
 static void test_gates(void **state)
 {
 	static const struct {
@@ -154,6 +158,9 @@ static void test_gates(void **state)
 		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "0", "90", "10", "100", "0"),
 			"before the plan" },
 		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "0", "20", "0", "20", "0"), NULL },
+		{ KEY("p0", "dray-warm") GOOD("1") LOCK("a") EARLY("100000", "120000", "0"),
+			NULL }, /* no time for it */
+		{ KEY("p0", "dray-warm") GOOD("1") LOCK("a") EARLY("100000", "130000", "0"), "before the plan" },
 		{ KEY("p0", "dray-warm") GOOD("1") LOCK("a") SUMMARY("direct", "0", "90", "10", "100", "4"),
 			"not from \"server\"" },
 		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("server", "0", "90", "10", "100", "4"),

@@ -462,30 +462,51 @@ static void test_frame_limit(void **state)
 	frame_out_free(fo);
 }
 
-/* Who has had a part of the stream has the messages of most of it. */
-static void test_early_messages(void **state)
+static int count_frames(void *ctx, const struct frame *f, struct err *e)
 {
-	struct err e = { 0 };
-	struct frame_out *fo = frame_out_new(3);
-	struct frame_in *fi = frame_in_new();
-	AUTO(buf_release) struct buf out = BUF_INIT;
-	uint32_t word = 1, put = 0, got = 0;
-	str msg;
+	(void)f;
+	(void)e;
+	*(unsigned *)ctx += 1;
+	return 0;
+}
 
-	(void)state;
-	for (; put < 3000; put++) {
-		char text[33];
-		word = word * 1664525 + 1013904223; /* text with little in common */
-		snprintf(text, sizeof(text), "%08x%08x%08x%08x", word, word * 7, word * 13, word * 29);
-		assert_int_equal(frame_out_put(fo, (str){ text, 32 }, &out, &e), 0);
+/* Who has had a third of a plan that was sent at once has packages out of it. */
+static void early_packages(bool columns)
+{
+	enum { N = 3000 };
+	struct err e = { 0 };
+	struct plan_writer *pw = plan_writer_new(3);
+	struct plan_reader *pr = plan_reader_new();
+	AUTO(buf_release) struct buf out = BUF_INIT;
+	uint32_t word = 1;
+	unsigned got = 0;
+
+	if (columns)
+		plan_writer_columns(pw);
+	struct frame hello = { .kind = FRAME_HELLO, .hello.protocol = PLAN_PROTOCOL };
+	assert_int_equal(plan_writer_add(pw, &hello, &e), 0);
+	for (uint32_t i = 0; i < N; i++) {
+		char name[33];
+		word = word * 1664525 + 1013904223; /* names with little in common */
+		snprintf(name, sizeof(name), "%08x%08x%08x%08x", word, word * 7, word * 13, word * 29);
+		struct frame f = { .kind = FRAME_PACKAGE,
+			.package = { .id = i, .name = { name, 32 }, .version = STR("1.0.0") } };
+		f.package.meta.key = f.package.name;
+		assert_int_equal(plan_writer_add(pw, &f, &e), 0);
 	}
-	assert_int_equal(frame_out_end(fo, &out, &e), 0);
-	frame_in_push(fi, out.p, out.n / 3);
-	while (frame_in_next(fi, &msg, &e) == 1)
-		got++;
-	assert_true(got >= put / 5 && got < put);
-	frame_in_free(fi);
-	frame_out_free(fo);
+	assert_int_equal(plan_writer_take(pw, &out, true, &e), 0);
+	if (plan_reader_push(pr, (str){ out.p, out.n / 3 }, count_frames, &got, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_true(got >= N / 12 && got < N);
+	plan_writer_free(pw);
+	plan_reader_free(pr);
+}
+
+static void test_early_packages(void **state)
+{
+	(void)state;
+	early_packages(false);
+	early_packages(true);
 }
 
 int main(void)
@@ -500,7 +521,7 @@ int main(void)
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_settings_digest),
 		cmocka_unit_test(test_frame_limit),
-		cmocka_unit_test(test_early_messages),
+		cmocka_unit_test(test_early_packages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
