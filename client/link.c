@@ -134,7 +134,7 @@ static void link_job_add(struct linker *l, struct slot **slot, size_t n)
 {
 	struct link_job *j = xcalloc(1, sizeof(*j));
 
-	j->job = (struct job){ .run = link_job_run, .done = link_job_done, .ctx = l };
+	j->job = (struct job){ .run = link_job_run, .done = link_job_done, .ctx = l, .patient = true };
 	j->l = l;
 	j->n = n;
 	j->slot = xmalloc(n * sizeof(*j->slot));

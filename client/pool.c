@@ -18,6 +18,11 @@ static void pool_run(void *job)
 	j->run(j);
 }
 
+static bool pool_patient(const void *job)
+{
+	return ((const struct job *)job)->patient;
+}
+
 static void pool_drop(void *job)
 {
 	(void)job; /* its memory belongs to whoever made it, and the process is ending */
@@ -31,9 +36,12 @@ int pool_new(struct pool **out, unsigned workers, struct err *e)
 	if (p->workers < 2)
 		p->workers = 2;
 	p->last = &p->first;
-	struct workq_opts o = {
-		.name = "pool", .workers = p->workers, .depth = POOL_DEPTH, .run = pool_run, .drop = pool_drop
-	};
+	struct workq_opts o = { .name = "pool",
+		.workers = p->workers,
+		.depth = POOL_DEPTH,
+		.run = pool_run,
+		.drop = pool_drop,
+		.patient = pool_patient };
 	if (workq_new(&p->q, &o, e) < 0) {
 		free(p);
 		return e->code;

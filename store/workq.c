@@ -6,6 +6,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+enum { PATIENT_TODO = 4 }; /* jobs left for each worker, so that none idles before the owner has brought more */
+
 struct ring {
 	void **at;
 	unsigned head, n;
@@ -15,8 +17,8 @@ struct workq {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct ring todo, done;
-	unsigned live; /* accepted and not yet popped */
-	bool stop;
+	unsigned live;    /* accepted and not yet popped */
+	bool stop, woken; /* woken: the eventfd has been written since it was read */
 	int fd;
 	pthread_t *tid;
 	unsigned ntid;
@@ -49,11 +51,14 @@ static void *worker(void *arg)
 			break;
 		void *job = ring_get(&q->todo, q->o.depth);
 		pthread_mutex_unlock(&q->lock);
+		bool patient = q->o.patient && q->o.patient(job);
 		q->o.run(job);
 		pthread_mutex_lock(&q->lock);
 		ring_put(&q->done, q->o.depth, job);
 		uint64_t one = 1;
-		if (q->done.n == 1 && write(q->fd, &one, sizeof(one)) < 0)
+		bool wake = !q->woken && !(patient && q->todo.n >= PATIENT_TODO * q->o.workers);
+		q->woken |= wake;
+		if (wake && write(q->fd, &one, sizeof(one)) < 0)
 			abort(); /* an eventfd of ours takes a write of 1 */
 	}
 	pthread_mutex_unlock(&q->lock);
@@ -110,8 +115,11 @@ void *workq_pop(struct workq *q)
 	if (job)
 		q->live--;
 	uint64_t x;
-	if (q->done.n == 0 && read(q->fd, &x, sizeof(x)) < 0 && errno != EAGAIN)
-		abort();
+	if (q->done.n == 0 && q->woken) {
+		q->woken = false;
+		if (read(q->fd, &x, sizeof(x)) < 0 && errno != EAGAIN)
+			abort();
+	}
 	pthread_mutex_unlock(&q->lock);
 	return job;
 }
