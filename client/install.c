@@ -23,6 +23,7 @@
 #include "dep_path.h"
 #include "gvs.h"
 #include "peer_report.h"
+#include "plan_keep.h"
 #include "remote_tarball.h"
 #include "scripts.h"
 
@@ -442,7 +443,7 @@ static struct source *source_choose(struct install *in, struct err *e)
 		.max_age_ms = in->o->offline || in->o->prefer_offline ? INT64_MAX : 0 };
 
 	if (in->o->locked)
-		return in->own_source = source_locked_new(&in->req);
+		return in->own_source = source_locked_new(&in->req, in->o->keep ? in->o->keep->mark : NULL);
 	if (in->o->source)
 		return in->o->source;
 	if (install_net(in, e) < 0 || meta_new(&in->meta, in->store, in->registry, &mo, e) < 0)

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "dep_path.h"
+#include "plan_keep.h"
 #include "policy.h"
 #include "verdict_heads.h"
 
@@ -143,7 +144,11 @@ int verdict_open(struct install *in, struct err *e)
 		return verdict_judge(
 			in, &(struct frame_verdict){ text.n ? VERDICT_VIOLATION : VERDICT_OK, buf_str(&text) }, e);
 	}
-	policy_key(v->key, &r->settings, r->lockfile_text);
+	const struct plan_keep *k = in->o->keep;
+	if (k && k->taken) /* the text is the one that was hashed to find the plan */
+		policy_key_of(v->key, &r->settings, k->lockfile);
+	else
+		policy_key(v->key, &r->settings, r->lockfile_text);
 	if (verdict_kept(in, v->key, v->now_ms)) {
 		progress_event(in->o->progress, "verdict", "\"source\":\"kept\"");
 		return 0;

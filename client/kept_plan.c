@@ -3,7 +3,7 @@
 #include "bytes.h"
 #include "kept.h"
 
-#define PLAN_MAGIC 0x313079616c706400u /* "\0dplay01" */
+#define PLAN_MAGIC 0x323079616c706400u /* "\0dplay02" */
 #define ABSENT UINT32_MAX
 
 /* One walk over the model serves both directions, so that none of them can forget a field. */
@@ -232,27 +232,39 @@ static void whole(struct codec *c, struct lockfile *lf)
 		snapshot(c, &lf->snapshot[i]);
 }
 
-int kept_plan_parse(struct lockfile *out, str bytes, struct arena *a, struct err *e)
+/* The marks as they lie in the file. */
+static const uint8_t *marks(struct cursor *c, size_t n)
 {
-	struct lockfile lf = { 0 };
+	const uint8_t *p = (const uint8_t *)take(c, n);
+
+	for (size_t i = 0; p && i < n; i++)
+		c->bad |= p[i] > 2;
+	return p;
+}
+
+int kept_plan_parse(struct kept_plan *out, str bytes, struct arena *a, struct err *e)
+{
+	struct kept_plan p = { 0 };
 	str body;
 
 	if (!kept_body(&body, bytes, PLAN_MAGIC))
 		return err_set(e, ERR_PARSE, "kept plan: not one, cut off, or spoiled");
 	struct codec c = { .in = { body.p, body.p + body.n, false }, .a = a };
-	whole(&c, &lf);
+	whole(&c, &p.lf);
+	p.mark = marks(&c.in, p.lf.nsnapshots);
 	if (c.in.bad || c.in.p != c.in.end)
 		return err_set(e, ERR_PARSE, "kept plan: its body does not hold together");
-	*out = lf;
+	*out = p;
 	return 0;
 }
 
-void kept_plan_print(struct buf *out, const struct lockfile *lf)
+void kept_plan_print(struct buf *out, const struct kept_plan *p)
 {
-	struct lockfile copy = *lf; /* nothing is written to it in this direction */
+	struct lockfile copy = p->lf; /* nothing is written to it in this direction */
 	struct codec c = { .out = out };
 	size_t at = kept_begin(out, PLAN_MAGIC);
 
 	whole(&c, &copy);
+	buf_add(out, (str){ (const char *)p->mark, p->lf.nsnapshots });
 	kept_end(out, at);
 }

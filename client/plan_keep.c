@@ -50,16 +50,17 @@ int plan_keep_image(
 
 bool plan_keep_take(struct plan_keep *k, struct project *p, str store_dir)
 {
-	struct lockfile lf;
+	struct kept_plan plan;
 	uint8_t key[32];
 	struct err e;
 
 	if (!k->on || !k->has_lockfile)
 		return false;
 	plan_key(key, k->base, PLAN_LOCKFILE, k->lockfile);
-	if (!kept_get(&k->bytes, store_dir.p, key) || kept_plan_parse(&lf, buf_str(&k->bytes), &p->arena, &e) < 0)
+	if (!kept_get(&k->bytes, store_dir.p, key) || kept_plan_parse(&plan, buf_str(&k->bytes), &p->arena, &e) < 0)
 		return false;
-	project_lockfile_is(p, &lf);
+	k->mark = plan.mark;
+	project_lockfile_is(p, &plan.lf);
 	return k->taken = true;
 }
 
@@ -104,8 +105,13 @@ bool plan_keep_put(struct install *in)
 	if (k->taken || !text.n || lockfile_parse(&lf, text, STR("pnpm-lock.yaml"), &a, &e) < 0 || lf.absent ||
 		!lockfile_satisfies(&lf, in->o->req, false, &why, &a))
 		return true;
+	struct request req = *in->o->req;
+	uint8_t *mark = arena_new(&a, uint8_t, lf.nsnapshots + 1);
+	req.lockfile = &lf;
+	if (!source_locked_marks(mark, &req))
+		return true;
 	sha256(sha, text.p, text.n);
 	plan_key(key, k->base, PLAN_LOCKFILE, sha);
-	kept_plan_print(&bytes, &lf);
+	kept_plan_print(&bytes, &(struct kept_plan){ lf, mark });
 	return kept_put(in->o->store_dir, key, buf_str(&bytes), &e) == 0 || e.code == ERR_TOOBIG;
 }

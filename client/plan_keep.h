@@ -13,7 +13,8 @@ struct plan_keep {
 	bool has_lockfile;    /* LOCKFILE is the SHA-256 of the project's */
 	enum plan_kind image; /* of this install */
 	bool taken;           /* the lockfile came from a kept plan: it fits */
-	struct buf bytes;     /* which the lockfile borrows from */
+	const uint8_t *mark;  /* then: source_locked_marks() of the install's request */
+	struct buf bytes;     /* which lockfile and marks borrow from */
 };
 /* Whether P, loaded without its lockfile, may use what is kept. FROZEN: the lockfile may not change. */
 void plan_keep_open(

@@ -450,7 +450,13 @@ static int read_lockfile(struct load *l)
 	p->lockfile_path = join(l, p->root, "pnpm-lock.yaml");
 	if (!p->client.lockfile)
 		return 0;
-	int rc = slurp(l, p->lockfile_path, LOCKFILE_MAX, &p->lockfile_text);
+	int rc = project_read_file(&p->lockfile_bytes, p->lockfile_path.p, LOCKFILE_MAX, l->e);
+	if (rc == ERR_NOTFOUND)
+		return 0;
+	if (rc == 0) {
+		buf_addc(&p->lockfile_bytes, 0); /* so that an empty file has bytes, too */
+		p->lockfile_text = (str){ p->lockfile_bytes.p, p->lockfile_bytes.n - 1 };
+	}
 	return rc || l->o->unparsed ? rc : project_lockfile(p, l->e);
 }
 
@@ -590,6 +596,7 @@ int project_load(struct project *p, const struct project_opts *o, struct err *e)
 
 void project_release(struct project *p)
 {
+	buf_release(&p->lockfile_bytes);
 	arena_release(&p->arena);
 	*p = (struct project){ 0 };
 }

@@ -38,8 +38,9 @@ struct project {
 	struct client_settings client;
 	struct lockfile lockfile; /* req.lockfile points here when there is one */
 	str lockfile_path;        /* root/pnpm-lock.yaml */
-	str lockfile_text;        /* its bytes, or absent */
-	uint8_t manifests[32];    /* SHA-256 over all package.json files, with their paths */
+	str lockfile_text;        /* its bytes, in lockfile_bytes; or absent */
+	struct buf lockfile_bytes;
+	uint8_t manifests[32]; /* SHA-256 over all package.json files, with their paths */
 	bool has_lockfile;
 	struct err lockfile_broken; /* code < 0: there is one and it cannot be read, which matters where it is frozen */
 	str env_document;           /* to be kept at the head of the lockfile */

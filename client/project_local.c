@@ -15,9 +15,13 @@ int project_read_file(struct buf *out, const char *path, size_t max, struct err 
 	if (fd < 0)
 		return errno == ENOENT || errno == ENOTDIR ? err_set(e, ERR_NOTFOUND, "%s: not there", path)
 							   : err_os(e, "%s", path);
+	struct stat st;
 	int rc = 0;
+	if (fstat(fd, &st) == 0 && st.st_size > 0 && (size_t)st.st_size < max)
+		buf_reserve(out, (size_t)st.st_size + 65536); /* at once, with room to see the end */
 	for (;;) {
-		ssize_t n = read(fd, buf_reserve(out, 65536), 65536);
+		char *to = buf_reserve(out, 65536);
+		ssize_t n = read(fd, to, out->cap - out->n);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

@@ -25,8 +25,11 @@ MUST_USE int lockfile_whole(const struct lockfile *lf, struct err *e);
 bool lockfile_satisfies(
 	const struct lockfile *lf, const struct request *req, bool frozen, struct str_list *why, struct arena *a);
 
-/* The lockfile in REQ as a plan: no resolver, no network. REQ must outlive it and satisfy the manifests. */
-struct source *source_locked_new(const struct request *req);
+/* The lockfile in REQ as a plan: no resolver, no network. REQ must outlive it and satisfy the manifests. MARK: what source_locked_marks() said
+ * of the same request, or NULL. */
+struct source *source_locked_new(const struct request *req, const uint8_t *mark);
+/* Whether each snapshot of REQ's lockfile is installed here, skipped, or neither (0 to 2). False: something depends on what the lockfile lacks. */
+bool source_locked_marks(uint8_t *mark, const struct request *req);
 
 /* The engine in this process over META; URL dependencies come through REMOTE's registry. All borrowed; they must outlive it. */
 struct meta;

@@ -14,6 +14,7 @@ enum mark { MARK_NONE = 0, MARK_SKIPPED, MARK_WANTED };
 struct locked {
 	struct source source;
 	const struct request *req;
+	const uint8_t *mark; /* by snapshot, where it is known already */
 	atomic_bool cancelled;
 	struct arena kept; /* URLs that frames point at */
 };
@@ -21,7 +22,8 @@ struct walk {
 	const struct request *req;
 	const struct lockfile *lf;
 	struct arena a;
-	uint8_t *mark; /* by snapshot */
+	uint8_t *mark;  /* by snapshot */
+	size_t package; /* of the snapshot before: both are sorted, so the next one's is that or the one behind it */
 	VEC(uint32_t) todo;
 	uint32_t *package_id; /* by package, +1 once sent */
 	uint32_t packages, slots;
@@ -135,10 +137,25 @@ static str tarball_url(const struct walk *w, const struct lock_package *p, str n
 						       : STR_NONE;
 }
 
+static const struct lock_package *package_of(struct walk *w, const struct lock_snapshot *s)
+{
+	str key = dep_path_package_key(s->key);
+
+	for (size_t i = w->package; i < w->lf->npackages && i < w->package + 2; i++) {
+		if (str_eq(w->lf->package[i].key, key)) {
+			w->package = i;
+			return &w->lf->package[i];
+		}
+	}
+	const struct lock_package *p = lockfile_package(w->lf, key);
+	w->package = p ? (size_t)(p - w->lf->package) : w->package;
+	return p;
+}
+
 static int send_slot(struct walk *w, uint32_t at, frame_sink *sink, void *ctx, struct err *e)
 {
 	const struct lock_snapshot *s = &w->lf->snapshot[at];
-	const struct lock_package *p = lockfile_package(w->lf, dep_path_package_key(s->key));
+	const struct lock_package *p = package_of(w, s);
 	bool skip = w->mark[at] != MARK_WANTED;
 
 	if (!p)
@@ -198,7 +215,9 @@ static int locked_run(struct source *s, const struct request *req, frame_sink *s
 	w.mark = xcalloc(w.lf->nsnapshots, 1);
 	w.package_id = xcalloc(w.lf->npackages, sizeof(uint32_t));
 	int code = sink(ctx, &hello, e);
-	if (code == 0) {
+	if (code == 0 && l->mark) {
+		memcpy(w.mark, l->mark, w.lf->nsnapshots);
+	} else if (code == 0) {
 		mark_all(&w);
 		code = w.missing.n ? lockfile_no_entry(w.missing, e) : 0;
 	}
@@ -223,7 +242,7 @@ static void locked_free(struct source *s)
 	free(s);
 }
 
-struct source *source_locked_new(const struct request *req)
+struct source *source_locked_new(const struct request *req, const uint8_t *mark)
 {
 	struct locked *l = xcalloc(1, sizeof(*l));
 
@@ -231,5 +250,17 @@ struct source *source_locked_new(const struct request *req)
 		.run = locked_run, .cancel = locked_cancel, .free = locked_free, .name = "locked", .lasting = true
 	};
 	l->req = req;
+	l->mark = mark;
 	return &l->source;
+}
+
+bool source_locked_marks(uint8_t *mark, const struct request *req)
+{
+	struct walk w = { .req = req, .lf = req->lockfile, .a = ARENA_INIT(64 * 1024), .mark = mark };
+
+	memset(mark, MARK_NONE, w.lf->nsnapshots);
+	mark_all(&w);
+	vec_release(&w.todo);
+	arena_release(&w.a);
+	return !w.missing.n;
 }

@@ -116,7 +116,7 @@ int verify_tree(struct verify *v, struct err *e)
 	if (!o->project->has_lockfile)
 		return err_set(e, ERR_NOTFOUND, "there is no %s to compare with", o->project->lockfile_path.p);
 	v->tree.max_dir = o->project->client.virtual_store_dir_max_length;
-	v->locked = source_locked_new(o->req);
+	v->locked = source_locked_new(o->req, NULL);
 	if (v->locked->run(v->locked, o->req, on_frame, v, e) < 0 || extra_find(v, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < v->tree.npackages; i++)

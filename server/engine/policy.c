@@ -247,12 +247,18 @@ static void put_sorted(struct buf *b, struct str_list l)
 
 void policy_key(uint8_t key[32], const struct settings *s, str lockfile)
 {
-	AUTO(buf_release) struct buf b = BUF_INIT;
 	uint8_t digest[32];
 
 	sha256(digest, lockfile.p, lockfile.n);
+	policy_key_of(key, s, digest);
+}
+
+void policy_key_of(uint8_t key[32], const struct settings *s, const uint8_t lockfile[32])
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
 	buf_add(&b, STR("dray-verdict-1\n"));
-	buf_add(&b, (str){ (const char *)digest, sizeof(digest) });
+	buf_add(&b, (str){ (const char *)lockfile, 32 });
 	put_sorted(&b, s->minimum_release_age_exclude);
 	buf_printf(&b, "%d %llu\n", (int)s->trust_policy, (unsigned long long)s->trust_policy_ignore_after);
 	put_sorted(&b, s->trust_policy_exclude);

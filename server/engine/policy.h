@@ -34,6 +34,8 @@ bool policy_partial(const struct request *r);
 bool policy_asks(const struct request *r);
 /* Under which a verdict is kept: SHA-256 over the lockfile's bytes LOCKFILE, rules, lists and registries, but not over the age. */
 void policy_key(uint8_t key[32], const struct settings *s, str lockfile);
+/* The same where the SHA-256 of the lockfile's bytes is at hand. */
+void policy_key_of(uint8_t key[32], const struct settings *s, const uint8_t lockfile[32]);
 /* What to keep under it: entries were published no later than minimumReleaseAge before NOW_MS. */
 enum { POLICY_VALUE = 8 };
 void policy_value(char value[POLICY_VALUE], const struct settings *s, int64_t now_ms);

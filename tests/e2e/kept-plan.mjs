@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, differences } from './compare-trees.mjs'
@@ -42,6 +43,28 @@ assert.equal(install('--frozen-lockfile').kept_plan, true)
 same(tree(), whole, 'from the plan, frozen')
 assert.equal(readFileSync(lock, 'utf8'), text)
 assert.equal(install('--registry', url.replace('127.0.0.1', 'localhost')).kept_plan, true, 'where bytes come from is not what they are')
+
+// -- a server has nothing to add where all is here: it is not even called ------------------------------------------------
+{
+  let calls = 0
+  const mute = createServer((socket) => { calls++; socket.on('error', () => {}) }) // takes connections, never answers
+  await new Promise((ok) => mute.listen(0, '127.0.0.1', ok))
+  rmSync(join(dir, 'node_modules'), { recursive: true })
+  const child = spawn(dray, args(['--server', `http://127.0.0.1:${mute.address().port}`, '--server-fallback', 'error']), { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  let out = ''
+  child.stdout.on('data', (d) => (out += d))
+  assert.equal(await new Promise((ok) => child.on('close', ok)), 0)
+  assert.equal(calls, 0, 'connections to the server')
+  same(tree(), whole, 'with a server that never answers')
+  // what a colleague resolved was not judged here yet: then it is called
+  rmSync(join(dir, 'node_modules'), { recursive: true })
+  writeFileSync(join(dir, 'pnpm-lock.yaml'), `${text}\n`)
+  const second = spawn(dray, args(['--server', `http://127.0.0.1:${mute.address().port}`]), { env, stdio: 'ignore' })
+  await new Promise((ok) => second.on('close', ok))
+  assert.ok(calls > 0, 'the test sees connections')
+  writeFileSync(join(dir, 'pnpm-lock.yaml'), text)
+  mute.close()
+}
 
 // -- spoiled ------------------------------------------------
 for (const spoil of [(f) => truncateSync(f, 30), (f) => { const b = readFileSync(f); b[b.length >> 1] ^= 1; writeFileSync(f, b) }, (f) => writeFileSync(f, 'garbage'), (f) => writeFileSync(f, '')]) {

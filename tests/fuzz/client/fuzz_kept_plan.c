@@ -10,12 +10,12 @@ static void one(str bytes)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	AUTO(buf_release) struct buf b = BUF_INIT;
-	struct lockfile lf;
+	struct kept_plan p;
 	struct err e;
 
-	if (kept_plan_parse(&lf, bytes, &a, &e) < 0)
+	if (kept_plan_parse(&p, bytes, &a, &e) < 0)
 		return;
-	kept_plan_print(&b, &lf);
+	kept_plan_print(&b, &p);
 	if (!str_eq(buf_str(&b), bytes))
 		abort();
 }
@@ -24,24 +24,28 @@ static void as_lockfile(str text)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	AUTO(buf_release) struct buf plan = BUF_INIT, was = BUF_INIT, is = BUF_INIT;
-	struct lockfile lf, back;
+	struct lockfile lf;
+	struct kept_plan back;
 	struct err e;
 
 	if (lockfile_parse(&lf, text, STR("pnpm-lock.yaml"), &a, &e) < 0 || lf.absent)
 		return;
-	kept_plan_print(&plan, &lf);
+	uint8_t *mark = arena_new(&a, uint8_t, lf.nsnapshots + 1);
+	for (size_t i = 0; i < lf.nsnapshots; i++)
+		mark[i] = (uint8_t)(i % 3);
+	kept_plan_print(&plan, &(struct kept_plan){ lf, mark });
 	if (kept_plan_parse(&back, buf_str(&plan), &a, &e) < 0)
 		abort();
 	lockfile_print(&was, &lf);
-	lockfile_print(&is, &back);
-	if (!str_eq(buf_str(&was), buf_str(&is)))
+	lockfile_print(&is, &back.lf);
+	if ((lf.nsnapshots && memcmp(mark, back.mark, lf.nsnapshots) != 0) || !str_eq(buf_str(&was), buf_str(&is)))
 		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	AUTO(buf_release) struct buf fixed = BUF_INIT;
-	static const char magic[] = "\0dplay01";
+	static const char magic[] = "\0dplay02";
 	uint64_t word;
 
 	one((str){ (const char *)data, n });

@@ -236,14 +236,17 @@ static void test_plan_whole_or_absent(void **state)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);
 	AUTO(buf_release) struct buf plan = BUF_INIT, text = BUF_INIT;
-	struct lockfile lf, back;
+	const uint8_t mark[2] = { 2, 1 };
+	struct kept_plan back;
+	struct lockfile lf;
 	struct err e = { 0 };
 	(void)state;
 
 	assert_int_equal(lockfile_parse(&lf, str_of(lockfile), STR("x"), &a, &e), 0);
-	kept_plan_print(&plan, &lf);
+	kept_plan_print(&plan, &(struct kept_plan){ lf, mark });
 	assert_int_equal(kept_plan_parse(&back, buf_str(&plan), &a, &e), 0);
-	lockfile_print(&text, &back);
+	lockfile_print(&text, &back.lf);
+	assert_memory_equal(back.mark, mark, 2);
 	assert_true(str_eq(buf_str(&text), str_of(lockfile)));
 	for (size_t cut = 0; cut < plan.n; cut++)
 		assert_int_equal(kept_plan_parse(&back, (str){ plan.p, cut }, &a, &e), ERR_PARSE);
