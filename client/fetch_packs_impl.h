@@ -43,9 +43,10 @@ struct pack_want {
 	uint64_t raw;             /* memory that unpacking takes; 0: no pack, which its import says */
 	struct buf buf;           /* of a stream: what was not handed over yet */
 	uint64_t got;             /* bytes received */
+	uint64_t from;            /* of these, when it was asked for last */
 	atomic_uint fate;
 	struct pack_want *open_next, **open_link; /* in f->open; open_link NULL: not in it */
-	unsigned tries;
+	unsigned tries; /* that brought nothing */
 	bool arrived;
 	bool delta;
 	uint32_t tarball; /* bytes of the tarball that it stands for */

@@ -518,6 +518,11 @@ bool h2_ready(const struct h2 *h)
 	return h->state == H2_OPEN;
 }
 
+bool h2_going(const struct h2 *h)
+{
+	return h->goaway;
+}
+
 void h2_close(struct h2 *h)
 {
 	if (!h)

@@ -31,6 +31,8 @@ int64_t h2_deadline_ms(const struct h2 *h);
 MUST_USE int h2_drive(struct h2 *h, struct err *e);
 /* Connected, TLS and ALPN done, the preface about to go. */
 bool h2_ready(const struct h2 *h);
+/* A GOAWAY has come: what was asked for may end, nothing new can be asked. */
+bool h2_going(const struct h2 *h);
 void h2_close(struct h2 *h);
 
 struct h2_response {

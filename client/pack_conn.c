@@ -17,7 +17,7 @@ enum {
 	BATCH = 512 * 1024, /* bytes of packs in a request, at least one pack */
 	BATCH_PACKS = 256,  /* packs in a request */
 	BATCH_FIND = 4096,  /* look-ups in a request */
-	MOST_TRIES = 3,     /* of a package, and of a connection without a whole answer in between */
+	MOST_TRIES = 3, /* of a package that came no further, and of a connection without a whole answer in between */
 	RETRY_MS = 100,
 	STREAMS = 2, /* large packs at once: while one is unpacked the next begins to arrive */
 	PIECES = 16, /* in which what may be ahead goes to the loop */
@@ -45,7 +45,7 @@ struct conn {
 	struct ask *asks;
 	unsigned nasks, failures;
 	int64_t retry_at;
-	bool over; /* GOAWAY: finishes what it has */
+	bool over; /* it takes nothing more: finishes what it has */
 };
 struct thread {
 	struct pack_fetcher *f;
@@ -130,7 +130,8 @@ static void ask_return(struct thread *t, struct ask *a, const struct err *why)
 	for (struct pack_want *w; (w = want_take(&a->want)); first = false) {
 		if (a->kind != ASK_FIND)
 			atomic_fetch_sub(&t->f->held, w->hold);
-		w->tries += first; /* the one at which it broke off; those behind it had no chance */
+		/* The one at which it broke off, unless it came further; those behind it had no chance. */
+		w->tries += first && w->got == w->from;
 		if (w->tries >= MOST_TRIES)
 			want_absent(t, w, why);
 		else
@@ -330,7 +331,7 @@ static bool may_stream(const struct thread *t)
 static void ask_add(struct thread *t, struct ask *a, struct pack_want *w)
 {
 	packs_row_put(&a->body, w->digest, w->got);
-	w->consumed = w->got;
+	w->from = w->consumed = w->got;
 	w->hold = hold_of(t, w);
 	a->bytes += w->size;
 	uint64_t held = atomic_fetch_add(&t->f->held, w->hold) + w->hold;
@@ -398,7 +399,7 @@ static bool conn_ask(struct conn *c, enum ask_kind kind)
 
 static bool is_open(const struct conn *c)
 {
-	return c->h && h2_ready(c->h) && !c->over;
+	return c->h && h2_ready(c->h) && !c->over && !h2_going(c->h);
 }
 
 /* Where the next request goes, or NULL: the connection with the fewest requests. But as long as there are large packs they have the last
@@ -540,7 +541,7 @@ static void conns_keep(struct thread *t)
 			conn_lost(c, &e);
 		else if (c->h && h2_ready(c->h))
 			t->ever = true;
-		if (c->h && c->over && c->nasks == 0)
+		if (c->h && (c->over || h2_going(c->h)) && c->nasks == 0) /* the server need not close it */
 			conn_lost(c, &(struct err){ .code = ERR_BUSY, .msg = "the server is shutting down" });
 	}
 }

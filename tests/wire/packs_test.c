@@ -1,6 +1,7 @@
 /* Packs from a server to a store: all of them, the ones that are wrong, and the server that goes away. argv[1] is stub_packs. */
 #include "fetch_packs.h"
 #include "integrity.h"
+#include "made_server.h"
 #include "packs_fixture.h"
 #include "packs_wire.h"
 #include <netinet/in.h>
@@ -28,7 +29,11 @@ struct env {
 	struct tree_package package[FIXTURES];
 	struct fixture fix[FIXTURES];
 	unsigned done, absent, wrong, kill_after, take, taken;
+	bool term;                       /* the kill is a SIGTERM */
 	bool stream;                     /* every pack is unpacked while it arrives */
+	struct made_server *made;        /* instead of a drayd */
+	unsigned connections;            /* 0: as many as an install has */
+	uint64_t max_bytes, ahead;       /* 0: as fetch_begin() has them */
 	const struct pack_base_of *base; /* given with each */
 	char why[400];                   /* of the last that was wrong */
 };
@@ -73,7 +78,7 @@ static void on_done(void *arg, struct tree_package *p)
 	assert_true(p->rec.p && p->cold);
 	assert_true(str_eq(pkg_name(p->rec), p->f->name));
 	if (v->kill_after && v->done == v->kill_after)
-		kill(v->pid, SIGKILL);
+		kill(v->pid, v->term ? SIGTERM : SIGKILL);
 }
 
 static void on_absent(void *arg, struct tree_package *p, const struct err *e)
@@ -132,6 +137,7 @@ static int teardown(void **state)
 		kill(v->pid, SIGTERM);
 		waitpid(v->pid, NULL, 0);
 	}
+	made_free(v->made);
 	for (int i = 0; i < FIXTURES; i++) {
 		fixture_release(&v->fix[i]);
 		free((void *)(uintptr_t)v->package[i].rec.p);
@@ -144,28 +150,59 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Asks for all and waits until each has come to its end. */
-static void fetch_all(struct env *v, bool look_up)
+static void fetch_begin(struct env *v)
 {
 	struct err e;
 	struct pack_fetcher_opts o = { .url = str_of(v->url),
 		.store = v->store,
-		.max_bytes = 100000, /* less than one of them has */
+		.connections = v->connections,
+		.max_bytes = v->max_bytes ? v->max_bytes : 100000, /* less than one of them has */
 		.stream_from = v->stream ? 1 : 0,
-		.ahead = v->stream ? 5000 : 0, /* likewise */
+		.ahead = v->ahead    ? (uint32_t)v->ahead
+			 : v->stream ? 5000
+				     : 0, /* likewise */
 		.done = on_done,
 		.absent = on_absent,
 		.arg = v };
 
 	assert_int_equal(pack_fetcher_new(&v->f, v->pool, &o, &e), 0);
-	for (int i = 0; i < FIXTURES; i++) {
-		if (!look_up) {
-			memcpy(v->frame[i].pack, v->fix[i].digest, 32);
-			v->frame[i].pack_size = v->fix[i].pack.n;
-		}
-		assert_true(pack_possible(&v->package[i], look_up));
-		pack_fetch(v->f, &v->package[i], look_up, v->base);
+}
+
+static void fetch_one(struct env *v, unsigned i, bool look_up)
+{
+	if (!look_up) {
+		memcpy(v->frame[i].pack, v->fix[i].digest, 32);
+		v->frame[i].pack_size = v->fix[i].pack.n;
 	}
+	assert_true(pack_possible(&v->package[i], look_up));
+	pack_fetch(v->f, &v->package[i], look_up, v->base);
+}
+
+/* A round of the loop, or MS without one. */
+static void fetch_turn(struct env *v, int ms)
+{
+	struct pollfd fd[2] = { { .fd = pack_fetcher_fd(v->f), .events = POLLIN },
+		{ .fd = pool_fd(v->pool), .events = POLLIN } };
+
+	poll(fd, 2, ms);
+	pack_fetcher_drain(v->f);
+	pool_drain(v->pool);
+}
+
+static void fetch_rest(struct env *v)
+{
+	for (int turns = 0; pack_fetcher_pending(v->f) > 0; turns++) {
+		assert_true(turns < 3000);
+		fetch_turn(v, 20);
+	}
+}
+
+/* Asks for all and waits until each has come to its end. */
+static void fetch_all(struct env *v, bool look_up)
+{
+	fetch_begin(v);
+	for (unsigned i = 0; i < FIXTURES; i++)
+		fetch_one(v, i, look_up);
 	for (unsigned i = 0; i < v->take; i++) {
 		struct tree_package *p = pack_take(v->f);
 		if (!p)
@@ -174,14 +211,7 @@ static void fetch_all(struct env *v, bool look_up)
 		assert_true(v->taken > 0 || p == &v->package[0]);
 		v->taken++;
 	}
-	for (int turns = 0; pack_fetcher_pending(v->f) > 0; turns++) {
-		struct pollfd fd[2] = { { .fd = pack_fetcher_fd(v->f), .events = POLLIN },
-			{ .fd = pool_fd(v->pool), .events = POLLIN } };
-		assert_true(turns < 3000);
-		poll(fd, 2, 20);
-		pack_fetcher_drain(v->f);
-		pool_drain(v->pool);
-	}
+	fetch_rest(v);
 	assert_int_equal(v->done + v->absent + v->taken, FIXTURES);
 }
 
@@ -377,6 +407,184 @@ static void no_server(void **state)
 	assert_int_equal(v->wrong, FIXTURES);
 }
 
+/* -- connections that end ------------------------------------------------------------ */
+
+static void serve_made(struct env *v, enum made_end end, uint64_t every, unsigned most)
+{
+	struct made_opts o = { .fix = v->fix, .nfix = FIXTURES, .end = end, .every = every, .most = most };
+
+	v->made = made_new(&o);
+	snprintf(v->url, sizeof(v->url), "http://127.0.0.1:%u", made_port(v->made));
+}
+
+static uint64_t bytes_of_all(const struct env *v)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < FIXTURES; i++)
+		n += v->fix[i].pack.n;
+	return n;
+}
+
+/* A GOAWAY that lets finish what was asked for: the rest comes over new connections, and nothing twice. */
+static void a_goaway_costs_no_byte(void **state)
+{
+	struct env *v = *state;
+	const struct made_row *row;
+
+	v->connections = 3;
+	serve_made(v, MADE_LAST, 8000, 6);
+	fetch_all(v, false);
+	struct pack_counts n = pack_fetcher_counts(v->f);
+	assert_int_equal(v->done, FIXTURES);
+	assert_true(n.reconnects > 0);
+	assert_true(made_ended(v->made) > 0 && made_connections(v->made) <= 6 + 3);
+	assert_int_equal(made_rows(v->made, &row), FIXTURES);
+	assert_int_equal(n.bytes, bytes_of_all(v) + (uint64_t)FIXTURES * PACKS_ROW);
+}
+
+/* How many were asked for from a byte behind their first. */
+static unsigned asked_again(struct env *v, unsigned *times)
+{
+	const struct made_row *row;
+	unsigned n = made_rows(v->made, &row), later = 0;
+
+	*times = n;
+	for (unsigned i = 0; i < n; i++)
+		later += row[i].from > 0;
+	return later;
+}
+
+/* An answer that ends in its middle: what is missing of it is asked for, from that byte on. */
+static void an_answer_goes_on(struct env *v, enum made_end end)
+{
+	unsigned rows;
+
+	v->connections = 2;
+	serve_made(v, end, 20500, 4);
+	fetch_all(v, false);
+	struct pack_counts n = pack_fetcher_counts(v->f);
+	assert_int_equal(v->done, FIXTURES);
+	unsigned later = asked_again(v, &rows), ended = made_ended(v->made);
+	assert_true(ended > 0 && n.reconnects > 0 && later > 0 && later <= ended * 4);
+	/* Each head may have come and nothing behind it. */
+	assert_true(n.bytes <= bytes_of_all(v) + (uint64_t)rows * PACKS_ROW);
+	assert_true(made_connections(v->made) <= 4 + 2);
+}
+
+static void an_answer_that_a_goaway_ends_goes_on(void **state)
+{
+	an_answer_goes_on(*state, MADE_REFUSE);
+}
+
+static void an_answer_that_was_cut_goes_on(void **state)
+{
+	an_answer_goes_on(*state, MADE_CUT);
+}
+
+/* It takes no request that comes after its GOAWAY, and that comes first: a few attempts, then all of it comes from elsewhere. */
+static void a_server_that_always_leaves(struct env *v, enum made_end end)
+{
+	v->connections = 2;
+	serve_made(v, end, 0, UINT32_MAX);
+	fetch_all(v, false);
+	assert_int_equal(v->wrong, v->absent);
+	assert_true(end == MADE_LAST || v->done == 0);
+	assert_true(
+		made_connections(v->made) <= 2 * 3 + v->done); /* three attempts each, and more where an answer came */
+	assert_true(v->absent == 0 || strstr(v->why, "pack of "));
+}
+
+static void a_server_that_always_says_goaway(void **state)
+{
+	a_server_that_always_leaves(*state, MADE_LAST);
+}
+
+static void a_server_that_always_refuses(void **state)
+{
+	a_server_that_always_leaves(*state, MADE_REFUSE);
+}
+
+/* drayd is told to stop: what arrives is whole, the rest is absent, and nobody waits. */
+static void a_server_that_drains(void **state)
+{
+	struct env *v = *state;
+
+	serve(v, "");
+	v->term = true;
+	v->kill_after = 3;
+	fetch_all(v, false);
+	assert_true(v->done >= 3);
+	assert_int_equal(v->wrong, v->absent);
+	assert_true(pack_fetcher_counts(v->f).bytes <=
+		    bytes_of_all(v) + (uint64_t)pack_fetcher_counts(v->f).requests * 256 * PACKS_ROW);
+}
+
+/* -- large packs ------------------------------------------------------------------------- */
+
+/* As long as the loop unpacks none, no more of them are asked for than may be held, though each fits into what may be ahead. */
+static void large_packs_are_held_within_bounds(void **state)
+{
+	struct env *v = *state;
+	const struct made_row *row;
+	unsigned n = 0, before;
+	uint64_t held = 0;
+
+	v->max_bytes = 50000;
+	v->ahead = 1 << 20;
+	serve_made(v, MADE_NEVER, 0, 0);
+	fetch_begin(v);
+	for (unsigned i = 8; i < FIXTURES; i++)
+		fetch_one(v, i, false);
+	for (int quiet = 0, turns = 0; quiet < 10; turns++) {
+		before = n;
+		pause_ms(30);
+		n = made_rows(v->made, &row);
+		quiet = n > 0 && n == before ? quiet + 1 : 0;
+		assert_true(turns < 1000);
+	}
+	for (unsigned i = 0; i < n; i++)
+		held += v->fix[row[i].fix].pack.n;
+	assert_true(n > 2 && held <= v->max_bytes);
+	fetch_rest(v);
+	assert_int_equal(v->done, FIXTURES - 8);
+	assert_true(pack_fetcher_counts(v->f).most_bytes <= v->max_bytes);
+}
+
+/* It may be the one that has the window, for which others wait: larger ones that become known meanwhile come after it. */
+static void a_large_pack_that_broke_off_goes_first(void **state)
+{
+	struct env *v = *state;
+	const struct made_row *row;
+	unsigned small = 9, cuts = 2, n;
+
+	for (unsigned i = 8; i < FIXTURES; i++)
+		small = v->fix[i].pack.n < v->fix[small].pack.n && v->fix[i].pack.n > 2500 ? i : small;
+	v->connections = 1;
+	serve_made(v, MADE_CUT, 1500, cuts);
+	fetch_begin(v);
+	fetch_one(v, small, false);
+	for (int turns = 0; made_ended(v->made) == 0; turns++) {
+		assert_true(turns < 3000);
+		fetch_turn(v, 5);
+	}
+	for (unsigned i = 8; i < FIXTURES; i++) {
+		if (i != small)
+			fetch_one(v, i, false);
+	}
+	fetch_rest(v);
+	assert_int_equal(v->done, FIXTURES - 8);
+	n = made_rows(v->made, &row);
+	assert_true(n > 2 && row[0].fix == small && row[0].from == 0);
+	assert_true(row[1].fix == small && row[1].from > 0 && row[1].conn == 1);
+	bool whole[FIXTURES] = { false };
+	for (unsigned i = 0; i < n; i++) { /* the second cut: likewise, whoever it met */
+		if (row[i].from == 0)
+			assert_false(whole[row[i].fix]);
+		whole[row[i].fix] = true;
+	}
+}
+
 #define BOTH(TEST)                                                                                                     \
 	cmocka_unit_test_setup_teardown(TEST, setup, teardown),                                                        \
 		cmocka_unit_test_setup_teardown(TEST, setup_streamed, teardown)
@@ -400,6 +608,14 @@ int main(int argc, char **argv)
 		BOTH(a_killed_server),
 		BOTH(no_server),
 		cmocka_unit_test_setup_teardown(connected_before_the_first, setup, teardown),
+		BOTH(a_goaway_costs_no_byte),
+		BOTH(an_answer_that_a_goaway_ends_goes_on),
+		BOTH(an_answer_that_was_cut_goes_on),
+		BOTH(a_server_that_always_says_goaway),
+		BOTH(a_server_that_always_refuses),
+		BOTH(a_server_that_drains),
+		cmocka_unit_test_setup_teardown(large_packs_are_held_within_bounds, setup_streamed, teardown),
+		cmocka_unit_test_setup_teardown(a_large_pack_that_broke_off_goes_first, setup_streamed, teardown),
 	};
 
 	if (argc != 2)

@@ -1,0 +1,33 @@
+/* made_server — an HTTP/2 server of the test's own that sends packs, and ends its connections as it is told. A thread of the test's process. */
+#pragma once
+#include "packs_fixture.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum made_end {
+	MADE_NEVER = 0,
+	MADE_LAST,   /* GOAWAY, and what was asked for before still comes; the connection stays open */
+	MADE_REFUSE, /* GOAWAY in the middle of an answer, which is not gone on with; likewise */
+	MADE_CUT,    /* the connection is closed in the middle of an answer */
+};
+struct made_opts {
+	const struct fixture *fix;
+	unsigned nfix;
+	enum made_end end;
+	uint64_t
+		every; /* bytes of answers that a connection brings before it ends; 0: none, it ends before the first */
+	unsigned most; /* connections that end so; the others never */
+};
+struct made_row { /* a pack that was asked for */
+	unsigned fix, conn;
+	uint64_t from;
+};
+struct made_server;
+/* Listens on loopback. */
+struct made_server *made_new(const struct made_opts *o);
+unsigned made_port(const struct made_server *s);
+/* So far: packs that were asked for, in order; *row borrows them, until the server is freed. */
+unsigned made_rows(struct made_server *s, const struct made_row **row);
+unsigned made_connections(struct made_server *s);
+unsigned made_ended(struct made_server *s);
+void made_free(struct made_server *s); /* NULL is fine */
