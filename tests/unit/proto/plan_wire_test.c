@@ -52,6 +52,7 @@ static void plan_packages(struct plan *p)
 				.deprecated = STR("no\nlonger"),
 				.has_bin = true,
 				.requires_build = true,
+				.libc_scalar = true,
 				.bundled = list2(p->list[1], "x", "y"),
 				.peer_dependencies = { p->kv, 1 } } } };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_PACKAGE,
