@@ -90,6 +90,7 @@ struct lock_head {
 	struct str_map patched; /* selector -> hash */
 	struct str_list ignored_optional;
 	struct str_map time; /* package key -> ISO time */
+	bool has_time;       /* `time` is written though it is empty: nothing of what it had is left */
 	/* Keys that the model doesn't know, by name, with the text that follows "key:" as it will be printed. They are kept by
 	 * reading and printing; plans don't carry them, as pnpm drops them whenever it resolves. */
 	struct str_map extra, settings_extra;

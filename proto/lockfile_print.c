@@ -601,6 +601,10 @@ void lockfile_print(struct buf *b, const struct lockfile *lf)
 	if (h->time.n) {
 		put_root(b);
 		put_map(b, 0, STR("time"), h->time, cmp_kv);
+	} else if (h->has_time) {
+		put_root(b);
+		put_key(b, 0, STR("time"));
+		buf_add(b, STR(" {}"));
 	}
 	put_root_extra(b, extra, &x, STR_NONE);
 	buf_addc(b, '\n');

@@ -476,8 +476,10 @@ static int read_head_field(struct ctx *c, const struct yaml_node *n)
 		return read_patched(c, h, n);
 	if (str_eq(k, STR("ignoredOptionalDependencies")))
 		return get_list(c, &h->ignored_optional, n);
-	if (str_eq(k, STR("time")))
+	if (str_eq(k, STR("time"))) {
+		h->has_time = true;
 		return get_map(c, &h->time, n);
+	}
 	return keep(c, &h->extra, n, 0, lock_importer_cmp);
 }
 

@@ -13,4 +13,5 @@ str plan_tarball_tail(struct arena *a, str name, str version);
 #define PACKAGE_LISTS(X) X(cpu) X(os) X(libc) X(bundled) X(peer_optional)
 #define PACKAGE_BOOLS(X) X(has_bin) X(prepare) X(requires_build) X(bundle_all) X(libc_scalar)
 #define RESOLUTION_STRINGS(X) X(directory) X(repo) X(commit) X(path) X(raw)
-#define HEAD_BOOLS(X) X(auto_install_peers) X(exclude_links_from_lockfile) X(dedupe_peers) X(inject_workspace_packages)
+#define HEAD_BOOLS(X)                                                                                                  \
+	X(auto_install_peers) X(exclude_links_from_lockfile) X(dedupe_peers) X(inject_workspace_packages) X(has_time)

@@ -417,7 +417,7 @@ static void override_map(struct run *r, struct kv *p, uint32_t *n, atom pkg, ato
 	*n = to;
 }
 
-static void override_peers(struct run *r, struct deps *d, atom pkg, atom version, const atom *dir)
+static void override_peers(struct run *r, struct deps *d, atom pkg, atom version, const atom *dir, bool project)
 {
 	uint32_t to = 0;
 	for (uint32_t i = 0; i < d->npeer; i++) {
@@ -429,9 +429,11 @@ static void override_peers(struct run *r, struct deps *d, atom pkg, atom version
 		str s = spec ? sof(r, spec) : STR_NONE;
 		if (spec && !valid_range(r, spec) && str_find_str(s, STR("workspace:"), 0) == SIZE_MAX &&
 			str_find_str(s, STR("catalog:"), 0) == SIZE_MAX) {
-			/* no range a peer could have: it becomes a dependency; the peer stays as it was */
-			kv_drop(d->dep, &d->ndep, edge.k);
-			kv_put(r, &d->dep, &d->ndep, edge.k, spec);
+			/* no range a peer could have: it becomes a dependency, but of a project; the peer stays as it was */
+			if (!project) {
+				kv_drop(d->dep, &d->ndep, edge.k);
+				kv_put(r, &d->dep, &d->ndep, edge.k, spec);
+			}
 			spec = 0;
 		}
 		if (spec)
@@ -452,7 +454,7 @@ void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom
 	override_map(r, d->opt, &d->nopt, name, version, dir);
 	if (dev)
 		override_map(r, dev->dep, &dev->ndep, name, version, dir);
-	override_peers(r, d, name, version, dir);
+	override_peers(r, d, name, version, dir, dev != NULL);
 }
 
 atom override_undeclared(struct run *r, atom name, atom range, const atom *dir)

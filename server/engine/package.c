@@ -122,7 +122,7 @@ static void peers_sort(struct run *r, struct peer *p, uint32_t n)
 static bool own_dep(const struct pkg *p, const struct atomset *shadow, atom name)
 {
 	const struct deps *d = &p->deps;
-	return name == p->name || kv_has(d->opt, d->nopt, name) ||
+	return name == p->name || name == p->peer_name || kv_has(d->opt, d->nopt, name) ||
 	       (kv_has(d->dep, d->ndep, name) && !atomset_has(shadow, name));
 }
 

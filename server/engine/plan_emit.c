@@ -78,15 +78,20 @@ static struct str_list list_of(struct run *r, struct packument p, uint32_t v, en
 	return l;
 }
 
-static bool opt_has(const struct deps *d, atom name)
+/* Whether P needs nobody for its peer NAME: it is itself, or an optional dependency of its own. */
+static bool needs_none(const struct pkg *p, atom name)
 {
+	const struct deps *d = &p->deps;
+
+	if (name == p->peer_name)
+		return true;
 	for (uint32_t i = 0; i < d->nopt; i++)
 		if (d->opt[i].k == name)
 			return true;
 	return false;
 }
 
-/* All that the manifest declares, also what its own dependencies provide, but not what its optional ones do. */
+/* All that the manifest declares, also what its own dependencies provide, but not itself nor what its optional ones do. */
 static void peers_of(struct run *r, struct lock_package *m, const struct pkg *p)
 {
 	const struct deps *d = &p->deps;
@@ -94,11 +99,11 @@ static void peers_of(struct run *r, struct lock_package *m, const struct pkg *p)
 		(struct str_map){ .p = arena_new(&r->arena, struct str_kv, d->npeer + d->npeer_optional + 1) };
 	m->peer_optional = (struct str_list){ .p = arena_new(&r->arena, str, d->npeer_optional + 1) };
 	for (uint32_t i = 0; i < d->npeer; i++)
-		if (!opt_has(d, d->peer[i].k))
+		if (!needs_none(p, d->peer[i].k))
 			m->peer_dependencies.p[m->peer_dependencies.n++] =
 				(struct str_kv){ sof(r, d->peer[i].k), sof(r, d->peer[i].v) };
 	for (uint32_t i = 0; i < d->npeer_optional; i++) {
-		if (opt_has(d, d->peer_optional[i]))
+		if (needs_none(p, d->peer_optional[i]))
 			continue;
 		str name = sof(r, d->peer_optional[i]);
 		if (!str_map_get(m->peer_dependencies, name))
@@ -465,6 +470,7 @@ static void times_of(struct emit *x, struct lock_head *h)
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		total += x->g->direct[i].n;
 	h->time.p = arena_new(&r->arena, struct str_kv, total + 1);
+	h->has_time = old && old->time.n;
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < x->g->direct[i].n; k++) {
 			const struct gdirect *d = &x->g->direct[i].p[k];

@@ -198,7 +198,8 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
 		return reused_seed(r, out, &w, x, key, optional, e);
 	/* what a project declared and the lockfile has for it stays while it fits, though other projects have a higher one */
-	bool stays = x->source == FROM_IMPORTER && !w.peer && !x->imp->subdep_rules;
+	bool stays = x->source == FROM_IMPORTER && (!w.peer || atomset_has(x->imp->changed, w.alias)) &&
+		     !x->imp->subdep_rules;
 	if (key != NONE && (stays || (x->depth > 0 && valid_range(r, w.spec)))) {
 		atom pinned = reuse_pin(r, &w, key);
 		if (pinned)

@@ -233,6 +233,24 @@ void reuse_peers_move(struct run *r)
 	r->moved = atomset_of(&r->arena, moved, n);
 }
 
+/* Whether a peer of IMP's own, which was D and has another range now, stays what it was: another project has the same, and none asks
+ * for a version of it by number. Else it is chosen as a new one is. Source: pnpm 12.21's behaviour. */
+static bool peer_stays(struct run *r, const struct importer *imp, const struct lock_direct *d)
+{
+	bool shared = false;
+
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		const struct importer *other = &r->importer[i];
+		const struct lock_direct *o = other == imp ? NULL : direct_find(other->prior, d->alias);
+		shared = shared || (o && str_eq(o->ref, d->ref));
+		for (uint32_t k = 0; k < other->nwanted; k++)
+			if (str_eq(sof(r, other->wanted[k].alias), d->alias) &&
+				atom_semver(&r->t, other->wanted[k].spec))
+				return false;
+	}
+	return shared;
+}
+
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w)
 {
 	atom alias = w->alias, spec = w->spec;
@@ -241,7 +259,7 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 	str name, version;
 	if (k == NONE || !package_of(r, k, &name, &version) || override_gone(r, name))
 		return NONE;
-	if (w->peer && atomset_has(r->moved, alias))
+	if (w->peer && (atomset_has(r->moved, alias) || (atomset_has(imp->changed, alias) && !peer_stays(r, imp, d))))
 		return NONE;
 	/* unlike below: a prerelease that the range doesn't name goes, though nothing else changed. Source: pnpm 12.21's behaviour */
 	const struct range *rg = atom_range(&r->t, range_in(r, alias, spec, name));
