@@ -1,5 +1,6 @@
 #include "age_exclude.h"
 #include "name.h"
+#include "semver.h"
 
 #define KEY "minimumReleaseAgeExclude:"
 
@@ -94,6 +95,37 @@ static size_t put_list(struct buf *out, str yaml, size_t at, struct str_list add
 	return end;
 }
 
+static bool below(str x, str y)
+{
+	struct semver v, w;
+
+	return semver_parse(&v, x, true) && semver_parse(&w, y, true) && semver_cmp(&v, &w) < 0;
+}
+
+/* ADD[AT] as an entry, with the other versions of its package that nothing has joined yet: "name@1.0.0 || 2.0.0", ascending. */
+static str together(struct arena *a, struct str_list add, size_t at, bool *joined)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	str name, own, *v = arena_new(a, str, add.n);
+	size_t n = 0;
+
+	for (size_t i = at; i < add.n; i++) {
+		str other, version;
+		name_split(add.p[at], &name, &own);
+		name_split(add.p[i], &other, &version);
+		if (joined[i] || !str_eq(name, other))
+			continue;
+		joined[i] = true;
+		size_t k = n++;
+		for (; k && below(version, v[k - 1]); k--)
+			v[k] = v[k - 1];
+		v[k] = version;
+	}
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&b, STR_FMT "%s" STR_FMT, STR_ARG(i ? STR(" || ") : name), i ? "" : "@", STR_ARG(v[i]));
+	return arena_str(a, buf_str(&b));
+}
+
 int age_exclude_edit(struct buf *out, str yaml, struct str_list add, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
@@ -115,7 +147,7 @@ int age_exclude_edit(struct buf *out, str yaml, struct str_list add, struct err 
 	}
 	for (size_t i = 0; i < add.n; i++) {
 		if (!joined[i])
-			put_item(out, indent, add.p[i]);
+			put_item(out, indent, together(&a, add, i, joined));
 	}
 	buf_add(out, str_from(yaml, end));
 	return 0;

@@ -38,9 +38,24 @@ static void test_edit(void **state)
 	}
 }
 
+/* One entry a package, its versions ascending. */
+static void test_several(void **state)
+{
+	static const str young[] = { STR_INIT("@s/a@1.0.0"), STR_INIT("b@7.29.12"), STR_INIT("b@7.29.13"),
+		STR_INIT("b@7.29.9") };
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	struct str_list add = { (str *)(uintptr_t)young, 4 };
+	struct err e;
+
+	(void)state;
+	assert_int_equal(age_exclude_edit(&b, STR("hoist: true\n"), add, &e), 0);
+	assert_true(str_eq(buf_str(&b), STR("hoist: true\nminimumReleaseAgeExclude:\n  - '@s/a@1.0.0'\n"
+					    "  - b@7.29.9 || 7.29.12 || 7.29.13\n")));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_edit) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_edit), cmocka_unit_test(test_several) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
