@@ -1,0 +1,97 @@
+/* workq_test — when the owner is woken: at once for a job somebody waits for, once for many where all are patient, always before the workers run dry. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <poll.h>
+#include <semaphore.h>
+
+#include "workq.h"
+
+enum { JOBS = 12, PATIENCE_MS = 20000 };
+
+struct one {
+	sem_t *entered, *go;
+	bool patient;
+};
+
+static void run(void *job)
+{
+	struct one *j = job;
+
+	sem_post(j->entered);
+	sem_wait(j->go);
+}
+
+static void drop(void *job)
+{
+	(void)job;
+}
+
+static bool patient(const void *job)
+{
+	return ((const struct one *)job)->patient;
+}
+
+static bool readable(const struct workq *q, int ms)
+{
+	struct pollfd fd = { .fd = workq_fd(q), .events = POLLIN };
+
+	return poll(&fd, 1, ms) == 1;
+}
+
+/* One worker; the first job has ended when the second has begun, and JOBS - 2 are queued. */
+static void walk(bool all_patient)
+{
+	struct workq_opts o = {
+		.name = "test", .workers = 1, .depth = JOBS, .run = run, .drop = drop, .patient = patient
+	};
+	struct one job[JOBS];
+	sem_t entered, go;
+	struct workq *q;
+	struct err e;
+	int popped = 0;
+
+	assert_int_equal(sem_init(&entered, 0, 0) | sem_init(&go, 0, 0), 0);
+	assert_int_equal(workq_new(&q, &o, &e), 0);
+	for (int i = 0; i < JOBS; i++) {
+		job[i] = (struct one){ &entered, &go, all_patient };
+		assert_true(workq_push(q, &job[i]));
+	}
+	sem_wait(&entered);
+	sem_post(&go);
+	sem_wait(&entered);
+	assert_int_equal(readable(q, 0), !all_patient);
+	for (int i = 1; i < JOBS; i++)
+		sem_post(&go);
+	while (popped < JOBS) {
+		assert_true(readable(q, PATIENCE_MS));
+		while (workq_pop(q))
+			popped++;
+	}
+	assert_false(readable(q, 0));
+	workq_free(q);
+	sem_destroy(&entered);
+	sem_destroy(&go);
+}
+
+static void test_patient(void **state)
+{
+	(void)state;
+	walk(true);
+}
+
+static void test_impatient(void **state)
+{
+	(void)state;
+	walk(false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_patient), cmocka_unit_test(test_impatient) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
