@@ -188,24 +188,6 @@ static void look_ahead(struct metas *m, atom name, atom spec, bool full)
 	*vec_add(&m->todo) = at;
 }
 
-/* A peer that nobody provides is installed, which the walk finds out at its end, one packument at a time. What others ask for is likely to be
- * what provides it. */
-static void look_ahead_peers(struct metas *m, struct packument p, uint32_t v)
-{
-	struct run *r = m->r;
-	uint32_t nopt = packument_list_n(p, v, PACKUMENT_PEER_OPTIONAL);
-	for (uint32_t i = 0; i < packument_map_n(p, v, PACKUMENT_PEERS); i++) {
-		str a, b;
-		packument_map_at(p, v, PACKUMENT_PEERS, i, &a, &b);
-		bool optional = false;
-		for (uint32_t k = 0; k < nopt && !optional; k++)
-			optional = str_eq(packument_list_at(p, v, PACKUMENT_PEER_OPTIONAL, k), a);
-		atom name = atom_of(&r->t, a);
-		if (!optional && !name_at(m, name)->form[false].asked)
-			look_ahead(m, name, atom_of(&r->t, b), false);
-	}
-}
-
 /* Follows what is here as far as it goes. */
 static void pump(struct metas *m)
 {
@@ -240,8 +222,6 @@ static void pump(struct metas *m)
 					packument_map_at(p, v, PACKUMENT_OPTIONAL, i, &a, &b);
 					look_ahead(m, atom_of(&r->t, a), atom_of(&r->t, b), true);
 				}
-				if (v != NONE && r->set->auto_install_peers)
-					look_ahead_peers(m, p, v);
 			}
 			l = next;
 		}
