@@ -123,8 +123,9 @@ static void put_edges(struct enc *en, struct lock_deps deps, size_t *n, uint32_t
 		if (alias.n && str_find(alias, '@', 1) == SIZE_MAX) {
 			str plain = arena_join(&en->tmp, alias, STR("@"), ref);
 			/* An alias of another package: the ref alone is that package's dep path, which is announced anyway. */
-			if (map_get(&en->ref, plain) != MAP_NONE || map_get(&en->ref, ref) == MAP_NONE) {
-				p[used++] = put(en, plain) << 1;
+			uint32_t known = put_known(en, plain);
+			if (known || !put_known(en, ref)) {
+				p[used++] = (known ? known : put(en, plain)) << 1;
 				continue;
 			}
 		}

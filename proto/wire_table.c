@@ -23,6 +23,13 @@ static uint32_t ref_of(const struct enc *en, uint32_t at)
 	return at > en->before ? 2 * (at - en->before) - 1 : 2 * at;
 }
 
+uint32_t put_known(const struct enc *en, str s)
+{
+	uint32_t at = map_get(&en->ref, s);
+
+	return at == MAP_NONE ? 0 : ref_of(en, at);
+}
+
 uint32_t put(struct enc *en, str s)
 {
 	if (s.n == 0)

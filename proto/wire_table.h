@@ -20,6 +20,8 @@ void enc_begin(struct enc *en);
 void enc_release(struct enc *en);
 /* The ref of S, announced if it is new. */
 uint32_t put(struct enc *en, str s);
+/* The ref of S if it is announced, else 0. */
+uint32_t put_known(const struct enc *en, str s);
 uint32_t *put_room(struct enc *en, size_t n, size_t *n_out, uint32_t **out);
 void put_list(struct enc *en, struct str_list l, size_t *n, uint32_t **out);
 void put_map(struct enc *en, struct str_map m, size_t *n, uint32_t **out);

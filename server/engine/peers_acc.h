@@ -9,7 +9,12 @@ struct acc {
 	uint32_t n, cap;
 	struct kv small[24];
 };
-#define ACC_INIT ((struct acc){ .cap = 0 })
+/* Empty. What lies in `small` is not touched: it is most of the struct, and the walk makes hundreds of thousands. */
+static inline void acc_init(struct acc *a)
+{
+	a->p = NULL;
+	a->n = a->cap = 0;
+}
 
 static inline struct kv *acc_at(struct acc *a)
 {

@@ -40,7 +40,8 @@ static void parent_add(struct peers *p, struct acc *a, atom alias, uint32_t node
 
 const struct refs *peers_importer_refs(struct peers *p, const struct importer *imp, const struct refs *under)
 {
-	struct acc a = ACC_INIT;
+	struct acc a;
+	acc_init(&a);
 	for (size_t i = 0; i < imp->direct.n; i++) {
 		const struct direct *d = &imp->direct.p[i];
 		if (vnode_at(p, d->node)->alive && view_relevant(p, d->alias, d->pkg))
@@ -98,6 +99,20 @@ struct visit {
 	uint32_t fresh[64], nfresh;
 	bool previewed;
 };
+
+static void visit_init(
+	struct visit *x, uint32_t node, uint32_t pkg, const struct refs *parents, const struct chain *ancestors)
+{
+	x->node = node;
+	x->pkg = pkg;
+	x->parents = parents;
+	x->refs = NULL;
+	x->ancestors = ancestors;
+	acc_init(&x->own);
+	acc_init(&x->preview);
+	x->nfresh = 0;
+	x->previewed = false;
+}
 
 static void preview(struct peers *p, struct visit *x)
 {
@@ -197,7 +212,9 @@ static void extend_refs(struct peers *p, struct visit *x)
 	x->refs = base;
 	if (!x->own.n)
 		return;
-	struct acc a = ACC_INIT, both = ACC_INIT;
+	struct acc a, both;
+	acc_init(&a);
+	acc_init(&both);
 	const struct refs *with_own = NULL;
 	for (uint32_t i = 0; i < base->n; i++)
 		acc_put(&a, base->e[i].k, base->e[i].v, true);
@@ -266,6 +283,16 @@ struct below {
 	struct summary **sum;
 	uint32_t nsum, cap_sum;
 };
+
+static void below_init(struct below *b)
+{
+	acc_init(&b->external);
+	acc_init(&b->installed);
+	b->miss = NULL;
+	b->nmiss = b->cap_miss = 0;
+	b->sum = NULL;
+	b->nsum = b->cap_sum = 0;
+}
 
 static void miss_put(struct below *b, struct miss m)
 {
@@ -512,7 +539,8 @@ static void record_node(
 /* What it tells its parent: without the peers that are its own children. */
 static const struct pmap *external_of(struct peers *p, const struct visit *x, const struct pmap *all)
 {
-	struct acc a = ACC_INIT;
+	struct acc a;
+	acc_init(&a);
 	for (uint32_t i = 0; i < all->n; i++)
 		if (!has_child(p, x, all->e[i].k))
 			acc_put(&a, all->e[i].k, all->e[i].v, true);
@@ -523,13 +551,16 @@ static const struct pmap *external_of(struct peers *p, const struct visit *x, co
 
 static struct output resolve_here(struct peers *p, struct visit *x)
 {
-	struct below b = { 0 };
-	struct acc own = ACC_INIT;
+	struct below b;
+	below_init(&b);
+	struct acc own;
+	acc_init(&own);
 	walk_children(p, x, &b);
 	struct summary *sum = summarise(p, x->pkg, &b);
 	own_peers(p, x, &b, &own);
 	atom self = pkg_at(p->r, x->pkg)->peer_name;
-	struct acc all = ACC_INIT;
+	struct acc all;
+	acc_init(&all);
 	for (uint32_t i = 0; i < b.external.n; i++)
 		if (acc_at(&b.external)[i].k != self || vnode_at(p, acc_at(&b.external)[i].v)->pkg != x->pkg)
 			acc_put(&all, acc_at(&b.external)[i].k, acc_at(&b.external)[i].v, true);
@@ -580,7 +611,8 @@ struct output peers_node(struct peers *p, uint32_t node, const struct refs *pare
 	if (v->in_progress || p->r->too_deep)
 		return (struct output){ deppath_of(p->paths, k->id, NULL, 0), &pmap_none, &mmap_none, NULL,
 			&pmap_none };
-	struct visit x = { .node = node, .pkg = v->pkg, .parents = parents, .ancestors = ancestors };
+	struct visit x;
+	visit_init(&x, node, v->pkg, parents, ancestors);
 	v->in_progress = true;
 	const struct cache_item *it = v->lazy ? peers_cache_fast(p, parents, v->pkg) : NULL;
 	if (it)
