@@ -66,7 +66,7 @@ class Certificates(unittest.TestCase):
         if who:
             x.load_cert_chain(self.dir / f"{who}.pem", self.dir / f"{who}.key")
         try:
-            with urllib.request.urlopen(f"https://127.0.0.1:{self.drayd.port}{path}", context=x, timeout=10) as r:
+            with urllib.request.urlopen(f"https://127.0.0.1:{self.drayd.port}{path}", context=x, timeout=rig.PATIENCE_S) as r:
                 return r.status
         except (urllib.error.URLError, OSError):
             return None

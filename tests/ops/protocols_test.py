@@ -28,13 +28,13 @@ class Protocols(unittest.TestCase):
                 info = json.loads(d.get("/v1/info")[2])
                 self.assertEqual((info["protocol_min"], info["protocol"]), (low, high))
                 for n in range(2):  # a walk, then the plan that is kept of it
-                    r = subprocess.run(rig.install_args(dray, app, url, t / f"client{n}"), capture_output=True, text=True, timeout=60)
+                    r = subprocess.run(rig.install_args(dray, app, url, t / f"client{n}"), capture_output=True, text=True, timeout=3 * rig.PATIENCE_S)
                     self.assertEqual(r.returncode, 0, r.stderr)
                     self.assertTrue((app / "node_modules/fx-leaf/package.json").is_file())
                     (app / "node_modules").rename(t / f"tree{n}")
                     (app / "pnpm-lock.yaml").unlink()
                 self.assertEqual(d.metric("drayd_plans_cached_total"), 1)
-                r = subprocess.run([dray, "doctor", "-C", str(app), "--server", url], capture_output=True, text=True, timeout=60)
+                r = subprocess.run([dray, "doctor", "-C", str(app), "--server", url], capture_output=True, text=True, timeout=3 * rig.PATIENCE_S)
                 self.assertIn(f"protocol: the server speaks {low} to {high}, this dray {mine}", r.stdout + r.stderr)
                 self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
             finally:

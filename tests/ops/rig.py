@@ -14,6 +14,9 @@ import time
 
 import h2raw
 
+# What must come comes within this, on any machine; what is held to be quick is so by its CPU or its order.
+PATIENCE_S = 60
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -38,7 +41,7 @@ class Registry:
 
 
 class Drayd:
-    def __init__(self, program, registry_url, directory, *flags, log=None, ready_s=30):
+    def __init__(self, program, registry_url, directory, *flags, log=None, ready_s=PATIENCE_S):
         self.dir = pathlib.Path(directory)
         ready = self.dir / "ready"
         ready.unlink(missing_ok=True)
@@ -55,7 +58,7 @@ class Drayd:
             time.sleep(0.005)
         self.port = int(ready.read_text().split(":")[-1])
 
-    def get(self, path, headers=None, timeout=10):
+    def get(self, path, headers=None, timeout=PATIENCE_S):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         c.request("GET", path, headers=headers or {})
         r = c.getresponse()
@@ -73,7 +76,7 @@ class Drayd:
     def logged(self):
         return (self.dir / "log").read_text()
 
-    def until(self, what, seconds=10):
+    def until(self, what, seconds=PATIENCE_S):
         end = time.monotonic() + seconds
         while not what():
             if time.monotonic() > end:
@@ -83,7 +86,7 @@ class Drayd:
     def hup(self):
         self.process.send_signal(signal.SIGHUP)
 
-    def stop(self, seconds=60):
+    def stop(self, seconds=90):
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(seconds)
@@ -108,12 +111,12 @@ def plan_body(dray, where):
     with socket.socket() as listener, tempfile.TemporaryDirectory() as store:
         listener.bind(("127.0.0.1", 0))
         listener.listen(8)
-        listener.settimeout(20)
+        listener.settimeout(PATIENCE_S)
         t = threading.Thread(target=lambda: got.append(h2raw.record(listener)))
         t.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         p = subprocess.Popen(install_args(dray, where, url, store, "--lockfile-only"), stderr=subprocess.DEVNULL)
-        t.join(25)
+        t.join(2 * PATIENCE_S)
         p.kill()
         p.wait()
     return got[0]

@@ -5,7 +5,8 @@
  *   "nomatch"  fails before any frame; "midway": after HELLO
  *   "settings" HELLO with another digest
  *   "newer"    HELLO of a protocol to come
- *   "late"     fails after 300 ms, before any frame
+ *   "gated"    HELLO; "slow" once somebody has asked for "open the gate"
+ *   "late"     fails then, before any frame
  *   "locked"   fails unless the lockfile came along */
 #include "server.h"
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 struct stub {
 	_Atomic uint64_t plans, cancelled;
+	atomic_bool open; /* the gate */
 	pthread_mutex_t lock;
 	uint8_t sha[32];
 	char *text;
@@ -80,18 +82,34 @@ static int block(struct stub *st, struct cancel *c, struct err *e)
 	return err_set(e, ERR_CANCELLED, "the client left");
 }
 
+/* Waits until somebody asks for "open the gate". */
+static int gate(struct stub *st, struct cancel *c, struct err *e)
+{
+	for (int i = 0; i < 6000; i++) {
+		if (atomic_load(&st->open))
+			return 0;
+		if (cancel_is_set(c))
+			return err_set(e, ERR_CANCELLED, "the client left");
+		nanosleep(&(struct timespec){ 0, 10 * 1000000 }, NULL);
+	}
+	return err_set(e, ERR_TIMEOUT, "nobody opened the gate");
+}
+
 static int plan(void *ctx, struct plan_request *r, const struct identity *who, struct arena *a, struct cancel *c,
 	frame_sink *sink, void *sink_ctx, struct err *e)
 {
 	str name = r->req.nimporters ? r->req.importer[0].manifest.name : STR_NONE;
+	struct stub *st = ctx;
 
 	(void)a;
 	(void)who;
-	((struct stub *)ctx)->plans++;
-	if (str_eq(name, STR("late"))) {
-		nanosleep(&(struct timespec){ 0, 300000000 }, NULL);
-		return err_set(e, ERR_NOMATCH, "late");
+	if (str_eq(name, STR("open the gate"))) {
+		atomic_store(&st->open, true);
+		return hello(r, sink, sink_ctx, e) < 0 ? e->code : packages(0, 0, sink, sink_ctx, e);
 	}
+	st->plans++;
+	if (str_eq(name, STR("late")))
+		return gate(st, c, e) < 0 ? e->code : err_set(e, ERR_NOMATCH, "late");
 	if (str_eq(name, STR("nomatch")))
 		return err_set(e, ERR_NOMATCH, "no version of \"x\" matches");
 	if (str_eq(name, STR("locked")) && (!r->req.lockfile || r->req.lockfile->nimporters != 1))
@@ -102,7 +120,11 @@ static int plan(void *ctx, struct plan_request *r, const struct identity *who, s
 		return err_set(e, ERR_NOTFOUND, "x is not in the registry");
 	if (str_eq(name, STR("block")))
 		return block(ctx, c, e);
-	return str_eq(name, STR("slow")) ? packages(20, 50, sink, sink_ctx, e) : packages(3000, 0, sink, sink_ctx, e);
+	bool gated = str_eq(name, STR("gated"));
+	if (gated && gate(st, c, e) < 0)
+		return e->code;
+	return gated || str_eq(name, STR("slow")) ? packages(20, 50, sink, sink_ctx, e)
+						  : packages(3000, 0, sink, sink_ctx, e);
 }
 
 static bool lockfile(void *ctx, str *out, const uint8_t sha[32], struct arena *a)

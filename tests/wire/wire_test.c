@@ -12,18 +12,28 @@ static void test_plan(void **state)
 	assert_int_equal(g.packages, 3000);
 	assert_int_equal(g.slots, 3000);
 	assert_int_equal(g.last, FRAME_DONE);
-	assert_true(metric_is(s, "drayd_plans_done_total 1\n"));
+	assert_true(wait_metric(s, "drayd_plans_done_total 1\n"));
 }
 
-/* Frames come while the plan is still being made: the first ones long before the last. */
-static void test_streams(void **state)
+/* Lets walks go on that wait at the gate. */
+static void open_gate(const struct served *s)
 {
-	const struct served *s = *state;
 	struct got g = { 0 };
 	struct err e = { 0 };
 
-	assert_int_equal(ask(s->url, "slow", STR_NONE, &g, &e), 0);
-	assert_true(g.last_ms - g.first_ms > 500); /* 20 frames are made 50 ms apart */
+	assert_int_equal(ask(s->url, "open the gate", STR_NONE, &g, &e), 0);
+}
+
+/* Frames come while the plan is still being made: the rest of it only when the first is here. */
+static void test_streams(void **state)
+{
+	const struct served *s = *state;
+	struct got g = { .open_gate = s };
+	struct err e = { 0 };
+
+	if (ask(s->url, "gated", STR_NONE, &g, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(g.slots, 20);
 }
 
 static void test_failures(void **state)
@@ -119,7 +129,7 @@ static void test_client_leaves(void **state)
 	g.stop_at = 5;
 	assert_int_equal(ask(s->url, "slow", STR_NONE, &g, &e), ERR_CANCELLED);
 	assert_true(wait_metric(s, "drayd_plans_active 0\n"));
-	assert_true(metric_is(s, "drayd_plans_cancelled_total 2\n"));
+	assert_true(wait_metric(s, "drayd_plans_cancelled_total 2\n"));
 }
 
 static void test_cached(void **state)
@@ -154,8 +164,7 @@ static void *ask_thread(void *arg)
 	struct request r = request_of(&im, a->name);
 	struct source *src;
 
-	a->rc = source_remote_new(
-		&src, &(struct source_remote_opts){ .url = str_of(a->url), .connect_ms = 5000 }, &a->err);
+	a->rc = source_of(&src, a->url, &a->err);
 	if (a->rc == 0) {
 		a->rc = src->run(src, &r, sink, &a->got, &a->err);
 		src->free(src);
@@ -163,9 +172,11 @@ static void *ask_thread(void *arg)
 	return NULL;
 }
 
+/* All of them wait for one walk before it goes on. */
 enum { ASKERS = 20 };
 static void ask_all(const struct served *s, const char *name, struct asker *a, int first_stops_at)
 {
+	char joined[64];
 	struct err e;
 
 	for (int i = 0; i < ASKERS; i++) {
@@ -174,6 +185,9 @@ static void ask_all(const struct served *s, const char *name, struct asker *a, i
 		if (i == 0)
 			assert_true(wait_metric(s, "stub_plans 1\n")); /* the first one leads */
 	}
+	snprintf(joined, sizeof(joined), "drayd_plans_joined_total %d\n", ASKERS - 1);
+	assert_true(wait_metric(s, joined));
+	open_gate(s);
 	for (int i = 0; i < ASKERS; i++)
 		pthread_join(a[i].tid, NULL);
 }
@@ -183,7 +197,7 @@ static void test_single_flight(void **state)
 	const struct served *s = *state;
 	struct asker a[ASKERS];
 
-	ask_all(s, "slow", a, 0);
+	ask_all(s, "gated", a, 0);
 	for (int i = 0; i < ASKERS; i++) {
 		assert_int_equal(a[i].rc, 0);
 		assert_int_equal(a[i].got.slots, 20);
@@ -214,7 +228,7 @@ static void test_cancelled_leader(void **state)
 	const struct served *s = *state;
 	struct asker a[ASKERS];
 
-	ask_all(s, "slow", a, 12);
+	ask_all(s, "gated", a, 12);
 	assert_int_equal(a[0].rc, ERR_CANCELLED);
 	for (int i = 1; i < ASKERS; i++) {
 		assert_int_equal(a[i].rc, 0);
@@ -224,14 +238,17 @@ static void test_cancelled_leader(void **state)
 }
 
 struct cancelled {
+	const struct served *s;
 	struct source *src;
 	int rc;
 };
 
-static void *cancel_soon(void *arg)
+static void *cancel_when_begun(void *arg)
 {
-	pause_ms(100);
-	((struct cancelled *)arg)->src->cancel(((struct cancelled *)arg)->src);
+	struct cancelled *c = arg;
+
+	if (wait_metric(c->s, "stub_plans 1\n"))
+		c->src->cancel(c->src);
 	return NULL;
 }
 
@@ -240,13 +257,13 @@ static void test_cancel_from_another_thread(void **state)
 	const struct served *s = *state;
 	struct request_importer im;
 	struct request r = request_of(&im, "block");
-	struct cancelled c;
+	struct cancelled c = { .s = s };
 	struct got g = { 0 };
 	struct err e = { 0 };
 	pthread_t tid;
 
-	assert_int_equal(source_remote_new(&c.src, &(struct source_remote_opts){ .url = str_of(s->url) }, &e), 0);
-	assert_int_equal(workq_thread(&tid, "cancel", cancel_soon, &c, &e), 0);
+	assert_int_equal(source_of(&c.src, s->url, &e), 0);
+	assert_int_equal(workq_thread(&tid, "cancel", cancel_when_begun, &c, &e), 0);
 	assert_int_equal(c.src->run(c.src, &r, sink, &g, &e), ERR_CANCELLED);
 	pthread_join(tid, NULL);
 	c.src->free(c.src);
@@ -274,12 +291,12 @@ static void test_joiner_does_not_wait(void **state)
 	struct err e = { 0 };
 	pthread_t tid;
 
-	assert_int_equal(source_remote_new(&first.src, &(struct source_remote_opts){ .url = str_of(s->url) }, &e), 0);
+	assert_int_equal(source_of(&first.src, s->url, &e), 0);
 	assert_int_equal(workq_thread(&tid, "first", run_blocked, &first, &e), 0);
 	assert_true(wait_metric(s, "stub_plans 1\n"));
 	assert_int_equal(ask(s->url, "block", STR_NONE, &g, &e), ERR_CANCELLED); /* it had its frame */
 	assert_true(wait_metric(s, "drayd_plans_active 1\n"));
-	assert_true(metric_is(s, "drayd_plans_joined_total 1\n"));
+	assert_true(wait_metric(s, "drayd_plans_joined_total 1\n"));
 	assert_true(metric_is(s, "stub_cancelled 0\n"));
 	first.src->cancel(first.src);
 	pthread_join(tid, NULL);
@@ -315,7 +332,7 @@ static void test_plans_per_client(void **state)
 	for (int i = 0; i < 4; i++)
 		buf_release(&a[i].body);
 	assert_true(wait_metric(s, "drayd_plans_cancelled_total 3\n"));
-	assert_true(metric_is(s, "drayd_plans_refused_total 1\n"));
+	assert_true(wait_metric(s, "drayd_plans_refused_total 1\n"));
 }
 
 /* Streams opened and reset again and again: the connection goes, the server stays. */
@@ -388,7 +405,7 @@ static void test_drain_bound(void **state)
 	struct h2 *h = connect_to(&s);
 	body_of(&body, "block");
 	start(h, &a, "POST", "/v1/plan", PLAN_REQUEST_TYPE, buf_str(&body));
-	for (int i = 0; i < 100 && !a.body.n; i++) {
+	for (int64_t end = clock_ms() + PATIENCE_MS; clock_ms() < end && !a.body.n;) {
 		struct err e;
 		pause_ms(5);
 		assert_int_equal(h2_drive(h, &e), 0);
@@ -449,7 +466,10 @@ static void test_tls(void **state)
 	serve(&s, certflag, keyflag, NULL);
 	snprintf(url, sizeof(url), "https://127.0.0.1:%s", s.port);
 	assert_int_equal(
-		source_remote_new(&src, &(struct source_remote_opts){ .url = str_of(url), .ca_file = cert }, &e), 0);
+		source_remote_new(&src,
+			&(struct source_remote_opts){ .url = str_of(url), .ca_file = cert, .connect_ms = PATIENCE_MS },
+			&e),
+		0);
 	if (src->run(src, &r, sink, &g, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(g.packages, 3000);
@@ -459,7 +479,10 @@ static void test_tls(void **state)
 	assert_non_null(strstr(e.msg, "certificate"));
 	snprintf(url, sizeof(url), "https://localhost:%s", s.port);
 	assert_int_equal(
-		source_remote_new(&src, &(struct source_remote_opts){ .url = str_of(url), .ca_file = cert }, &e), 0);
+		source_remote_new(&src,
+			&(struct source_remote_opts){ .url = str_of(url), .ca_file = cert, .connect_ms = PATIENCE_MS },
+			&e),
+		0);
 	g = (struct got){ 0 };
 	assert_int_equal(src->run(src, &r, sink, &g, &e), ERR_NET);
 	src->free(src);
