@@ -2,10 +2,13 @@
 #include "fs.h"
 #include "integrity.h"
 #include "pattern.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -132,6 +135,20 @@ static void put_token(struct buf *b, const struct token *t)
 	buf_addc(b, '\n');
 }
 
+/* What root makes here is the daemon's, who must be able to read it: FD gets the owner of the file PATH, or of its folder where there is none yet. */
+static int owner_set(int fd, str path, struct err *e)
+{
+	char file[4096];
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	snprintf(file, sizeof(file), STR_FMT, STR_ARG(path));
+	if (lstat(file, &st) < 0 && (errno != ENOENT || stat(dirname(file), &st) < 0))
+		return err_os(e, "look at %s", file);
+	return fchown(fd, st.st_uid, st.st_gid) < 0 ? err_os(e, "give %s to user %u", file, st.st_uid) : 0;
+}
+
 static int lock_file(int *fd, str path, struct err *e)
 {
 	char file[4096];
@@ -141,19 +158,30 @@ static int lock_file(int *fd, str path, struct err *e)
 	*fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0 || flock(*fd, LOCK_EX) < 0)
 		return err_os(e, "lock %s", file);
-	return 0;
+	return owner_set(*fd, path, e);
 }
 
 static int write_all(str path, const struct tokens *ts, struct err *e)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
-	char file[4096];
+	AUTO(fs_close_auto) int fd = -1;
+	char file[4096], fresh[4096 + 8];
 
 	buf_add(&text, STR("# drayd's tokens; `drayd token` keeps this file\n"));
 	for (size_t i = 0; i < ts->n; i++)
 		put_token(&text, &ts->p[i]);
 	snprintf(file, sizeof(file), STR_FMT, STR_ARG(path));
-	return fs_write_file(AT_FDCWD, file, buf_str(&text), 0600, e);
+	snprintf(fresh, sizeof(fresh), "%s.new",
+		file); /* ours alone, under the lock; only what has its owner gets the name */
+	if (fs_write_file(AT_FDCWD, fresh, buf_str(&text), 0600, e) < 0)
+		return e->code;
+	fd = open(fresh, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int rc = fd < 0 ? err_os(e, "open %s", fresh) : owner_set(fd, path, e);
+	if (rc == 0 && rename(fresh, file) < 0)
+		rc = err_os(e, "rename %s to %s", fresh, file);
+	if (rc < 0)
+		unlink(fresh);
+	return rc;
 }
 
 /* "dray_" and 43 characters of base64url. */

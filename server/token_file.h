@@ -3,7 +3,8 @@
  * A line a token: its name, SHA-256 of the token as hex, and settings. A token
  * is 256 random bits, so its plain hash tells nothing; it is shown once, when it
  * is made. Changes are made under a lock on FILE.lock and by renaming, so that a
- * daemon and a command can both make them. */
+ * daemon and a command can both make them, also a command that root runs: both files stay, or become, those of the
+ * user whose folder it is. */
 #pragma once
 #include "base/base.h"
 

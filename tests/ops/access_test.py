@@ -3,8 +3,10 @@
     access_test.py DRAYD DRAY FIXTURE_REGISTRY [unittest's arguments]
 """
 
+import http.client
 import http.server
 import json
+import os
 import pathlib
 import re
 import ssl
@@ -146,6 +148,38 @@ class Credentials(unittest.TestCase):
             self.assertEqual(set(Upstream.seen), {"Bearer first", "Bearer second"})
             self.assertEqual(d.stop(), 0)
             up.shutdown()
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class Tokens(unittest.TestCase):
+    def test_of_a_server_that_is_another_user(self):
+        """What root adds, a server without privileges reads at its start and while it runs, and it can change it."""
+        nobody = 65534
+        with tempfile.TemporaryDirectory() as t:
+            store = pathlib.Path(t) / "store"
+            store.mkdir()
+            os.chmod(t, 0o777)
+            os.chown(store, nobody, nobody)
+
+            def add(name):
+                r = subprocess.run([DRAYD, "token", "add", name, "--store-dir", str(store)], capture_output=True, text=True, check=True)
+                owners = {f.name: (f.stat().st_uid, f.stat().st_gid, f.stat().st_mode & 0o777) for f in store.glob("tokens*")}
+                self.assertEqual(owners, dict.fromkeys(("tokens", "tokens.lock"), (nobody, nobody, 0o600)))
+                return {"authorization": "Bearer " + re.search(r"dray_\S+", r.stdout)[0]}
+
+            first, registry = add("first"), rig.Registry(REGISTRY)
+            d = rig.Drayd(DRAYD, registry.url, t, user=nobody)
+            self.assertEqual(d.get("/fx-leaf")[0], 401)
+            self.assertEqual(d.get("/fx-leaf", first)[0], 200)
+            second = add("second")
+            d.until(lambda: d.get("/fx-leaf", second)[0] == 200)
+            body = json.dumps({"name": "second", "password": second["authorization"].split()[1]})
+            c = http.client.HTTPConnection("127.0.0.1", d.port, timeout=rig.PATIENCE_S)
+            c.request("PUT", "/-/user/org.couchdb.user:second", body, {"content-type": "application/json"})
+            self.assertEqual(c.getresponse().status, 201)
+            c.close()
+            self.assertEqual(d.stop(), 0)
+            registry.stop()
 
 
 class Words(unittest.TestCase):

@@ -41,14 +41,14 @@ class Registry:
 
 
 class Drayd:
-    def __init__(self, program, registry_url, directory, *flags, log=None, ready_s=PATIENCE_S):
+    def __init__(self, program, registry_url, directory, *flags, log=None, ready_s=PATIENCE_S, user=None):
         self.dir = pathlib.Path(directory)
         ready = self.dir / "ready"
         ready.unlink(missing_ok=True)
         self.log = log or open(self.dir / "log", "ab")
         self.args = [program, "--listen", "127.0.0.1:0", "--ready-file", str(ready), "--registry", registry_url]
         self.args += ["--store-dir", str(self.dir / "store"), *flags]
-        self.process = subprocess.Popen(self.args, stderr=self.log, stdout=self.log)
+        self.process = subprocess.Popen(self.args, stderr=self.log, stdout=self.log, user=user)
         if not log:
             self.log.close()
         end = time.monotonic() + ready_s
