@@ -1,6 +1,7 @@
 #include "auth.h"
 #include "base/clock.h"
 #include "integrity.h"
+#include "lock_timed.h"
 #include "pattern.h"
 #include "token_file.h"
 #include <errno.h>
@@ -21,6 +22,7 @@ struct auth {
 	const struct config *c;
 	struct arena text;
 	str file;
+	_Atomic uint64_t *lock_waits;
 	pthread_mutex_t lock; /* all below */
 	bool required;
 	struct tokens tokens;
@@ -156,10 +158,11 @@ static int reload(struct auth *a, struct err *e)
 	return 0;
 }
 
-int auth_new(struct auth **out, const struct config *c, struct err *e)
+int auth_new(struct auth **out, const struct config *c, _Atomic uint64_t *lock_waits, struct err *e)
 {
 	struct auth *a = xcalloc(1, sizeof(*a));
 
+	a->lock_waits = lock_waits;
 	a->c = c;
 	a->file = arena_str(&a->text, config_token_file(c, &a->text));
 	a->anybody = identity_new(c, NULL);
@@ -185,7 +188,7 @@ void auth_free(struct auth *a)
 
 bool auth_required(struct auth *a)
 {
-	pthread_mutex_lock(&a->lock);
+	lock_timed(&a->lock, a->lock_waits);
 	bool yes = a->required;
 	pthread_mutex_unlock(&a->lock);
 	return yes;
@@ -198,7 +201,7 @@ str auth_token_file(const struct auth *a)
 
 struct auth_counts auth_counts(struct auth *a)
 {
-	pthread_mutex_lock(&a->lock);
+	lock_timed(&a->lock, a->lock_waits);
 	struct auth_counts n = a->n;
 	pthread_mutex_unlock(&a->lock);
 	return n;
@@ -317,14 +320,14 @@ static const struct token *find_now(struct auth *a, const uint8_t sha[32], int64
 
 void auth_changed(struct auth *a)
 {
-	pthread_mutex_lock(&a->lock);
+	lock_timed(&a->lock, a->lock_waits);
 	a->looked_s = 0;
 	pthread_mutex_unlock(&a->lock);
 }
 
 bool auth_anybody(struct identity **out, struct auth *a)
 {
-	pthread_mutex_lock(&a->lock);
+	lock_timed(&a->lock, a->lock_waits);
 	look(a, clock_wall_s());
 	bool yes = !a->required;
 	if (yes)
@@ -340,7 +343,7 @@ int auth_who(struct identity **out, struct auth *a, str authorization, str peer,
 	int64_t now = clock_wall_s();
 	int rc = 0;
 
-	pthread_mutex_lock(&a->lock);
+	lock_timed(&a->lock, a->lock_waits);
 	look(a, now);
 	if (!a->required) {
 		*out = identity_ref(a->anybody);
@@ -382,7 +385,7 @@ int auth_login(struct identity **out, struct auth *a, str user, str password, st
 	int rc;
 
 	sha256(sha, password.p ? password.p : "", password.n);
-	pthread_mutex_lock(&a->lock);
+	lock_timed(&a->lock, a->lock_waits);
 	look(a, clock_wall_s());
 	if (!a->required)
 		rc = err_set(e, ERR_POLICY, "this server has no tokens: nobody needs to log in");

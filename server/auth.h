@@ -12,7 +12,8 @@
 
 struct auth;
 /* C outlives it. ERR_NOTFOUND: the token file that was named is missing. ERR_PARSE. */
-MUST_USE int auth_new(struct auth **out, const struct config *c, struct err *e);
+/* Waits of over 1 ms for the table are counted in LOCK_WAITS, which may be NULL. */
+MUST_USE int auth_new(struct auth **out, const struct config *c, _Atomic uint64_t *lock_waits, struct err *e);
 void auth_free(struct auth *a);
 /* Whether requests need a token. */
 bool auth_required(struct auth *a);

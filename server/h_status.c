@@ -46,6 +46,8 @@ int h_metrics(h2o_req_t *req)
 	plan_cache_size(s->cache, &plans, &bytes);
 	metric_print(&b, "plan_cache_plans", "gauge", "Plans kept in memory.", (double)plans);
 	metric_print(&b, "plan_cache_bytes", "gauge", "Their bytes.", (double)bytes);
+	if (s->backend->lock_waits)
+		atomic_fetch_add(&s->n.lock_waits, atomic_exchange(s->backend->lock_waits, 0));
 	counts_print(&b, &s->n, label, nlabels);
 	if (s->backend->metrics)
 		s->backend->metrics(s->backend->ctx, &b);

@@ -459,7 +459,7 @@ static int run_start(struct run *r, struct err *e)
 		.ref = plan_run_ref,
 		.lock_waits = &r->s.n.lock_waits });
 	r->clients = clients_new(c->max_connections, c->connections_per_address);
-	if (auth_new(&r->s.auth, c, e) < 0)
+	if (auth_new(&r->s.auth, c, &r->s.n.lock_waits, e) < 0)
 		return e->code;
 	if (bind_all(r, e) < 0 || workq_new(&r->s.plans, &o, e) < 0)
 		return e->code;

@@ -79,5 +79,3 @@ void metric_head(struct buf *out, const char *name, const char *type, const char
 uint64_t metrics_rss(void);
 /* Seconds of CPU this process has used. */
 double metrics_cpu_s(void);
-/* Locks L; a wait of over 1 ms is counted in WAITS. */
-void lock_timed(pthread_mutex_t *l, _Atomic uint64_t *waits);

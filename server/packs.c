@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"
+#include "lock_timed.h"
 #include "log.h"
 #include "pack.h"
 #include "packs_impl.h"
@@ -69,7 +70,7 @@ int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size)
 		return fd;
 	}
 	fs_close(fd);
-	pthread_mutex_lock(&p->lock);
+	lock_timed(&p->lock, p->o.lock_waits);
 	for (size_t i = 0; i < p->item.n; i++) { /* somebody removed it: made again when next asked for */
 		struct pack_item *it = p->item.p[i];
 		if ((it->state == PACK_WARM || it->state == PACK_SETTLED) && memcmp(it->digest, digest, 32) == 0) {
@@ -395,7 +396,7 @@ void packs_of(struct packs *p, struct frame_package *f)
 
 	if (!packable(f, key))
 		return;
-	pthread_mutex_lock(&p->lock);
+	lock_timed(&p->lock, p->o.lock_waits);
 	struct pack_item *it = packs_item(p, key, true);
 	if (it->state == PACK_WARM || it->state == PACK_SETTLED) {
 		memcpy(f->pack, it->digest, 32);
@@ -415,7 +416,7 @@ void packs_of(struct packs *p, struct frame_package *f)
 
 bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY])
 {
-	pthread_mutex_lock(&p->lock);
+	lock_timed(&p->lock, p->o.lock_waits);
 	struct pack_item *it = packs_item(p, key, false);
 	bool ready = it && (it->state == PACK_WARM || it->state == PACK_SETTLED);
 	if (ready) {
@@ -457,7 +458,7 @@ bool packs_find_from(struct packs *p, uint8_t digest[32], uint64_t *size, const 
 {
 	struct pack_item *d = NULL;
 
-	pthread_mutex_lock(&p->lock);
+	lock_timed(&p->lock, p->o.lock_waits);
 	struct pack_item *it = packs_item(p, key, false), *from = packs_item(p, base, false);
 	if (packs_is_ready(it) && packs_is_ready(from) && it != from && !it->delta && !from->delta &&
 		strcmp(it->name, from->name) == 0) {
@@ -483,7 +484,7 @@ bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct ident
 
 	if (!identity_restricted(who))
 		return true;
-	pthread_mutex_lock(&p->lock);
+	lock_timed(&p->lock, p->o.lock_waits);
 	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
 		i = p->item.p[i]->next_same) {
 		hit = true;
@@ -502,7 +503,7 @@ void packs_count_sent(struct packs *p, uint64_t packs, uint64_t bytes, uint64_t 
 
 struct packs_counts packs_counts(struct packs *p)
 {
-	pthread_mutex_lock(&p->lock);
+	lock_timed(&p->lock, p->o.lock_waits);
 	struct packs_counts n = p->n;
 	pthread_mutex_unlock(&p->lock);
 	n.sent = atomic_load_explicit(&p->sent, memory_order_relaxed);
@@ -527,7 +528,7 @@ size_t packs_failing(struct packs *p)
 {
 	size_t n = 0;
 
-	pthread_mutex_lock(&p->lock);
+	lock_timed(&p->lock, p->o.lock_waits);
 	for (size_t i = 0; i < p->item.n; i++)
 		n += p->item.p[i]->state == PACK_FAILED && p->item.p[i]->retry_ms != INT64_MAX;
 	pthread_mutex_unlock(&p->lock);

@@ -18,16 +18,17 @@
 
 struct packs;
 struct packs_opts {
-	const char *dir;             /* the server's; packs/ is made in it */
-	struct registry *registry;   /* where tarballs come from; borrowed */
-	struct upstreams *upstreams; /* asked before each fetch; NULL: everything is allowed (tests) */
-	unsigned builders;           /* threads; 0: 2 */
-	unsigned settlers;           /* threads; 0: 1 */
-	int level, settled_level;    /* zstd's; 0: 9 and 19 */
-	unsigned idle_ms;            /* of quiet before settling; 0: 2,000 */
-	unsigned keep_s;             /* a superseded pack can still be had for this long; 0: 3,600 */
-	uint64_t max_tarball;        /* bytes; a larger one is never packed; 0: 64 MiB */
-	uint64_t max_bytes;          /* of packs; past it the longest unused go; 0: no limit */
+	const char *dir;              /* the server's; packs/ is made in it */
+	_Atomic uint64_t *lock_waits; /* for the index, of over 1 ms, are counted here; may be NULL */
+	struct registry *registry;    /* where tarballs come from; borrowed */
+	struct upstreams *upstreams;  /* asked before each fetch; NULL: everything is allowed (tests) */
+	unsigned builders;            /* threads; 0: 2 */
+	unsigned settlers;            /* threads; 0: 1 */
+	int level, settled_level;     /* zstd's; 0: 9 and 19 */
+	unsigned idle_ms;             /* of quiet before settling; 0: 2,000 */
+	unsigned keep_s;              /* a superseded pack can still be had for this long; 0: 3,600 */
+	uint64_t max_tarball;         /* bytes; a larger one is never packed; 0: 64 MiB */
+	uint64_t max_bytes;           /* of packs; past it the longest unused go; 0: no limit */
 	unsigned fresh_s, lease_s; /* a pack stays so long after it was made, and after a plan named it; 0: 600 each */
 	uint32_t max_pending;      /* packages waiting; past it they stay cold until asked for again; 0: 100,000 */
 	bool no_settle;

@@ -1,5 +1,5 @@
 #include "plan_cache.h"
-#include "metrics.h"
+#include "lock_timed.h"
 #include "packs_wire.h"
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 #include "plan_run.h"
 #include "base/clock.h"
 #include "integrity.h"
+#include "lock_timed.h"
 #include "packs_wire.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +98,7 @@ static void post_all(struct plan_run *r)
 
 void plan_run_listen(struct plan_run *r, struct plan_listener *l)
 {
-	pthread_mutex_lock(&r->lock);
+	lock_timed(&r->lock, &r->s->n.lock_waits);
 	l->prev = NULL;
 	l->next = r->listeners;
 	if (l->next)
@@ -108,7 +109,7 @@ void plan_run_listen(struct plan_run *r, struct plan_listener *l)
 
 void plan_run_heard(struct plan_run *r, struct plan_listener *l)
 {
-	pthread_mutex_lock(&r->lock);
+	lock_timed(&r->lock, &r->s->n.lock_waits);
 	l->posted = false;
 	pthread_mutex_unlock(&r->lock);
 }
@@ -117,7 +118,7 @@ void plan_run_leave(struct plan_run *r, struct plan_listener *l, bool whole)
 {
 	bool last = !whole && plan_cache_leave(r->s->cache, r);
 
-	pthread_mutex_lock(&r->lock);
+	lock_timed(&r->lock, &r->s->n.lock_waits);
 	*(l->prev ? &l->prev->next : &r->listeners) = l->next;
 	if (l->next)
 		l->next->prev = l->prev;
@@ -134,7 +135,7 @@ void plan_run_take(struct plan_run_state *st, struct plan_run *r, struct buf *ou
 {
 	struct err ignored; /* rc says it: the stream is cut */
 
-	pthread_mutex_lock(&r->lock);
+	lock_timed(&r->lock, &r->s->n.lock_waits);
 	if (!r->finished && r->rc == 0 && (r->waiting >= FLUSH_FRAMES || (now && r->waiting))) {
 		r->rc = plan_writer_take(r->writer, &r->bytes, false, &ignored);
 		r->waiting = 0;
@@ -177,7 +178,7 @@ static int run_sink(void *ctx, const struct frame *f, struct err *e)
 		if (packs_key(key, f->package.meta.resolution.integrity))
 			buf_add(&r->packs, (str){ (const char *)key, PACKS_KEY });
 	}
-	pthread_mutex_lock(&r->lock);
+	lock_timed(&r->lock, &r->s->n.lock_waits);
 	while (!r->dead && r->waiting >= WAITING_MAX)
 		pthread_cond_wait(&r->taken, &r->lock);
 	if (r->dead)
@@ -217,7 +218,7 @@ static int run_plan(struct plan_run *r, struct plan_request *q, struct arena *a,
 	int rc = run_lockfile(b, q, a, e);
 
 	if (rc == 1) {
-		pthread_mutex_lock(&r->lock);
+		lock_timed(&r->lock, &r->s->n.lock_waits);
 		r->need_lockfile = true;
 		pthread_mutex_unlock(&r->lock);
 		return err_set(e, ERR_NOTFOUND, "need: lockfile");
@@ -251,7 +252,7 @@ static void run_finish(struct plan_run *r, int rc, const struct err *e)
 {
 	struct err why = *e;
 
-	pthread_mutex_lock(&r->lock);
+	lock_timed(&r->lock, &r->s->n.lock_waits);
 	if (rc == 0 && r->rc < 0)
 		rc = err_set(&why, r->rc, "the plan could not be encoded");
 	if (r->frames && plan_writer_take(r->writer, &r->bytes, true, &why) < 0)
@@ -283,7 +284,7 @@ static void run_land(struct plan_run *r)
 
 	plan_cache_end(r->s->cache, r->key, r, b);
 	plan_blob_release(b);
-	pthread_mutex_lock(&r->lock);
+	lock_timed(&r->lock, &r->s->n.lock_waits);
 	r->complete = true;
 	post_all(r);
 	pthread_mutex_unlock(&r->lock);

@@ -33,7 +33,7 @@ struct resolver {
 	struct surface *surface;
 	struct slow *slow;
 	struct index_limit *limit;
-	_Atomic uint64_t writes_dropped;
+	_Atomic uint64_t writes_dropped, lock_waits;
 };
 
 /* What a project takes for its registries has to be what this server asks for those names, by its own URL or an alias. */
@@ -279,7 +279,9 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 	struct http_opts ho = { 0 };
 	struct registry_opts ro = { .user_agent = STR("drayd/" DRAY_VERSION) };
 	int64_t age_ms = (int64_t)c->packument_age_s * 1000;
-	struct meta_opts mo = { .max_age_ms = age_ms, .absent_ms = age_ms < ABSENT_MS ? age_ms : ABSENT_MS };
+	struct meta_opts mo = {
+		.lock_waits = &r->lock_waits, .max_age_ms = age_ms, .absent_ms = age_ms < ABSENT_MS ? age_ms : ABSENT_MS
+	};
 	struct store_opts so = { 0 };
 
 	r->config = c;
@@ -290,6 +292,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.lockfile_keep = resolver_lockfile_keep,
 		.renew = resolver_renew,
 		.reload = resolver_reload,
+		.lock_waits = &r->lock_waits,
 		.metrics = resolver_metrics,
 		.packs = resolver_packs,
 		.surface = resolver_surface,
@@ -307,6 +310,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 	bool settle = c->command == CONFIG_SETTLE; /* nobody is served meanwhile */
 	long cpus = settle ? sysconf(_SC_NPROCESSORS_ONLN) : 0;
 	struct packs_opts po = { .dir = c->store_dir.p,
+		.lock_waits = &r->lock_waits,
 		.eager = settle,
 		.idle_ms = settle ? 1 : 0,
 		.settlers = cpus < 1               ? 1
@@ -320,6 +324,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 	if (packs_new(&r->packs, &po, e) < 0)
 		goto fail;
 	struct surface_opts fo = { .dir = c->store_dir.p,
+		.lock_waits = &r->lock_waits,
 		.registry = r->registry,
 		.upstreams = r->upstreams,
 		.meta = r->meta,

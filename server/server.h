@@ -58,6 +58,8 @@ struct backend {
 	void (*lockfile_keep)(void *ctx, const uint8_t sha256[32], str text);
 	/* N packs by their keys (PACKS_KEY bytes each) are named by a plan again: their leases are renewed. Blocks. May be NULL. */
 	void (*renew)(void *ctx, const uint8_t *keys, size_t n);
+	/* Waits of over 1 ms for its locks, which the server takes over when it prints its own. May be NULL. */
+	_Atomic uint64_t *lock_waits;
 	/* Appends Prometheus text. May be NULL. */
 	void (*metrics)(void *ctx, struct buf *out);
 	/* The packs that this server has. NULL, or returning NULL: it makes none. */

@@ -126,7 +126,7 @@ void surface_free(struct surface *s)
 
 struct surface_counts surface_counts(struct surface *s)
 {
-	pthread_mutex_lock(&s->lock);
+	lock_timed(&s->lock, s->o.lock_waits);
 	struct surface_counts n = s->n;
 	pthread_mutex_unlock(&s->lock);
 	return n;

@@ -17,7 +17,8 @@ struct surface_opts {
 	const char *dir; /* the server's; registry/ is made in it */
 	struct registry *registry;
 	struct upstreams *upstreams;
-	struct meta *meta; /* for what is known of a tarball when its packument was not asked for here */
+	struct meta *meta;            /* for what is known of a tarball when its packument was not asked for here */
+	_Atomic uint64_t *lock_waits; /* for its tables, of over 1 ms, are counted here; may be NULL */
 	uint64_t max_bytes;
 	int64_t fresh_ms; /* of a packument */
 };

@@ -303,7 +303,7 @@ static int fetch(
 		atomic_store(&(*out)->at, clock_ms() - (down ? s->o.fresh_ms - RETRY_MS : 0));
 		atomic_store(&(*out)->down, down);
 	}
-	pthread_mutex_lock(&s->lock);
+	lock_timed(&s->lock, s->o.lock_waits);
 	s->n.doc_fetched += q.code == 0 && !q.not_modified;
 	s->n.doc_revalidated += q.code == 0 && q.not_modified;
 	s->n.doc_down += down;
@@ -372,7 +372,7 @@ static int fetch_together(
 		pthread_mutex_unlock(&s->lock);
 		f->code = fetch(&f->doc, &f->age, s, w, old, &f->err);
 		doc_release(old);
-		pthread_mutex_lock(&s->lock);
+		lock_timed(&s->lock, s->o.lock_waits);
 		f->ended = true;
 		if (f->code == 0)
 			doc_add(s, f->doc);
@@ -419,7 +419,7 @@ static void refresh_run(struct surface_task *t)
 	enum doc_age age;
 	struct err e;
 
-	pthread_mutex_lock(&r->s->lock);
+	lock_timed(&r->s->lock, r->s->o.lock_waits);
 	int rc = fetch_together(&d, &age, r->s, &r->w, r->old, &e);
 	pthread_mutex_unlock(&r->s->lock);
 	if (rc < 0)
@@ -454,7 +454,7 @@ struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form fo
 
 	if (want_init(&w, s, name, form, base, &e) < 0)
 		return NULL;
-	pthread_mutex_lock(&s->lock);
+	lock_timed(&s->lock, s->o.lock_waits);
 	struct doc *d = doc_find(s, w.key);
 	if (d && clock_ms() - atomic_load(&d->at) < s->o.fresh_ms) {
 		d->used = clock_ms();
@@ -476,7 +476,7 @@ int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name
 
 	if (want_init(&w, s, name, form, base, e) < 0)
 		return e->code;
-	pthread_mutex_lock(&s->lock);
+	lock_timed(&s->lock, s->o.lock_waits);
 	s->n.docs++;
 	struct doc *d = doc_find(s, w.key);
 	int64_t now = clock_ms(), old = d ? now - atomic_load(&d->at) : 0;

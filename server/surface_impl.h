@@ -1,5 +1,6 @@
 /* surface_impl — what surface.c, surface_doc.c and surface_tarball.c share. */
 #pragma once
+#include "lock_timed.h"
 #include "surface.h"
 #include "workq.h"
 #include <pthread.h>

@@ -150,7 +150,7 @@ static void flight_drop(struct surface_task *t)
 	struct surface *s = f->s;
 
 	blobs_drop(s->blobs, f->temp);
-	pthread_mutex_lock(&s->lock);
+	lock_timed(&s->lock, s->o.lock_waits);
 	s->n.tarball_unkept++;
 	flight_remove(s, f);
 	pthread_mutex_unlock(&s->lock);
@@ -166,7 +166,7 @@ static void flight_keep(struct surface_task *t)
 	int rc = blobs_keep(s->blobs, f->key, f->fd, f->temp, &e);
 	if (rc < 0)
 		log_warn("registry", "tarball=%s kept=0 message=\"%s\"", f->label, e.msg);
-	pthread_mutex_lock(&s->lock);
+	lock_timed(&s->lock, s->o.lock_waits);
 	s->n.tarball_unkept += rc < 0;
 	flight_remove(s, f);
 	pthread_mutex_unlock(&s->lock);
@@ -191,7 +191,7 @@ static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
 			f->os ? "cannot be written" : e->msg);
 	pthread_mutex_unlock(&f->lock);
 	/* A failed one is gone before anybody is told. */
-	pthread_mutex_lock(&s->lock);
+	lock_timed(&s->lock, s->o.lock_waits);
 	*(code < 0 ? &s->n.tarball_failed : &s->n.tarball_fetched) += 1;
 	if (code < 0)
 		flight_remove(s, f);
@@ -284,7 +284,7 @@ static int where_is(
 		return e->code;
 	for (int i = 0; i < 2; i++) {
 		surface_key(key, "doc", str_of(forms[i]), name, base);
-		pthread_mutex_lock(&s->lock);
+		lock_timed(&s->lock, s->o.lock_waits);
 		struct doc *d = doc_find(s, key);
 		if (d)
 			atomic_fetch_add(&d->refs, 1);
@@ -380,7 +380,7 @@ int surface_tarball(struct tarball_src *out, struct surface *s, str name, str ve
 	src_etag(out->etag, &want);
 	surface_key(key, "tarball", str_of(out->etag), STR_NONE, STR_NONE);
 	out->fd = blobs_open(s->blobs, key, &out->size);
-	pthread_mutex_lock(&s->lock);
+	lock_timed(&s->lock, s->o.lock_waits);
 	if (out->fd >= 0) {
 		s->n.tarball_hits++;
 		pthread_mutex_unlock(&s->lock);

@@ -1,5 +1,6 @@
 #include "meta.h"
 #include "base/clock.h"
+#include "lock_timed.h"
 #include "url.h"
 #include "workq.h"
 #include <stdatomic.h>
@@ -352,7 +353,7 @@ static void entry_settle(struct entry *t, struct meta_record *record, int64_t go
 	struct meta *m = t->m;
 	VEC(struct waiter) waiters = VEC_INIT;
 
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	memcpy(&waiters, &t->waiters, sizeof(waiters));
 	memset(&t->waiters, 0, sizeof(t->waiters));
 	t->busy = false;
@@ -378,14 +379,14 @@ static void entry_settle(struct entry *t, struct meta_record *record, int64_t go
 	for (size_t i = 0; i < waiters.n; i++)
 		waiters.p[i].done(waiters.p[i].arg, record, e);
 	vec_release(&waiters);
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	live_end(m);
 	pthread_mutex_unlock(&m->lock);
 }
 
 static void count(struct meta *m, uint64_t *what, uint64_t n)
 {
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	*what += n;
 	pthread_mutex_unlock(&m->lock);
 }
@@ -567,7 +568,7 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 	buf_add(&c->raw, p->raw);
 	c->gzip = p->gzip;
 	c->validator = xstrndup(p->validator);
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	m->counts.fetched++;
 	m->counts.bytes += p->raw.n;
 	task_push(m, c);
@@ -605,7 +606,7 @@ static struct meta_record *compile(struct entry *t, struct task *c, struct scrat
 /* What a compile job works with: one that has been used, if there is one. */
 static struct scratch *scratch_take(struct meta *m)
 {
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	struct scratch *w = m->scratch;
 	if (w)
 		m->scratch = w->next;
@@ -625,7 +626,7 @@ static void scratch_give(struct meta *m, struct scratch *w)
 		buf_release(&w->json);
 	if (w->out.cap > KEEP_JSON)
 		buf_release(&w->out);
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	m->compiling--;
 	w->next = m->scratch;
 	m->scratch = w;
@@ -663,7 +664,7 @@ static void step_answer(struct meta *m, struct task *c)
 	struct err none = { 0 };
 
 	c->waiter.done(c->waiter.arg, c->record, c->absent ? c->absent : &none);
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	live_end(m);
 	pthread_mutex_unlock(&m->lock);
 }
@@ -673,7 +674,7 @@ static void run_tasks(void *arg)
 {
 	struct meta *m = arg;
 
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	for (struct task *c; (c = task_take(m));) {
 		pthread_mutex_unlock(&m->lock);
 		if (c->step == STEP_LOAD)
@@ -683,7 +684,7 @@ static void run_tasks(void *arg)
 		else
 			step_answer(m, c);
 		task_free(c);
-		pthread_mutex_lock(&m->lock);
+		lock_timed(&m->lock, m->o.lock_waits);
 	}
 	m->runners--;
 	pthread_mutex_unlock(&m->lock);
@@ -726,7 +727,7 @@ int meta_new(struct meta **out, struct store *s, struct registry *reg, const str
 
 void meta_forget(struct meta *m)
 {
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	lru_shrink(m, 0);
 	struct scratch *idle = m->scratch;
 	m->scratch = NULL;
@@ -738,7 +739,7 @@ void meta_free(struct meta *m)
 {
 	if (!m)
 		return;
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	while (m->live)
 		pthread_cond_wait(&m->idle, &m->lock);
 	pthread_mutex_unlock(&m->lock);
@@ -770,7 +771,7 @@ void meta_want(struct meta *m, str registry_url, str name, enum packument_form f
 	AUTO(buf_release) struct buf key = BUF_INIT;
 	struct waiter w = { done, arg };
 
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	struct entry *t = entry_find(m, registry_url, name, form, &key);
 	if (t && t->busy) {
 		*vec_add(&t->waiters) = w;
@@ -805,7 +806,7 @@ struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum p
 {
 	AUTO(buf_release) struct buf key = BUF_INIT;
 
-	pthread_mutex_lock(&m->lock);
+	lock_timed(&m->lock, m->o.lock_waits);
 	struct entry *t = entry_find(m, registry_url, name, form, &key);
 	struct meta_record *r = t && !t->busy && t->record && still_good(m, t) ? entry_use(t) : NULL;
 	m->counts.from_cache += r != NULL;
@@ -817,7 +818,7 @@ struct meta_counts meta_counts(const struct meta *m)
 {
 	struct meta *mutable = (struct meta *)(uintptr_t)m; /* for its lock */
 
-	pthread_mutex_lock(&mutable->lock);
+	lock_timed(&mutable->lock, mutable->o.lock_waits);
 	struct meta_counts n = m->counts;
 	pthread_mutex_unlock(&mutable->lock);
 	return n;

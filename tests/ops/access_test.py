@@ -182,6 +182,61 @@ class Tokens(unittest.TestCase):
             registry.stop()
 
 
+class Action(unittest.TestCase):
+    """action.yml as a runner does it: its inputs by its own mapping into the environment of its one step, and what that leaves for those which follow."""
+
+    def step(self, home, **inputs):
+        """The step's answer, and the environment and outputs it leaves."""
+        text = (ROOT / "action.yml").read_text()
+        declared = re.findall(r"^  ([a-z]+):\n    description:", text.split("outputs:")[0], re.M)
+        self.assertEqual(declared, ["server", "token", "registry", "fallback", "wait"])
+        defaults = dict(re.findall(r"^  ([a-z]+):\n(?:    (?!default).*\n)*    default: (.*)$", text, re.M))
+        env = {"PATH": os.environ["PATH"], "HOME": str(home), "GITHUB_ACTION_PATH": str(ROOT)}
+        for name, of in re.findall(r"^        ([A-Z]+): \$\{\{ inputs\.([a-z]+) \}\}$", text, re.M):
+            env[name] = inputs.pop(of, defaults.get(of, "").strip('"'))
+        self.assertFalse(inputs)
+        for name in ("GITHUB_ENV", "GITHUB_OUTPUT"):
+            (home / name).write_text("")
+            env[name] = str(home / name)
+        r = subprocess.run(["sh", "-c", re.search(r"^      run: (.*)$", text, re.M)[1]], env=env, capture_output=True, text=True, check=False)
+        left = [dict(line.split("=", 1) for line in (home / n).read_text().splitlines()) for n in ("GITHUB_ENV", "GITHUB_OUTPUT")]
+        return r, *left
+
+    def test_points_at_a_server(self):
+        with tempfile.TemporaryDirectory() as t:
+            t = pathlib.Path(t)
+            registry = rig.Registry(REGISTRY)
+            add = subprocess.run([DRAYD, "token", "add", "ci", "--store-dir", str(t)], capture_output=True, text=True, check=True)
+            token = re.search(r"dray_\S+", add.stdout)[0]
+            d = rig.Drayd(DRAYD, registry.url, t, "--token-file", str(t / "tokens"))
+            url = f"http://127.0.0.1:{d.port}"
+            r, env, out = self.step(t, server=url, registry="true")
+            self.assertEqual((r.returncode, env, out), (0, {"DRAY_SERVER": url, "npm_config_registry": url + "/"}, {"ready": "true"}), r.stderr)
+            r, env, out = self.step(t, server=url + "/", token=token)
+            self.assertEqual((r.returncode, env, out), (0, {"DRAY_SERVER": url, "DRAY_CI_TOKEN": token}, {"ready": "true"}), r.stderr)
+            self.assertIn(f"::add-mask::{token}", r.stdout)
+            self.assertNotIn(token, (t / ".npmrc").read_text())
+            app = rig.project(t / "app", {"fx-leaf": "^1.0.0"}, registry.url)
+            args = [DRAY, "install", "-C", str(app), "--server-fallback", "error", "--no-frozen-lockfile", "--store-dir", str(t / "client")]
+            base = {"PATH": os.environ["PATH"], "HOME": str(t), **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}}
+            later = subprocess.run(args, env={**base, **env}, capture_output=True, text=True, check=False)
+            self.assertEqual(later.returncode, 0, later.stderr)
+            self.assertEqual(d.metric_of({"authorization": f"Bearer {token}"}, "drayd_plans_total"), 1)
+            rig.project(app, {"fx-bin": "1.0.0"}, registry.url)
+            without = subprocess.run(args, env={**base, **env, "DRAY_CI_TOKEN": "x"}, capture_output=True, text=True, check=False)
+            self.assertEqual(without.returncode, 8, without.stderr)
+            self.assertEqual(d.stop(), 0)
+            registry.stop()
+            r, env, out = self.step(t, server=url, wait="0")
+            self.assertEqual((r.returncode, env, out), (0, {}, {"ready": "false"}))
+            self.assertIn("::warning::", r.stdout)
+            r, env, out = self.step(t, server=url, wait="0", fallback="error")
+            self.assertEqual((r.returncode, env, out), (1, {}, {"ready": "false"}))
+            for wrong in ({"server": "host"}, {"fallback": "x"}, {"wait": "1s"}, {"token": "a\nb"}):
+                r, env, out = self.step(t, **{"server": url, **wrong})
+                self.assertEqual((r.returncode, env, out), (2, {}, {}), wrong)
+
+
 class Words(unittest.TestCase):
     """What there is to configure is in the sample, and in what is written about it."""
 

@@ -1,5 +1,6 @@
 """A drayd before a fixture registry, for the tests of this folder."""
 
+import ctypes
 import http.client
 import json
 import os
@@ -20,6 +21,11 @@ PATIENCE_S = 60
 HERE = pathlib.Path(__file__).resolve().parent
 
 
+def with_us():
+    """In a child: it ends when its test does, however that ends, and keeps nobody waiting who reads our output."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Registry:
     def __init__(self, program, *faults, recording=False, port=0):
         what = (
@@ -30,7 +36,7 @@ class Registry:
         args = [program, *what, "--port", str(port)]
         for f in faults:
             args += ["--faults", f]
-        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, text=True, preexec_fn=with_us)
         self.url = self.process.stdout.readline().strip()
         self.port = int(re.search(r":(\d+)/?$", self.url).group(1))
 
@@ -48,7 +54,7 @@ class Drayd:
         self.log = log or open(self.dir / "log", "ab")
         self.args = [program, "--listen", "127.0.0.1:0", "--ready-file", str(ready), "--registry", registry_url]
         self.args += ["--store-dir", str(self.dir / "store"), *flags]
-        self.process = subprocess.Popen(self.args, stderr=self.log, stdout=self.log, user=user)
+        self.process = subprocess.Popen(self.args, stderr=self.log, stdout=self.log, user=user, preexec_fn=with_us)
         if not log:
             self.log.close()
         end = time.monotonic() + ready_s
@@ -68,7 +74,10 @@ class Drayd:
 
     def metric(self, name):
         """The sum of a metric's values over its labels."""
-        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", self.get("/metrics")[2], re.M)
+        return self.metric_of({}, name)
+
+    def metric_of(self, headers, name):
+        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", self.get("/metrics", headers)[2], re.M)
         if not found:
             raise KeyError(name)
         return sum(map(float, found))

@@ -1,5 +1,6 @@
 /* ctest label: threads */
 #include "watch.h"
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -8,9 +9,11 @@
 #include <unistd.h>
 
 #include "clients.h"
+#include "lock_timed.h"
 #include "log.h"
 #include "metrics.h"
 #include "running.h"
+#include "workq.h"
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <netinet/in.h>
@@ -187,6 +190,51 @@ static void test_log(void **state)
 	close(fd[1]);
 }
 
+struct contended {
+	pthread_mutex_t lock;
+	atomic_bool held;
+};
+
+static void *hold(void *arg)
+{
+	struct contended *c = arg;
+
+	pthread_mutex_lock(&c->lock);
+	c->held = true;
+	pause_ms(20);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* Long waits for a lock are counted, and nothing else is. */
+static void test_lock_waits(void **state)
+{
+	struct contended c = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	_Atomic uint64_t waits = 0;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		lock_timed(&c.lock, &waits);
+		pthread_mutex_unlock(&c.lock);
+	}
+	assert_int_equal(waits, 0);
+	for (int i = 1; waits == 0; i++) { /* who is held up before it asks need not wait */
+		struct err e;
+		pthread_t tid;
+		assert_true(i < 1000);
+		c.held = false;
+		assert_int_equal(workq_thread(&tid, "hold", hold, &c, &e), 0);
+		while (!c.held)
+			sched_yield();
+		lock_timed(&c.lock, &waits);
+		pthread_mutex_unlock(&c.lock);
+		lock_timed(&c.lock, NULL);
+		pthread_mutex_unlock(&c.lock);
+		pthread_join(tid, NULL);
+	}
+	assert_int_equal(waits, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_histogram),
 		cmocka_unit_test(test_running),
 		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_lock_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

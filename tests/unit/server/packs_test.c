@@ -1,4 +1,5 @@
 /* Packs in the making: a registry of fixture tarballs, and what becomes of them. ctest label: threads */
+#include "base/clock.h"
 #include "fs.h"
 #include "pack.h"
 #include "packs.h"
@@ -630,6 +631,28 @@ static void deltas_are_for_idle_times(void **state)
 	assert_int_equal(n.build_us, 0);
 }
 
+/* A settler that comes to the end of what the journal knew makes the deltas it found last at once, not when it next wakes: within a minute. */
+static void deltas_found_last_are_made_at_once(void **state)
+{
+	struct env *v = *state;
+
+	v->o.idle_ms = 60000; /* no delta yet */
+	packs_start(v);
+	for (int i = 0; i < 2; i++) {
+		struct frame_package f = package(v, i);
+		f.name = STR("p");
+		packs_of(v->p, &f);
+	}
+	wait_until(v, c.warm == 2);
+	packs_free(v->p);
+	v->o.idle_ms = 1;
+	v->o.eager = false; /* else all are found before a settler begins */
+	packs_start(v);
+	int64_t begun = clock_ms();
+	wait_until(v, c.delta_us > 0);
+	assert_true(clock_ms() - begun < 50 * 1000);
+}
+
 static void the_largest_settles_first(void **state)
 {
 	struct env *v = *state;
@@ -671,6 +694,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_restart_settles_the_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_largest_settles_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(deltas_found_last_are_made_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_left_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_process_has_the_packs, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_longest_unused_go, setup, teardown),
