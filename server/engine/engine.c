@@ -263,6 +263,8 @@ static void look_ahead(struct run *r)
 				metas_speculate(
 					r->metas, imp->wanted[k].alias, imp->wanted[k].spec, imp->wanted[k].optional);
 	}
+	for (uint32_t i = 0; r->prior && metas_look_ahead(r->metas) && i < r->nimporter; i++)
+		reuse_foresee(r, &r->importer[i]);
 }
 
 static int check_depth(struct run *r, struct err *e)

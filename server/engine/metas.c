@@ -236,8 +236,7 @@ static void pump(struct metas *m)
 	}
 }
 
-/* With all but a few in memory the walk itself is the quickest way to what is next. */
-static bool looks_ahead(const struct metas *m)
+bool metas_look_ahead(const struct metas *m)
 {
 	return m->missed > m->asked / MISSING_SHARE;
 }
@@ -245,7 +244,7 @@ static bool looks_ahead(const struct metas *m)
 void metas_speculate(struct metas *m, atom name, atom spec, bool full)
 {
 	look_ahead(m, name, spec, full);
-	if (looks_ahead(m))
+	if (metas_look_ahead(m))
 		pump(m);
 }
 
@@ -254,7 +253,7 @@ int metas_wait(struct metas *m, struct err *e)
 	uint32_t ticket[BATCH];
 	const struct engine_packument *got[BATCH];
 	uint32_t answered = m->answered;
-	if (looks_ahead(m))
+	if (metas_look_ahead(m))
 		pump(m);
 	if (m->answered != answered)
 		return 0;
@@ -263,7 +262,7 @@ int metas_wait(struct metas *m, struct err *e)
 		return n;
 	arrived(m, ticket, got, n);
 	n = take(m, e);
-	if (looks_ahead(m))
+	if (metas_look_ahead(m))
 		pump(m);
 	return n;
 }

@@ -16,6 +16,8 @@ enum meta_state { META_WAITING, META_HERE, META_FAILED };
 /* The packument of NAME for an edge (FULL: the edge wants the full form); asks when it was never asked for. *OUT is set on
  * META_HERE, *E on META_FAILED. */
 enum meta_state metas_get(struct metas *m, atom name, bool full, struct packument *out, const struct err **e);
+/* Whether speculation pays. With all but a few in memory the walk itself is the quickest way to what is next. */
+bool metas_look_ahead(const struct metas *m);
 /* Asks for NAME, and when it is there, for what the version picked for SPEC depends on. */
 void metas_speculate(struct metas *m, atom name, atom spec, bool full);
 /* Asks for what an edge ALIAS@SPEC will need, when that is not here yet. */

@@ -3,6 +3,7 @@
 #include "catalog.h"
 #include "dep_path.h"
 #include "exotic.h"
+#include "metas.h"
 #include "overrides.h"
 #include "package.h"
 #include "pick.h"
@@ -363,6 +364,64 @@ static bool whole(struct run *r, prior key, unsigned depth)
 bool reuse_subtree(struct run *r, const struct importer *imp, prior key)
 {
 	return !depends_on_changed(r, imp, key) && whole(r, key, 0);
+}
+
+/* What foresee() knows of a snapshot. */
+enum { UNSEEN, TAKEN_OVER, RESOLVED };
+
+struct foresight {
+	const struct importer *imp;
+	uint8_t *seen; /* a snapshot each */
+	prior *todo;
+	size_t n;
+};
+
+/* Whoever depends on what is RESOLVED anew is asked for; of a snapshot that is otherwise taken over only what its own dependencies moved. */
+static void foresee_dep(struct run *r, struct foresight *f, const struct lock_dep *d, bool optional, uint8_t how)
+{
+	prior k = ref_snapshot(r, d->alias, d->ref);
+	struct packument p;
+	const struct err *why;
+	str name, version;
+	if (k == NONE || f->seen[k] >= how)
+		return;
+	f->seen[k] = how;
+	f->todo[f->n++] = k;
+	if (how == TAKEN_OVER && r->reuse_subtrees && reuse_subtree(r, f->imp, k))
+		return;
+	const struct lock_package *lp = package_of(r, k, &name, &version);
+	if (lp && lp->resolution.kind == LOCK_RES_REGISTRY)
+		(void)metas_get(r->metas, atom_of(&r->t, name), optional, &p, &why);
+}
+
+static void foresee_below(struct run *r, struct foresight *f)
+{
+	while (f->n) {
+		prior k = f->todo[--f->n];
+		const struct lock_snapshot *s = snap_at(r, k);
+		for (size_t i = 0; i < s->dependencies.n; i++)
+			foresee_dep(r, f, &s->dependencies.p[i], false, f->seen[k]);
+		for (size_t i = 0; i < s->optional_dependencies.n; i++)
+			foresee_dep(r, f, &s->optional_dependencies.p[i], true, f->seen[k]);
+	}
+}
+
+void reuse_foresee(struct run *r, const struct importer *imp)
+{
+	size_t n = r->prior->nsnapshots;
+	if (!imp->prior || (r->reuse_subtrees && !imp->changed->n))
+		return;
+	struct foresight f = {
+		.imp = imp, .seen = arena_new(&r->arena, uint8_t, n), .todo = arena_new(&r->arena, prior, 2 * n)
+	};
+	for (uint32_t i = 0; i < imp->nwanted; i++) {
+		const struct wanted *w = &imp->wanted[i];
+		const struct lock_direct *d = direct_find(imp->prior, sof(r, w->alias));
+		if (d)
+			foresee_dep(r, &f, &(struct lock_dep){ d->alias, d->ref }, w->optional,
+				reuse_direct(r, imp, w) == NONE ? RESOLVED : TAKEN_OVER);
+	}
+	foresee_below(r, &f);
 }
 
 static bool is_peer_of(const struct pkg *p, atom name)
