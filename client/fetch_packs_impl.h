@@ -46,7 +46,7 @@ struct pack_want {
 	uint64_t from;            /* of these, when it was asked for last */
 	atomic_uint fate;
 	struct pack_want *open_next, **open_link; /* in f->open; open_link NULL: not in it */
-	unsigned tries; /* that brought nothing */
+	unsigned tries;                           /* that brought nothing */
 	bool arrived;
 	bool delta;
 	uint32_t tarball; /* bytes of the tarball that it stands for */
