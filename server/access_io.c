@@ -1,10 +1,4 @@
 #include "access_io.h"
-#include <stdlib.h>
-
-struct access_denied {
-	uint32_t ticket;
-	struct engine_packument answer;
-};
 
 static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
 {
@@ -15,28 +9,13 @@ static void want(void *ctx, uint32_t ticket, str registry, str name, enum packum
 		p->inner->want(p->inner->ctx, ticket, registry, name, form);
 		return;
 	}
-	struct access_denied *d = xcalloc(1, sizeof(*d));
-	d->ticket = ticket;
-	d->answer.err = e;
-	*vec_add(&p->denied) = d;
-}
-
-static uint32_t tell(struct access_io *p, uint32_t *ticket, const struct engine_packument **got, uint32_t cap)
-{
-	uint32_t n = 0;
-
-	while (n < cap && p->told < p->denied.n) {
-		const struct access_denied *d = p->denied.p[p->told++];
-		ticket[n] = d->ticket;
-		got[n++] = &d->answer;
-	}
-	return n;
+	io_denied_add(&p->denied, ticket, &e);
 }
 
 static int wait_any(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
 	struct access_io *p = ctx;
-	uint32_t n = tell(p, ticket, got, cap);
+	uint32_t n = io_denied_tell(&p->denied, ticket, got, cap);
 
 	return n ? (int)n : p->inner->wait(p->inner->ctx, ticket, got, cap, e);
 }
@@ -44,7 +23,7 @@ static int wait_any(void *ctx, uint32_t *ticket, const struct engine_packument *
 static int poll_any(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
 	struct access_io *p = ctx;
-	uint32_t n = tell(p, ticket, got, cap);
+	uint32_t n = io_denied_tell(&p->denied, ticket, got, cap);
 
 	return n ? (int)n : p->inner->poll(p->inner->ctx, ticket, got, cap, e);
 }
@@ -79,7 +58,5 @@ void access_io_init(struct access_io *p, const struct engine_io *inner, const st
 
 void access_io_release(struct access_io *p)
 {
-	for (size_t i = 0; i < p->denied.n; i++)
-		free(p->denied.p[i]);
-	vec_release(&p->denied);
+	io_denied_release(&p->denied);
 }

@@ -5,14 +5,13 @@
  * error's text tells of its versions. One plan, the engine's thread. */
 #pragma once
 #include "auth.h"
-#include "engine.h"
+#include "io_denied.h"
 
 struct access_io {
 	struct engine_io io; /* for engine_run() */
 	const struct engine_io *inner;
 	const struct identity *who;
-	VEC(struct access_denied *) denied; /* kept until the end: the engine borrows */
-	size_t told;                        /* of them */
+	struct io_denied denied;
 };
 /* P stays where it is, INNER and WHO outlive it. */
 void access_io_init(struct access_io *p, const struct engine_io *inner, const struct identity *who);

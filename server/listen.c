@@ -393,7 +393,7 @@ static void *loop_run(void *arg)
 			tick = now;
 		}
 		if (!since && atomic_load(&l->s->draining)) {
-			since = now;
+			since = busy = now;
 			loop_close_listeners(l);
 			h2o_context_request_shutdown(&l->ctx);
 		}

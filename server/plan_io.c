@@ -3,30 +3,29 @@
 static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
 {
 	struct plan_io *p = ctx;
+	struct err e;
 	str url;
 
-	/* Never blocks and cannot fail: the refusal comes out of the next wait(). */
-	if (p->refused.code < 0 || upstream_route(&url, p->upstreams, name, registry, &p->refused) < 0)
-		return;
-	p->inner->want(p->inner->ctx, ticket, url, name, form);
+	if (upstream_route(&url, p->upstreams, name, registry, &e) < 0)
+		io_denied_add(&p->refused, ticket, &e);
+	else
+		p->inner->want(p->inner->ctx, ticket, url, name, form);
 }
 
 static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
-	const struct plan_io *p = ctx;
+	struct plan_io *p = ctx;
+	uint32_t n = io_denied_tell(&p->refused, ticket, got, cap);
 
-	if (p->refused.code < 0) {
-		*e = p->refused;
-		return e->code;
-	}
-	return p->inner->wait(p->inner->ctx, ticket, got, cap, e);
+	return n ? (int)n : p->inner->wait(p->inner->ctx, ticket, got, cap, e);
 }
 
 static int io_poll(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
-	const struct plan_io *p = ctx;
+	struct plan_io *p = ctx;
+	uint32_t n = io_denied_tell(&p->refused, ticket, got, cap);
 
-	return p->inner->poll(p->inner->ctx, ticket, got, cap, e);
+	return n ? (int)n : p->inner->poll(p->inner->ctx, ticket, got, cap, e);
 }
 
 static str io_tarball_url(void *ctx, str registry, str name, str url, struct arena *a)
@@ -56,4 +55,9 @@ void plan_io_init(struct plan_io *p, const struct engine_io *inner, const struct
 	p->io.tarball_url = io_tarball_url;
 	p->io.remote_tarball = inner->remote_tarball ? io_remote_tarball : NULL;
 	p->io.pack_of = NULL; /* its context would be the inner one's */
+}
+
+void plan_io_release(struct plan_io *p)
+{
+	io_denied_release(&p->refused);
 }

@@ -6,14 +6,15 @@
  * client's, so that plan and lockfile are what a direct install makes. One
  * plan, the engine's thread. */
 #pragma once
-#include "engine.h"
+#include "io_denied.h"
 #include "upstream.h"
 
 struct plan_io {
 	struct engine_io io; /* for engine_run() */
 	const struct engine_io *inner;
 	const struct upstreams *upstreams;
-	struct err refused; /* code < 0: a name that this server takes from another registry than the client */
+	struct io_denied refused; /* names that this server takes from another registry than the client */
 };
 /* P stays where it is, INNER and U outlive it. */
 void plan_io_init(struct plan_io *p, const struct engine_io *inner, const struct upstreams *u);
+void plan_io_release(struct plan_io *p);

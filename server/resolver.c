@@ -110,6 +110,7 @@ static int resolver_plan(void *ctx, struct plan_request *req, const struct ident
 	cancel_hook(c, NULL, NULL);
 	preload_free(p);
 	access_io_release(&seen);
+	plan_io_release(&io);
 	return rc;
 }
 

@@ -62,6 +62,7 @@ static int check(struct buf *text, const struct verdict_opts *o, const struct re
 	cancel_hook(c, NULL, NULL);
 	preload_free(p);
 	access_io_release(&seen);
+	plan_io_release(&io);
 	return rc;
 }
 

@@ -238,6 +238,7 @@ static int run_again(struct run *r, struct err *e)
 		.nframe_of = r->nframe_of,
 		.npackage_frames = r->npackage_frames,
 		.hello_sent = r->hello_sent,
+		.foreseen = true,
 		.doom = r->doom,
 		.ndoom = r->ndoom,
 		.cap_doom = r->cap_doom };
@@ -263,8 +264,9 @@ static void look_ahead(struct run *r)
 				metas_speculate(
 					r->metas, imp->wanted[k].alias, imp->wanted[k].spec, imp->wanted[k].optional);
 	}
-	for (uint32_t i = 0; r->prior && metas_look_ahead(r->metas) && i < r->nimporter; i++)
-		reuse_foresee(r, &r->importer[i]);
+	if (r->prior && !r->foreseen && metas_look_ahead(r->metas))
+		reuse_foresee(r);
+	r->foreseen = true;
 }
 
 static int check_depth(struct run *r, struct err *e)

@@ -263,7 +263,7 @@ struct run {
 	uint32_t *frame_of; /* by atom of a package's id: its PACKAGE frame + 1; survives run_again() */
 	size_t nframe_of;
 	uint32_t npackage_frames;
-	bool hello_sent;
+	bool hello_sent, foreseen;
 	uint32_t early_at; /* packages below were looked at for being sent early */
 	uint32_t *young;   /* packages taken although younger than the cutoff */
 	size_t nyoung, cap_young;

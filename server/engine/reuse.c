@@ -366,31 +366,38 @@ bool reuse_subtree(struct run *r, const struct importer *imp, prior key)
 	return !depends_on_changed(r, imp, key) && whole(r, key, 0);
 }
 
-/* What foresee() knows of a snapshot. */
+/* What is known of a snapshot. */
 enum { UNSEEN, TAKEN_OVER, RESOLVED };
+/* Looked at for each snapshot there is, at most: guessing must not cost more than what it guesses at, however many projects there are. */
+enum { FORESEE_EDGES = 8 };
 
 struct foresight {
+	struct arena a;
 	const struct importer *imp;
 	uint8_t *seen; /* a snapshot each */
 	prior *todo;
-	size_t n;
+	size_t n, left; /* edges that may still be looked at */
 };
 
 /* Whoever depends on what is RESOLVED anew is asked for; of a snapshot that is otherwise taken over only what its own dependencies moved. */
 static void foresee_dep(struct run *r, struct foresight *f, const struct lock_dep *d, bool optional, uint8_t how)
 {
-	prior k = ref_snapshot(r, d->alias, d->ref);
 	struct packument p;
 	const struct err *why;
-	str name, version;
+	str name, version, suffix;
+	if (!f->left)
+		return;
+	f->left--;
+	str dp = dep_path_from_ref(d->alias, d->ref, &f->a);
+	prior k = dp.p ? snap_find(r, dp) : NONE;
 	if (k == NONE || f->seen[k] >= how)
 		return;
 	f->seen[k] = how;
 	f->todo[f->n++] = k;
-	if (how == TAKEN_OVER && r->reuse_subtrees && reuse_subtree(r, f->imp, k))
+	if (how == TAKEN_OVER && reuse_subtree(r, f->imp, k))
 		return;
-	const struct lock_package *lp = package_of(r, k, &name, &version);
-	if (lp && lp->resolution.kind == LOCK_RES_REGISTRY)
+	dep_path_split(snap_at(r, k)->key, &name, &version, &suffix);
+	if (version.n && version.p[0] >= '0' && version.p[0] <= '9') /* not a URL, nor a folder */
 		(void)metas_get(r->metas, atom_of(&r->t, name), optional, &p, &why);
 }
 
@@ -406,22 +413,37 @@ static void foresee_below(struct run *r, struct foresight *f)
 	}
 }
 
-void reuse_foresee(struct run *r, const struct importer *imp)
+static void foresee_importer(struct run *r, struct foresight *f, const struct importer *imp)
 {
-	size_t n = r->prior->nsnapshots;
-	if (!imp->prior || (r->reuse_subtrees && !imp->changed->n))
-		return;
-	struct foresight f = {
-		.imp = imp, .seen = arena_new(&r->arena, uint8_t, n), .todo = arena_new(&r->arena, prior, 2 * n)
-	};
+	/* What one project takes over another may not. */
+	for (size_t i = 0; i < r->prior->nsnapshots; i++)
+		if (f->seen[i] == TAKEN_OVER)
+			f->seen[i] = UNSEEN;
+	f->left -= f->left < r->prior->nsnapshots / 8 ? f->left : r->prior->nsnapshots / 8;
+	f->imp = imp;
 	for (uint32_t i = 0; i < imp->nwanted; i++) {
 		const struct wanted *w = &imp->wanted[i];
 		const struct lock_direct *d = direct_find(imp->prior, sof(r, w->alias));
+		bool taken = d && r->reuse_subtrees && reuse_direct(r, imp, w) != NONE;
 		if (d)
-			foresee_dep(r, &f, &(struct lock_dep){ d->alias, d->ref }, w->optional,
-				reuse_direct(r, imp, w) == NONE ? RESOLVED : TAKEN_OVER);
+			foresee_dep(r, f, &(struct lock_dep){ d->alias, d->ref }, w->optional,
+				taken ? TAKEN_OVER : RESOLVED);
 	}
-	foresee_below(r, &f);
+	foresee_below(r, f);
+}
+
+void reuse_foresee(struct run *r)
+{
+	size_t n = r->prior->nsnapshots;
+	struct foresight f = { .a = ARENA_INIT(0), .left = FORESEE_EDGES * n };
+	f.seen = arena_new(&f.a, uint8_t, n);
+	f.todo = arena_new(&f.a, prior, 2 * n); /* each once as taken over and once as resolved */
+	for (uint32_t i = 0; i < r->nimporter && f.left; i++) {
+		const struct importer *imp = &r->importer[i];
+		if (imp->prior && (imp->changed->n || !r->reuse_subtrees))
+			foresee_importer(r, &f, imp);
+	}
+	arena_release(&f.a);
 }
 
 static bool is_peer_of(const struct pkg *p, atom name)

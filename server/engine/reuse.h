@@ -14,9 +14,9 @@ void reuse_init(struct run *r);
 void reuse_importer(struct run *r, struct importer *imp);
 /* After all importers: where one asks for a version that the lockfile doesn't have, the peers of all on that name are chosen anew. */
 void reuse_peers_move(struct run *r);
-/* Asks for the packuments that the walk of IMP will want of what is in the lockfile: all below a dependency that is resolved anew, which depends on
- * mostly the same as before, and what depends on such a one. */
-void reuse_foresee(struct run *r, const struct importer *imp);
+/* Asks for the packuments that the walk will want of what is in the lockfile: all below a dependency that is resolved anew, which depends on
+ * mostly the same as before, and what depends on such a one. A guess, and bounded: it costs no more than a few looks at each snapshot. */
+void reuse_foresee(struct run *r);
 /* The snapshot recorded for a direct dependency that still satisfies its specifier; NONE: none. */
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w);
 /* The same for child ALIAS of snapshot PARENT. */

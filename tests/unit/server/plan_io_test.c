@@ -57,12 +57,21 @@ static void test_plan_io(void **state)
 	str seen = p.io.tarball_url(
 		p.io.ctx, STR("https://mirror.test/npm/"), STR("x"), STR("https://registry.test/x.tgz"), &a);
 	assert_true(str_eq(seen, STR("https://mirror.test/npm/x.tgz")));
-	/* A registry that is neither: nothing is asked, the wait says why. */
+	/* A registry that is neither: nothing is asked, the answer says why, and others are answered as before. */
+	uint32_t ticket = 0;
+	const struct engine_packument *got = NULL;
 	p.io.want(p.io.ctx, 2, STR("https://other.test/"), STR("left-pad"), PACKUMENT_FULL);
 	assert_int_equal(in.wants, 1);
-	assert_int_equal(p.io.wait(p.io.ctx, NULL, NULL, 0, &e), ERR_POLICY);
-	assert_non_null(strstr(e.msg, "https://other.test/"));
+	assert_int_equal(p.io.wait(p.io.ctx, &ticket, &got, 1, &e), 1);
 	assert_int_equal(in.waits, 1);
+	assert_int_equal(ticket, 2);
+	assert_int_equal(got->err.code, ERR_POLICY);
+	assert_non_null(strstr(got->err.msg, "https://other.test/"));
+	p.io.want(p.io.ctx, 3, STR("https://registry.test/"), STR("right-pad"), PACKUMENT_FULL);
+	assert_int_equal(in.wants, 2);
+	assert_int_equal(p.io.wait(p.io.ctx, &ticket, &got, 1, &e), 1);
+	assert_int_equal(in.waits, 2);
+	plan_io_release(&p);
 	arena_release(&a);
 	upstreams_free(u);
 }
