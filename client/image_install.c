@@ -117,6 +117,19 @@ static bool tree_make(struct making *m)
 	return m->lock >= 0;
 }
 
+/* Hoisted names have a folder of their own among the slots: it goes when no project leads there, though others keep all of the slots. */
+static bool hoisted_stands(const struct making *m)
+{
+	static const char hoisted[] = "node_modules/.pnpm/node_modules";
+	struct stat st;
+
+	for (size_t i = 0; i < m->im.nitems; i++) {
+		if (str_eq(m->im.item[i].path, str_of(hoisted)))
+			return fstatat(m->root, hoisted, &st, 0) == 0 && S_ISDIR(st.st_mode);
+	}
+	return true;
+}
+
 /* prunedAt is the time of this install; it has the same length always. */
 static bool modules_yaml_make(struct making *m)
 {
@@ -203,8 +216,8 @@ int image_install(struct image_result *out, const struct image_input *in, const 
 		poll(&fd, 1, -1);
 		pool_drain(m.pool);
 	}
-	if (!made || !m.check.whole || shared_record_end(m.shared, in->root, &e) < 0 || !modules_yaml_make(&m) ||
-		!state_make(&m, in))
+	if (!made || !m.check.whole || !hoisted_stands(&m) || shared_record_end(m.shared, in->root, &e) < 0 ||
+		!modules_yaml_make(&m) || !state_make(&m, in))
 		return 0;
 	*out = (struct image_result){ m.im.packages, m.im.nslots };
 	return 1;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bins.h"
+#include "env_document.h"
 #include "gvs.h"
 #include "install_impl.h"
 #include "integrity.h"
@@ -182,6 +183,16 @@ int shared_slots_end(struct install *in, struct err *e)
 	return 0;
 }
 
+/* Whether a pin of pnpm's should have come into the lockfile and could not be made: it is tried again, and said again. */
+static bool unpinned(const struct install *in)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+	struct env_pin pin;
+
+	return in->o->keep->image == PLAN_IMAGE &&
+	       env_document_wanted(&pin, &in->o->req->importer[0].manifest, in->o->env_document, &a);
+}
+
 /* Scripts of the project run with every install, and folders outside the store are not of one content for ever. */
 static bool image_fits(const struct install *in)
 {
@@ -192,6 +203,8 @@ static bool image_fits(const struct install *in)
 	if (!in->o->project->client.lockfile || !in->made_vstore || r->nimporters != 1 || r->nlocal ||
 		r->settings.npatch || in->r->ignored_builds.n || in->young.n ||
 		!in->o->project->client.optimistic_repeat_install)
+		return false;
+	if (unpinned(in))
 		return false;
 	for (size_t i = 0; !in->o->ignore_scripts && i < sizeof(stages) / sizeof(stages[0]); i++) {
 		if (str_map_get(r->importer[0].manifest.scripts, str_of(stages[i])))

@@ -3,10 +3,10 @@
 #include "bytes.h"
 #include "kept.h"
 
-#define PLAN_MAGIC 0x323079616c706400u /* "\0dplay02" */
+#define PLAN_MAGIC 0x333079616c706400u /* "\0dplay03" */
 #define ABSENT UINT32_MAX
 
-/* One walk over the model serves both directions, so that none of them can forget a field. */
+/* One walk over the model serves both directions. What it forgets both forget: fuzz/kept_plan prints every lockfile that the tests have. */
 struct codec {
 	struct buf *out; /* NULL: reading */
 	struct cursor in;
@@ -196,6 +196,7 @@ static void head(struct codec *c, struct lock_head *h)
 	flag(c, &h->exclude_links_from_lockfile);
 	flag(c, &h->dedupe_peers);
 	flag(c, &h->inject_workspace_packages);
+	flag(c, &h->has_time);
 	u32(c, &h->peers_suffix_max_length);
 	catalogs(c, h);
 	map(c, &h->overrides);

@@ -17,6 +17,7 @@ enum {
 	BATCH = 512 * 1024, /* bytes of packs in a request, at least one pack */
 	BATCH_PACKS = 256,  /* packs in a request */
 	BATCH_FIND = 4096,  /* look-ups in a request */
+	PROGRESS = 64,  /* an answer that broke off counts as a try unless it brought more than this part of the pack */
 	MOST_TRIES = 3, /* of a package that came no further, and of a connection without a whole answer in between */
 	RETRY_MS = 100,
 	STREAMS = 2, /* large packs at once: while one is unpacked the next begins to arrive */
@@ -131,7 +132,7 @@ static void ask_return(struct thread *t, struct ask *a, const struct err *why)
 		if (a->kind != ASK_FIND)
 			atomic_fetch_sub(&t->f->held, w->hold);
 		/* The one at which it broke off, unless it came further; those behind it had no chance. */
-		w->tries += first && w->got == w->from;
+		w->tries += first && w->got - w->from <= w->size / PROGRESS;
 		if (w->tries >= MOST_TRIES)
 			want_absent(t, w, why);
 		else
@@ -535,7 +536,7 @@ static void conns_keep(struct thread *t)
 	for (unsigned i = 0; i < t->n; i++) {
 		struct conn *c = &t->conn[i];
 		struct err e;
-		if (!c->h && is_wanting(t) && c->failures < MOST_TRIES && now >= c->retry_at)
+		if (!c->h && !t->useless && is_wanting(t) && c->failures < MOST_TRIES && now >= c->retry_at)
 			conn_open(c);
 		if (c->h && h2_drive(c->h, &e) < 0)
 			conn_lost(c, &e);
@@ -659,7 +660,7 @@ void *pack_conn_run(void *fetcher)
 
 	for (unsigned i = 0; i < t.n; i++) {
 		t.conn[i].t = &t;
-		if (f->o.connect)
+		if (f->o.connect && !t.useless) /* a name server that says nothing is waited for once */
 			conn_open(&t.conn[i]);
 	}
 	while (exchange(&t)) {

@@ -32,9 +32,7 @@ int pool_new(struct pool **out, unsigned workers, struct err *e)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
 
-	p->workers = workers ? workers : workq_cpus();
-	if (p->workers < 2)
-		p->workers = 2;
+	p->workers = workers ? workers : workq_cpus() < 2 ? 2 : workq_cpus();
 	p->last = &p->first;
 	struct workq_opts o = { .name = "pool",
 		.workers = p->workers,

@@ -185,6 +185,22 @@ for (const [what, damage] of [['slot', (s) => rmSync(join(store, 'links', s), { 
 }
 assert.deepEqual(readdirSync(join(store, 'links')).filter((n) => n.startsWith('.dray-old')), [], 'what was replaced is gone')
 
+// -- the folder of hoisted names goes when nobody leads there, though another project keeps every slot ---------------------
+{
+  const leaf = Object.keys(whole.slots).find((s) => s.startsWith('fx-leaf@')).match(/@([0-9.]+)/)[1]
+  const wider = project('wider', { ...dependencies, 'fx-leaf': leaf }) // hoists all but that one
+  install(wider, store)
+  clean(one); clean(two)
+  prune(store)
+  assert.ok(!existsSync(join(store, 'links', whole.root['.pnpm/node_modules'])), 'no project has these names')
+  for (const s of Object.keys(whole.slots)) assert.equal(existsSync(join(store, 'links', s)), s !== whole.root['.pnpm/node_modules'], s)
+  install(one, store)
+  same(view(one, store), whole, 'hoisted names that were gone')
+  install(two, store)
+  clean(wider)
+  prune(store)
+}
+
 // -- builds: once for all projects, and apart from the unbuilt ------------------------------------------------
 const builds = (name, more = '') => project(name, { 'fx-postinstall': '1.0.0' }, `enableGlobalVirtualStore: true\nallowBuilds:\n  fx-postinstall: true\n${more}`)
 const b1 = builds('b1'), b2 = builds('b2'), b3 = builds('b3')
