@@ -1,5 +1,11 @@
 #include "graph.h"
 
+int kv_order(const void *a, const void *b)
+{
+	const struct kv *x = a, *y = b;
+	return x->k != y->k ? (x->k < y->k ? -1 : 1) : x->v < y->v ? -1 : x->v > y->v;
+}
+
 uint32_t pkg_find(const struct run *r, atom id)
 {
 	return id < r->npkg_of_id ? r->pkg_of_id[id] - 1 : NONE;

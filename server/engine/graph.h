@@ -18,6 +18,8 @@
 struct kv {
 	atom k, v;
 };
+/* For qsort: by the atoms' numbers. */
+int kv_order(const void *a, const void *b);
 /* A child to resolve: from dependencies and optionalDependencies, sorted by alias. */
 struct spec {
 	atom alias, range;
@@ -232,7 +234,9 @@ struct run {
 
 	struct selector_table preferred, locked; /* see prefer.h */
 	const struct atomset *moved;             /* see reuse_peers_move */
-	struct pick_memo *pick;                  /* choices made, see pick.c; cells, and how many are taken */
+	const struct kv *peers_stay; /* alias and ref of peers that keep it though their range changed; by kv_order */
+	uint32_t npeers_stay;
+	struct pick_memo *pick; /* choices made, see pick.c; cells, and how many are taken */
 	size_t picks, npick;
 	struct first_pick *first; /* what projects share, see first_pick.c; cells, and how many are taken */
 	size_t firsts, nfirst;

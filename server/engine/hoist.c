@@ -196,6 +196,16 @@ static const struct importer *root_importer(const struct run *r)
 	return NULL;
 }
 
+/* A package of the workspace that stands at ROOT under another name serves nobody but its own project. Source: pnpm 12.21's behaviour. */
+static void bucket_add_root(struct bucket *b, const struct importer *root, atom name)
+{
+	for (size_t i = 0; i < root->direct.n; i++) {
+		const struct pkg *p = pkg_at(b->r, root->direct.p[i].pkg);
+		if (p->name == name && p->version)
+			bucket_add(b, p->version);
+	}
+}
+
 /* What is preferred and what was resolved of NAME. ONLY: by this importer, and what stands at the root; NULL: by all. */
 static void bucket_fill(struct bucket *b, struct run *r, const struct importer *only, atom name)
 {
@@ -206,10 +216,8 @@ static void bucket_fill(struct bucket *b, struct run *r, const struct importer *
 	for (uint32_t i = 0; s && i < s->n && b->n < 512; i++)
 		b->p[b->n++] = s->p[i];
 	resolve_run_versions(r, only, name, bucket_add, b);
-	for (size_t i = 0;
-		only && root && root != only && r->set->resolve_peers_from_workspace_root && i < root->direct.n; i++)
-		if (pkg_at(r, root->direct.p[i].pkg)->name == name)
-			bucket_add(b, pkg_at(r, root->direct.p[i].pkg)->version);
+	if (only && root && root != only && r->set->resolve_peers_from_workspace_root)
+		bucket_add_root(b, root, name);
 	for (uint32_t i = 1; i < b->n; i++)
 		for (uint32_t k = i; k && selector_text_order(r, &b->p[k - 1], &b->p[k]) > 0; k--) {
 			struct selector x = b->p[k];

@@ -365,39 +365,27 @@ static void extra_find(struct view *v, const struct reg_spec *spec, const struct
 		}
 }
 
-/* Whether the levels above resolved a version that is in range. */
-static bool resolved_above(const struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
-{
-	for (const struct level *l = o->level; l; l = l->up)
-		for (uint32_t i = level_find(l, spec->name); i < l->n && l->p[i].k == spec->name; i++) {
-			uint32_t at = packument_find(v->p, sof(v->r, l->p[i].v));
-			if (at != NONE && visible(v, at) && in_range(v, at))
-				return true;
-		}
-	return false;
-}
-
-/* Weighs what is preferred. Where the levels above resolved a version that fits, the lockfile's preference is out: a package that
- * moved takes its siblings' versions along. Source: pnpm 12.21's behaviour. */
+/* Weighs what is preferred. The lockfile decides between what the manifests and the levels above prefer alike, and where nothing that
+ * they prefer is in range: a package that moved takes its siblings' versions along, a project's own range those below it.
+ * Source: pnpm 12.21's behaviour. */
 static void prefer(
 	const struct view *v, struct preferences *out, const struct reg_spec *spec, const struct pick_opts *o)
 {
+	enum { LOCKED = 1, OTHERS = 2 };
 	out->any = v->nextra || (o->preferred && o->preferred->n);
 	out->n = 0;
 	if (!out->any)
 		return;
 	out->w = xmalloc((v->n + v->nextra + 1) * sizeof(*out->w));
-	bool above = o->level && resolved_above(v, spec, o);
 	for (uint32_t i = 0; o->preferred && i < o->preferred->n; i++) {
 		struct selector sel = o->preferred->p[i];
-		if (above)
-			sel.weight = of_manifests(&sel);
-		if (sel.weight && sel.spec != spec->fetch)
+		sel.weight = of_manifests(&sel) * OTHERS + (sel.weight >= PREFER_LOCKED ? LOCKED : 0);
+		if (sel.spec != spec->fetch)
 			weigh_selector(v, out->w, &out->n, &sel);
 	}
 	for (uint32_t i = 0; i < v->nextra; i++)
 		if (v->extra[i] != spec->fetch)
-			weigh_selector(v, out->w, &out->n, &(struct selector){ v->extra[i], SEL_VERSION, 1 });
+			weigh_selector(v, out->w, &out->n, &(struct selector){ v->extra[i], SEL_VERSION, OTHERS });
 }
 
 /* The best of the heaviest group; LATEST wins in its group. */

@@ -1,8 +1,8 @@
 /* pick — one version out of a packument, as pnpm 12 chooses it.
  *
- * Preferred versions by weight (the lockfile's 1,000,000, direct dependencies'
- * 1,000, those of the levels above 1; the lockfile's count only where none of
- * the levels above fits), then `latest` when it is in range, then
+ * Preferred versions by weight (direct dependencies' 1,000, those of the levels
+ * above 1; the lockfile's decide between equal ones, and where none of those is
+ * in range), then `latest` when it is in range, then
  * the highest that is not deprecated. minimumReleaseAge hides young versions and
  * moves the dist-tags; where nothing old enough fits, the lowest that fits is
  * taken and reported. trustPolicy hides versions in the same way, but nothing makes up for it. Pure but for the atom table. */

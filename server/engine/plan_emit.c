@@ -459,7 +459,8 @@ static str iso_time(struct run *r, const struct pkg *p)
 		tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000));
 }
 
-/* Publish times of direct dependencies: what this run knows, else what was recorded. */
+/* Publish times of direct dependencies: what this run knows, else what was recorded. Where every recorded one is gone the section
+ * stays, empty; one that was empty before goes. Source: pnpm 12.21's behaviour. */
 static void times_of(struct emit *x, struct lock_head *h)
 {
 	struct run *r = x->r;

@@ -1,6 +1,6 @@
 /* prefer — which versions of a name a choice prefers.
  *
- * What the lockfile has weighs 1,000,000, what a manifest asks for directly 1,000. A project's tree, and what is hoisted into it for
+ * What the lockfile has is marked by 1,000,000 (a choice heeds it last, see pick.h), what a manifest asks for directly by 1,000. A project's tree, and what is hoisted into it for
  * peers, follow the lockfile and its own manifest; which version is hoisted, and peers that a project declares itself, follow every
  * manifest of the workspace.
  * Filled before the walk, read-only from then on. Source: pnpm 12.21 with autoDedupe off. */

@@ -250,12 +250,6 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 
 /* --- levels --- */
 
-static int kv_order(const void *a, const void *b)
-{
-	const struct kv *x = a, *y = b;
-	return x->k != y->k ? (x->k < y->k ? -1 : 1) : x->v < y->v ? -1 : x->v > y->v;
-}
-
 static struct kv *versions_of(struct run *r, const struct seed *s, uint32_t n, uint32_t *out)
 {
 	struct kv *p = arena_new(&r->arena, struct kv, n + 1);

@@ -217,6 +217,58 @@ static bool moves(struct run *r, const struct importer *imp, const struct wanted
 	       !reuse_has_satisfying(r, w);
 }
 
+static bool changed_peer(struct run *r, const struct importer *imp, const struct wanted *w)
+{
+	(void)r;
+	return w->peer && atomset_has(imp->changed, w->alias);
+}
+
+static bool by_number(struct run *r, const struct importer *imp, const struct wanted *w)
+{
+	(void)imp;
+	return atom_semver(&r->t, w->spec) != NULL;
+}
+
+static const struct atomset *aliases_where(
+	struct run *r, bool (*is)(struct run *, const struct importer *, const struct wanted *))
+{
+	VEC(atom) v = VEC_INIT;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		for (uint32_t k = 0; k < r->importer[i].nwanted; k++)
+			if (is(r, &r->importer[i], &r->importer[i].wanted[k]))
+				*vec_add(&v) = r->importer[i].wanted[k].alias;
+	const struct atomset *out = atomset_of(&r->arena, v.p, v.n);
+	vec_release(&v);
+	return out;
+}
+
+/* A project's own peer whose range changed stays what it was where another project has the same and none asks for a version of it by
+ * number; else it is chosen as a new one is. Source: pnpm 12.21's behaviour. */
+static void peers_stay(struct run *r)
+{
+	const struct atomset *peers = aliases_where(r, changed_peer);
+	if (!peers->n)
+		return;
+	const struct atomset *numbered = aliases_where(r, by_number);
+	VEC(struct kv) had = VEC_INIT;
+	for (uint32_t i = 0; i < peers->n; i++)
+		for (uint32_t k = 0; k < r->nimporter && !atomset_has(numbered, peers->v[i]); k++) {
+			const struct lock_direct *d = direct_find(r->importer[k].prior, sof(r, peers->v[i]));
+			if (d)
+				*vec_add(&had) = (struct kv){ peers->v[i], atom_of(&r->t, d->ref) };
+		}
+	if (had.n)
+		qsort(had.p, had.n, sizeof(*had.p), kv_order);
+	struct kv *out = arena_new(&r->arena, struct kv, had.n + 1);
+	uint32_t n = 0;
+	for (size_t i = 1; i < had.n; i++)
+		if (!kv_order(&had.p[i - 1], &had.p[i]) && (!n || kv_order(&out[n - 1], &had.p[i])))
+			out[n++] = had.p[i];
+	r->peers_stay = out;
+	r->npeers_stay = n;
+	vec_release(&had);
+}
+
 void reuse_peers_move(struct run *r)
 {
 	atom *moved = arena_new(&r->arena, atom, 64);
@@ -232,24 +284,14 @@ void reuse_peers_move(struct run *r)
 			moved[n++] = w->alias;
 		}
 	r->moved = atomset_of(&r->arena, moved, n);
+	peers_stay(r);
 }
 
-/* Whether a peer of IMP's own, which was D and has another range now, stays what it was: another project has the same, and none asks
- * for a version of it by number. Else it is chosen as a new one is. Source: pnpm 12.21's behaviour. */
-static bool peer_stays(struct run *r, const struct importer *imp, const struct lock_direct *d)
+/* Whether a peer of a project's own, which was D and has another range now, stays what it was. */
+static bool peer_stays(struct run *r, const struct lock_direct *d)
 {
-	bool shared = false;
-
-	for (uint32_t i = 0; i < r->nimporter; i++) {
-		const struct importer *other = &r->importer[i];
-		const struct lock_direct *o = other == imp ? NULL : direct_find(other->prior, d->alias);
-		shared = shared || (o && str_eq(o->ref, d->ref));
-		for (uint32_t k = 0; k < other->nwanted; k++)
-			if (str_eq(sof(r, other->wanted[k].alias), d->alias) &&
-				atom_semver(&r->t, other->wanted[k].spec))
-				return false;
-	}
-	return shared;
+	const struct kv key = { atom_of(&r->t, d->alias), atom_of(&r->t, d->ref) };
+	return r->npeers_stay && bsearch(&key, r->peers_stay, r->npeers_stay, sizeof(key), kv_order);
 }
 
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w)
@@ -260,7 +302,7 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 	str name, version;
 	if (k == NONE || !package_of(r, k, &name, &version) || override_gone(r, name))
 		return NONE;
-	if (w->peer && (atomset_has(r->moved, alias) || (atomset_has(imp->changed, alias) && !peer_stays(r, imp, d))))
+	if (w->peer && (atomset_has(r->moved, alias) || (atomset_has(imp->changed, alias) && !peer_stays(r, d))))
 		return NONE;
 	/* unlike below: a prerelease that the range doesn't name goes, though nothing else changed. Source: pnpm 12.21's behaviour */
 	const struct range *rg = atom_range(&r->t, range_in(r, alias, spec, name));

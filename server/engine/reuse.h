@@ -12,7 +12,8 @@ bool reuse_settings_fit(struct run *r);
 void reuse_init(struct run *r);
 /* What changed in IMP's manifest, and what its entries pinned. */
 void reuse_importer(struct run *r, struct importer *imp);
-/* After all importers: where one asks for a version that the lockfile doesn't have, the peers of all on that name are chosen anew. */
+/* After all importers: where one asks for a version that the lockfile doesn't have, the peers of all on that name are chosen anew.
+ * Also which of the peers whose range changed stay. */
 void reuse_peers_move(struct run *r);
 /* Asks for the packuments that the walk will want of what is in the lockfile: all below a dependency that is resolved anew, which depends on
  * mostly the same as before, and what depends on such a one. A guess, and bounded: it costs no more than a few looks at each snapshot. */
