@@ -131,3 +131,6 @@ const struct lock_package *lockfile_package(const struct lockfile *lf, str key);
 const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep_path);
 const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path);
 void lockfile_sort(struct lockfile *lf);
+/* Gives packages of a registry their version where a peer in a dep path of theirs is a folder or URL, as pnpm does, and no others;
+ * needs lockfile_sort(). */
+void lockfile_versions(struct lockfile *lf);

@@ -1,3 +1,4 @@
+#include "dep_path.h"
 #include "lockfile.h"
 #include <stdlib.h>
 
@@ -31,6 +32,26 @@ void lockfile_sort(struct lockfile *lf)
 	sort_unless_sorted(lf->package, lf->npackages, sizeof(*lf->package), cmp_package);
 	sort_unless_sorted(lf->snapshot, lf->nsnapshots, sizeof(*lf->snapshot), cmp_snapshot);
 	sort_unless_sorted(lf->importer, lf->nimporters, sizeof(*lf->importer), cmp_importer);
+}
+
+static bool has_colon(str s)
+{
+	return str_find(s, ':', 0) != SIZE_MAX;
+}
+
+void lockfile_versions(struct lockfile *lf)
+{
+	for (size_t i = 0; i < lf->npackages; i++)
+		if (!has_colon(lf->package[i].key))
+			lf->package[i].version = STR_NONE;
+	for (size_t i = 0; i < lf->nsnapshots; i++) {
+		str key = dep_path_package_key(lf->snapshot[i].key), name, suffix;
+		if (has_colon(key) || !has_colon(lf->snapshot[i].key))
+			continue;
+		const struct lock_package *p = lockfile_package(lf, key);
+		if (p)
+			dep_path_split(p->key, &name, &lf->package[p - lf->package].version, &suffix);
+	}
 }
 
 const struct lock_package *lockfile_package(const struct lockfile *lf, str key)

@@ -147,24 +147,6 @@ static struct lock_head dup_head(struct arena *a, const struct lock_head *h)
 		 _Alignof(__typeof__(*(pl)->lf.list))),                                                                \
 		&(pl)->lf.list[(pl)->lf.count++])
 
-static bool has_colon(str s)
-{
-	return str_find(s, ':', 0) != SIZE_MAX;
-}
-
-/* pnpm writes the version of a package of the registry, too, where a peer in the dep path is a folder or URL. */
-static void package_use(struct plan_lockfile *pl, uint32_t id, str dep_path)
-{
-	if (id >= pl->nused)
-		return;
-	struct lock_package *p = &pl->lf.package[id];
-	pl->used[id] = true;
-	if (!has_colon(p->key) && has_colon(dep_path)) {
-		str name, suffix;
-		dep_path_split(p->key, &name, &p->version, &suffix);
-	}
-}
-
 /* Leaves out what was withdrawn: packages that no slot is made of. */
 static void drop_withdrawn(struct plan_lockfile *pl)
 {
@@ -184,12 +166,11 @@ void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f)
 		*ADD(pl, package, npackages, cap_packages) = dup_package(&pl->a, &f->package.meta);
 		pl->used = arena_grow(&pl->a, pl->used, pl->nused, &pl->cap_used, sizeof(*pl->used), 1);
 		pl->used[pl->nused++] = false;
-		if (!has_colon(f->package.meta.key))
-			pl->lf.package[pl->lf.npackages - 1].version = STR_NONE; /* see package_use() */
 		break;
 	case FRAME_SLOT:
 		*ADD(pl, snapshot, nsnapshots, cap_snapshots) = dup_snapshot(&pl->a, &f->slot.snap);
-		package_use(pl, f->slot.package, f->slot.snap.key);
+		if (f->slot.package < pl->nused)
+			pl->used[f->slot.package] = true;
 		break;
 	case FRAME_IMPORTER:
 		*ADD(pl, importer, nimporters, cap_importers) = dup_importer(&pl->a, &f->importer.importer);
@@ -218,5 +199,6 @@ const struct lockfile *plan_lockfile_get(struct plan_lockfile *pl)
 		drop_withdrawn(pl);
 	pl->sorted = true;
 	lockfile_sort(&pl->lf);
+	lockfile_versions(&pl->lf);
 	return &pl->lf;
 }

@@ -536,6 +536,7 @@ static int emit_done(struct emit *x, uint64_t started_us, uint64_t resolved_us, 
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	struct frame f = { .kind = FRAME_DONE };
 	lockfile_sort(&x->lf);
+	lockfile_versions(&x->lf);
 	lockfile_print(&b, &x->lf);
 	sha256(f.done.lockfile_digest, b.p, b.n);
 	f.done.packages = r->npackage_frames;
