@@ -241,10 +241,13 @@ static int64_t stall_check_ms(const struct http *h)
 	return h->o.stall_timeout_ms < 4 * STALL_CHECK_MS ? h->o.stall_timeout_ms / 4 + 1 : STALL_CHECK_MS;
 }
 
-static void end_stalled(struct http *h, int64_t now)
+/* Whether any was: others may start in their place. */
+static bool end_stalled(struct http *h, int64_t now)
 {
+	bool any = false;
+
 	if (now - h->stall_checked_ms < stall_check_ms(h))
-		return;
+		return false;
 	h->stall_checked_ms = now;
 	for (size_t i = h->active.n; i-- > 0;) {
 		struct http_call *c = h->active.p[i];
@@ -253,7 +256,9 @@ static void end_stalled(struct http *h, int64_t now)
 		call_detach(c);
 		err_set(&c->why, ERR_TIMEOUT, "no byte for %u ms", h->o.stall_timeout_ms);
 		call_settle(c, ERR_TIMEOUT, &c->why);
+		any = true;
 	}
+	return any;
 }
 
 static void wake_delayed(struct http *h, int64_t now)
@@ -373,8 +378,7 @@ static void run_transfers(struct http *h)
 		for (struct http_wait *w; (w = http_queue_take(&h->queue));)
 			call_start(w->call);
 		transfer_perform(h);
-	} while (reap(h));
-	end_stalled(h, clock_ms());
+	} while (reap(h) || end_stalled(h, clock_ms()));
 }
 
 static bool may_quit(struct http *h)
@@ -436,6 +440,7 @@ int http_new(struct http **out, const struct http_opts *o, struct err *e)
 	h->o.no_proxy = keep(&h->text, o->no_proxy);
 	h->queue.max_active = h->o.max_active;
 	h->queue.max_per_host = h->o.max_per_host;
+	h->queue.keep_room = h->o.keep_room;
 	h->inbox_end = &h->inbox;
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->first, NULL);

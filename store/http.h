@@ -13,8 +13,11 @@ struct http;
  * connection at a time. In clear it is always HTTP/1.1. */
 enum http_version { HTTP_VERSION_DEFAULT = 0, HTTP_VERSION_1, HTTP_VERSION_2 };
 struct http_opts {
-	unsigned max_active;         /* 0: 128 */
-	unsigned max_per_host;       /* requests that have a connection each, unless they are small; 0: 64 */
+	unsigned max_active;   /* 0: 128 */
+	unsigned max_per_host; /* requests to one origin that have a connection each, unless they are small; 0: 64 */
+	/* For a server, whose requests are many peoples': of those to one origin that are small, of those that share connections, and of
+	 * the others, each kind takes at most three quarters of what is left of max_active, so that whatever hangs leaves some to the rest. */
+	bool keep_room;
 	unsigned connect_timeout_ms; /* 0: 30,000 */
 	unsigned stall_timeout_ms;   /* no byte for this long: ERR_TIMEOUT; 0: 60,000; not counted while paused */
 	enum http_version version;   /* for requests that say nothing; 0: HTTP_VERSION_2 */
@@ -53,8 +56,8 @@ struct http_request {
 	uint64_t max_body; /* bytes; past it ERR_TOOBIG; 0: 64 MiB */
 	int priority;      /* higher first */
 	enum http_version version;
-	/* The answer is small: the round trip is what it costs. Where one connection cannot have many of these, they get up to max_active
-	 * connections a host, beside the max_per_host of the others. */
+	/* The answer is small: the round trip is what it costs. Where one connection cannot have many of these, max_per_host does not bind them:
+	 * they get up to max_active connections (with keep_room three quarters of it), which the requests of max_per_host share with them. */
 	bool small;
 	/* Body bytes as they arrive, only for 2xx (fetch thread). Returns bytes taken: N, or 0 to pause until http_resume(), or
 	 * negative to abort (ERR_CANCELLED). p == NULL, n == 0: what was given before is void, the body starts over (only after

@@ -99,8 +99,12 @@ void http_queue_add(struct http_queue *q, struct http_wait *w, str key, bool lim
 
 static bool has_room(const struct http_queue *q, const struct http_host *h)
 {
-	if (!h->reached)
-		return h->active == 0;
+	unsigned left = q->max_active - (q->active - h->active);
+
+	if (h->active == 0)
+		return true;
+	if (!h->reached || (q->keep_room && h->active >= left - left / 4))
+		return false;
 	return !h->limited || h->active < q->max_per_host;
 }
 

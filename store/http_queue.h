@@ -18,10 +18,12 @@ struct http_wait {
 struct http_queue {
 	VEC(struct http_host *) hosts;
 	unsigned max_active, max_per_host;
+	bool keep_room; /* no host takes more than three quarters of what the others have left */
 	unsigned active, most_active, waiting;
 };
 
-/* Puts W under the host KEY (copied). LIMITED hosts take max_per_host at a time, others max_active. */
+/* Puts W under the host KEY (copied). LIMITED hosts take max_per_host at a time, others max_active; all less where there is
+ * keep_room. */
 void http_queue_add(struct http_queue *q, struct http_wait *w, str key, bool limited);
 /* The next that may start, counted as active; NULL when none may. */
 struct http_wait *http_queue_take(struct http_queue *q);

@@ -1,5 +1,6 @@
 /* ctest label: threads */
 #include "addr.h"
+#include "base/clock.h"
 #include "http.h"
 #include "test_server.h"
 #include "url.h"
@@ -300,6 +301,27 @@ static void test_stall_and_drip(void **state)
 	outcome_release(&drip);
 }
 
+/* Who waits behind one that stalls starts when that is given up, though nothing else happens then. */
+static void test_after_a_stall(void **state)
+{
+	struct fixture *f = *state;
+	struct http_opts o = plain();
+	o.stall_timeout_ms = 100;
+	o.max_active = 1;
+	struct http *h = make(&o);
+	OUTCOME(silent);
+	OUTCOME(next);
+	int64_t from = clock_ms();
+
+	http_start(h, &(struct http_request){ .url = server_url(&f->a, "/silent"), .done = on_done, .arg = &silent });
+	get(h, &next, server_url(&f->a, "/ok"), (struct http_request){ 0 });
+	assert_int_equal(next.status, 200);
+	assert_int_equal(silent.code, ERR_TIMEOUT);
+	assert_true(clock_ms() - from < 30000); /* not the thread's next look, a minute later */
+	http_free(h);
+	outcome_release(&next);
+}
+
 static bool only_ok(void *ctx, str url, struct err *e)
 {
 	(void)e;
@@ -565,6 +587,43 @@ static void test_bounds(void **state)
 	many(*state, 50, 15, true, 50);
 }
 
+/* An upstream that never answers what it is asked for takes its share, not everybody's. */
+static void test_keep_room(void **state)
+{
+	struct fixture *f = *state;
+	struct http_opts o = plain();
+	o.max_active = 16;
+	o.keep_room = true;
+	o.stall_timeout_ms = 10 * 1000;
+	struct http *h = make(&o);
+	OUTCOME(hung);
+	OUTCOME(first);
+	OUTCOME(tarball);
+	OUTCOME(other);
+
+	get(h, &first, server_url(&f->a, "/ok"), (struct http_request){ .small = true });
+	f->a.hold_until = 1000;
+	for (unsigned i = 0; i < 20; i++)
+		http_start(
+			h, &(struct http_request){
+				   .url = server_url(&f->a, "/held"), .small = true, .done = on_done, .arg = &hung });
+	while (atomic_load(&f->a.busy) < 12)
+		usleep(1000);
+	get(h, &tarball, server_url(&f->a, "/ok"), (struct http_request){ 0 });
+	get(h, &other, server_url(&f->b, "/ok"), (struct http_request){ .small = true });
+	pthread_mutex_lock(&hung.lock);
+	unsigned hung_done = hung.done;
+	pthread_mutex_unlock(&hung.lock);
+	http_free(h);
+	assert_int_equal(tarball.status, 200);
+	assert_int_equal(other.status, 200);
+	assert_int_equal(hung_done, 0);
+	assert_int_equal(hung.done, 20);
+	outcome_release(&first);
+	outcome_release(&tarball);
+	outcome_release(&other);
+}
+
 static void note(void *arg, int code, const struct http_response *r, str body, const struct err *e)
 {
 	(void)code, (void)r, (void)body, (void)e;
@@ -661,8 +720,9 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_addresses), cmocka_unit_test(test_urls),
 		T(test_answers), T(test_failures), T(test_error_body_is_cut), T(test_credentials_stay),
-		T(test_refused_urls), T(test_stall_and_drip), T(test_policy), T(test_pause_resume),
-		T(test_pause_is_no_stall), T(test_tls_to_clear), T(test_receiver_stops), T(test_again), T(test_cancel),
-		T(test_stop_is_final), T(test_bounds), T(test_priority) };
+		T(test_refused_urls), T(test_stall_and_drip), T(test_after_a_stall), T(test_policy),
+		T(test_pause_resume), T(test_pause_is_no_stall), T(test_tls_to_clear), T(test_receiver_stops),
+		T(test_again), T(test_cancel), T(test_stop_is_final), T(test_bounds), T(test_keep_room),
+		T(test_priority) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,90 @@
+/* Who may start: hosts that take all they can, and what is left to the others. */
+#include "http_queue.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { MOST = 171, EACH = 300 };
+struct table {
+	struct http_queue q;
+	struct http_wait w[4][EACH];
+	uint64_t seq;
+};
+
+/* EACH more wait for host I, which has been reached. */
+static void fill(struct table *t, unsigned i, bool limited)
+{
+	const char key[] = { (char)('a' + i), 0 };
+
+	for (unsigned k = 0; k < EACH; k++) {
+		t->w[i][k] = (struct http_wait){ .seq = t->seq++ };
+		http_queue_add(&t->q, &t->w[i][k], str_of(key), limited);
+	}
+	http_queue_reached(&t->w[i][0]);
+}
+
+/* Starts all that may start; how many of them are host I's. */
+static unsigned start(struct table *t, unsigned i)
+{
+	unsigned n = 0;
+
+	for (struct http_wait *w; (w = http_queue_take(&t->q));)
+		n += w >= t->w[i] && w < t->w[i] + EACH;
+	return n;
+}
+
+static void test_all_for_one(void **state)
+{
+	static struct table t;
+
+	(void)state;
+	t.q = (struct http_queue){ .max_active = 128, .max_per_host = 64 };
+	fill(&t, 0, false);
+	assert_int_equal(start(&t, 0), 128);
+	http_queue_release(&t.q);
+}
+
+static void test_room_is_kept(void **state)
+{
+	static struct table t;
+
+	(void)state;
+	t.q = (struct http_queue){ .max_active = MOST, .max_per_host = 64, .keep_room = true };
+	fill(&t, 0, false);
+	assert_int_equal(start(&t, 0), 129); /* and nothing of it ends */
+	fill(&t, 1, true);
+	assert_int_equal(start(&t, 1), 32); /* of 42 */
+	fill(&t, 2, false);
+	assert_int_equal(start(&t, 2), 8);
+	fill(&t, 3, false);
+	assert_int_equal(start(&t, 3), 2);
+	http_queue_end(&t.q, &t.w[3][0]);
+	assert_int_equal(start(&t, 3), 1);
+	assert_int_equal(t.q.active, MOST);
+	http_queue_release(&t.q);
+}
+
+/* The bound of a limited host is the smaller of both; where there is room for one, one may always go. */
+static void test_limits(void **state)
+{
+	static struct table t;
+
+	(void)state;
+	t.q = (struct http_queue){ .max_active = MOST, .max_per_host = 64, .keep_room = true };
+	fill(&t, 0, true);
+	assert_int_equal(start(&t, 0), 64);
+	http_queue_release(&t.q);
+	t.q = (struct http_queue){ .max_active = 1, .max_per_host = 64, .keep_room = true };
+	fill(&t, 1, false);
+	assert_int_equal(start(&t, 1), 1);
+	http_queue_release(&t.q);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_all_for_one), cmocka_unit_test(test_room_is_kept),
+		cmocka_unit_test(test_limits) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
