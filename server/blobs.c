@@ -1,6 +1,7 @@
 #include "blobs.h"
 #include "fs.h"
 #include "integrity.h"
+#include "lock_timed.h"
 #include "log.h"
 #include <dirent.h>
 #include <errno.h>
@@ -23,6 +24,7 @@ struct blob {
 struct blobs {
 	int dir, tmp;
 	uint64_t max;
+	_Atomic uint64_t *lock_waits;
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t left;  /* a file has been unlinked */
 	VEC(struct blob *) all;
@@ -47,11 +49,12 @@ static void blob_path(char out[66], const uint8_t key[32])
 	snprintf(out, 66, "%.2s/%s", hex, hex + 2);
 }
 
-int blobs_new(struct blobs **out, const char *dir, uint64_t max_bytes, struct err *e)
+int blobs_new(struct blobs **out, const char *dir, uint64_t max_bytes, _Atomic uint64_t *lock_waits, struct err *e)
 {
 	struct blobs *b = xcalloc(1, sizeof(*b));
 
 	b->max = max_bytes;
+	b->lock_waits = lock_waits;
 	b->tmp = -1;
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->left, NULL);
@@ -200,7 +203,7 @@ size_t blobs_evict(struct blobs *b, int64_t now)
 {
 	struct victims out = VEC_INIT;
 
-	pthread_mutex_lock(&b->lock);
+	lock_timed(&b->lock, b->lock_waits);
 	choose(b, &out, now);
 	pthread_mutex_unlock(&b->lock);
 	for (size_t i = 0; i < out.n; i++) {
@@ -211,7 +214,7 @@ size_t blobs_evict(struct blobs *b, int64_t now)
 		/* Who has it open reads on; who asks now does not find it; who has a new one waits with its name. */
 		if (fs_unlink(b->dir, path, 0) < 0 && errno != ENOENT)
 			log_warn("blobs", "file=%s cannot be removed", path);
-		pthread_mutex_lock(&b->lock);
+		lock_timed(&b->lock, b->lock_waits);
 		out.p[i]->leaving = false;
 		pthread_cond_broadcast(&b->left);
 		pthread_mutex_unlock(&b->lock);
@@ -241,7 +244,7 @@ static void scan_dir(struct blobs *b, const char *sub)
 		if (n != 64 || strlen(ent->d_name) != 62 || !hex_read(key, 32, (str){ hex, 64 }) ||
 			fs_stat(dirfd(d), ent->d_name, &st) < 0)
 			continue;
-		pthread_mutex_lock(&b->lock);
+		lock_timed(&b->lock, b->lock_waits);
 		if (row_of(b, key)->gone && !row_of(b, key)->leaving)
 			set_row(b, key, (uint64_t)st.st_size, (int64_t)st.st_mtim.tv_sec);
 		pthread_mutex_unlock(&b->lock);
@@ -253,7 +256,7 @@ void blobs_scan(struct blobs *b)
 {
 	for (unsigned i = 0; i < 256; i++) {
 		char sub[3];
-		pthread_mutex_lock(&b->lock);
+		lock_timed(&b->lock, b->lock_waits);
 		bool stop = b->stop;
 		pthread_mutex_unlock(&b->lock);
 		if (stop)
@@ -266,7 +269,7 @@ void blobs_scan(struct blobs *b)
 
 void blobs_stop(struct blobs *b)
 {
-	pthread_mutex_lock(&b->lock);
+	lock_timed(&b->lock, b->lock_waits);
 	b->stop = true;
 	pthread_mutex_unlock(&b->lock);
 }
@@ -288,7 +291,7 @@ int blobs_open(struct blobs *b, const uint8_t key[32], uint64_t *size)
 	*size = (uint64_t)st.st_size;
 	if (now - (int64_t)st.st_mtim.tv_sec > TOUCH_S && fs_set_mtime(fd, now) < 0)
 		log_debug("blobs", "file=%s touched=0", path); /* its order is lost at a restart, nothing else */
-	pthread_mutex_lock(&b->lock);
+	lock_timed(&b->lock, b->lock_waits);
 	const struct blob *o = row_of(b, key);
 	if (!o->leaving) /* else the descriptor is all there is left of it */
 		set_row(b, key, *size, now);
@@ -298,7 +301,7 @@ int blobs_open(struct blobs *b, const uint8_t key[32], uint64_t *size)
 
 int blobs_temp(struct blobs *b, int *fd, char name[32], struct err *e)
 {
-	pthread_mutex_lock(&b->lock);
+	lock_timed(&b->lock, b->lock_waits);
 	unsigned long long serial = b->serial++;
 	pthread_mutex_unlock(&b->lock);
 	snprintf(name, 32, "%llu", serial);
@@ -309,7 +312,7 @@ int blobs_temp(struct blobs *b, int *fd, char name[32], struct err *e)
 /* The name is ours until come(): no eviction takes what gets it. */
 static struct blob *coming(struct blobs *b, const uint8_t key[32])
 {
-	pthread_mutex_lock(&b->lock);
+	lock_timed(&b->lock, b->lock_waits);
 	struct blob *o = row_of(b, key);
 	o->coming++;
 	while (o->leaving)
@@ -323,7 +326,7 @@ static bool come(struct blobs *b, struct blob *o, const struct stat *st)
 {
 	int64_t now = now_s();
 
-	pthread_mutex_lock(&b->lock);
+	lock_timed(&b->lock, b->lock_waits);
 	o->coming--;
 	if (st) {
 		set_row(b, o->key, (uint64_t)st->st_size, now);
@@ -386,7 +389,7 @@ void blobs_remove(struct blobs *b, const uint8_t key[32])
 	char path[66];
 
 	blob_path(path, key);
-	pthread_mutex_lock(&b->lock);
+	lock_timed(&b->lock, b->lock_waits);
 	unset_row(b, row_of(b, key));
 	pthread_mutex_unlock(&b->lock);
 	if (fs_unlink(b->dir, path, 0) < 0 && errno != ENOENT)
@@ -395,7 +398,7 @@ void blobs_remove(struct blobs *b, const uint8_t key[32])
 
 struct blobs_counts blobs_counts(struct blobs *b)
 {
-	pthread_mutex_lock(&b->lock);
+	lock_timed(&b->lock, b->lock_waits);
 	struct blobs_counts n = b->n;
 	pthread_mutex_unlock(&b->lock);
 	return n;

@@ -8,9 +8,12 @@
  * Any thread. */
 #pragma once
 #include "base/base.h"
+#include <stdatomic.h>
 
 struct blobs;
-MUST_USE int blobs_new(struct blobs **out, const char *dir, uint64_t max_bytes, struct err *e);
+/* LOCK_WAITS: where waits of over 1 ms for the table are counted, or NULL. */
+MUST_USE int blobs_new(
+	struct blobs **out, const char *dir, uint64_t max_bytes, _Atomic uint64_t *lock_waits, struct err *e);
 void blobs_free(struct blobs *b);
 /* Takes stock of what earlier runs left; blocks, once. Cut short by blobs_stop(). */
 void blobs_scan(struct blobs *b);

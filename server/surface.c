@@ -81,7 +81,7 @@ int surface_new(struct surface **out, const struct surface_opts *o, struct err *
 		err_os(e, "eventfd");
 		goto fail;
 	}
-	if (blobs_new(&s->blobs, arena_printf(&a, "%s/registry", o->dir).p, o->max_bytes, e) < 0 ||
+	if (blobs_new(&s->blobs, arena_printf(&a, "%s/registry", o->dir).p, o->max_bytes, o->lock_waits, e) < 0 ||
 		workq_new(&s->work, &wo, e) < 0 || workq_thread(&s->drain, "registry-done", drain, s, e) < 0)
 		goto fail;
 	s->draining = true;

@@ -135,18 +135,22 @@ static void put_token(struct buf *b, const struct token *t)
 	buf_addc(b, '\n');
 }
 
-/* What root makes here is the daemon's, who must be able to read it: FD gets the owner of the file PATH, or of its folder where there is none yet. */
-static int owner_set(int fd, str path, struct err *e)
+/* What is made here is the daemon's, who must be able to read it: FD gets the owner, if we are root, and the mode of the file PATH; the owner of its
+ * folder where there is none yet. */
+static int access_set(int fd, str path, struct err *e)
 {
 	char file[4096];
 	struct stat st;
+	mode_t mode = 0600;
 
-	if (geteuid() != 0)
-		return 0;
 	snprintf(file, sizeof(file), STR_FMT, STR_ARG(path));
-	if (lstat(file, &st) < 0 && (errno != ENOENT || stat(dirname(file), &st) < 0))
+	if (lstat(file, &st) == 0)
+		mode = S_ISREG(st.st_mode) ? st.st_mode & 0664 : mode;
+	else if (errno != ENOENT || stat(dirname(file), &st) < 0)
 		return err_os(e, "look at %s", file);
-	return fchown(fd, st.st_uid, st.st_gid) < 0 ? err_os(e, "give %s to user %u", file, st.st_uid) : 0;
+	if (geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid) < 0)
+		return err_os(e, "give %s to user %u", file, st.st_uid);
+	return fchmod(fd, mode) < 0 ? err_os(e, "set the mode of %s", file) : 0;
 }
 
 static int lock_file(int *fd, str path, struct err *e)
@@ -158,7 +162,11 @@ static int lock_file(int *fd, str path, struct err *e)
 	*fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0 || flock(*fd, LOCK_EX) < 0)
 		return err_os(e, "lock %s", file);
-	return owner_set(*fd, path, e);
+	struct stat st;
+	if (fstat(*fd, &st) < 0)
+		return err_os(e, "look at %s", file);
+	/* One that is somebody else's, who let us open it, is as it should be. */
+	return geteuid() == 0 || st.st_uid == geteuid() ? access_set(*fd, path, e) : 0;
 }
 
 static int write_all(str path, const struct tokens *ts, struct err *e)
@@ -176,7 +184,7 @@ static int write_all(str path, const struct tokens *ts, struct err *e)
 	if (fs_write_file(AT_FDCWD, fresh, buf_str(&text), 0600, e) < 0)
 		return e->code;
 	fd = open(fresh, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	int rc = fd < 0 ? err_os(e, "open %s", fresh) : owner_set(fd, path, e);
+	int rc = fd < 0 ? err_os(e, "open %s", fresh) : access_set(fd, path, e);
 	if (rc == 0 && rename(fresh, file) < 0)
 		rc = err_os(e, "rename %s to %s", fresh, file);
 	if (rc < 0)

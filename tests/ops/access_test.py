@@ -181,6 +181,18 @@ class Tokens(unittest.TestCase):
             self.assertEqual(d.stop(), 0)
             registry.stop()
 
+    def test_of_a_file_for_a_group(self):
+        """What its operator lets a group read, the group reads after a change by root."""
+        nobody = 65534
+        with tempfile.TemporaryDirectory() as t:
+            tokens = pathlib.Path(t) / "tokens"
+            tokens.touch()
+            os.chown(tokens, 0, nobody)
+            os.chmod(tokens, 0o640)
+            subprocess.run([DRAYD, "token", "add", "ci", "--store-dir", t], capture_output=True, check=True)
+            s = tokens.stat()
+            self.assertEqual((s.st_uid, s.st_gid, s.st_mode & 0o7777), (0, nobody, 0o640))
+
 
 class Action(unittest.TestCase):
     """action.yml as a runner does it: its inputs by its own mapping into the environment of its one step, and what that leaves for those which follow."""

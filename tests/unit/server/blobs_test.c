@@ -80,7 +80,7 @@ static int setup(void **state)
 	snprintf(v->root, sizeof(v->root), "/tmp/blobs-test-XXXXXX");
 	assert_non_null(mkdtemp(v->root));
 	v->now = (int64_t)time(NULL);
-	if (blobs_new(&v->b, v->root, MAX, &e) < 0)
+	if (blobs_new(&v->b, v->root, MAX, NULL, &e) < 0)
 		fail_msg("%s", e.msg);
 	*state = v;
 	return 0;
