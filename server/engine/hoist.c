@@ -609,6 +609,21 @@ static atom optional_best(struct hoist *h, const struct importer *imp, const str
 	return out;
 }
 
+/* What the root asks for where it has VERSION of NAME from the workspace, else VERSION. Source: pnpm 12.21's behaviour. */
+static atom root_instead(struct hoist *h, atom name, atom version)
+{
+	const struct importer *root = root_importer(h->r);
+	atom spec = root_spec(h->r, &h->roots, name);
+	if (!root || !spec || !str_starts(sof(h->r, spec), STR("workspace:")))
+		return version;
+	for (size_t i = 0; i < root->direct.n; i++) {
+		const struct pkg *p = pkg_at(h->r, root->direct.p[i].pkg);
+		if (p->name == name && p->by_workspace && p->manifest_version == version)
+			return spec;
+	}
+	return version;
+}
+
 /* A version that only the lockfile knows any more is for peers that nothing else can serve. Without dedupePeerDependents a project's
  * optional peers are its own affair, and what the lockfile had serves nobody. */
 static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
@@ -617,7 +632,9 @@ static atom optional_spec(struct hoist *h, const struct importer *imp, const str
 	bool shared = h->r->set->dedupe_peer_dependents;
 	bucket_fill(&b, h->r, shared ? NULL : imp, name);
 	atom out = optional_best(h, imp, w, n, name, &b, true);
-	return out || !shared ? out : optional_best(h, imp, w, n, name, &b, false);
+	if (!out && shared)
+		out = optional_best(h, imp, w, n, name, &b, false);
+	return out ? root_instead(h, name, out) : 0;
 }
 
 static int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e)

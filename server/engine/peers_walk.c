@@ -34,7 +34,7 @@ static void parent_add(struct peers *p, struct acc *a, atom alias, uint32_t node
 		.pkg = v->pkg,
 		.depth = v->depth };
 	parent_put(p, a, alias, x);
-	if (x.alias)
+	if (x.alias && k->kind != PKG_LINK) /* a folder serves under its alias only. Source: pnpm 12.21 */
 		parent_put(p, a, k->peer_name, x);
 }
 
