@@ -145,7 +145,8 @@ int verdict_open(struct install *in, struct err *e)
 			in, &(struct frame_verdict){ text.n ? VERDICT_VIOLATION : VERDICT_OK, buf_str(&text) }, e);
 	}
 	const struct plan_keep *k = in->o->keep;
-	if (k && k->taken) /* hashed to find the plan: the lockfile as it was, also where a pin has come into it since */
+	if (k &&
+		k->taken) /* hashed to find the plan: the lockfile as it was, also where a pin has come into it since */
 		policy_key_of(v->key, &r->settings, k->lockfile);
 	else
 		policy_key(v->key, &r->settings, r->lockfile_text);
