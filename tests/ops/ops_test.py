@@ -380,13 +380,13 @@ class Abuse(Case):
         c = h2raw.Conn(self.drayd.port)
         c.send(h2raw.frame(h2raw.HEADERS, 0, 1, h2raw.head(b"GET", b"/v1/health")))
         more = h2raw.frame(h2raw.CONTINUATION, 0, 1, h2raw.literal(b"x-flood", b"x" * 100) * 100)
-        for _ in range(2000):
+        for _ in range(20000):
             if not self.swallow(c, more):
                 break
         else:
-            self.fail("22 MB of headers were taken")
+            self.fail("220 MB of headers were taken")
         c.close()
-        self.assertLess(rig.rss(self.drayd.process.pid) - before, 16 << 20)
+        self.assertLess(rig.rss(self.drayd.process.pid) - before, 64 << 20)  # sanitizers keep some tens of MiB of what was freed
 
     def test_zero_window(self):
         body = rig.plan_body(DRAY, self.app)
