@@ -68,25 +68,25 @@ static size_t count(struct codec *c, size_t have, size_t least)
 }
 
 /* Where there is nothing, there is no array either, as the parser of YAML leaves it. */
-#define ARRAY(c, array, field, type, least)                                                                            \
+#define ARRAY(c, array, n, type, least)                                                                                \
 	do {                                                                                                           \
-		size_t n_ = count((c), (array)->n, (least));                                                           \
+		size_t n_ = count((c), (n), (least));                                                                  \
 		if (!(c)->out) {                                                                                       \
-			(array)->n = n_;                                                                               \
-			(array)->field = n_ ? arena_new((c)->a, type, n_) : NULL;                                      \
+			(n) = n_;                                                                                      \
+			(array) = n_ ? arena_new((c)->a, type, n_) : NULL;                                             \
 		}                                                                                                      \
 	} while (0)
 
 static void list(struct codec *c, struct str_list *l)
 {
-	ARRAY(c, l, p, str, 4);
+	ARRAY(c, l->p, l->n, str, 4);
 	for (size_t i = 0; i < l->n; i++)
 		text(c, &l->p[i]);
 }
 
 static void map(struct codec *c, struct str_map *m)
 {
-	ARRAY(c, m, p, struct str_kv, 8);
+	ARRAY(c, m->p, m->n, struct str_kv, 8);
 	for (size_t i = 0; i < m->n; i++) {
 		text(c, &m->p[i].k);
 		text(c, &m->p[i].v);
@@ -95,7 +95,7 @@ static void map(struct codec *c, struct str_map *m)
 
 static void deps(struct codec *c, struct lock_deps *d)
 {
-	ARRAY(c, d, p, struct lock_dep, 8);
+	ARRAY(c, d->p, d->n, struct lock_dep, 8);
 	for (size_t i = 0; i < d->n; i++) {
 		text(c, &d->p[i].alias);
 		text(c, &d->p[i].ref);
@@ -104,7 +104,7 @@ static void deps(struct codec *c, struct lock_deps *d)
 
 static void directs(struct codec *c, struct lock_directs *d)
 {
-	ARRAY(c, d, p, struct lock_direct, 12);
+	ARRAY(c, d->p, d->n, struct lock_direct, 12);
 	for (size_t i = 0; i < d->n; i++) {
 		text(c, &d->p[i].alias);
 		text(c, &d->p[i].specifier);
@@ -176,12 +176,7 @@ static void importer(struct codec *c, struct lock_importer *im)
 
 static void catalogs(struct codec *c, struct lock_head *h)
 {
-	size_t n = count(c, h->ncatalog, 16);
-
-	if (!c->out) {
-		h->ncatalog = n;
-		h->catalog = n ? arena_new(c->a, struct lock_catalog_entry, n) : NULL;
-	}
+	ARRAY(c, h->catalog, h->ncatalog, struct lock_catalog_entry, 16);
 	for (size_t i = 0; i < h->ncatalog; i++) {
 		text(c, &h->catalog[i].catalog);
 		text(c, &h->catalog[i].alias);
@@ -209,26 +204,17 @@ static void head(struct codec *c, struct lock_head *h)
 	map(c, &h->settings_extra);
 }
 
-#define ITEMS(c, lf, field, nfield, type, least)                                                                       \
-	do {                                                                                                           \
-		size_t n_ = count((c), (lf)->nfield, (least));                                                         \
-		if (!(c)->out) {                                                                                       \
-			(lf)->nfield = n_;                                                                             \
-			(lf)->field = arena_new((c)->a, type, n_ + 1);                                                 \
-		}                                                                                                      \
-	} while (0)
-
 static void whole(struct codec *c, struct lockfile *lf)
 {
 	head(c, &lf->head);
 	text(c, &lf->env_document);
-	ITEMS(c, lf, importer, nimporters, struct lock_importer, 36);
+	ARRAY(c, lf->importer, lf->nimporters, struct lock_importer, 36);
 	for (size_t i = 0; i < lf->nimporters; i++)
 		importer(c, &lf->importer[i]);
-	ITEMS(c, lf, package, npackages, struct lock_package, 90);
+	ARRAY(c, lf->package, lf->npackages, struct lock_package, 90);
 	for (size_t i = 0; i < lf->npackages; i++)
 		package(c, &lf->package[i]);
-	ITEMS(c, lf, snapshot, nsnapshots, struct lock_snapshot, 21);
+	ARRAY(c, lf->snapshot, lf->nsnapshots, struct lock_snapshot, 21);
 	for (size_t i = 0; i < lf->nsnapshots; i++)
 		snapshot(c, &lf->snapshot[i]);
 }

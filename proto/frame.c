@@ -6,14 +6,10 @@
 enum { WINDOW_LOG_MAX = 23 };
 /* Messages are small, a call of the compressor is not: it is called with so many bytes, or when a flush wants the rest. */
 enum { GATHER = 32 * 1024 };
-/* A reader has nothing of a block before its end, and zstd's blocks are as large as the whole plan of a small project. So the stream is flushed
- * after so many bytes and then whenever it has grown by half: on a link in slow start each round trip brings messages. */
-enum { FLUSH_FIRST = 8 * 1024 };
 
 struct frame_out {
 	ZSTD_CCtx *z;
-	struct buf plain;         /* put and not yet given to the compressor */
-	uint64_t total, flush_at; /* bytes put; how many there are at the next flush */
+	struct buf plain; /* put and not yet given to the compressor */
 };
 
 static int zstd_check(size_t rc, const char *what, struct err *e)
@@ -39,7 +35,6 @@ struct frame_out *frame_out_new(int level)
 	struct frame_out *fo = xcalloc(1, sizeof(*fo));
 
 	fo->z = cctx_new(level);
-	fo->flush_at = FLUSH_FIRST;
 	return fo;
 }
 
@@ -68,17 +63,18 @@ static int compress_plain(struct frame_out *fo, ZSTD_EndDirective mode, struct b
 	return rc;
 }
 
+void varint_put(struct buf *b, uint64_t v)
+{
+	for (; v > 0x7F; v >>= 7)
+		buf_addc(b, (char)((v & 0x7F) | 0x80));
+	buf_addc(b, (char)v);
+}
+
 static int add_length(struct frame_out *fo, size_t len, struct err *e)
 {
-	unsigned char head[5];
-	size_t n = 0;
-
 	if (len > FRAME_MAX)
 		return err_set(e, ERR_TOOBIG, "frame of %zu bytes, at most %u", len, FRAME_MAX);
-	for (; len > 0x7F; len >>= 7)
-		head[n++] = (unsigned char)((len & 0x7F) | 0x80);
-	head[n++] = (unsigned char)len;
-	buf_add(&fo->plain, (str){ (const char *)head, n });
+	varint_put(&fo->plain, len);
 	return 0;
 }
 
@@ -87,11 +83,6 @@ int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e)
 	if (add_length(fo, msg.n, e) < 0)
 		return e->code;
 	buf_add(&fo->plain, msg);
-	fo->total += msg.n;
-	if (fo->total >= fo->flush_at) {
-		fo->flush_at = fo->total + fo->total / 2;
-		return compress_plain(fo, ZSTD_e_flush, out, e);
-	}
 	return fo->plain.n < GATHER ? 0 : compress_plain(fo, ZSTD_e_continue, out, e);
 }
 

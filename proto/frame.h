@@ -11,6 +11,9 @@
 #define FRAME_MAX (16u << 20)
 #define FRAME_STREAM_MAX (1024ull << 20)
 
+/* Appends V as protobuf writes numbers: seven bits a byte, the lowest first. */
+void varint_put(struct buf *b, uint64_t v);
+
 struct frame_out;
 /* LEVEL: zstd's, 0 for the default. */
 struct frame_out *frame_out_new(int level);

@@ -33,13 +33,6 @@ static bool col_is_tail(unsigned col)
 	return col == col_values(PACKAGE, PACKAGE_PACK) + 1 || col == col_values(PACKAGE, PACKAGE_DIGEST) + 1;
 }
 
-static void put_varint(struct buf *b, uint64_t v)
-{
-	for (; v > 0x7F; v >>= 7)
-		buf_addc(b, (char)((v & 0x7F) | 0x80));
-	buf_addc(b, (char)v);
-}
-
 /* Takes a varint off the front; false when there is none. Its bytes as they were: *raw. */
 static bool take_varint(uint64_t *out, str *raw, str *s)
 {
@@ -136,8 +129,8 @@ static bool put_message(struct columns *c, str msg)
 		tag >> 3 == KIND_COLUMNS || !take_number(&n, &msg) || n != msg.n)
 		return false;
 	unsigned kind = (unsigned)(tag >> 3);
-	put_varint(&c->col[COL_HEADS], nstr);
-	put_varint(&c->col[COL_HEADS], kind);
+	varint_put(&c->col[COL_HEADS], nstr);
+	varint_put(&c->col[COL_HEADS], kind);
 	for (; nstr; nstr--) {
 		strings = str_from(strings, 1);
 		if (!take_number(&n, &strings) || !take_bytes(&s, n, &strings) || memchr(s.p, 0, s.n))
@@ -171,14 +164,14 @@ static void add_table(const struct columns *c, struct buf *out)
 
 	for (unsigned i = 0; i < COLS; i++)
 		ncols += c->col[i].n != 0;
-	put_varint(out, c->n);
-	put_varint(out, ncols);
+	varint_put(out, c->n);
+	varint_put(out, ncols);
 	for (int tail = 0; tail < 2; tail++) {
 		for (unsigned i = 0; i < COLS; i++) {
 			if (!c->col[i].n || col_is_tail(i) != tail)
 				continue;
-			put_varint(out, i);
-			put_varint(out, c->col[i].n);
+			varint_put(out, i);
+			varint_put(out, c->col[i].n);
 		}
 	}
 }
@@ -195,7 +188,7 @@ void columns_take(struct columns *c, struct buf *out, size_t *tail)
 		*tail += col_is_tail(i) ? c->col[i].n : 0;
 	}
 	buf_addc(out, COLUMNS_TAG);
-	put_varint(out, table.n + n);
+	varint_put(out, table.n + n);
 	buf_add(out, buf_str(&table));
 	add_columns(c, out, false);
 	add_columns(c, out, true);
@@ -294,13 +287,13 @@ static bool get_message(struct columns_in *ci)
 		if (!str_cut(ci->col[col_strings((unsigned)kind)], 0, &s, &ci->col[col_strings((unsigned)kind)]))
 			return false;
 		buf_addc(&ci->msg, 1 << 3 | 2);
-		put_varint(&ci->msg, s.n);
+		varint_put(&ci->msg, s.n);
 		buf_add(&ci->msg, s);
 	}
 	if (!get_body(ci, (unsigned)kind))
 		return false;
-	put_varint(&ci->msg, kind << 3 | 2);
-	put_varint(&ci->msg, ci->body.n);
+	varint_put(&ci->msg, kind << 3 | 2);
+	varint_put(&ci->msg, ci->body.n);
 	buf_add(&ci->msg, buf_str(&ci->body));
 	return true;
 }

@@ -31,9 +31,10 @@ str plan_tarball_tail(struct arena *a, str name, str version)
 
 /* ---- whole plans ---- */
 
-/* Messages that become columns, in bytes: nothing of a batch can be read before its end, so the first one is small and each is as large as
- * all before it: on a link in slow start each round trip brings some. Fewer than MIN messages are smaller as they are. */
-enum { COLUMNS_MIN = 16, COLUMNS_FIRST = 8 * 1024, COLUMNS_BYTES = 1 << 20 };
+/* Messages go out in batches, in bytes. Nothing of one can be read before its end, whether it is columns or a block of zstd's, so the first one is
+ * small and each is as large as all before it: on a link in slow start each round trip brings some. Fewer than MIN messages are smaller
+ * as they are than as columns. */
+enum { COLUMNS_MIN = 16, BATCH_FIRST = 8 * 1024, BATCH_MOST = 1 << 20 };
 
 struct plan_writer {
 	struct plan_enc *enc;
@@ -51,31 +52,25 @@ struct plan_writer *plan_writer_new(int level)
 
 	pw->enc = plan_enc_new();
 	pw->fo = frame_out_new(level);
+	pw->batch = BATCH_FIRST;
 	return pw;
 }
 
 void plan_writer_columns(struct plan_writer *pw)
 {
 	pw->columns = columns_new();
-	pw->batch = COLUMNS_FIRST;
-}
-
-static int put_held(struct plan_writer *pw, str msg, struct err *e)
-{
-	if (pw->held_end.n < COLUMNS_MIN)
-		return frame_out_put(pw->fo, msg, &pw->out, e);
-	return columns_put(pw->columns, msg, e);
 }
 
 /* What waits goes to the compressor. */
 static int release_held(struct plan_writer *pw, struct err *e)
 {
-	bool columns = pw->held_end.n >= COLUMNS_MIN;
+	bool columns = pw->columns && pw->held_end.n >= COLUMNS_MIN;
 	size_t at = 0, tail;
 	int rc = 0;
 
 	for (size_t i = 0; i < pw->held_end.n && rc == 0; i++) {
-		rc = put_held(pw, (str){ pw->held.p + at, pw->held_end.p[i] - at }, e);
+		str msg = { pw->held.p + at, pw->held_end.p[i] - at };
+		rc = columns ? columns_put(pw->columns, msg, e) : frame_out_put(pw->fo, msg, &pw->out, e);
 		at = pw->held_end.p[i];
 	}
 	buf_clear(&pw->held);
@@ -89,19 +84,13 @@ static int release_held(struct plan_writer *pw, struct err *e)
 
 int plan_writer_add(struct plan_writer *pw, const struct frame *f, struct err *e)
 {
-	if (pw->columns) {
-		if (plan_enc_frame(pw->enc, f, &pw->held, e) < 0)
-			return e->code;
-		*vec_add(&pw->held_end) = pw->held.n;
-		if (pw->held.n < pw->batch)
-			return 0;
-		pw->batch = 2 * pw->batch < COLUMNS_BYTES ? 2 * pw->batch : COLUMNS_BYTES;
-		return release_held(pw, e);
-	}
-	buf_clear(&pw->msg);
-	if (plan_enc_frame(pw->enc, f, &pw->msg, e) < 0)
+	if (plan_enc_frame(pw->enc, f, &pw->held, e) < 0)
 		return e->code;
-	return frame_out_put(pw->fo, buf_str(&pw->msg), &pw->out, e);
+	*vec_add(&pw->held_end) = pw->held.n;
+	if (pw->held.n < pw->batch)
+		return 0;
+	pw->batch = 2 * pw->batch < BATCH_MOST ? 2 * pw->batch : BATCH_MOST;
+	return release_held(pw, e) < 0 ? e->code : frame_out_flush(pw->fo, &pw->out, e);
 }
 
 int plan_writer_take(struct plan_writer *pw, struct buf *out, bool end, struct err *e)
