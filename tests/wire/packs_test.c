@@ -5,6 +5,7 @@
 #include "made_server.h"
 #include "packs_fixture.h"
 #include "packs_wire.h"
+#include "stub_process.h"
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -19,8 +20,6 @@
 #include <cmocka.h>
 
 static const char *stub;
-
-enum { PATIENCE_MS = 60000 }; /* what must come comes within it */
 
 struct env {
 	char root[64], url[64], port[8];
@@ -42,14 +41,9 @@ struct env {
 	char why[400];                   /* of the last that was wrong */
 };
 
-static void pause_ms(long ms)
-{
-	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
-}
-
 static void serve(struct env *v, const char *fault)
 {
-	char ready[96], dir[96], line[128] = "";
+	char ready[96], dir[96];
 
 	snprintf(ready, sizeof(ready), "%s/ready", v->root);
 	snprintf(dir, sizeof(dir), "%s/drayd", v->root);
@@ -61,18 +55,7 @@ static void serve(struct env *v, const char *fault)
 			"http://registry.test/", "--log-level", "error", "--store-dir", dir, (char *)NULL);
 		_exit(127);
 	}
-	for (int64_t end = clock_ms() + PATIENCE_MS; clock_ms() < end && !line[0];) {
-		FILE *f = fopen(ready, "r");
-		if (f) {
-			assert_non_null(fgets(line, sizeof(line), f));
-			fclose(f);
-		} else {
-			pause_ms(10);
-		}
-	}
-	assert_true(line[0]);
-	snprintf(v->port, sizeof(v->port), "%d", atoi(strrchr(line, ':') + 1));
-	snprintf(v->url, sizeof(v->url), "http://127.0.0.1:%s", v->port);
+	await_ready(ready, v->port, v->url);
 }
 
 static void on_done(void *arg, struct tree_package *p)

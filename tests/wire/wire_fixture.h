@@ -5,6 +5,7 @@
 #include "h2_session.h"
 #include "plan_wire.h"
 #include "source_remote.h"
+#include "stub_process.h"
 #include "workq.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -25,23 +26,15 @@
 
 static const char *stub;
 
-/* What must come comes within this on any machine; nothing is held to be fast. */
-enum { PATIENCE_MS = 60000 };
-
 struct served {
 	pid_t pid;
 	char dir[64], port[8], url[64];
 };
 
-static inline void pause_ms(long ms)
-{
-	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
-}
-
 /* Starts the stub with up to three more flags and waits for its ready file. */
 static inline void serve(struct served *s, const char *f1, const char *f2, const char *f3)
 {
-	char ready[96], line[128] = "";
+	char ready[96];
 
 	snprintf(s->dir, sizeof(s->dir), "/tmp/wire-test-XXXXXX");
 	assert_non_null(mkdtemp(s->dir));
@@ -53,20 +46,9 @@ static inline void serve(struct served *s, const char *f1, const char *f2, const
 			"http://registry.test/", "--log-level", "error", f1, f2, f3, (char *)NULL);
 		_exit(127);
 	}
-	for (int64_t end = clock_ms() + PATIENCE_MS; clock_ms() < end && !line[0];) {
-		FILE *f = fopen(ready, "r");
-		if (f) {
-			assert_non_null(fgets(line, sizeof(line), f));
-			fclose(f);
-		} else {
-			pause_ms(10);
-		}
-	}
-	assert_true(line[0]);
+	await_ready(ready, s->port, s->url);
 	unlink(ready);
 	rmdir(s->dir);
-	snprintf(s->port, sizeof(s->port), "%d", atoi(strrchr(line, ':') + 1));
-	snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%s", s->port);
 }
 
 static inline int stop(struct served *s)
