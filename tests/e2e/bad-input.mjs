@@ -10,6 +10,7 @@ import { createServer as createTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { fixtureStart, run } from './rig.mjs'
 
 const [dray, program, packages] = process.argv.slice(2)
 const work = mkdtempSync(join(tmpdir(), 'dray-bad-'))
@@ -18,9 +19,9 @@ chmodSync(work, 0o755)
 let registry, url, count = 0
 
 async function start(...options) {
-  registry?.kill()
-  registry = spawn(program, ['--packages', packages, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
-  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+  registry?.stop()
+  registry = await fixtureStart(program, ['--packages', packages, ...options])
+  url = registry.url
 }
 
 // Every name below DIR with its kind, mode and content.
@@ -345,7 +346,6 @@ try {
     await start()
   }
 } finally {
-  registry?.kill()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(bad ? 1 : 0)

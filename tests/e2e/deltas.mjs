@@ -1,18 +1,18 @@
 // An update through a drayd that has a delta: few bytes, the same tree; and with the older version spoiled in the store, the tarball.
 // usage: deltas.mjs DRAY DRAYD FIXTURE_REGISTRY
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { draydStart, eventsOf, fixtureStart, sleep } from './rig.mjs'
 
 const [dray, drayd, fixture] = process.argv.slice(2)
 const compare = join(dirname(fileURLToPath(import.meta.url)), 'compare-trees.mjs')
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-deltas-'))
-const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms))
-let registry, url, server, serverUrl
+let url, server, serverUrl
 
 // 60 files of random lines; the next version changes a line of two, adds one, removes one, and makes one executable.
 function packages() {
@@ -27,8 +27,7 @@ function packages() {
   }
 }
 async function metric(name) {
-  const text = await (await fetch(serverUrl + '/metrics')).text()
-  return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(text)[1])
+  return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(await server.metrics())[1])
 }
 // NAME's project and store, at VERSION of fx-big from now on.
 function install(name, version, more = {}, how = ['--server', serverUrl, '--server-fallback', 'error']) {
@@ -38,7 +37,7 @@ function install(name, version, more = {}, how = ['--server', serverUrl, '--serv
   const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: '', DRAY_TOKEN: '' }
   const r = spawnSync(dray, ['install', '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', ...how], { encoding: 'utf8', env })
   assert.equal(r.status, 0, r.stderr + r.stdout)
-  return { dir, text: r.stderr + r.stdout, packs: r.stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l)).find((e) => e.event === 'packs') }
+  return { dir, text: r.stderr + r.stdout, packs: eventsOf(r.stdout).find((e) => e.event === 'packs') }
 }
 function same(a, b) {
   const r = spawnSync(process.execPath, [compare, a.dir, b.dir], { encoding: 'utf8' })
@@ -49,15 +48,9 @@ function same(a, b) {
 const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100000)
 try {
   packages()
-  registry = spawn(fixture, ['--packages', join(work, 'packages')], { stdio: ['ignore', 'pipe', 'inherit'] })
-  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
-  const ready = join(work, 'ready')
-  server = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--registry', url, '--store-dir', join(work, 'drayd'), '--log-level', 'error'], { stdio: 'inherit' })
-  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
-    assert.ok(i < 600 && server.exitCode === null, 'drayd starts')
-    await sleep(50)
-  }
-  serverUrl = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
+  url = (await fixtureStart(fixture, ['--packages', join(work, 'packages')])).url
+  server = await draydStart(drayd, join(work, 'drayd'), '--registry', url)
+  serverUrl = server.url
 
   for (const name of ['one', 'two']) install(name, '1.0.0')
   install('new', '1.1.0')
@@ -102,8 +95,6 @@ try {
   console.log('ok the older version spoiled in the store: noticed, the tarball instead')
 } finally {
   clearTimeout(timer)
-  server?.kill()
-  registry?.kill()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(0)

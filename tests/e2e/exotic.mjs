@@ -3,14 +3,14 @@
 // usage: exotic.mjs DRAY DRAYD            compares with exotic-expected.json
 //        exotic.mjs --oracle PNPM         writes it
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { registryStart, tarball } from './policy-registry.mjs'
+import { draydStart, run } from './rig.mjs'
 
 const expectedFile = join(dirname(fileURLToPath(import.meta.url)), 'exotic-expected.json')
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-exotic-'))
@@ -90,15 +90,6 @@ function project(c) {
   return dir
 }
 const manifest = (dir, c, deps = c.deps) => writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: deps, optionalDependencies: c.optional }))
-function run(program, args, options) {
-  return new Promise((done) => {
-    const child = spawn(program, args, options)
-    let out = ''
-    child.stdout.on('data', (d) => (out += d))
-    child.stderr.on('data', (d) => (out += d))
-    child.on('close', (status) => done({ status, out }))
-  })
-}
 // Digests by the file that they are of: the bytes hold the registry's port, and compressors differ.
 function lockfile(dir) {
   const of = new Map([...files].filter(([, b]) => typeof b !== 'string').map(([path, b]) => ['sha512-' + createHash('sha512').update(b).digest('base64'), path]))
@@ -132,15 +123,6 @@ async function oracle(pnpm) {
   writeFileSync(expectedFile, '{\n' + Object.keys(cases).map((k) => `  ${JSON.stringify(k)}: ${JSON.stringify(expected[k])}`).join(',\n') + '\n}\n')
 }
 
-async function draydStart(drayd, config) {
-  const ready = join(work, `ready${count++}`), child = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--store-dir', join(work, `drayd${count}`), '--pack-settle-level', '0', '--log-level', 'error', ...config], { stdio: 'inherit' })
-  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
-    assert.ok(i < 600 && child.exitCode === null, 'drayd starts')
-    await new Promise((ok) => setTimeout(ok, 50))
-  }
-  const url = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
-  return { url, stop: () => new Promise((ok) => { child.on('close', ok); child.kill('SIGTERM') }) }
-}
 function installer(dray, how) {
   const store = join(work, `store${count++}`)
   return (dir, ...args) => run(dray, ['install', '--no-frozen-lockfile', '--ignore-scripts', '--store-dir', store, '--registry', U, ...how, ...args], { cwd: dir, env: { PATH: process.env.PATH, HOME: work, CI: '', DRAY_SERVER: '' } })
@@ -206,7 +188,7 @@ try {
     assert.match(again.out, /the store's copy of leaf@1\.0\.0 is damaged: fetching it again/)
     assert.equal(readFileSync(join(dir, 'node_modules/leaf/index.js'), 'utf8'), 'module.exports = 2\n')
 
-    const server = await draydStart(drayd, ['--registry', U])
+    const server = await draydStart(drayd, join(work, `drayd${count++}`), '--registry', U, '--pack-settle-level', '0')
     const scoped = ['--server', server.url, '--server-fallback', 'error']
     await compare(dray, scoped, 'drayd')
     await refusals(dray, scoped, 'drayd')

@@ -6,12 +6,11 @@ import { createHash } from 'node:crypto'
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { fixtureStart } from './rig.mjs'
 
 const [dray, program, packages, rounds = '24'] = process.argv.slice(2)
 const work = realpathSync(mkdtempSync(join(tmpdir(), 'dray-gvs-')))
-const server = spawn(program, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
-const url = await new Promise((ok) => server.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
-process.on('exit', () => server.kill())
+const { url } = await fixtureStart(program, ['--packages', packages])
 
 const dependencies = { 'fx-app': '1.0.0', 'fx-bin': '1.0.0', 'fx-bundled': '1.0.0', 'fx-cycle-a': '1.0.0', 'fx-files': '1.0.0', 'fx-platform': '1.0.0' }
 const env = { ...process.env, CI: '', HOME: work }
@@ -294,5 +293,4 @@ for (let i = 0; i < Number(rounds) || (killed * 3 < Number(rounds) && i < Number
 console.log(`${rounds} rounds, ${killed} killed; every tree equals the reference`)
 assert.ok(killed * 3 >= Number(rounds))
 rmSync(work, { recursive: true, force: true })
-server.kill()
 process.exit(0)

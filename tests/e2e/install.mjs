@@ -1,10 +1,11 @@
 // dray install, from a lockfile and without, against the fixture registry: cold, warm, nothing to do, damage, prune, scripts, bad input.
 // usage: install.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { eventsOf, fixtureStart, run } from './rig.mjs'
 
 const [dray, program, packages] = process.argv.slice(2)
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-'))
@@ -12,9 +13,9 @@ const store = join(work, 'store')
 let registry, url
 
 async function start(...options) {
-  registry?.kill()
-  registry = spawn(program, ['--packages', packages, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
-  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+  registry?.stop()
+  registry = await fixtureStart(program, ['--packages', packages, ...options])
+  url = registry.url
 }
 
 const sri = {}
@@ -64,7 +65,7 @@ async function project(direct, all, workspace) {
 function install(dir, ...options) {
   const env = { ...process.env, CI: '', HOME: work }
   const r = spawnSync(dray, ['install', '--frozen-lockfile', '--dir', dir, '--store-dir', store, '--registry', url, '--reporter', 'ndjson', ...options], { encoding: 'utf8', env })
-  const events = r.stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
+  const events = eventsOf(r.stdout)
   return { status: r.status, stderr: r.stderr, events, get: (name) => events.find((e) => e.event === name) }
 }
 function ok(r) {
@@ -314,7 +315,6 @@ try {
     }
   }
 } finally {
-  registry?.kill()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(bad ? 1 : 0)

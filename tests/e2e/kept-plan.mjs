@@ -8,12 +8,11 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, differences } from './compare-trees.mjs'
+import { eventsOf, fixtureStart } from './rig.mjs'
 
 const [dray, program, packages] = process.argv.slice(2)
 const work = realpathSync(mkdtempSync(join(tmpdir(), 'dray-kept-')))
-const server = spawn(program, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
-const url = await new Promise((ok) => server.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
-process.on('exit', () => server.kill())
+const { url } = await fixtureStart(program, ['--packages', packages])
 
 const env = { ...process.env, CI: '', HOME: work }
 const store = join(work, 'store'), plans = join(store, 'plans'), dir = join(work, 'project')
@@ -23,7 +22,7 @@ function install(...more) {
   rmSync(join(dir, 'node_modules'), { recursive: true, force: true })
   const r = spawnSync(dray, args(more), { env, encoding: 'utf8' })
   assert.equal(r.status, 0, `${r.status ?? r.signal}: ${r.stderr}${r.stdout}`)
-  const events = r.stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
+  const events = eventsOf(r.stdout)
   return { ...events.find((e) => e.event === 'summary'), events }
 }
 const tree = () => describe(dir)
@@ -106,6 +105,5 @@ assert.ok(existsSync(join(plans, name)), 'used lately')
 utimesSync(join(plans, name), 1000, 1000)
 assert.match(prune(), /removed 1 kept plan/)
 assert.ok(!existsSync(join(plans, name)))
-server.kill()
 rmSync(work, { recursive: true })
 console.log('ok')

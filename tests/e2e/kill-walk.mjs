@@ -10,6 +10,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rm
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, differences } from './compare-trees.mjs'
+import { fixtureStart } from './rig.mjs'
 
 const args = process.argv.slice(2)
 const option = (name, value) => {
@@ -25,12 +26,11 @@ console.log(`seed ${seed}`)
 const random = () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648
 
 const work = mkdtempSync(join(scratch, 'dray-kill-'))
-let dray, project, registry, warm, cold, server
+let dray, project, registry, warm, cold
 if (fixture) {
   const [d, program, packages, w, c] = args
   ;[dray, warm, cold] = [d, w, c]
-  server = spawn(program, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
-  registry = await new Promise((ok) => server.stdout.once('data', (b) => ok(b.toString().trim().replace(/\/?$/, '/'))))
+  registry = (await fixtureStart(program, ['--packages', packages])).url
   project = join(work, 'fixture')
   mkdirSync(project)
   const dependencies = { 'fx-app': '1.0.0', 'fx-bin': '1.0.0', 'fx-bundled': '1.0.0', 'fx-cycle-a': '1.0.0', 'fx-files': '1.0.0', 'fx-platform': '1.0.0' }
@@ -45,7 +45,6 @@ const command = (dir, store, frozen) => ['install', ...(frozen ? ['--frozen-lock
 function fail(text) {
   console.error(text)
   console.error(`left for inspection: ${work}`)
-  server?.kill()
   process.exit(1)
 }
 function install(dir, store, frozen = true) {
@@ -129,7 +128,6 @@ for (const store of ['warm', 'cold'].filter((s) => existsSync(join(work, s)))) {
 }
 const span = (l) => (l.length ? `${l.length} between ${Math.min(...l).toFixed(0)} and ${Math.max(...l).toFixed(0)} ms` : 'none')
 console.log(`${done} rounds, ${killed} killed (warm ${span(moments.warm)}, cold ${span(moments.cold)}); every tree equals the reference`)
-server?.kill()
 rmSync(work, { recursive: true, force: true })
 // A walk in which hardly anything was interrupted has shown nothing.
 process.exit(rounds.warm + rounds.cold === 0 ? 0 : 1)

@@ -1,16 +1,15 @@
 // Nothing to do: found out by a program that loads the C library alone, in a workspace of 50 projects, too.
 // usage: nothing-to-do.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fixtureStart } from './rig.mjs'
 
 const [dray, program, packages] = process.argv.slice(2)
 const work = mkdtempSync(join(tmpdir(), 'dray-p5-'))
-const server = spawn(program, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
-const url = await new Promise((ok) => server.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
-process.on('exit', () => server.kill())
+const { url } = await fixtureStart(program, ['--packages', packages])
 
 writeFileSync(join(work, 'package.json'), '{"name":"root","version":"1.0.0"}')
 writeFileSync(join(work, 'pnpm-workspace.yaml'), 'packages:\n  - p/*\n')
@@ -40,5 +39,4 @@ utimesSync(join(work, 'p/37/package.json'), later, later)
 assert.doesNotMatch(install().stdout, /up to date/)
 assert.match(install().stdout, /up to date/)
 rmSync(work, { recursive: true, force: true })
-server.kill()
 process.exit(0)

@@ -1,18 +1,17 @@
 // Locked installs through a drayd that has every pack and is 60 ms away: what its answer is waited for, and what a mute one costs.
 // usage: packs-late.mjs DRAY DRAYD FIXTURE_REGISTRY
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { draydStart, eventsOf, fixtureStart, run, sleep } from './rig.mjs'
 
 const [dray, drayd, fixture] = process.argv.slice(2)
 const PACKAGES = 120, FIRST = 32, MEANWHILE = 64, TRIES = 5
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-packs-late-'))
-const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms))
 const names = Array.from({ length: PACKAGES }, (_, i) => `fx-late${i}`)
-let registry, url, server, port, count = 0
+let url, port, count = 0
 
 for (const name of names) {
   const dir = join(work, 'packages', name, '1.0.0')
@@ -33,38 +32,27 @@ function far(mute) {
   return new Promise((ok) => proxy.listen(0, '127.0.0.1', () => ok(proxy)))
 }
 
-function install(lockfile, at) {
+async function install(lockfile, at) {
   const dir = join(work, `p${count++}`)
   mkdirSync(dir)
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: Object.fromEntries(names.map((n) => [n, '1.0.0'])) }))
   if (lockfile) writeFileSync(join(dir, 'pnpm-lock.yaml'), lockfile)
   const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: '', DRAY_TOKEN: '' }
-  const child = spawn(dray, ['install', lockfile ? '--frozen-lockfile' : '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', '--server', `http://127.0.0.1:${at}`, '--server-fallback', 'error'], { env })
-  let stdout = '', stderr = ''
-  child.stdout.on('data', (d) => (stdout += d))
-  child.stderr.on('data', (d) => (stderr += d))
-  return new Promise((done) => child.on('close', (status) => {
-    assert.equal(status, 0, stderr + stdout)
-    for (const n of names) assert.ok(existsSync(join(dir, 'node_modules', n, 'index.js')), n)
-    const packs = stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l)).find((e) => e.event === 'packs')
-    assert.equal(packs.packs + packs.tarballs, PACKAGES)
-    done({ packs, lockfile: readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') })
-  }))
+  const { status, stdout, out } = await run(dray, ['install', lockfile ? '--frozen-lockfile' : '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', '--server', `http://127.0.0.1:${at}`, '--server-fallback', 'error'], { env })
+  assert.equal(status, 0, out)
+  for (const n of names) assert.ok(existsSync(join(dir, 'node_modules', n, 'index.js')), n)
+  const packs = eventsOf(stdout).find((e) => e.event === 'packs')
+  assert.equal(packs.packs + packs.tarballs, PACKAGES)
+  return { packs, lockfile: readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') }
 }
 
 const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100000)
 try {
-  registry = spawn(fixture, ['--packages', join(work, 'packages')], { stdio: ['ignore', 'pipe', 'inherit'] })
-  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
-  const ready = join(work, 'ready')
-  server = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--registry', url, '--store-dir', join(work, 'drayd'), '--pack-settle-level', '0', '--log-level', 'error'], { stdio: 'inherit' })
-  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
-    assert.ok(i < 600 && server.exitCode === null, 'drayd starts')
-    await sleep(50)
-  }
-  port = Number(readFileSync(ready, 'utf8').trim().split(':').pop())
+  url = (await fixtureStart(fixture, ['--packages', join(work, 'packages')])).url
+  const server = await draydStart(drayd, join(work, 'drayd'), '--registry', url, '--pack-settle-level', '0')
+  port = server.port
   const { lockfile } = await install(undefined, port)
-  const warm = async () => Number(/^drayd_packs_warm (\d+)$/m.exec(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text())[1])
+  const warm = async () => Number(/^drayd_packs_warm (\d+)$/m.exec(await server.metrics())[1])
   for (let i = 0; (await warm()) < PACKAGES; i++) {
     assert.ok(i < 400, `${await warm()} of ${PACKAGES} packs are made`)
     await sleep(50)
@@ -85,8 +73,6 @@ try {
   console.log('ok a mute server is not: tarballs')
 } finally {
   clearTimeout(timer)
-  server?.kill()
-  registry?.kill()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(0)

@@ -2,47 +2,36 @@
 // cold, gone or silent.
 // usage: packs.mjs DRAY DRAYD FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { draydStart, eventsOf, fixtureStart, run, sleep } from './rig.mjs'
 
 const [dray, drayd, fixture, packages] = process.argv.slice(2)
 const compare = join(dirname(fileURLToPath(import.meta.url)), 'compare-trees.mjs')
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-packs-'))
 const serverDir = join(work, 'drayd')
 const dependencies = { 'fx-app': '1.0.0', 'fx-bin': '1.0.0', 'fx-files': '1.0.0', 'fx-peer': '1.0.0' }
-const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms))
-let registry, url, server, serverUrl, count = 0
+let url, server, serverUrl, count = 0
 
 async function serverStart() {
-  const ready = join(work, `ready${count++}`)
-  server = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--registry', url, '--store-dir', serverDir, '--pack-settle-level', '0', '--log-level', 'error'], { stdio: 'inherit' })
-  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
-    assert.ok(i < 600 && server.exitCode === null, 'drayd starts')
-    await sleep(50)
-  }
-  serverUrl = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
-}
-async function serverStop() {
-  server.kill()
-  await new Promise((ok) => server.once('exit', ok))
+  server = await draydStart(drayd, serverDir, '--registry', url, '--pack-settle-level', '0')
+  serverUrl = server.url
 }
 async function metric(name) {
-  const text = await (await fetch(serverUrl + '/metrics')).text()
-  return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(text)[1])
+  return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(await server.metrics())[1])
 }
 
 // Requests to the routes of packs, as drayd counted them.
 async function packRequests() {
-  const text = await (await fetch(serverUrl + '/metrics')).text()
-  return [...text.matchAll(/^drayd_responses_total\{route="([^"]*packs[^"]*)",status="\d+"\} (\d+)$/gm)].reduce((n, m) => n + Number(m[2]), 0)
+  return [...(await server.metrics()).matchAll(/^drayd_responses_total\{route="([^"]*packs[^"]*)",status="\d+"\} (\d+)$/gm)].reduce((n, m) => n + Number(m[2]), 0)
 }
 
 // A project with a store of its own. LOCKFILE: its text, or undefined. AT: the server, or undefined for a direct install.
-function install(lockfile, at, flags = [], expected = 0, { yaml = '', ...vars } = {}) {
+async function install(lockfile, at, flags = [], expected = 0, { yaml = '', ...vars } = {}) {
   const dir = join(work, `p${count++}`)
   mkdirSync(dir)
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies }))
@@ -51,16 +40,9 @@ function install(lockfile, at, flags = [], expected = 0, { yaml = '', ...vars } 
   const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: '', DRAY_TOKEN: '', ...vars }
   const how = at ? ['--server', at, '--server-fallback', 'error'] : ['--direct']
   // not spawnSync: a silent server lives in this process
-  const child = spawn(dray, ['install', lockfile ? '--frozen-lockfile' : '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', ...how, ...flags], { env })
-  let stdout = '', stderr = ''
-  child.stdout.on('data', (d) => (stdout += d))
-  child.stderr.on('data', (d) => (stderr += d))
-  return new Promise((done) => child.on('close', (status) => {
-    const events = stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
-    const text = stderr + stdout
-    assert.equal(status, expected, text)
-    done(status ? { dir, text } : { dir, text, packs: events.find((e) => e.event === 'packs'), lockfile: readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') })
-  }))
+  const { status, stdout, out } = await run(dray, ['install', lockfile ? '--frozen-lockfile' : '--no-frozen-lockfile', '--dir', dir, '--store-dir', dir + '-store', '--registry', url, '--reporter', 'ndjson', ...how, ...flags], { env })
+  assert.equal(status, expected, out)
+  return status ? { dir, text: out } : { dir, text: out, packs: eventsOf(stdout).find((e) => e.event === 'packs'), lockfile: readFileSync(join(dir, 'pnpm-lock.yaml'), 'utf8') }
 }
 function same(a, b) {
   const r = spawnSync(process.execPath, [compare, a.dir, b.dir], { encoding: 'utf8' })
@@ -85,8 +67,7 @@ function damage(name, version) {
 
 const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100000)
 try {
-  registry = spawn(fixture, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
-  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+  url = (await fixtureStart(fixture, ['--packages', packages])).url
   const direct = await install()
   await serverStart()
 
@@ -108,7 +89,7 @@ try {
   same(direct, locked)
   assert.equal(locked.packs.tarballs + locked.packs.packs, all)
   console.log('ok kept plan and locked install: as direct')
-  await serverStop()
+  await server.stop()
   await serverStart()
   const warm = await install(undefined, serverUrl)
   same(direct, warm)
@@ -123,7 +104,7 @@ try {
   assert.match(busy.stderr, /another drayd.*drayd_packs_unsettled/)
   assert.ok((await metric('unsettled')) >= all) // deltas are counted, too
   assert.equal(await metric('time_to_settle_seconds'), -1)
-  await serverStop()
+  await server.stop()
   const settle = waitSettled()
   assert.equal(settle.status, 0, settle.stderr)
   const settledPacks = Number(/^settled: (\d+) packs, .* s of CPU$/m.exec(settle.stdout)?.[1])
@@ -161,7 +142,7 @@ try {
   assert.doesNotMatch(bad.text, /fx-(app|bin|files|peer)@.*instead/)
   console.log('ok one damaged pack: named, its tarball instead')
 
-  await serverStop()
+  await server.stop()
   const gone = await install(direct.lockfile, serverUrl)
   same(direct, gone)
   assert.deepEqual([gone.packs.packs, gone.packs.tarballs], [0, all])
@@ -175,8 +156,6 @@ try {
   console.log('ok locked install, server gone or silent: tarballs')
 } finally {
   clearTimeout(timer)
-  server?.kill()
-  registry?.kill()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(0)

@@ -3,29 +3,19 @@
 // usage: peers.mjs DRAY DRAYD            compares with peers-expected.json
 //        peers.mjs --oracle PNPM         writes it
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cases, table } from './peers-cases.mjs'
 import { registryStart } from './policy-registry.mjs'
+import { draydStart, run } from './rig.mjs'
 
 const expectedFile = join(dirname(fileURLToPath(import.meta.url)), 'peers-expected.json')
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-peers-'))
 const registry = await registryStart(table)
-const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms))
 let count = 0
 
-function run(program, args, options) {
-  return new Promise((done) => {
-    const child = spawn(program, args, options)
-    let out = ''
-    child.stdout.on('data', (d) => (out += d))
-    child.stderr.on('data', (d) => (out += d))
-    child.on('close', (status) => done({ status, out }))
-  })
-}
 function project(c, more = '') {
   const dir = join(work, `p${count++}`)
   mkdirSync(dir)
@@ -70,16 +60,6 @@ async function oracle(pnpm) {
   writeFileSync(expectedFile, '{\n' + Object.keys(cases).map((k) => `  ${JSON.stringify(k)}: ${JSON.stringify(expected[k])}`).join(',\n') + '\n}\n')
 }
 
-async function draydStart(drayd) {
-  const ready = join(work, `ready${count++}`)
-  const child = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--registry', registry.url, '--store-dir', join(work, 'drayd'), '--pack-settle-level', '0', '--log-level', 'error'], { stdio: 'inherit' })
-  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
-    assert.ok(i < 600 && child.exitCode === null, 'drayd starts')
-    await sleep(50)
-  }
-  const url = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
-  return { url, stop: () => new Promise((ok) => { child.on('close', ok); child.kill('SIGTERM') }) }
-}
 const installer = (dray, how) => (dir, ...args) => run(dray, ['install', '--ignore-scripts', '--reporter', 'append-only', '--store-dir', join(work, 'store'), '--registry', registry.url, ...how, ...args], { cwd: dir, env: { PATH: process.env.PATH, HOME: work } })
 const has = (dir) => readdirSync(dir).filter((f) => f === 'node_modules' || f === 'pnpm-lock.yaml')
 
@@ -122,7 +102,7 @@ try {
   } else {
     await compare(how, [], 'directly')
     await events(how, [])
-    const drayd = await draydStart(what), through = ['--server', drayd.url, '--server-fallback', 'error']
+    const drayd = await draydStart(what, join(work, 'drayd'), '--registry', registry.url, '--pack-settle-level', '0'), through = ['--server', drayd.url, '--server-fallback', 'error']
     await compare(how, through, 'through drayd')
     await events(how, through)
     await drayd.stop()

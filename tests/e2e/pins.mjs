@@ -1,10 +1,11 @@
 // A project that pins pnpm: the lockfile's first document, as pnpm 12.21 writes it against the same packages, and what stays of it.
 // usage: pins.mjs DRAY FIXTURE_REGISTRY
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fixtureStart } from './rig.mjs'
 
 const [dray, program] = process.argv.slice(2)
 const work = mkdtempSync(join(tmpdir(), 'dray-pins-'))
@@ -19,9 +20,7 @@ for (const v of ['12.20.0', '12.21.0']) {
   pack('@pnpm/exe.win32-x64', v, { os: ['win32'], cpu: ['x64'] })
 }
 for (const v of ['1.0.0', '1.1.0', '1.2.0']) pack('leaf', v)
-const server = spawn(program, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
-const url = await new Promise((ok) => server.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
-process.on('exit', () => server.kill())
+const { url } = await fixtureStart(program, ['--packages', packages])
 
 const env = { ...process.env, CI: '', HOME: work }
 function install(manifest, ...args) {
@@ -120,5 +119,4 @@ for (const [range, version, arg] of [['1.1.0', '1.1.0'], ['^1.0.0', '1.1.0'], ['
 assert.equal(first(install({ packageManager: 'pnpm@12.20.0', ...leaf('1.0.0') }).lock), document('12.20.0', '12.20.0'))
 assert.equal(first(install(leaf('1.2.0')).lock), document('12.20.0', '12.20.0'))
 rmSync(work, { recursive: true, force: true })
-server.kill()
 process.exit(0)

@@ -3,7 +3,6 @@
 // usage: policy.mjs DRAY DRAYD            compares with policy-expected.json
 //        policy.mjs --oracle PNPM         writes it
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -11,23 +10,14 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cases, table } from './policy-cases.mjs'
 import { registryStart } from './policy-registry.mjs'
+import { draydStart, run } from './rig.mjs'
 
 const expectedFile = join(dirname(fileURLToPath(import.meta.url)), 'policy-expected.json')
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-policy-'))
 const registry = await registryStart(table)
-const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms))
 const parallel = 4
 let count = 0
 
-function run(program, args, options) {
-  return new Promise((done) => {
-    const child = spawn(program, args, options)
-    let out = ''
-    child.stdout.on('data', (d) => (out += d))
-    child.stderr.on('data', (d) => (out += d))
-    child.on('close', (status) => done({ status, out }))
-  })
-}
 function project(dir, c, deps, yaml) {
   mkdirSync(dir, { recursive: true })
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: deps }))
@@ -68,17 +58,6 @@ async function oracle(pnpm) {
   const install = (dir, args, what) => run(pnpm, ['install', '--ignore-scripts', '--reporter=append-only', `--config.cacheDir=${dir}-cache-${what}`, ...args], { cwd: dir, env: { PATH: process.env.PATH, HOME: work, pnpm_config_registry: registry.url + '/', XDG_CACHE_HOME: dir + '-cache', XDG_DATA_HOME: dir + '-data', NO_COLOR: '1' } })
   await each(async (name, c) => { expected[name] = (await judge(name, c, install, kinds)).got })
   writeFileSync(expectedFile, '{\n' + Object.keys(cases).map((k) => `  ${JSON.stringify(k)}: ${JSON.stringify(expected[k])}`).join(',\n') + '\n}\n')
-}
-
-async function draydStart(drayd) {
-  const ready = join(work, `ready${count++}`)
-  const child = spawn(drayd, ['--listen', '127.0.0.1:0', '--ready-file', ready, '--registry', registry.url, '--store-dir', join(work, 'drayd'), '--pack-settle-level', '0', '--log-level', 'error'], { stdio: 'inherit' })
-  for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
-    assert.ok(i < 600 && child.exitCode === null, 'drayd starts')
-    await sleep(50)
-  }
-  const url = `http://127.0.0.1:${readFileSync(ready, 'utf8').trim().split(':').pop()}`
-  return { url, stop: () => new Promise((ok) => { child.on('close', ok); child.kill('SIGTERM') }) }
 }
 
 // The words of dray for each rule.
@@ -213,7 +192,7 @@ async function testGate(dray) {
 
 // drayd judges for everybody: the second client's question goes no further than drayd.
 async function testServer(dray, drayd) {
-  const d = await draydStart(drayd)
+  const d = await draydStart(drayd, join(work, 'drayd'), '--registry', registry.url, '--pack-settle-level', '0')
   await compare(dray, ['--server', d.url, '--server-fallback', 'error'], 'through drayd')
   const install = installer(dray, ['--server', d.url, '--server-fallback', 'error']), dir = join(work, `p${count++}`)
   project(dir, {}, { old: '^1.0.0', recent: '^1.0.0' }, '')

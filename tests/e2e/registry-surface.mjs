@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { fixtureStart, run } from './rig.mjs'
 
 const network = process.argv[2] === '--network'
 const [drayd, dray, program, packages] = network ? [process.argv[3]] : process.argv.slice(2)
@@ -38,9 +39,8 @@ async function stop(child) {
 }
 async function registry(...options) {
   const count = join(work, `count${serial++}`)
-  const child = spawn(program, ['--packages', packages, '--count', count, ...options], { stdio: ['ignore', 'pipe', log] })
+  const { child, url } = await fixtureStart(program, ['--packages', packages, '--count', count, ...options], log)
   children.add(child)
-  const url = await new Promise((ok) => child.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
   const asked = (path) => (existsSync(count) ? readFileSync(count, 'utf8').split('\n').filter((l) => l.split(' ')[1] === path).length : 0)
   return { child, url, asked, port: new URL(url).port }
 }

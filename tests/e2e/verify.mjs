@@ -1,10 +1,11 @@
 // dray verify: a tree and a store against the registry's tarballs. Each kind of deviation is found and named, builds and patches are told from it.
 // usage: verify.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { eventsOf, fixtureStart } from './rig.mjs'
 
 const [dray, program, packages] = process.argv.slice(2)
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-verify-'))
@@ -12,14 +13,14 @@ const dir = join(work, 'p'), store = join(work, 'store'), kept = join(work, 'kep
 let registry, url
 
 async function start(...options) {
-  registry?.kill()
-  registry = spawn(program, ['--packages', packages, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
-  url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+  registry?.stop()
+  registry = await fixtureStart(program, ['--packages', packages, ...options])
+  url = registry.url
 }
 function run(...args) {
   const env = { ...process.env, CI: '', HOME: work, DRAY_SERVER: 'http://127.0.0.1:9', DRAY_TOKEN: '' } // verify never asks a server
   const r = spawnSync(dray, [...args, '--dir', dir, '--store-dir', store, '--registry', url], { encoding: 'utf8', env })
-  const events = r.stdout.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
+  const events = eventsOf(r.stdout)
   return { status: r.status, text: r.stdout + r.stderr, found: events.filter((e) => e.event === 'verify'), sum: events.find((e) => e.event === 'verified') }
 }
 const file = (pkg, path) => join(dir, 'node_modules/.pnpm', pkg.replace('/', '+'), 'node_modules', pkg.slice(0, pkg.lastIndexOf('@')), path)
@@ -124,7 +125,7 @@ try {
   assert.equal(other.status, 6, other.text)
   assert.deepEqual(other.found.filter((f) => f.status === 'bad').map((f) => f.package), ['fx-leaf@1.1.0'])
   writeFileSync(lock, lockfile)
-  registry.kill()
+  registry.stop()
   const gone = run('verify', '--json')
   assert.equal(gone.status, 7, gone.text)
   assert.match(gone.text, /could not be looked at/)
@@ -132,7 +133,6 @@ try {
   console.log("ok a tarball that is not the lockfile's, a registry that is gone")
 } finally {
   clearTimeout(timer)
-  registry?.kill()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(0)

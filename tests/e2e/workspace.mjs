@@ -1,15 +1,15 @@
 // Parts of a workspace: what --filter installs, what it leaves alone, and what is told to pnpm about it. No network.
 // usage: workspace.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
+import { fixtureStart } from './rig.mjs'
 
 const [dray, program, packages] = process.argv.slice(2)
 const work = mkdtempSync(join(tmpdir(), 'dray-ws-'))
-const registry = spawn(program, ['--packages', packages], { stdio: ['ignore', 'pipe', 'inherit'] })
-const url = await new Promise((ok) => registry.stdout.once('data', (d) => ok(d.toString().trim().replace(/\/?$/, '/'))))
+const { url } = await fixtureStart(program, ['--packages', packages])
 const env = { ...process.env, CI: '', HOME: work, GIT_CONFIG_GLOBAL: '/dev/null' }
 
 const manifests = {
@@ -322,6 +322,5 @@ for (const [name, test] of Object.entries(tests)) {
     console.log(`FAIL ${name}\n${e.stack}`)
   }
 }
-registry.kill()
 rmSync(work, { recursive: true, force: true })
 process.exit(failed ? 1 : 0)
