@@ -1,9 +1,8 @@
-#include "meta.h"
 #include "base/clock.h"
 #include "lock_timed.h"
+#include "meta_table.h"
 #include "url.h"
 #include "workq.h"
-#include <stdatomic.h>
 #include <time.h>
 
 /* Longer keys than LMDB takes are not kept on disk. */
@@ -16,13 +15,6 @@
 /* Buffers of a compile job up to this size are kept for the next one. */
 #define KEEP_JSON ((size_t)2 << 20)
 
-struct meta_record {
-	atomic_uint refs;
-	atomic_uint origin; /* enum meta_origin */
-	struct packument pk;
-	uint64_t bytes[]; /* the record; 8-byte aligned */
-};
-
 /* What the index holds in front of a record, as bytes. Little-endian, like the record. */
 struct stored_head {
 	uint32_t magic;
@@ -31,10 +23,6 @@ struct stored_head {
 };
 #define STORED_MAGIC 0x314d5244u /* "DRM1" */
 
-struct waiter {
-	meta_done *done;
-	void *arg;
-};
 enum step { STEP_LOAD, STEP_COMPILE, STEP_ANSWER };
 /* Work for the pool; owned by the list, then by a worker. */
 struct task {
@@ -51,27 +39,6 @@ struct task {
 	struct waiter waiter;
 };
 
-/* One name of one registry in one form. Under meta.lock, except what only the present step touches. */
-struct entry {
-	struct meta *m;
-	struct text_key {
-		char *key; /* as in the index */
-		size_t n;
-	} id;
-	char *registry, *name;
-	enum packument_form form;
-	struct entry *chain; /* in its bucket */
-	struct entry *newer, *older;
-	struct meta_record *record; /* valid when !busy; while busy the stale one, of the present step */
-	struct err *absent;         /* instead: the registry said that there is none. Only when !busy */
-	bool busy;
-	int64_t good_until; /* on clock_ms()'s clock */
-	VEC(struct waiter) waiters;
-	enum packument_form asked_form; /* of record and validator */
-	char *validator;                /* NULL or empty: none */
-	unsigned broken;                /* bodies of the present fetch */
-};
-
 /* A worker's memory, kept from one packument to the next: fresh pages cost more than what is written to them. */
 struct scratch {
 	struct scratch *next;
@@ -86,199 +53,14 @@ struct meta {
 	struct workq *pool;
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
-	struct entry **bucket;
-	size_t nbuckets, nentries;
-	struct entry *newest, *oldest; /* those that are not busy, by last use */
+	struct meta_table table;
 	struct task *tasks, **tasks_end;
 	unsigned runners; /* pool jobs that take tasks */
 	unsigned live;    /* busy entries and answers on their way */
 	unsigned compiling;
 	struct scratch *scratch; /* not in use; as many as ever compiled at once */
 	struct meta_counts counts;
-	struct buf last_registry, last_public; /* see put_key_again() */
 };
-
-/* ---- records ---- */
-
-struct packument meta_packument(const struct meta_record *r)
-{
-	return r->pk;
-}
-
-enum meta_origin meta_record_origin(const struct meta_record *r)
-{
-	return (enum meta_origin)atomic_load_explicit(&r->origin, memory_order_relaxed);
-}
-
-static void record_set_origin(struct meta_record *r, enum meta_origin origin)
-{
-	atomic_store_explicit(&r->origin, (unsigned)origin, memory_order_relaxed);
-}
-
-static struct meta_record *record_hold(struct meta_record *r)
-{
-	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
-	return r;
-}
-
-void meta_record_release(struct meta_record *r)
-{
-	if (r && atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
-		free(r);
-}
-
-/* A checked copy of the record in BYTES, or NULL with E. */
-static struct meta_record *record_new(str bytes, struct err *e)
-{
-	struct meta_record *r = xmalloc(sizeof(*r) + bytes.n);
-
-	atomic_init(&r->refs, 1);
-	atomic_init(&r->origin, META_KEPT);
-	if (bytes.n)
-		memcpy(r->bytes, bytes.p, bytes.n);
-	if (packument_open(&r->pk, r->bytes, bytes.n, e) < 0) {
-		free(r);
-		return NULL;
-	}
-	return r;
-}
-
-/* ---- the table in memory; all under the lock ---- */
-
-static char form_letter(enum packument_form form)
-{
-	return form == PACKUMENT_FULL ? 'f' : 'a';
-}
-
-static void put_registry(struct buf *b, str registry)
-{
-	while (registry.n && registry.p[registry.n - 1] == '/')
-		registry.n--;
-	url_put_public(b, registry);
-}
-
-static void put_name(struct buf *b, str name, enum packument_form form)
-{
-	buf_addc(b, form_letter(form));
-	buf_addc(b, ' ');
-	buf_add(b, name);
-	buf_addc(b, ' ');
-}
-
-static void put_key(struct buf *b, str registry, str name, enum packument_form form)
-{
-	put_name(b, name, form);
-	put_registry(b, registry);
-}
-
-/* put_key() by what the last registry that was looked up is in a key: hardly ever another than before. */
-static void put_key_again(struct meta *m, struct buf *b, str registry, str name, enum packument_form form)
-{
-	if (!m->last_registry.n || !str_eq(buf_str(&m->last_registry), registry)) {
-		buf_clear(&m->last_registry);
-		buf_add(&m->last_registry, registry);
-		buf_clear(&m->last_public);
-		put_registry(&m->last_public, registry);
-	}
-	put_name(b, name, form);
-	buf_add(b, buf_str(&m->last_public));
-}
-
-static struct entry **entry_slot(struct meta *m, str key)
-{
-	struct entry **p = &m->bucket[str_hash(key) & (m->nbuckets - 1)];
-
-	while (*p && !str_eq((str){ (*p)->id.key, (*p)->id.n }, key))
-		p = &(*p)->chain;
-	return p;
-}
-
-static void table_grow(struct meta *m)
-{
-	struct entry **old = m->bucket;
-	size_t n = m->nbuckets;
-
-	m->nbuckets = n ? n * 2 : 1024;
-	m->bucket = xcalloc(m->nbuckets, sizeof(struct entry *));
-	for (size_t i = 0; i < n; i++) {
-		for (struct entry *t, *next = old[i]; (t = next);) {
-			next = t->chain;
-			struct entry **p = &m->bucket[str_hash((str){ t->id.key, t->id.n }) & (m->nbuckets - 1)];
-			t->chain = *p;
-			*p = t;
-		}
-	}
-	free(old);
-}
-
-static struct entry *entry_new(struct meta *m, str key, str registry, str name, enum packument_form form)
-{
-	struct entry *t = xcalloc(1, sizeof(*t));
-
-	if (m->nentries >= m->nbuckets)
-		table_grow(m);
-	m->nentries++;
-	t->m = m;
-	t->id.key = xstrndup(key);
-	t->id.n = key.n;
-	t->registry = xstrndup(registry);
-	t->name = xstrndup(name);
-	t->form = form;
-	*entry_slot(m, key) = t;
-	return t;
-}
-
-static size_t entry_size(const struct entry *t)
-{
-	return t->record ? t->record->pk.n : sizeof(*t) + sizeof(*t->absent) + t->id.n;
-}
-
-/* Out of the order of use. */
-static void lru_remove(struct entry *t)
-{
-	struct meta *m = t->m;
-
-	*(t->newer ? &t->newer->older : &m->newest) = t->older;
-	*(t->older ? &t->older->newer : &m->oldest) = t->newer;
-	t->newer = t->older = NULL;
-	m->counts.memory -= entry_size(t);
-}
-
-static void lru_add(struct entry *t)
-{
-	struct meta *m = t->m;
-
-	t->older = m->newest;
-	t->newer = NULL;
-	*(m->newest ? &m->newest->newer : &m->oldest) = t;
-	m->newest = t;
-	m->counts.memory += entry_size(t);
-}
-
-static void entry_free(struct entry *t)
-{
-	struct meta *m = t->m;
-
-	*entry_slot(m, (str){ t->id.key, t->id.n }) = t->chain;
-	m->nentries--;
-	meta_record_release(t->record);
-	vec_release(&t->waiters);
-	free(t->id.key);
-	free(t->registry);
-	free(t->name);
-	free(t->absent);
-	free(t->validator);
-	free(t);
-}
-
-static void lru_shrink(struct meta *m, size_t to)
-{
-	while (m->counts.memory > to && m->oldest) {
-		struct entry *t = m->oldest;
-		lru_remove(t);
-		entry_free(t);
-	}
-}
 
 static bool still_good(const struct meta *m, const struct entry *t)
 {
@@ -291,14 +73,14 @@ static bool still_good(const struct meta *m, const struct entry *t)
 static struct entry *entry_find(struct meta *m, str registry, str name, enum packument_form form, struct buf *key)
 {
 	buf_clear(key);
-	put_key_again(m, key, registry, name, PACKUMENT_FULL);
-	if (form == PACKUMENT_ABBREVIATED && m->nentries) {
-		struct entry *full = *entry_slot(m, buf_str(key));
+	meta_table_put_key(&m->table, key, registry, name, PACKUMENT_FULL);
+	if (form == PACKUMENT_ABBREVIATED) {
+		struct entry *full = meta_table_find(&m->table, buf_str(key));
 		if (full && (full->busy || still_good(m, full)))
 			return full;
 	}
-	key->p[0] = form_letter(form);
-	return m->nentries ? *entry_slot(m, buf_str(key)) : NULL;
+	meta_key_set_form(key, form);
+	return meta_table_find(&m->table, buf_str(key));
 }
 
 /* ---- the pool ---- */
@@ -367,13 +149,13 @@ static void entry_settle(struct entry *t, struct meta_record *record, int64_t go
 	}
 	if (record || t->absent) {
 		for (size_t i = 0; i < waiters.n && record; i++)
-			record_hold(record);
+			meta_record_hold(record);
 		int64_t now = clock_ms();
 		t->good_until = good_ms < INT64_MAX - now ? now + good_ms : INT64_MAX;
-		lru_add(t);
-		lru_shrink(m, m->o.memory);
+		meta_table_used(&m->table, t);
+		meta_table_shrink(&m->table, m->o.memory);
 	} else {
-		entry_free(t);
+		meta_table_drop(&m->table, t);
 	}
 	pthread_mutex_unlock(&m->lock);
 	for (size_t i = 0; i < waiters.n; i++)
@@ -400,8 +182,8 @@ static void entry_fail(struct entry *t, const struct err *e)
 
 	if (t->record && trouble) {
 		count(m, &m->counts.stale_used, 1);
-		record_set_origin(t->record, META_KEPT);
-		entry_settle(t, record_hold(t->record), STALE_GRACE_MS, e);
+		meta_record_set_origin(t->record, META_KEPT);
+		entry_settle(t, meta_record_hold(t->record), STALE_GRACE_MS, e);
 	} else {
 		entry_settle(t, NULL, 0, e);
 	}
@@ -416,7 +198,7 @@ static void index_put(struct entry *t, enum packument_form form, const struct ta
 	str validator = str_of(c->validator);
 	struct stored_head h = { STORED_MAGIC, (uint16_t)validator.n, 0, now };
 
-	put_key(&key, str_of(t->registry), str_of(t->name), form);
+	meta_key_put(&key, str_of(t->registry), str_of(t->name), form);
 	if (!m->store || key.n > MAX_KEY || validator.n > UINT16_MAX)
 		return;
 	buf_add(&value, (str){ (const char *)&h, sizeof(h) });
@@ -432,7 +214,7 @@ static void index_touch(struct entry *t, enum packument_form form, int64_t now)
 	struct meta *m = t->m;
 	AUTO(buf_release) struct buf key = BUF_INIT;
 
-	put_key(&key, str_of(t->registry), str_of(t->name), form);
+	meta_key_put(&key, str_of(t->registry), str_of(t->name), form);
 	if (!m->store || key.n > MAX_KEY || m->o.max_age_ms == 0)
 		return;
 	if (!store_kv_put(m->store, "meta-age", buf_str(&key), (str){ (const char *)&now, sizeof(now) }))
@@ -458,7 +240,7 @@ static int index_get(
 	struct err bad;
 	str v, age;
 
-	put_key(&key, str_of(t->registry), str_of(t->name), form);
+	meta_key_put(&key, str_of(t->registry), str_of(t->name), form);
 	int rc = key.n > MAX_KEY ? 0 : store_kv_get(&v, r, "meta", buf_str(&key), e);
 	if (rc <= 0)
 		return rc;
@@ -467,7 +249,7 @@ static int index_get(
 	memcpy(&h, v.p, sizeof(h));
 	if (h.magic != STORED_MAGIC || v.n - sizeof(h) < (size_t)h.validator_n + h.unused_n)
 		return 0; /* of another version: as if it were not there */
-	t->record = record_new(str_from(v, sizeof(h) + h.validator_n + h.unused_n), &bad);
+	t->record = meta_record_new(str_from(v, sizeof(h) + h.validator_n + h.unused_n), &bad);
 	if (!t->record)
 		return 0;
 	if (h.validator_n)
@@ -526,7 +308,8 @@ static void step_load(struct entry *t)
 		}
 		if (rc > 0 && fresh(m, checked_ms)) {
 			count(m, &m->counts.from_cache, 1);
-			entry_settle(t, record_hold(t->record), m->o.max_age_ms - (clock_wall_ms() - checked_ms), &e);
+			entry_settle(
+				t, meta_record_hold(t->record), m->o.max_age_ms - (clock_wall_ms() - checked_ms), &e);
 			return;
 		}
 	}
@@ -551,8 +334,8 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 	if (p->not_modified && t->record) {
 		count(m, &m->counts.revalidated, 1);
 		index_touch(t, t->asked_form, clock_wall_ms());
-		record_set_origin(t->record, META_REVALIDATED);
-		entry_settle(t, record_hold(t->record), m->o.max_age_ms, e);
+		meta_record_set_origin(t->record, META_REVALIDATED);
+		entry_settle(t, meta_record_hold(t->record), m->o.max_age_ms, e);
 		return;
 	}
 	if (p->not_modified) {
@@ -592,9 +375,9 @@ static struct meta_record *compile(struct entry *t, struct task *c, struct scrat
 		err_ctx(e, "package %s from " STR_FMT, t->name, STR_ARG(buf_str(&shown)));
 		return NULL;
 	}
-	struct meta_record *r = record_new(buf_str(&w->out), e);
+	struct meta_record *r = meta_record_new(buf_str(&w->out), e);
 	if (r) {
-		record_set_origin(r, META_FETCHED);
+		meta_record_set_origin(r, META_FETCHED);
 		index_put(t, t->asked_form, c, buf_str(&w->out), clock_wall_ms());
 		free(t->validator);
 		t->validator = c->validator;
@@ -728,7 +511,7 @@ int meta_new(struct meta **out, struct store *s, struct registry *reg, const str
 void meta_forget(struct meta *m)
 {
 	lock_timed(&m->lock, m->o.lock_waits);
-	lru_shrink(m, 0);
+	meta_table_shrink(&m->table, 0);
 	struct scratch *idle = m->scratch;
 	m->scratch = NULL;
 	pthread_mutex_unlock(&m->lock);
@@ -744,26 +527,19 @@ void meta_free(struct meta *m)
 		pthread_cond_wait(&m->idle, &m->lock);
 	pthread_mutex_unlock(&m->lock);
 	workq_free(m->pool);
-	while (m->newest) {
-		struct entry *t = m->newest;
-		lru_remove(t);
-		entry_free(t);
-	}
+	meta_table_release(&m->table);
 	scratch_free(m->scratch);
-	free(m->bucket);
-	buf_release(&m->last_registry);
-	buf_release(&m->last_public);
 	pthread_cond_destroy(&m->idle);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
 
 /* T is not busy and can answer: its record, as the caller's, or NULL when it is known to be absent. Under the lock. */
-static struct meta_record *entry_use(struct entry *t)
+static struct meta_record *entry_use(struct meta *m, struct entry *t)
 {
-	lru_remove(t);
-	lru_add(t);
-	return t->record ? record_hold(t->record) : NULL;
+	meta_table_unused(&m->table, t);
+	meta_table_used(&m->table, t);
+	return t->record ? meta_record_hold(t->record) : NULL;
 }
 
 void meta_want(struct meta *m, str registry_url, str name, enum packument_form form, meta_done *done, void *arg)
@@ -781,16 +557,17 @@ void meta_want(struct meta *m, str registry_url, str name, enum packument_form f
 		if (t && still_good(m, t)) {
 			c->step = STEP_ANSWER;
 			c->waiter = w;
-			c->record = entry_use(t);
+			c->record = entry_use(m, t);
 			c->absent = t->absent ? err_copy(t->absent) : NULL;
 			*(t->absent ? &m->counts.absent : &m->counts.from_cache) += 1;
 		} else {
 			if (t) {
-				lru_remove(t); /* what it has is stale from now on */
+				meta_table_unused(&m->table, t); /* what it has is stale from now on */
 				free(t->absent);
 				t->absent = NULL;
 			} else {
-				t = entry_new(m, buf_str(&key), registry_url, name, form);
+				t = meta_table_add(&m->table, buf_str(&key), registry_url, name, form);
+				t->m = m;
 			}
 			t->busy = true;
 			*vec_add(&t->waiters) = w;
@@ -808,7 +585,7 @@ struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum p
 
 	lock_timed(&m->lock, m->o.lock_waits);
 	struct entry *t = entry_find(m, registry_url, name, form, &key);
-	struct meta_record *r = t && !t->busy && t->record && still_good(m, t) ? entry_use(t) : NULL;
+	struct meta_record *r = t && !t->busy && t->record && still_good(m, t) ? entry_use(m, t) : NULL;
 	m->counts.from_cache += r != NULL;
 	pthread_mutex_unlock(&m->lock);
 	return r;
@@ -820,6 +597,7 @@ struct meta_counts meta_counts(const struct meta *m)
 
 	lock_timed(&mutable->lock, mutable->o.lock_waits);
 	struct meta_counts n = m->counts;
+	n.memory = m->table.memory;
 	pthread_mutex_unlock(&mutable->lock);
 	return n;
 }
