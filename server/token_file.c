@@ -169,6 +169,15 @@ static int lock_file(int *fd, str path, struct err *e)
 	return geteuid() == 0 || st.st_uid == geteuid() ? access_set(*fd, path, e) : 0;
 }
 
+/* The folder, too: a token that was revoked must not come back with the power. */
+static int sync_folder(char *file, struct err *e)
+{
+	const char *folder = dirname(file);
+	AUTO(fs_close_auto) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? err_os(e, "sync %s", folder) : 0;
+}
+
 static int write_all(str path, const struct tokens *ts, struct err *e)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
@@ -179,17 +188,21 @@ static int write_all(str path, const struct tokens *ts, struct err *e)
 	for (size_t i = 0; i < ts->n; i++)
 		put_token(&text, &ts->p[i]);
 	snprintf(file, sizeof(file), STR_FMT, STR_ARG(path));
-	snprintf(fresh, sizeof(fresh), "%s.new",
-		file); /* ours alone, under the lock; only what has its owner gets the name */
-	if (fs_write_file(AT_FDCWD, fresh, buf_str(&text), 0600, e) < 0)
-		return e->code;
-	fd = open(fresh, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	int rc = fd < 0 ? err_os(e, "open %s", fresh) : access_set(fd, path, e);
-	if (rc == 0 && rename(fresh, file) < 0)
+	snprintf(fresh, sizeof(fresh), "%s.new", file);
+	/* It is ours alone, under the lock: what is there was left by a command that was killed. */
+	if ((fs_unlink(AT_FDCWD, fresh, 0) < 0 && errno != ENOENT) ||
+		(fd = fs_open(AT_FDCWD, fresh, O_WRONLY | O_CREAT | O_EXCL, 0600)) < 0)
+		return err_os(e, "make %s", fresh);
+	int rc = access_set(fd, path, e); /* only what has its owner gets the name */
+	if (rc == 0 && (fs_write_all(fd, text.p, text.n) < 0 || fsync(fd) < 0))
+		rc = err_os(e, "write %s", fresh);
+	if (rc == 0 && fs_rename(AT_FDCWD, fresh, AT_FDCWD, file) < 0)
 		rc = err_os(e, "rename %s to %s", fresh, file);
-	if (rc < 0)
+	if (rc < 0) {
 		unlink(fresh);
-	return rc;
+		return rc;
+	}
+	return sync_folder(file, e);
 }
 
 /* "dray_" and 43 characters of base64url. */
