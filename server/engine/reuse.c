@@ -377,6 +377,7 @@ static bool depends_on_changed(const struct run *r, const struct importer *imp, 
 	return false;
 }
 
+/* A package with peers is resolved anew, and whatever has one below it. Source: pnpm 12.21's behaviour. */
 static bool whole(struct run *r, prior key, unsigned depth)
 {
 	str name, version;
@@ -386,7 +387,7 @@ static bool whole(struct run *r, prior key, unsigned depth)
 		return false;          /* resolved anew, where the depth is an error with a name */
 	r->subtree_reusable[key] = -1; /* a cycle back to here is resolved anew */
 	const struct lock_package *m = package_of(r, key, &name, &version);
-	if (!m || !atom_semver(&r->t, atom_of(&r->t, version)) ||
+	if (!m || m->peer_dependencies.n || m->peer_optional.n || !atom_semver(&r->t, atom_of(&r->t, version)) ||
 		!(m->resolution.kind == LOCK_RES_REGISTRY ||
 			(m->resolution.kind == LOCK_RES_TARBALL && m->resolution.integrity.n &&
 				!m->resolution.git_hosted)))
