@@ -310,6 +310,9 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	}
 	if (root)
 		return root;
+	/* whoever asks for the workspace's own gets no other of that version. Source: pnpm 12.21's behaviour */
+	if (str_starts(sof(r, m.range), STR("workspace:")))
+		return install ? m.range : 0;
 	struct bucket b;
 	bucket_fill(&b, r, NULL, m.name);
 	if (!install)

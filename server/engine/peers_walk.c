@@ -479,10 +479,8 @@ static void own_peers(struct peers *p, struct visit *x, struct below *b, struct 
 			acc_put(own, want.name, found->node, true);
 			continue;
 		}
-		str raw = sof(p->r, want.range);
-		atom range = str_starts(raw, STR("workspace:")) ? atom_copy(&p->r->t, str_from(raw, 10)) : want.range;
-		miss_put(b, (struct miss){ want.name, range, want.optional });
-		issue(p, want.name, range, want.optional, x->ancestors);
+		miss_put(b, (struct miss){ want.name, want.range, want.optional });
+		issue(p, want.name, want.range, want.optional, x->ancestors);
 	}
 }
 
