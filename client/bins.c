@@ -250,8 +250,7 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 static void shims_prune(int dirfd, const struct bin_dir *d, struct bins_counts *counts)
 {
 	AUTO(map_release) struct map wanted = MAP_INIT;
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = fs_list(dirfd, ".");
 
 	if (!dir)
 		return;
@@ -261,10 +260,10 @@ static void shims_prune(int dirfd, const struct bin_dir *d, struct bins_counts *
 		char text[16384];
 		if (en->d_name[0] == '.' || map_get(&wanted, str_of(en->d_name)) != MAP_NONE)
 			continue;
-		AUTO(fs_close_auto) int f = openat(fd, en->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		AUTO(fs_close_auto) int f = openat(dirfd, en->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		ssize_t n = f >= 0 ? read(f, text, sizeof(text)) : -1;
 		if (n > 0 && str_find_str((str){ text, (size_t)n }, STR("\n# cmd-shim-target="), 0) != SIZE_MAX &&
-			unlinkat(fd, en->d_name, 0) == 0)
+			unlinkat(dirfd, en->d_name, 0) == 0)
 			counts->removed++;
 	}
 	closedir(dir);
@@ -369,23 +368,20 @@ static int bin_cmp(const void *a, const void *b)
 	return str_cmp(((const struct pkg_bin *)a)->path, ((const struct pkg_bin *)b)->path);
 }
 
-/* Files below SUB of the folder DIRFD as commands, as directories.bin wants it. Links are not followed. */
-static void add_files(struct source_pkg *p, int dirfd, str sub, unsigned depth, struct arena *a)
+/* Files below SUB of the folder AT as commands, as directories.bin wants it. Links are not followed. */
+static void add_files(struct source_pkg *p, int at, str sub, unsigned depth, struct arena *a)
 {
-	int fd = openat(dirfd, sub.n ? sub.p : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(at, sub.n ? sub.p : ".");
 
-	if (fd >= 0 && !d)
-		close(fd);
 	for (struct dirent *en; d && (en = readdir(d));) {
 		struct stat st;
 		if (strcmp(en->d_name, ".") == 0 || strcmp(en->d_name, "..") == 0 ||
 			strcmp(en->d_name, "node_modules") == 0 ||
-			fstatat(fd, en->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+			fstatat(dirfd(d), en->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 			continue;
 		str path = arena_printf(a, "%s%s%s", sub.n ? sub.p : "", sub.n ? "/" : "", en->d_name), head, base;
 		if (S_ISDIR(st.st_mode) && depth < BIN_DEPTH)
-			add_files(p, dirfd, path, depth + 1, a);
+			add_files(p, at, path, depth + 1, a);
 		if (!S_ISREG(st.st_mode))
 			continue;
 		size_t cap = p->nbins; /* rare: no room is kept */

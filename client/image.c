@@ -227,8 +227,7 @@ static bool of_an_install(const char *name, int depth)
 
 static void scan_dir(struct scan *s, str path, int depth)
 {
-	int fd = openat(s->root, path.p, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(s->root, path.p);
 
 	if (!d || depth > 4)
 		s->unfit = true;
@@ -238,8 +237,6 @@ static void scan_dir(struct scan *s, str path, int depth)
 	}
 	if (d)
 		closedir(d);
-	else if (fd >= 0)
-		close(fd);
 }
 
 int image_scan(struct image *out, int root, struct arena *a, struct err *e)

@@ -44,8 +44,7 @@ static void partial_open(struct install *in)
 
 static bool dir_empty(int dirfd)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(dirfd, ".");
 	bool empty = d != NULL;
 
 	for (struct dirent *en; empty && (en = readdir(d));)

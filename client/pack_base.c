@@ -18,16 +18,6 @@ static size_t first_at_least(const struct lockfile *lf, str key)
 	return low;
 }
 
-/* How many characters two versions share: 5.1.0 is nearer to 5.1.2 than to 4.0.0. */
-static size_t nearness(str a, str b)
-{
-	size_t n = 0;
-
-	while (n < a.n && n < b.n && a.p[n] == b.p[n])
-		n++;
-	return n;
-}
-
 int pack_base_find(struct pack_base_of *out, const struct lockfile *before, struct store_read *r,
 	const struct tree_package *p, struct err *e)
 {
@@ -47,7 +37,8 @@ int pack_base_find(struct pack_base_of *out, const struct lockfile *before, stru
 		if (rest.n < 2 || rest.p[0] != '@')
 			continue;
 		seen++;
-		size_t near = 1 + nearness(str_from(rest, 1), p->f->version);
+		size_t near =
+			1 + str_shared(str_from(rest, 1), p->f->version); /* 5.1.0 is nearer to 5.1.2 than to 4.0.0 */
 		if (near <= best || str_eq(sri, p->f->meta.resolution.integrity) || !packs_key(b.key, sri))
 			continue;
 		int have = store_get(&b.rec, r, sri, e);

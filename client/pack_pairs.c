@@ -26,15 +26,6 @@ static bool is_large(const struct tree_package *p)
 				  : true;
 }
 
-static size_t nearness(str a, str b)
-{
-	size_t n = 0;
-
-	while (n < a.n && n < b.n && a.p[n] == b.p[n])
-		n++;
-	return n;
-}
-
 static struct pack_pair *pair_nearest(struct pack_pair *first, const struct tree_package *p)
 {
 	struct pack_pair *near = NULL;
@@ -42,7 +33,7 @@ static struct pack_pair *pair_nearest(struct pack_pair *first, const struct tree
 	size_t best = 0;
 
 	for (struct pack_pair *o = first; o && seen < MOST_VERSIONS; o = o->same, seen++) {
-		size_t n = 1 + nearness(o->p->f->version, p->f->version);
+		size_t n = 1 + str_shared(o->p->f->version, p->f->version);
 		/* A patched package's record may be that of its patched files. */
 		bool there = o->p->state == PACKAGE_READY || (o->p->state == PACKAGE_COMING && !o->left);
 		if (!there || o->p->patch || o->depth >= MOST_DEPTH || n <= best)

@@ -1,36 +1,32 @@
 #include "prune.h"
+#include "fs.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool remove_all(int dirfd, const char *name)
+bool remove_all(int at, const char *name)
 {
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+	if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
 		return true;
 	if (errno != EISDIR && errno != EPERM)
 		return false;
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
+	DIR *d = fs_list(at, name);
+	if (!d)
 		return false;
-	}
 	for (struct dirent *en; (en = readdir(d));) {
 		if (strcmp(en->d_name, ".") != 0 && strcmp(en->d_name, "..") != 0)
-			remove_all(fd, en->d_name);
+			remove_all(dirfd(d), en->d_name);
 	}
 	closedir(d);
-	return unlinkat(dirfd, name, AT_REMOVEDIR) == 0;
+	return unlinkat(at, name, AT_REMOVEDIR) == 0;
 }
 
 void prune_vstore(int vstore, const struct tree *t, uint64_t *removed)
 {
 	AUTO(map_release) struct map wanted = MAP_INIT;
-	int fd = openat(vstore, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(vstore, ".");
 
 	if (!d)
 		return;
@@ -43,7 +39,7 @@ void prune_vstore(int vstore, const struct tree *t, uint64_t *removed)
 		bool old = strncmp(n, ".dray-old-", 10) == 0;
 		if (en->d_type != DT_DIR || strcmp(n, "node_modules") == 0 || (n[0] == '.' && !old))
 			continue;
-		if (map_get(&wanted, str_of(n)) == MAP_NONE && remove_all(fd, n))
+		if (map_get(&wanted, str_of(n)) == MAP_NONE && remove_all(dirfd(d), n))
 			*removed += !old;
 	}
 	closedir(d);

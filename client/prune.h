@@ -8,4 +8,4 @@ void prune_vstore(int vstore, const struct tree *t, uint64_t *removed);
 /* Removes the slots that T's install has linked. */
 void prune_made(int vstore, const struct tree *t);
 /* Removes NAME below DIRFD with all that is in it, following no link. */
-bool remove_all(int dirfd, const char *name);
+bool remove_all(int at, const char *name);

@@ -72,10 +72,9 @@ static str inode_key(const struct stat *st, struct arena *a)
 
 /* ---- writing the list ---- */
 
-static int list_dir(struct entries *out, int dirfd, const char *path, struct arena *a, struct err *e)
+static int list_dir(struct entries *out, int at, const char *path, struct arena *a, struct err *e)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(at, ".");
 	int rc = 0;
 
 	if (!d)
@@ -87,7 +86,7 @@ static int list_dir(struct entries *out, int dirfd, const char *path, struct are
 		struct entry *x = &out->p[out->n++];
 		x->name = arena_str(a, str_of(en->d_name)).p;
 		x->path = arena_printf(a, "%s%s%s", path, *path ? "/" : "", en->d_name).p;
-		if (fstatat(fd, x->name, &x->st, AT_SYMLINK_NOFOLLOW) != 0)
+		if (fstatat(dirfd(d), x->name, &x->st, AT_SYMLINK_NOFOLLOW) != 0)
 			rc = err_os(e, "stat %s", x->path);
 	}
 	closedir(d);

@@ -1,6 +1,7 @@
 #include "outcome.h"
 #include "base/json.h"
 #include "dep_path.h"
+#include "fs.h"
 #include "integrity.h"
 #include "lockfile.h"
 #include <dirent.h>
@@ -227,21 +228,18 @@ static bool inode_add(struct inodes *s, ino_t i)
 
 static void add_tree(uint64_t *bytes, uint64_t *files, struct inodes *seen, int parent, const char *name)
 {
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = fs_list(parent, name);
 
-	if (!d && fd >= 0)
-		close(fd);
 	for (struct dirent *de; d && (de = readdir(d));) {
 		struct stat st;
 		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0 ||
-			fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		*files += !S_ISDIR(st.st_mode);
 		if (S_ISDIR(st.st_mode) || st.st_nlink < 2 || inode_add(seen, st.st_ino))
 			*bytes += (uint64_t)st.st_blocks * 512;
 		if (S_ISDIR(st.st_mode))
-			add_tree(bytes, files, seen, fd, de->d_name);
+			add_tree(bytes, files, seen, dirfd(d), de->d_name);
 	}
 	if (d)
 		closedir(d);

@@ -131,6 +131,10 @@ const struct lock_package *lockfile_package(const struct lockfile *lf, str key);
 const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep_path);
 const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path);
 void lockfile_sort(struct lockfile *lf);
+/* The order of a file's rows, for qsort(): by key, by path. */
+int lock_package_order(const void *a, const void *b);
+int lock_snapshot_order(const void *a, const void *b);
+int lock_importer_order(const void *a, const void *b);
 /* Gives packages of a registry their version where a peer in a dep path of theirs is a folder or URL, as pnpm does, and no others;
  * needs lockfile_sort(). */
 void lockfile_versions(struct lockfile *lf);

@@ -37,21 +37,6 @@ static int cmp_catalog(const void *pa, const void *pb)
 	return d ? d : str_cmp(a->alias, b->alias);
 }
 
-static int cmp_package(const void *a, const void *b)
-{
-	return str_cmp(((const struct lock_package *)a)->key, ((const struct lock_package *)b)->key);
-}
-
-static int cmp_snapshot(const void *a, const void *b)
-{
-	return str_cmp(((const struct lock_snapshot *)a)->key, ((const struct lock_snapshot *)b)->key);
-}
-
-static int cmp_importer(const void *a, const void *b)
-{
-	return str_cmp(((const struct lock_importer *)a)->path, ((const struct lock_importer *)b)->path);
-}
-
 static void scratch_free(void **p)
 {
 	free(*p);
@@ -536,7 +521,7 @@ static void put_importers(struct buf *b, const struct lockfile *lf)
 		return;
 	put_root(b);
 	put_key(b, 0, STR("importers"));
-	const struct lock_importer *p = IN_ORDER(lf->importer, lf->nimporters, cmp_importer);
+	const struct lock_importer *p = IN_ORDER(lf->importer, lf->nimporters, lock_importer_order);
 	for (size_t i = 0; i < lf->nimporters; i++)
 		put_importer(b, &p[i]);
 }
@@ -549,7 +534,7 @@ static void put_packages(struct buf *b, const struct lockfile *lf)
 		return;
 	put_root(b);
 	put_key(b, 0, STR("packages"));
-	const struct lock_package *p = IN_ORDER(lf->package, lf->npackages, cmp_package);
+	const struct lock_package *p = IN_ORDER(lf->package, lf->npackages, lock_package_order);
 	for (size_t i = 0; i < lf->npackages; i++)
 		put_package(b, &p[i]);
 }
@@ -562,7 +547,7 @@ static void put_snapshots(struct buf *b, const struct lockfile *lf)
 		return;
 	put_root(b);
 	put_key(b, 0, STR("snapshots"));
-	const struct lock_snapshot *p = IN_ORDER(lf->snapshot, lf->nsnapshots, cmp_snapshot);
+	const struct lock_snapshot *p = IN_ORDER(lf->snapshot, lf->nsnapshots, lock_snapshot_order);
 	for (size_t i = 0; i < lf->nsnapshots; i++)
 		put_snapshot(b, &p[i]);
 }

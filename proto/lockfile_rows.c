@@ -2,17 +2,17 @@
 #include "lockfile.h"
 #include <stdlib.h>
 
-static int cmp_package(const void *a, const void *b)
+int lock_package_order(const void *a, const void *b)
 {
 	return str_cmp(((const struct lock_package *)a)->key, ((const struct lock_package *)b)->key);
 }
 
-static int cmp_snapshot(const void *a, const void *b)
+int lock_snapshot_order(const void *a, const void *b)
 {
 	return str_cmp(((const struct lock_snapshot *)a)->key, ((const struct lock_snapshot *)b)->key);
 }
 
-static int cmp_importer(const void *a, const void *b)
+int lock_importer_order(const void *a, const void *b)
 {
 	return str_cmp(((const struct lock_importer *)a)->path, ((const struct lock_importer *)b)->path);
 }
@@ -29,9 +29,9 @@ static void sort_unless_sorted(void *p, size_t n, size_t size, int (*cmp)(const 
 
 void lockfile_sort(struct lockfile *lf)
 {
-	sort_unless_sorted(lf->package, lf->npackages, sizeof(*lf->package), cmp_package);
-	sort_unless_sorted(lf->snapshot, lf->nsnapshots, sizeof(*lf->snapshot), cmp_snapshot);
-	sort_unless_sorted(lf->importer, lf->nimporters, sizeof(*lf->importer), cmp_importer);
+	sort_unless_sorted(lf->package, lf->npackages, sizeof(*lf->package), lock_package_order);
+	sort_unless_sorted(lf->snapshot, lf->nsnapshots, sizeof(*lf->snapshot), lock_snapshot_order);
+	sort_unless_sorted(lf->importer, lf->nimporters, sizeof(*lf->importer), lock_importer_order);
 }
 
 static bool has_colon(str s)
@@ -58,19 +58,19 @@ const struct lock_package *lockfile_package(const struct lockfile *lf, str key)
 {
 	struct lock_package want = { .key = key };
 
-	return lf->npackages ? bsearch(&want, lf->package, lf->npackages, sizeof(want), cmp_package) : NULL;
+	return lf->npackages ? bsearch(&want, lf->package, lf->npackages, sizeof(want), lock_package_order) : NULL;
 }
 
 const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep_path)
 {
 	struct lock_snapshot want = { .key = dep_path };
 
-	return lf->nsnapshots ? bsearch(&want, lf->snapshot, lf->nsnapshots, sizeof(want), cmp_snapshot) : NULL;
+	return lf->nsnapshots ? bsearch(&want, lf->snapshot, lf->nsnapshots, sizeof(want), lock_snapshot_order) : NULL;
 }
 
 const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path)
 {
 	struct lock_importer want = { .path = path };
 
-	return lf->nimporters ? bsearch(&want, lf->importer, lf->nimporters, sizeof(want), cmp_importer) : NULL;
+	return lf->nimporters ? bsearch(&want, lf->importer, lf->nimporters, sizeof(want), lock_importer_order) : NULL;
 }

@@ -228,14 +228,11 @@ size_t blobs_evict(struct blobs *b, int64_t now)
 
 static void scan_dir(struct blobs *b, const char *sub)
 {
-	int fd = fs_open_dir(b->dir, sub);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = fs_list(b->dir, sub);
 	struct dirent *ent;
 
-	if (!d) {
-		fs_close(fd);
+	if (!d)
 		return;
-	}
 	while ((ent = readdir(d))) {
 		char hex[65];
 		uint8_t key[32];

@@ -109,15 +109,6 @@ int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_ite
 
 /* -- ahead of being asked ------------------------------------------------------------- */
 
-static size_t nearness(const char *a, const char *b)
-{
-	size_t n = 0;
-
-	while (a[n] && a[n] == b[n])
-		n++;
-	return n;
-}
-
 /* Who updates goes from the lower version to the higher. */
 static bool is_lower(const char *a, const char *b)
 {
@@ -150,7 +141,7 @@ static const struct pack_item *nearest(const struct packs *p, const struct pack_
 		if (o == it || !packs_is_ready(o) || strcmp(o->version, it->version) == 0 ||
 			strcmp(o->name, it->name) != 0 || (larger && o->raw < it->raw))
 			continue;
-		size_t n = 1 + nearness(o->version, it->version);
+		size_t n = 1 + str_shared(str_of(o->version), str_of(it->version));
 		if (n > best) {
 			near = o;
 			best = n;

@@ -16,21 +16,11 @@ bool packs_is_named(const struct packs *p, const uint8_t digest[32])
 	return false;
 }
 
-static DIR *dir_list(int at, const char *name)
-{
-	int fd = fs_open_dir(at, name);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d)
-		fs_close(fd);
-	return d;
-}
-
 typedef VEC(struct pack_old) files;
 
 static void shard_read(files *f, int dir, const char *shard)
 {
-	DIR *d = strlen(shard) == 2 ? dir_list(dir, shard) : NULL;
+	DIR *d = strlen(shard) == 2 ? fs_list(dir, shard) : NULL;
 	struct pack_old old = { 0 };
 	char hex[65];
 
@@ -79,7 +69,7 @@ void packsweep(struct packs *p)
 
 void packsweep_start(struct packs *p)
 {
-	DIR *top = dir_list(p->dir, ".");
+	DIR *top = fs_list(p->dir, ".");
 
 	for (struct dirent *de; top && (de = readdir(top));) {
 		if (str_starts(str_of(de->d_name), STR("tmp-"))) /* packs/ is ours alone: nobody writes it */

@@ -24,6 +24,16 @@ int fs_open_dir(int dirfd, const char *path)
 	return fs_open(dirfd, path, O_RDONLY | O_DIRECTORY, 0);
 }
 
+DIR *fs_list(int dirfd, const char *path)
+{
+	int fd = fs_open_dir(dirfd, path);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		fs_close(fd);
+	return d;
+}
+
 int fs_mkdir(int dirfd, const char *path, mode_t mode)
 {
 	return FAULT("mkdir") ? -1 : mkdirat(dirfd, path, mode);
@@ -253,15 +263,10 @@ int fs_copy(int fromfd, const char *from, int tofd, const char *to, mode_t mode,
 /* A directory's handle; access that its modes deny is taken (modes of directories are nobody else's, those of files are shared). */
 static DIR *dir_open(int dirfd, const char *name)
 {
-	int fd = fs_open_dir(dirfd, name);
+	DIR *d = fs_list(dirfd, name);
 
-	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
-		fd = fs_open_dir(dirfd, name);
-	if (fd < 0)
-		return NULL;
-	DIR *d = fdopendir(fd);
-	if (!d)
-		fs_close(fd);
+	if (!d && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
+		d = fs_list(dirfd, name);
 	return d;
 }
 

@@ -15,6 +15,7 @@ int fs_fault(const char *op) __attribute__((weak));
 /* Thin: 0 or a descriptor, else -1 and errno, as the system call of that name. */
 int fs_open(int dirfd, const char *path, int flags, mode_t mode);
 int fs_open_dir(int dirfd, const char *path);
+DIR *fs_list(int dirfd, const char *path); /* a folder from its first entry on; NULL: errno */
 int fs_mkdir(int dirfd, const char *path, mode_t mode);
 int fs_link(int fromfd, const char *from, int tofd, const char *to);
 int fs_rename(int fromfd, const char *from, int tofd, const char *to);

@@ -102,16 +102,12 @@ static int entry_take(struct walk *w, const struct above *up, struct err *e)
 /* FD is a directory whose path (with its NUL) is in w->path, or the root and that is empty. */
 static int dir_take(struct walk *w, int fd, const struct above *up, struct err *e)
 {
-	int own = fs_open_dir(fd, ".");
-	DIR *d = own < 0 ? NULL : fdopendir(own);
+	DIR *d = fs_list(fd, ".");
 	size_t base = w->path.n;
 	int rc = 0;
 
-	if (!d) {
-		err_os(e, "read a directory of " STR_FMT, STR_ARG(w->im->label));
-		fs_close(own);
-		return e->code;
-	}
+	if (!d)
+		return err_os(e, "read a directory of " STR_FMT, STR_ARG(w->im->label));
 	for (struct dirent *de; rc == 0 && (de = readdir(d));) {
 		str name = str_of(de->d_name);
 		if (str_eq(name, STR(".")) || str_eq(name, STR("..")) || str_eq(name, STR("node_modules")))

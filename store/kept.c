@@ -98,8 +98,7 @@ static int kept_cmp(const void *a, const void *b)
 /* The most recently used first. */
 static void kept_list(struct kept_list *out, int plans, bool dry_run)
 {
-	int fd = fs_open_dir(plans, ".");
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(plans, ".");
 
 	*out = (struct kept_list){ .all = VEC_INIT };
 	for (struct dirent *en; d && (en = readdir(d));) {

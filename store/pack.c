@@ -61,18 +61,9 @@ str pack_get_bytes(struct pack_reader *r, uint64_t n)
 	return s;
 }
 
-static size_t shared_prefix(str a, str b)
-{
-	size_t n = 0;
-
-	while (n < a.n && n < b.n && a.p[n] == b.p[n])
-		n++;
-	return n;
-}
-
 void pack_put_path(struct buf *b, str before, str path)
 {
-	size_t keep = shared_prefix(before, path);
+	size_t keep = str_shared(before, path);
 
 	pack_put_varint(b, keep);
 	pack_put_varint(b, path.n - keep);

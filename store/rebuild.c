@@ -55,25 +55,15 @@ static void package_take(size_t *packages, struct store *s, const char *shard, c
 	(*packages)++;
 }
 
-static DIR *dir_list(int at, const char *name)
-{
-	int fd = fs_open_dir(at, name);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d)
-		fs_close(fd);
-	return d;
-}
-
 int store_rebuild(size_t *packages, struct store *s, struct err *e)
 {
-	DIR *top = dir_list(s->pkgs_fd, ".");
+	DIR *top = fs_list(s->pkgs_fd, ".");
 
 	*packages = 0;
 	if (!top)
 		return err_os(e, "read %s/pkgs", s->dir);
 	for (struct dirent *de; (de = readdir(top));) {
-		DIR *d = de->d_name[0] == '.' || strlen(de->d_name) != 2 ? NULL : dir_list(s->pkgs_fd, de->d_name);
+		DIR *d = de->d_name[0] == '.' || strlen(de->d_name) != 2 ? NULL : fs_list(s->pkgs_fd, de->d_name);
 		for (struct dirent *sub; d && (sub = readdir(d));)
 			package_take(packages, s, de->d_name, sub->d_name);
 		if (d)

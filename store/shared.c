@@ -294,19 +294,9 @@ static void mark_record(struct marks *m, struct shared_pruned *out, int projects
 		map_set(&m->wanted, line, 1);
 }
 
-static DIR *dir_of(int fd)
-{
-	int again = fs_open_dir(fd, ".");
-	DIR *d = again >= 0 ? fdopendir(again) : NULL;
-
-	if (!d && again >= 0)
-		fs_close(again);
-	return d;
-}
-
 static int marks_read(struct marks *m, struct shared_pruned *out, int projects, bool dry_run, struct err *e)
 {
-	DIR *d = dir_of(projects);
+	DIR *d = fs_list(projects, ".");
 
 	if (!d)
 		return err_os(e, "read projects");
@@ -341,7 +331,7 @@ static int slot_remove(struct store *s, int links, const char *name, struct err 
 static int slots_sweep(
 	struct shared_pruned *out, struct store *s, int links, const struct marks *m, bool dry_run, struct err *e)
 {
-	DIR *d = dir_of(links);
+	DIR *d = fs_list(links, ".");
 	int rc = 0;
 
 	if (!d)

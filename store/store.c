@@ -254,12 +254,9 @@ const char *store_dir(const struct store *s)
 /* Removes temporary directories that no living process holds. */
 static void tmp_sweep(int tmp)
 {
-	int fd = dup(tmp);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = fs_list(tmp, ".");
 	struct err e;
 
-	if (!d && fd >= 0)
-		close(fd);
 	for (struct dirent *de; d && (de = readdir(d));) {
 		if (de->d_name[0] == '.')
 			continue;

@@ -299,16 +299,6 @@ static void ids_release(struct ids *ids)
 	map_release(&ids->known);
 }
 
-static DIR *dir_list(int at, const char *name)
-{
-	int fd = fs_open_dir(at, name);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d)
-		fs_close(fd);
-	return d;
-}
-
 static int orphan_remove(struct store_prune_result *out, struct store *s, const char *shard, const char *name,
 	const struct ids *ids, int64_t before, bool dry_run, struct err *e)
 {
@@ -338,12 +328,12 @@ static int orphans_prune(struct store_prune_result *out, struct store *s, bool d
 		return e->code;
 	int rc = kv_each(r, STORE_PKG_TABLE, ids_add, &ids, e);
 	kv_read_end(r);
-	DIR *top = rc == 0 ? dir_list(s->pkgs_fd, ".") : NULL;
+	DIR *top = rc == 0 ? fs_list(s->pkgs_fd, ".") : NULL;
 	if (rc == 0 && !top)
 		rc = err_os(e, "read %s/pkgs", s->dir);
 	for (struct dirent *de; rc == 0 && top && (de = fs_readdir(top));) {
 		bool shard = de->d_name[0] != '.' && strlen(de->d_name) == 2;
-		DIR *d = shard ? dir_list(s->pkgs_fd, de->d_name) : NULL;
+		DIR *d = shard ? fs_list(s->pkgs_fd, de->d_name) : NULL;
 		if (shard && !d)
 			rc = err_os(e, "read %s/pkgs/%s", s->dir, de->d_name);
 		for (struct dirent *sub; rc == 0 && d && (sub = fs_readdir(d));)
@@ -364,7 +354,7 @@ static int orphans_prune(struct store_prune_result *out, struct store *s, bool d
 /* Indexes and shared slots that were set aside after a power loss. */
 static int lost_remove(struct store *s, struct err *e)
 {
-	DIR *d = dir_list(s->fd, ".");
+	DIR *d = fs_list(s->fd, ".");
 	int rc = d ? 0 : err_os(e, "read %s", s->dir);
 
 	for (struct dirent *de; rc == 0 && d && (de = fs_readdir(d));)

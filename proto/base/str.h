@@ -53,6 +53,15 @@ static inline bool str_ends(str s, str tail)
 {
 	return s.n >= tail.n && (tail.n == 0 || memcmp(s.p + s.n - tail.n, tail.p, tail.n) == 0);
 }
+/* How many bytes two begin with in common. */
+static inline size_t str_shared(str a, str b)
+{
+	size_t n = 0;
+
+	while (n < a.n && n < b.n && a.p[n] == b.p[n])
+		n++;
+	return n;
+}
 static inline str str_from(str s, size_t at)
 {
 	return at < s.n ? (str){ s.p + at, s.n - at } : (str){ s.p ? s.p + s.n : NULL, 0 };

@@ -222,7 +222,8 @@ uint32_t ref_add(struct peers *p, struct ref x)
 	return (uint32_t)p->ref.n - 1;
 }
 
-const struct ref *refs_get(const struct peers *p, const struct refs *s, atom name)
+/* Where NAME stands, or s->n. */
+static uint32_t refs_find(const struct refs *s, atom name)
 {
 	uint32_t lo = 0, hi = s->n;
 	while (lo < hi) {
@@ -232,18 +233,17 @@ const struct ref *refs_get(const struct peers *p, const struct refs *s, atom nam
 		else
 			hi = mid;
 	}
-	return lo < s->n && s->e[lo].k == name ? &p->ref.p[s->e[lo].v] : NULL;
+	return lo < s->n && s->e[lo].k == name ? lo : s->n;
+}
+
+const struct ref *refs_get(const struct peers *p, const struct refs *s, atom name)
+{
+	uint32_t at = refs_find(s, name);
+
+	return at < s->n ? &p->ref.p[s->e[at].v] : NULL;
 }
 
 bool refs_has(const struct refs *s, atom name)
 {
-	uint32_t lo = 0, hi = s->n;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (s->e[mid].k < name)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < s->n && s->e[lo].k == name;
+	return refs_find(s, name) < s->n;
 }
