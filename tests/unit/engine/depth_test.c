@@ -1,7 +1,7 @@
 /* A registry made up on the spot: c1 needs c2, c2 needs c3, and so on. A chain longer than RUN_MOST_DEPTH packages is an error that
  * names where it ends, never a stack overflow; one package less is a plan. */
-#include "engine.h"
 #include "graph.h"
+#include "made_request.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -86,22 +86,13 @@ static int on_frame(void *ctx, const struct frame *f, struct err *e)
 static int resolve(struct made *m, unsigned length, bool peers, struct err *e)
 {
 	struct str_kv dep = { STR("c1"), STR("^1.0.0") };
-	struct request_importer importer = { .path = STR("."), .manifest = { .dependencies = { .p = &dep, .n = 1 } } };
-	struct request req = { .mode = REQUEST_LOCKFILE_ONLY,
-		.importer = &importer,
-		.nimporters = 1,
-		.prod = true,
-		.dev = true,
-		.optional = true };
-	struct registry_route registry = { .url = STR("http://registry.test/") };
+	struct made_request made;
 
-	req.settings = settings_default();
-	req.settings.registry = &registry;
-	req.settings.nregistry = 1;
+	made_request_init(&made, &dep, 1);
 	m->length = length;
 	m->peers = peers;
 	struct engine_io io = { .ctx = m, .now_ms = 1, .want = want, .wait = poll_any, .poll = poll_any };
-	return engine_run(&req, &io, on_frame, m, e);
+	return engine_run(&made.req, &io, on_frame, m, e);
 }
 
 static void made_free(struct made *m)

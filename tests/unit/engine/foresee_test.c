@@ -1,7 +1,7 @@
 /* Round trips of a resolution with a lockfile, on a registry made up on the spot: c1 needs c2, c2 needs c3, and so on, and each needs t.
  * What the lockfile has below a dependency that changed is asked for at once, not one level a round trip. */
-#include "engine.h"
 #include "lockfile.h"
+#include "made_request.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,16 +96,6 @@ static int wait_all(void *ctx, uint32_t *ticket, const struct engine_packument *
 	return (int)n;
 }
 
-static int poll_none(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
-{
-	(void)ctx;
-	(void)ticket;
-	(void)got;
-	(void)cap;
-	(void)e;
-	return 0;
-}
-
 static int on_frame(void *ctx, const struct frame *f, struct err *e)
 {
 	struct made *m = ctx;
@@ -144,27 +134,18 @@ static unsigned rounds(const char *c1, const char *t, unsigned *asked)
 	AUTO(buf_release) struct buf text = BUF_INIT;
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);
 	struct str_kv dep[] = { { STR("c1"), str_of(c1) }, { STR("t"), str_of(t) } };
-	struct request_importer importer = { .path = STR("."), .manifest = { .dependencies = { .p = dep, .n = 2 } } };
-	struct registry_route registry = { .url = STR("http://registry.test/") };
 	struct engine_io io = { .ctx = m, .now_ms = 1, .want = want, .wait = wait_all, .poll = poll_none };
-	struct request req = { .mode = REQUEST_LOCKFILE_ONLY,
-		.importer = &importer,
-		.nimporters = 1,
-		.prod = true,
-		.dev = true,
-		.optional = true };
+	struct made_request made;
 	struct lockfile lock;
 	struct err e = { 0 };
 
 	lock_text(&text);
 	if (lockfile_parse(&lock, buf_str(&text), STR("pnpm-lock.yaml"), &a, &e) < 0)
 		fail_msg("%s", e.msg);
-	req.lockfile = &lock;
-	req.settings = settings_default();
-	req.settings.minimum_release_age = 0; /* else what has no time is asked for in full */
-	req.settings.registry = &registry;
-	req.settings.nregistry = 1;
-	if (engine_run(&req, &io, on_frame, m, &e) < 0)
+	made_request_init(&made, dep, 2);
+	made.req.lockfile = &lock;
+	made.req.settings.minimum_release_age = 0; /* else what has no time is asked for in full */
+	if (engine_run(&made.req, &io, on_frame, m, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(m->done.packages, NAMES);
 	unsigned n = m->rounds;

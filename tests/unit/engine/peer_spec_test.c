@@ -1,5 +1,5 @@
 /* What a project may write into peerDependencies: pnpm 12.21 refuses tags, whether or not the peer would be installed. */
-#include "engine.h"
+#include "made_request.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,16 +16,6 @@ static void want(void *ctx, uint32_t ticket, str registry, str name, enum packum
 	fail(); /* without autoInstallPeers a peer asks for nothing */
 }
 
-static int poll_none(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
-{
-	(void)ctx;
-	(void)ticket;
-	(void)got;
-	(void)cap;
-	(void)e;
-	return 0;
-}
-
 static int on_frame(void *ctx, const struct frame *f, struct err *e)
 {
 	(void)ctx;
@@ -37,23 +27,14 @@ static int on_frame(void *ctx, const struct frame *f, struct err *e)
 static int resolve(str spec, struct str_map overrides, struct err *e)
 {
 	struct str_kv peer = { STR("ms"), spec };
-	struct request_importer importer = { .path = STR("."),
-		.manifest = { .peer_dependencies = { .p = &peer, .n = 1 } } };
-	struct request req = { .mode = REQUEST_LOCKFILE_ONLY,
-		.importer = &importer,
-		.nimporters = 1,
-		.prod = true,
-		.dev = true,
-		.optional = true };
-	struct registry_route registry = { .url = STR("http://registry.test/") };
+	struct made_request made;
 	struct engine_io io = { .now_ms = 1, .want = want, .wait = poll_none, .poll = poll_none };
 
-	req.settings = settings_default();
-	req.settings.auto_install_peers = false;
-	req.settings.overrides = overrides;
-	req.settings.registry = &registry;
-	req.settings.nregistry = 1;
-	return engine_run(&req, &io, on_frame, NULL, e);
+	made_request_init(&made, NULL, 0);
+	made.importer.manifest.peer_dependencies = (struct str_map){ .p = &peer, .n = 1 };
+	made.req.settings.auto_install_peers = false;
+	made.req.settings.overrides = overrides;
+	return engine_run(&made.req, &io, on_frame, NULL, e);
 }
 
 static void test_tags_are_refused(void **state)
