@@ -139,12 +139,12 @@ double plan_all_round(const struct plan_all *p, const struct run_step *s)
 	return t;
 }
 
-/* Subjects of S that no step before it has primed, and their servers' packs. */
+/* Subjects of S that no step before it has primed, and their servers' packs; what the phase warms up. */
 static double prime_s(const struct plan_all *p, const struct run_step *s)
 {
 	const struct cost *c = cost_of(p->o->project[s->project]);
 	uint32_t fresh = s->subjects & ~p->primed[s->project];
-	double t = 0;
+	double t = phase_warms_up(s->phase) ? plan_all_round(p, s) : 0;
 
 	for (size_t i = 0; i < p->o->nsubjects; i++) {
 		const struct subject *sub = p->o->subject[i];

@@ -374,6 +374,7 @@ static int before_sample(struct bench *b, size_t i, struct subject_place *at, st
 	return rig_relink(b->rig, b->step->link, e);
 }
 
+/* Round 0 is a warm-up: only its failure is written down. */
 static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
@@ -391,11 +392,13 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 		out.sizes = outcome_sizes(&at, sub->lockfile);
 		out.sized = true;
 	}
-	put_sample(b, sub->name, round, &out);
+	if (round || out.why)
+		put_sample(b, sub->name, round, &out);
 	b->failed += out.why != NULL;
 	if (out.why)
 		place_show_log(&at);
-	say_sample(b, sub->name, round, &out);
+	if (round || out.why)
+		say_sample(b, sub->name, round, &out);
 	return 0;
 }
 
@@ -510,6 +513,10 @@ static int run_step(struct bench *b, struct err *e)
 		return 0;
 	for (size_t i = 0; i < o->nsubjects; i++) {
 		if (takes_part(b, i) && b->state[i] == UNPRIMED && prime(b, i, e) < 0)
+			return e->code;
+	}
+	for (size_t i = 0; i < o->nsubjects && phase_warms_up(b->step->phase); i++) {
+		if (takes_part(b, i) && sample_one(b, i, 0, e) < 0)
 			return e->code;
 	}
 	for (unsigned round = 1; round <= b->step->rounds; round++) {

@@ -13,6 +13,8 @@ const char *phase_title(enum phase p);
 bool phase_resolves(enum phase p);
 /* Whether it starts from the primed store, and so has to lie on its file system. */
 bool phase_shares_store(enum phase p);
+/* Whether everybody goes once untimed before the first round, beyond the install that the phase starts from. */
+bool phase_warms_up(enum phase p);
 enum phase phase_read(const char *name); /* NPHASES: unknown */
 
 enum server_use { SERVER_NONE, SERVER_COLD, SERVER_WARM, SERVER_SETTLED };
