@@ -1,0 +1,501 @@
+#include "setting_keys.h"
+#include "package_extensions.h"
+
+/* ---- settings with a shape of their own ---- */
+
+static int set_link_workspace(struct setting_ctx *c, const struct yaml_node *n)
+{
+	struct settings *s = &c->w->settings;
+
+	s->link_workspace_packages_deep = yaml_is_scalar(n) && str_eq(n->s, STR("deep"));
+	if (!s->link_workspace_packages_deep)
+		return setting_get_bool(c, "linkWorkspacePackages", n, &s->link_workspace_packages);
+	s->link_workspace_packages = true;
+	return 0;
+}
+
+static int set_resolution_mode(struct setting_ctx *c, const struct yaml_node *n)
+{
+	unsigned i;
+	int rc = setting_get_one_of(
+		c, "resolutionMode", n, (const char *const[]){ "highest", "time-based", "lowest-direct", NULL }, &i);
+
+	if (rc == 0)
+		c->w->settings.resolution_mode = (enum resolution_mode)i;
+	return rc;
+}
+
+static int set_import_method(struct setting_ctx *c, const struct yaml_node *n)
+{
+	unsigned i;
+	int rc = setting_get_one_of(c, "packageImportMethod", n,
+		(const char *const[]){ "auto", "hardlink", "copy", "clone", "clone-or-copy", NULL }, &i);
+
+	if (rc == 0)
+		c->w->client.import_method = (enum import_method)i;
+	return rc;
+}
+
+static int set_release_age(struct setting_ctx *c, const struct yaml_node *n)
+{
+	c->w->settings.minimum_release_age_set = true;
+	return setting_get_u64(c, "minimumReleaseAge", n, UINT32_MAX, &c->w->settings.minimum_release_age);
+}
+
+static int set_trust_policy(struct setting_ctx *c, const struct yaml_node *n)
+{
+	unsigned i;
+	int rc = setting_get_one_of(c, "trustPolicy", n, (const char *const[]){ "off", "no-downgrade", NULL }, &i);
+
+	if (rc == 0)
+		c->w->settings.trust_policy = (enum trust_policy)i;
+	return rc;
+}
+
+static int set_trust_ignore_after(struct setting_ctx *c, const struct yaml_node *n)
+{
+	uint64_t v = 0;
+	int rc = setting_get_u64(c, "trustPolicyIgnoreAfter", n, UINT32_MAX, &v);
+
+	if (rc == 0 && v == 0)
+		return setting_bad(c, n, "trustPolicyIgnoreAfter", "0 would ignore everything; set trustPolicy: off");
+	if (rc == 0)
+		c->w->settings.trust_policy_ignore_after = v;
+	return rc;
+}
+
+static int set_age_strict(struct setting_ctx *c, const struct yaml_node *n)
+{
+	c->w->client.age_strict_set = true;
+	return setting_get_bool(c, "minimumReleaseAgeStrict", n, &c->w->client.age_strict);
+}
+
+/* A folder's name that is longer ends in a hash of 32 characters and a "_"; file systems take 255 bytes. */
+static int set_dir_max(struct setting_ctx *c, const struct yaml_node *n)
+{
+	uint64_t v = 0;
+	int rc = setting_get_u64(c, "virtualStoreDirMaxLength", n, UINT32_MAX, &v);
+
+	if (rc == 0 && (v < 34 || v > 255))
+		return setting_bad(c, n, "virtualStoreDirMaxLength", "expected a number from 34 to 255");
+	if (rc == 0)
+		c->w->client.virtual_store_dir_max_length = (uint32_t)v;
+	return rc;
+}
+
+static int set_packages(struct setting_ctx *c, const struct yaml_node *n)
+{
+	c->w->has_packages = true;
+	return setting_get_list(c, "packages", n, &c->w->packages);
+}
+
+static void add_catalog(struct setting_ctx *c, str catalog, struct str_map m)
+{
+	struct settings *s = &c->w->settings;
+	struct catalog_entry *p = arena_new(c->a, struct catalog_entry, s->ncatalog + m.n);
+
+	if (s->ncatalog)
+		memcpy(p, s->catalog, s->ncatalog * sizeof(*p));
+	for (size_t i = 0; i < m.n; i++)
+		p[s->ncatalog++] = (struct catalog_entry){ catalog, m.p[i].k, m.p[i].v };
+	s->catalog = p;
+}
+
+static int set_catalog(struct setting_ctx *c, const struct yaml_node *n)
+{
+	struct str_map m = { 0 };
+	int rc = setting_get_map(c, "catalog", n, &m);
+
+	if (rc == 0)
+		add_catalog(c, STR("default"), m);
+	return rc;
+}
+
+static int set_catalogs(struct setting_ctx *c, const struct yaml_node *n)
+{
+	if (n->kind != YAML_KIND_MAP)
+		return n->kind == YAML_KIND_NONE ? 0 : setting_bad(c, n, "catalogs", "expected a map");
+	for (const struct yaml_node *m = n->child; m; m = m->next) {
+		struct str_map entries = { 0 };
+		int rc = setting_get_map(c, "catalogs", m, &entries);
+		if (rc)
+			return rc;
+		add_catalog(c, m->key, entries);
+	}
+	return 0;
+}
+
+static int set_overrides(struct setting_ctx *c, const struct yaml_node *n)
+{
+	return setting_get_map(c, "overrides", n, &c->w->settings.overrides);
+}
+
+static int set_patches(struct setting_ctx *c, const struct yaml_node *n)
+{
+	struct settings *s = &c->w->settings;
+	struct str_map m = { 0 };
+	int rc = setting_get_map(c, "patchedDependencies", n, &m);
+
+	if (rc)
+		return rc;
+	s->patch = arena_new(c->a, struct patch, m.n);
+	s->npatch = m.n;
+	for (size_t i = 0; i < m.n; i++)
+		s->patch[i] = (struct patch){ .selector = m.p[i].k, .path = m.p[i].v };
+	return 0;
+}
+
+static int set_allow_builds(struct setting_ctx *c, const struct yaml_node *n)
+{
+	struct client_settings *s = &c->w->client;
+
+	if (n->kind != YAML_KIND_MAP)
+		return n->kind == YAML_KIND_NONE ? 0 : setting_bad(c, n, "allowBuilds", "expected a map");
+	s->allow_build = arena_new(c->a, struct allow_build, n->n);
+	s->nallow_build = 0;
+	for (const struct yaml_node *m = n->child; m; m = m->next) {
+		struct allow_build b = { .key = m->key };
+		if (yaml_bool(m, &b.allow))
+			s->allow_build[s->nallow_build++] = b;
+		else if (!yaml_is_scalar(m)) /* text is pnpm's placeholder: not decided yet */
+			return setting_bad(c, m, "allowBuilds", "expected true or false");
+	}
+	return 0;
+}
+
+static int set_peer_rules(struct setting_ctx *c, const struct yaml_node *n)
+{
+	struct settings *s = &c->w->settings;
+	const struct yaml_node *m;
+	int rc = 0;
+
+	if ((m = yaml_get(n, STR("ignoreMissing"))))
+		rc = setting_get_list(c, "peerDependencyRules.ignoreMissing", m, &s->peer_ignore_missing);
+	if (rc == 0 && (m = yaml_get(n, STR("allowAny"))))
+		rc = setting_get_list(c, "peerDependencyRules.allowAny", m, &s->peer_allow_any);
+	if (rc == 0 && (m = yaml_get(n, STR("allowedVersions"))))
+		rc = setting_get_map(c, "peerDependencyRules.allowedVersions", m, &s->peer_allowed_versions);
+	return rc;
+}
+
+static int set_allowed_deprecated(struct setting_ctx *c, const struct yaml_node *n)
+{
+	return setting_get_map(c, "allowedDeprecatedVersions", n, &c->w->settings.allowed_deprecated);
+}
+
+static int set_architectures(struct setting_ctx *c, const struct yaml_node *n)
+{
+	struct settings *s = &c->w->settings;
+	const struct yaml_node *m;
+	int rc = 0;
+
+	if ((m = yaml_get(n, STR("os"))))
+		rc = setting_get_list(c, "supportedArchitectures.os", m, &s->supported_os);
+	if (rc == 0 && (m = yaml_get(n, STR("cpu"))))
+		rc = setting_get_list(c, "supportedArchitectures.cpu", m, &s->supported_cpu);
+	if (rc == 0 && (m = yaml_get(n, STR("libc"))))
+		rc = setting_get_list(c, "supportedArchitectures.libc", m, &s->supported_libc);
+	return rc;
+}
+
+static str with_slash(struct arena *a, str url)
+{
+	return str_ends(url, STR("/")) ? url : arena_printf(a, STR_FMT "/", STR_ARG(url));
+}
+
+/* registries: {default: url, "@scope": url}. */
+static int set_registries(struct setting_ctx *c, const struct yaml_node *n)
+{
+	struct settings *s = &c->w->settings;
+	struct str_map m = { 0 };
+	int rc = setting_get_map(c, "registries", n, &m);
+
+	if (rc)
+		return rc;
+	struct registry_route *p = arena_new(c->a, struct registry_route, s->nregistry + m.n);
+	if (s->nregistry)
+		memcpy(p, s->registry, s->nregistry * sizeof(*p));
+	for (size_t i = 0; i < m.n; i++) {
+		if (str_eq(m.p[i].k, STR("default")))
+			c->w->registry = with_slash(c->a, m.p[i].v);
+		else if (str_starts(m.p[i].k, STR("@")))
+			p[s->nregistry++] = (struct registry_route){ m.p[i].k, with_slash(c->a, m.p[i].v) };
+		else
+			return setting_bad(
+				c, n, "registries", "expected \"default\" or a scope that starts with \"@\"");
+	}
+	s->registry = p;
+	return 0;
+}
+
+static int set_registry(struct setting_ctx *c, const struct yaml_node *n)
+{
+	str url;
+	int rc = setting_get_str(c, "registry", n, &url);
+
+	if (rc == 0)
+		c->w->registry = with_slash(c->a, url);
+	return rc;
+}
+
+static int set_frozen(struct setting_ctx *c, const struct yaml_node *n)
+{
+	c->w->client.frozen_lockfile_set = true;
+	return setting_get_bool(c, "frozenLockfile", n, &c->w->client.frozen_lockfile);
+}
+
+static int set_config_dependencies(struct setting_ctx *c, const struct yaml_node *n)
+{
+	if (n->n == 0)
+		return 0;
+	return err_set(c->e, ERR_UNSUPPORTED,
+		STR_FMT ":%u: configDependencies are not supported by dray: remove them, or use pnpm", STR_ARG(c->path),
+		n->line);
+}
+
+/* ---- the table ---- */
+
+#define S(field) offsetof(struct workspace_yaml, settings.field)
+#define C(field) offsetof(struct workspace_yaml, client.field)
+/* Sorted by nothing: about 150 entries, looked up once per key of a small file. */
+static const struct setting_key table[] = {
+	{ "packages", KIND_CALL, .set = set_packages },
+	{ "autoInstallPeers", KIND_BOOL, .at = S(auto_install_peers) },
+	{ "excludeLinksFromLockfile", KIND_BOOL, .at = S(exclude_links_from_lockfile) },
+	{ "dedupePeerDependents", KIND_BOOL, .at = S(dedupe_peer_dependents) },
+	{ "dedupePeers", KIND_BOOL, .at = S(dedupe_peers) },
+	{ "dedupeInjectedDeps", KIND_BOOL, .at = S(dedupe_injected_deps) },
+	{ "injectWorkspacePackages", KIND_BOOL, .at = S(inject_workspace_packages) },
+	{ "linkWorkspacePackages", KIND_CALL, .set = set_link_workspace },
+	{ "preferWorkspacePackages", KIND_BOOL, .at = S(prefer_workspace_packages) },
+	{ "resolvePeersFromWorkspaceRoot", KIND_BOOL, .at = S(resolve_peers_from_workspace_root) },
+	{ "lockfileIncludeTarballUrl", KIND_BOOL, .at = S(lockfile_include_tarball_url) },
+	{ "blockExoticSubdeps", KIND_BOOL, .at = S(block_exotic_subdeps) },
+	{ "peersSuffixMaxLength", KIND_U32, .at = S(peers_suffix_max_length) },
+	{ "resolutionMode", KIND_CALL, .set = set_resolution_mode },
+	{ "overrides", KIND_CALL, .set = set_overrides },
+	{ "catalog", KIND_CALL, .set = set_catalog },
+	{ "catalogs", KIND_CALL, .set = set_catalogs },
+	{ "packageExtensions", KIND_CALL, .set = package_extensions_set },
+	{ "patchedDependencies", KIND_CALL, .set = set_patches },
+	{ "allowUnusedPatches", KIND_BOOL, .at = S(allow_unused_patches) },
+	{ "ignoredOptionalDependencies", KIND_LIST, .at = S(ignored_optional) },
+	{ "allowedDeprecatedVersions", KIND_CALL, .set = set_allowed_deprecated },
+	{ "peerDependencyRules", KIND_CALL, .set = set_peer_rules },
+	{ "minimumReleaseAge", KIND_CALL, .set = set_release_age },
+	{ "minimumReleaseAgeExclude", KIND_LIST, .at = S(minimum_release_age_exclude) },
+	{ "trustPolicy", KIND_CALL, .set = set_trust_policy },
+	{ "trustPolicyExclude", KIND_LIST, .at = S(trust_policy_exclude) },
+	{ "trustPolicyIgnoreAfter", KIND_CALL, .set = set_trust_ignore_after },
+	{ "trustLockfile", KIND_BOOL, .at = C(trust_lockfile) },
+	{ "supportedArchitectures", KIND_CALL, .set = set_architectures },
+	{ "registries", KIND_CALL, .set = set_registries },
+	{ "registry", KIND_CALL, .set = set_registry },
+
+	{ "hoist", KIND_BOOL, .at = C(hoist) },
+	{ "hoistPattern", KIND_LIST, .at = C(hoist_pattern) },
+	{ "publicHoistPattern", KIND_LIST, .at = C(public_hoist_pattern) },
+	{ "shamefullyHoist", KIND_BOOL, .at = C(shamefully_hoist) },
+	{ "hoistWorkspacePackages", KIND_BOOL, .at = C(hoist_workspace_packages) },
+	{ "virtualStoreDirMaxLength", KIND_CALL, .set = set_dir_max },
+	{ "storeDir", KIND_STR, .at = C(store_dir) },
+	{ "packageImportMethod", KIND_CALL, .set = set_import_method },
+	{ "allowBuilds", KIND_CALL, .set = set_allow_builds },
+	{ "dangerouslyAllowAllBuilds", KIND_BOOL, .at = C(dangerously_allow_all_builds) },
+	{ "strictDepBuilds", KIND_BOOL, .at = C(strict_dep_builds) },
+	{ "ignoreScripts", KIND_BOOL, .at = C(ignore_scripts) },
+	{ "enablePrePostScripts", KIND_BOOL, .at = C(enable_pre_post_scripts) },
+	{ "scriptShell", KIND_STR, .at = C(script_shell) },
+	{ "nodeOptions", KIND_STR, .at = C(node_options) },
+	{ "extendNodePath", KIND_BOOL, .at = C(extend_node_path) },
+	{ "sideEffectsCache", KIND_BOOL, .at = C(side_effects_cache) },
+	{ "verifyStoreIntegrity", KIND_BOOL, .at = C(verify_store_integrity) },
+	{ "offline", KIND_BOOL, .at = C(offline) },
+	{ "preferOffline", KIND_BOOL, .at = C(prefer_offline) },
+	{ "lockfile", KIND_BOOL, .at = C(lockfile) },
+	{ "frozenLockfile", KIND_CALL, .set = set_frozen },
+	{ "preferFrozenLockfile", KIND_BOOL, .at = C(prefer_frozen_lockfile) },
+	{ "optimisticRepeatInstall", KIND_BOOL, .at = C(optimistic_repeat_install) },
+	{ "includeWorkspaceRoot", KIND_BOOL, .at = C(include_workspace_root) },
+	{ "nodeVersion", KIND_STR, .at = C(node_version) },
+	{ "networkConcurrency", KIND_U32, .at = C(network_concurrency) },
+	{ "childConcurrency", KIND_U32, .at = C(child_concurrency) },
+	{ "fetchRetries", KIND_U32, .at = C(fetch_retries) },
+	{ "fetchRetryMintimeout", KIND_U64, .at = C(fetch_retry_min_ms) },
+	{ "fetchRetryMaxtimeout", KIND_U64, .at = C(fetch_retry_max_ms) },
+	{ "fetchTimeout", KIND_U64, .at = C(fetch_timeout_ms) },
+	{ "httpsProxy", KIND_STR, .at = C(https_proxy) },
+	{ "httpProxy", KIND_STR, .at = C(http_proxy) },
+	{ "proxy", KIND_STR, .at = C(https_proxy) },
+	{ "noProxy", KIND_STR, .at = C(no_proxy) },
+	{ "noproxy", KIND_STR, .at = C(no_proxy) },
+	{ "enableGlobalVirtualStore", KIND_BOOL, .at = C(enable_global_virtual_store) },
+	{ "userAgent", KIND_STR, .at = C(user_agent) },
+	{ "npmrcAuthFile", KIND_STR, .at = C(npmrc_auth_file) },
+	{ "minimumReleaseAgeStrict", KIND_CALL, .set = set_age_strict },
+	{ "pmOnFail", KIND_STR, .at = C(pm_on_fail) },
+	{ "drayServer", KIND_STR, .at = C(dray_server) },
+	{ "drayServerFallback", KIND_STR, .at = C(dray_server_fallback) },
+	{ "drayBadPack", KIND_STR, .at = C(dray_bad_pack) },
+	{ "drayMaterialization", KIND_STR, .at = C(dray_materialization) },
+
+	{ "nodeLinker", KIND_REFUSE, .ok = "isolated",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "symlink", KIND_REFUSE, .ok = "true",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "enablePnp", KIND_REFUSE, .ok = "false",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "enableModulesDir", KIND_REFUSE, .ok = "true", .fix = "use --lockfile-only" },
+	{ "nodeExperimentalPackageMap", KIND_REFUSE, .ok = "false",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "hoistingLimits", KIND_REFUSE, .ok = "none",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "externalDependencies", KIND_REFUSE, .ok = NULL,
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "modulesDir", KIND_REFUSE, .ok = "node_modules",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "virtualStoreDir", KIND_REFUSE, .ok = "node_modules/.pnpm",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "virtualStoreOnly", KIND_REFUSE, .ok = "false",
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "virtualStoreType", KIND_REFUSE, .ok = NULL,
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "globalVirtualStoreDir", KIND_REFUSE, .ok = NULL,
+		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
+		       "setting" },
+	{ "preferSymlinkedExecutables", KIND_REFUSE, .ok = "false", .fix = "remove it: commands are shell shims" },
+	{ "dedupeDirectDeps", KIND_REFUSE, .ok = "false",
+		.fix = "remove it: each project gets links to all of its own dependencies" },
+	{ "strictPeerDependencies", KIND_BOOL, .at = S(strict_peer_dependencies) },
+	{ "autoInstallPeersFromHighestMatch", KIND_REFUSE, .ok = "false", .fix = "remove it" },
+	{ "engineStrict", KIND_REFUSE, .ok = "false",
+		.fix = "remove it: engines are not checked for packages that are not optional" },
+	{ "ignoreCompatibilityDb", KIND_REFUSE, .ok = "false",
+		.fix = "remove it: pnpm's compatibility database is always applied" },
+	{ "configDependencies", KIND_CALL, .set = set_config_dependencies },
+	{ "pnpmfile", KIND_REFUSE, .ok = NULL, .fix = "hooks are not run; say it with overrides or packageExtensions" },
+	{ "globalPnpmfile", KIND_REFUSE, .ok = NULL,
+		.fix = "hooks are not run; say it with overrides or packageExtensions" },
+	{ "lockfileDir", KIND_REFUSE, .ok = NULL, .fix = "the lockfile lies beside pnpm-workspace.yaml" },
+	{ "sharedWorkspaceLockfile", KIND_REFUSE, .ok = "true",
+		.fix = "a workspace has one lockfile; install with --ignore-workspace for one of its own" },
+	{ "recursiveInstall", KIND_REFUSE, .ok = "true", .fix = "a workspace is installed as a whole" },
+	{ "gitBranchLockfile", KIND_REFUSE, .ok = "false", .fix = "remove it" },
+	{ "mergeGitBranchLockfiles", KIND_REFUSE, .ok = "false", .fix = "remove it" },
+	{ "mergeGitBranchLockfilesBranchPattern", KIND_REFUSE, .ok = NULL, .fix = "remove it" },
+	{ "namedRegistries", KIND_REFUSE, .ok = NULL, .fix = "route scopes under registries" },
+	{ "minimumReleaseAgeIgnoreMissingTime", KIND_REFUSE, .ok = "true",
+		.fix = "remove it: versions without a publish time pass" },
+	{ "frozenStore", KIND_REFUSE, .ok = "false", .fix = "remove it: dray's store must be writable" },
+	{ "sideEffectsCacheReadonly", KIND_REFUSE, .ok = "false",
+		.fix = "remove it: results of build scripts are not cached" },
+	{ "packageConfigs", KIND_REFUSE, .ok = NULL, .fix = "settings are the workspace's" },
+	{ "scriptsPrependNodePath", KIND_REFUSE, .ok = "false", .fix = "put node first into PATH" },
+	{ "shellEmulator", KIND_REFUSE, .ok = "false", .fix = "set scriptShell" },
+	{ "executionEnv", KIND_REFUSE, .ok = NULL, .fix = "scripts run with the node of PATH" },
+	{ "syncInjectedDepsAfterScripts", KIND_REFUSE, .ok = NULL, .fix = "run dray install after the scripts" },
+	{ "nodeDownloadMirrors", KIND_REFUSE, .ok = NULL, .fix = "dray installs no node" },
+	{ "disallowWorkspaceCycles", KIND_REFUSE, .ok = "false", .fix = "remove it" },
+	{ "strictSsl", KIND_REFUSE, .ok = "true", .fix = "put it into .npmrc as strict-ssl" },
+	{ "ca", KIND_REFUSE, .ok = NULL, .fix = "put it into .npmrc" },
+	{ "cafile", KIND_REFUSE, .ok = NULL, .fix = "put it into .npmrc" },
+	{ "cert", KIND_REFUSE, .ok = NULL, .fix = "client certificates are not supported; use a token" },
+	{ "key", KIND_REFUSE, .ok = NULL, .fix = "client certificates are not supported; use a token" },
+	{ "localAddress", KIND_REFUSE, .ok = NULL, .fix = "remove it" },
+	{ "ci", KIND_REFUSE, .ok = NULL, .fix = "set CI in the environment" },
+
+#define OTHER(n)                                                                                                       \
+	{                                                                                                              \
+		n, KIND_OTHER, .at = 0                                                                                 \
+	}
+	OTHER("$schema"),
+	OTHER("globalShims"),
+	OTHER("modulesCacheMaxAge"),
+	OTHER("deployAllFiles"),
+	OTHER("forceLegacyDeploy"),
+	OTHER("scope"),
+	OTHER("pnprServer"),
+	OTHER("saveWorkspaceProtocol"),
+	OTHER("strictStorePkgContentCheck"),
+	OTHER("ignoreWorkspaceCycles"),
+	OTHER("fetchRetryFactor"),
+	OTHER("maxSockets"),
+	OTHER("fetchWarnTimeoutMs"),
+	OTHER("fetchMinSpeedKiBps"),
+	OTHER("patchesDir"),
+	OTHER("onlyBuiltDependencies"),
+	OTHER("neverBuiltDependencies"),
+	OTHER("ignoredBuiltDependencies"),
+	OTHER("onlyBuiltDependenciesFile"),
+	OTHER("gitChecks"),
+	OTHER("runtimeOnFail"),
+	OTHER("unsafePerm"),
+	OTHER("workspaceConcurrency"),
+	OTHER("gitShallowHosts"),
+	OTHER("testPattern"),
+	OTHER("changedFilesIgnorePattern"),
+	OTHER("cacheDir"),
+	OTHER("stateDir"),
+	OTHER("dlxCacheMaxAge"),
+	OTHER("minimumReleaseAgeExcludePrune"),
+	OTHER("initPackageManager"),
+	OTHER("initType"),
+	OTHER("verifyDepsBeforeRun"),
+	OTHER("audit"),
+	OTHER("auditLevel"),
+	OTHER("auditConfig"),
+	OTHER("versioning"),
+	OTHER("catalogMode"),
+	OTHER("catalogPrune"),
+	OTHER("cleanupUnusedCatalogs"),
+	OTHER("saveCatalogName"),
+	OTHER("savePrefix"),
+	OTHER("saveExact"),
+	OTHER("savePeer"),
+	OTHER("registrySupportsTimeField"),
+	OTHER("update"),
+	OTHER("updateConfig"),
+	OTHER("requiredScripts"),
+	OTHER("nodePackageMapType"),
+	OTHER("color"),
+	OTHER("loglevel"),
+	OTHER("reporter"),
+	OTHER("useStderr"),
+	OTHER("updateNotifier"),
+	OTHER("tag"),
+	OTHER("bail"),
+	OTHER("sort"),
+	OTHER("managePackageManagerVersions"),
+	OTHER("packageManagerStrict"),
+	OTHER("packageManagerStrictVersion"),
+	OTHER("failIfNoMatch"),
+	OTHER("ignoreWorkspaceRootCheck"),
+	OTHER("globalDir"),
+	OTHER("globalBinDir"),
+};
+
+const struct setting_key *setting_key_at(size_t i)
+{
+	return i < sizeof(table) / sizeof(*table) ? &table[i] : NULL;
+}
+
+const struct setting_key *setting_key_find(str name)
+{
+	const struct setting_key *k;
+
+	for (size_t i = 0; (k = setting_key_at(i)); i++) {
+		if (str_eq(name, str_of(k->name)))
+			return k;
+	}
+	return NULL;
+}
