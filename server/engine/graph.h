@@ -219,6 +219,9 @@ struct run {
 	const struct lockfile *prior; /* pins edges; NULL: none */
 	bool reuse_subtrees;
 	int8_t *subtree_reusable; /* by snapshot: 0 unknown, 1 yes, -1 no */
+	prior *whole;             /* snapshots on the way to finding that out */
+	uint32_t *whole_at;       /* by snapshot that is on it: its place, from 1 */
+	uint32_t nwhole;
 
 	VEC(struct pkg *) pkg;
 	uint32_t *pkg_of_id; /* by atom */

@@ -107,6 +107,9 @@ void reuse_init(struct run *r)
 {
 	const struct lockfile *l = r->prior;
 	r->subtree_reusable = arena_new(&r->arena, int8_t, l->nsnapshots + 1);
+	r->whole = arena_new(&r->arena, prior, l->nsnapshots + 1);
+	r->whole_at = arena_new(&r->arena, uint32_t, l->nsnapshots + 1);
+	r->nwhole = 0;
 	for (size_t i = 0; i < l->nsnapshots; i++) {
 		str name, version, suffix;
 		dep_path_split(l->snapshot[i].key, &name, &version, &suffix);
@@ -378,35 +381,67 @@ static bool depends_on_changed(const struct run *r, const struct importer *imp, 
 }
 
 /* A package with peers is resolved anew, and whatever has one below it. Source: pnpm 12.21's behaviour. */
-static bool whole(struct run *r, prior key, unsigned depth)
+static bool lone_reusable(struct run *r, prior key)
 {
 	str name, version;
-	if (r->subtree_reusable[key])
-		return r->subtree_reusable[key] > 0;
-	if (depth > RUN_MOST_DEPTH)
-		return false;          /* resolved anew, where the depth is an error with a name */
-	r->subtree_reusable[key] = -1; /* a cycle back to here is resolved anew */
 	const struct lock_package *m = package_of(r, key, &name, &version);
-	if (!m || m->peer_dependencies.n || m->peer_optional.n || !atom_semver(&r->t, atom_of(&r->t, version)) ||
-		!(m->resolution.kind == LOCK_RES_REGISTRY ||
-			(m->resolution.kind == LOCK_RES_TARBALL && m->resolution.integrity.n &&
-				!m->resolution.git_hosted)))
-		return false;
+	return m && !m->peer_dependencies.n && !m->peer_optional.n && atom_semver(&r->t, atom_of(&r->t, version)) &&
+	       (m->resolution.kind == LOCK_RES_REGISTRY ||
+		       (m->resolution.kind == LOCK_RES_TARBALL && m->resolution.integrity.n &&
+			       !m->resolution.git_hosted));
+}
+
+/* What was met since the snapshot at FROM of the stack depends on one another, and is taken over or not as one. */
+static void whole_close(struct run *r, uint32_t from, bool yes)
+{
+	while (r->nwhole > from)
+		r->subtree_reusable[r->whole[--r->nwhole]] = yes ? 1 : -1;
+}
+
+static bool whole_deps(struct run *r, const struct lock_deps *deps, unsigned depth, uint32_t *low);
+
+/* Tarjan's strongly connected components: a cycle is taken over whole. Returns the least index that KEY reaches on the stack; leaves KEY
+ * open where that is another's. */
+static uint32_t whole_visit(struct run *r, prior key, unsigned depth)
+{
 	const struct lock_snapshot *s = snap_at(r, key);
-	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
-	for (int k = 0; k < 2; k++)
-		for (size_t i = 0; i < maps[k].n; i++) {
-			prior c = ref_snapshot(r, maps[k].p[i].alias, maps[k].p[i].ref);
-			if (c == NONE || !whole(r, c, depth + 1))
-				return false;
+	uint32_t at = r->nwhole, low = at + 1;
+	r->whole[r->nwhole++] = key;
+	r->whole_at[key] = low;
+	/* deeper than that, it is resolved anew, where the depth is an error with a name */
+	bool yes = depth <= RUN_MOST_DEPTH && lone_reusable(r, key) && whole_deps(r, &s->dependencies, depth, &low) &&
+		   whole_deps(r, &s->optional_dependencies, depth, &low);
+	if (!yes || low == at + 1)
+		whole_close(r, at, yes);
+	return yes ? low : at + 1;
+}
+
+static bool whole_deps(struct run *r, const struct lock_deps *deps, unsigned depth, uint32_t *low)
+{
+	for (size_t i = 0; i < deps->n; i++) {
+		prior c = ref_snapshot(r, deps->p[i].alias, deps->p[i].ref);
+		if (c == NONE)
+			return false;
+		if (!r->subtree_reusable[c]) {
+			uint32_t reached = r->whole_at[c] ? r->whole_at[c] : whole_visit(r, c, depth + 1);
+			*low = reached < *low ? reached : *low;
 		}
-	r->subtree_reusable[key] = 1;
+		if (r->subtree_reusable[c] < 0)
+			return false;
+	}
 	return true;
+}
+
+static bool whole(struct run *r, prior key)
+{
+	if (!r->subtree_reusable[key])
+		(void)whole_visit(r, key, 0);
+	return r->subtree_reusable[key] > 0;
 }
 
 bool reuse_subtree(struct run *r, const struct importer *imp, prior key)
 {
-	return !depends_on_changed(r, imp, key) && whole(r, key, 0);
+	return !depends_on_changed(r, imp, key) && whole(r, key);
 }
 
 /* What is known of a snapshot. */
