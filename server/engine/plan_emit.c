@@ -446,17 +446,28 @@ static void catalogs_of(struct emit *x, struct lock_head *h)
 			}
 }
 
-static str iso_time(struct run *r, const struct pkg *p)
+static str iso_time(struct run *r, struct packument p, uint32_t v)
 {
-	str text = packument_time_text(p->pm, p->pv);
-	int64_t ms = p->published;
-	if (text.n)
+	str text = packument_time_text(p, v);
+	int64_t ms = packument_time(p, v);
+	if (text.n || !ms)
 		return text;
 	time_t t = (time_t)(ms / 1000);
 	struct tm tm;
 	gmtime_r(&t, &tm);
 	return arena_printf(&r->arena, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
 		tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000));
+}
+
+/* When a package that was taken over from the lockfile was published: time-based resolution has asked for all direct dependencies. */
+static str locked_time(struct run *r, const struct pkg *p)
+{
+	struct packument pm;
+	const struct err *why;
+	if (p->kind != PKG_LOCKED || !p->version || metas_get(r->metas, p->name, true, &pm, &why) != META_HERE)
+		return STR_NONE;
+	uint32_t v = packument_find(pm, sof(r, p->version));
+	return v < packument_nversions(pm) ? iso_time(r, pm, v) : STR_NONE;
 }
 
 /* Publish times of direct dependencies: what this run knows, else what was recorded. Where every recorded one is gone the section
@@ -481,10 +492,15 @@ static void times_of(struct emit *x, struct lock_head *h)
 				str_map_get(h->time, sof(r, p->key)))
 				continue;
 			const str *was = old ? str_map_get(old->time, sof(r, p->key)) : NULL;
+			str at = STR_NONE;
 			if (r->time_based && p->kind == PKG_REGISTRY && p->published)
-				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), iso_time(r, p) };
+				at = iso_time(r, p->pm, p->pv);
 			else if (was)
-				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), *was };
+				at = *was;
+			else if (r->time_based)
+				at = locked_time(r, p);
+			if (at.n)
+				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), at };
 		}
 }
 
