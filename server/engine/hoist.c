@@ -587,14 +587,14 @@ static bool accepts(
 	return true;
 }
 
-/* The highest version of the bucket that every range asked for takes. ONLY_RUN: of those that this run has resolved. */
-static atom optional_best(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
-	const struct bucket *b, bool only_run)
+/* The highest version of the bucket that every range asked for takes, and BOUND, unless that is NULL. ONLY_RUN: of those that this run
+ * has resolved. */
+static atom optional_within(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
+	const struct bucket *b, const struct range *bound, bool only_run)
 {
 	struct run *r = h->r;
 	const struct semver *best = NULL;
-	atom out = 0, root = root_spec(r, &h->roots, name);
-	const struct range *bound = root ? atom_range(&r->t, peer_range(r, root)) : NULL;
+	atom out = 0;
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
 		bool ok = v && (!only_run || in_run(&b->p[i])) && (!bound || range_has(bound, v, false)) &&
@@ -610,6 +610,16 @@ static atom optional_best(struct hoist *h, const struct importer *imp, const str
 		}
 	}
 	return out;
+}
+
+/* What the root asks for comes first, and serves whoever it can. Source: pnpm 12.21's behaviour. */
+static atom optional_best(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
+	const struct bucket *b, bool only_run)
+{
+	atom root = root_spec(h->r, &h->roots, name);
+	const struct range *bound = root ? atom_range(&h->r->t, peer_range(h->r, root)) : NULL;
+	atom out = bound ? optional_within(h, imp, w, n, name, b, bound, only_run) : 0;
+	return out ? out : optional_within(h, imp, w, n, name, b, NULL, only_run);
 }
 
 /* What the root asks for where it has VERSION of NAME from the workspace, else VERSION. Source: pnpm 12.21's behaviour. */
