@@ -10,7 +10,7 @@
 #include "fs.h"
 #include "kept.h"
 
-#define IMAGE_MAGIC 0x3230656d61726400u /* "\0drame02" */
+#define IMAGE_MAGIC 0x3330656d61726400u /* "\0drame03" */
 #define IMAGE_FILE_MAX (64u << 20)
 #define IMAGE_ITEMS_MAX 200000u
 
@@ -26,12 +26,13 @@ void image_print(struct buf *out, const struct image *im)
 	for (size_t i = 0; i < im->nslots; i++) {
 		put_name(out, im->slot[i].dir);
 		put_name(out, im->slot[i].name);
+		put_u64(out, (uint64_t)im->slot[i].modules_ns);
 	}
 	for (size_t i = 0; i < im->nitems; i++) {
-		put_u64(out,
-			(uint64_t)im->item[i].kind | (im->item[i].exec ? 256u : 0u) | (im->item[i].leads ? 512u : 0u));
+		put_u64(out, (uint64_t)im->item[i].kind | (im->item[i].exec ? 256u : 0u) |
+				     (im->item[i].leads ? 512u : 0u) | (im->item[i].lockfile ? 1024u : 0u));
 		put_name(out, im->item[i].path);
-		put_name(out, im->item[i].text);
+		put_name(out, im->item[i].lockfile ? STR("") : im->item[i].text);
 	}
 	kept_end(out, head);
 }
@@ -42,6 +43,8 @@ static bool item_safe(const struct image_item *it, struct map *dirs)
 	str parent, name;
 
 	if (!path_safe(it->path) || strlen(it->path.p) != it->path.n)
+		return false;
+	if (it->lockfile && (it->kind != IMAGE_FILE || it->text.n || it->leads))
 		return false;
 	if (it->kind == IMAGE_LINK && (!it->text.n || strlen(it->text.p) != it->text.n))
 		return false;
@@ -74,7 +77,7 @@ static bool image_body(struct image *im, struct cursor *c, struct arena *a)
 	im->shared = take_name(c);
 	uint64_t slots = take_u64(c), items = take_u64(c);
 	/* each of them has at least two lengths' worth of bytes, so counts are bounded by the file */
-	if (c->bad || slots > left / 18 || items > left / 26)
+	if (c->bad || slots > left / 26 || items > left / 26)
 		return false;
 	im->slot = arena_new(a, struct image_slot, slots + 1);
 	im->item = arena_new(a, struct image_item, items + 1);
@@ -82,6 +85,7 @@ static bool image_body(struct image *im, struct cursor *c, struct arena *a)
 		struct image_slot *s = &im->slot[im->nslots];
 		s->dir = take_name(c);
 		s->name = take_name(c);
+		s->modules_ns = (int64_t)take_u64(c);
 		if (c->bad || !slot_safe(s))
 			return false;
 	}
@@ -90,11 +94,12 @@ static bool image_body(struct image *im, struct cursor *c, struct arena *a)
 		uint64_t kind = take_u64(c);
 		it->path = take_name(c);
 		it->text = take_text(c, IMAGE_FILE_MAX);
-		if (c->bad || (kind & 255u) >= IMAGE_KINDS || kind > 1023)
+		if (c->bad || (kind & 255u) >= IMAGE_KINDS || kind > 2047)
 			return false;
 		it->kind = (enum image_kind)(kind & 255u);
 		it->exec = (kind & 256u) != 0;
 		it->leads = (kind & 512u) != 0;
+		it->lockfile = (kind & 1024u) != 0;
 		if (!item_safe(it, &dirs))
 			return false;
 	}
@@ -154,7 +159,7 @@ struct scan {
 	uint64_t bytes;
 	int root;
 	struct arena *a;
-	str shared;
+	str shared, lockfile;
 	bool unfit;
 	struct err *e;
 };
@@ -180,6 +185,8 @@ static void scan_file(struct scan *s, struct image_item *it, const struct stat *
 	s->bytes += (uint64_t)st->st_size;
 	if (s->bytes > IMAGE_FILE_MAX || fs_read_file(&b, s->root, it->path.p, IMAGE_FILE_MAX, s->e) < 0)
 		s->unfit = true;
+	else if (str_eq(it->path, STR("node_modules/.pnpm/lock.yaml")) && str_eq(buf_str(&b), s->lockfile))
+		it->lockfile = true;
 	else
 		it->text = arena_str(s->a, buf_str(&b));
 }
@@ -241,7 +248,7 @@ static void scan_dir(struct scan *s, str path, int depth)
 
 int image_scan(struct image *out, int root, struct arena *a, struct err *e)
 {
-	struct scan s = { .root = root, .a = a, .shared = out->shared, .e = e };
+	struct scan s = { .root = root, .a = a, .shared = out->shared, .lockfile = out->lockfile, .e = e };
 
 	scan_add(&s, STR("node_modules"), 0);
 	if (!s.unfit) {

@@ -18,10 +18,12 @@ struct image_item {
 	str path; /* below the project, parents before children; NUL-terminated */
 	str text; /* a link's target, a file's bytes */
 	bool exec;
-	bool leads; /* TEXT has the way to the shared slots in it, which another project goes another way */
+	bool leads;    /* TEXT has the way to the shared slots in it, which another project goes another way */
+	bool lockfile; /* TEXT is the lockfile, whose digest is part of the key: it is not kept twice */
 };
 struct image_slot {
-	str dir, name; /* below the shared slots; the package's folder below its node_modules */
+	str dir, name;      /* below the shared slots; the package's folder below its node_modules */
+	int64_t modules_ns; /* mtime of its node_modules when it was seen whole */
 };
 struct image {
 	uint8_t record[32]; /* the slots' key in the project's record */
@@ -29,7 +31,8 @@ struct image {
 	size_t nitems;
 	struct image_slot *slot;
 	size_t nslots;
-	str shared; /* the way from the project that it was made of to the shared slots */
+	str lockfile; /* what image_scan() leaves out where it stands again: the lockfile's text */
+	str shared;   /* the way from the project that it was made of to the shared slots */
 	uint64_t packages;
 };
 
@@ -39,6 +42,6 @@ MUST_USE int image_parse(struct image *out, str bytes, struct arena *a, struct e
 void image_print(struct buf *out, const struct image *im);
 /* TEXT of an item that leads to the shared slots, as a project needs it whose way there is SHARED. In A. Absent: it cannot be told. */
 str image_text(const struct image *im, const struct image_item *it, str shared, struct arena *a);
-/* Fills OUT's items (its `shared` is given) with what installs put into ROOT's node_modules. 1, or 0 when it is none that an image can hold: too large, or something
+/* Fills OUT's items (its `shared` and `lockfile` are given) with what installs put into ROOT's node_modules. 1, or 0 when it is none that an image can hold: too large, or something
  * else than folders, links and files. */
 MUST_USE int image_scan(struct image *out, int root, struct arena *a, struct err *e);

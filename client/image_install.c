@@ -29,6 +29,7 @@ struct making {
 	int root, lock;
 	struct shared_slots *shared;
 	str to_shared; /* from the project */
+	str lockfile;
 	struct pool *pool;
 	struct check check;
 };
@@ -54,8 +55,9 @@ static void check_run(struct job *job)
 
 	c->whole = true;
 	for (size_t i = 0; i < c->im->nslots && c->whole; i++) {
-		struct slot s = { .dir = c->im->slot[i].dir.p, .name = c->im->slot[i].name };
-		c->whole = slot_stands(c->slots, &s);
+		const struct image_slot *was = &c->im->slot[i];
+		struct slot s = { .dir = was->dir.p, .name = was->name, .modules_ns = was->modules_ns };
+		c->whole = slot_stands_still(c->slots, &s);
 	}
 }
 
@@ -67,7 +69,7 @@ static void check_done(struct job *job, void *ctx)
 
 static bool file_make(struct making *m, const struct image_item *it)
 {
-	str text = image_text(&m->im, it, m->to_shared, &m->a);
+	str text = it->lockfile ? m->lockfile : image_text(&m->im, it, m->to_shared, &m->a);
 	AUTO(fs_close_auto)
 	int fd = openat(
 		m->root, it->path.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, it->exec ? 0777 : 0666);
@@ -182,6 +184,7 @@ static bool making_open(struct making *m, const struct image_input *in, const ui
 	m->root = open(in->root.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->root < 0 || shared_open(&m->shared, in->store_dir.p, &e) < 0)
 		return false;
+	m->lockfile = in->lockfile;
 	m->to_shared = path_between(in->root, shared_path(m->shared), &m->a);
 	return true;
 }

@@ -11,6 +11,7 @@ struct image_input {
 	str root;      /* the project's folder, absolute, without symlinks */
 	str store_dir; /* absolute */
 	uint64_t settings;
+	str lockfile;          /* its text, whose digest is part of the key */
 	struct str_list watch; /* files that decide whether there is anything to do */
 };
 struct image_result {

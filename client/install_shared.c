@@ -224,21 +224,24 @@ void shared_slots_image(struct install *in)
 {
 	struct image im = { .shared = in->tree.shared };
 	const struct plan_keep *k = in->o->keep;
-	uint8_t lockfile[32], key[32];
+	AUTO(buf_release) struct buf room = BUF_INIT;
+	uint8_t digest[32], key[32];
 	struct err e = { 0 };
 
 	if (!image_fits(in))
 		return;
-	plan_keep_lockfile(lockfile, in);
+	str lockfile = plan_keep_lockfile(digest, in, &room);
 	im.slot = arena_new(&in->arena, struct image_slot, in->tree.nslots + 1);
 	for (size_t i = 0; i < in->tree.nslots; i++) {
 		const struct slot *s = in->tree.slot[i];
 		if (slot_wanted(s))
-			im.slot[im.nslots++] = (struct image_slot){ str_of(s->dir), arena_str(&in->arena, s->name) };
+			im.slot[im.nslots++] =
+				(struct image_slot){ str_of(s->dir), arena_str(&in->arena, s->name), s->modules_ns };
 	}
 	im.packages = tree_used(&in->tree);
 	memcpy(im.record, in->shared_key, sizeof(im.record));
-	plan_key(key, k->base, k->image, lockfile);
+	plan_key(key, k->base, k->image, digest);
+	im.lockfile = lockfile;
 	if (image_scan(&im, in->root, &in->arena, &e) != 1 || image_keep(&im, in->o->store_dir, key, &e) < 0)
 		progress_event(in->o->progress, "image", "\"kept\":false");
 }

@@ -56,6 +56,8 @@ MUST_USE int slot_link(
 uint64_t slot_wiring(const struct slot *s);
 /* Whether S stands whole in VSTORE (two stats). Fills its mtimes when it does. */
 bool slot_stands(int vstore, struct slot *s);
+/* The same for a slot that stood whole when its node_modules had the mtime S->modules_ns: mostly one stat. */
+bool slot_stands_still(int vstore, struct slot *s);
 /* S, linked with `unfinished`, is whole now; what it replaced goes. */
 MUST_USE int slot_publish(int vstore, const struct slot *s, struct err *e);
 /* The folder of S's package below VSTORE: "<dir>/node_modules/<name>". */

@@ -46,6 +46,25 @@ bool slot_stands(int vstore, struct slot *s)
 	return true;
 }
 
+bool slot_stands_still(int vstore, struct slot *s)
+{
+	char path[SLOT_PATH];
+	struct stat st;
+
+	/* without snprintf: it takes longer than the call */
+	size_t n = strlen(s->dir);
+	if (n + sizeof("/node_modules") > sizeof(path))
+		return false;
+	memcpy(path, s->dir, n);
+	memcpy(path + n, "/node_modules", sizeof("/node_modules"));
+	bool there =
+		fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && !(st.st_mode & S_ISVTX);
+	/* A package's folder that was taken away or put there changes that time, but not below a scope. */
+	if (there && mtime_ns(&st) == s->modules_ns && !name_scope(s->name).n)
+		return true;
+	return there && slot_stands(vstore, s);
+}
+
 int slot_publish(int vstore, const struct slot *s, struct err *e)
 {
 	char path[SLOT_PATH];

@@ -406,6 +406,7 @@ static int invocation_image(struct invocation *s)
 	struct image_input in = { .root = p->root,
 		.store_dir = s->store_dir,
 		.settings = settings_hash(&s->opt, environ),
+		.lockfile = p->lockfile_text,
 		.watch = watch_list(p, &s->arena) };
 	uint64_t start = clock_us();
 	struct image_result r;

@@ -8,6 +8,7 @@
 #include "integrity.h"
 #include "kept.h"
 #include "kept_plan.h"
+#include "text_digest.h"
 
 /* Whether package.json pins a pnpm that the lockfile does not have yet: an install that may change the lockfile puts it in. What the lockfile has
  * is not known here, so every pin counts. */
@@ -30,7 +31,7 @@ void plan_keep_open(struct plan_keep *k, const struct project *p, const struct r
 	k->image = frozen && pins(p) ? PLAN_IMAGE_FROZEN : PLAN_IMAGE;
 	k->has_lockfile = p->lockfile_text.p != NULL;
 	if (k->has_lockfile)
-		sha256(k->lockfile, p->lockfile_text.p, p->lockfile_text.n);
+		text_digest(k->lockfile, p->lockfile_text);
 }
 
 int plan_keep_image(
@@ -82,12 +83,12 @@ static str lockfile_of(const struct install *in, struct buf *room)
 	return buf_str(room);
 }
 
-void plan_keep_lockfile(uint8_t out[32], const struct install *in)
+str plan_keep_lockfile(uint8_t out[32], const struct install *in, struct buf *room)
 {
-	AUTO(buf_release) struct buf room = BUF_INIT;
-	str text = lockfile_of(in, &room);
+	str text = lockfile_of(in, room);
 
-	sha256(out, text.p, text.n);
+	text_digest(out, text);
+	return text;
 }
 
 bool plan_keep_put(struct install *in)
@@ -96,7 +97,7 @@ bool plan_keep_put(struct install *in)
 	AUTO(buf_release) struct buf room = BUF_INIT, bytes = BUF_INIT;
 	const struct plan_keep *k = in->o->keep;
 	str text = lockfile_of(in, &room);
-	uint8_t sha[32], key[32];
+	uint8_t digest[32], key[32];
 	struct lockfile lf;
 	struct str_list why;
 	struct err e;
@@ -110,8 +111,8 @@ bool plan_keep_put(struct install *in)
 	req.lockfile = &lf;
 	if (!source_locked_marks(mark, &req))
 		return true;
-	sha256(sha, text.p, text.n);
-	plan_key(key, k->base, PLAN_LOCKFILE, sha);
+	text_digest(digest, text);
+	plan_key(key, k->base, PLAN_LOCKFILE, digest);
 	kept_plan_print(&bytes, &(struct kept_plan){ lf, mark });
 	return kept_put(in->o->store_dir, key, buf_str(&bytes), &e) == 0 || e.code == ERR_TOOBIG;
 }

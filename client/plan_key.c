@@ -113,7 +113,7 @@ void plan_key_base(uint8_t out[32], const struct plan_key_input *in)
 	settings.nregistry = 0;
 	settings_digest(digest, &settings);
 	struct hasher *h = hasher_new(DIGEST_SHA256);
-	add_text(h, STR("dray plan 1 " DRAY_VERSION));
+	add_text(h, STR("dray plan 2 " DRAY_VERSION));
 	hasher_add(h, digest, sizeof(digest));
 	hasher_add(h, p->manifests, sizeof(p->manifests));
 	add_client(h, &p->client);

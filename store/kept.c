@@ -69,9 +69,12 @@ bool kept_get(struct buf *out, const char *store_dir, const uint8_t key[32])
 {
 	AUTO(fs_close_auto) int plans = plans_open(store_dir, false);
 	char name[65];
+	struct stat st;
 	struct err e;
 
 	hex_print(name, key, 32);
+	if (plans >= 0 && fs_stat(plans, name, &st) == 0 && st.st_size > 0 && (uint64_t)st.st_size <= KEPT_BYTES_MAX)
+		buf_reserve(out, (size_t)st.st_size + 65536); /* all at once: growing would move it */
 	if (plans < 0 || fs_read_file(out, plans, name, KEPT_BYTES_MAX, &e) < 0)
 		return false;
 	utimensat(plans, name, NULL, 0); /* the least used ones go first */

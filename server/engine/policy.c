@@ -2,6 +2,7 @@
 #include "base/vec.h"
 #include "dep_path.h"
 #include "integrity.h"
+#include "text_digest.h"
 #include "trust.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,7 +250,7 @@ void policy_key(uint8_t key[32], const struct settings *s, str lockfile)
 {
 	uint8_t digest[32];
 
-	sha256(digest, lockfile.p, lockfile.n);
+	text_digest(digest, lockfile);
 	policy_key_of(key, s, digest);
 }
 
@@ -257,7 +258,7 @@ void policy_key_of(uint8_t key[32], const struct settings *s, const uint8_t lock
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
-	buf_add(&b, STR("dray-verdict-1\n"));
+	buf_add(&b, STR("dray-verdict-2\n"));
 	buf_add(&b, (str){ (const char *)lockfile, 32 });
 	put_sorted(&b, s->minimum_release_age_exclude);
 	buf_printf(&b, "%d %llu\n", (int)s->trust_policy, (unsigned long long)s->trust_policy_ignore_after);

@@ -172,7 +172,7 @@ static void image_check(const struct image_item *item, size_t n, int want)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);
 	AUTO(buf_release) struct buf b = BUF_INIT;
-	struct image_slot slot = { STR("x@1.0.0-1"), STR("x") };
+	struct image_slot slot = { STR("x@1.0.0-1"), STR("x"), 0 };
 	struct image im = { .item = (struct image_item *)(uintptr_t)item, .nitems = n, .slot = &slot, .nslots = 1 };
 	struct image back;
 	struct err e;
@@ -193,17 +193,18 @@ static void image_check(const struct image_item *item, size_t n, int want)
 /* Nothing of an image may be made anywhere but below folders that it makes. */
 static void test_image_stays_inside(void **state)
 {
-	const struct image_item dir = { IMAGE_DIR, STR("node_modules"), STR(""), false, false };
-	const struct image_item good[] = { dir, { IMAGE_LINK, STR("node_modules/x"), STR("/etc"), false, false },
-		{ IMAGE_FILE, STR("node_modules/y"), STR("text\n"), true, false } };
-	const struct image_item through[] = { dir, { IMAGE_LINK, STR("node_modules/x"), STR("/etc"), false, false },
-		{ IMAGE_FILE, STR("node_modules/x/passwd"), STR(""), false, false } };
-	const struct image_item up[] = { dir, { IMAGE_FILE, STR("node_modules/../x"), STR(""), false, false } };
-	const struct image_item beside[] = { dir, { IMAGE_FILE, STR("package.json"), STR(""), false, false } };
-	const struct image_item absolute[] = { dir, { IMAGE_DIR, STR("/tmp"), STR(""), false, false } };
-	const struct image_item late[] = { dir, { IMAGE_FILE, STR("node_modules/a/b"), STR(""), false, false },
-		{ IMAGE_DIR, STR("node_modules/a"), STR(""), false, false } };
-	const struct image_item link[] = { { IMAGE_LINK, STR("node_modules"), STR("/etc"), false, false } };
+	const struct image_item dir = { IMAGE_DIR, STR("node_modules"), STR(""), false, false, false };
+	const struct image_item good[] = { dir, { IMAGE_LINK, STR("node_modules/x"), STR("/etc"), false, false, false },
+		{ IMAGE_FILE, STR("node_modules/y"), STR("text\n"), true, false, false } };
+	const struct image_item through[] = { dir,
+		{ IMAGE_LINK, STR("node_modules/x"), STR("/etc"), false, false, false },
+		{ IMAGE_FILE, STR("node_modules/x/passwd"), STR(""), false, false, false } };
+	const struct image_item up[] = { dir, { IMAGE_FILE, STR("node_modules/../x"), STR(""), false, false, false } };
+	const struct image_item beside[] = { dir, { IMAGE_FILE, STR("package.json"), STR(""), false, false, false } };
+	const struct image_item absolute[] = { dir, { IMAGE_DIR, STR("/tmp"), STR(""), false, false, false } };
+	const struct image_item late[] = { dir, { IMAGE_FILE, STR("node_modules/a/b"), STR(""), false, false, false },
+		{ IMAGE_DIR, STR("node_modules/a"), STR(""), false, false, false } };
+	const struct image_item link[] = { { IMAGE_LINK, STR("node_modules"), STR("/etc"), false, false, false } };
 	(void)state;
 
 	image_check(good, N(good), 0);
@@ -215,16 +216,40 @@ static void test_image_stays_inside(void **state)
 	image_check(link, N(link), ERR_PARSE);
 }
 
+/* The lockfile is not kept with an image, and nothing else can be called by its name. */
+static void test_image_lockfile(void **state)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	struct image_item item[] = { { IMAGE_DIR, STR("node_modules"), STR(""), false, false, false },
+		{ IMAGE_FILE, STR("node_modules/lock.yaml"), STR("lockfileVersion"), false, false, true } };
+	struct image_slot slot = { STR("x@1.0.0-1"), STR("x"), 1234567890123456789 };
+	struct image im = { .item = item, .nitems = 2, .slot = &slot, .nslots = 1 }, back;
+	struct err e;
+
+	(void)state;
+	image_print(&b, &im);
+	assert_int_equal(str_find_str(buf_str(&b), STR("lockfileVersion"), 0), SIZE_MAX);
+	assert_int_equal(image_parse(&back, buf_str(&b), &a, &e), 0);
+	assert_true(back.item[1].lockfile && !back.item[0].lockfile);
+	assert_int_equal(back.item[1].text.n, 0);
+	assert_int_equal(back.slot[0].modules_ns, slot.modules_ns);
+	item[0].lockfile = true;
+	b.n = 0;
+	image_print(&b, &im);
+	assert_int_equal(image_parse(&back, buf_str(&b), &a, &e), ERR_PARSE);
+}
+
 /* What leads to the shared slots does so from a project elsewhere; where that cannot be told, there is no text. */
 static void test_image_moves(void **state)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);
 	const struct image im = { .shared = STR("../store/links") };
 	const struct image_item link = { IMAGE_LINK, STR("node_modules/x"), STR("../../store/links/x-1/node_modules/x"),
-		false, true };
+		false, true, false };
 	const struct image_item shim = { IMAGE_FILE, STR("node_modules/.bin/x"),
-		STR("a \"$here\"/'../../../store/links/x-1' b '../../../store/links/y'\n"), true, true };
-	const struct image_item own = { IMAGE_LINK, STR("node_modules/y"), STR("../store/links"), false, false };
+		STR("a \"$here\"/'../../../store/links/x-1' b '../../../store/links/y'\n"), true, true, false };
+	const struct image_item own = { IMAGE_LINK, STR("node_modules/y"), STR("../store/links"), false, false, false };
 	(void)state;
 
 	assert_string_equal(image_text(&im, &link, STR("../../s/links"), &a).p, "../../../s/links/x-1/node_modules/x");
@@ -240,7 +265,7 @@ static void test_image_moves(void **state)
 static void test_images_are_bounded(void **state)
 {
 	char dir[] = "/tmp/dray-images-XXXXXX", path[128], name[65];
-	const struct image_item item = { IMAGE_DIR, STR("node_modules"), STR(""), false, false };
+	const struct image_item item = { IMAGE_DIR, STR("node_modules"), STR(""), false, false, false };
 	struct image im = { .item = (struct image_item *)(uintptr_t)&item, .nitems = 1 };
 	uint8_t key[32] = { 0 };
 	struct err e;
@@ -271,7 +296,8 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_order_does_not_matter),
 		cmocka_unit_test(test_closure_counts), cmocka_unit_test(test_builds),
 		cmocka_unit_test(test_path_between), cmocka_unit_test(test_image_stays_inside),
-		cmocka_unit_test(test_image_moves), cmocka_unit_test(test_images_are_bounded) };
+		cmocka_unit_test(test_image_lockfile), cmocka_unit_test(test_image_moves),
+		cmocka_unit_test(test_images_are_bounded) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

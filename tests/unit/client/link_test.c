@@ -245,6 +245,39 @@ static void a_slot_has_its_files_and_its_dependencies(void **state)
 	fixture_close(&f);
 }
 
+/* A slot that was seen whole is known again by one time; what is taken away, or marked, or made anew is looked at. */
+static void a_slot_that_was_whole(void **state)
+{
+	struct fixture f;
+	struct timespec other[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+
+	(void)state;
+	fixture_open(&f);
+	struct slot *slot[] = { fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") }),
+		fixture_slot(&f, 1, "@s/c", (struct lock_snapshot){ .key = STR("@s/c@1.0.0") }) };
+	static const char *const modules[] = { "a@1.0.0/node_modules", "@s+c@1.0.0/node_modules" }, *const package[] = {
+		"a@1.0.0/node_modules/a", "@s+c@1.0.0/node_modules/@s/c"
+	};
+	struct linker *l = fixture_linker(&f, false);
+	link_slots_parallel(l, f.out, 2);
+	run(&f, l);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(slot_stands_still(f.vstore, slot[i]));
+		assert_int_equal(fchmodat(f.vstore, modules[i], 01755, 0), 0);
+		assert_false(slot_stands_still(f.vstore, slot[i]));
+		assert_int_equal(fchmodat(f.vstore, modules[i], 0755, 0), 0);
+		assert_int_equal(utimensat(f.vstore, modules[i], other, 0), 0);
+		assert_true(slot_stands_still(f.vstore, slot[i]));
+		assert_int_equal(slot[i]->modules_ns, 1000000000);
+		assert_int_equal(renameat(f.vstore, package[i], f.vstore, "away"), 0);
+		assert_false(slot_stands_still(f.vstore, slot[i]));
+		assert_int_equal(renameat(f.vstore, "away", f.vstore, package[i]), 0);
+		assert_true(slot_stands_still(f.vstore, slot[i]));
+	}
+	linker_free(l);
+	fixture_close(&f);
+}
+
 /* A slot that a killed install left behind still has the sticky bit, and is replaced as a whole. */
 static void an_interrupted_slot_does_not_stand(void **state)
 {
@@ -326,6 +359,7 @@ int main(void)
 		cmocka_unit_test(a_cold_batch_links_in_parallel),
 		cmocka_unit_test(warm_and_cold_batches_link_at_once),
 		cmocka_unit_test(a_slot_has_its_files_and_its_dependencies),
+		cmocka_unit_test(a_slot_that_was_whole),
 		cmocka_unit_test(an_interrupted_slot_does_not_stand),
 		cmocka_unit_test(slots_that_share_a_folder_have_one_owner),
 		cmocka_unit_test(a_large_slot_is_begun_first),
