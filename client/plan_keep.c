@@ -8,7 +8,6 @@
 #include "integrity.h"
 #include "kept.h"
 #include "kept_plan.h"
-#include "text_digest.h"
 
 /* Whether package.json pins a pnpm that the lockfile does not have yet: an install that may change the lockfile puts it in. What the lockfile has
  * is not known here, so every pin counts. */
@@ -31,7 +30,7 @@ void plan_keep_open(struct plan_keep *k, const struct project *p, const struct r
 	k->image = frozen && pins(p) ? PLAN_IMAGE_FROZEN : PLAN_IMAGE;
 	k->has_lockfile = p->lockfile_text.p != NULL;
 	if (k->has_lockfile)
-		text_digest(k->lockfile, p->lockfile_text);
+		sha256(k->lockfile, p->lockfile_text.p, p->lockfile_text.n);
 }
 
 int plan_keep_image(
@@ -87,7 +86,7 @@ str plan_keep_lockfile(uint8_t out[32], const struct install *in, struct buf *ro
 {
 	str text = lockfile_of(in, room);
 
-	text_digest(out, text);
+	sha256(out, text.p, text.n);
 	return text;
 }
 
@@ -111,7 +110,7 @@ bool plan_keep_put(struct install *in)
 	req.lockfile = &lf;
 	if (!source_locked_marks(mark, &req))
 		return true;
-	text_digest(digest, text);
+	sha256(digest, text.p, text.n);
 	plan_key(key, k->base, PLAN_LOCKFILE, digest);
 	kept_plan_print(&bytes, &(struct kept_plan){ lf, mark });
 	return kept_put(in->o->store_dir, key, buf_str(&bytes), &e) == 0 || e.code == ERR_TOOBIG;

@@ -10,7 +10,7 @@
 struct plan_keep {
 	bool on; /* this install may use and make what is kept */
 	uint8_t base[32], lockfile[32];
-	bool has_lockfile;    /* LOCKFILE is the text_digest() of the project's */
+	bool has_lockfile;    /* LOCKFILE is the SHA-256 of the project's */
 	enum plan_kind image; /* of this install */
 	bool taken;           /* the lockfile came from a kept plan: it fits */
 	const uint8_t *mark;  /* then: source_locked_marks() of the install's request */
@@ -29,5 +29,5 @@ void plan_keep_release(struct plan_keep *k);
 /* An install has gone well: keeps the lockfile that it went by, or wrote, unless it was taken from there. False: it could not be written. */
 struct install;
 bool plan_keep_put(struct install *in);
-/* That lockfile, which may lie in ROOM, and its text_digest(). */
+/* That lockfile, which may lie in ROOM, and its SHA-256. */
 str plan_keep_lockfile(uint8_t out[32], const struct install *in, struct buf *room);

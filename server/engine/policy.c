@@ -2,7 +2,6 @@
 #include "base/vec.h"
 #include "dep_path.h"
 #include "integrity.h"
-#include "text_digest.h"
 #include "trust.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,7 +249,7 @@ void policy_key(uint8_t key[32], const struct settings *s, str lockfile)
 {
 	uint8_t digest[32];
 
-	text_digest(digest, lockfile);
+	sha256(digest, lockfile.p, lockfile.n);
 	policy_key_of(key, s, digest);
 }
 
