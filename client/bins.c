@@ -559,6 +559,11 @@ static struct bins_job *job_new(struct bins *b, size_t slots)
 	return j;
 }
 
+bool bins_node_path(const struct client_settings *c)
+{
+	return c->extend_node_path && c->hoist && c->hoist_pattern.n > 0;
+}
+
 struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct hoist_place *hoisted)
 {
 	struct bins *b = xcalloc(1, sizeof(*b));

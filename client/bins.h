@@ -8,6 +8,7 @@
 #pragma once
 #include "link_root.h"
 #include "pool.h"
+#include "project.h"
 
 struct bins_opts {
 	int root;   /* the lockfile's folder, borrowed */
@@ -21,6 +22,8 @@ struct bins_opts {
 struct bins_counts {
 	uint64_t written, kept, removed, chmodded;
 };
+/* Whether shims extend NODE_PATH. */
+bool bins_node_path(const struct client_settings *c);
 /* Slots' and importers' bins as jobs on POOL, and those of HOISTED (may be NULL; borrowed until the jobs have ended): live jobs are told by
  * pool_live(). First error wins. */
 struct bins;

@@ -96,31 +96,6 @@ void slot_ready(struct install *in, struct slot *s)
 	s->state = SLOT_LINKING;
 }
 
-/* Whether it is known of all of S's dependencies that may be skipped here whether they are. */
-static bool slot_settled(struct install *in, struct slot *s, bool all_known)
-{
-	const struct lock_deps *list[] = { &s->snap->optional_dependencies, &s->snap->dependencies };
-	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
-	size_t lists = s->snap->optional || all_known ? 2 : 1, n = 0;
-	str *absent = NULL;
-
-	for (size_t k = 0; k < lists; k++) {
-		for (size_t i = 0; i < list[k]->n; i++) {
-			struct tree_edge edge;
-			bool known = tree_edge(&edge, &in->tree, list[k]->p[i].alias, list[k]->p[i].ref, &a);
-			if (!known && !all_known)
-				return false;
-			if (known && (!edge.to || edge.to->state != SLOT_SKIPPED))
-				continue;
-			if (!absent)
-				absent = arena_new(&in->tree.arena, str, list[0]->n + list[1]->n);
-			absent[n++] = list[k]->p[i].alias;
-		}
-	}
-	s->absent = (struct str_list){ absent, n };
-	return true;
-}
-
 static void slot_note_builds(const struct install *in, struct slot *s)
 {
 	s->builds = !in->o->ignore_scripts && scripts_allowed(s->package, &in->o->project->client) == BUILD_ALLOWED;
@@ -193,7 +168,7 @@ static int on_slot(struct install *in, const struct frame_slot *f, struct err *e
 		in->done++;
 		return 0;
 	}
-	if (in->shared || !slot_settled(in, s, false)) { /* a shared slot's name hashes all that it leads to */
+	if (in->shared || !tree_settle(&in->tree, s, false)) { /* a shared slot's name hashes all that it leads to */
 		s->deferred = true;
 		*vec_add(&in->deferred) = s;
 		/* Its bytes are wanted whatever its dependencies are. */
@@ -315,7 +290,7 @@ static int on_planned(struct install *in, struct err *e)
 	in->o->progress->planned = true;
 	qsort(in->tree.importer, in->tree.nimporters, sizeof(*in->tree.importer), importer_cmp);
 	for (size_t i = 0; i < in->deferred.n; i++) {
-		slot_settled(in, in->deferred.p[i], true);
+		tree_settle(&in->tree, in->deferred.p[i], true);
 		slot_note_builds(in, in->deferred.p[i]);
 	}
 	if (in->shared && shared_slots_name(in, e) < 0)

@@ -137,8 +137,6 @@ MUST_USE int shared_slots_publish(struct install *in, struct err *e);
 MUST_USE int shared_slots_end(struct install *in, struct err *e);
 /* Keeps the tree as an image, where it can be one. */
 void shared_slots_image(struct install *in);
-/* Whether shims extend NODE_PATH. */
-bool install_node_path(const struct install *in);
 
 /* install_vstore.c. */
 /* Opens node_modules/.pnpm, making it, and takes the project's lock. */

@@ -26,13 +26,6 @@ static void fd_close_auto(int *fd)
 		close(*fd);
 }
 
-bool install_node_path(const struct install *in)
-{
-	const struct client_settings *c = &in->o->project->client;
-
-	return c->extend_node_path && c->hoist && c->hoist_pattern.n > 0;
-}
-
 int shared_slots_begin(struct install *in, struct err *e)
 {
 	in->slots = in->vstore;
@@ -52,9 +45,9 @@ int shared_slots_begin(struct install *in, struct err *e)
 
 int shared_slots_name(struct install *in, struct err *e)
 {
-	struct gvs_opts go = {
-		.root = in->root_path, .platform = &in->o->req->platform, .extend_node_path = install_node_path(in)
-	};
+	struct gvs_opts go = { .root = in->root_path,
+		.platform = &in->o->req->platform,
+		.extend_node_path = bins_node_path(&in->o->project->client) };
 	size_t n = 0;
 
 	gvs_name(&in->tree, in->shared_key, &go);
@@ -102,7 +95,7 @@ static bool hoisted_name(char out[64], const struct install *in)
 	uint8_t digest[32];
 	char hex[33];
 
-	buf_addc(&b, install_node_path(in) ? 'n' : '-');
+	buf_addc(&b, bins_node_path(&in->o->project->client) ? 'n' : '-');
 	for (size_t i = 0; i < in->hoist.n; i++) {
 		const struct hoisted *h = &in->hoist.p[i];
 		if (!h->to)

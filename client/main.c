@@ -565,7 +565,9 @@ static int command_verify(const struct options *o)
 			.req = &s.req,
 			.progress = &s.progress,
 			.store_dir = o->store ? store_where(o, &s.project, &s.arena).p : NULL,
-			.global_virtual_store = o->global_virtual_store || s.project.client.enable_global_virtual_store,
+			.shared_store = o->global_virtual_store || s.project.client.enable_global_virtual_store
+						? store_where(o, &s.project, &s.arena).p
+						: NULL,
 			.cancel_fd = cancel_fd };
 		code = verify_run(&v, &e);
 	}

@@ -185,3 +185,27 @@ void tree_reach(struct tree *t, bool prod, bool dev, bool optional)
 	vec_release(&r.todo);
 	arena_release(&r.a);
 }
+
+bool tree_settle(struct tree *t, struct slot *s, bool all_known)
+{
+	const struct lock_deps *list[] = { &s->snap->optional_dependencies, &s->snap->dependencies };
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+	size_t lists = s->snap->optional || all_known ? 2 : 1, n = 0;
+	str *absent = NULL;
+
+	for (size_t k = 0; k < lists; k++) {
+		for (size_t i = 0; i < list[k]->n; i++) {
+			struct tree_edge edge;
+			bool known = tree_edge(&edge, t, list[k]->p[i].alias, list[k]->p[i].ref, &a);
+			if (!known && !all_known)
+				return false;
+			if (known && (!edge.to || edge.to->state != SLOT_SKIPPED))
+				continue;
+			if (!absent)
+				absent = arena_new(&t->arena, str, list[0]->n + list[1]->n);
+			absent[n++] = list[k]->p[i].alias;
+		}
+	}
+	s->absent = (struct str_list){ absent, n };
+	return true;
+}

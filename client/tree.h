@@ -90,6 +90,8 @@ bool tree_edge(struct tree_edge *out, const struct tree *t, str alias, str ref, 
 /* The dep path of REF under ALIAS as the folder below the virtual store and the name below node_modules; absent for link: refs,
  * and among shared slots for what the plan does not have. */
 str tree_dir_of(const struct tree *t, str alias, str ref, str *name, struct arena *a);
+/* Whether it is known of all of S's dependencies that may be skipped here whether they are; then those are S->absent. ALL_KNOWN: T is complete. */
+bool tree_settle(struct tree *t, struct slot *s, bool all_known);
 /* Marks what the groups lead to, skipped slots included. For a complete tree. */
 void tree_reach(struct tree *t, bool prod, bool dev, bool optional);
 static inline bool slot_wanted(const struct slot *s)

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "scripts.h"
+#include "shared.h"
 #include "source.h"
 #include "verify_impl.h"
 
@@ -226,6 +227,7 @@ static void verify_close(struct verify *v)
 	for (struct verify_package *p = v->first; p; p = p->next)
 		free((void *)(uintptr_t)p->t.rec.p);
 	tree_release(&v->tree);
+	shared_close(v->shared);
 	if (v->locked)
 		v->locked->free(v->locked);
 	if (v->root >= 0)
@@ -256,7 +258,10 @@ static int verify_end(struct verify *v, struct err *e)
 		return err_set(e, ERR_INTEGRITY, "%llu place(s) are not what the registry has%s",
 			(unsigned long long)c->bad,
 			v->o->store_dir ? ""
-					: "; dray install --force makes them anew, dray store verify checks the store");
+			: v->o->shared_store
+				? "; the store's slots are every project's that has the same: dray install "
+				  "--force makes this one's anew, for all of them"
+				: "; dray install --force makes them anew, dray store verify checks the store");
 	if (v->why.code) {
 		*e = v->why;
 		return err_ctx(e, "%llu package(s) could not be looked at", (unsigned long long)c->unchecked);

@@ -5,7 +5,8 @@
  * what lies in node_modules, byte by byte, or with what the store says of it.
  * Nothing is written. Packages whose scripts may run and patched ones are
  * allowed to differ: they are named, and no error. Symlinks of slots and projects
- * must lead where the lockfile says. Blocks; one thread, work on the pool. */
+ * must lead where the lockfile says. Of shared slots those are looked at that
+ * this project's lockfile names, not other projects'. Blocks; one thread, work on the pool. */
 #pragma once
 #include "progress.h"
 #include "project.h"
@@ -15,7 +16,8 @@ struct verify_opts {
 	const struct request *req; /* groups; its lockfile is the tree's */
 	struct progress *progress;
 	const char *store_dir; /* not NULL: that store is audited, and no tree */
-	bool global_virtual_store;
+	const char *
+		shared_store; /* not NULL: the tree's slots lie in that store, for all projects (enableGlobalVirtualStore) */
 	int cancel_fd;
 };
 /* 0: all is what the registry has. ERR_INTEGRITY: something is not. Else a package could not be looked at, with the first reason. */

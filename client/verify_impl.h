@@ -35,6 +35,8 @@ struct verify {
 	struct map spoiled;    /* records whose files are not what they say, reported already */
 	struct store *store;   /* while its records are read */
 	int root;
+	struct shared_slots *shared; /* held against a prune while its slots are read, or NULL */
+	str slots;                   /* from the lockfile's folder to where slots lie */
 	struct verify_package *first, **last;
 	size_t n;
 	struct http *http;

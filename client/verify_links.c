@@ -51,7 +51,8 @@ static void link_check(struct links *l, str alias, const char *target, bool may_
 
 static const char *slot_path(struct links *l, const struct slot *s)
 {
-	return arena_printf(&l->a, "node_modules/.pnpm/%s/node_modules/" STR_FMT, s->dir, STR_ARG(s->name)).p;
+	return arena_printf(&l->a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(l->v->slots), s->dir, STR_ARG(s->name))
+		.p;
 }
 
 /* What stands in SCOPE ("" or "@scope/") and nobody asked for. */
@@ -82,7 +83,7 @@ static void slot_check(struct verify *v, const struct slot *s)
 	const struct lock_deps *list[] = { &s->snap->dependencies, &s->snap->optional_dependencies };
 	struct stat st;
 
-	l.path = arena_printf(&l.a, "node_modules/.pnpm/%s/node_modules", s->dir);
+	l.path = arena_printf(&l.a, STR_FMT "/%s/node_modules", STR_ARG(v->slots), s->dir);
 	/* A slot that is not there is reported as such, or may be missing. */
 	if (fstatat(v->root, l.path.p, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
 		map_set(&l.wanted, s->name, 0);

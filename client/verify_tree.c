@@ -2,9 +2,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "bins.h"
+#include "gvs.h"
 #include "patch_stage.h"
+#include "scripts.h"
+#include "shared.h"
 #include "source.h"
 #include "verify_impl.h"
 
@@ -61,14 +66,14 @@ static void package_add(struct verify *v, const struct tree_package *p)
 	for (const struct slot *s = p->slots; s; s = s->next) {
 		if (s->state == SLOT_SKIPPED)
 			continue;
-		vp->place[at++] =
-			(struct place){ .path = arena_printf(&v->a, "node_modules/.pnpm/%s/node_modules/" STR_FMT,
-						s->dir, STR_ARG(s->name)),
-				.optional = s->snap->optional };
+		vp->place[at++] = (struct place){ .path = arena_printf(&v->a, STR_FMT "/%s/node_modules/" STR_FMT,
+							  STR_ARG(v->slots), s->dir, STR_ARG(s->name)),
+			.optional = s->snap->optional };
 	}
 }
 
-/* Folders of the virtual store that the lockfile knows nothing of. */
+/* Folders of the virtual store that the lockfile knows nothing of. Where slots are shared no slot lies there; those in the store that this
+ * project does not have are others'. */
 static int extra_find(struct verify *v, struct err *e)
 {
 	struct map known = { 0 };
@@ -84,7 +89,7 @@ static int extra_find(struct verify *v, struct err *e)
 		return code;
 	}
 	for (size_t i = 0; i < v->tree.nslots; i++) {
-		if (v->tree.slot[i]->state != SLOT_SKIPPED)
+		if (v->tree.slot[i]->state != SLOT_SKIPPED && !v->shared)
 			map_set(&known, str_of(v->tree.slot[i]->dir), 0);
 	}
 	for (struct dirent *de; (de = readdir(d));) {
@@ -100,15 +105,39 @@ static int extra_find(struct verify *v, struct err *e)
 	return 0;
 }
 
+/* The names of shared slots, as the install gave them that made this tree. */
+static int shared_name(struct verify *v, struct err *e)
+{
+	const struct verify_opts *o = v->o;
+	uint8_t key[32];
+
+	if (access(arena_printf(&v->a, "%s/links", o->shared_store).p, F_OK) != 0)
+		return err_set(e, ERR_NOTFOUND, "there are no shared slots in the store %s", o->shared_store);
+	char *real = realpath(o->project->root.p, NULL);
+	if (!real)
+		return err_os(e, "find %s", o->project->root.p);
+	str root = arena_str(&v->a, str_of(real));
+	free(real);
+	if (shared_open(&v->shared, o->shared_store, e) < 0)
+		return e->code;
+	v->slots = v->tree.shared = path_between(root, shared_path(v->shared), &v->a);
+	for (size_t i = 0; i < v->tree.nslots; i++) {
+		struct slot *s = v->tree.slot[i];
+		tree_settle(&v->tree, s, true);
+		s->builds =
+			!o->req->ignore_scripts && scripts_allowed(s->package, &o->project->client) == BUILD_ALLOWED;
+	}
+	gvs_name(&v->tree, key,
+		&(struct gvs_opts){ .root = root,
+			.platform = &o->req->platform,
+			.extend_node_path = bins_node_path(&o->project->client) });
+	return 0;
+}
+
 int verify_tree(struct verify *v, struct err *e)
 {
 	const struct verify_opts *o = v->o;
 
-	if (o->global_virtual_store)
-		return err_set(e, ERR_UNSUPPORTED,
-			"dray verify does not look at shared slots (enableGlobalVirtualStore); dray verify --store "
-			"audits "
-			"the store that they are linked from");
 	if (o->project->lockfile_broken.code < 0) {
 		*e = o->project->lockfile_broken;
 		return e->code;
@@ -117,7 +146,9 @@ int verify_tree(struct verify *v, struct err *e)
 		return err_set(e, ERR_NOTFOUND, "there is no %s to compare with", o->project->lockfile_path.p);
 	v->tree.max_dir = o->project->client.virtual_store_dir_max_length;
 	v->locked = source_locked_new(o->req, NULL);
-	if (v->locked->run(v->locked, o->req, on_frame, v, e) < 0 || extra_find(v, e) < 0)
+	v->slots = STR("node_modules/.pnpm");
+	if (v->locked->run(v->locked, o->req, on_frame, v, e) < 0 || (o->shared_store && shared_name(v, e) < 0) ||
+		extra_find(v, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < v->tree.npackages; i++)
 		package_add(v, v->tree.package[i]);

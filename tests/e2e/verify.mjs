@@ -2,7 +2,7 @@
 // usage: verify.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventsOf, fixtureStart } from './rig.mjs'
@@ -118,6 +118,58 @@ try {
   assert.equal(seen.sum.bad, 1)
   writeFileSync(spoil, was)
   console.log('ok a store, one with a changed file and one with a forged one')
+
+  // Shared slots: this project's are looked at, where they lie; what other projects have there is theirs.
+  {
+    const yaml = join(dir, 'pnpm-workspace.yaml'), was = readFileSync(yaml, 'utf8'), other = join(work, 'other'), links = join(store, 'links')
+    writeFileSync(yaml, was + 'enableGlobalVirtualStore: true\n')
+    rmSync(join(dir, 'node_modules'), { recursive: true })
+    const none = run('verify')
+    assert.equal(none.status, 4, none.text)
+    assert.match(none.text, /no shared slots in the store/)
+    assert.ok(!existsSync(links), 'nothing is made')
+    const shared = run('install', '--direct')
+    assert.equal(shared.status, 0, shared.text)
+    mkdirSync(other)
+    writeFileSync(join(other, 'package.json'), JSON.stringify({ dependencies: { 'fx-leaf': '1.0.0' } }))
+    writeFileSync(join(other, 'pnpm-workspace.yaml'), 'enableGlobalVirtualStore: true\n')
+    const second = spawnSync(dray, ['install', '--direct', '--dir', other, '--store-dir', store, '--registry', url], { encoding: 'utf8', env: { ...process.env, HOME: work } })
+    assert.equal(second.status, 0, second.stderr)
+    const right = run('verify', '--json')
+    assert.equal(right.status, 0, right.text)
+    assert.deepEqual(right.found.map((f) => `${f.status} ${f.package.replace(/@.*/, '')}`).sort(), named)
+    assert.equal(right.sum.same, fine.sum.same)
+    const slot = (head) => join(links, readdirSync(links).find((n) => n.startsWith(head)), 'node_modules')
+    const bad = (change, undo, what) => {
+      change()
+      const r = run('verify', '--json')
+      undo()
+      assert.equal(r.status, 6, r.text)
+      const found = r.found.filter((f) => f.status === 'bad')
+      assert.deepEqual(found.map((f) => [realpathSync(join(dir, f.path, '..')).slice(links.length), ...(f.files ?? []).map((x) => `${x.path} ${x.what}`)]), what)
+      return r
+    }
+    const leaf = slot('fx-leaf@1.1.0-'), app = slot('fx-app@1.0.0-'), real = realpathSync(links), short = (p) => realpathSync(p).slice(real.length)
+    const text = readFileSync(join(leaf, 'fx-leaf/index.js'))
+    const change = () => put(join(leaf, 'fx-leaf/index.js'), text + ' '), undo = () => put(join(leaf, 'fx-leaf/index.js'), text)
+    const changed = bad(change, undo, [[short(leaf), 'index.js changed']])
+    assert.match(changed.text, /every project's/)
+    const spare = slot('fx-leaf@1.0.0-')
+    bad(() => renameSync(join(app, dependency), join(work, 'away')), () => renameSync(join(work, 'away'), join(app, dependency)), [[short(app)]])
+    put(join(spare, 'fx-leaf/index.js'), 'of the other project')
+    assert.equal(run('verify', '--json').status, 0, "another project's slot is not this one's")
+    assert.notEqual(realpathSync(join(other, 'node_modules/fx-leaf')), realpathSync(join(leaf, 'fx-leaf')))
+    rmSync(join(leaf, '..'), { recursive: true })
+    const gone = run('verify', '--json')
+    assert.equal(gone.status, 6, gone.text)
+    assert.ok(gone.found.some((f) => f.status === 'bad' && f.package === 'fx-leaf@1.1.0' && f.text === 'there is no such folder'), gone.text)
+    assert.equal(run('install', '--direct').status, 0)
+    assert.equal(run('verify').status, 0, 'the next install repairs it')
+    writeFileSync(yaml, was)
+    rmSync(join(dir, 'node_modules'), { recursive: true })
+    cpSync(kept, join(dir, 'node_modules'), { recursive: true, verbatimSymlinks: true })
+    console.log('ok shared slots: changed, a link that is missing, gone; those of another project are left out')
+  }
 
   const lock = join(dir, 'pnpm-lock.yaml'), lockfile = readFileSync(lock, 'utf8')
   writeFileSync(lock, lockfile.replace(/(fx-leaf@1\.1\.0:\s+resolution: \{integrity: sha512-)(.)/, (all, a, c) => a + (c === 'A' ? 'B' : 'A')))
