@@ -298,8 +298,11 @@ int config_load(struct config *out, int argc, char **argv, struct err *e)
 			goto fail;
 		if (c.listen.n == 0 && option_set(&c, option_find(STR("listen")), STR("127.0.0.1:4874"), e) < 0)
 			goto fail;
-		if (config_check(&c, e) < 0)
+		if (config_check(&c, e) < 0) {
+			if (c.config_file.n)
+				err_ctx(e, STR_FMT, STR_ARG(c.config_file));
 			goto fail;
+		}
 	}
 	*out = c;
 	return 0;

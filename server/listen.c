@@ -1,14 +1,14 @@
 #include "base/clock.h"
 #include "clients.h"
 #include "heap.h"
+#include "notify.h"
 #include "plan_run.h"
 #include "route.h"
+#include "tls.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -87,6 +87,20 @@ static int may_listen(const struct run *r, str where, const struct sockaddr *sa,
 	return 0;
 }
 
+/* From errno. */
+static void bind_error(str where, struct err *e)
+{
+	const char *what = errno == EADDRINUSE      ? " (`ss -ltnp` shows whose it is; `listen` names another)"
+			   : errno == EADDRNOTAVAIL ? " (this machine has no such address)"
+			   : errno == EACCES
+				   ? " (below 1024 it takes the capability CAP_NET_BIND_SERVICE: docs/operations.md)"
+				   : "";
+
+	err_os(e, "listen " STR_FMT, STR_ARG(where));
+	size_t n = strlen(e->msg);
+	snprintf(e->msg + n, sizeof(e->msg) - n, "%s", what);
+}
+
 static int bind_one(struct run *r, str where, struct err *e)
 {
 	char host[256], port[8];
@@ -108,7 +122,7 @@ static int bind_one(struct run *r, str where, struct err *e)
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 		bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 4096) < 0) {
-		err_os(e, "listen " STR_FMT, STR_ARG(where));
+		bind_error(where, e);
 		if (fd >= 0)
 			close(fd);
 		freeaddrinfo(ai);
@@ -171,45 +185,6 @@ static int ready_write(const struct run *r, struct err *e)
 	return 0;
 }
 
-/* ---- TLS ---- */
-
-static int tls_fail(SSL_CTX *x, const char *what, str file, struct err *e)
-{
-	char text[256];
-
-	ERR_error_string_n(ERR_get_error(), text, sizeof(text));
-	SSL_CTX_free(x);
-	return err_set(e, ERR_USAGE, "%s " STR_FMT ": %s", what, STR_ARG(file), text);
-}
-
-/* Mozilla's "intermediate" set without CBC: TLS 1.2 with ECDHE and AEAD, and 1.3. */
-static int tls_load(SSL_CTX **out, const struct config *c, struct err *e)
-{
-	SSL_CTX *x = SSL_CTX_new(TLS_server_method());
-
-	if (!x)
-		die_oom(0);
-	SSL_CTX_set_min_proto_version(x, TLS1_2_VERSION);
-	SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20");
-	SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	if (SSL_CTX_use_certificate_chain_file(x, c->tls_cert.p) != 1)
-		return tls_fail(x, "tls-cert", c->tls_cert, e);
-	if (SSL_CTX_use_PrivateKey_file(x, c->tls_key.p, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(x) != 1)
-		return tls_fail(x, "tls-key", c->tls_key, e);
-	if (c->tls_client_ca.n) {
-		if (SSL_CTX_load_verify_locations(x, c->tls_client_ca.p, NULL) != 1)
-			return tls_fail(x, "tls-client-ca", c->tls_client_ca, e);
-		SSL_CTX_set_client_CA_list(x, SSL_load_client_CA_file(c->tls_client_ca.p));
-		SSL_CTX_set_verify(x, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-		/* A session that was begun with another authority's certificate must not be taken up again. */
-		SSL_CTX_set_session_cache_mode(x, SSL_SESS_CACHE_OFF);
-		SSL_CTX_set_options(x, SSL_OP_NO_TICKET);
-	}
-	h2o_ssl_register_alpn_protocols(x, h2o_http2_alpn_protocols);
-	*out = x;
-	return 0;
-}
-
 /* ---- SIGHUP ---- */
 
 static void tell_restart(void *arg, const char *name, bool live)
@@ -219,10 +194,29 @@ static void tell_restart(void *arg, const char *name, bool live)
 		log_warn("reload", "option=\"%s\" needs=restart", name);
 }
 
+static int tls_make(SSL_CTX **out, int64_t *expires_s, const struct config *c, struct err *e)
+{
+	if (tls_load(out, expires_s, c, e) < 0)
+		return e->code;
+	h2o_ssl_register_alpn_protocols(*out, h2o_http2_alpn_protocols);
+	return 0;
+}
+
+/* One that has ended is served all the same: a client may not look, and a restart would not make it better. */
+static void tls_tell(struct run *r, const struct config *c, int64_t expires_s)
+{
+	struct err e;
+
+	atomic_store(&r->s.n.tls_expires, (uint64_t)expires_s);
+	if (c->tls_cert.n && tls_check_time(expires_s, time(NULL), c, &e) < 0)
+		log_error("tls", "error=\"%s\"", e.msg);
+}
+
 /* All of it or nothing: a certificate that cannot be read leaves everything as it is. C is taken over. */
 static int reload_take(struct run *r, struct config *c, struct err *e)
 {
 	SSL_CTX *x = NULL;
+	int64_t expires_s = 0;
 
 	if (c->tls_cert.n && !r->s.config->tls_cert.n)
 		return err_set(
@@ -232,7 +226,7 @@ static int reload_take(struct run *r, struct config *c, struct err *e)
 	if (!c->tls_client_ca.n != !r->s.config->tls_client_ca.n)
 		return err_set(
 			e, ERR_UNSUPPORTED, "tls-client-ca: turning client certificates on or off needs a restart");
-	if (c->tls_cert.n && tls_load(&x, c, e) < 0)
+	if (c->tls_cert.n && tls_make(&x, &expires_s, c, e) < 0)
 		return e->code;
 	if (r->s.backend->reload && r->s.backend->reload(r->s.backend->ctx, c, e) < 0) {
 		SSL_CTX_free(x);
@@ -240,6 +234,7 @@ static int reload_take(struct run *r, struct config *c, struct err *e)
 	}
 	if (x)
 		*vec_add(&r->tls_old) = atomic_exchange(&r->tls, x);
+	tls_tell(r, c, expires_s);
 	log_set_level(c->log_level);
 	config_diff(r->s.config, c, tell_restart, NULL);
 	config_release(&r->live);
@@ -259,10 +254,12 @@ static void reload(struct run *r)
 	if (rc < 0) {
 		atomic_fetch_add(&r->s.n.reloads_failed, 1);
 		log_error("reload", "error=\"%s\" kept=all", e.msg);
+		notify("STATUS=SIGHUP was refused, all is as before: %s", e.msg);
 		return;
 	}
 	atomic_fetch_add(&r->s.n.reloads, 1);
 	log_info("reload", "result=ok tls=%d", r->s.config->tls_cert.n != 0);
+	notify("STATUS=Serving; SIGHUP taken over");
 }
 
 /* ---- loops ---- */
@@ -443,10 +440,12 @@ static int run_start(struct run *r, struct err *e)
 {
 	const struct config *c = r->s.config;
 	SSL_CTX *tls = NULL;
+	int64_t expires_s = 0;
 
-	if (c->tls_cert.n && tls_load(&tls, c, e) < 0)
+	if (c->tls_cert.n && tls_make(&tls, &expires_s, c, e) < 0)
 		return e->code;
 	atomic_store(&r->tls, tls);
+	tls_tell(r, c, expires_s);
 	struct workq_opts o = { .name = "plan",
 		.workers = (unsigned)c->plans,
 		.depth = (unsigned)(c->plans + c->plan_queue),
@@ -484,13 +483,17 @@ static int run_start(struct run *r, struct err *e)
 	}
 	if (watch_start(r, e) < 0 || heap_new(&r->heap, &r->s.n.heap_trims, e) < 0)
 		return e->code;
-	return ready_write(r, e);
+	if (ready_write(r, e) < 0)
+		return e->code;
+	notify("READY=1\nSTATUS=Serving");
+	return 0;
 }
 
 static void run_drain(struct run *r)
 {
-	log_info("drain", "plans=%llu connections=%llu", (unsigned long long)atomic_load(&r->s.n.plans_active),
-		(unsigned long long)atomic_load(&r->s.n.connections_open));
+	if (r->watch) /* else the start failed half way */
+		log_info("drain", "plans=%llu connections=%llu", (unsigned long long)atomic_load(&r->s.n.plans_active),
+			(unsigned long long)atomic_load(&r->s.n.connections_open));
 	atomic_store(&r->s.draining, true);
 	/* A start that failed half way: the rest wakes within a second by itself. */
 	for (size_t i = 0; i < r->nstarted && r->nstarted == r->nloops; i++) {
@@ -561,11 +564,14 @@ static void run_stop(struct run *r)
 int server_check(const struct config *c, struct err *e)
 {
 	SSL_CTX *tls = NULL;
+	int64_t expires_s;
 
-	if (c->tls_cert.n && tls_load(&tls, c, e) < 0)
+	if (!c->tls_cert.n)
+		return 0;
+	if (tls_load(&tls, &expires_s, c, e) < 0)
 		return e->code;
 	SSL_CTX_free(tls);
-	return 0;
+	return tls_check_time(expires_s, time(NULL), c, e);
 }
 
 int server_run(const struct config *c, const struct backend *b, int argc, char **argv, struct err *e)

@@ -1,5 +1,6 @@
 #include "config.h"
 #include "heap.h"
+#include "remedy.h"
 #include "resolver.h"
 #include "server.h"
 #include "settle.h"
@@ -35,6 +36,15 @@ static int tokens_command(struct buf *out, const struct config *c, struct err *e
 	return token_command(out, config_token_file(c, &a), c->args, (int64_t)time(NULL), e);
 }
 
+static void say(const struct err *e, const struct config *c)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	buf_printf(&b, "drayd: %s\n", e->msg);
+	remedy_print(&b, e, c);
+	fwrite(b.p, 1, b.n, stderr);
+}
+
 int main(int argc, char **argv)
 {
 	AUTO(config_release) struct config c = { 0 };
@@ -45,7 +55,7 @@ int main(int argc, char **argv)
 	heap_setup();
 	server_signals_block();
 	if (config_load(&c, argc, argv, &e) < 0) {
-		fprintf(stderr, "drayd: %s\n", e.msg);
+		say(&e, NULL);
 		return err_exit_status(e.code);
 	}
 	log_setup(STDERR_FILENO, c.log_level, c.log_format);
@@ -71,7 +81,7 @@ int main(int argc, char **argv)
 		break;
 	}
 	if (rc < 0)
-		fprintf(stderr, "drayd: %s\n", e.msg);
+		say(&e, &c);
 	if (out.n)
 		fwrite(out.p, 1, out.n, stdout);
 	return err_exit_status(rc);

@@ -36,6 +36,8 @@
 	X(lock_waits, "counter", "lock_waits_total", "Waits of over 1 ms for a lock.")                                 \
 	X(heap_trims, "counter", "heap_trims_total", "Times that free memory was given back to the system.")           \
 	X(reloads, "counter", "reloads_total", "SIGHUPs whose configuration was taken over.")                          \
+	X(tls_expires, "gauge", "tls_certificate_expires_seconds",                                                     \
+		"Unix time at which the certificate ends; 0: no TLS.")                                                 \
 	X(reloads_failed, "counter", "reloads_failed_total", "SIGHUPs whose configuration was refused.")
 
 /* Upper bounds of the buckets of every histogram in µs; one more for the rest. */

@@ -1,13 +1,14 @@
 #include "watch.h"
 #include "base/clock.h"
 #include "log.h"
+#include "notify.h"
 #include "workq.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { TURN_MS = 200, LIMIT_MS = 1500 };
+enum { TURN_MS = 200, LIMIT_MS = 1500, GRACE_MS = 5000 };
 
 struct watch {
 	struct watch_opts o;
@@ -167,6 +168,9 @@ void watch_stage(struct watch *w, const char *name, int64_t bound_ms)
 {
 	int64_t now = clock_ms();
 
+	/* A manager that knows less time than the stages have waits for them. */
+	notify("STOPPING=1\nSTATUS=Stopping: %s\nEXTEND_TIMEOUT_USEC=%lld", name,
+		(long long)(bound_ms + GRACE_MS) * 1000);
 	pthread_mutex_lock(&w->lock);
 	stage_end(w);
 	w->stage = name;

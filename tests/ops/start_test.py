@@ -1,0 +1,197 @@
+"""What keeps drayd from starting or from a new configuration, and that it says so: to its manager, and to who reads its words.
+
+    start_test.py DRAYD [unittest's arguments]
+"""
+
+import os
+import pathlib
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import rig
+
+DRAYD = sys.argv[1]
+
+
+def certificate(where, name, ends="20990101000000Z"):
+    """A self-signed one, which began in 2020 and ENDS then; `openssl req -x509` knows no past."""
+    (where / "ca").write_text("")
+    (where / "serial").write_text("01\n")
+    (where / "ca.conf").write_text(
+        f"[ca]\ndefault_ca=a\n[a]\ndatabase={where}/ca\nserial={where}/serial\nnew_certs_dir={where}\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+    run = lambda *a: subprocess.run(["openssl", *a], cwd=where, check=True, capture_output=True)
+    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", "csr")
+    run("ca", "-batch", "-selfsign", "-config", "ca.conf", "-keyfile", f"{name}.key", "-in", "csr", "-notext", "-out", f"{name}.pem",
+        "-startdate", "20200101000000Z", "-enddate", ends)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.tmp = tempfile.TemporaryDirectory()
+        self.dir = pathlib.Path(self.tmp.name)
+        self.dir.chmod(0o755)
+        self.conf = self.dir / "drayd.conf"
+
+    def tearDown(self):
+        self.tmp.cleanup()
+
+    def refused(self, status, words, *args, user=None):
+        """It ends with STATUS and says WORDS (a regex) in at most two lines beside its log, so nothing that a sanitizer would say."""
+        r = subprocess.run([DRAYD, *args], capture_output=True, text=True, timeout=rig.PATIENCE_S, user=user)
+        said = "".join(l for l in r.stderr.splitlines(True) if not re.match(r"20\d\d-", l))
+        self.assertEqual(r.returncode, status, r.stderr)
+        self.assertRegex(said, words)
+        self.assertLessEqual(said.count("\n"), 2, said)
+        return said
+
+    def start(self, *lines, store="store", user=None, command=()):
+        self.conf.write_text("\n".join(("registry = none", f"store-dir = {self.dir / store}", *lines)) + "\n")
+        return *command, "--config", str(self.conf)
+
+
+class Refusals(Case):
+    def test_addresses(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            at = f"127.0.0.1:{taken.getsockname()[1]}"
+            self.refused(5, rf"drayd: listen {at}: Address already in use .*ss -ltnp", *self.start(f"listen = {at}"))
+        self.refused(5, "192.0.2.1:0: .* no such address", *self.start("listen = 192.0.2.1:0", "insecure = true"))
+        self.refused(2, "listen 0.0.0.0:0 without TLS and without tokens", *self.start("listen = 0.0.0.0:0"))
+
+    def test_configuration(self):
+        for line, words in (("nonsense = 1", "no option nonsense"), ("plans = many", "plans"), ("drain", "name = value"), ("[upstrem x]", "upstrem")):
+            args = self.start("listen = 127.0.0.1:0", line)
+            for command in ((), ("check-config",)):
+                self.refused(2, rf"^drayd: {self.conf}:\d+: .*{words}", *command, *args)
+        for line, words in (("[upstream x]\nscope = @x", "upstream x needs a url"), ("tls-cert = x", "tls-cert and tls-key belong together")):
+            self.refused(2, rf"^drayd: {self.conf}: .*{words}", *self.start(line))
+        self.refused(4, "drayd.conf-none: no such file", "--config", f"{self.conf}-none")
+
+    def test_stores(self):
+        (self.dir / "file").write_text("")
+        self.refused(5, f"{self.dir}/file", *self.start("listen = 127.0.0.1:0", store="file"))
+        self.refused(5, f"{self.dir}/file", *self.start("listen = 127.0.0.1:0", store="file/below"))
+        (self.dir / "old").mkdir()
+        (self.dir / "old/format").write_text("another\n")
+        self.refused(9, 'store .*/old has the format "another".*use another --store-dir', *self.start("listen = 127.0.0.1:0", store="old"))
+
+    @unittest.skipIf(os.geteuid() != 0, "takes root: another user's files")
+    def test_another_users(self):
+        args = self.start("listen = 127.0.0.1:0")
+        (self.dir / "store").mkdir(mode=0o700)
+        self.refused(5, rf"{self.dir}/store.*Permission denied\n.*runs as user nobody.*chown -R nobody {self.dir}/store", *args, user="nobody")
+        self.conf.chmod(0o600)
+        self.refused(5, "drayd.conf: Permission denied\n.*runs as user nobody", *args, user="nobody")
+
+    def test_certificates(self):
+        for name, ends in (("one", "20990101000000Z"), ("two", "20990101000000Z"), ("old", "20210101000000Z")):
+            certificate(self.dir, name, ends)
+        (self.dir / "text").write_text("no PEM\n")
+        row = (("one.pem", "two.key", "tls-key .*two.key is not the key of tls-cert .*one.pem"), ("none.pem", "one.key", "tls-cert .*none.pem: No such file"),
+            ("text", "one.key", "tls-cert .*text: "), ("one.pem", "text", "tls-key .*text: "))
+        for cert, key, words in row:
+            args = self.start("listen = 127.0.0.1:0", f"tls-cert = {self.dir / cert}", f"tls-key = {self.dir / key}")
+            self.refused(2, words, *args)
+            self.refused(2, words, "check-config", *args)
+        args = self.start("listen = 127.0.0.1:0", f"tls-cert = {self.dir}/old.pem", f"tls-key = {self.dir}/old.key")
+        self.refused(2, r"old.pem ended on 2021-01-01", "check-config", *args)
+
+
+class Manager(Case):
+    """As systemd's Type=notify."""
+
+    def setUp(self):
+        super().setUp()
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind(str(self.dir / "notify"))
+        self.manager.settimeout(rig.PATIENCE_S)
+        os.environ["NOTIFY_SOCKET"] = str(self.dir / "notify")
+
+    def tearDown(self):
+        del os.environ["NOTIFY_SOCKET"]
+        self.manager.close()
+        super().tearDown()
+
+    def told(self):
+        return dict(l.split("=", 1) for l in self.manager.recv(4096).decode().splitlines())
+
+    def test_is_told(self):
+        args = self.start("drain = 100")
+        drayd = rig.Drayd(DRAYD, "none", self.dir, *args)
+        self.assertEqual(self.told(), {"READY": "1", "STATUS": "Serving"})
+        self.conf.write_text("nonsense = 1\n")
+        drayd.hup()
+        self.assertRegex(self.told()["STATUS"], "SIGHUP was refused.*drayd.conf:1: no option nonsense")
+        self.start("drain = 100")
+        drayd.hup()
+        self.assertEqual(self.told(), {"STATUS": "Serving; SIGHUP taken over"})
+        self.assertEqual(drayd.stop(), 0)
+        got = [self.told() for _ in range(3)]
+        self.assertEqual([(g["STOPPING"], g["STATUS"]) for g in got], [("1", f"Stopping: {s}") for s in ("drain", "workers", "store")])
+        self.assertGreater(int(got[0]["EXTEND_TIMEOUT_USEC"]), 110e6)  # the drain of that configuration, and its bound
+
+    def test_is_not_told_of_a_failure(self):
+        self.refused(2, "without", *self.start("listen = 0.0.0.0:0"))
+        self.manager.setblocking(False)
+        try:
+            while got := self.told():
+                self.assertNotIn("READY", got)
+        except BlockingIOError:
+            pass
+
+
+class Renewal(Case):
+    """Certificates on SIGHUP."""
+
+    def served(self, drayd):
+        c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
+        with c.wrap_socket(socket.create_connection(("127.0.0.1", drayd.port), rig.PATIENCE_S)) as s:
+            der = s.getpeercert(True)
+            s.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            text = b""
+            while more := s.recv(65536):
+                text += more
+        ends = re.search(rb"^drayd_tls_certificate_expires_seconds (\d+)$", text, re.M)[1]
+        return ssl.DER_cert_to_PEM_cert(der), int(ends)
+
+    def test_renewal(self):
+        for name, ends in (("one", "20990101000000Z"), ("two", "20980101000000Z"), ("old", "20210101000000Z")):
+            certificate(self.dir, name, ends)
+        pem = {n: (self.dir / f"{n}.pem").read_text() for n in ("one", "two", "old")}
+        cert, key = self.dir / "cert.pem", self.dir / "key.pem"
+
+        def put(c, k):
+            cert.write_text(pem[c])
+            key.write_bytes((self.dir / f"{k}.key").read_bytes())
+
+        put("one", "one")
+        drayd = rig.Drayd(DRAYD, "none", self.dir, *self.start(f"tls-cert = {cert}", f"tls-key = {key}"))
+
+        def hup(words):
+            before = len(drayd.logged())
+            drayd.hup()
+            drayd.until(lambda: re.search(words, drayd.logged()[before:]))
+
+        self.assertEqual(self.served(drayd), (pem["one"], 4070908800))
+        put("two", "one")
+        hup("reload error=\"tls-key .*key.pem is not the key of tls-cert .*kept=all")
+        self.assertEqual(self.served(drayd)[0], pem["one"])
+        cert.write_text(pem["two"][:200])
+        hup("reload error=\"tls-cert .*kept=all")
+        self.assertEqual(self.served(drayd)[0], pem["one"])
+        put("two", "two")
+        hup("reload result=ok")
+        self.assertEqual(self.served(drayd)[0], pem["two"])
+        put("old", "old")
+        hup("tls error=\"tls-cert .* ended on 2021-01-01.*(.|\n)*result=ok")
+        self.assertEqual(self.served(drayd), (pem["old"], 1609459200))
+        self.assertEqual(drayd.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]], verbosity=2)
