@@ -157,9 +157,50 @@ void reuse_importer(struct run *r, struct importer *imp)
 	imp->changed = atomset_of(&r->arena, changed, n);
 }
 
-void reuse_peers_of(struct run *r, prior key, struct kv **p, uint32_t *n, size_t *cap)
+struct locked_peers {
+	struct kv *p; /* a peer's name, its version */
+	uint32_t n;
+	size_t cap;
+	bool *seen; /* snapshots behind hashed suffixes */
+};
+
+static void locked_peers_add(struct run *r, struct locked_peers *l, str peer, str version)
+{
+	l->p = arena_grow(&r->arena, l->p, l->n, &l->cap, sizeof(*l->p), _Alignof(struct kv));
+	l->p[l->n++] = (struct kv){ atom_of(&r->t, peer), atom_of(&r->t, version) };
+}
+
+static void locked_peers_of(struct run *r, struct locked_peers *l, prior key, unsigned depth);
+
+/* A hashed suffix doesn't tell: what the snapshot, and what it depends on, have under the names of their peers. */
+static void locked_peers_hashed(struct run *r, struct locked_peers *l, prior key, unsigned depth)
 {
 	str name, version, suffix;
+	const struct lock_package *m = package_of(r, key, &name, &version);
+	const struct lock_snapshot *s = snap_at(r, key);
+	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
+	if (!l->seen)
+		l->seen = arena_new(&r->arena, bool, r->prior->nsnapshots);
+	if (l->seen[key] || depth > RUN_MOST_DEPTH)
+		return;
+	l->seen[key] = true;
+	for (int k = 0; m && k < 2; k++)
+		for (size_t i = 0; i < maps[k].n; i++) {
+			str alias = maps[k].p[i].alias;
+			prior c = ref_snapshot(r, alias, maps[k].p[i].ref);
+			if (c == NONE)
+				continue;
+			dep_path_split(snap_at(r, c)->key, &name, &version, &suffix);
+			if (str_map_get(m->peer_dependencies, alias) || str_list_has(m->peer_optional, alias))
+				locked_peers_add(r, l, alias, version);
+			locked_peers_of(r, l, c, depth + 1);
+		}
+}
+
+static void locked_peers_of(struct run *r, struct locked_peers *l, prior key, unsigned depth)
+{
+	str name, version, suffix;
+	uint32_t before = l->n;
 	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
 	for (size_t i = 0; i < suffix.n; i++) {
 		if (suffix.p[i] != '(')
@@ -168,39 +209,37 @@ void reuse_peers_of(struct run *r, prior key, struct kv **p, uint32_t *n, size_t
 		while (end < suffix.n && suffix.p[end] != '(' && suffix.p[end] != ')')
 			end++;
 		str seg = { suffix.p + i + 1, end - i - 1 }, a, b;
-		if (!str_rcut(seg, '@', &a, &b) || !a.n)
-			continue;
-		*p = arena_grow(&r->arena, *p, *n, cap, sizeof(**p), _Alignof(struct kv));
-		(*p)[(*n)++] = (struct kv){ atom_of(&r->t, a), atom_of(&r->t, b) };
+		if (str_rcut(seg, '@', &a, &b) && a.n)
+			locked_peers_add(r, l, a, b);
 	}
+	if (suffix.n && l->n == before)
+		locked_peers_hashed(r, l, key, depth);
 }
 
 /* Peers that the locked dep paths of this importer's direct dependencies name. */
 void reuse_lock_peers(struct run *r, struct importer *imp)
 {
+	struct locked_peers l = { 0 };
 	if (!r->prior)
 		return;
-	struct kv *all = NULL;
-	uint32_t nall = 0;
-	size_t cap = 0;
 	if (!imp->prior) {
 		for (size_t i = 0; i < r->prior->nsnapshots; i++)
-			reuse_peers_of(r, (prior)i, &all, &nall, &cap);
+			locked_peers_of(r, &l, (prior)i, 0);
 	} else {
 		for (int t = 0; t < LOCK_NTYPES; t++)
 			for (size_t i = 0; i < imp->prior->deps[t].n; i++) {
 				const struct lock_direct *d = &imp->prior->deps[t].p[i];
 				prior k = ref_snapshot(r, d->alias, d->ref);
 				if (k != NONE)
-					reuse_peers_of(r, k, &all, &nall, &cap);
+					locked_peers_of(r, &l, k, 0);
 			}
 	}
-	atom *names = arena_new(&r->arena, atom, nall + 1);
-	for (uint32_t i = 0; i < nall; i++)
-		names[i] = all[i].k;
-	imp->locked_peer_versions = all;
-	imp->nlocked_peer_versions = nall;
-	imp->locked_peer_names = atomset_of(&r->arena, names, nall);
+	atom *names = arena_new(&r->arena, atom, l.n + 1);
+	for (uint32_t i = 0; i < l.n; i++)
+		names[i] = l.p[i].k;
+	imp->locked_peer_versions = l.p;
+	imp->nlocked_peer_versions = l.n;
+	imp->locked_peer_names = atomset_of(&r->arena, names, l.n);
 }
 
 /* The range of "npm:NAME@RANGE" or a jsr: specifier, else SPEC. */

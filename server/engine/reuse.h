@@ -45,5 +45,3 @@ bool reuse_has_satisfying(struct run *r, const struct wanted *w);
 MUST_USE int reuse_package(struct run *r, uint32_t *out, prior key, bool *fresh, struct err *e);
 /* What the locked dep paths of IMP's direct dependencies say of peers; after its first wave. */
 void reuse_lock_peers(struct run *r, struct importer *imp);
-/* Names and versions of the peers in a locked dep path, for hoisting. Appends. */
-void reuse_peers_of(struct run *r, prior key, struct kv **p, uint32_t *n, size_t *cap);
