@@ -213,13 +213,14 @@ int h_packs(h2o_req_t *req)
 	return 0;
 }
 
-/* The answer for one row: a key, and with WIDTH for two that of a version which the client has. */
-static void find_row(struct buf *out, struct packs *p, const struct identity *who, const uint8_t *row, size_t width)
+/* The answer for one row: a key, and, if FROM, that of a version which the client has. */
+static void find_row(struct buf *out, struct packs *p, const struct identity *who, const uint8_t *row, bool from)
 {
 	static const uint8_t none[32];
 	uint8_t digest[32];
 	uint64_t size;
-	bool from = width > PACKS_KEY && memcmp(row + PACKS_KEY, none, PACKS_KEY) != 0;
+
+	from = from && memcmp(row + PACKS_KEY, none, PACKS_KEY) != 0;
 	bool ok = from ? packs_find_from(p, digest, &size, row, row + PACKS_KEY) : packs_find(p, digest, &size, row);
 
 	ok = ok && packs_allowed(p, digest, who);
@@ -238,15 +239,15 @@ int h_packs_find(h2o_req_t *req)
 	if (!p)
 		return 0;
 	str body = { req->entity.base, req->entity.len };
-	bool from = str_starts(body, STR(PACKS_FROM_MAGIC));
-	size_t width = from ? 2 * PACKS_KEY : PACKS_KEY;
-	if (packs_body(&row, &n, body, from ? STR(PACKS_FROM_MAGIC) : STR(PACKS_FIND_MAGIC), width, PACKS_MOST_KEYS,
-		    &e) < 0) {
+	bool from = str_starts(body, STR(PACKS_FROM_MAGIC)), old = str_starts(body, STR(PACKS_FROM_OLD_MAGIC));
+	str magic = from ? STR(PACKS_FROM_MAGIC) : old ? STR(PACKS_FROM_OLD_MAGIC) : STR(PACKS_FIND_MAGIC);
+	size_t width = from || old ? 2 * PACKS_KEY : PACKS_KEY;
+	if (packs_body(&row, &n, body, magic, width, PACKS_MOST_KEYS, &e) < 0) {
 		answer_error(req, &e);
 		return 0;
 	}
 	for (size_t i = 0; i < n; i++)
-		find_row(&out, p, who, row + i * width, width);
+		find_row(&out, p, who, row + i * width, from);
 	answer_text(req, 200, PACKS_FIND_TYPE, buf_str(&out));
 	return 0;
 }

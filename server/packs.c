@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 enum { JOURNAL_MAX = 1 << 30 };
+/* Of the journal: a delta, in the format that this drayd makes (pack_impl.h). */
+#define DELTA_WORD "delta3"
 
 /* -- files ------------------------------------------------------------------- */
 
@@ -211,7 +213,7 @@ static void line_of(struct buf *b, const struct pack_item *it)
 	hex_print(digest, it->digest, 32);
 	if (it->state == PACK_WARM || it->state == PACK_SETTLED)
 		buf_printf(b, "%s %s %s %llu %llu %llu %s %s",
-			it->delta                ? "delta"
+			it->delta                ? DELTA_WORD
 			: it->state == PACK_WARM ? "warm"
 						 : "settled",
 			key, digest, (unsigned long long)it->size, (unsigned long long)it->tarball,
@@ -275,7 +277,10 @@ static bool line_read(struct packs *p, str line)
 		item_set(&it->version, w[5]);
 		return true;
 	}
-	bool delta = str_eq(w[0], STR("delta")), settled = delta || str_eq(w[0], STR("settled"));
+	/* Of a format that nobody reads any more: its file is swept, and it is made anew. */
+	if (n == 8 && str_eq(w[0], STR("delta")))
+		return true;
+	bool delta = str_eq(w[0], STR(DELTA_WORD)), settled = delta || str_eq(w[0], STR("settled"));
 	uint64_t size, tarball, raw;
 	if (n != 8 || (!settled && !str_eq(w[0], STR("warm"))) || !hex_read(digest, 32, w[2]) ||
 		!str_u64(w[3], &size) || !str_u64(w[4], &tarball) || !str_u64(w[5], &raw))

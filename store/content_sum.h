@@ -1,8 +1,8 @@
 /* content_sum — the sum by which a record knows a file's content again.
  *
  * Pure. A record made from a pack or a folder has SHA-256, one made from a
- * tarball (PKG_CRC) has a CRC-64: the tarball's SRI proved the bytes, and what
- * the store asks later is whether a file was damaged or written to since. Who
+ * tarball or a delta (PKG_CRC) has a CRC-64: the tarball's SRI, or the delta's
+ * digest, proved the bytes, and what the store asks later is whether a file was damaged or written to since. Who
  * can write to the store can write its index too, so a digest would tell no
  * more; `dray verify --store` compares with the registry by SHA-256. */
 #pragma once

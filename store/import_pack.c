@@ -43,7 +43,8 @@ static int put_bytes(struct import *im, const struct pack_row *row, struct err *
 	return 0;
 }
 
-/* The table's digest stands for the content: the pack's own, which covers the table, was checked before. */
+/* The table's digest stands for the content: the pack's own, which covers the table, is compared before anything is believed. A delta has
+ * CRCs, of what came out. */
 static int put_row(void *arg, const struct pack_row *row, struct err *e)
 {
 	struct import *im = arg;
@@ -54,7 +55,10 @@ static int put_row(void *arg, const struct pack_row *row, struct err *e)
 		return e->code;
 	if (!row->same && row->at + row->len < row->n)
 		return 0;
-	memcpy(im->file.p[im->cur].sha256, row->sha256, sizeof(im->file.p[im->cur].sha256));
+	im->crc = !row->sha256;
+	im->sum = row->crc;
+	if (row->sha256)
+		memcpy(im->file.p[im->cur].sha256, row->sha256, sizeof(im->file.p[im->cur].sha256));
 	return import_file_end(im, e);
 }
 

@@ -45,7 +45,7 @@ struct pack_opts {
 MUST_USE int pack_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n,
 	const struct pack_opts *o, struct err *e);
 
-/* One file on its way out, or a piece of one. SHA256 is the table's word for the content. Everything is borrowed for the call. */
+/* One file on its way out, or a piece of one. Everything is borrowed for the call. */
 struct pack_row {
 	str path;
 	bool exec;
@@ -53,7 +53,8 @@ struct pack_row {
 	const uint8_t *p;            /* LEN of them, from AT on */
 	uint64_t at, len;            /* all of it, but for PACK_PIECES */
 	const struct pack_row *same; /* PACK_PIECES: the content is that earlier row's, P is NULL */
-	const uint8_t *sha256;
+	const uint8_t *sha256;       /* a whole pack's table's word for the content; NULL: a delta's, which has */
+	uint64_t crc;                /* content_crc() of all of it, with its last piece */
 };
 typedef int pack_row_fn(void *arg, const struct pack_row *row, struct err *e);
 enum {

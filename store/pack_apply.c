@@ -1,4 +1,6 @@
 /* The applying side of deltas: rows from the other version and from segments, as these arrive. */
+#include "base/le.h"
+#include "content_sum.h"
 #include "integrity.h"
 #include "pack_impl.h"
 #include <stdlib.h>
@@ -11,7 +13,6 @@ struct apply_row {
 	struct pack_row row;
 	uint32_t first;
 	str from; /* of the base; empty: from the segments */
-	uint8_t sha[SHA];
 };
 struct pack_apply {
 	struct arena a;
@@ -27,7 +28,6 @@ struct pack_apply {
 	const uint8_t *tree;
 	/* at work */
 	uint32_t at;             /* row whose bytes come next */
-	struct hasher *hash;     /* of that row */
 	struct buf sums;         /* of the rows before */
 	uint32_t next;           /* segment */
 	struct buf part;         /* of that segment, as long as it is not whole */
@@ -202,10 +202,9 @@ static int row_bytes(struct pack_apply *x, const struct apply_row *ar, const uin
 	return READY;
 }
 
-/* The row's next piece; the last brings its digest. */
+/* The row's next piece; the last brings its sum. */
 static int row_piece(struct pack_apply *x, struct apply_row *ar, struct err *e)
 {
-	struct digest sum;
 	struct pack_row piece;
 	const uint8_t *p = NULL;
 	size_t n = 0;
@@ -213,17 +212,8 @@ static int row_piece(struct pack_apply *x, struct apply_row *ar, struct err *e)
 
 	if (rc != READY)
 		return rc;
-	if (!x->hash)
-		x->hash = hasher_new(DIGEST_SHA256);
 	if (n)
-		hasher_add(x->hash, p, n);
-	if (ar->row.at + n == ar->row.n) {
-		hasher_end(x->hash, &sum);
-		hasher_free(x->hash);
-		x->hash = NULL;
-		memcpy(ar->sha, sum.b, SHA);
-		ar->row.sha256 = ar->sha;
-	}
+		ar->row.crc = content_crc(ar->row.crc, p, n);
 	piece = ar->row;
 	piece.p = p;
 	piece.len = n;
@@ -236,11 +226,18 @@ static int row_same(struct pack_apply *x, struct apply_row *ar, struct err *e)
 	const struct apply_row *first = &x->row[ar->first];
 	struct pack_row row = ar->row;
 
-	memcpy(ar->sha, first->sha, SHA);
 	row.same = &first->row;
 	row.len = row.n;
-	row.sha256 = ar->sha;
+	ar->row.crc = row.crc = first->row.crc;
 	return x->o->fn(x->o->arg, &row, e);
+}
+
+static void sum_add(struct pack_apply *x, uint64_t crc)
+{
+	uint8_t b[8];
+
+	le_put64(b, crc);
+	buf_add(&x->sums, (str){ (const char *)b, sizeof(b) });
 }
 
 /* As many rows as what is there makes. */
@@ -254,7 +251,7 @@ static int rows_go(struct pack_apply *x, struct err *e)
 			return rc < 0 ? rc : 0;
 		if (!same && ar->row.at < ar->row.n)
 			continue;
-		buf_add(&x->sums, (str){ (const char *)ar->sha, SHA });
+		sum_add(x, ar->row.crc);
 		x->at++;
 	}
 	return x->in == x->end ? 0 : err_set(e, ERR_PARSE, "delta goes on after its files");
@@ -310,7 +307,6 @@ void pack_apply_free(struct pack_apply *x)
 {
 	if (!x)
 		return;
-	hasher_free(x->hash);
 	ZSTD_freeDCtx(x->d);
 	free(x->prefix);
 	free(x->out);

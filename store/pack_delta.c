@@ -1,4 +1,6 @@
 #include "pack_delta.h"
+#include "base/le.h"
+#include "content_sum.h"
 #include "integrity.h"
 #include "pack_impl.h"
 #include <stdlib.h>
@@ -163,6 +165,14 @@ static void table_row(struct buf *t, const struct delta *d, uint32_t i, str befo
 	pack_put_varint(t, dup ? i - d->same[i] : f->n);
 }
 
+static void sum_add(struct buf *sums, const struct pack_file *f)
+{
+	uint8_t b[8];
+
+	le_put64(b, content_crc(0, f->p, (size_t)f->n));
+	buf_add(sums, (str){ (const char *)b, sizeof(b) });
+}
+
 static void delta_table(struct buf *t, const struct delta *d)
 {
 	str before = STR_NONE;
@@ -184,7 +194,7 @@ static void delta_table(struct buf *t, const struct delta *d)
 	for (uint32_t i = 0; i < d->n; i++) {
 		table_row(t, d, i, before);
 		before = d->file[i].path;
-		buf_add(&sums, sha_of(&d->file[i]));
+		sum_add(&sums, &d->file[i]);
 	}
 	pack_put_varint(t, d->segment.n);
 	for (size_t i = 0; i < d->segment.n; i++) {

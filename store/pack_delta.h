@@ -1,12 +1,13 @@
 /* pack_delta — a package as what another version of it lacks.
  *
  * A file that the other version has, under whatever name, is named and not sent; the rest is encoded behind the other version's
- * files as a prefix. Kept, named by digest and trusted as packs are; what comes out is hashed
- * and compared with the digest of all of the package's files, so that a spoiled file of the other version is noticed. Pure.
+ * files as a prefix. Kept, named by digest and trusted as packs are: these bytes prove what is sent and what is named. What comes out
+ * depends on the other version's files, too, which the store may have had for long: its CRC-64 tells whether one was damaged or written
+ * to since, as with all that a store keeps (content_sum.h). Pure.
  *
  *	header   as a pack's; the content's size has 32 bits, the longest prefix the other 32
  *	table    one zstd frame: the other version's files that make up the prefixes, a row a file, the segments, and the SHA-256 of all
- *	         files' SHA-256
+ *	         files' CRC-64
  *	content  one zstd frame a segment */
 #pragma once
 #include "pack.h"
@@ -21,7 +22,7 @@ struct pack_base {
 	/* N bytes of PATH from AT into TO; negative where it has not so many. */
 	int (*read)(void *arg, str path, uint64_t at, uint8_t *to, size_t n, struct err *e);
 };
-/* As pack_unpack() with PACK_PIECES; a row's SHA256 is known with its last piece. ERR_INTEGRITY: also where the base is not what the
+/* As pack_unpack() with PACK_PIECES; a row has its CRC with its last piece, and no SHA256. ERR_INTEGRITY: also where the base is not what the
  * delta was built against. */
 MUST_USE int pack_delta_apply(const void *p, size_t n, const uint8_t digest[32], str label,
 	const struct pack_base *base, pack_row_fn *fn, void *arg, struct err *e);

@@ -6,7 +6,8 @@
 #include "pack_stream.h"
 #include <zstd.h>
 
-enum { PACK_HEADER = 32, PACK_MAGIC = 0x314B5044 /* "DPK1" */, PACK_WHOLE = PACK_FORMAT, PACK_DELTA, SHA = 32 };
+enum { PACK_HEADER = 32, PACK_MAGIC = 0x314B5044 /* "DPK1" */, PACK_WHOLE = PACK_FORMAT, PACK_DELTA = 3, SHA = 32 };
+/* 2 were deltas with the SHA-256 of what comes out. */
 enum { PACK_STEP = 1 << 20 }; /* a piece is no longer */
 
 /* Row flags. A duplicate is followed by how many rows back the same content stands. */

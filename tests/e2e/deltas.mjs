@@ -2,8 +2,9 @@
 // usage: deltas.mjs DRAY DRAYD FIXTURE_REGISTRY
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { randomInt } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:http2'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +14,36 @@ const [dray, drayd, fixture] = process.argv.slice(2)
 const compare = join(dirname(fileURLToPath(import.meta.url)), 'compare-trees.mjs')
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-deltas-'))
 let url, server, serverUrl
+
+async function serve() {
+  server = await draydStart(drayd, join(work, 'drayd'), '--registry', url)
+  serverUrl = server.url
+}
+async function deltaMade() {
+  for (let i = 0; (await metric('deltas_total')) < 1; i++) {
+    assert.ok(i < 1200, `a delta is made: warm ${await metric('warm')}, settled ${await metric('settled')}, failed ${await metric('failed_total')}`)
+    await sleep(50)
+  }
+}
+// Of fx-big 1.1.0, for who has 1.0.0: the digest that a look-up beginning with MAGIC finds.
+async function found(magic) {
+  const lockfile = { '1.0.0': 'two', '1.1.0': 'new' }
+  const key = (version) => {
+    const text = readFileSync(join(work, lockfile[version], 'pnpm-lock.yaml'), 'utf8')
+    return Buffer.from(/fx-big@.*:\s+resolution: {integrity: sha512-([^}]*)}/.exec(text)[1], 'base64').subarray(0, 24)
+  }
+  const session = connect(serverUrl)
+  try {
+    return await new Promise((ok, bad) => {
+      const parts = [], r = session.request({ ':method': 'POST', ':path': '/v1/packs/find', 'content-type': 'application/x-dray-find' })
+      session.on('error', bad)
+      r.on('error', bad).on('data', (d) => parts.push(d)).on('end', () => ok(Buffer.concat(parts).subarray(0, 32).toString('hex')))
+      r.end(Buffer.concat([Buffer.from(magic), key('1.1.0'), ...(magic === 'DPF1' ? [] : [key('1.0.0')])]))
+    })
+  } finally {
+    session.close()
+  }
+}
 
 // 60 files of random lines; the next version changes a line of two, adds one, removes one, and makes one executable.
 function packages() {
@@ -49,15 +80,10 @@ const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100
 try {
   packages()
   url = (await fixtureStart(fixture, ['--packages', join(work, 'packages')])).url
-  server = await draydStart(drayd, join(work, 'drayd'), '--registry', url)
-  serverUrl = server.url
-
+  await serve()
   for (const name of ['one', 'two']) install(name, '1.0.0')
   install('new', '1.1.0')
-  for (let i = 0; (await metric('deltas_total')) < 1; i++) {
-    assert.ok(i < 1200, `a delta is made: warm ${await metric('warm')}, settled ${await metric('settled')}, failed ${await metric('failed_total')}`)
-    await sleep(50)
-  }
+  await deltaMade()
   const whole = install('whole', '1.1.0') // nothing older in its store
   assert.deepEqual([whole.packs.packs, whole.packs.deltas, whole.packs.tarballs], [1, 0, 0])
   assert.equal(existsSync(join(whole.dir, 'node_modules/fx-big/lib/f9.js')), false)
@@ -67,6 +93,11 @@ try {
   assert.deepEqual([updated.packs.packs, updated.packs.deltas, updated.packs.tarballs, updated.packs.refused], [1, 1, 0, 0])
   assert.ok(updated.packs.pack_bytes < whole.packs.pack_bytes * 0.15, `${updated.packs.pack_bytes} of ${whole.packs.pack_bytes} bytes`)
   console.log(`ok an update: ${updated.packs.pack_bytes} of ${whole.packs.pack_bytes} bytes, the same tree`)
+
+  // Who reads other deltas only gets the pack.
+  assert.notEqual(await found('DPF3'), await found('DPF1'))
+  assert.equal(await found('DPF2'), await found('DPF1'))
+  console.log('ok an older client gets no delta that it cannot read')
 
   // Both versions in one project, with an empty store: the one waits for the other and comes as what it has beyond it. The first that
   // asks may get both whole, when the plan has them in the other order than the delta was made for.
@@ -93,6 +124,25 @@ try {
   assert.deepEqual([spoiled.packs.packs, spoiled.packs.tarballs, spoiled.packs.refused], [0, 1, 1])
   assert.match(spoiled.text, /fx-big@1\.1\.0.*its tarball/)
   console.log('ok the older version spoiled in the store: noticed, the tarball instead')
+
+  // A store whose deltas are of an older format, which the journal calls otherwise.
+  await server.stop()
+  const journal = join(work, 'drayd/packs/journal'), sum = (line) => createHash('sha256').update(line).digest('hex').slice(0, 8)
+  let olds = 0
+  const older = readFileSync(journal, 'utf8').trimEnd().split('\n').map((line) => {
+    if (!line.startsWith('delta3 ')) return line
+    const body = 'delta ' + line.slice(7, line.lastIndexOf(' '))
+    olds++
+    return `${body} ${sum(body)}`
+  })
+  assert.ok(olds > 0)
+  writeFileSync(journal, older.join('\n') + '\n')
+  await serve()
+  await deltaMade() // since this start
+  install('three', '1.0.0')
+  const anew = install('three', '1.1.0')
+  assert.deepEqual([anew.packs.deltas, anew.packs.tarballs, anew.packs.refused], [1, 0, 0])
+  console.log('ok deltas of an older format are made anew')
 } finally {
   clearTimeout(timer)
   rmSync(work, { recursive: true, force: true })

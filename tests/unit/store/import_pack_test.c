@@ -201,9 +201,9 @@ static void a_delta_needs_the_version_it_builds_on(void **state)
 	struct pack_file now[] = { { .path = STR("a.js"), .p = (const uint8_t *)"kept as it is", .n = 13 },
 		{ .path = STR("b.js"), .p = (const uint8_t *)"new", .n = 3, .exec = true },
 		{ .path = STR("package.json"), .p = (const uint8_t *)"{\"version\":\"1.1.0\"}", .n = 19 } };
-	AUTO(buf_release) struct buf b = BUF_INIT, d = BUF_INIT;
+	AUTO(buf_release) struct buf b = BUF_INIT, d = BUF_INIT, again = BUF_INIT;
 	struct import_opts o = { .key = STR("base"), .name = STR("d"), .version = STR("1.0.0") };
-	uint8_t digest[32];
+	uint8_t digest[32], digest2[32];
 	struct pkg base, p;
 	struct err e;
 
@@ -215,6 +215,18 @@ static void a_delta_needs_the_version_it_builds_on(void **state)
 	assert_int_equal(import_delta(v->s, &o, base, digest, d.p, d.n, &p, &e), 0);
 	assert_int_equal(pkg_nfiles(p), 3);
 	assert_true(has(v, STR("next")));
+	/* Its record has CRCs of what came out, and can be built on in turn. */
+	struct store_verify_result all;
+	assert_false(pkg_flags(base) & PKG_CRC);
+	assert_true(pkg_flags(p) & PKG_CRC);
+	o.key = STR("again");
+	assert_int_equal(pack_delta_build(&again, digest2, old, 2, now, 3, &(struct pack_opts){ .level = 3 }, &e), 0);
+	assert_int_equal(import_delta(v->s, &o, p, digest2, again.p, again.n, NULL, &e), 0);
+	store_flush(v->s);
+	assert_int_equal(store_verify(&all, v->s, &(struct store_verify_opts){ .full = true }, &e), 0);
+	assert_int_equal(all.packages, 3);
+	assert_int_equal(all.bad, 0);
+	o.key = STR("next");
 	unsigned files = count(v, "pkgs", "-type f");
 	const char *dir = arena_printf(
 		&v->a, "find %s/pkgs -type f -size 13c -exec sh -c 'printf spoiled-bytes > {}' \\;", store_dir(v->s))
