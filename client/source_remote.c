@@ -175,6 +175,32 @@ static int ask(struct run *u, const struct request *req, bool with_lockfile, str
 	return rc;
 }
 
+/* A connection of its own, and nothing of an earlier one's answer. */
+static int run_connect(struct run *u, struct err *e)
+{
+	h2_close(u->h);
+	u->h = NULL;
+	plan_reader_free(u->reader);
+	u->reader = plan_reader_new();
+	u->err = (struct err){ 0 };
+	if (h2_open(&u->h, &u->r->conn, e) < 0)
+		return e->code;
+	return drive(u, NULL, e);
+}
+
+/* A server that goes away begins nothing new: its address is asked once more, since somebody else may answer there by now. Nothing was handed
+ * on yet, and to make a plan changes nothing. */
+static int ask_who_stays(struct run *u, const struct request *req, bool with_lockfile, struct err *e)
+{
+	int rc = ask(u, req, with_lockfile, e);
+
+	if ((rc != ERR_BUSY && rc != ERR_NET) || u->r->sent || !h2_going(u->h))
+		return rc;
+	if (run_connect(u, e) < 0)
+		return err_ctx(e, STR_FMT " went away, and again", STR_ARG(u->r->authority));
+	return ask(u, req, with_lockfile, e);
+}
+
 static int remote_run(struct source *s, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
 {
 	struct remote *r = (struct remote *)s;
@@ -182,14 +208,11 @@ static int remote_run(struct source *s, const struct request *req, frame_sink *s
 
 	r->sent = false;
 	settings_digest(u.digest, &req->settings);
-	if (h2_open(&u.h, &r->conn, e) < 0)
-		return e->code;
-	u.reader = plan_reader_new();
-	int rc = drive(&u, NULL, e);
+	int rc = run_connect(&u, e);
 	if (rc == 0)
-		rc = ask(&u, req, false, e);
+		rc = ask_who_stays(&u, req, false, e);
 	if (rc == 0 && u.need_lockfile)
-		rc = ask(&u, req, true, e);
+		rc = ask_who_stays(&u, req, true, e);
 	if (rc == 0 && u.need_lockfile)
 		rc = err_set(e, ERR_PROTOCOL, STR_FMT " asks for the lockfile again after it was sent",
 			STR_ARG(r->authority));

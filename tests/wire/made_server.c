@@ -1,5 +1,6 @@
 #include "made_server.h"
 #include "packs_wire.h"
+#include "plan_wire.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,7 @@ struct made_server {
 	unsigned port;
 	pthread_t thread;
 	atomic_bool stop;
-	atomic_uint nconns, nended, nrows;
+	atomic_uint nconns, nended, nrows, nasked;
 	struct made_conn *conn[CONNS];
 	struct made_row row[ROWS];
 };
@@ -111,6 +112,44 @@ static ssize_t on_read(
 	return (ssize_t)n;
 }
 
+static void refuse(struct made_stream *st)
+{
+	int32_t last = st->id > 2 ? st->id - 2 : 0;
+
+	if (nghttp2_submit_goaway(st->c->h, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0) != 0)
+		abort();
+	atomic_fetch_add(&st->c->s->nended, 1);
+}
+
+/* The N-th request. */
+static int answer_plan(struct made_stream *st, unsigned n)
+{
+#define NV(NAME, VALUE)                                                                                                \
+	{                                                                                                              \
+		(uint8_t *)(uintptr_t)NAME, (uint8_t *)(uintptr_t)VALUE, sizeof(NAME) - 1, sizeof(VALUE) - 1, 0        \
+	}
+	static const nghttp2_nv need[] = { NV(":status", "428"), NV("dray-need", "lockfile") };
+	static const nghttp2_nv good[] = { NV(":status", "200"), NV("content-type", PLAN_CONTENT_TYPE) };
+#undef NV
+	const struct made_plans *p = st->c->s->o.plans;
+	nghttp2_data_provider body = { .source.ptr = st, .read_callback = on_read };
+	bool hurries = p->leave == MADE_HURRIES;
+
+	if ((hurries && n == 0) || (p->leave == MADE_REFUSES && n == 1) || (p->leave == MADE_LEAVES && n > 0)) {
+		refuse(st);
+		return 0;
+	}
+	if (n > hurries) {
+		buf_add(&st->out, p->body);
+		return nghttp2_submit_response(st->c->h, st->id, good, 2, &body);
+	}
+	int rc = nghttp2_submit_response(st->c->h, st->id, need, 2, NULL);
+	if (p->leave == MADE_GOAWAY || p->leave == MADE_CLOSES)
+		end_now(st->c, st->id);
+	st->c->cut = p->leave == MADE_CLOSES;
+	return rc;
+}
+
 static int on_begin(nghttp2_session *h, const nghttp2_frame *f, void *arg)
 {
 	struct made_conn *c = arg;
@@ -142,6 +181,8 @@ static int on_frame(nghttp2_session *h, const nghttp2_frame *f, void *arg)
 	if (f->hd.type != NGHTTP2_DATA || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	struct made_stream *st = nghttp2_session_get_stream_user_data(h, f->hd.stream_id);
+	if (st->c->s->o.plans)
+		return answer_plan(st, atomic_fetch_add(&st->c->s->nasked, 1));
 	answer_make(st);
 	nghttp2_data_provider body = { .source.ptr = st, .read_callback = on_read };
 	return nghttp2_submit_response(h, st->id, head, 1, &body);
@@ -225,7 +266,8 @@ static bool conn_read(struct made_conn *c)
 /* Who says GOAWAY before the first answer leaves after it. */
 static bool is_gone(const struct made_conn *c)
 {
-	return c->ended && c->s->o.every == 0 && !nghttp2_session_want_read(c->h) && !nghttp2_session_want_write(c->h);
+	return c->ended && !c->s->o.plans && c->s->o.every == 0 && !nghttp2_session_want_read(c->h) &&
+	       !nghttp2_session_want_write(c->h);
 }
 
 /* A frame after the other, so that a connection is cut behind what was sent before. */
@@ -306,6 +348,11 @@ unsigned made_rows(struct made_server *s, const struct made_row **row)
 unsigned made_connections(struct made_server *s)
 {
 	return atomic_load(&s->nconns);
+}
+
+unsigned made_asked(struct made_server *s)
+{
+	return atomic_load(&s->nasked);
 }
 
 unsigned made_ended(struct made_server *s)
