@@ -274,7 +274,8 @@ uint32_t pack_tarball_bytes(const void *p, size_t n)
 int pack_inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const char *what, struct err *e)
 {
 	uint8_t *to = xmalloc(want);
-	size_t got = ZSTD_decompress(to, want, p, n);
+	/* One frame, as where it is read in pieces: ZSTD_decompress() takes none, or several. */
+	size_t got = n > 0 && ZSTD_findFrameCompressedSize(p, n) == n ? ZSTD_decompress(to, want, p, n) : SIZE_MAX;
 
 	if (ZSTD_isError(got) || got != want) {
 		free(to);
