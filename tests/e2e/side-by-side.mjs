@@ -2,16 +2,31 @@
 // nothing of the tree was made anew: same inodes and times, besides what each tool notes for itself. Then the other way round.
 //
 // usage: side-by-side.mjs PNPM DRAY PROJECTS      PROJECTS: folder with express-server and vite-app; needs the registry
+//        side-by-side.mjs --fixture PNPM DRAY FIXTURE_REGISTRY PACKAGES     without a network; 77 where there is no PNPM
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
+import { fixtureStart } from './rig.mjs'
 
-const [pnpm, dray, projects] = process.argv.slice(2)
+const hermetic = process.argv[2] === '--fixture'
+const [pnpm, dray, projects, packages] = process.argv.slice(hermetic ? 3 : 2)
+if (!existsSync(pnpm)) {
+  console.log('not run: there is no pnpm here (cmake -D PNPM=PATH)')
+  process.exit(77)
+}
 const work = mkdtempSync(join(tmpdir(), 'dray-side-'))
 const env = { ...process.env, pnpm_config_verify_deps_before_run: 'error', PATH: `${dirname(pnpm)}:${process.env.PATH}` }
 delete env.CI
+let scopes = ''
+if (hermetic) {
+  const { url } = await fixtureStart(projects, ['--packages', packages])
+  for (const k of Object.keys(env)) if (/^(npm|pnpm)_config_|^DRAY_|_proxy$|^XDG_|^PNPM_/i.test(k)) delete env[k]
+  scopes = `@jsr:registry=${url}jsr/\n` // pnpm knows one by itself, a dray that was built without it does not
+  // what either tool keeps for its user is this test's own; loopback only
+  Object.assign(env, { HOME: work, npm_config_registry: url, pnpm_config_registry: url, pnpm_config_verify_deps_before_run: 'error', pnpm_config_minimum_release_age: '0', pnpm_config_package_import_method: 'hardlink' })
+}
 const NOTES = ['.modules.yaml', '.pnpm-workspace-state-v1.json', '.dray-state', '.pnpm/lock.yaml'].map((n) => `node_modules/${n}`)
 
 // Every entry below each node_modules by what would change if it were made anew; folders by their inode alone.
@@ -69,14 +84,38 @@ function workspace(dir) {
   writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'packages:\n  - packages/*\n')
 }
 
+// What a project of vite's kind has: a command behind a command, a package that chooses its binary by platform, one that builds, peers, cycles,
+// names in scopes, one package in two versions.
+function viteLike(dir) {
+  const m = { name: 'vite-like', private: true, type: 'commonjs', scripts: { check: 'bin-string && fx-hello && node check.js' },
+    dependencies: { 'fx-app': '1.0.0', 'fx-leaf': '1.1.0', 'fx-peer': '1.0.0', 'fx-cycle-a': '1.0.0', 'fx-bundled': '1.0.0' },
+    devDependencies: { '@fx/bin-string': '1.0.0', 'fx-bin': '1.0.0', 'fx-platform': '1.0.0', 'fx-postinstall': '1.0.0', 'fx-peer-optional': '1.0.0', 'fx-files': '1.0.0' } }
+  writeFileSync(join(dir, 'package.json'), JSON.stringify(m, null, 2))
+  writeFileSync(join(dir, 'check.js'), "for (const n of ['fx-app', 'fx-leaf', 'fx-peer', 'fx-platform', 'fx-postinstall', 'fx-peer-optional']) require(n)\n")
+  writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'allowBuilds:\n  fx-postinstall: true\n')
+}
+function workspaceLike(dir) {
+  const put = (path, m) => {
+    mkdirSync(join(dir, path), { recursive: true })
+    writeFileSync(join(dir, path, 'package.json'), JSON.stringify(m, null, 2))
+  }
+  put('.', { name: 'root', private: true, scripts: { check: 'node packages/app/index.js' }, devDependencies: { 'fx-bin': '1.0.0' } })
+  put('packages/app', { name: '@ws/app', version: '1.0.0', dependencies: { '@ws/ui': 'workspace:*', 'fx-app': '1.0.0', 'fx-peer': '1.0.0', 'fx-leaf': '2.0.0' } })
+  put('packages/ui', { name: '@ws/ui', version: '1.0.0', main: 'index.js', dependencies: { 'fx-peer': '1.0.0', 'fx-leaf': '1.1.0' }, devDependencies: { '@fx/bin-string': '1.0.0' } })
+  writeFileSync(join(dir, 'packages/ui/index.js'), "require('fx-peer')\n")
+  writeFileSync(join(dir, 'packages/app/index.js'), "for (const n of ['@ws/ui', 'fx-app', 'fx-peer']) require(n)\n")
+  writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'packages:\n  - packages/*\n')
+}
+
 let failed = 0
-for (const make of [small, vite, workspace]) {
+for (const make of hermetic ? [viteLike, workspaceLike] : [small, vite, workspace]) {
   for (const order of [['dray', 'pnpm', 'dray', 'frozen', 'dray'], ['pnpm', 'dray', 'pnpm', 'dray', 'frozen']]) {
     const dir = join(work, `${make.name}-${order[0]}`)
     const name = `${make.name}: ${order.join(', ')}`
     try {
       mkdirSync(dir)
       make(dir)
+      if (scopes) writeFileSync(join(dir, '.npmrc'), scopes)
       let before, lockfile
       for (const [i, step] of order.entries()) {
         const dep = step === 'dray' ? [dray, ['install', '--store-dir', join(work, 'store-dray')]] : [pnpm, ['install', ...(step === 'frozen' ? ['--frozen-lockfile'] : [])]]
