@@ -17,7 +17,7 @@ enum {
 	READERS_MAX = 1024,
 	BATCH_WAIT_MS = 20,     /* a commit waits this long for company … */
 	BATCH_ENOUGH = 64,      /* … unless so many are there */
-	MAPPED_KEPT = 4 << 20,  /* of the map, before its pages are let go */
+	MAPPED_KEPT = 8 << 20,  /* of the map, before its pages are let go */
 	MAPPED_EACH = 64 << 10, /* by a touch: the kernel maps that much around it */
 	WRITTEN_KEPT =
 		1 << 20, /* bytes committed before they are let go: the writer looks at the pages around what it adds */
