@@ -294,13 +294,15 @@ static void below_init(struct below *b)
 	b->nsum = b->cap_sum = 0;
 }
 
+/* Who needs a peer outweighs who could do with it. Source: pnpm 12.21's behaviour. */
 static void miss_put(struct below *b, struct miss m)
 {
 	uint32_t i = 0;
 	while (i < b->nmiss && b->miss[i].name < m.name)
 		i++;
 	if (i < b->nmiss && b->miss[i].name == m.name) {
-		b->miss[i] = m;
+		if (!m.optional || b->miss[i].optional)
+			b->miss[i] = m;
 		return;
 	}
 	if (b->nmiss == b->cap_miss) {
