@@ -315,6 +315,7 @@ static bool take(struct http *h)
 	while (!h->multi && !h->inbox && !h->quit)
 		pthread_cond_wait(&h->first, &h->lock);
 	bool stop = h->stop;
+	h->woken = false;
 	struct http_call *fresh = h->inbox;
 	h->inbox = NULL;
 	h->inbox_end = &h->inbox;
@@ -377,7 +378,7 @@ static void run_transfers(struct http *h)
 	do {
 		for (struct http_wait *w; (w = http_queue_take(&h->queue));)
 			call_start(w->call);
-		transfer_perform(h);
+		transfer_timers(h);
 	} while (reap(h) || end_stalled(h, clock_ms()));
 }
 
@@ -410,13 +411,14 @@ static void *fetch_thread(void *arg)
 
 /* ---- the other threads' side ---- */
 
-/* Under the lock. */
+/* Under the lock. The fetch thread looks at everything when it wakes: once is enough. */
 static void wake(struct http *h)
 {
-	if (h->multi)
-		transfer_wake(h);
-	else
+	if (!h->multi)
 		pthread_cond_signal(&h->first);
+	else if (!h->woken)
+		transfer_wake(h);
+	h->woken = h->multi != NULL;
 }
 
 static const char *keep(struct arena *a, const char *s)
@@ -428,6 +430,7 @@ int http_new(struct http **out, const struct http_opts *o, struct err *e)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
 
+	h->epoll = h->waker = -1;
 	h->o = *o;
 	h->o.max_active = o->max_active ? o->max_active : 128;
 	h->o.max_per_host = o->max_per_host ? o->max_per_host : 64;

@@ -1,6 +1,6 @@
 /* http — requests to registries, over libcurl (http_curl.c includes it), which is loaded only when the first request starts.
  *
- * One fetch thread (curl_multi_poll); callbacks run on it and must not block.
+ * One fetch thread (epoll, curl_multi_socket_action); callbacks run on it and must not block.
  * At most `max_active` requests are under way, the rest wait in order of
  * priority. No automatic decoding. Every body has a bound. Redirects (of GET and HEAD) are
  * followed here, at most 5, asking `allow` again for each, never from https to http,

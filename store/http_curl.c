@@ -2,14 +2,18 @@
 #include "base/clock.h"
 #include "http_impl.h"
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 
-enum { MAX_HEADER_BYTES = 64 * 1024, MAX_ERROR_BODY = 64 * 1024, RECEIVE_BUFFER = 64 * 1024 };
+enum { MAX_HEADER_BYTES = 64 * 1024, MAX_ERROR_BODY = 64 * 1024, RECEIVE_BUFFER = 64 * 1024, MAX_EVENTS = 64 };
 
 /* libcurl's functions: loading the library costs 5 to 8 ms, which only who asks the network pays. Constant once loaded. */
 #define CURL_FUNCTIONS(X)                                                                                              \
@@ -28,10 +32,9 @@ enum { MAX_HEADER_BYTES = 64 * 1024, MAX_ERROR_BODY = 64 * 1024, RECEIVE_BUFFER 
 	X(curl_multi_setopt)                                                                                           \
 	X(curl_multi_add_handle)                                                                                       \
 	X(curl_multi_remove_handle)                                                                                    \
-	X(curl_multi_perform)                                                                                          \
+	X(curl_multi_socket_action)                                                                                    \
+	X(curl_multi_assign)                                                                                           \
 	X(curl_multi_info_read)                                                                                        \
-	X(curl_multi_poll)                                                                                             \
-	X(curl_multi_wakeup)                                                                                           \
 	X(curl_multi_cleanup)
 struct curl_api {
 #define CURL_MEMBER(f) __typeof__(f) *f##_;
@@ -63,10 +66,55 @@ static int api_load(struct curl_api *a, struct err *e)
 	return 0;
 }
 
+/* ---- waiting ---- */
+
+/* libcurl wants to know of WHAT happens to S. NOT_FIRST: it did before. */
+static int on_interest(CURL *easy, curl_socket_t s, int what, void *arg, void *not_first)
+{
+	struct http *h = arg;
+	struct epoll_event ev = {
+		.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u), .data.fd = s
+	};
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		(void)epoll_ctl(h->epoll, EPOLL_CTL_DEL, s, NULL); /* it may be closed by now, which has removed it */
+		return 0;
+	}
+	if (!not_first)
+		h->api->curl_multi_assign_(h->multi, s, h);
+	/* Refused for want of kernel memory: the transfer ends as a stalled one. An error here would end all of them. */
+	(void)epoll_ctl(h->epoll, not_first ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s, &ev);
+	return 0;
+}
+
+static int on_timer(CURLM *m, long ms, void *arg)
+{
+	struct http *h = arg;
+
+	(void)m;
+	h->timer_ms = ms < 0 ? INT64_MAX : clock_ms() + ms;
+	return 0;
+}
+
+/* A descriptor of the loop itself: EFD wakes it. */
+static int loop_open(struct http *h, struct err *e)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	h->timer_ms = INT64_MAX;
+	h->epoll = epoll_create1(EPOLL_CLOEXEC);
+	h->waker = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ev.data.fd = h->waker;
+	if (h->epoll < 0 || h->waker < 0 || epoll_ctl(h->epoll, EPOLL_CTL_ADD, h->waker, &ev) != 0)
+		return err_os(e, "wait for the network");
+	return 0;
+}
+
 void transfer_open(struct http *h)
 {
 	h->api = xcalloc(1, sizeof(*h->api));
-	if (api_load(h->api, &h->load_err) < 0)
+	if (api_load(h->api, &h->load_err) < 0 || loop_open(h, &h->load_err) < 0)
 		return;
 	CURLM *m = h->api->curl_multi_init_();
 	if (!m) {
@@ -76,6 +124,10 @@ void transfer_open(struct http *h)
 	h->api->curl_multi_setopt_(m, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
 	h->api->curl_multi_setopt_(m, CURLMOPT_MAXCONNECTS, (long)h->o.max_active);
 	h->api->curl_multi_setopt_(m, CURLMOPT_MAX_HOST_CONNECTIONS, (long)h->o.max_active);
+	h->api->curl_multi_setopt_(m, CURLMOPT_SOCKETFUNCTION, on_interest);
+	h->api->curl_multi_setopt_(m, CURLMOPT_SOCKETDATA, h);
+	h->api->curl_multi_setopt_(m, CURLMOPT_TIMERFUNCTION, on_timer);
+	h->api->curl_multi_setopt_(m, CURLMOPT_TIMERDATA, h);
 	pthread_mutex_lock(&h->lock);
 	h->multi = m;
 	pthread_mutex_unlock(&h->lock);
@@ -400,21 +452,44 @@ void transfer_resume(struct http_call *c)
 	c->h->api->curl_easy_pause_(c->easy, CURLPAUSE_CONT); /* an error shows as the transfer's end */
 }
 
-void transfer_perform(struct http *h)
+void transfer_timers(struct http *h)
 {
 	int running;
 
-	h->api->curl_multi_perform_(h->multi, &running);
+	if (h->timer_ms > clock_ms())
+		return;
+	h->timer_ms = INT64_MAX;
+	h->api->curl_multi_socket_action_(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 }
 
 void transfer_poll(struct http *h, int ms)
 {
-	h->api->curl_multi_poll_(h->multi, NULL, 0, ms, NULL);
+	struct epoll_event ev[MAX_EVENTS];
+	int64_t left = h->timer_ms - clock_ms();
+	int running;
+
+	int n = epoll_wait(h->epoll, ev, MAX_EVENTS, left < 0 ? 0 : left < ms ? (int)left : ms);
+	for (int i = 0; i < n; i++) {
+		int fd = ev[i].data.fd;
+		uint64_t count;
+		if (fd == h->waker) {
+			if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+				abort();
+			continue;
+		}
+		/* What went wrong is told by reading: CURL_CSELECT_ERR would end the transfer before what has arrived is read. */
+		int what = (ev[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+			   (ev[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0);
+		h->api->curl_multi_socket_action_(h->multi, fd, what, &running);
+	}
 }
 
 void transfer_wake(struct http *h)
 {
-	h->api->curl_multi_wakeup_(h->multi);
+	uint64_t one = 1;
+
+	if (write(h->waker, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		abort(); /* an eventfd of ours takes a write of 1 */
 }
 
 void transfer_close(struct http *h)
@@ -427,6 +502,10 @@ void transfer_close(struct http *h)
 	}
 	if (h->api && h->api->library)
 		dlclose(h->api->library);
+	if (h->epoll >= 0)
+		close(h->epoll);
+	if (h->waker >= 0)
+		close(h->waker);
 	free(h->api);
 	vec_release(&h->spare);
 }

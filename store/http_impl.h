@@ -1,7 +1,7 @@
 /* http_impl — what http.c, http_body.c and http_curl.c share; nobody else includes it.
  *
  * http.c has the calls' lives: queue, limits, redirects, repeats, cancelling,
- * the fetch thread. http_body.c has what of a body is kept when it breaks off. http_curl.c has one transfer and everything that names
+ * the fetch thread. http_body.c has what of a body is kept when it breaks off. http_curl.c has one transfer, waiting, and everything that names
  * libcurl. All of it runs on the fetch thread, except where a lock is named. */
 #pragma once
 #include "http.h"
@@ -51,6 +51,8 @@ struct http {
 	VEC(struct http_call *) active;
 	VEC(struct http_call *) delayed;
 	VEC(void *) spare; /* handles for reuse */
+	int epoll, waker;  /* what it waits with; an eventfd */
+	int64_t timer_ms;  /* when libcurl wants to be called, on clock_ms()'s clock */
 	uint64_t seq;
 	int64_t stall_checked_ms;
 	pthread_t thread;
@@ -61,6 +63,7 @@ struct http {
 	struct http_call *inbox, **inbox_end; /* new calls */
 	struct http_call *told;               /* calls that were cancelled or resumed */
 	bool stop, quit;                      /* cancel everything; and the thread ends */
+	bool woken;                           /* since it last took what is new */
 	struct http_counts counts;
 };
 
@@ -83,7 +86,9 @@ void transfer_start(struct http_call *c);
 /* Takes it back, finished or not. */
 void transfer_end(struct http_call *c);
 void transfer_resume(struct http_call *c);
-void transfer_perform(struct http *h);
+/* What libcurl has to do because time has passed, first of all for those that were started. */
+void transfer_timers(struct http *h);
+/* Waits for what there is to do, MS at most, and does it. */
 void transfer_poll(struct http *h, int ms);
 /* Any thread, under the lock, where h->multi is there. */
 void transfer_wake(struct http *h);
