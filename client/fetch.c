@@ -15,6 +15,8 @@
 enum { REQUESTS = 2 * NET_TARBALLS };
 /* What is not imported whole anyway goes in smaller pieces: the last one is imported when nothing is left to overlap with. */
 enum { PIECES_LARGE = 4 };
+/* Who may go on may do so by this much at least: what a socket gives at once. */
+enum { CHUNK = 64 << 10 };
 
 /* One tarball on its way. The fetch thread owns `buf` while `at` is DOWNLOADING; the loop and its job own it otherwise. */
 enum fetch_news { NEWS_NONE = 0, NEWS_PAUSED, NEWS_DONE };
@@ -27,16 +29,21 @@ struct fetch {
 	struct fetch_body buf;  /* downloaded and not yet imported */
 	struct fetch_body feed; /* the piece that the pool works on */
 	uint64_t piece;         /* bytes that it may hold before they are imported */
+	uint64_t length;        /* of the tarball; 0: not known */
+	uint64_t fed;           /* bytes of it that went to the pool */
 	int priority;
 	uint64_t seq;
 	struct pkg rec;
 	uint64_t import_us;
 	int code;
 	bool last;       /* feed is the end of it */
+	bool blocked;    /* in f->blocked */
 	struct err *err; /* of the import; NULL: none. On the heap, as thousands wait at once */
 	/* under f->lock */
 	bool restart; /* the registry started over: what was imported is void */
 	bool paused, ended, importing;
+	bool full;      /* paused since its piece is complete, not for want of room */
+	uint64_t grant; /* bytes of room that are kept for it */
 	bool listed;
 	bool over; /* ended, and the loop has not yet seen it */
 	int end_code;
@@ -52,6 +59,8 @@ struct fetcher {
 	int fd;
 	size_t pending;
 	VEC(struct fetch *) waiting; /* a heap: the next to be asked for is first */
+	VEC(struct fetch *) blocked; /* paused for want of room */
+	unsigned importing;
 	uint64_t seq;
 	unsigned asked; /* requests that have not ended */
 	bool stopped;
@@ -60,6 +69,7 @@ struct fetcher {
 		unsigned n;
 	} spare;                   /* under the lock */
 	atomic_uint_fast64_t held; /* bytes in memory */
+	uint64_t granted;          /* of all grants; under the lock */
 	struct fetch_counts counts;
 };
 
@@ -109,9 +119,26 @@ static void fetch_length(void *arg, uint64_t n)
 	struct fetch *x = arg;
 
 	pthread_mutex_lock(&x->f->lock);
+	x->length = n;
 	x->piece = n > x->f->o.piece ? x->f->o.piece / PIECES_LARGE : x->f->o.piece;
 	fetch_body_reserve(&x->buf, &x->f->bodies, n < x->piece ? (size_t)n : (size_t)x->piece);
 	pthread_mutex_unlock(&x->f->lock);
+}
+
+/* Under the lock: what it did not need is others'. */
+static void grant_end(struct fetch *x)
+{
+	x->f->granted -= x->grant;
+	x->grant = 0;
+}
+
+/* Under the lock: may N bytes more be held? A first piece that has more than the limit may, alone. */
+static bool has_room(struct fetch *x, size_t n)
+{
+	struct fetcher *f = x->f;
+	uint64_t held = atomic_load(&f->held);
+
+	return n <= x->grant || held + f->granted - x->grant + n <= f->o.max_bytes || held == 0;
 }
 
 /* On the fetch thread; must not block for long. */
@@ -122,17 +149,24 @@ static ptrdiff_t fetch_data(void *arg, const void *p, size_t n)
 	ptrdiff_t took = (ptrdiff_t)n;
 
 	pthread_mutex_lock(&f->lock);
+	x->full = x->buf.n > 0 && x->buf.n + n > x->piece;
 	if (!p) { /* a retry begins: from the start */
 		atomic_fetch_sub(&f->held, x->buf.n);
 		x->buf.n = 0;
 		x->restart = true;
-	} else if (x->buf.n > 0 && (x->buf.n + n > x->piece || atomic_load(&f->held) + n > f->o.max_bytes)) {
+	} else if (x->full || !has_room(x, n)) {
+		grant_end(x);
 		x->paused = true;
 		took = 0;
 		fetch_tell(x);
 	} else {
+		uint64_t used = n < x->grant ? n : x->grant;
+		x->grant -= used;
+		f->granted -= used;
 		fetch_body_add(&x->buf, &f->bodies, p, n);
-		atomic_fetch_add(&f->held, n);
+		uint64_t held = atomic_fetch_add(&f->held, n) + n;
+		if (held > f->counts.most_bytes)
+			f->counts.most_bytes = held;
 	}
 	pthread_mutex_unlock(&f->lock);
 	return took;
@@ -143,6 +177,7 @@ static void fetch_end(void *arg, int code, uint64_t bytes, const struct err *e)
 	struct fetch *x = arg;
 
 	pthread_mutex_lock(&x->f->lock);
+	grant_end(x);
 	x->ended = x->over = true;
 	x->call = NULL;
 	x->end_code = code;
@@ -234,6 +269,18 @@ static void fetch_forget(struct fetch *x)
 	pthread_mutex_unlock(&f->lock);
 }
 
+static void blocked_remove(struct fetch *x)
+{
+	struct fetcher *f = x->f;
+
+	for (size_t i = 0; x->blocked; i++) {
+		if (f->blocked.p[i] == x) {
+			f->blocked.p[i] = f->blocked.p[--f->blocked.n];
+			x->blocked = false;
+		}
+	}
+}
+
 static void fetch_finish(struct fetch *x, int code, const struct err *e)
 {
 	struct fetcher *f = x->f;
@@ -243,6 +290,7 @@ static void fetch_finish(struct fetch *x, int code, const struct err *e)
 	if (code < 0)
 		err = *e; /* it may be in X, which ends here */
 	fetch_forget(x);
+	blocked_remove(x);
 	f->pending--;
 	f->counts.import_us += x->import_us;
 	import_abort(x->import);
@@ -264,7 +312,8 @@ static void fetch_finish(struct fetch *x, int code, const struct err *e)
 	f->o.done(f->o.arg, p, code, &err);
 }
 
-static void fetch_step(struct fetch *x);
+static void fetch_step(struct fetch *x, bool force);
+static void unblock(struct fetcher *f);
 
 static void fetch_imported(struct job *job, void *ctx)
 {
@@ -274,8 +323,10 @@ static void fetch_imported(struct job *job, void *ctx)
 	atomic_fetch_sub(&f->held, x->feed.n);
 	fetch_body_release(&x->feed, &f->bodies);
 	x->importing = false;
+	f->importing--;
 	if (x->rec.p) {
 		fetch_finish(x, 0, NULL);
+		unblock(f);
 		return;
 	}
 	/* A call is valid until its done has returned, and that takes the lock. */
@@ -291,16 +342,18 @@ static void fetch_imported(struct job *job, void *ctx)
 	if (x->code < 0 && !cancel)
 		fetch_finish(x, x->code, x->err);
 	else if (!cancel)
-		fetch_step(x);
+		fetch_step(x, false);
+	unblock(f);
 }
 
-/* On the loop, nothing of X being on the pool. */
-static void fetch_step(struct fetch *x)
+/* On the loop, nothing of X being on the pool. FORCE: what there is of it goes, although its piece is not complete. */
+static void fetch_step(struct fetch *x, bool force)
 {
 	struct fetcher *f = x->f;
 
 	pthread_mutex_lock(&f->lock);
-	bool ended = x->ended, go = ended || x->paused, restart = x->restart;
+	bool ended = x->ended, go = ended || (x->paused && (x->full || force)), restart = x->restart;
+	bool block = x->paused && !go;
 	x->restart = false;
 	if (go) {
 		x->feed = x->buf;
@@ -310,9 +363,15 @@ static void fetch_step(struct fetch *x)
 	if (restart && x->import) {
 		import_abort(x->import);
 		x->import = NULL;
+		x->fed = 0;
+	}
+	if (block && !x->blocked) {
+		*vec_add(&f->blocked) = x;
+		x->blocked = true;
 	}
 	if (!go)
 		return;
+	blocked_remove(x);
 	if (x->code < 0) { /* the import failed before the download ended */
 		fetch_finish(x, x->code, x->err);
 		return;
@@ -323,17 +382,87 @@ static void fetch_step(struct fetch *x)
 	}
 	if (!ended)
 		f->counts.pieces++;
+	x->fed += x->feed.n;
 	x->last = ended;
 	x->importing = true;
+	f->importing++;
 	pool_submit(f->pool, &x->job);
 }
 
-/* ---- asking, what is most work first ---- */
+/* ---- room for what is downloaded ---- */
 
 static bool before(const struct fetch *a, const struct fetch *b)
 {
 	return a->priority != b->priority ? a->priority > b->priority : a->seq < b->seq;
 }
+
+/* Under the lock: what X still lacks until it can be imported, as a whole or a piece. */
+static uint64_t lacks(const struct fetch *x)
+{
+	uint64_t left = x->length > x->fed ? x->length - x->fed : x->piece;
+	uint64_t whole = left < x->piece ? left : x->piece;
+
+	return whole > x->buf.n + CHUNK ? whole - x->buf.n : CHUNK;
+}
+
+/* The blocked one that has to go on: the most work. */
+static struct fetch *blocked_first(struct fetcher *f)
+{
+	struct fetch *x = f->blocked.p[0];
+
+	for (size_t i = 1; i < f->blocked.n; i++) {
+		if (before(f->blocked.p[i], x))
+			x = f->blocked.p[i];
+	}
+	return x;
+}
+
+/* Under the lock: the blocked one that is best imported as far as it is: one that goes in pieces anyway, and of those the one that holds most. */
+static struct fetch *blocked_fullest(struct fetcher *f)
+{
+	struct fetch *x = f->blocked.p[0];
+
+	for (size_t i = 1; i < f->blocked.n; i++) {
+		struct fetch *y = f->blocked.p[i];
+		bool xp = x->import || x->length > f->o.piece, yp = y->import || y->length > f->o.piece;
+		if (y->buf.n && (!x->buf.n || yp > xp || (yp == xp && y->buf.n > x->buf.n)))
+			x = y;
+	}
+	return x->buf.n ? x : NULL;
+}
+
+/* Downloads that stopped for want of room go on in it, with as much as they lack: in whole tarballs, where the network is faster than the
+ * workers. These are never left without work for that: then something incomplete goes, so that there is room again. */
+static void unblock(struct fetcher *f)
+{
+	while (f->blocked.n) {
+		struct fetch *x = blocked_first(f);
+		pthread_mutex_lock(&f->lock);
+		uint64_t taken = atomic_load(&f->held) + f->granted, want = lacks(x);
+		bool go = x->ended || taken + want <= f->o.max_bytes || taken == 0;
+		if (go && !x->ended) {
+			x->grant = want;
+			f->granted += want;
+			x->paused = false;
+			if (x->call)
+				http_resume(f->o.http, x->call);
+		}
+		pthread_mutex_unlock(&f->lock);
+		if (!go)
+			break;
+		blocked_remove(x);
+	}
+	while (f->blocked.n && f->importing < pool_workers(f->pool)) {
+		pthread_mutex_lock(&f->lock);
+		struct fetch *x = blocked_fullest(f);
+		pthread_mutex_unlock(&f->lock);
+		if (!x)
+			break;
+		fetch_step(x, true);
+	}
+}
+
+/* ---- asking, what is most work first ---- */
 
 static void waiting_add(struct fetcher *f, struct fetch *x)
 {
@@ -426,9 +555,6 @@ static struct fetch *fetch_next(struct fetcher *f)
 		if (read(f->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 			abort();
 	}
-	uint64_t held = atomic_load(&f->held);
-	if (held > f->counts.most_bytes)
-		f->counts.most_bytes = held;
 	pthread_mutex_unlock(&f->lock);
 	return x;
 }
@@ -437,8 +563,9 @@ void fetcher_drain(struct fetcher *f)
 {
 	for (struct fetch *x; (x = fetch_next(f));) {
 		if (!x->importing)
-			fetch_step(x);
+			fetch_step(x, false);
 	}
+	unblock(f);
 	fetch_more(f);
 }
 
@@ -466,6 +593,7 @@ void fetcher_free(struct fetcher *f)
 	for (size_t i = 0; i < f->waiting.n; i++)
 		free(f->waiting.p[i]);
 	vec_release(&f->waiting);
+	vec_release(&f->blocked);
 	fetch_bodies_release(&f->bodies);
 	while (f->spare.n)
 		unpack_scratch_free(f->spare.p[--f->spare.n]);

@@ -1,17 +1,19 @@
 /* fetch_body — the bytes of a download that are in memory.
  *
  * Large ones have blocks of their own: they come on the fetch thread, go on a worker, and live for moments between small things
- * that stay, which is what a heap is worst at. Some blocks are kept for those that follow, since fresh pages cost as much as filling them. A body is a
+ * that stay, which is what a heap is worst at. The blocks are parts of one region, split and joined as buddies and the lowest first, so that the same
+ * pages are used over and over: fresh ones cost as much as filling them. What it has no room for gets pages of its own. A body is a
  * value, used by one thread at a time; the blocks are any thread's. */
 #pragma once
 #include "base/base.h"
 #include <pthread.h>
 
-enum { FETCH_BODY_CLASSES = 8 };
+enum { FETCH_UNITS = 256 }; /* of 64 KiB */
 struct fetch_bodies {
 	pthread_mutex_t lock;
-	void *block[FETCH_BODY_CLASSES]; /* lists of those that are free, by size: 64 KiB, 128 KiB, … */
-	size_t kept;                     /* bytes of them */
+	char *region;              /* NULL until something is large */
+	uint8_t size[FETCH_UNITS]; /* at a block's first unit: log2 of its units */
+	bool used[FETCH_UNITS];    /* there */
 };
 void fetch_bodies_init(struct fetch_bodies *s);
 void fetch_bodies_release(struct fetch_bodies *s);
