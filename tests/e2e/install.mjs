@@ -21,7 +21,8 @@ async function start(...options) {
 const sri = {}
 async function integrity(name, version) {
   const key = `${name}@${version}`
-  return (sri[key] ??= (await (await fetch(url + name.replace('/', '%2f'))).json()).versions[version].dist.integrity)
+  // A connection of its own: while spawnSync blocks this process a kept one may end unseen.
+  return (sri[key] ??= (await (await fetch(url + name.replace('/', '%2f'), { headers: { connection: 'close' } })).json()).versions[version].dist.integrity)
 }
 
 // A lockfile of direct dependencies and {name: {deps, optional, meta}} for what stands behind them.
