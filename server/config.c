@@ -260,7 +260,12 @@ static int config_check(struct config *c, struct err *e)
 		c->public_url = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->public_url));
 	if (c->command == CONFIG_SETTLE && c->pack_settle_level == 0)
 		return err_set(e, ERR_USAGE, "--wait-settled: pack-settle-level = 0 says that packs stay as they are");
+	if (!c->registry.n && c->command == CONFIG_TOKEN)
+		c->registry = STR("none"); /* tokens need no registry, and may be made before one is chosen */
 	bool none = str_eq(c->registry, STR("none"));
+	if (!none && !c->registry.n)
+		return err_set(
+			e, ERR_USAGE, "no registry: set `registry = URL`, or `none` where only sections name any");
 	if (!none && check_url("registry", c->registry, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < c->registry_alias.n; i++) {

@@ -71,6 +71,12 @@ class Refusals(Case):
             self.refused(2, rf"^drayd: {self.conf}: .*{words}", *self.start(line))
         self.refused(4, "drayd.conf-none: no such file", "--config", f"{self.conf}-none")
 
+    def test_no_registry(self):
+        self.conf.write_text(f"registry =\nstore-dir = {self.dir}\n")
+        self.refused(2, f"{self.conf}: no registry: set `registry = URL`", "--config", str(self.conf))
+        made = subprocess.run([DRAYD, "token", "add", "ci", "--config", str(self.conf)], capture_output=True, text=True, timeout=rig.PATIENCE_S)
+        self.assertRegex(made.stdout, "^dray_")
+
     def test_stores(self):
         (self.dir / "file").write_text("")
         self.refused(5, f"{self.dir}/file", *self.start("listen = 127.0.0.1:0", store="file"))
