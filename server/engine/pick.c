@@ -37,6 +37,12 @@ static bool tag_text(str s)
 static bool spec_read(struct run *r, struct reg_spec *out, atom bare)
 {
 	str s = sof(r, bare);
+	/* nothing at all is the tag, which npm reads as a range. Source: pnpm 12.21's behaviour */
+	if (!s.n) {
+		out->type = SPEC_TAG;
+		out->fetch = atom_of(&r->t, STR("latest"));
+		return true;
+	}
 	if (any_range(s)) {
 		out->type = SPEC_RANGE;
 		out->fetch = atom_of(&r->t, STR("*"));

@@ -34,10 +34,10 @@ static const struct lock_package *package_of(struct run *r, prior k, str *name, 
 		r->prior, arena_printf(&r->arena, STR_FMT "@" STR_FMT, STR_ARG(*name), STR_ARG(*version)));
 }
 
-/* As peers are matched: a prerelease also counts as the release it precedes. */
+/* As peers are matched: a prerelease also counts as the release it precedes. An empty range is a tag. */
 static bool satisfies(struct run *r, atom range, atom version)
 {
-	const struct range *rg = atom_range(&r->t, range);
+	const struct range *rg = sof(r, range).n ? atom_range(&r->t, range) : NULL;
 	const struct semver *v = atom_semver(&r->t, version);
 	if (!rg || !v)
 		return false;
@@ -347,7 +347,8 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 	if (w->peer && (atomset_has(r->moved, alias) || (atomset_has(imp->changed, alias) && !peer_stays(r, d))))
 		return NONE;
 	/* unlike below: a prerelease that the range doesn't name goes, though nothing else changed. Source: pnpm 12.21's behaviour */
-	const struct range *rg = atom_range(&r->t, range_in(r, alias, spec, name));
+	atom range = range_in(r, alias, spec, name);
+	const struct range *rg = sof(r, range).n ? atom_range(&r->t, range) : NULL;
 	const struct semver *v = atom_semver(&r->t, atom_of(&r->t, version));
 	return rg && v && range_has(rg, v, false) ? k : NONE;
 }
