@@ -269,16 +269,35 @@ static int base64_value(char c)
 	return c >= '+' && c <= 'z' ? base64_values[c - '+'] : -1;
 }
 
+/* Whole groups of four characters; how many bytes of text that is, up to the first character that is none of base64. */
+static size_t base64_groups(uint8_t *out, size_t cap, str s)
+{
+	size_t at = 0;
+
+	for (; s.n - at >= 4 && cap >= 3; at += 4, cap -= 3, out += 3) {
+		int a = base64_value(s.p[at]), b = base64_value(s.p[at + 1]), c = base64_value(s.p[at + 2]),
+		    d = base64_value(s.p[at + 3]);
+		if ((a | b | c | d) < 0)
+			break;
+		uint32_t v = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6 | (uint32_t)d;
+		out[0] = (uint8_t)(v >> 16);
+		out[1] = (uint8_t)(v >> 8);
+		out[2] = (uint8_t)v;
+	}
+	return at;
+}
+
 ptrdiff_t base64_read(uint8_t *out, size_t cap, str s)
 {
-	size_t n = 0, padded = s.n;
+	size_t padded = s.n;
 	uint32_t v = 0;
 
 	while (s.n && s.p[s.n - 1] == '=')
 		s.n--;
 	if (padded - s.n > 2 || (padded != s.n && padded % 4) || s.n % 4 == 1)
 		return -1;
-	for (size_t i = 0; i < s.n; i++) {
+	size_t at = base64_groups(out, cap, s), n = at / 4 * 3;
+	for (size_t i = at; i < s.n; i++) {
 		int d = base64_value(s.p[i]);
 		if (d < 0)
 			return -1;

@@ -1,5 +1,6 @@
 #include "frame.h"
 #include "integrity.h"
+#include "plan_body.h"
 #include "plan_frames.h"
 #include "plan_wire.h"
 #include "wire_table.h"
@@ -296,10 +297,12 @@ int plan_enc_frame(struct plan_enc *pe, const struct frame *f, struct buf *out, 
 			PLAN_MAX_STRING_BYTES);
 	o.n_str = en->fresh.n;
 	o.str = en->fresh.p;
-	size_t n = dray__frame__get_packed_size(&o);
-	if (n > FRAME_MAX)
-		return err_set(e, ERR_TOOBIG, "frame of %zu bytes, at most %u", n, FRAME_MAX);
-	dray__frame__pack(&o, (uint8_t *)buf_reserve(out, n));
-	out->n += n;
-	return 0;
+	size_t before = out->n;
+	if (!plan_body_put(out, &o))
+		out->n += dray__frame__pack(&o, (uint8_t *)buf_reserve(out, dray__frame__get_packed_size(&o)));
+	size_t n = out->n - before;
+	if (n <= FRAME_MAX)
+		return 0;
+	out->n = before;
+	return err_set(e, ERR_TOOBIG, "frame of %zu bytes, at most %u", n, FRAME_MAX);
 }

@@ -32,15 +32,16 @@ uint32_t put_known(const struct enc *en, str s)
 
 uint32_t put(struct enc *en, str s)
 {
+	bool fresh;
+
 	if (s.n == 0)
 		return 0;
-	uint32_t at = map_get(&en->ref, s);
-	if (at != MAP_NONE)
-		return ref_of(en, at);
-	str kept = arena_str(&en->keep, s);
-	*vec_add(&en->fresh) = pb_bytes(kept);
-	en->bytes += s.n;
-	return ref_of(en, map_add(&en->ref, kept, en->ref.n + 1, NULL));
+	uint32_t at = map_add_copy(&en->ref, &s, en->ref.n + 1, &en->keep, &fresh);
+	if (fresh) {
+		*vec_add(&en->fresh) = pb_bytes(s);
+		en->bytes += s.n;
+	}
+	return ref_of(en, at);
 }
 
 uint32_t *put_room(struct enc *en, size_t n, size_t *n_out, uint32_t **out)

@@ -82,6 +82,18 @@ uint32_t map_add(struct map *m, str key, uint32_t value, bool *fresh)
 	return c->value;
 }
 
+uint32_t map_add_copy(struct map *m, str *key, uint32_t value, struct arena *keep, bool *fresh)
+{
+	struct map_cell *c = map_slot(m, *key, fresh);
+
+	if (*fresh) {
+		c->key = arena_str(keep, *key);
+		c->value = value;
+	}
+	*key = c->key;
+	return c->value;
+}
+
 void map_set(struct map *m, str key, uint32_t value)
 {
 	bool is_new;
