@@ -159,6 +159,17 @@ static void put_flow_member(struct buf *b, unsigned level, bool *first, str key,
 		buf_add(b, STR("true"));
 }
 
+/* The same for a key of ours, which needs no quotes. */
+static void put_flow_field(struct buf *b, bool *first, str key, str value)
+{
+	if (!*first)
+		buf_add(b, STR(", "));
+	*first = false;
+	buf_add(b, key);
+	buf_add(b, STR(": "));
+	yaml_put_scalar(b, value, 3, true, false);
+}
+
 /* Unknown keys that come before KEY (all that are left when it is absent). */
 static void put_extra(struct buf *b, unsigned level, struct str_map extra, size_t *at, str key, yaml_key_cmp *cmp)
 {
@@ -181,23 +192,23 @@ static void put_resolution(struct buf *b, const struct lock_resolution *r)
 	}
 	buf_add(b, STR(" {"));
 	if (r->commit.n)
-		put_flow_member(b, 3, &first, STR("commit"), r->commit);
+		put_flow_field(b, &first, STR("commit"), r->commit);
 	if (r->directory.n)
-		put_flow_member(b, 3, &first, STR("directory"), r->directory);
+		put_flow_field(b, &first, STR("directory"), r->directory);
 	if (r->git_hosted)
 		put_flow_member(b, 3, &first, STR("gitHosted"), STR_NONE);
 	if (r->integrity.n && r->kind != LOCK_RES_GIT)
-		put_flow_member(b, 3, &first, STR("integrity"), r->integrity);
+		put_flow_field(b, &first, STR("integrity"), r->integrity);
 	if (r->path.n)
-		put_flow_member(b, 3, &first, STR("path"), r->path);
+		put_flow_field(b, &first, STR("path"), r->path);
 	if (r->repo.n)
-		put_flow_member(b, 3, &first, STR("repo"), r->repo);
+		put_flow_field(b, &first, STR("repo"), r->repo);
 	if (r->tarball.n)
-		put_flow_member(b, 3, &first, STR("tarball"), r->tarball);
+		put_flow_field(b, &first, STR("tarball"), r->tarball);
 	if (r->kind == LOCK_RES_GIT)
-		put_flow_member(b, 3, &first, STR("type"), STR("git"));
+		put_flow_field(b, &first, STR("type"), STR("git"));
 	else if (r->kind == LOCK_RES_DIRECTORY)
-		put_flow_member(b, 3, &first, STR("type"), STR("directory"));
+		put_flow_field(b, &first, STR("type"), STR("directory"));
 	buf_addc(b, '}');
 }
 

@@ -17,21 +17,75 @@ int lock_importer_order(const void *a, const void *b)
 	return str_cmp(((const struct lock_importer *)a)->path, ((const struct lock_importer *)b)->path);
 }
 
-static void sort_unless_sorted(void *p, size_t n, size_t size, int (*cmp)(const void *, const void *))
+/* A row as it is sorted: the first bytes of its key as a number, so that most comparisons read nothing else. */
+struct row {
+	uint64_t head;
+	const str *key;
+};
+
+static int cmp_row(const void *a, const void *b)
 {
-	for (size_t i = 1; i < n; i++) {
-		if (cmp((char *)p + (i - 1) * size, (char *)p + i * size) > 0) {
-			qsort(p, n, size, cmp);
-			return;
-		}
-	}
+	const struct row *x = a, *y = b;
+
+	return x->head != y->head ? (x->head < y->head ? -1 : 1) : str_cmp(*x->key, *y->key);
 }
+
+static uint64_t head_of(str key)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < sizeof(v); i++)
+		v = v << 8 | (i < key.n ? (uint8_t)key.p[i] : 0);
+	return v;
+}
+
+/* Every row to its place, along each cycle, so that each is written once. */
+static void rows_move(char *p, size_t n, size_t size, struct row *row)
+{
+	char *kept = xmalloc(size);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t to = i, from = (size_t)((const char *)row[i].key - p) / size;
+		if (from == i)
+			continue;
+		memcpy(kept, p + i * size, size);
+		for (; from != i; to = from, from = (size_t)((const char *)row[to].key - p) / size) {
+			memcpy(p + to * size, p + from * size, size);
+			row[to].key = (const str *)(const void *)(p + to * size);
+		}
+		memcpy(p + to * size, kept, size);
+		row[to].key = (const str *)(const void *)(p + to * size);
+	}
+	free(kept);
+}
+
+/* N rows of SIZE bytes, each beginning with its key. */
+static void sort_unless_sorted(void *p, size_t n, size_t size)
+{
+	struct row *row = xmalloc(n * sizeof(*row));
+	bool sorted = true;
+
+	for (size_t i = 0; i < n; i++) {
+		const str *key = (const str *)(const void *)((char *)p + i * size);
+		row[i] = (struct row){ head_of(*key), key };
+		sorted = sorted && (i == 0 || cmp_row(&row[i - 1], &row[i]) <= 0);
+	}
+	if (!sorted) {
+		qsort(row, n, sizeof(*row), cmp_row);
+		rows_move(p, n, size, row);
+	}
+	free(row);
+}
+
+_Static_assert(offsetof(struct lock_package, key) == 0 && offsetof(struct lock_snapshot, key) == 0 &&
+		       offsetof(struct lock_importer, path) == 0,
+	"sort_unless_sorted() finds the key of a row at its beginning");
 
 void lockfile_sort(struct lockfile *lf)
 {
-	sort_unless_sorted(lf->package, lf->npackages, sizeof(*lf->package), lock_package_order);
-	sort_unless_sorted(lf->snapshot, lf->nsnapshots, sizeof(*lf->snapshot), lock_snapshot_order);
-	sort_unless_sorted(lf->importer, lf->nimporters, sizeof(*lf->importer), lock_importer_order);
+	sort_unless_sorted(lf->package, lf->npackages, sizeof(*lf->package));
+	sort_unless_sorted(lf->snapshot, lf->nsnapshots, sizeof(*lf->snapshot));
+	sort_unless_sorted(lf->importer, lf->nimporters, sizeof(*lf->importer));
 }
 
 static bool has_colon(str s)

@@ -216,8 +216,8 @@ static bool is_typed(str s)
 
 	if ((c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.')
 		return is_int(s) || is_float(s) || is_timestamp(s);
-	return (c == '~' || c == '<' || (c | 32) == 'n' || (c | 32) == 't' || (c | 32) == 'f') && s.n <= 5 &&
-	       one_of(s, words);
+	size_t n = c == '~' ? 1 : c == '<' ? 2 : (c | 32) == 'n' || (c | 32) == 't' ? 4 : (c | 32) == 'f' ? 5 : 0;
+	return s.n == n && one_of(s, words);
 }
 
 /* Characters that are plain anywhere but perhaps first, in flow and in block. */
@@ -641,10 +641,30 @@ static const struct ranked {
 	  { STR_INIT("overrides") }, { STR_INIT("packageExtensionsChecksum") }, { STR_INIT("pnpmfileChecksum") },
 	  { STR_INIT("patchedDependencies") }, { STR_INIT("importers") }, { STR_INIT("packages") } };
 
+/* By first letter: a bit for each length that a key of either table has. Nearly all keys are names of packages and have no rank. */
+static const uint32_t ranked_lengths[26] = { ['b' - 'a'] = 1u << 18,
+	['c' - 'a'] = 1u << 3 | 1u << 8,
+	['d' - 'a'] = 1u << 3 | 1u << 10 | 1u << 12,
+	['e' - 'a'] = 1u << 7,
+	['h' - 'a'] = 1u << 6,
+	['i' - 'a'] = 1u << 2 | 1u << 9,
+	['l' - 'a'] = 1u << 4 | 1u << 15,
+	['n' - 'a'] = 1u << 4,
+	['o' - 'a'] = 1u << 2 | 1u << 8 | 1u << 9 | 1u << 20,
+	['p' - 'a'] = 1u << 7 | 1u << 8 | 1u << 16 | 1u << 19 | 1u << 20 | 1u << 25,
+	['r' - 'a'] = 1u << 10 | 1u << 13,
+	['s' - 'a'] = 1u << 8,
+	['t' - 'a'] = 1u << 26,
+	['v' - 'a'] = 1u << 7 };
+
 static size_t rank_of(const struct ranked *r, size_t n, str key)
 {
+	unsigned letter = (unsigned char)key.p[0] - 'a';
+
+	if (letter >= 26 || key.n >= 32 || !(ranked_lengths[letter] >> key.n & 1))
+		return n;
 	for (size_t i = 0; i < n; i++) {
-		if (r[i].name.n == key.n && r[i].name.p[0] == key.p[0] && str_eq(r[i].name, key))
+		if (str_eq(r[i].name, key))
 			return i;
 	}
 	return n;

@@ -44,12 +44,19 @@ size_t str_find(str s, char c, size_t at)
 	return hit ? (size_t)(hit - s.p) : SIZE_MAX;
 }
 
+enum { SHORT_NEEDLE = 4 }; /* bytes; what a search for one byte finds sooner than memmem() begins */
+
 size_t str_find_str(str s, str needle, size_t at)
 {
 	if (needle.n == 0)
 		return at <= s.n ? at : SIZE_MAX;
 	if (at >= s.n) /* memmem() takes no NULL */
 		return SIZE_MAX;
+	if (needle.n <= SHORT_NEEDLE) {
+		while ((at = str_find(s, needle.p[0], at)) != SIZE_MAX && !str_starts(str_from(s, at), needle))
+			at++;
+		return at;
+	}
 	const char *hit = memmem(s.p + at, s.n - at, needle.p, needle.n);
 	return hit ? (size_t)(hit - s.p) : SIZE_MAX;
 }

@@ -1,6 +1,7 @@
 /* Reading and printing pnpm-lock.yaml: every file of the parity cases comes back byte for byte, odd ones as pnpm wrote
  * them, and what cannot be read is refused with its place. */
 #include "lockfile.h"
+#include "yaml_put.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -197,6 +198,47 @@ static void test_lookup(void **state)
 	assert_null(lockfile_snapshot(&lf, STR("x")));
 }
 
+/* Every key that has a rank goes before one that has none, though its letters come later. */
+static void test_ranks(void **state)
+{
+	static const char *const entry[] = { "resolution", "id", "name", "version", "engines", "cpu", "os", "libc",
+		"deprecated", "hasBin", "prepare", "requiresBuild", "bundleDependencies", "peerDependencies",
+		"peerDependenciesMeta", "dependencies", "optionalDependencies", "transitivePeerDependencies", "dev",
+		"optional" };
+	static const char *const root[] = { "lockfileVersion", "settings", "catalogs", "overrides",
+		"packageExtensionsChecksum", "pnpmfileChecksum", "patchedDependencies", "importers", "packages" };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(entry) / sizeof(*entry); i++) {
+		assert_true(lock_entry_cmp(str_of(entry[i]), STR("a")) < 0);
+		assert_true(i == 0 || lock_entry_cmp(str_of(entry[i - 1]), str_of(entry[i])) < 0);
+	}
+	for (size_t i = 0; i < sizeof(root) / sizeof(*root); i++) {
+		assert_true(lock_importer_cmp(str_of(root[i]), STR("a")) < 0);
+		assert_true(i == 0 || lock_importer_cmp(str_of(root[i - 1]), str_of(root[i])) < 0);
+	}
+	assert_true(lock_entry_cmp(STR("nama"), STR("a")) > 0);
+}
+
+/* Rows in any order, of keys that share more or fewer bytes than are compared at once, end up in the order of their keys. */
+static void test_sorted(void **state)
+{
+	static const char *const key[] = { "", "a", "abcdefgh", "abcdefgh@1", "abcdefgh@1.0", "abcdefgi", "abcdefg",
+		"abcdefg\xc3", "@types/node@1", "@types/node@1(b@1)", "zod@4" };
+	enum { N = sizeof(key) / sizeof(*key) };
+	struct lock_snapshot row[N];
+	(void)state;
+
+	for (size_t from = 0; from < N; from++) {
+		for (size_t i = 0; i < N; i++)
+			row[i] = (struct lock_snapshot){ .key = str_of(key[(from + 7 * i) % N]) };
+		struct lockfile lf = { .snapshot = row, .nsnapshots = N };
+		lockfile_sort(&lf);
+		for (size_t i = 1; i < N; i++)
+			assert_true(str_cmp(row[i - 1].key, row[i].key) < 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +248,8 @@ int main(void)
 		cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_documents),
 		cmocka_unit_test(test_lookup),
+		cmocka_unit_test(test_ranks),
+		cmocka_unit_test(test_sorted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
