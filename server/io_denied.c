@@ -3,6 +3,7 @@
 
 struct io_denial {
 	uint32_t ticket;
+	struct err why;
 	struct engine_packument answer;
 };
 
@@ -18,7 +19,8 @@ void io_denied_add(struct io_denied *d, uint32_t ticket, const struct err *why)
 	struct io_denial *n = xcalloc(1, sizeof(*n));
 
 	n->ticket = ticket;
-	n->answer.err = *why;
+	n->why = *why;
+	n->answer.err = &n->why;
 	*vec_add(&d->all) = n;
 }
 

@@ -124,11 +124,20 @@ static int atom_order(const void *x, const void *y)
 	return a < b ? -1 : a > b;
 }
 
+enum { FEW = 16 }; /* sorted sooner than qsort() has begun */
+
 const struct atomset *atomset_of(struct arena *a, atom *v, size_t n)
 {
 	if (!n)
 		return &atomset_none;
-	qsort(v, n, sizeof(*v), atom_order);
+	if (n > FEW)
+		qsort(v, n, sizeof(*v), atom_order);
+	for (size_t i = 1; n <= FEW && i < n; i++)
+		for (size_t k = i; k && v[k - 1] > v[k]; k--) {
+			atom x = v[k];
+			v[k] = v[k - 1];
+			v[k - 1] = x;
+		}
 	struct atomset *s = arena_alloc(a, 1, sizeof(*s) + n * sizeof(atom), _Alignof(struct atomset));
 	for (size_t i = 0; i < n; i++)
 		if (!s->n || s->v[s->n - 1] != v[i])

@@ -14,6 +14,7 @@ struct atom_rec {
 	const struct range *range;
 	const struct semver *version;
 	bool range_known, version_known;
+	bool is_name; /* package.c: checked, and a package may be called so */
 	uint8_t spec; /* pick.c: 0 not read yet, else what it asks of a registry; spec_fetch: by which text */
 	atom spec_fetch;
 };

@@ -16,7 +16,7 @@ enum packument_origin { PACKUMENT_KEPT = 0, PACKUMENT_REVALIDATED, PACKUMENT_FET
 struct engine_packument {
 	struct packument rec; /* p == NULL: failed, see err */
 	enum packument_origin origin;
-	struct err err; /* ERR_NOTFOUND for a 404 */
+	const struct err *err; /* ERR_NOTFOUND for a 404; NULL where there is a record */
 };
 
 struct engine_io {

@@ -25,11 +25,13 @@ static void *by_atom(void *p, size_t *n, atom at, size_t size)
 	return q;
 }
 
+enum { CACHE_LINE = 64 };
+
 uint32_t pkg_add(struct run *r, atom id)
 {
 	r->pkg_of_id = by_atom(r->pkg_of_id, &r->npkg_of_id, id, sizeof(*r->pkg_of_id));
 	uint32_t i = (uint32_t)r->pkg.n;
-	struct pkg *p = arena_new(&r->arena, struct pkg, 1);
+	struct pkg *p = arena_alloc(&r->arena, 1, sizeof(*p), CACHE_LINE);
 	*p = (struct pkg){ .id = id, .leaf_node = NONE, .nodes = NONE, .rec_prior = NONE, .shadow = &atomset_none };
 	*vec_add(&r->pkg) = p;
 	r->pkg_of_id[id] = i + 1;

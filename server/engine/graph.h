@@ -62,44 +62,43 @@ struct owner {
 /* A snapshot of the lockfile that exists, by its position there. */
 typedef uint32_t prior; /* NONE: none */
 
+/* What walks over the graph read of each package comes first, in one cache line. */
 struct pkg {
+	uint32_t seen, slot; /* mark of the last walk over packages, and its place there */
+	enum pkg_kind kind;
+	bool leaf, recorded, optional, by_workspace; /* by_workspace: found there */
+	struct edge *edge;                           /* sorted by alias */
+	struct peer *peer;                           /* sorted by name; as its owner reads the manifest */
+	uint32_t nedge, npeer;
 	atom id;                      /* pnpm's pkgIdWithPatchHash */
-	atom key;                     /* its row under packages: */
 	atom name, version;           /* version 0: has none of its own (link:, file:) */
 	atom peer_name, peer_version; /* how peers see it */
+	uint32_t leaf_node;
+	struct owner owner;
+	const struct atomset *shadow; /* in force: the owner's */
+	const struct atomset *rec_shadow;
+	prior rec_prior;
+	uint32_t nodes; /* first of its nodes, linked by node.next */
+	struct spec *spec;
+	uint32_t nspec;
+	bool specs_known;
+	bool asked_ahead; /* see first_pick.h */
+	/* what the first peer walk of its owner missed below it: see hoist.c */
+	bool fw, fw_owned;
+	struct owner fw_owner;
+	const struct atomset *fw_names;
+	atom key; /* its row under packages: */
 	atom manifest_version;
-	enum pkg_kind kind;
-	bool by_workspace; /* found in the workspace */
 	struct packument pm;
 	uint32_t pv;
+	int64_t published;
+	uint64_t work; /* to fetch and unpack it, as pnpm ranks downloads */
 	str registry;
 	const struct lock_package *locked;
 	const struct manifest *manifest; /* PKG_LINK, PKG_DIRECTORY, PKG_TARBALL */
 	atom directory; /* PKG_LINK, PKG_DIRECTORY: from the lockfile's folder; PKG_TARBALL: path or URL */
 	str integrity;
 	struct deps deps;
-	struct spec *spec;
-	uint32_t nspec;
-	bool specs_known;
-	struct peer *peer; /* sorted by name; as its owner reads the manifest */
-	uint32_t npeer;
-	bool optional, leaf;
-	bool asked_ahead; /* see first_pick.h */
-	struct owner owner;
-	const struct atomset *shadow; /* in force: the owner's */
-	bool recorded;
-	struct edge *edge; /* sorted by alias */
-	uint32_t nedge;
-	const struct atomset *rec_shadow;
-	prior rec_prior;
-	uint32_t leaf_node;
-	uint32_t nodes;      /* first of its nodes, linked by node.next */
-	uint32_t seen, slot; /* mark of the last walk over packages, and its place there */
-	int64_t published;
-	/* what the first peer walk of its owner missed below it: see hoist.c */
-	bool fw, fw_owned;
-	struct owner fw_owner;
-	const struct atomset *fw_names;
 };
 
 struct kid {
@@ -148,6 +147,8 @@ struct level {
 	const struct level *up;
 	struct kv *p; /* name -> version, sorted by name */
 	uint32_t n;
+	uint64_t
+		mask; /* a bit for each name, by its number: most levels are seen not to have a name without a search */
 };
 /* Aliases visible to a level: those of the levels above it. */
 struct scope {
@@ -224,6 +225,11 @@ struct run {
 	uint32_t nwhole;
 
 	VEC(struct pkg *) pkg;
+	struct made_pkg { /* packages by packument and version, see package_of_registry(); cells, and how many are taken */
+		const uint8_t *packument; /* NULL: free */
+		uint32_t version, pkg;
+	} * made;
+	size_t mades, nmade;
 	uint32_t *pkg_of_id; /* by atom */
 	size_t npkg_of_id;
 	VEC(struct node) node;

@@ -184,9 +184,7 @@ uint32_t *order_nodes(struct run *r, struct graph *g, uint32_t *n)
 		const struct pkg *p = pkg_at(r, q->pkg);
 		if (q->dropped)
 			continue;
-		uint64_t work = p->kind == PKG_REGISTRY ? packument_unpacked_size(p->pm, p->pv) +
-								  3000u * (uint64_t)packument_file_count(p->pm, p->pv)
-							: 0;
+		uint64_t work = p->kind == PKG_REGISTRY ? p->work : 0;
 		k[(*n)++] = (struct ranked){ work, deppath_text(g->paths, q->dp), i, g->paths->dp.p[q->dp].nseg > 0 };
 	}
 	qsort(k, *n, sizeof(*k), rank_order);

@@ -177,8 +177,10 @@ static void specs_sort(struct run *r, struct spec *p, uint32_t n)
 static int alias_check(struct run *r, const struct pkg *p, atom alias, struct err *e)
 {
 	str s = sof(r, alias);
-	if (name_valid(s))
+	if (r->t.rec[alias].is_name || name_valid(s)) {
+		r->t.rec[alias].is_name = true;
 		return 0;
+	}
 	return err_set(e, ERR_PARSE, STR_FMT " has a dependency with an invalid name: \"" STR_FMT "\"", SA(r, p->id),
 		STR_ARG(str_head(s, 200)));
 }
@@ -274,6 +276,8 @@ static int patched_id(struct run *r, atom *id, atom key, str name, atom version,
 
 /* --- packages --- */
 
+enum { FILE_WORK = 3000 }; /* bytes that are as much work as one more file is. Source: pnpm 12 ranks downloads so */
+
 static bool is_leaf(const struct deps *d)
 {
 	return !d->ndep && !d->nopt && !d->npeer && !d->npeer_optional;
@@ -290,9 +294,40 @@ static atom name_at_version(struct run *r, str name, str version)
 	return atom_copy(&r->t, (str){ small, name.n + version.n + 1 });
 }
 
+static struct made_pkg *made_cell(struct made_pkg *table, size_t mask, const uint8_t *packument, uint32_t version)
+{
+	uint64_t h = ((uint64_t)(uintptr_t)packument ^ version) * 0x9E3779B97F4A7C15u;
+	for (h ^= h >> 32;; h++) {
+		struct made_pkg *c = &table[h & mask];
+		if (!c->packument || (c->packument == packument && c->version == version))
+			return c;
+	}
+}
+
+static void made_put(struct run *r, struct packument pm, uint32_t v, uint32_t pkg)
+{
+	if (r->nmade * 2 >= r->mades) {
+		size_t n = r->mades ? r->mades * 2 : 1024;
+		struct made_pkg *table = arena_new(&r->arena, struct made_pkg, n);
+		for (size_t i = 0; i < r->mades; i++)
+			if (r->made[i].packument)
+				*made_cell(table, n - 1, r->made[i].packument, r->made[i].version) = r->made[i];
+		r->made = table;
+		r->mades = n;
+	}
+	*made_cell(r->made, r->mades - 1, pm.p, v) = (struct made_pkg){ pm.p, v, pkg };
+	r->nmade++;
+}
+
 int package_of_registry(
 	struct run *r, uint32_t *out, struct packument pm, uint32_t v, str registry, bool *fresh, struct err *e)
 {
+	const struct made_pkg *made = r->mades ? made_cell(r->made, r->mades - 1, pm.p, v) : NULL;
+	if (made && made->packument) {
+		*out = made->pkg;
+		*fresh = false;
+		return 0;
+	}
 	str name = packument_name(pm);
 	struct semver sv;
 	packument_semver(pm, v, &sv);
@@ -321,11 +356,13 @@ int package_of_registry(
 	p->pv = v;
 	p->registry = registry;
 	p->published = packument_time(pm, v);
+	p->work = packument_unpacked_size(pm, v) + FILE_WORK * (uint64_t)packument_file_count(pm, v);
 	p->specs_known = false;
 	deps_of_packument(r, &p->deps, pm, v);
 	deps_hooks(r, &p->deps, NULL, p->name, p->version, NULL);
 	if (*fresh)
 		p->leaf = is_leaf(&p->deps);
+	made_put(r, pm, v, *out);
 	return 0;
 }
 

@@ -5,6 +5,8 @@ void acc_put(struct acc *a, atom k, uint32_t v, bool replace)
 {
 	struct kv *p = acc_at(a);
 	uint32_t lo = 0, hi = a->n;
+	if (hi && p[hi - 1].k < k)
+		lo = hi; /* most come in order */
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 		if (p[mid].k < k)
@@ -26,9 +28,21 @@ void acc_put(struct acc *a, atom k, uint32_t v, bool replace)
 		a->p = p = q;
 		a->cap = 2 * cap;
 	}
-	memmove(p + lo + 1, p + lo, (a->n - lo) * sizeof(*p));
+	if (lo < a->n)
+		memmove(p + lo + 1, p + lo, (a->n - lo) * sizeof(*p));
 	p[lo] = (struct kv){ k, v };
 	a->n++;
+}
+
+void acc_fill(struct acc *a, const struct kv *e, uint32_t n)
+{
+	if (n > sizeof(a->small) / sizeof(*a->small)) {
+		a->cap = n + n / 2;
+		a->p = xmalloc(a->cap * sizeof(*a->p));
+	}
+	if (n)
+		memcpy(acc_at(a), e, n * sizeof(*e));
+	a->n = n;
 }
 
 const struct pmap *acc_pmap(struct peers *p, struct acc *a)

@@ -22,6 +22,8 @@ static inline struct kv *acc_at(struct acc *a)
 }
 /* What K maps to; a K that is there already keeps its value unless REPLACE. */
 void acc_put(struct acc *a, atom k, uint32_t v, bool replace);
+/* N pairs, ascending by their names, into an empty one. */
+void acc_fill(struct acc *a, const struct kv *e, uint32_t n);
 /* NONE: it is not there. */
 static inline uint32_t acc_get(struct acc *a, atom k)
 {

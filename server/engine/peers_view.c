@@ -222,28 +222,24 @@ uint32_t ref_add(struct peers *p, struct ref x)
 	return (uint32_t)p->ref.n - 1;
 }
 
-/* Where NAME stands, or s->n. */
-static uint32_t refs_find(const struct refs *s, atom name)
+/* NAME's place, or where it is not; without a branch that depends on what is compared: nobody could foresee it. */
+static const struct kv *refs_find(const struct refs *s, atom name)
 {
-	uint32_t lo = 0, hi = s->n;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (s->e[mid].k < name)
-			lo = mid + 1;
-		else
-			hi = mid;
+	const struct kv *e = s->e;
+	for (uint32_t n = s->n, half; n > 1; n -= half) {
+		half = n / 2;
+		e += e[half].k <= name ? half : 0;
 	}
-	return lo < s->n && s->e[lo].k == name ? lo : s->n;
+	return e;
 }
 
 const struct ref *refs_get(const struct peers *p, const struct refs *s, atom name)
 {
-	uint32_t at = refs_find(s, name);
-
-	return at < s->n ? &p->ref.p[s->e[at].v] : NULL;
+	const struct kv *e = refs_find(s, name);
+	return s->n && e->k == name ? &p->ref.p[e->v] : NULL;
 }
 
 bool refs_has(const struct refs *s, atom name)
 {
-	return refs_find(s, name) < s->n;
+	return s->n && refs_find(s, name)->k == name;
 }

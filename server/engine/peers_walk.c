@@ -216,8 +216,7 @@ static void extend_refs(struct peers *p, struct visit *x)
 	acc_init(&a);
 	acc_init(&both);
 	const struct refs *with_own = NULL;
-	for (uint32_t i = 0; i < base->n; i++)
-		acc_put(&a, base->e[i].k, base->e[i].v, true);
+	acc_fill(&a, base->e, base->n);
 	for (uint32_t i = 0; i < x->own.n; i++) {
 		struct kv k = acc_at(&x->own)[i];
 		const struct ref *old = refs_get(p, base, k.k);
@@ -228,8 +227,7 @@ static void extend_refs(struct peers *p, struct visit *x)
 		bool keep = refs_match(p, old, &p->ref.p[k.v]);
 		if (keep && old->node != p->ref.p[k.v].node) {
 			if (!with_own) {
-				for (uint32_t j = 0; j < base->n; j++)
-					acc_put(&both, base->e[j].k, base->e[j].v, true);
+				acc_fill(&both, base->e, base->n);
 				for (uint32_t j = 0; j < x->own.n; j++)
 					acc_put(&both, acc_at(&x->own)[j].k, acc_at(&x->own)[j].v, true);
 				with_own = acc_refs(p, &both);

@@ -342,6 +342,8 @@ static bool in_selectors(const struct selectors *s, atom spec)
 uint32_t level_find(const struct level *l, atom name)
 {
 	uint32_t lo = 0, hi = l->n;
+	if (!(l->mask >> (name & 63) & 1))
+		return NONE;
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 		if (l->p[mid].k < name)

@@ -424,7 +424,7 @@ static int group_answer(struct check *c, uint32_t i, const struct engine_packume
 	bool enough = true;
 
 	if (!got->rec.p) {
-		*e = got->err;
+		*e = *got->err;
 		return err_ctx(e, "pnpm-lock.yaml cannot be checked: " STR_FMT, STR_ARG(g->name));
 	}
 	for (const struct entry *x = g->first; x && enough; x = x->next)

@@ -9,6 +9,7 @@ struct want {
 	uint32_t ticket;
 	struct meta_record *record;
 	struct engine_packument got;
+	struct err *why; /* got.err: of thousands of wants hardly one fails, and its text is large */
 };
 struct preload {
 	struct meta *meta;
@@ -24,6 +25,14 @@ struct preload {
 	struct want *given;
 	struct remote_tarballs *remote;
 };
+
+static void want_free(struct want *w)
+{
+	if (w->record)
+		meta_record_release(w->record);
+	free(w->why);
+	free(w);
+}
 
 static void want_ready(struct want *w)
 {
@@ -64,7 +73,9 @@ static void on_done(void *arg, struct meta_record *r, const struct err *e)
 		w->got.rec = meta_packument(r);
 		w->got.origin = origin_of(r);
 	} else {
-		w->got.err = *e;
+		w->why = xmalloc(sizeof(*w->why));
+		*w->why = *e;
+		w->got.err = w->why;
 	}
 	pthread_mutex_lock(&p->lock);
 	p->live--;
@@ -73,11 +84,8 @@ static void on_done(void *arg, struct meta_record *r, const struct err *e)
 		want_ready(w);
 	pthread_cond_broadcast(&p->change);
 	pthread_mutex_unlock(&p->lock);
-	if (abandoned) {
-		if (r)
-			meta_record_release(r);
-		free(w);
-	}
+	if (abandoned)
+		want_free(w);
 	if (last)
 		preload_end(p);
 }
@@ -87,15 +95,10 @@ static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum pac
 	struct preload *p = ctx;
 	struct want *w = xmalloc(sizeof(*w));
 
-	/* not .got.err as a whole: of thousands of wants hardly one fails, and its text is large */
-	w->p = p;
-	w->next = NULL;
-	w->ticket = ticket;
-	w->got.rec = (struct packument){ 0 };
-	w->got.origin = PACKUMENT_KEPT;
-	w->got.err.code = w->got.err.os = 0;
-	w->got.err.msg[0] = 0;
-	w->record = meta_peek(p->meta, registry, name, form);
+	*w = (struct want){ .p = p,
+		.ticket = ticket,
+		.got.origin = PACKUMENT_KEPT,
+		.record = meta_peek(p->meta, registry, name, form) };
 	pthread_mutex_lock(&p->lock);
 	if (w->record) {
 		w->got.rec = meta_packument(w->record);
@@ -201,8 +204,7 @@ static void wants_free(struct want *w)
 {
 	for (struct want *next; w; w = next) {
 		next = w->next;
-		meta_record_release(w->record);
-		free(w);
+		want_free(w);
 	}
 }
 

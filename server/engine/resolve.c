@@ -250,16 +250,24 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 
 /* --- levels --- */
 
+enum { FEW = 16 }; /* put in order sooner than qsort() has begun */
+
 static struct kv *versions_of(struct run *r, const struct seed *s, uint32_t n, uint32_t *out)
 {
 	struct kv *p = arena_new(&r->arena, struct kv, n + 1);
 	uint32_t m = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct pkg *k = s[i].kind == SEED_DROPPED ? NULL : pkg_at(r, s[i].pkg);
-		if (k && k->version)
-			p[m++] = (struct kv){ k->name, k->version };
+		if (!k || !k->version)
+			continue;
+		struct kv x = { k->name, k->version };
+		uint32_t at = m++;
+		for (; m <= FEW && at && kv_order(&p[at - 1], &x) > 0; at--)
+			p[at] = p[at - 1];
+		p[at] = x;
 	}
-	qsort(p, m, sizeof(*p), kv_order);
+	if (m > FEW)
+		qsort(p, m, sizeof(*p), kv_order);
 	*out = m;
 	return p;
 }
@@ -271,7 +279,9 @@ static const struct level *level_below(struct run *r, const struct level *up, co
 	if (!m)
 		return up;
 	struct level *l = arena_new(&r->arena, struct level, 1);
-	*l = (struct level){ up, p, m };
+	*l = (struct level){ .up = up, .p = p, .n = m };
+	for (uint32_t i = 0; i < m; i++)
+		l->mask |= UINT64_C(1) << (p[i].k & 63);
 	return l;
 }
 
@@ -440,6 +450,11 @@ static void level_ask(struct run *r, const struct importer *imp, const struct fr
 			continue;
 		for (uint32_t k = 0; k < p->nspec; k++)
 			metas_ask(r->metas, p->spec[k].alias, p->spec[k].range, p->spec[k].optional);
+	}
+	for (size_t i = 0; i < f->n; i++) {
+		const struct pkg *p = pkg_at(r, f->p[i].seed.pkg);
+		for (uint32_t k = 0; k < p->nspec; k++)
+			metas_prefetch(r->metas, p->spec[k].alias, p->spec[k].optional);
 	}
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 struct record { /* one compiled packument */
+	struct err why;
 	struct engine_packument got;
 	struct buf bytes;
 };
@@ -32,8 +33,9 @@ static uint32_t dice(struct parity_io *io, size_t n)
 
 static void record_fill(struct parity_io *io, struct record *r, str name, enum packument_form form)
 {
-	struct err *e = &r->got.err;
+	struct err *e = &r->why;
 
+	r->got.err = e;
 	buf_clear(&io->json);
 	if (!recording_json(&io->json, io->rec, name, form, STR(PARITY_BASE))) {
 		err_set(e, ERR_NOTFOUND, STR_FMT ": not in the recording (404)", STR_ARG(name));

@@ -164,7 +164,7 @@ static void test_all_arrive_once(void **state)
 			seen[ticket[i]]++;
 			if (ticket[i] == 3) {
 				assert_null(got[i]->rec.p);
-				assert_int_equal(got[i]->err.code, ERR_NOTFOUND);
+				assert_int_equal(got[i]->err->code, ERR_NOTFOUND);
 			} else {
 				assert_int_equal(got[i]->rec.n, 6);
 				assert_int_equal(

@@ -65,8 +65,8 @@ static void test_plan_io(void **state)
 	assert_int_equal(p.io.wait(p.io.ctx, &ticket, &got, 1, &e), 1);
 	assert_int_equal(in.waits, 1);
 	assert_int_equal(ticket, 2);
-	assert_int_equal(got->err.code, ERR_POLICY);
-	assert_non_null(strstr(got->err.msg, "https://other.test/"));
+	assert_int_equal(got->err->code, ERR_POLICY);
+	assert_non_null(strstr(got->err->msg, "https://other.test/"));
 	p.io.want(p.io.ctx, 3, STR("https://registry.test/"), STR("right-pad"), PACKUMENT_FULL);
 	assert_int_equal(in.wants, 2);
 	assert_int_equal(p.io.wait(p.io.ctx, &ticket, &got, 1, &e), 1);
