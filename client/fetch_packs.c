@@ -181,19 +181,56 @@ void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, co
 
 /* -- importing -------------------------------------------------------------------- */
 
+enum { UNPACKING_MAX = 12 << 20, SPARE_MAX = 12 << 20 };
+
+static struct pack_scratch *scratch_take(struct pack_fetcher *f)
+{
+	pthread_mutex_lock(&f->lock);
+	struct pack_scratch *s = f->spare.n ? f->spare.p[--f->spare.n] : NULL;
+	pthread_mutex_unlock(&f->lock);
+	return s ? s : pack_scratch_new();
+}
+
+static void scratch_give(struct pack_fetcher *f, struct pack_scratch *s)
+{
+	uint64_t sum = pack_scratch_bytes(s);
+
+	pthread_mutex_lock(&f->lock);
+	for (unsigned i = 0; i < f->spare.n; i++)
+		sum += pack_scratch_bytes(f->spare.p[i]);
+	if (f->spare.n < sizeof(f->spare.p) / sizeof(*f->spare.p) && sum <= SPARE_MAX) {
+		f->spare.p[f->spare.n++] = s;
+		s = NULL;
+	}
+	pthread_mutex_unlock(&f->lock);
+	pack_scratch_free(s);
+}
+
+/* No job has one. */
+static void scratches_free(struct pack_fetcher *f)
+{
+	while (f->spare.n)
+		pack_scratch_free(f->spare.p[--f->spare.n]);
+	pack_scratch_free(f->window);
+	f->window = NULL;
+}
+
 static void want_import(struct job *job)
 {
 	struct pack_want *w = (struct pack_want *)job;
 	const struct frame_package *fp = w->p->f;
 	uint64_t start = clock_us();
-	struct import_opts o = {
-		.key = w->p->key, .sri = fp->meta.resolution.integrity, .name = fp->name, .version = fp->version
-	};
+	struct import_opts o = { .key = w->p->key,
+		.sri = fp->meta.resolution.integrity,
+		.name = fp->name,
+		.version = fp->version,
+		.pack_scratch = scratch_take(w->f) };
 
 	w->delta = w->base.rec.p && pack_is_delta(w->buf.p, w->buf.n);
 	w->code =
 		w->delta ? import_delta(w->f->o.store, &o, w->base.rec, w->digest, w->buf.p, w->buf.n, &w->rec, &w->err)
 			 : import_pack(w->f->o.store, &o, w->digest, w->buf.p, w->buf.n, &w->rec, &w->err);
+	scratch_give(w->f, o.pack_scratch);
 	w->import_us = clock_us() - start;
 }
 
@@ -217,6 +254,8 @@ void want_end(struct pack_want *w, bool ready)
 	}
 	p->state = ready ? PACKAGE_READY : PACKAGE_IDLE;
 	want_free(w);
+	if (f->pending == 0)
+		scratches_free(f);
 	if (ready)
 		f->o.done(f->o.arg, p);
 	else
@@ -236,8 +275,6 @@ static void want_drop(struct pack_want *w)
 }
 
 static void want_imported(struct job *job, void *ctx);
-
-enum { UNPACKING_MAX = 12 << 20 };
 
 /* What unpacking takes is known beforehand: the pool gets so many that their sum is bounded, one at least. Those that take a
  * window are apart: pack_feed.c. */
@@ -342,6 +379,7 @@ void pack_fetcher_free(struct pack_fetcher *f)
 	list_free(&f->waiting);
 	while (f->all)
 		want_free(f->all->w);
+	scratches_free(f);
 	if (f->fd >= 0)
 		close(f->fd);
 	if (f->wake >= 0)

@@ -2,6 +2,7 @@
 #pragma once
 #include "fetch_packs.h"
 #include "h2_session.h"
+#include "pack_stream.h"
 #include "packs_wire.h"
 #include "server_url.h"
 #include <pthread.h>
@@ -81,9 +82,14 @@ struct pack_fetcher {
 	pthread_mutex_t lock;
 	struct want_list in, news;    /* under the lock */
 	struct pack_feed *told, *all; /* under the lock: feeds with news; all feeds */
-	bool stop;                    /* under the lock */
-	atomic_uint_fast64_t held;    /* bytes asked for and not imported */
-	struct pack_counts counts;    /* under the lock */
+	struct {
+		struct pack_scratch *p[4];
+		unsigned n;
+	} spare;                     /* under the lock: not in use; 12 MiB at most */
+	struct pack_scratch *window; /* a job's of the feed that has it, or nobody's; NULL: none yet */
+	bool stop;                   /* under the lock */
+	atomic_uint_fast64_t held;   /* bytes asked for and not imported */
+	struct pack_counts counts;   /* under the lock */
 };
 
 void want_add(struct want_list *l, struct pack_want *w);

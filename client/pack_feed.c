@@ -86,6 +86,9 @@ static int feed_import(struct pack_feed *x)
 		.key = w->p->key, .sri = fp->meta.resolution.integrity, .name = fp->name, .version = fp->version
 	};
 
+	if (!w->f->window)
+		w->f->window = pack_scratch_new();
+	o.pack_scratch = w->f->window;
 	if (!x->import &&
 		pack_import_new(&x->import, w->f->o.store, &o, w->base.rec.p ? &w->base.rec : NULL, &w->err) < 0)
 		return w->err.code;

@@ -147,6 +147,8 @@ int pack_import_new(
 		return e->code;
 	}
 	pi->o.label = pi->im->label;
+	pi->o.flags = PACK_PIECES;
+	pi->o.scratch = o->pack_scratch;
 	pi->o.fn = put_row;
 	pi->o.arg = pi->im;
 	pi->stream = pack_stream_new(&pi->o);
@@ -190,7 +192,7 @@ int import_delta(struct store *s, const struct import_opts *o, struct pkg base, 
 
 	if (rc < 0)
 		return rc;
-	rc = pack_delta_apply(p, n, digest, pi->im->label, &pi->read, put_row, pi->im, e);
+	rc = pack_stream_all(&pi->o, p, n, digest, e);
 	if (rc == 0)
 		rc = import_publish(pi->im, out, e);
 	pack_import_free(pi);
@@ -204,7 +206,10 @@ int import_pack(struct store *s, const struct import_opts *o, const uint8_t dige
 
 	if (import_new(&im, s, o, e) < 0)
 		return e->code;
-	int rc = pack_unpack(p, n, digest, im->label, PACK_PIECES, put_row, im, e);
+	struct pack_stream_opts po = {
+		.label = im->label, .flags = PACK_PIECES, .scratch = o->pack_scratch, .fn = put_row, .arg = im
+	};
+	int rc = pack_stream_all(&po, p, n, digest, e);
 	if (rc == 0)
 		rc = import_publish(im, out, e);
 	import_abort(im);

@@ -271,17 +271,14 @@ uint32_t pack_tarball_bytes(const void *p, size_t n)
 	return pack_read_header(&h, p, n < PACK_HEADER ? n : SIZE_MAX, &e) < 0 ? 0 : get_u32((const uint8_t *)p + 20);
 }
 
-int pack_inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const char *what, struct err *e)
+int pack_inflate(uint8_t *out, size_t want, ZSTD_DCtx *d, const uint8_t *p, size_t n, const char *what, struct err *e)
 {
-	uint8_t *to = xmalloc(want);
-	/* One frame, as where it is read in pieces: ZSTD_decompress() takes none, or several. */
-	size_t got = n > 0 && ZSTD_findFrameCompressedSize(p, n) == n ? ZSTD_decompress(to, want, p, n) : SIZE_MAX;
+	/* One frame, as where it is read in pieces: ZSTD_decompressDCtx() takes none, or several. */
+	size_t got =
+		n > 0 && ZSTD_findFrameCompressedSize(p, n) == n ? ZSTD_decompressDCtx(d, out, want, p, n) : SIZE_MAX;
 
-	if (ZSTD_isError(got) || got != want) {
-		free(to);
+	if (ZSTD_isError(got) || got != want)
 		return err_set(e, ERR_PARSE, "pack's %s does not inflate to the %zu bytes it claims", what, want);
-	}
-	*out = to;
 	return 0;
 }
 

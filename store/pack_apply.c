@@ -32,8 +32,9 @@ struct pack_apply {
 	uint32_t next;           /* segment */
 	struct buf part;         /* of that segment, as long as it is not whole */
 	const uint8_t *in, *end; /* what has just arrived */
-	uint8_t *prefix, *out;
-	size_t have, used; /* of `out` */
+	struct pack_scratch own;
+	uint8_t *prefix, *out; /* these and the context are the scratch's */
+	size_t have, used;     /* of `out` */
 	ZSTD_DCtx *d;
 };
 
@@ -261,22 +262,22 @@ int pack_apply_open(struct pack_apply **out, const struct pack_header *h, const 
 	const struct pack_stream_opts *o, struct err *e)
 {
 	struct pack_apply *x = xcalloc(1, sizeof(*x));
+	struct pack_scratch *s = pack_scratch_of(o, &x->own);
+	size_t prefix = (size_t)h->prefix + PACK_STEP;
 
 	*out = x;
 	x->a = ARENA_INIT(1 << 16);
 	x->o = o;
 	x->h = *h;
-	if (pack_inflate(&x->text, h->table, table_z, h->table_z, "table", e) < 0)
+	x->prefix = pack_scratch_buf(s, prefix + (h->raw < PACK_SEGMENT ? (size_t)h->raw : PACK_SEGMENT));
+	x->out = x->prefix + prefix;
+	x->d = pack_scratch_context(s, 0);
+	x->text = xmalloc((size_t)h->table + 1);
+	if (pack_inflate(x->text, h->table, x->d, table_z, h->table_z, "table", e) < 0)
 		return e->code;
 	struct pack_reader r = { x->text, x->text + h->table, false };
 	if (read_table(x, &r, e) < 0)
 		return e->code;
-	x->d = ZSTD_createDCtx();
-	if (!x->d)
-		die_oom(0);
-	ZSTD_DCtx_setParameter(x->d, ZSTD_d_windowLogMax, PACK_WINDOW_LOG);
-	x->prefix = xmalloc((size_t)h->prefix + PACK_STEP);
-	x->out = xmalloc(h->raw < PACK_SEGMENT ? (size_t)h->raw + 1 : PACK_SEGMENT);
 	return rows_go(x, e);
 }
 
@@ -307,9 +308,7 @@ void pack_apply_free(struct pack_apply *x)
 {
 	if (!x)
 		return;
-	ZSTD_freeDCtx(x->d);
-	free(x->prefix);
-	free(x->out);
+	pack_scratch_release(&x->own);
 	free(x->text);
 	buf_release(&x->sums);
 	buf_release(&x->part);
@@ -325,23 +324,16 @@ bool pack_is_delta(const void *p, size_t n)
 	return pack_read_header(&h, p, n < PACK_HEADER ? n : SIZE_MAX, &e) == 0 && h.version == PACK_DELTA;
 }
 
-int pack_delta_apply(const void *bytes, size_t n, const uint8_t digest[32], str label, const struct pack_base *base,
-	pack_row_fn *fn, void *arg, struct err *e)
+int pack_apply_all(
+	const struct pack_header *h, const uint8_t *p, size_t n, const struct pack_stream_opts *o, struct err *e)
 {
-	struct pack_stream_opts o = { .label = label, .base = base, .fn = fn, .arg = arg };
-	const uint8_t *p = bytes;
-	struct pack_apply *x = NULL;
-	struct pack_header h;
-	int rc = pack_check(&h, bytes, n, digest, e);
+	struct pack_apply *x;
+	int rc = pack_apply_open(&x, h, p, o, e);
 
-	if (rc == 0 && h.version != PACK_DELTA)
-		rc = err_set(e, ERR_PARSE, "no delta");
 	if (rc == 0)
-		rc = pack_apply_open(&x, &h, p + PACK_HEADER, &o, e);
-	if (rc == 0)
-		rc = pack_apply_add(x, p + PACK_HEADER + h.table_z, n - PACK_HEADER - h.table_z, e);
+		rc = pack_apply_add(x, p + h->table_z, n - h->table_z, e);
 	if (rc == 0)
 		rc = pack_apply_end(x, e);
 	pack_apply_free(x);
-	return rc < 0 ? err_ctx(e, "package " STR_FMT, STR_ARG(label)) : 0;
+	return rc;
 }

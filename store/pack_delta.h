@@ -16,15 +16,11 @@
 MUST_USE int pack_delta_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n,
 	struct pack_file *base, uint32_t nbase, const struct pack_opts *o, struct err *e);
 
-/* The other version's files, by path. */
+/* The other version's files, by path. A delta is applied by pack_stream.h; its rows have their CRC with the last piece, and no SHA256. */
 struct pack_base {
 	void *arg;
 	/* N bytes of PATH from AT into TO; negative where it has not so many. */
 	int (*read)(void *arg, str path, uint64_t at, uint8_t *to, size_t n, struct err *e);
 };
-/* As pack_unpack() with PACK_PIECES; a row has its CRC with its last piece, and no SHA256. ERR_INTEGRITY: also where the base is not what the
- * delta was built against. */
-MUST_USE int pack_delta_apply(const void *p, size_t n, const uint8_t digest[32], str label,
-	const struct pack_base *base, pack_row_fn *fn, void *arg, struct err *e);
 /* Whether a pack's first 32 bytes are a delta's. */
 bool pack_is_delta(const void *p, size_t n);

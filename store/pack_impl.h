@@ -40,8 +40,9 @@ MUST_USE int pack_begin(struct buf *out, uint32_t *table_z, str table, int level
 /* The header at OUT's byte START; the digest of what stands behind it. */
 void pack_finish(struct buf *out, size_t start, uint8_t digest[32], const struct pack_header *h, uint32_t tarball);
 MUST_USE int pack_read_header(struct pack_header *h, const uint8_t *p, size_t n, struct err *e);
-/* Inflates exactly WANT bytes from one frame into new memory. */
-MUST_USE int pack_inflate(uint8_t **out, size_t want, const uint8_t *p, size_t n, const char *what, struct err *e);
+/* Inflates exactly WANT bytes from one frame with D into OUT. */
+MUST_USE int pack_inflate(
+	uint8_t *out, size_t want, ZSTD_DCtx *d, const uint8_t *p, size_t n, const char *what, struct err *e);
 /* Appends BYTES of a frame, encoded by pieces between which STOP is looked at (NULL: it is not); LAST ends the frame. ERR_CANCELLED. */
 MUST_USE int pack_compress(struct buf *out, ZSTD_CCtx *z, str bytes, bool last, const atomic_bool *stop, struct err *e);
 int pack_zstd_err(struct err *e, size_t rc, const char *what);
@@ -49,6 +50,20 @@ int pack_zstd_err(struct err *e, size_t rc, const char *what);
 MUST_USE int pack_check(struct pack_header *h, const void *p, size_t n, const uint8_t digest[32], struct err *e);
 int pack_other_bytes(struct err *e);
 int pack_no_base(struct err *e);
+
+/* pack_scratch.c. What O lends, or OWN. */
+struct pack_scratch {
+	ZSTD_DCtx *d;
+	uint64_t window; /* of D's, as far as packs have needed it */
+	uint8_t *p;
+	size_t cap, touched;
+};
+struct pack_scratch *pack_scratch_of(const struct pack_stream_opts *o, struct pack_scratch *own);
+void pack_scratch_release(struct pack_scratch *s);
+/* N bytes, whose content is anything, until the next call. */
+uint8_t *pack_scratch_buf(struct pack_scratch *s, size_t n);
+/* A context as new, until the next call. WINDOW: bytes that it keeps for itself, for frames that are decoded piece by piece; 0: none. */
+ZSTD_DCtx *pack_scratch_context(struct pack_scratch *s, uint64_t window);
 
 /* Either kind's reader, from header and compressed table on: content in any pieces, rows to O->fn, which is kept. *OUT is to be freed even
  * after a failure, after which nothing else is allowed. */
@@ -58,9 +73,14 @@ MUST_USE int pack_whole_open(struct pack_whole **out, const struct pack_header *
 MUST_USE int pack_whole_add(struct pack_whole *x, const uint8_t *p, size_t n, struct err *e);
 MUST_USE int pack_whole_end(struct pack_whole *x, struct err *e);
 void pack_whole_free(struct pack_whole *x);
+/* All of one whose header is read; P is what stands behind that. */
+MUST_USE int pack_whole_all(
+	const struct pack_header *h, const uint8_t *p, size_t n, const struct pack_stream_opts *o, struct err *e);
 struct pack_apply;
 MUST_USE int pack_apply_open(struct pack_apply **out, const struct pack_header *h, const uint8_t *table_z,
 	const struct pack_stream_opts *o, struct err *e);
 MUST_USE int pack_apply_add(struct pack_apply *x, const uint8_t *p, size_t n, struct err *e);
 MUST_USE int pack_apply_end(struct pack_apply *x, struct err *e);
+MUST_USE int pack_apply_all(
+	const struct pack_header *h, const uint8_t *p, size_t n, const struct pack_stream_opts *o, struct err *e);
 void pack_apply_free(struct pack_apply *x);

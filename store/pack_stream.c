@@ -92,6 +92,21 @@ bool pack_stream_is_delta(const struct pack_stream *s)
 	return s->apply;
 }
 
+int pack_stream_all(
+	const struct pack_stream_opts *o, const void *bytes, size_t n, const uint8_t digest[32], struct err *e)
+{
+	const uint8_t *p = bytes;
+	struct pack_header h;
+	int rc = pack_check(&h, bytes, n, digest, e);
+
+	if (rc == 0 && h.version == PACK_DELTA && !o->base)
+		rc = pack_no_base(e);
+	if (rc == 0)
+		rc = (h.version == PACK_DELTA ? pack_apply_all : pack_whole_all)(
+			&h, p + PACK_HEADER, n - PACK_HEADER, o, e);
+	return rc < 0 ? err_ctx(e, "package " STR_FMT, STR_ARG(o->label)) : 0;
+}
+
 void pack_stream_free(struct pack_stream *s)
 {
 	if (!s)

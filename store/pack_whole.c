@@ -79,7 +79,8 @@ struct pack_whole {
 	struct table t;
 	uint32_t at;         /* row whose bytes come next */
 	struct hasher *hash; /* of that row's; NULL: nobody asked */
-	ZSTD_DCtx *z;
+	struct pack_scratch own;
+	ZSTD_DCtx *z; /* this and the next are the scratch's */
 	uint8_t *buf;
 	bool ended;
 };
@@ -162,18 +163,18 @@ int pack_whole_open(struct pack_whole **out, const struct pack_header *h, const 
 	const struct pack_stream_opts *o, struct err *e)
 {
 	struct pack_whole *x = xcalloc(1, sizeof(*x));
+	struct pack_scratch *s = pack_scratch_of(o, &x->own);
+	uint64_t window = h->raw < 1u << PACK_WINDOW_LOG ? h->raw : 1u << PACK_WINDOW_LOG;
 
 	*out = x;
 	x->a = ARENA_INIT(1 << 16);
 	x->o = o;
-	if (pack_inflate(&x->text, h->table, table_z, h->table_z, "table", e) < 0 ||
+	x->text = xmalloc((size_t)h->table + 1);
+	if (pack_inflate(x->text, h->table, pack_scratch_context(s, 0), table_z, h->table_z, "table", e) < 0 ||
 		read_table(&x->t, h, x->text, NULL, &x->a, e) < 0)
 		return e->code;
-	x->z = ZSTD_createDCtx();
-	if (!x->z)
-		die_oom(0);
-	ZSTD_DCtx_setParameter(x->z, ZSTD_d_windowLogMax, PACK_WINDOW_LOG);
-	x->buf = xmalloc(PACK_STEP);
+	x->z = pack_scratch_context(s, window);
+	x->buf = pack_scratch_buf(s, PACK_STEP);
 	return rows_free(x, e);
 }
 
@@ -204,8 +205,7 @@ void pack_whole_free(struct pack_whole *x)
 	if (!x)
 		return;
 	hasher_free(x->hash);
-	ZSTD_freeDCtx(x->z);
-	free(x->buf);
+	pack_scratch_release(&x->own);
 	free(x->text);
 	arena_release(&x->a);
 	free(x);
@@ -232,19 +232,21 @@ static int unpack_at_once(
 	const struct pack_header *h, const uint8_t *p, size_t n, const struct pack_stream_opts *o, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 16);
-	uint8_t *text = NULL, *content = NULL;
+	AUTO(pack_scratch_release) struct pack_scratch own = { 0 };
+	struct pack_scratch *s = pack_scratch_of(o, &own);
+	uint8_t *text = xmalloc((size_t)h->table + 1), *content = pack_scratch_buf(s, (size_t)h->raw + 1);
+	ZSTD_DCtx *d = pack_scratch_context(s, 0); /* keeps no window for what it decodes at once */
 	struct table t = { 0 };
-	int rc = pack_inflate(&text, h->table, p, h->table_z, "table", e);
+	int rc = pack_inflate(text, h->table, d, p, h->table_z, "table", e);
 
 	if (rc == 0)
-		rc = pack_inflate(&content, (size_t)h->raw, p + h->table_z, n - h->table_z, "content", e);
+		rc = pack_inflate(content, (size_t)h->raw, d, p + h->table_z, n - h->table_z, "content", e);
 	if (rc == 0)
 		rc = read_table(&t, h, text, content, &a, e);
 	if (rc == 0 && o->flags & PACK_CHECK)
 		rc = check_contents(&t, e);
 	for (uint32_t i = 0; rc == 0 && i < t.n; i++)
 		rc = o->fn(o->arg, &t.row[i], e);
-	free(content);
 	free(text);
 	return rc;
 }
@@ -263,18 +265,16 @@ static int unpack_pieces(
 	return rc;
 }
 
+int pack_whole_all(
+	const struct pack_header *h, const uint8_t *p, size_t n, const struct pack_stream_opts *o, struct err *e)
+{
+	return (o->flags & PACK_PIECES && h->raw > PACK_PIECE ? unpack_pieces : unpack_at_once)(h, p, n, o, e);
+}
+
 int pack_unpack(const void *bytes, size_t n, const uint8_t digest[32], str label, unsigned flags, pack_row_fn *fn,
 	void *arg, struct err *e)
 {
 	struct pack_stream_opts o = { .label = label, .flags = flags, .fn = fn, .arg = arg };
-	const uint8_t *p = bytes;
-	struct pack_header h;
-	int rc = pack_check(&h, bytes, n, digest, e);
 
-	if (rc == 0 && h.version != PACK_WHOLE)
-		rc = pack_no_base(e);
-	if (rc == 0)
-		rc = (flags & PACK_PIECES && h.raw > PACK_PIECE ? unpack_pieces : unpack_at_once)(
-			&h, p + PACK_HEADER, n - PACK_HEADER, &o, e);
-	return rc < 0 ? err_ctx(e, "package " STR_FMT, STR_ARG(label)) : 0;
+	return pack_stream_all(&o, bytes, n, digest, e);
 }

@@ -78,9 +78,10 @@ struct import_opts {
 	str sri; /* verified over the tarball's bytes before anything becomes visible; may be empty */
 	str name,
 		version; /* expected in package.json, for messages; a differing name or version is accepted as npm does */
-	uint64_t max_unpacked;          /* bytes; 0: 4 GiB */
-	uint32_t max_entries;           /* 0: 500,000 */
-	struct unpack_scratch *scratch; /* unpack.h; NULL: of its own */
+	uint64_t max_unpacked;             /* bytes; 0: 4 GiB */
+	uint32_t max_entries;              /* 0: 500,000 */
+	struct unpack_scratch *scratch;    /* a tarball's: unpack.h; NULL: of its own */
+	struct pack_scratch *pack_scratch; /* a pack's: pack_stream.h; likewise */
 };
 MUST_USE int import_begin(struct import **out, struct store *s, const struct import_opts *o, struct err *e);
 /* The next bytes of the .tgz as received. */

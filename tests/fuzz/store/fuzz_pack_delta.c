@@ -1,7 +1,7 @@
 /* Whatever bytes a delta has, and whatever the other version holds, paths stay below the package, pieces come in order and are as long
  * as they say, and a prefix is asked for only within bounds. */
 #include "integrity.h"
-#include "pack_delta.h"
+#include "pack_stream.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -58,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (pack_claims(data, n, &raw, &files) && raw > (16u << 20))
 		return 0; /* allowed, but slow to fuzz */
 	sha256(digest, data, n);
-	if (pack_delta_apply(data, n, digest, STR("fuzz"), &base, row, &s, &e) > 0)
+	struct pack_stream_opts o = { .label = STR("fuzz"), .base = &base, .flags = PACK_PIECES, .fn = row, .arg = &s };
+	if (pack_stream_all(&o, data, n, digest, &e) > 0)
 		abort();
 	return 0;
 }
