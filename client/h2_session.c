@@ -266,8 +266,8 @@ static int tls_error(const struct h2 *h, struct err *e)
 	char text[200];
 
 	if (bad != X509_V_OK)
-		return err_set(e, ERR_NET, "certificate of %s: %s (use --ca for a private authority)", h->where,
-			X509_verify_cert_error_string(bad));
+		return err_set(e, ERR_NET, "certificate of %s: %s (cafile in ~/.npmrc names a private authority)",
+			h->where, X509_verify_cert_error_string(bad));
 	unsigned long code = ERR_get_error();
 	ERR_error_string_n(code, text, sizeof(text));
 	return err_set(e, ERR_NET, "TLS with %s: %s", h->where, code ? text : "the connection was closed");
@@ -277,6 +277,11 @@ static int tls_init(struct h2 *h, const struct h2_opts *o, struct err *e)
 {
 	static const unsigned char alpn[] = "\x02h2";
 
+	if (o->tls_kept && *o->tls_kept) {
+		h->tls = *o->tls_kept;
+		SSL_CTX_up_ref(h->tls);
+		return 0;
+	}
 	h->tls = SSL_CTX_new(TLS_client_method());
 	if (!h->tls)
 		die_oom(0);
@@ -288,7 +293,17 @@ static int tls_init(struct h2 *h, const struct h2_opts *o, struct err *e)
 		return err_set(
 			e, ERR_USAGE, "no usable certificates in %s", o->ca_file ? o->ca_file : "the system's store");
 	SSL_CTX_set_alpn_protos(h->tls, alpn, 3);
+	if (o->tls_kept) {
+		*o->tls_kept = h->tls;
+		SSL_CTX_up_ref(h->tls);
+	}
 	return 0;
+}
+
+void h2_tls_free(SSL_CTX **kept)
+{
+	SSL_CTX_free(*kept);
+	*kept = NULL;
 }
 
 static int tls_start(struct h2 *h, struct err *e)

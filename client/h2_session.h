@@ -18,7 +18,11 @@ struct h2_opts {
 	const char *ca_file; /* NULL: the system's; ignored in clear */
 	unsigned connect_ms; /* until TCP, TLS and ALPN are done */
 	uint32_t window;     /* of a stream, in bytes; 0: 16 MiB */
+	/* Authorities as they were read, for all sessions of one thread that are given the same place, NULL at first: the system's take some 20 ms
+	 * to read. The owner of the place calls h2_tls_free(). NULL: read for this session. */
+	struct ssl_ctx_st **tls_kept;
 };
+void h2_tls_free(struct ssl_ctx_st **kept);
 /* Starts connecting. ERR_NET when the name has no address. */
 MUST_USE int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e);
 int h2_fd(const struct h2 *h);

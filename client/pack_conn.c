@@ -61,6 +61,7 @@ struct thread {
 	bool plain;             /* the server is older than deltas: other versions are not named to it */
 	bool useless;           /* the server makes no packs, or cannot be reached: everything is absent */
 	struct err why;
+	struct ssl_ctx_st *tls; /* all connections' */
 };
 
 /* -- wants ----------------------------------------------------------------------- */
@@ -519,7 +520,8 @@ static void conn_open(struct conn *c)
 		.tls = t->f->url.tls,
 		.ca_file = t->f->o.ca_file,
 		.connect_ms = t->f->o.connect_ms,
-		.window = t->f->o.ahead };
+		.window = t->f->o.ahead,
+		.tls_kept = &t->tls };
 
 	if (c->retry_at)
 		t->add.reconnects++;
@@ -651,6 +653,7 @@ static void thread_end(struct thread *t)
 	list_drop(&t->large);
 	list_drop(&t->get);
 	list_drop(&t->news);
+	h2_tls_free(&t->tls);
 }
 
 void *pack_conn_run(void *fetcher)
