@@ -97,7 +97,7 @@ static int on_timer(CURLM *m, long ms, void *arg)
 	return 0;
 }
 
-/* A descriptor of the loop itself: EFD wakes it. */
+/* What the loop waits with. */
 static int loop_open(struct http *h, struct err *e)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
