@@ -51,7 +51,7 @@ static void one(str bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	AUTO(buf_release) struct buf fixed = BUF_INIT;
-	static const char magic[] = "\0drame02";
+	static const char magic[] = "\0drame03";
 
 	one((str){ (const char *)data, n });
 	if (n < KEPT_HEAD)
