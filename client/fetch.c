@@ -138,7 +138,7 @@ static bool has_room(struct fetch *x, size_t n)
 	struct fetcher *f = x->f;
 	uint64_t held = atomic_load(&f->held);
 
-	return n <= x->grant || held + f->granted - x->grant + n <= f->o.max_bytes || held == 0;
+	return n <= x->grant || held + f->granted - x->grant + n <= f->o.max_bytes || held + f->granted - x->grant == 0;
 }
 
 /* On the fetch thread; must not block for long. */
@@ -574,9 +574,12 @@ size_t fetcher_pending(const struct fetcher *f)
 	return f->pending;
 }
 
-struct fetch_counts fetcher_counts(const struct fetcher *f)
+struct fetch_counts fetcher_counts(struct fetcher *f)
 {
-	return f->counts;
+	pthread_mutex_lock(&f->lock);
+	struct fetch_counts n = f->counts;
+	pthread_mutex_unlock(&f->lock);
+	return n;
 }
 
 void fetcher_stop(struct fetcher *f)

@@ -34,7 +34,7 @@ void fetch_package(struct fetcher *f, struct tree_package *p);
 int fetcher_fd(const struct fetcher *f);
 void fetcher_drain(struct fetcher *f);
 size_t fetcher_pending(const struct fetcher *f);
-struct fetch_counts fetcher_counts(const struct fetcher *f);
+struct fetch_counts fetcher_counts(struct fetcher *f);
 /* Asks for nothing more; packages that were not asked for yet stay pending. Before the http ends. */
 void fetcher_stop(struct fetcher *f);
 /* The http must be freed before, so that no callback runs any more, and the pool be idle. */

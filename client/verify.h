@@ -3,7 +3,8 @@
  * Each package's tarball is fetched from its registry (never from a drayd) and
  * verified against the lockfile's SRI; the list of its files is compared with
  * what lies in node_modules, byte by byte, or with what the store says of it.
- * Nothing is written. Packages whose scripts may run and patched ones are
+ * Nothing that lies there is written to (the store's lock for shared slots is made
+ * where it is missing). Packages whose scripts may run and patched ones are
  * allowed to differ: they are named, and no error. Symlinks of slots and projects
  * must lead where the lockfile says. Of shared slots those are looked at that
  * this project's lockfile names, not other projects'. Blocks; one thread, work on the pool. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs.h"
 #include "link_root.h"
 #include "verify_impl.h"
 
@@ -59,11 +60,8 @@ static const char *slot_path(struct links *l, const struct slot *s)
 static void extra_find(struct links *l, const char *scope)
 {
 	const char *path = arena_printf(&l->a, STR_FMT "/%s", STR_ARG(l->path), scope).p;
-	int fd = openat(l->v->root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(l->v->root, path);
 
-	if (!d && fd >= 0)
-		close(fd);
 	for (struct dirent *de; d && (de = readdir(d));) {
 		str name = arena_printf(&l->a, "%s%s", scope, de->d_name);
 		if (de->d_name[0] == '.')

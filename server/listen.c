@@ -99,6 +99,7 @@ static void bind_error(str where, struct err *e)
 	err_os(e, "listen " STR_FMT, STR_ARG(where));
 	size_t n = strlen(e->msg);
 	snprintf(e->msg + n, sizeof(e->msg) - n, "%s", what);
+	e->os = 0; /* all is said: that nobody may read a file is not the cause */
 }
 
 static int bind_one(struct run *r, str where, struct err *e)

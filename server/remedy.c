@@ -11,10 +11,15 @@ static void refused(struct buf *out, const struct config *c)
 
 	snprintf(number, sizeof(number), "%u", (unsigned)geteuid());
 	const char *user = p ? p->pw_name : number;
+	if (c && c->command != CONFIG_RUN) {
+		buf_printf(out, "this was run as user %s: run it as root or as who owns store-dir and the token file\n",
+			user);
+		return;
+	}
 	buf_printf(
 		out, "drayd runs as user %s, who has to be able to read the configuration, its tokens and keys", user);
 	if (c)
-		buf_printf(out, ", and to own all of store-dir (chown -R %s " STR_FMT ")", user, STR_ARG(c->store_dir));
+		buf_printf(out, ", and to own all of store-dir (" STR_FMT ")", STR_ARG(c->store_dir));
 	buf_addc(out, '\n');
 }
 

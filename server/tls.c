@@ -1,4 +1,5 @@
 #include "tls.h"
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <string.h>
@@ -8,10 +9,14 @@
 static int fail(SSL_CTX *x, const char *option, str file, struct err *e)
 {
 	unsigned long code = ERR_get_error();
-	const char *why = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+	const char *why = ERR_reason_error_string(code);
 
 	SSL_CTX_free(x);
 	ERR_clear_error();
+	if (ERR_SYSTEM_ERROR(code)) { /* may be there the next time */
+		errno = ERR_GET_REASON(code);
+		return err_os(e, "%s " STR_FMT, option, STR_ARG(file));
+	}
 	return err_set(e, ERR_USAGE, "%s " STR_FMT ": %s", option, STR_ARG(file), why ? why : "is not PEM");
 }
 
@@ -53,7 +58,9 @@ int tls_load(SSL_CTX **out, int64_t *expires_s, const struct config *c, struct e
 	if (SSL_CTX_use_certificate_chain_file(x, c->tls_cert.p) != 1)
 		return fail(x, "tls-cert", c->tls_cert, e);
 	if (SSL_CTX_use_PrivateKey_file(x, c->tls_key.p, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(x) != 1) {
-		if (ERR_GET_REASON(ERR_peek_last_error()) != X509_R_KEY_VALUES_MISMATCH)
+		int why = ERR_GET_REASON(ERR_peek_last_error());
+		/* The second: a key of another kind than the certificate's. */
+		if (why != X509_R_KEY_VALUES_MISMATCH && why != SSL_R_NO_CERTIFICATE_ASSIGNED)
 			return fail(x, "tls-key", c->tls_key, e);
 		SSL_CTX_free(x);
 		ERR_clear_error();

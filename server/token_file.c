@@ -175,7 +175,9 @@ static int sync_folder(char *file, struct err *e)
 	const char *folder = dirname(file);
 	AUTO(fs_close_auto) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return fd < 0 || fsync(fd) < 0 ? err_os(e, "sync %s", folder) : 0;
+	return fd < 0 || fsync(fd) < 0
+		       ? err_os(e, "the tokens were written, but may be lost when the power goes: sync %s", folder)
+		       : 0;
 }
 
 static int write_all(str path, const struct tokens *ts, struct err *e)

@@ -130,6 +130,10 @@ void transfer_open(struct http *h)
 	h->api->curl_multi_setopt_(m, CURLMOPT_TIMERDATA, h);
 	pthread_mutex_lock(&h->lock);
 	h->multi = m;
+	/* What came while libcurl was loaded woke nobody. */
+	h->woken = h->inbox || h->told || h->stop;
+	if (h->woken)
+		transfer_wake(h);
 	pthread_mutex_unlock(&h->lock);
 }
 

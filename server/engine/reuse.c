@@ -200,7 +200,7 @@ static void locked_peers_hashed(struct run *r, struct locked_peers *l, prior key
 static void locked_peers_of(struct run *r, struct locked_peers *l, prior key, unsigned depth)
 {
 	str name, version, suffix;
-	uint32_t before = l->n;
+	bool hashed = false;
 	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
 	for (size_t i = 0; i < suffix.n; i++) {
 		if (suffix.p[i] != '(')
@@ -211,8 +211,9 @@ static void locked_peers_of(struct run *r, struct locked_peers *l, prior key, un
 		str seg = { suffix.p + i + 1, end - i - 1 }, a, b;
 		if (str_rcut(seg, '@', &a, &b) && a.n)
 			locked_peers_add(r, l, a, b);
+		hashed |= seg.n && str_find(seg, '@', 0) == SIZE_MAX && !str_starts(seg, STR("patch_hash="));
 	}
-	if (suffix.n && l->n == before)
+	if (hashed)
 		locked_peers_hashed(r, l, key, depth);
 }
 

@@ -8,7 +8,7 @@ import { connect } from 'node:http2'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { draydStart, eventsOf, fixtureStart, sleep } from './rig.mjs'
+import { draydStart, draydsStop, eventsOf, fixtureStart, sleep } from './rig.mjs'
 
 const [dray, drayd, fixture] = process.argv.slice(2)
 const compare = join(dirname(fileURLToPath(import.meta.url)), 'compare-trees.mjs')
@@ -145,6 +145,7 @@ try {
   console.log('ok deltas of an older format are made anew')
 } finally {
   clearTimeout(timer)
+  await draydsStop()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(0)

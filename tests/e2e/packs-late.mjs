@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { draydStart, eventsOf, fixtureStart, run, sleep } from './rig.mjs'
+import { draydStart, draydsStop, eventsOf, fixtureStart, run, sleep } from './rig.mjs'
 
 const [dray, drayd, fixture] = process.argv.slice(2)
 const PACKAGES = 120, FIRST = 32, MEANWHILE = 64, TRIES = 5
@@ -73,6 +73,7 @@ try {
   console.log('ok a mute server is not: tarballs')
 } finally {
   clearTimeout(timer)
+  await draydsStop()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(0)

@@ -8,7 +8,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { draydStart, eventsOf, fixtureStart, run, sleep } from './rig.mjs'
+import { draydStart, draydsStop, eventsOf, fixtureStart, run, sleep } from './rig.mjs'
 
 const [dray, drayd, fixture, packages] = process.argv.slice(2)
 const compare = join(dirname(fileURLToPath(import.meta.url)), 'compare-trees.mjs')
@@ -156,6 +156,7 @@ try {
   console.log('ok locked install, server gone or silent: tarballs')
 } finally {
   clearTimeout(timer)
+  await draydsStop()
   rmSync(work, { recursive: true, force: true })
 }
 process.exit(0)

@@ -30,6 +30,7 @@ export async function fixtureStart(program, options, log = 'inherit') {
 }
 
 let serial = 0
+const servers = []
 // A drayd that takes requests, its store in DIR, until it is stopped or the script ends; url has no slash at its end.
 export async function draydStart(program, dir, ...options) {
   const ready = `${dir}.ready${serial++}`
@@ -43,5 +44,8 @@ export async function draydStart(program, dir, ...options) {
   const port = Number(readFileSync(ready, 'utf8').trim().split(':').pop()), url = `http://127.0.0.1:${port}`
   const metrics = async () => (await fetch(url + '/metrics')).text()
   const stop = () => { child.kill(); return end }
+  servers.push(stop)
   return { child, port, url, metrics, stop }
 }
+// Before their folders are removed: they write to them.
+export const draydsStop = () => Promise.all(servers.map((stop) => stop()))
