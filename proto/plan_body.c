@@ -65,7 +65,8 @@ static uint32_t zigzag(int32_t v)
 	N(1, key)                                                                                                      \
 	N(2, name)                                                                                                     \
 	N(3, version)                                                                                                  \
-	N(4, url) N(5, url_base) N(6, unpacked_size) N(7, file_count) N(8, skip) N(9, has_install_script) B(10, pack)  \
+	N(4, url)                                                                                                      \
+	N(5, url_base) N(6, unpacked_size) N(7, file_count) N(8, skip) N(9, has_install_script) B(10, pack)            \
 		N(11, pack_size) N(12, res_kind) B(13, digest) N(14, integrity) N(15, tarball) N(16, tarball_is_url)   \
 			N(17, directory) N(18, repo) N(19, commit) N(20, path) N(21, git_hosted) N(22, raw)            \
 				N(23, lock_id) N(24, lock_name) N(25, lock_version) L(26, engines) L(27, cpu)          \
