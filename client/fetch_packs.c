@@ -181,7 +181,7 @@ void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, co
 
 /* -- importing -------------------------------------------------------------------- */
 
-enum { UNPACKING_MAX = 12 << 20, SPARE_MAX = 12 << 20 };
+enum { UNPACKING_MAX = 12 << 20, SPARE_MAX = 4 << 20 };
 
 static struct pack_scratch *scratch_take(struct pack_fetcher *f)
 {

@@ -85,7 +85,7 @@ struct pack_fetcher {
 	struct {
 		struct pack_scratch *p[4];
 		unsigned n;
-	} spare;                     /* under the lock: not in use; 12 MiB at most */
+	} spare;                     /* under the lock: not in use; 4 MiB at most */
 	struct pack_scratch *window; /* a job's of the feed that has it, or nobody's; NULL: none yet */
 	bool stop;                   /* under the lock */
 	atomic_uint_fast64_t held;   /* bytes asked for and not imported */

@@ -112,6 +112,8 @@ static void feed_run(struct job *job)
 	if (w->code < 0 || x->after != PACK_COMES) {
 		pack_import_free(x->import);
 		x->import = NULL;
+		pack_scratch_free(w->f->window);
+		w->f->window = NULL;
 	}
 	w->import_us += clock_us() - start;
 }
