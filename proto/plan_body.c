@@ -60,24 +60,20 @@ static uint32_t zigzag(int32_t v)
 	return (uint32_t)v << 1 ^ (v < 0 ? UINT32_MAX : 0);
 }
 
-/* Every field of the message, in the order of their numbers. */
-#define PACKAGE_FIELDS(N, B, L)                                                                                        \
-	N(1, key)                                                                                                      \
-	N(2, name)                                                                                                     \
-	N(3, version)                                                                                                  \
-	N(4, url)                                                                                                      \
-	N(5, url_base) N(6, unpacked_size) N(7, file_count) N(8, skip) N(9, has_install_script) B(10, pack)            \
-		N(11, pack_size) N(12, res_kind) B(13, digest) N(14, integrity) N(15, tarball) N(16, tarball_is_url)   \
-			N(17, directory) N(18, repo) N(19, commit) N(20, path) N(21, git_hosted) N(22, raw)            \
-				N(23, lock_id) N(24, lock_name) N(25, lock_version) L(26, engines) L(27, cpu)          \
-					L(28, os) L(29, libc) N(30, deprecated) N(31, has_bin) N(32, prepare)          \
-						N(33, requires_build) N(34, bundle_all) L(35, bundled)                 \
-							L(36, peer_dependencies) L(37, peer_optional)                  \
-								N(38, libc_scalar)
-#define SLOT_FIELDS(N, Z, L)                                                                                           \
-	N(1, key)                                                                                                      \
-	Z(2, package_skip)                                                                                             \
-	N(3, skip) L(4, dependencies) L(5, optional_dependencies) L(6, transitive_peers) N(7, optional)
+/* Every field of the message, in the order of their numbers; clang-format finds no form of it to stay with. */
+/* clang-format off */
+#define PACKAGE_FIELDS(N, B, L) \
+	N(1, key) N(2, name) N(3, version) N(4, url) N(5, url_base) N(6, unpacked_size) N(7, file_count) \
+	N(8, skip) N(9, has_install_script) B(10, pack) N(11, pack_size) N(12, res_kind) B(13, digest) \
+	N(14, integrity) N(15, tarball) N(16, tarball_is_url) N(17, directory) N(18, repo) N(19, commit) \
+	N(20, path) N(21, git_hosted) N(22, raw) N(23, lock_id) N(24, lock_name) N(25, lock_version) \
+	L(26, engines) L(27, cpu) L(28, os) L(29, libc) N(30, deprecated) N(31, has_bin) N(32, prepare) \
+	N(33, requires_build) N(34, bundle_all) L(35, bundled) L(36, peer_dependencies) L(37, peer_optional) \
+	N(38, libc_scalar)
+#define SLOT_FIELDS(N, Z, L) \
+	N(1, key) Z(2, package_skip) N(3, skip) L(4, dependencies) L(5, optional_dependencies) \
+	L(6, transitive_peers) N(7, optional)
+/* clang-format on */
 
 #define FIELD_MOST(...) +(TAG_MOST + VARINT_MOST)
 #define BYTES_MOST(id, f) FIELD_MOST() + o->f.len
