@@ -1,14 +1,9 @@
-#include "hoist.h"
 #include "base/vec.h"
-#include "catalog.h"
+#include "hoist_impl.h"
 #include "overrides.h"
-#include "peers.h"
 #include "pick.h"
-#include "prefer.h"
 #include "reuse.h"
-#include "workspace.h"
 
-/* Something to compare peers with: name, then specifier. */
 static bool has_alias(const struct importer *imp, atom a)
 {
 	for (size_t i = 0; i < imp->aliases.n; i++)
@@ -17,88 +12,10 @@ static bool has_alias(const struct importer *imp, atom a)
 	return false;
 }
 
-static void alias_add(struct importer *imp, atom a)
+void alias_add(struct importer *imp, atom a)
 {
 	if (!has_alias(imp, a))
 		*vec_add(&imp->aliases) = a;
-}
-
-/* --- what the workspace root gives --- */
-
-struct root_dep {
-	atom alias, name, spec;
-};
-
-static bool project_relative(str s)
-{
-	return str_starts(s, STR("link:")) || str_starts(s, STR("file:")) || str_starts(s, STR("workspace:."));
-}
-
-static atom wanted_spec(const struct importer *imp, atom alias)
-{
-	for (uint32_t i = 0; i < imp->nwanted; i++)
-		if (imp->wanted[i].alias == alias)
-			return imp->wanted[i].spec;
-	return 0;
-}
-
-static void root_dep_fix(struct run *r, const struct importer *imp, struct root_dep *d)
-{
-	str s = d->spec ? sof(r, d->spec) : STR_NONE, integrity;
-	if (!d->spec || !project_relative(s))
-		return;
-	size_t colon = str_find(s, ':', 0);
-	const struct manifest *m =
-		workspace_manifest(r, path_join(&r->arena, imp->req->path, str_from(s, colon + 1)), &integrity);
-	d->spec = 0;
-	if (!m || !m->version.n || !atom_semver(&r->t, atom_of(&r->t, m->version)))
-		return;
-	if (m->name.n)
-		d->name = atom_of(&r->t, m->name);
-	d->spec = atom_of(&r->t, m->version);
-}
-
-struct roots {
-	struct root_dep *p;
-	uint32_t n;
-};
-
-static struct roots root_deps(struct run *r, const struct importer *imp)
-{
-	struct roots out = { .p = arena_new(&r->arena, struct root_dep, imp->direct.n + imp->nwanted + 1) };
-	for (size_t i = 0; i < imp->direct.n; i++) {
-		const struct direct *d = &imp->direct.p[i];
-		const struct pkg *p = pkg_at(r, d->pkg);
-		if (!p->name)
-			continue;
-		out.p[out.n++] = (struct root_dep){ d->alias, p->name, wanted_spec(imp, d->alias) };
-	}
-	for (uint32_t i = 0; i < imp->nwanted; i++) {
-		uint32_t k = 0;
-		while (k < out.n && out.p[k].alias != imp->wanted[i].alias)
-			k++;
-		if (k == out.n)
-			out.p[out.n++] =
-				(struct root_dep){ imp->wanted[i].alias, imp->wanted[i].alias, imp->wanted[i].spec };
-	}
-	for (uint32_t i = 0; i < out.n; i++)
-		root_dep_fix(r, imp, &out.p[i]);
-	return out;
-}
-
-static atom root_spec(struct run *r, const struct roots *roots, atom peer)
-{
-	const struct root_dep *best = NULL;
-	if (!r->set->resolve_peers_from_workspace_root)
-		return 0;
-	for (uint32_t i = 0; i < roots->n; i++)
-		if (roots->p[i].spec && roots->p[i].alias == peer)
-			return roots->p[i].spec;
-	for (uint32_t i = 0; i < roots->n; i++)
-		if (roots->p[i].spec && roots->p[i].name == peer &&
-			(!best || atom_cmp(&r->t, roots->p[i].alias, best->alias) < 0))
-			best = &roots->p[i];
-	return best ? best->spec : 0;
 }
 
 /* --- ranges --- */
@@ -157,105 +74,9 @@ static atom merge_ranges(struct run *r, const atom *v, uint32_t n)
 
 /* --- one importer's round --- */
 
-struct hoist {
-	struct run *r;
-	struct peers *peers;
-	struct roots roots;
-};
 struct required {
 	atom name, range;
 };
-struct bucket {
-	struct run *r;
-	struct selector p[512]; /* a weight of 1,000,000 or more: only the lockfile has it */
-	uint32_t n;
-};
-
-static void bucket_add(void *ctx, atom version)
-{
-	struct bucket *b = ctx;
-	for (uint32_t i = 0; i < b->n; i++)
-		if (b->p[i].spec == version) {
-			b->p[i].weight = 1;
-			return;
-		}
-	if (b->n < 512)
-		b->p[b->n++] = (struct selector){ version, SEL_VERSION, 1 };
-}
-
-static int selector_text_order(struct run *r, const struct selector *a, const struct selector *b)
-{
-	return atom_cmp(&r->t, a->spec, b->spec);
-}
-
-static const struct importer *root_importer(const struct run *r)
-{
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		if (str_eq(r->importer[i].req->path, STR(".")))
-			return &r->importer[i];
-	return NULL;
-}
-
-/* A package of the workspace that stands at ROOT under another name serves nobody but its own project. Source: pnpm 12.21's behaviour. */
-static void bucket_add_root(struct bucket *b, const struct importer *root, atom name)
-{
-	for (size_t i = 0; i < root->direct.n; i++) {
-		const struct pkg *p = pkg_at(b->r, root->direct.p[i].pkg);
-		if (p->name == name && p->version)
-			bucket_add(b, p->version);
-	}
-}
-
-/* What is preferred and what was resolved of NAME. ONLY: by this importer, and what stands at the root; NULL: by all. */
-static void bucket_fill(struct bucket *b, struct run *r, const struct importer *only, atom name)
-{
-	const struct selectors *s = only ? preferred_for(r, only, name) : preferred_of(r, name);
-	const struct importer *root = root_importer(r);
-	b->r = r;
-	b->n = 0;
-	for (uint32_t i = 0; s && i < s->n && b->n < 512; i++)
-		b->p[b->n++] = s->p[i];
-	resolve_run_versions(r, only, name, bucket_add, b);
-	if (only && root && root != only && r->set->resolve_peers_from_workspace_root)
-		bucket_add_root(b, root, name);
-	for (uint32_t i = 1; i < b->n; i++)
-		for (uint32_t k = i; k && selector_text_order(r, &b->p[k - 1], &b->p[k]) > 0; k--) {
-			struct selector x = b->p[k];
-			b->p[k] = b->p[k - 1];
-			b->p[k - 1] = x;
-		}
-}
-
-/* The highest of the bucket's versions in RANGE (NULL: any), by npm's includePrerelease. */
-static atom best_of(struct run *r, const struct bucket *b, const struct range *range)
-{
-	const struct semver *best = NULL;
-	atom out = 0;
-	for (uint32_t i = 0; i < b->n; i++) {
-		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
-		if (!v || (range && !range_has(range, v, true)) || (best && semver_cmp(v, best) <= 0))
-			continue;
-		best = v;
-		out = b->p[i].spec;
-	}
-	return out;
-}
-
-static bool in_run(const struct selector *s)
-{
-	return s->kind == SEL_VERSION && s->weight < 1000000;
-}
-
-/* Where peers are not installed for anybody, what only the lockfile has left serves nobody: it is gone (pnpm 12.21). */
-static void bucket_forget(struct bucket *b)
-{
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < b->n; i++)
-		if (b->p[i].kind != SEL_VERSION || b->p[i].weight != 1000000)
-			b->p[n++] = b->p[i];
-	b->n = n;
-}
-
 static bool locked_peer(const struct importer *imp, atom name, atom version)
 {
 	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++)
@@ -271,9 +92,9 @@ static atom best_among(struct run *r, const struct importer *imp, atom name, con
 {
 	struct bucket some = { .r = r };
 	for (uint32_t i = 0; i < b->n; i++)
-		if ((!locked || locked_peer(imp, name, b->p[i].spec)) && (!run || in_run(&b->p[i])))
+		if ((!locked || locked_peer(imp, name, b->p[i].spec)) && (!run || selector_in_run(&b->p[i])))
 			some.p[some.n++] = b->p[i];
-	return best_of(r, &some, range);
+	return bucket_best(r, &some, range);
 }
 
 /* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is none to keep. */
@@ -302,7 +123,7 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 {
 	struct run *r = h->r;
 	bool install = r->set->auto_install_peers;
-	atom root = root_spec(r, &h->roots, m.name);
+	atom root = roots_spec(r, &h->roots, m.name);
 	if (install || root) {
 		atom o = override_undeclared(r, m.name, m.range, &imp->path);
 		if (o)
@@ -320,12 +141,12 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	if (!b.n)
 		return install ? m.range : 0;
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
-	bool versions = best_of(r, &b, NULL) != 0;
+	bool versions = bucket_best(r, &b, NULL) != 0;
 	atom fits = range ? locked_provider(r, imp, m.name, &b, range) : 0;
 	if (range && !fits)
 		fits = best_among(r, imp, m.name, &b, range, false, true);
 	if (range && !fits)
-		fits = best_of(r, &b, range);
+		fits = bucket_best(r, &b, range);
 	if (fits)
 		return fits;
 	bool any_version = false;
@@ -333,7 +154,7 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 		any_version = any_version || b.p[i].kind == SEL_VERSION;
 	if (range && any_version)
 		return install ? m.range : 0;
-	return joined(r, versions ? best_of(r, &b, NULL) : 0, &b);
+	return joined(r, versions ? bucket_best(r, &b, NULL) : 0, &b);
 }
 
 static int required_order(struct run *r, const struct required *a, const struct required *b)
@@ -539,148 +360,6 @@ static int complete(struct hoist *h, struct importer *imp, struct discovery *fir
 	}
 }
 
-/* Whether the lockfile binds IMP's packages to other versions of NAME than VERSION. With ONLY_RUN, only versions count that this run
- * has, too: a locked provider that nothing depends on any more binds nobody. */
-static bool locked_out(const struct importer *imp, atom name, atom version, const struct bucket *b, bool only_run)
-{
-	bool any = false;
-	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++) {
-		if (imp->locked_peer_versions[i].k != name)
-			continue;
-		if (imp->locked_peer_versions[i].v == version)
-			return false;
-		bool counts = !only_run;
-		for (uint32_t k = 0; k < b->n && !counts; k++)
-			counts = b->p[k].spec == imp->locked_peer_versions[i].v && in_run(&b->p[k]);
-		any = any || counts;
-	}
-	return any;
-}
-
-/* The version under which PEER is there for IMP: a direct dependency, one that this round adds, or the root's; 0: none. */
-static atom provided(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom peer)
-{
-	struct run *r = h->r;
-	for (uint32_t i = 0; i < n; i++)
-		if (w[i].alias == peer)
-			return w[i].spec;
-	for (size_t i = 0; i < imp->direct.n; i++)
-		if (imp->direct.p[i].alias == peer)
-			return pkg_at(r, imp->direct.p[i].pkg)->version;
-	return 0;
-}
-
-/* Whether NAME@VERSION accepts what IMP has of its own required peers: one that doesn't would only bring a second family. */
-static bool accepts(
-	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
-{
-	struct run *r = h->r;
-	uint32_t at = pkg_find(r, atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, version)));
-	for (uint32_t i = 0; at != NONE && i < pkg_at(r, at)->npeer; i++) {
-		struct peer p = pkg_at(r, at)->peer[i];
-		atom have = p.optional ? 0 : provided(h, imp, w, n, p.name);
-		const struct semver *v = have ? atom_semver(&r->t, have) : NULL;
-		const struct range *rg = v ? atom_range(&r->t, peer_range(r, p.range)) : NULL;
-		if (rg && !range_has(rg, v, true))
-			return false;
-	}
-	return true;
-}
-
-/* The highest version of the bucket that every range asked for takes, and BOUND, unless that is NULL. ONLY_RUN: of those that this run
- * has resolved. */
-static atom optional_within(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
-	const struct bucket *b, const struct range *bound, bool only_run)
-{
-	struct run *r = h->r;
-	const struct semver *best = NULL;
-	atom out = 0;
-	for (uint32_t i = 0; i < b->n; i++) {
-		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
-		bool ok = v && (!only_run || in_run(&b->p[i])) && (!bound || range_has(bound, v, false)) &&
-			  !locked_out(imp, name, b->p[i].spec, b, only_run);
-		for (uint32_t k = 0; ok && k < imp->noptional_missing; k++)
-			if (imp->optional_missing[k].k == name) {
-				const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
-				ok = rg && range_has(rg, v, false);
-			}
-		if (ok && (!best || semver_cmp(v, best) > 0) && accepts(h, imp, w, n, name, b->p[i].spec)) {
-			best = v;
-			out = b->p[i].spec;
-		}
-	}
-	return out;
-}
-
-/* What the root asks for comes first, and serves whoever it can. Source: pnpm 12.21's behaviour. */
-static atom optional_best(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
-	const struct bucket *b, bool only_run)
-{
-	atom root = root_spec(h->r, &h->roots, name);
-	const struct range *bound = root ? atom_range(&h->r->t, peer_range(h->r, root)) : NULL;
-	atom out = bound ? optional_within(h, imp, w, n, name, b, bound, only_run) : 0;
-	return out ? out : optional_within(h, imp, w, n, name, b, NULL, only_run);
-}
-
-/* What the root asks for where it has VERSION of NAME from the workspace, else VERSION. Source: pnpm 12.21's behaviour. */
-static atom root_instead(struct hoist *h, atom name, atom version)
-{
-	const struct importer *root = root_importer(h->r);
-	atom spec = root_spec(h->r, &h->roots, name);
-	if (!root || !spec || !str_starts(sof(h->r, spec), STR("workspace:")))
-		return version;
-	for (size_t i = 0; i < root->direct.n; i++) {
-		const struct pkg *p = pkg_at(h->r, root->direct.p[i].pkg);
-		if (p->name == name && p->by_workspace && p->manifest_version == version)
-			return spec;
-	}
-	return version;
-}
-
-/* A version that only the lockfile knows any more is for peers that nothing else can serve. Without dedupePeerDependents a project's
- * optional peers are its own affair, and what the lockfile had serves nobody. */
-static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
-{
-	struct bucket b;
-	bool shared = h->r->set->dedupe_peer_dependents;
-	bucket_fill(&b, h->r, shared ? NULL : imp, name);
-	atom out = optional_best(h, imp, w, n, name, &b, true);
-	if (!out && shared)
-		out = optional_best(h, imp, w, n, name, &b, false);
-	return out ? root_instead(h, name, out) : 0;
-}
-
-static int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e)
-{
-	struct run *r = h->r;
-	struct wanted *w = arena_new(&r->arena, struct wanted, imp->noptional_missing + 1);
-	atom *names = arena_new(&r->arena, atom, imp->noptional_missing + 1);
-	uint32_t n = 0, nnames = 0;
-	for (uint32_t i = 0; i < imp->noptional_missing; i++) {
-		atom name = imp->optional_missing[i].k;
-		uint32_t at = 0;
-		while (at < nnames && atom_cmp(&r->t, names[at], name) < 0)
-			at++;
-		if (at < nnames && names[at] == name)
-			continue;
-		memmove(names + at + 1, names + at, (nnames++ - at) * sizeof(*names));
-		names[at] = name;
-	}
-	for (uint32_t i = 0; i < nnames; i++) {
-		atom spec = optional_spec(h, imp, w, n, names[i]);
-		if (spec)
-			w[n++] = (struct wanted){ .alias = names[i], .spec = spec };
-	}
-	if (!n)
-		return 0;
-	for (uint32_t i = 0; i < n; i++)
-		alias_add(imp, w[i].alias);
-	int rc = resolve_extend(r, imp, w, n, e);
-	imp->converged = false;
-	*hoisted = true;
-	return rc;
-}
-
 static int required_round(struct hoist *h, struct importer *imp, struct err *e)
 {
 	if (imp->converged && imp->converged_rewrites == h->r->rewrites)
@@ -732,7 +411,7 @@ int hoist_all(struct run *r, struct err *e)
 		return 0;
 	const struct importer *root = root_importer(r);
 	if (root)
-		h.roots = root_deps(r, root);
+		h.roots = roots_of(r, root);
 	h.peers = peers_new(r, true);
 	int rc = rounds(&h, e);
 	peers_free(h.peers);

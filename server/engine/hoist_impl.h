@@ -1,0 +1,50 @@
+/* hoist_impl — what the files of hoist share: hoist.c (rounds, required peers), hoist_optional.c (optional ones), hoist_root.c (what the
+ * workspace's root depends on), hoist_bucket.c (the versions to choose from). */
+#pragma once
+#include "hoist.h"
+#include "peers.h"
+
+struct root_dep {
+	atom alias, name, spec;
+};
+struct roots {
+	struct root_dep *p;
+	uint32_t n;
+};
+struct hoist {
+	struct run *r;
+	struct peers *peers;
+	struct roots roots;
+};
+struct bucket {
+	struct run *r;
+	struct selector p[512]; /* a weight of 1,000,000 or more: only the lockfile has it */
+	uint32_t n;
+};
+
+/* The project in ".", or NULL. */
+const struct importer *root_importer(const struct run *r);
+
+/* What IMP, the root, depends on, and by which specifier; of what it has by a path, the version that lies there. In R's arena. */
+struct roots roots_of(struct run *r, const struct importer *imp);
+
+/* The specifier by which the root gives PEER, by its alias, else by its name; 0: it doesn't, or resolvePeersFromWorkspaceRoot is off. */
+atom roots_spec(struct run *r, const struct roots *roots, atom peer);
+
+/* What is preferred and what was resolved of NAME, by text. ONLY: by this importer, and what stands at the root; NULL: by all. */
+void bucket_fill(struct bucket *b, struct run *r, const struct importer *only, atom name);
+
+/* Where peers are not installed for anybody, what only the lockfile has left serves nobody: it is gone (pnpm 12.21). */
+void bucket_forget(struct bucket *b);
+
+/* The highest of the bucket's versions in RANGE (NULL: any), by npm's includePrerelease; 0: none. */
+atom bucket_best(struct run *r, const struct bucket *b, const struct range *range);
+
+/* Whether S is a version that this run has resolved. */
+bool selector_in_run(const struct selector *s);
+
+/* Makes a name known as one that IMP has. */
+void alias_add(struct importer *imp, atom a);
+
+/* Adds the optional peers that some version in the graph satisfies for all who ask; *HOISTED: there were any. */
+MUST_USE int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e);

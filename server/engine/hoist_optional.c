@@ -1,0 +1,144 @@
+#include "hoist_impl.h"
+#include "pick.h"
+
+/* Whether the lockfile binds IMP's packages to other versions of NAME than VERSION. With ONLY_RUN, only versions count that this run
+ * has, too: a locked provider that nothing depends on any more binds nobody. */
+static bool locked_out(const struct importer *imp, atom name, atom version, const struct bucket *b, bool only_run)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++) {
+		if (imp->locked_peer_versions[i].k != name)
+			continue;
+		if (imp->locked_peer_versions[i].v == version)
+			return false;
+		bool counts = !only_run;
+		for (uint32_t k = 0; k < b->n && !counts; k++)
+			counts = b->p[k].spec == imp->locked_peer_versions[i].v && selector_in_run(&b->p[k]);
+		any = any || counts;
+	}
+	return any;
+}
+
+/* The version under which PEER is there for IMP: a direct dependency, one that this round adds, or the root's; 0: none. */
+static atom provided(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom peer)
+{
+	struct run *r = h->r;
+	for (uint32_t i = 0; i < n; i++)
+		if (w[i].alias == peer)
+			return w[i].spec;
+	for (size_t i = 0; i < imp->direct.n; i++)
+		if (imp->direct.p[i].alias == peer)
+			return pkg_at(r, imp->direct.p[i].pkg)->version;
+	return 0;
+}
+
+/* Whether NAME@VERSION accepts what IMP has of its own required peers: one that doesn't would only bring a second family. */
+static bool accepts(
+	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
+{
+	struct run *r = h->r;
+	uint32_t at = pkg_find(r, atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, version)));
+	for (uint32_t i = 0; at != NONE && i < pkg_at(r, at)->npeer; i++) {
+		struct peer p = pkg_at(r, at)->peer[i];
+		atom have = p.optional ? 0 : provided(h, imp, w, n, p.name);
+		const struct semver *v = have ? atom_semver(&r->t, have) : NULL;
+		const struct range *rg = v ? atom_range(&r->t, peer_range(r, p.range)) : NULL;
+		if (rg && !range_has(rg, v, true))
+			return false;
+	}
+	return true;
+}
+
+/* The highest version of the bucket that every range asked for takes, and BOUND, unless that is NULL. ONLY_RUN: of those that this run
+ * has resolved. */
+static atom optional_within(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
+	const struct bucket *b, const struct range *bound, bool only_run)
+{
+	struct run *r = h->r;
+	const struct semver *best = NULL;
+	atom out = 0;
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
+		bool ok = v && (!only_run || selector_in_run(&b->p[i])) && (!bound || range_has(bound, v, false)) &&
+			  !locked_out(imp, name, b->p[i].spec, b, only_run);
+		for (uint32_t k = 0; ok && k < imp->noptional_missing; k++)
+			if (imp->optional_missing[k].k == name) {
+				const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
+				ok = rg && range_has(rg, v, false);
+			}
+		if (ok && (!best || semver_cmp(v, best) > 0) && accepts(h, imp, w, n, name, b->p[i].spec)) {
+			best = v;
+			out = b->p[i].spec;
+		}
+	}
+	return out;
+}
+
+/* What the root asks for comes first, and serves whoever it can. Source: pnpm 12.21's behaviour. */
+static atom optional_best(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
+	const struct bucket *b, bool only_run)
+{
+	atom root = roots_spec(h->r, &h->roots, name);
+	const struct range *bound = root ? atom_range(&h->r->t, peer_range(h->r, root)) : NULL;
+	atom out = bound ? optional_within(h, imp, w, n, name, b, bound, only_run) : 0;
+	return out ? out : optional_within(h, imp, w, n, name, b, NULL, only_run);
+}
+
+/* What the root asks for where it has VERSION of NAME from the workspace, else VERSION. Source: pnpm 12.21's behaviour. */
+static atom root_instead(struct hoist *h, atom name, atom version)
+{
+	const struct importer *root = root_importer(h->r);
+	atom spec = roots_spec(h->r, &h->roots, name);
+	if (!root || !spec || !str_starts(sof(h->r, spec), STR("workspace:")))
+		return version;
+	for (size_t i = 0; i < root->direct.n; i++) {
+		const struct pkg *p = pkg_at(h->r, root->direct.p[i].pkg);
+		if (p->name == name && p->by_workspace && p->manifest_version == version)
+			return spec;
+	}
+	return version;
+}
+
+/* A version that only the lockfile knows any more is for peers that nothing else can serve. Without dedupePeerDependents a project's
+ * optional peers are its own affair, and what the lockfile had serves nobody. */
+static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
+{
+	struct bucket b;
+	bool shared = h->r->set->dedupe_peer_dependents;
+	bucket_fill(&b, h->r, shared ? NULL : imp, name);
+	atom out = optional_best(h, imp, w, n, name, &b, true);
+	if (!out && shared)
+		out = optional_best(h, imp, w, n, name, &b, false);
+	return out ? root_instead(h, name, out) : 0;
+}
+
+int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e)
+{
+	struct run *r = h->r;
+	struct wanted *w = arena_new(&r->arena, struct wanted, imp->noptional_missing + 1);
+	atom *names = arena_new(&r->arena, atom, imp->noptional_missing + 1);
+	uint32_t n = 0, nnames = 0;
+	for (uint32_t i = 0; i < imp->noptional_missing; i++) {
+		atom name = imp->optional_missing[i].k;
+		uint32_t at = 0;
+		while (at < nnames && atom_cmp(&r->t, names[at], name) < 0)
+			at++;
+		if (at < nnames && names[at] == name)
+			continue;
+		memmove(names + at + 1, names + at, (nnames++ - at) * sizeof(*names));
+		names[at] = name;
+	}
+	for (uint32_t i = 0; i < nnames; i++) {
+		atom spec = optional_spec(h, imp, w, n, names[i]);
+		if (spec)
+			w[n++] = (struct wanted){ .alias = names[i], .spec = spec };
+	}
+	if (!n)
+		return 0;
+	for (uint32_t i = 0; i < n; i++)
+		alias_add(imp, w[i].alias);
+	int rc = resolve_extend(r, imp, w, n, e);
+	imp->converged = false;
+	*hoisted = true;
+	return rc;
+}
