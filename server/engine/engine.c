@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "catalog.h"
 #include "dedupe.h"
+#include "doom.h"
 #include "hoist.h"
 #include "metas.h"
 #include "overrides.h"
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 
 #define MINUTE_MS 60000
-#define MAX_DOOMS 256 /* walks that end at a required dependency of an optional one */
 #define HOUR_MS 3600000
 
 /* --- importers --- */
@@ -222,29 +222,6 @@ static void run_end(struct run *r)
 	free(r->run_first);
 }
 
-/* Ends the walk and begins another that knows what packuments and dooms the first one met. */
-static int run_again(struct run *r, struct err *e)
-{
-	run_end(r);
-	*r = (struct run){ .arena = r->arena,
-		.t = r->t,
-		.metas = r->metas,
-		.req = r->req,
-		.set = r->set,
-		.io = r->io,
-		.sink = r->sink,
-		.sink_ctx = r->sink_ctx,
-		.frame_of = r->frame_of,
-		.nframe_of = r->nframe_of,
-		.npackage_frames = r->npackage_frames,
-		.hello_sent = r->hello_sent,
-		.foreseen = true,
-		.doom = r->doom,
-		.ndoom = r->ndoom,
-		.cap_doom = r->cap_doom };
-	return run_begin(r, e);
-}
-
 static void run_release(struct run *r)
 {
 	run_end(r);
@@ -264,9 +241,8 @@ static void look_ahead(struct run *r)
 				metas_speculate(
 					r->metas, imp->wanted[k].alias, imp->wanted[k].spec, imp->wanted[k].optional);
 	}
-	if (r->prior && !r->foreseen && metas_look_ahead(r->metas))
+	if (r->prior && metas_look_ahead(r->metas))
 		reuse_foresee(r);
-	r->foreseen = true;
 }
 
 static int check_depth(struct run *r, struct err *e)
@@ -284,6 +260,8 @@ static int walk_all(struct run *r, struct err *e)
 	int rc = r->time_based ? time_cutoff(r, e) : 0;
 	if (!rc)
 		rc = hoist_all(r, e);
+	if (!rc)
+		rc = dooms_settle(r, e);
 	return rc ? rc : check_depth(r, e);
 }
 
@@ -306,11 +284,6 @@ int engine_run(const struct request *req, const struct engine_io *io, frame_sink
 	int rc = run_begin(&r, e);
 	if (!rc)
 		rc = walk_all(&r, e);
-	for (uint32_t i = 0; rc && r.again && i < MAX_DOOMS; i++) {
-		rc = run_again(&r, e);
-		if (!rc)
-			rc = walk_all(&r, e);
-	}
 	if (!rc) {
 		deppaths_init(&paths, &r);
 		graph_all(&r, &g, &paths);

@@ -200,12 +200,6 @@ struct ahead {
 	uint32_t pkg;
 	const struct atomset *shadow;
 };
-/* A package one of whose required dependencies cannot be had: nothing that needs it can be had either. */
-struct doom {
-	atom id;
-	int code;
-	struct err why;
-};
 /* Packages in a chain of dependencies: the peer walk and lockfile reuse go down it by recursion, and a worker's stack is 8 MiB. */
 enum { RUN_MOST_DEPTH = 3000 };
 
@@ -269,14 +263,13 @@ struct run {
 	struct extender *extender;
 	struct workspace *workspace;
 	VEC(struct frame_warning) warning;
-	struct doom *doom; /* survives run_again() */
+	struct doom *doom; /* see doom.h */
 	size_t ndoom, cap_doom;
 	uint32_t too_deep;  /* package + 1 at which a chain of dependencies passed RUN_MOST_DEPTH */
-	bool again;         /* a doom was found: walk once more without the optional dependencies that it ends */
-	uint32_t *frame_of; /* by atom of a package's id: its PACKAGE frame + 1; survives run_again() */
+	uint32_t *frame_of; /* by atom of a package's id: its PACKAGE frame + 1 */
 	size_t nframe_of;
 	uint32_t npackage_frames;
-	bool hello_sent, foreseen;
+	bool hello_sent;
 	uint32_t early_at; /* packages below were looked at for being sent early */
 	uint32_t *young;   /* packages taken although younger than the cutoff */
 	size_t nyoung, cap_young;

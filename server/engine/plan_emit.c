@@ -198,7 +198,7 @@ static void package_frame(struct run *r, struct frame_package *f, const struct p
 		f->meta.deprecated = old->deprecated;
 }
 
-/* Where it is kept which PACKAGE frame P has: by its id, since a walk that is begun again makes P anew. */
+/* Where it is kept which PACKAGE frame P has. */
 static uint32_t *frame_of(struct run *r, const struct pkg *p)
 {
 	if (p->id >= r->nframe_of) {

@@ -1,6 +1,7 @@
 #include "resolve.h"
 #include "base/vec.h"
 #include "catalog.h"
+#include "doom.h"
 #include "package.h"
 #include "pick.h"
 #include "reuse.h"
@@ -170,26 +171,6 @@ static int exotic(struct run *r, const struct wanted *w, const struct pkg *p, co
 		SA(r, w->alias), SA(r, w->spec));
 }
 
-static int doomed(struct run *r, uint32_t pkg, struct err *e)
-{
-	for (size_t i = 0; i < r->ndoom; i++)
-		if (r->doom[i].id == pkg_at(r, pkg)->id) {
-			*e = r->doom[i].why;
-			return r->doom[i].code;
-		}
-	return 0;
-}
-
-/* A required dependency failed below an optional one: its dependent fails with it, up to the optional edge. */
-static void doom(struct run *r, const struct edge_ctx *x, int code, const struct err *why)
-{
-	if (!x->parent_optional || !x->parents || !skippable(code))
-		return;
-	r->doom = arena_grow(&r->arena, r->doom, r->ndoom, &r->cap_doom, sizeof(*r->doom), _Alignof(struct doom));
-	r->doom[r->ndoom++] = (struct doom){ pkg_at(r, x->parents->pkg)->id, code, *why };
-	r->again = true;
-}
-
 static int edge_seed(struct run *r, struct seed *out, struct wanted w, const struct edge_ctx *x, struct err *e)
 {
 	bool optional = w.optional || x->parent_optional, fresh;
@@ -214,16 +195,18 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 	}
 	uint32_t pkg;
 	int rc = resolve_wanted(r, &pkg, x->imp, &w, &o, &fresh, e);
-	if (!rc)
-		rc = doomed(r, pkg, e);
 	if (rc && w.optional && skippable(rc) && !reuse_has_satisfying(r, &w))
 		return 0;
-	if (rc && !w.optional)
-		doom(r, x, rc, e);
 	if (!rc)
 		rc = exotic(r, &w, pkg_at(r, pkg), x, e);
 	if (rc)
-		return err_ctx(e, STR_FMT, STR_ARG(chain_text(r, x->imp, x->parents, w.alias, w.spec)));
+		err_ctx(e, STR_FMT, STR_ARG(chain_text(r, x->imp, x->parents, w.alias, w.spec)));
+	if (rc && !w.optional && x->parent_optional && x->parents && skippable(rc)) {
+		doom_add(r, x->parents->pkg, rc, e);
+		return 0;
+	}
+	if (rc)
+		return rc;
 	if (closes_cycle(x->parents, pkg))
 		return 0;
 	struct pkg *p = pkg_at(r, pkg);
