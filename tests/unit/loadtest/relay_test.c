@@ -152,8 +152,9 @@ static void check(uint32_t rtt_us, uint64_t rate, size_t bytes, unsigned connect
 	double want = expected((double)bytes, rtt_us / 1e6, (double)rate, connections), best = 1e9;
 
 	rig_start(&g, rtt_us, rate, bytes);
-	/* The machine may be busy, never too fast: the best of a few tries is what the emulator does. */
-	for (int i = 0; i < 6; i++) {
+	/* The machine may be busy, never too fast: the best of some tries is what the emulator does. A quiet machine
+	 * needs one; 2 Gbit/s beside fifteen other runnable threads has taken more than six. */
+	for (int i = 0; i < 40; i++) {
 		double t = fetch(&g, connections);
 		best = t < best ? t : best;
 		assert_true(t > want * 0.97);
