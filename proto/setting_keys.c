@@ -401,9 +401,7 @@ static const struct setting_key table[] = {
 		.fix = "remove it: results of build scripts are not cached" },
 	{ "packageConfigs", KIND_REFUSE, .ok = NULL, .fix = "settings are the workspace's" },
 	{ "scriptsPrependNodePath", KIND_REFUSE, .ok = "false", .fix = "put node first into PATH" },
-	{ "shellEmulator", KIND_REFUSE, .ok = "false", .fix = "set scriptShell" },
 	{ "executionEnv", KIND_REFUSE, .ok = NULL, .fix = "scripts run with the node of PATH" },
-	{ "syncInjectedDepsAfterScripts", KIND_REFUSE, .ok = NULL, .fix = "run dray install after the scripts" },
 	{ "nodeDownloadMirrors", KIND_REFUSE, .ok = NULL, .fix = "dray installs no node" },
 	{ "disallowWorkspaceCycles", KIND_REFUSE, .ok = "false", .fix = "remove it" },
 	{ "strictSsl", KIND_REFUSE, .ok = "true", .fix = "put it into .npmrc as strict-ssl" },
@@ -419,6 +417,8 @@ static const struct setting_key table[] = {
 		n, KIND_OTHER, .at = 0                                                                                 \
 	}
 	OTHER("$schema"),
+	OTHER("shellEmulator"),                /* what it emulates is sh, which runs the scripts here */
+	OTHER("syncInjectedDepsAfterScripts"), /* of `pnpm run` */
 	OTHER("globalShims"),
 	OTHER("modulesCacheMaxAge"),
 	OTHER("deployAllFiles"),
