@@ -177,6 +177,7 @@ struct importer {
 	VEC(struct direct) direct;
 	struct kv *direct_versions; /* resolved versions of direct dependencies by name */
 	uint32_t ndirect_versions;
+	const struct level *level; /* of those under their own names: what is hoisted later resolves below it */
 	struct own_preferred *own; /* sorted by name */
 	uint32_t nown, cap_own;
 	const struct atomset *changed; /* direct aliases whose specifier the lockfile doesn't know */

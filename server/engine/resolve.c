@@ -268,6 +268,17 @@ static const struct level *level_below(struct run *r, const struct level *up, co
 	return l;
 }
 
+/* What stands in a project under its own name: below that resolves what is hoisted for it later. Source: pnpm 12.21's behaviour. */
+static const struct level *level_of_own(struct run *r, const struct level *up, const struct seed *s, uint32_t n)
+{
+	struct seed *own = arena_new(&r->arena, struct seed, n + 1);
+	uint32_t m = 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (s[i].kind != SEED_DROPPED && s[i].alias == pkg_at(r, s[i].pkg)->name)
+			own[m++] = s[i];
+	return level_below(r, up, own, m);
+}
+
 static const struct scope *scope_below(struct run *r, const struct scope *up, const struct seed *s, uint32_t n)
 {
 	atom *v = arena_new(&r->arena, atom, n + 1);
@@ -517,7 +528,9 @@ int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, 
 			return rc;
 	}
 	direct_versions_add(r, imp, s, n);
-	int rc = walk(r, imp, s, n, level_below(r, NULL, s, n), scope_below(r, scope, s, n), e);
+	const struct level *up = imp->level;
+	imp->level = level_of_own(r, up, s, n);
+	int rc = walk(r, imp, s, n, level_below(r, up, s, n), scope_below(r, scope, s, n), e);
 	if (!rc)
 		rc = resolve_ask_ahead(r, imp, e);
 	for (uint32_t i = 0; i < n && !rc; i++)
