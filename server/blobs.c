@@ -1,4 +1,5 @@
 #include "blobs.h"
+#include "age_clock.h"
 #include "fs.h"
 #include "integrity.h"
 #include "lock_timed.h"
@@ -9,14 +10,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { FRESH_S = 60, LEASE_S = 600, TOUCH_S = 3600, YOUNG_S = 86400, PINNED_SHARE = 4 };
 struct blob {
 	uint8_t key[32];
 	uint64_t size;
-	int64_t used_s, born_s; /* born: 0 for what an earlier run left */
+	int64_t used_s, born_s; /* on the age clock; born: 0 for what an earlier run left */
+	bool stock;             /* used_s is what an earlier run left, not used since */
 	bool gone;
 	bool leaving;    /* its file is being unlinked */
 	unsigned coming; /* files that are about to get its name */
@@ -27,6 +28,7 @@ struct blobs {
 	_Atomic uint64_t *lock_waits;
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t left;  /* a file has been unlinked */
+	struct age_clock clock;
 	VEC(struct blob *) all;
 	struct map by_key;
 	uint64_t serial;
@@ -35,11 +37,6 @@ struct blobs {
 	void (*unlinking)(void *arg); /* for tests */
 	void *unlinking_arg;
 };
-
-static int64_t now_s(void)
-{
-	return (int64_t)time(NULL);
-}
 
 static void blob_path(char out[66], const uint8_t key[32])
 {
@@ -58,6 +55,7 @@ int blobs_new(struct blobs **out, const char *dir, uint64_t max_bytes, _Atomic u
 	b->tmp = -1;
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->left, NULL);
+	age_clock_start(&b->clock);
 	int rc = fs_mkdir_p(AT_FDCWD, dir, 0755, e);
 	b->dir = rc < 0 ? -1 : fs_open_dir(AT_FDCWD, dir);
 	if (rc == 0 && b->dir < 0)
@@ -121,7 +119,7 @@ static void set_row(struct blobs *b, const uint8_t key[32], uint64_t size, int64
 	b->n.bytes += size;
 	o->size = size;
 	o->used_s = used_s;
-	o->gone = false;
+	o->gone = o->stock = false;
 }
 
 static void unset_row(struct blobs *b, struct blob *o)
@@ -242,11 +240,43 @@ static void scan_dir(struct blobs *b, const char *sub)
 			fs_stat(dirfd(d), ent->d_name, &st) < 0)
 			continue;
 		lock_timed(&b->lock, b->lock_waits);
-		if (row_of(b, key)->gone && !row_of(b, key)->leaving)
+		if (row_of(b, key)->gone && !row_of(b, key)->leaving) {
 			set_row(b, key, (uint64_t)st.st_size, (int64_t)st.st_mtim.tv_sec);
+			row_of(b, key)->stock = true;
+		}
 		pthread_mutex_unlock(&b->lock);
 	}
 	closedir(d);
+}
+
+/* Files that were used at a later time than it is now: the clock was put back. It is as if that had not been, and what this run has used is
+ * later than they are. */
+static void clock_catch_up(struct blobs *b)
+{
+	int64_t last = 0;
+
+	lock_timed(&b->lock, b->lock_waits);
+	for (size_t i = 0; i < b->all.n; i++) {
+		if (b->all.p[i]->stock && b->all.p[i]->used_s > last)
+			last = b->all.p[i]->used_s;
+	}
+	int64_t by = age_clock_pass(&b->clock, last);
+	for (size_t i = 0; i < b->all.n && by; i++) {
+		struct blob *o = b->all.p[i];
+		o->used_s += o->stock ? 0 : by;
+		o->born_s += o->born_s ? by : 0;
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (by)
+		log_warn("blobs", "files=from-later seconds=%lld", (long long)by);
+}
+
+static int64_t now_s(struct blobs *b)
+{
+	lock_timed(&b->lock, b->lock_waits);
+	int64_t now = age_clock_s(&b->clock);
+	pthread_mutex_unlock(&b->lock);
+	return now;
 }
 
 void blobs_scan(struct blobs *b)
@@ -261,7 +291,8 @@ void blobs_scan(struct blobs *b)
 		snprintf(sub, sizeof(sub), "%02x", i);
 		scan_dir(b, sub);
 	}
-	blobs_evict(b, now_s());
+	clock_catch_up(b);
+	blobs_evict(b, now_s(b));
 }
 
 void blobs_stop(struct blobs *b)
@@ -275,7 +306,7 @@ void blobs_stop(struct blobs *b)
 
 int blobs_open(struct blobs *b, const uint8_t key[32], uint64_t *size)
 {
-	int64_t now = now_s();
+	int64_t now = now_s(b);
 	struct stat st;
 	char path[66];
 
@@ -321,11 +352,10 @@ static struct blob *coming(struct blobs *b, const uint8_t key[32])
 /* Whether there is too much now. */
 static bool come(struct blobs *b, struct blob *o, const struct stat *st)
 {
-	int64_t now = now_s();
-
 	lock_timed(&b->lock, b->lock_waits);
 	o->coming--;
 	if (st) {
+		int64_t now = age_clock_s(&b->clock);
 		set_row(b, o->key, (uint64_t)st->st_size, now);
 		o->born_s = now;
 	}
@@ -340,7 +370,8 @@ int blobs_keep(struct blobs *b, const uint8_t key[32], int fd, const char *name,
 	char path[66];
 
 	blob_path(path, key);
-	if (fdatasync(fd) < 0 || fstat(fd, &st) < 0) {
+	/* Its mtime is when it was last used, on the clock that the others have. */
+	if (fs_set_mtime(fd, now_s(b)) < 0 || fdatasync(fd) < 0 || fstat(fd, &st) < 0) {
 		err_os(e, "keep %s", path);
 		blobs_drop(b, name);
 		return e->code;
@@ -353,7 +384,7 @@ int blobs_keep(struct blobs *b, const uint8_t key[32], int fd, const char *name,
 		return e->code;
 	}
 	if (come(b, o, &st))
-		blobs_evict(b, now_s());
+		blobs_evict(b, now_s(b));
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "config_section.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,6 +71,9 @@ static const struct option options[] = {
 };
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
 #define CONFIG_MAX_FILE (1u << 20)
+/* Where the options' values are from: a line of the file, or the command line, which wins; 0: nowhere. */
+enum { BY_FLAG = UINT_MAX };
+typedef unsigned origins[NOPTIONS];
 
 static const struct option *option_find(str name)
 {
@@ -156,8 +160,7 @@ static int file_read(struct buf *out, const char *path, struct err *e)
 	}
 }
 
-/* Names given as flags win: SEEN marks them. */
-static int config_line(struct config *c, str line, const bool *seen, struct err *e)
+static int config_line(struct config *c, str line, unsigned n, unsigned *from, struct err *e)
 {
 	str name, value, comment;
 
@@ -175,10 +178,13 @@ static int config_line(struct config *c, str line, const bool *seen, struct err 
 	const struct option *o = option_find(name);
 	if (!o || str_eq(name, STR("config")))
 		return err_set(e, ERR_USAGE, "no option " STR_FMT, STR_ARG(name));
-	return seen[o - options] ? 0 : option_set(c, o, str_trim(value), e);
+	if (from[o - options] == BY_FLAG)
+		return 0;
+	from[o - options] = n;
+	return option_set(c, o, str_trim(value), e);
 }
 
-static int config_file(struct config *c, const bool *seen, struct err *e)
+static int config_file(struct config *c, unsigned *from, struct err *e)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
 	unsigned n = 0;
@@ -188,7 +194,7 @@ static int config_file(struct config *c, const bool *seen, struct err *e)
 	for (str rest = buf_str(&text), line; rest.n;) {
 		str_cut(rest, '\n', &line, &rest);
 		n++;
-		if (config_line(c, line, seen, e) < 0)
+		if (config_line(c, line, n, from, e) < 0)
 			return err_ctx(e, STR_FMT ":%u", STR_ARG(c->config_file), n);
 	}
 	return 0;
@@ -202,7 +208,7 @@ static bool is_option(str arg)
 	return option_find(name) != NULL;
 }
 
-static int config_flags(struct config *c, int argc, char **argv, bool *seen, struct err *e)
+static int config_flags(struct config *c, int argc, char **argv, unsigned *from, struct err *e)
 {
 	for (int i = 1; i < argc; i++) {
 		str arg = str_of(argv[i]), name, value;
@@ -234,9 +240,9 @@ static int config_flags(struct config *c, int argc, char **argv, bool *seen, str
 			return err_set(e, ERR_USAGE, "%s needs a value", argv[i]);
 		if (!joined)
 			value = str_of(argv[++i]);
-		seen[o - options] = true;
+		from[o - options] = BY_FLAG;
 		if (option_set(c, o, value, e) < 0)
-			return e->code;
+			return err_ctx(e, "--" STR_FMT, STR_ARG(name));
 	}
 	return 0;
 }
@@ -248,32 +254,41 @@ static int check_url(const char *name, str url, struct err *e)
 	return err_set(e, ERR_USAGE, "%s = \"" STR_FMT "\": expected a http or https URL", name, STR_ARG(url));
 }
 
-static int config_check(struct config *c, struct err *e)
+/* *OF: the option whose value is wrong; stays as it is for what the sections say. */
+static int config_check(struct config *c, const char **of, struct err *e)
 {
+	*of = c->tls_cert.n ? "tls-cert" : "tls-key";
 	if (!c->tls_cert.n != !c->tls_key.n)
-		return err_set(e, ERR_USAGE, "tls-cert and tls-key belong together");
+		return err_set(e, ERR_USAGE, "tls-cert and tls-key belong together: %s is missing",
+			c->tls_cert.n ? "tls-key" : "tls-cert");
+	*of = "tls-client-ca";
 	if (c->tls_client_ca.n && !c->tls_cert.n)
 		return err_set(e, ERR_USAGE, "tls-client-ca needs tls-cert and tls-key");
-	if (c->public_url.n && check_url("public-url", c->public_url, e) < 0)
+	*of = "public-url";
+	if (c->public_url.n && check_url(*of, c->public_url, e) < 0)
 		return e->code;
 	if (c->public_url.n && !str_ends(c->public_url, STR("/")))
 		c->public_url = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->public_url));
+	*of = "pack-settle-level";
 	if (c->command == CONFIG_SETTLE && c->pack_settle_level == 0)
 		return err_set(e, ERR_USAGE, "--wait-settled: pack-settle-level = 0 says that packs stay as they are");
 	if (!c->registry.n && c->command == CONFIG_TOKEN)
 		c->registry = STR("none"); /* tokens need no registry, and may be made before one is chosen */
 	bool none = str_eq(c->registry, STR("none"));
+	*of = "registry";
 	if (!none && !c->registry.n)
 		return err_set(
 			e, ERR_USAGE, "no registry: set `registry = URL`, or `none` where only sections name any");
-	if (!none && check_url("registry", c->registry, e) < 0)
+	if (!none && check_url(*of, c->registry, e) < 0)
 		return e->code;
+	*of = "registry-alias";
 	for (size_t i = 0; i < c->registry_alias.n; i++) {
-		if (check_url("registry-alias", c->registry_alias.p[i], e) < 0)
+		if (check_url(*of, c->registry_alias.p[i], e) < 0)
 			return e->code;
 	}
 	if (!none && !str_ends(c->registry, STR("/")))
 		c->registry = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->registry));
+	*of = "listen";
 	for (size_t i = 0; i < c->listen.n; i++) {
 		str host, port;
 		uint64_t n;
@@ -281,13 +296,28 @@ static int config_check(struct config *c, struct err *e)
 			return err_set(
 				e, ERR_USAGE, "listen = " STR_FMT ": expected ADDR:PORT", STR_ARG(c->listen.p[i]));
 	}
+	*of = NULL;
 	return config_section_end(c, e);
+}
+
+/* E is about option OF; NULL: about a section. */
+static void config_blame(const struct config *c, const char *of, const unsigned *from, struct err *e)
+{
+	unsigned at = of ? from[option_find(str_of(of)) - options] : 0;
+
+	if (at == BY_FLAG)
+		err_ctx(e, "--%s", of);
+	else if (at)
+		err_ctx(e, STR_FMT ":%u", STR_ARG(c->config_file), at);
+	else if (c->config_file.n)
+		err_ctx(e, STR_FMT, STR_ARG(c->config_file));
 }
 
 int config_load(struct config *out, int argc, char **argv, struct err *e)
 {
 	struct config c = { 0 };
-	bool seen[NOPTIONS] = { 0 };
+	origins from = { 0 };
+	const char *of = NULL;
 
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		if (options[i].kind == K_NUMBER)
@@ -296,16 +326,15 @@ int config_load(struct config *out, int argc, char **argv, struct err *e)
 	c.log_level = LOG_INFO;
 	c.store_dir = STR("/var/lib/drayd");
 	c.registry = STR(DRAY_DEFAULT_REGISTRY);
-	if (config_flags(&c, argc, argv, seen, e) < 0)
+	if (config_flags(&c, argc, argv, from, e) < 0)
 		goto fail;
 	if (c.command != CONFIG_HELP && c.command != CONFIG_VERSION) {
-		if (c.config_file.n && config_file(&c, seen, e) < 0)
+		if (c.config_file.n && config_file(&c, from, e) < 0)
 			goto fail;
 		if (c.listen.n == 0 && option_set(&c, option_find(STR("listen")), STR("127.0.0.1:4874"), e) < 0)
 			goto fail;
-		if (config_check(&c, e) < 0) {
-			if (c.config_file.n)
-				err_ctx(e, STR_FMT, STR_ARG(c.config_file));
+		if (config_check(&c, &of, e) < 0) {
+			config_blame(&c, of, from, e);
 			goto fail;
 		}
 	}

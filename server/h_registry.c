@@ -49,7 +49,7 @@ static void job_unref(struct reg_job *j)
 		return;
 	doc_release(j->doc);
 	flight_release(j->src.flight);
-	if (j->src.fd >= 0)
+	if (j->src.fd >= 0 && !j->src.flight)
 		close(j->src.fd);
 	buf_release(&j->answer);
 	pthread_mutex_destroy(&j->lock);

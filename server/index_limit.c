@@ -158,10 +158,13 @@ static size_t pass(struct index_limit *l, int64_t now_ms)
 	}
 	if (rs.n)
 		qsort(rs.p, rs.n, sizeof(*rs.p), older_first);
-	while (n < rs.n && bytes > l->max / 10 * 9 && now_ms - rs.p[n].used_ms > FRESH_MS) {
-		if (!row_delete(l->s, &rs.p[n], n))
+	for (size_t i = 0; i < rs.n && bytes > l->max / 10 * 9; i++) {
+		int64_t age = now_ms - rs.p[i].used_ms; /* below 0: used before the clock was put back, not lately */
+		if (age >= 0 && age <= FRESH_MS)
+			continue;
+		if (!row_delete(l->s, &rs.p[i], n))
 			break; /* the writer is busy: the next pass goes on */
-		bytes -= rs.p[n].bytes < bytes ? rs.p[n].bytes : bytes;
+		bytes -= rs.p[i].bytes < bytes ? rs.p[i].bytes : bytes;
 		n++;
 	}
 	arena_release(&rs.a);
@@ -193,7 +196,7 @@ static void *run(void *arg)
 		pthread_mutex_unlock(&l->lock);
 		(void)index_limit_pass(l, clock_wall_ms());
 		pthread_mutex_lock(&l->lock);
-		clock_gettime(CLOCK_REALTIME, &t);
+		clock_gettime(CLOCK_MONOTONIC, &t); /* a wall clock that is put back would keep it asleep */
 		t.tv_sec += EVERY_S;
 		if (!l->stop)
 			pthread_cond_timedwait(&l->cond, &l->lock, &t);
@@ -205,12 +208,16 @@ static void *run(void *arg)
 int index_limit_new(struct index_limit **out, struct store *s, uint64_t max_bytes, struct err *e)
 {
 	struct index_limit *l = xcalloc(1, sizeof(*l));
+	pthread_condattr_t mono;
 
 	l->s = s;
 	l->max = max_bytes;
 	pthread_mutex_init(&l->passing, NULL);
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_cond_init(&l->cond, NULL);
+	pthread_condattr_init(&mono);
+	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+	pthread_cond_init(&l->cond, &mono);
+	pthread_condattr_destroy(&mono);
 	if (workq_thread(&l->tid, "index-limit", run, l, e) < 0) {
 		index_limit_free(l);
 		return e->code;

@@ -7,6 +7,7 @@
 #include "token_file.h"
 #include "watch.h"
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,9 +40,13 @@ static int tokens_command(struct buf *out, const struct config *c, struct err *e
 static void say(const struct err *e, const struct config *c)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
+	const char *priority = log_priority(STDERR_FILENO, LOG_ERROR);
 
-	buf_printf(&b, "drayd: %s\n", e->msg);
+	buf_printf(&b, "%sdrayd: %s\n%s", priority, e->msg, priority);
+	size_t n = b.n;
 	remedy_print(&b, e, c);
+	if (b.n == n)
+		b.n -= strlen(priority);
 	fwrite(b.p, 1, b.n, stderr);
 }
 

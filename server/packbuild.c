@@ -140,7 +140,7 @@ static void item_built(
 	it->tarball = got->tarball;
 	it->raw = got->raw;
 	it->state = it->delta ? PACK_SETTLED : PACK_WARM;
-	it->born_s = time(NULL);
+	it->born_s = age_clock_s(&p->clock);
 	packs_touch(p, it, false);
 	*(it->delta ? &p->n.settled : &p->n.warm) += 1;
 	*(it->delta ? &p->n.deltas : &p->n.built) += 1;

@@ -71,7 +71,7 @@ bool packevict_line(struct packs *p, const str *w, size_t n)
 
 void packs_touch(struct packs *p, struct pack_item *it, bool lease)
 {
-	int64_t now = time(NULL);
+	int64_t now = age_clock_s(&p->clock);
 
 	it->used_s = now;
 	it->plans += lease && it->plans < UINT16_MAX;
@@ -222,7 +222,7 @@ static void *evictor_run(void *arg)
 		if (++turn % 12 == 0)
 			uses_note(p, false);
 		pthread_mutex_unlock(&p->lock);
-		packs_evict(p, time(NULL));
+		packs_evict(p, age_clock_s(&p->clock));
 		pthread_mutex_lock(&p->lock);
 	}
 	uses_note(p, true);

@@ -12,7 +12,6 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { JOURNAL_MAX = 1 << 30 };
@@ -326,6 +325,7 @@ static void count_items(struct packs *p)
 {
 	for (size_t i = 0; i < p->item.n; i++) {
 		struct pack_item *it = p->item.p[i];
+		(void)age_clock_pass(&p->clock, it->used_s);
 		p->n.warm += it->state == PACK_WARM;
 		p->n.settled += it->state == PACK_SETTLED;
 		if (it->state == PACK_COLD && it->url)
@@ -633,6 +633,7 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	p->dir = p->journal = -1;
 	p->own = ARENA_INIT(64 * 1024);
 	p->n.settled_ms = -1;
+	age_clock_start(&p->clock);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_init(&mono);
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);

@@ -1,5 +1,6 @@
 /* packs_impl — what packs.c (index and files) and packbuild.c (threads) share. */
 #pragma once
+#include "age_clock.h"
 #include "pack.h"
 #include "packs.h"
 #include "workq.h"
@@ -21,7 +22,7 @@ struct pack_item {
 	uint32_t next_same;      /* the next item with that digest; MAP_NONE: none */
 	uint32_t plans;          /* that named it, in this process */
 	int64_t retry_ms;        /* when it failed */
-	int64_t used_s, noted_s; /* Unix time of its last use; what the journal says of it */
+	int64_t used_s, noted_s; /* of its last use, on the age clock; what the journal says of it */
 	int64_t born_s, lease_s; /* when its pack was made; until when a plan that names it counts as under way */
 };
 /* A pack that a better one replaced. */
@@ -31,6 +32,7 @@ struct pack_old {
 };
 struct packs {
 	struct packs_opts o;
+	struct age_clock clock; /* constant once the journal is read */
 	int dir, journal;
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t work, settle;

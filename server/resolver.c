@@ -244,8 +244,9 @@ static void resolver_metrics(void *ctx, struct buf *b)
 	put(b, "packuments_absent_total", "Answers that there is no such package, remembered.", n.absent);
 	put(b, "packuments_stale_total", "Stale packuments used because upstream failed.", n.stale_used);
 	put(b, "packument_bytes_total", "Bytes of packuments received.", n.bytes);
-	put(b, "cache_writes_dropped_total", "Optional writes to the index that its queue had no room for.",
-		n.put_dropped + atomic_load(&r->writes_dropped));
+	put(b, "cache_writes_dropped_total",
+		"Optional writes to the index that its queue had no room for, or a full disk did not take.",
+		n.put_dropped + atomic_load(&r->writes_dropped) + store_index_lost(r->store));
 	metric_print(b, "packument_memory_bytes", "gauge", "Compiled packuments kept in memory.", (double)n.memory);
 	uint64_t entries, bytes;
 	store_index_size(r->store, &entries, &bytes);

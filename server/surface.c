@@ -156,6 +156,8 @@ void surface_metrics(struct surface *s, struct buf *b)
 			n.doc_down },
 		{ "registry_packuments_absent_total", "counter", "Answers that there is no such package, remembered.",
 			n.doc_absent },
+		{ "registry_packuments_unkept_total", "counter",
+			"Packuments that were sent and not kept on disk: it is full.", n.doc_unkept },
 		{ "registry_tarballs_hit_total", "counter", "Tarballs sent from disk.", n.tarball_hits },
 		{ "registry_tarballs_fetched_total", "counter", "Tarballs fetched from upstream.", n.tarball_fetched },
 		{ "registry_tarballs_joined_total", "counter",

@@ -58,7 +58,7 @@ void doc_release(struct doc *d);
 /* A tarball that is there, or is being fetched. */
 struct flight;
 struct tarball_src {
-	int fd; /* the caller's to close */
+	int fd; /* the caller's to close, unless there is a flight, whose it is: as long as it is held */
 	uint64_t size;
 	struct flight *flight; /* NULL: whole; else the caller's to release */
 	char etag[132];        /* quoted digest */
@@ -84,7 +84,7 @@ void flight_release(struct flight *f);
 
 struct surface_counts {
 	uint64_t docs, doc_hits, doc_fetched, doc_revalidated, doc_stale, doc_down, doc_absent;
-	uint64_t tarball_hits, tarball_fetched, tarball_joined, tarball_failed, tarball_unkept;
+	uint64_t tarball_hits, tarball_fetched, tarball_joined, tarball_failed, tarball_unkept, doc_unkept;
 };
 struct surface_counts surface_counts(struct surface *s);
 struct blobs_counts surface_blobs(struct surface *s);

@@ -171,7 +171,7 @@ static bool kept_read(struct kept *k, struct surface *s, const uint8_t key[32])
 	return true;
 }
 
-static void kept_write(struct surface *s, const uint8_t key[32], str validator, str raw, bool gzip)
+static bool kept_write(struct surface *s, const uint8_t key[32], str validator, str raw, bool gzip)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	struct err e;
@@ -190,8 +190,10 @@ static void kept_write(struct surface *s, const uint8_t key[32], str validator, 
 		b.n += libdeflate_gzip_compress(z, raw.p, raw.n, buf_reserve(&b, room), room);
 		libdeflate_free_compressor(z);
 	}
-	if (blobs_put(s->blobs, key, buf_str(&b), &e) < 0)
+	int rc = blobs_put(s->blobs, key, buf_str(&b), &e);
+	if (rc < 0)
 		log_debug("registry", "kept=0 message=\"%s\"", e.msg);
+	return rc == 0;
 }
 
 /* ---- asking the upstream; blocks ---- */
@@ -269,7 +271,7 @@ static int fetch(
 	struct ask q = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 	AUTO(kept_release) struct kept kept = { 0 };
 	AUTO(buf_release) struct buf json = BUF_INIT;
-	bool has = !old && kept_read(&kept, s, w->file);
+	bool has = !old && kept_read(&kept, s, w->file), unkept = false;
 	str validator = old ? str_of(old->validator) : has ? kept.validator : STR_NONE;
 	int rc = 0;
 
@@ -294,8 +296,7 @@ static int fetch(
 		rc = registry_decode(&json, buf_str(&q.raw), q.gzip, e);
 		if (rc == 0)
 			rc = doc_make(out, w->key, buf_str(&json), str_of(q.validator), w->name, w->base, e);
-		if (rc == 0)
-			kept_write(s, w->file, str_of(q.validator), buf_str(&q.raw), q.gzip);
+		unkept = rc == 0 && !kept_write(s, w->file, str_of(q.validator), buf_str(&q.raw), q.gzip);
 	}
 	buf_release(&q.raw);
 	/* What is stale because the upstream is down is asked for again soon, not at each request. */
@@ -307,6 +308,7 @@ static int fetch(
 	s->n.doc_fetched += q.code == 0 && !q.not_modified;
 	s->n.doc_revalidated += q.code == 0 && q.not_modified;
 	s->n.doc_down += down;
+	s->n.doc_unkept += unkept;
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }

@@ -7,6 +7,7 @@
 
 enum { DOC_BUCKETS = 4096, FLIGHTS_MOST = 256, ABSENT_MOST = 4096 };
 #define DOC_MEMORY ((size_t)256 << 20)
+#define FLIGHT_MEMORY ((uint64_t)256 << 20) /* of tarballs that a full disk does not take */
 
 /* One fetch of a packument; who comes later waits for it. */
 struct doc_flight {
@@ -38,6 +39,7 @@ struct surface {
 	struct absent absent[ABSENT_MOST];
 	VEC(struct flight *) flight;
 	struct surface_counts n;
+	_Atomic uint64_t flight_memory; /* without the lock */
 };
 /* SHA-256 of the parts, each with its length. */
 void surface_key(uint8_t out[32], const char *kind, str a, str b, str c);

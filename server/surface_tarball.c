@@ -1,5 +1,5 @@
 /* The tarballs of surface.h. A flight's file is written on the fetch thread and read by whoever waits; syncing it and
- * giving it its name is left to a worker. */
+ * giving it its name is left to a worker. When the disk takes no more the file goes on in memory, bounded, and is not kept. */
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct flight {
@@ -17,11 +19,12 @@ struct flight {
 	uint8_t key[32];
 	struct digest want;
 	char *label, etag[132];
-	int fd;
-	char temp[32];
-	struct hasher *hash;  /* fetch thread */
-	uint64_t pos;         /* fetch thread: of the attempt that runs */
-	pthread_mutex_t lock; /* all below */
+	int fd;                /* what it stands for changes when the disk is full, not the number */
+	char temp[32];         /* "": none, it is in memory */
+	_Atomic uint64_t held; /* bytes of the surface's flight_memory */
+	struct hasher *hash;   /* fetch thread */
+	uint64_t pos;          /* fetch thread: of the attempt that runs */
+	pthread_mutex_t lock;  /* all below */
 	uint64_t size;
 	bool ended;
 	unsigned generation;
@@ -34,6 +37,7 @@ void flight_release(struct flight *f)
 	if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
 		return;
 	fs_close(f->fd);
+	atomic_fetch_sub(&f->s->flight_memory, f->held);
 	hasher_free(f->hash);
 	free(f->label);
 	pthread_mutex_destroy(&f->lock);
@@ -103,6 +107,68 @@ static ptrdiff_t compare(const struct flight *f, const char *p, size_t n)
 	return (ptrdiff_t)done;
 }
 
+static bool is_full(int os)
+{
+	return os == ENOSPC || os == EDQUOT;
+}
+
+/* Room for N more bytes in memory. */
+static bool hold(struct flight *f, uint64_t n)
+{
+	if (atomic_fetch_add(&f->s->flight_memory, n) + n > FLIGHT_MEMORY) {
+		atomic_fetch_sub(&f->s->flight_memory, n);
+		return false;
+	}
+	f->held += n;
+	return true;
+}
+
+/* The disk is full. What the file has is copied, so that who reads finds the same bytes under the same number. False: no memory for it either. */
+static bool flight_to_memory(struct flight *f, uint64_t size)
+{
+	char bytes[16384];
+	int to = memfd_create("tarball", MFD_CLOEXEC);
+	bool ok = to >= 0 && hold(f, size);
+
+	for (uint64_t at = 0; ok && at < size;) {
+		size_t want = size - at < sizeof(bytes) ? (size_t)(size - at) : sizeof(bytes);
+		ssize_t n = pread(f->fd, bytes, want, (off_t)at);
+		ok = n > 0 && fs_write_all(to, bytes, (size_t)n) == 0;
+		at += ok ? (uint64_t)n : 0;
+	}
+	ok = ok && (f->fd < 0 || dup3(to, f->fd, O_CLOEXEC) >= 0);
+	if (ok && f->fd < 0)
+		f->fd = to;
+	else
+		fs_close(to);
+	if (ok && f->temp[0])
+		blobs_drop(f->s->blobs, f->temp);
+	if (ok)
+		f->temp[0] = 0;
+	return ok;
+}
+
+static bool write_at(struct flight *f, const char *p, size_t n, uint64_t at)
+{
+	for (size_t done = 0; done < n;) {
+		if (!f->temp[0] && !hold(f, n - done)) {
+			f->os = ENOSPC;
+			return false;
+		}
+		ssize_t k = pwrite(f->fd, p + done, n - done, (off_t)(at + done));
+		int why = errno;
+		if (k > 0)
+			done += (size_t)k;
+		else if (k < 0 && why == EINTR)
+			continue;
+		else if (!f->temp[0] || !is_full(why) || !flight_to_memory(f, at + done)) {
+			f->os = why;
+			return false;
+		}
+	}
+	return true;
+}
+
 static ptrdiff_t on_bytes(void *arg, const void *p, size_t n)
 {
 	struct flight *f = arg;
@@ -124,16 +190,8 @@ static ptrdiff_t on_bytes(void *arg, const void *p, size_t n)
 	size_t left = n - (size_t)skip;
 	uint64_t at = f->pos + (uint64_t)skip;
 	pthread_mutex_unlock(&f->lock);
-	for (size_t done = 0; done < left;) {
-		ssize_t k = pwrite(f->fd, (const char *)p + skip + done, left - done, (off_t)(at + done));
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0) {
-			f->os = errno;
-			return -1;
-		}
-		done += (size_t)k;
-	}
+	if (!write_at(f, (const char *)p + skip, left, at))
+		return -1;
 	f->pos += n;
 	pthread_mutex_lock(&f->lock);
 	if (f->pos > f->size) {
@@ -149,7 +207,11 @@ static void flight_drop(struct surface_task *t)
 	struct flight *f = (struct flight *)t;
 	struct surface *s = f->s;
 
-	blobs_drop(s->blobs, f->temp);
+	if (f->temp[0])
+		blobs_drop(s->blobs, f->temp);
+	else
+		log_warn("registry", "tarball=%s kept=0 message=\"the disk is full: it was sent from memory\"",
+			f->label);
 	lock_timed(&s->lock, s->o.lock_waits);
 	s->n.tarball_unkept++;
 	flight_remove(s, f);
@@ -188,7 +250,7 @@ static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
 		log_warn("registry", "tarball=%s failed=integrity bytes=%llu", f->label, (unsigned long long)f->pos);
 	else if (code < 0)
 		log_info("registry", "tarball=%s failed=%s message=\"%s\"", f->label, err_name(code),
-			f->os ? "cannot be written" : e->msg);
+			f->os ? strerror(f->os) : e->msg);
 	pthread_mutex_unlock(&f->lock);
 	/* A failed one is gone before anybody is told. */
 	lock_timed(&s->lock, s->o.lock_waits);
@@ -202,9 +264,10 @@ static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
 	flight_wake(f);
 	pthread_mutex_unlock(&f->lock);
 	if (code < 0) {
-		blobs_drop(s->blobs, f->temp);
+		if (f->temp[0])
+			blobs_drop(s->blobs, f->temp);
 		flight_release(f);
-	} else if (!surface_run(s, &f->task)) {
+	} else if (!f->temp[0] || !surface_run(s, &f->task)) {
 		flight_drop(&f->task);
 	}
 }
@@ -342,7 +405,10 @@ static struct flight *flight_enter(
 	memcpy(f->key, key, 32);
 	f->want = *want;
 	pthread_mutex_init(&f->lock, NULL);
-	if (blobs_temp(s->blobs, &f->fd, f->temp, e) < 0) {
+	int rc = blobs_temp(s->blobs, &f->fd, f->temp, e);
+	if (rc < 0)
+		f->temp[0] = 0;
+	if (rc < 0 && !(rc == ERR_NOSPACE && flight_to_memory(f, 0))) {
 		atomic_init(&f->refs, 1);
 		flight_release(f);
 		return NULL;
@@ -352,17 +418,6 @@ static struct flight *flight_enter(
 	atomic_init(&f->refs, 3); /* the table, the fetch, the caller */
 	*vec_add(&s->flight) = f;
 	return f;
-}
-
-static int flight_open(struct tarball_src *out, struct flight *f, struct err *e)
-{
-	out->fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
-	if (out->fd < 0) {
-		flight_release(f);
-		return err_os(e, "dup");
-	}
-	out->flight = f;
-	return 0;
 }
 
 int surface_tarball(struct tarball_src *out, struct surface *s, str name, str version, str base, struct err *e)
@@ -395,5 +450,7 @@ int surface_tarball(struct tarball_src *out, struct surface *s, str name, str ve
 		registry_tarball(s->o.registry,
 			&(struct registry_tarball){
 				.url = at.url, .name = name, .data = on_bytes, .done = on_end, .arg = f });
-	return flight_open(out, f, e);
+	out->fd = f->fd;
+	out->flight = f;
+	return 0;
 }

@@ -1,4 +1,5 @@
 #include "kv.h"
+#include "base/clock.h"
 #include "integrity.h"
 #include "log.h"
 #include "workq.h"
@@ -17,6 +18,7 @@ enum {
 	READERS_MAX = 1024,
 	BATCH_WAIT_MS = 20,     /* a commit waits this long for company … */
 	BATCH_ENOUGH = 64,      /* … unless so many are there */
+	SAY_MS = 10000,         /* between two lines about lost writes */
 	MAPPED_KEPT = 8 << 20,  /* of the map, before its pages are let go */
 	MAPPED_EACH = 64 << 10, /* by a touch: the kernel maps that much around it */
 	WRITTEN_KEPT =
@@ -43,14 +45,16 @@ struct kv {
 	atomic_size_t mapped;    /* at most, since they were let go */
 	atomic_uintptr_t lo, hi; /* where values were read: part of the map */
 	size_t written;          /* since the writer let go; the writer's own */
-	bool looked;             /* for the map, once; the writer's own */
+	int64_t said_ms; /* when it last said that writes are lost, and how many it has not said; the writer's own */
+	uint64_t unsaid;
+	bool looked; /* for the map, once; the writer's own */
 	pthread_mutex_t lock;
 	pthread_cond_t more, room, committed;
 	/* under the lock */
 	struct op *first, **last;
 	unsigned n;
 	size_t bytes;
-	uint64_t queued, done, commits; /* operations ever */
+	uint64_t queued, done, commits, lost; /* operations ever */
 	unsigned flushing;
 	bool stop;
 	struct err failed; /* of a commit, until kv_flush() tells it */
@@ -213,6 +217,19 @@ static void writer_wait(struct kv *k)
 			break;
 }
 
+/* A disk that is full stays so for a while, and a server writes many times a second. */
+static void say_lost(struct kv *k, unsigned n, const struct err *e)
+{
+	int64_t now = clock_ms();
+
+	k->unsaid += n;
+	if (k->said_ms && now - k->said_ms < SAY_MS)
+		return;
+	log_error("index", "writes=%llu lost: %s", (unsigned long long)k->unsaid, e->msg);
+	k->said_ms = now;
+	k->unsaid = 0;
+}
+
 static void *writer(void *arg)
 {
 	struct kv *k = arg;
@@ -234,12 +251,13 @@ static void *writer(void *arg)
 		struct err e = { 0 };
 		int rc = batch_commit(k, batch, &e);
 		if (rc < 0)
-			log_error("index", "writes=%u lost: %s", n, e.msg);
+			say_lost(k, n, &e);
 		batch_free(batch);
 		writer_let_go(k, bytes);
 		pthread_mutex_lock(&k->lock);
 		if (rc < 0)
 			k->failed = e;
+		k->lost += rc < 0 ? n : 0;
 		k->done += n;
 		k->commits++;
 		pthread_cond_broadcast(&k->committed);
@@ -537,6 +555,7 @@ void kv_stats(struct kv *k, struct kv_stats *out)
 	*out = (struct kv_stats){ .map_size = k->o.map_size };
 	pthread_mutex_lock(&k->lock);
 	out->commits = k->commits;
+	out->lost = k->lost;
 	pthread_mutex_unlock(&k->lock);
 	if (mdb_env_stat(k->env, &st) == 0) {
 		out->entries = st.ms_entries;

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -18,7 +20,28 @@ static int sink_fd = STDERR_FILENO;
 static enum sink_kind sink_kind = SINK_FILE;
 static atomic_int sink_level = LOG_WARN;
 static enum log_format sink_format = LOG_TEXT;
+static bool sink_journal;
 static atomic_uint_fast64_t dropped;
+
+/* systemd says in JOURNAL_STREAM, "device:inode", which stream it connected (systemd.exec(5)). */
+static bool is_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!stream || fstat(fd, &st) != 0)
+		return false;
+	snprintf(own, sizeof(own), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	return strcmp(own, stream) == 0;
+}
+
+static const char *const level_priority[] = { "<3>", "<4>", "<6>", "<7>" };
+
+const char *log_priority(int fd, enum log_level level)
+{
+	return is_journal(fd) ? level_priority[level] : "";
+}
 
 void log_setup(int fd, enum log_level level, enum log_format format)
 {
@@ -26,6 +49,7 @@ void log_setup(int fd, enum log_level level, enum log_format format)
 	struct stat st = { 0 };
 
 	sink_fd = fd;
+	sink_journal = is_journal(fd);
 	sink_kind = SINK_FILE;
 	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
 		sink_kind = SINK_SOCKET;
@@ -64,6 +88,8 @@ static void line_start(struct buf *b, enum log_level level, const char *event)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+	if (sink_journal)
+		buf_add(b, str_of(level_priority[level]));
 	if (sink_format == LOG_JSON)
 		buf_printf(b, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"event\":\"%s\"", when, ts.tv_nsec / 1000000,
 			level_name[level], event);

@@ -5,7 +5,8 @@
  * The sink is the one mutable global; it is set up before threads start. A
  * line is written with a single write(2), so lines never mix; a sink that
  * cannot take it (a stuck pipe or socket) never blocks: the line is dropped and counted. As JSON each
- * key=value is a field, a string; values with spaces are in quotes. */
+ * key=value is a field, a string; values with spaces are in quotes. Where the sink is systemd's journal, a line has its priority
+ * in front ("<4>", sd-daemon(3)), which the journal takes off. */
 #pragma once
 #include "base/base.h"
 
@@ -18,6 +19,8 @@ void log_set_level(enum log_level level);
 bool log_on(enum log_level level);
 void log_at(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 uint64_t log_dropped(void);
+/* The journal's prefix for LEVEL, or "" where FD is no stream of the journal's. */
+const char *log_priority(int fd, enum log_level level);
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...) log_at(LOG_WARN, __VA_ARGS__)
 #define log_info(...) log_at(LOG_INFO, __VA_ARGS__)

@@ -269,11 +269,14 @@ static int index_get(
 
 static void fetch(struct entry *t);
 
-static bool fresh(const struct meta *m, int64_t checked_ms)
+/* For how long what was CHECKED then is good; 0: no more. Of a later time than it is now nobody knows its age. */
+static int64_t good_for(const struct meta *m, int64_t checked_ms)
 {
 	int64_t age = clock_wall_ms() - checked_ms;
 
-	return m->o.offline || (age >= 0 && age < m->o.max_age_ms);
+	if (m->o.offline)
+		return INT64_MAX;
+	return age >= 0 && age < m->o.max_age_ms ? m->o.max_age_ms - age : 0;
 }
 
 static int load_from_index(struct entry *t, int64_t *checked_ms, struct err *e)
@@ -306,10 +309,10 @@ static void step_load(struct entry *t)
 			entry_settle(t, NULL, 0, &e);
 			return;
 		}
-		if (rc > 0 && fresh(m, checked_ms)) {
+		int64_t good_ms = rc > 0 ? good_for(m, checked_ms) : 0;
+		if (good_ms > 0) {
 			count(m, &m->counts.from_cache, 1);
-			entry_settle(
-				t, meta_record_hold(t->record), m->o.max_age_ms - (clock_wall_ms() - checked_ms), &e);
+			entry_settle(t, meta_record_hold(t->record), good_ms, &e);
 			return;
 		}
 	}

@@ -151,12 +151,14 @@ static int segment_bytes(struct pack_apply *x, size_t want, const uint8_t **p)
 	size_t here = (size_t)(x->end - x->in), lacks = want - x->part.n, n = here < lacks ? here : lacks;
 
 	*p = x->in;
-	if (n == want) { /* in one piece */
+	if (n && n == want) { /* in one piece */
 		x->in += n;
 		return READY;
 	}
-	buf_add(&x->part, (str){ (const char *)x->in, n });
-	x->in += n;
+	if (n) { /* else there may be nothing to point to */
+		buf_add(&x->part, (str){ (const char *)x->in, n });
+		x->in += n;
+	}
 	*p = (const uint8_t *)x->part.p;
 	return n == lacks ? READY : WAITS;
 }

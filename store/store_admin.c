@@ -96,6 +96,14 @@ void store_index_size(struct store *s, uint64_t *entries, uint64_t *bytes)
 	*bytes = kv.used;
 }
 
+uint64_t store_index_lost(struct store *s)
+{
+	struct kv_stats kv;
+
+	kv_stats(s->kv, &kv);
+	return kv.lost;
+}
+
 /* -- verify -------------------------------------------------------------------- */
 
 static int file_verify(int fd, struct pkg p, struct pkg_file_row f, bool full, struct err *e)

@@ -14,6 +14,8 @@ MUST_USE int store_status(struct store_status *out, struct store *s, struct err 
 
 /* Rows of the index and the bytes of the pages that hold them, without looking at them. */
 void store_index_size(struct store *s, uint64_t *entries, uint64_t *bytes);
+/* Writes to the index that a full disk did not take. */
+uint64_t store_index_lost(struct store *s);
 
 struct store_verify_opts {
 	bool full; /* hash every file; otherwise those whose size or time differ */

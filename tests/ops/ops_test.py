@@ -167,6 +167,29 @@ class Operations(Case):
             self.assertIn(json.loads(line)["event"], ("listen", "access"))
         os.close(r)
 
+    def test_journal(self):
+        """Each line has its priority where systemd says that it is read by the journal, and nowhere else."""
+        self.assertEqual(self.drayd.stop(), 0)
+        ours, journals = socket.socketpair()
+        st = os.fstat(journals.fileno())
+        try:
+            os.environ["JOURNAL_STREAM"] = f"{st.st_dev}:{st.st_ino}"
+            for fmt, line in (("json", r'<6>\{"time":.*"event":"listen".*\}'), ("text", r"<6>20\S+ info listen .*")):
+                self.drayd = rig.Drayd(DRAYD, self.registry.url, self.dir, "--log-format", fmt, log=journals)
+                self.drayd.hup()
+                self.drayd.until(lambda: self.drayd.metric("drayd_reloads_total") == 1)
+                self.assertEqual(self.drayd.stop(), 0)
+                self.assertRegex(ours.recv(65536).decode(), f"^{line}\n(<[3467]>[^<]*\n)*$")
+            args = [DRAYD, "--plans", "x"]
+            subprocess.run(args, stderr=journals, timeout=rig.PATIENCE_S)
+            self.assertRegex(ours.recv(65536).decode(), "^<3>drayd: --plans: .*\n$")
+            said = subprocess.run(args, stderr=subprocess.PIPE, timeout=rig.PATIENCE_S).stderr  # another stream
+            self.assertTrue(said.startswith(b"drayd: "), said)
+        finally:
+            del os.environ["JOURNAL_STREAM"]
+            ours.close()
+            journals.close()
+
     def test_term(self):
         c = h2raw.Conn(self.drayd.port)
         c.answer(c.request(b"GET", b"/v1/health"))

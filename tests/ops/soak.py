@@ -1,9 +1,10 @@
 """Everything at once: installs, raw plans, scrapes, attacks; an upstream that fails in all its ways; clients killed at random, SIGHUP and SIGTERM restarts.
 
-    soak.py DRAYD DRAY FIXTURE_REGISTRY [--seconds N] [--clients N] [--restart S] [--seed N] [--rss-mib N]
+    soak.py DRAYD DRAY FIXTURE_REGISTRY [--seconds N] [--clients N] [--restart S] [--seed N]
 
 Fails when: drayd ends with anything but 0, or later than its bounds; a sanitizer says something; a lockfile or a tree is another than a
-direct install's; a client ends by a signal, without a word, or not at all; drayd's memory passes --rss-mib; in a life of a minute or more (--restart) it
+direct install's; a client ends by a signal, without a word, or not at all; drayd's memory is ever more than its limits allow
+(docs/operations.md, Capacity: what it had at its start, PLAN_BYTES for each of its PLANS workers, and what its caches say they have); in a life of a minute or more (--restart) it
 grows once every cache has had each of the few projects. Two ways to grow are told apart:
 - what is allocated, without what the caches say they have, at two moments at which everybody waits and nothing is under way: by USED_GROWTH, which
   is 70 bytes for each of the 15,000 requests of half a life of 200 s; before that, threads still get their tables. A sanitizer's build does not tell what is allocated; there its leak checker speaks
@@ -37,6 +38,8 @@ PROJECTS = ("express@5.3.0", "fastify@5.12.8", "redux@5.0.1", "d3@7.9.2", "peers
 APP = {"fx-app": "1.0.0", "fx-leaf": "^1.0.0", "@fx/scoped": "1.0.0", "fx-files": "1.0.0"}
 CLIENT_S = 150  # no client may take longer: the registry's stalls end sooner
 USED_GROWTH, RSS_GROWTH = 1 << 20, 16 << 20
+PLANS, PLAN_BYTES = 8, 50 << 20
+SANITIZED = 3  # a byte that is allocated takes so many under AddressSanitizer, with what lies around it, its shadow and what is held back
 JUDGED_S = 60  # a shorter life says nothing
 CACHES = ("plan_cache_bytes", "packument_memory_bytes", "plan_body_bytes")
 FAULTS = ("503,every=37", "truncate,every=61", "integrity,every=13", "stall,every=97,limit=6", "429,every=53,retry-after=1")
@@ -55,6 +58,7 @@ class Soak:
         self.turn = 0
         self.lives = 0
         self.rss = []
+        self.caches = 0  # bytes, the most that they said
         self.samples = []  # of the life that runs: bytes resident, one a second
         self.quiet_used = []  # likewise: requests so far, and bytes allocated beside the caches, when all was quiet
         self.paused, self.parked = threading.Event(), 0
@@ -119,19 +123,23 @@ class Soak:
         self.restarting = True
         self.lives += 1
         self.drayd = rig.Drayd(self.o.drayd, self.url, self.dir, "--listen", f"127.0.0.1:{self.port}", "--drain", "5",
-                               "--packument-age", "2", "--log-format", "json", ready_s=60)
+                               "--packument-age", "2", "--plans", str(PLANS), "--log-format", "json", ready_s=60)
         self.drayd.port = self.port
+        self.born = rig.rss(self.drayd.process.pid)
+        self.caches = 0
         self.restarting = False
 
     def drayd_stop(self):
         self.restarting = True
         self.judge_growth()
+        self.judge_limits()
         try:
             self.rss.append(rig.rss(self.drayd.process.pid))
             if self.drayd.metric("drayd_loops_blocked_total"):
                 self.count("loop blocked")
         except (OSError, KeyError):
             self.fail("no metrics before a stop")
+        self.samples = []
         self.drayd.process.terminate()
         try:
             code = self.drayd.process.wait(60)
@@ -153,8 +161,20 @@ class Soak:
             self.fail(f"it does not become quiet: {e!r}")
         self.paused.clear()
 
+    def judge_limits(self):
+        """Of the life that ends: what was resident at any time."""
+        try:
+            sanitized = self.drayd.metric("drayd_heap_used_bytes") == 0
+        except (OSError, KeyError):
+            return  # said below
+        most = self.born + (PLANS * PLAN_BYTES + self.caches) * (SANITIZED if sanitized else 1)
+        got = max(self.samples, default=0)
+        self.growth.append(f"resident, at most: {got >> 20} of {most >> 20} MiB ({self.born >> 20} at the start, caches {self.caches >> 20})")
+        if got > most:
+            self.fail("more memory than the limits allow: " + self.growth[-1])
+
     def judge_growth(self):
-        s, self.samples = self.samples, []
+        s = self.samples
         quiet, self.quiet_used = self.quiet_used, []
         n = len(s)
         if n >= JUDGED_S:
@@ -262,9 +282,11 @@ class Soak:
     def scraper(self, rnd):
         try:
             for path in ("/metrics", "/", "/v1/health", "/v1/ready", "/nothing"):
-                status = self.drayd.get(path, timeout=30)[0]
+                status, _, text = self.drayd.get(path, timeout=30)
                 if status not in (200, 404, 503):
                     self.fail(f"{path} answered {status}")
+                if path == "/metrics":
+                    self.caches = max(self.caches, sum(int(float(n)) for c in CACHES for n in re.findall(rf"^drayd_{c} (\S+)$", text, re.M)))
             self.count("scraped")
         except TimeoutError:
             self.fail("no answer to a scrape within 30 s")
@@ -371,8 +393,6 @@ class Soak:
         print(*self.growth, sep="\n", flush=True)
         for reason, n in self.reasons.most_common(12):
             print(f"{n:6} x {reason}")
-        if self.rss[-1] > self.o.rss_mib << 20:
-            self.fail(f"{self.rss[-1] >> 20} MiB in memory at the end")
         good = self.seen["installed"] + self.seen["resolved"]
         bad = sum(n for k, n in self.seen.items() if k.startswith("failed"))
         if good < 5 or good < bad:
@@ -389,7 +409,6 @@ def main():
     p.add_argument("--clients", type=int, default=3)
     p.add_argument("--restart", type=float, help="seconds of each of drayd's lives; a third of all, 200 at most")
     p.add_argument("--seed", type=int, default=int(time.time()))
-    p.add_argument("--rss-mib", type=int, default=1500)
     o = p.parse_args()
     o.restart = o.restart or min(200, o.seconds / 3)
     # What AddressSanitizer holds back from reuse counts as resident: little, so that it is full before the first quarter ends.

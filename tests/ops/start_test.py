@@ -67,13 +67,18 @@ class Refusals(Case):
             args = self.start("listen = 127.0.0.1:0", line)
             for command in ((), ("check-config",)):
                 self.refused(2, rf"^drayd: {self.conf}:\d+: .*{words}", *command, *args)
-        for line, words in (("[upstream x]\nscope = @x", "upstream x needs a url"), ("tls-cert = x", "tls-cert and tls-key belong together")):
-            self.refused(2, rf"^drayd: {self.conf}: .*{words}", *self.start(line))
+        for line, words in (("[upstream x]\nscope = @x", ": upstream x needs a url"), ("tls-cert = x", ":3: tls-cert and tls-key belong together: tls-key is missing"),
+                ("drain = 1\nlisten = here", ":4: listen = here: expected ADDR:PORT")):
+            self.refused(2, rf"^drayd: {self.conf}{words}", *self.start(line))
+        for flags, words in ((("--tls-key", "x"), "--tls-key: .*tls-cert is missing"), (("--listen=here",), "--listen: .*expected ADDR:PORT"),
+                (("--plans", "0"), "--plans: plans = 0: expected a number from 1 to 1024"), (("--public-url", "x"), "--public-url: "), (("--nonsense",), "no option --nonsense"),
+                (("--plans",), "--plans needs a value")):  # not the file's fault
+            self.refused(2, rf"^drayd: {words}", *self.start("drain = 1"), *flags)
         self.refused(4, "drayd.conf-none: no such file", "--config", f"{self.conf}-none")
 
     def test_no_registry(self):
         self.conf.write_text(f"registry =\nstore-dir = {self.dir}\n")
-        self.refused(2, f"{self.conf}: no registry: set `registry = URL`", "--config", str(self.conf))
+        self.refused(2, f"{self.conf}:1: no registry: set `registry = URL`", "--config", str(self.conf))
         made = subprocess.run([DRAYD, "token", "add", "ci", "--config", str(self.conf)], capture_output=True, text=True, timeout=rig.PATIENCE_S)
         self.assertRegex(made.stdout, "^dray_")
 

@@ -137,6 +137,32 @@ static void test_more_than_a_quarter_in_use_goes(void **state)
 		assert_int_equal(there(v, i), i >= 6);
 }
 
+/* The clock was put back by two hours while the server was down. What this run uses and writes is later than all that is there. */
+static void test_their_order_survives_a_clock_that_is_put_back(void **state)
+{
+	struct env *v = *state;
+	uint8_t key[32];
+	uint64_t size;
+
+	for (int i = 0; i < 12; i++)
+		left_over(v, i, -7200 + i); /* 0 was the last one used */
+	key_of(key, 11);
+	int fd = blobs_open(v->b, key, &size);
+	assert_true(fd >= 0);
+	close(fd);
+	blobs_scan(v->b);
+	for (int i = 12; i < 17; i++)
+		put(v, i); /* the last of them makes it too much */
+	for (int i = 0; i < 17; i++)
+		assert_int_equal(there(v, i), i < 8 || i > 10);
+	struct err e;
+	blobs_free(v->b); /* and so after another restart, which knows it from the files */
+	assert_int_equal(blobs_new(&v->b, v->root, MAX / 2, NULL, &e), 0);
+	blobs_scan(v->b);
+	for (int i = 0; i < 17; i++)
+		assert_int_equal(there(v, i), i < 2 || i > 11);
+}
+
 static void test_a_fresh_write_is_neither_refused_nor_evicted(void **state)
 {
 	struct env *v = *state;
@@ -220,6 +246,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_longest_unused_go_after_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_in_use_stays_up_to_a_quarter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_than_a_quarter_in_use_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_their_order_survives_a_clock_that_is_put_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_fresh_write_is_neither_refused_nor_evicted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_reads_reads_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_name_that_leaves_and_comes, setup, teardown),

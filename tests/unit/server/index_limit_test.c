@@ -108,11 +108,38 @@ static void test_fresh_rows_stay(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* What was used before the clock was put back: not fresh for as long as it takes to come by again, and behind nothing that is. */
+static void test_rows_of_a_later_time_go(void **state)
+{
+	char root[] = "/tmp/index-limit-XXXXXX", command[64];
+	int64_t now = (int64_t)time(NULL) * 1000;
+	struct store *s;
+	struct index_limit *l;
+	struct err e;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(store_open(&s, root, &(struct store_opts){ 0 }, &e), 0);
+	for (int i = 0; i < 20; i++)
+		keep(s, i, i < 15 ? now + 1440 * MINUTE : now);
+	store_flush(s);
+	assert_int_equal(index_limit_new(&l, s, 1, &e), 0);
+	(void)index_limit_pass(l, now); /* if its thread has not done it */
+	assert_int_equal(index_limit_evicted(l), 15);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(has(s, i, now), i >= 15);
+	index_limit_free(l);
+	store_close(s);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_longest_unused_go),
 		cmocka_unit_test(test_fresh_rows_stay),
+		cmocka_unit_test(test_rows_of_a_later_time_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

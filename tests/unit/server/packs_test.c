@@ -459,6 +459,47 @@ static void their_order_survives_a_restart(void **state)
 	assert_true(is_there(v, 1) && is_there(v, 4));
 }
 
+/* As a run wrote it whose clock was a day ahead. */
+static void journal_used_tomorrow(struct env *v, int i)
+{
+	struct frame_package f = package(v, i);
+	uint8_t key[PACKS_KEY], sha[32];
+	char hex[2 * PACKS_KEY + 1], line[256], sum[9], path[128];
+
+	assert_true(packs_key(key, f.meta.resolution.integrity));
+	hex_print(hex, key, PACKS_KEY);
+	int n = snprintf(line, sizeof(line), "used %s %lld", hex, (long long)time(NULL) + 86400);
+	sha256(sha, line, (size_t)n);
+	hex_print(sum, sha, 4);
+	snprintf(path, sizeof(path), "%s/packs/journal", v->root);
+	FILE *j = fopen(path, "a");
+	assert_non_null(j);
+	fprintf(j, "%s %s\n", line, sum);
+	assert_int_equal(fclose(j), 0);
+}
+
+static void their_order_survives_a_clock_that_is_put_back(void **state)
+{
+	struct env *v = *state;
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	uint64_t all = packs_counts(v->p).pack_bytes;
+	packs_free(v->p);
+	for (int i = 0; i < N; i++)
+		journal_used_tomorrow(v, i);
+	packs_start(v);
+	nanosleep(&(struct timespec){ 1, 100000000 }, NULL); /* times are kept in seconds */
+	assert_true(is_there(v, 1) && is_there(v, 4));
+	packs_free(v->p);
+	v->o.max_bytes = all / 4;
+	packs_start(v);
+	assert_true(packs_evict(v->p, time(NULL)) > 0);
+	assert_true(is_there(v, 1) && is_there(v, 4));
+	assert_true(packs_counts(v->p).warm < N);
+}
+
 static void what_is_under_way_does_not_hold_the_end(void **state)
 {
 	struct env *v = *state;
@@ -699,6 +740,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_process_has_the_packs, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_longest_unused_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(their_order_survives_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(their_order_survives_a_clock_that_is_put_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_under_way_does_not_hold_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_first_encoding_is_cut_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(settling_is_cut_short, setup, teardown),
