@@ -3,7 +3,7 @@
 #include "bytes.h"
 #include "kept.h"
 
-#define PLAN_MAGIC 0x333079616c706400u /* "\0dplay03" */
+#define PLAN_MAGIC 0x343079616c706400u /* "\0dplay04" */
 #define ABSENT UINT32_MAX
 
 /* One walk over the model serves both directions. What it forgets both forget: fuzz/kept_plan prints every lockfile that the tests have. */
@@ -171,6 +171,7 @@ static void importer(struct codec *c, struct lock_importer *im)
 	list(c, &im->not_injected);
 	list(c, &im->meta_empty);
 	text(c, &im->publish_directory);
+	flag(c, &im->publish_unlinked);
 	map(c, &im->extra);
 }
 

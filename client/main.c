@@ -24,6 +24,7 @@
 #include "plan_wire.h"
 #include "project.h"
 #include "project_local.h"
+#include "reprint.h"
 #include "server_token.h"
 #include "source_remote.h"
 #include "state.h"
@@ -211,6 +212,9 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 		return e->code;
 	if (!*locked && c->prefer_frozen_lockfile && !s->selected && invocation_absorb(s))
 		return *locked = true, 0;
+	if (*locked && s->opt.lockfile_only && !s->selected &&
+		lockfile_reprint(&s->resolved, &s->project.lockfile, s->project.lockfile_text, &s->arena))
+		invocation_moved(s);
 	if (!*locked)
 		progress_event(&s->progress, "outdated", "\"lockfile\":true");
 	return 0;

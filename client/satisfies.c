@@ -235,6 +235,10 @@ static void meta_differs(struct check *c, const struct request_importer *im, con
 		differ(c, STR_FMT " > publishConfig.directory: lockfile says " STR_FMT ", package.json says " STR_FMT,
 			STR_ARG(im->path), STR_ARG(l->publish_directory.n ? l->publish_directory : STR("none")),
 			STR_ARG(m->publish_directory.n ? m->publish_directory : STR("none")));
+	if ((m->publish_directory.n && !m->publish_link_directory) != l->publish_unlinked)
+		differ(c, STR_FMT " > publishConfig.linkDirectory: lockfile says %s, package.json says %s",
+			STR_ARG(im->path), l->publish_unlinked ? "false" : "true",
+			l->publish_unlinked ? "true" : "false");
 }
 
 /* Whether some project called NAME has a version in RANGE; true also where none is called so. */

@@ -433,6 +433,10 @@ static void put_importer(struct buf *b, const struct lock_importer *im)
 	put_extra(b, 2, extra, &x, STR("devDependencies"), lock_importer_cmp);
 	put_dependencies_meta(b, im);
 	put_directs(b, STR("devDependencies"), im->deps[LOCK_DEV]);
+	if (im->publish_unlinked) {
+		put_extra(b, 2, extra, &x, STR("linkDirectory"), lock_importer_cmp);
+		buf_add(b, STR("\n    linkDirectory: false"));
+	}
 	put_extra(b, 2, extra, &x, STR("optionalDependencies"), lock_importer_cmp);
 	put_directs(b, STR("optionalDependencies"), im->deps[LOCK_OPTIONAL]);
 	put_extra(b, 2, extra, &x, STR("publishDirectory"), lock_importer_cmp);

@@ -339,6 +339,8 @@ static int read_dependencies_meta(struct ctx *c, struct lock_importer *im, const
 
 static int read_importer_field(struct ctx *c, struct lock_importer *im, const struct yaml_node *m)
 {
+	bool linked;
+
 	if (str_eq(m->key, STR("dependencies")))
 		return read_directs(c, &im->deps[LOCK_PROD], m);
 	if (str_eq(m->key, STR("devDependencies")))
@@ -349,6 +351,10 @@ static int read_importer_field(struct ctx *c, struct lock_importer *im, const st
 		return get_str(c, &im->publish_directory, m);
 	if (str_eq(m->key, STR("dependenciesMeta")) && m->kind == YAML_KIND_MAP)
 		return read_dependencies_meta(c, im, m);
+	if (str_eq(m->key, STR("linkDirectory")) && yaml_bool(m, &linked) && !linked) {
+		im->publish_unlinked = true;
+		return 0;
+	}
 	return keep(c, &im->extra, m, 2, lock_importer_cmp);
 }
 

@@ -186,6 +186,7 @@ static void get_importer(struct dec *d, struct lock_importer *im, const Dray__Pl
 	im->not_injected = get_list(d, o->n_not_injected, o->not_injected);
 	im->meta_empty = get_list(d, o->n_meta_empty, o->meta_empty);
 	im->publish_directory = get(d, o->publish_directory);
+	im->publish_unlinked = o->publish_unlinked;
 }
 
 static void get_head(struct dec *d, struct lock_head *h, const Dray__LockHead *o)

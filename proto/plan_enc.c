@@ -169,6 +169,7 @@ static void put_importer(struct enc *en, Dray__PlanImporter *o, const struct loc
 	put_list(en, im->not_injected, &o->n_not_injected, &o->not_injected);
 	put_list(en, im->meta_empty, &o->n_meta_empty, &o->meta_empty);
 	o->publish_directory = put(en, im->publish_directory);
+	o->publish_unlinked = im->publish_unlinked;
 }
 
 static void put_head(struct enc *en, Dray__LockHead *o, const struct lock_head *h)

@@ -109,6 +109,7 @@ static struct lock_importer dup_importer(struct arena *a, const struct lock_impo
 		.not_injected = dup_list(a, im->not_injected),
 		.meta_empty = dup_list(a, im->meta_empty),
 		.publish_directory = dup_str(a, im->publish_directory),
+		.publish_unlinked = im->publish_unlinked,
 		.extra = dup_map(a, im->extra) };
 
 	for (size_t t = 0; t < LOCK_NTYPES; t++) {

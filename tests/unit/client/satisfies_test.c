@@ -36,6 +36,17 @@ static const struct {
 	{ "published from a folder since", HEAD MS,
 		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"publishConfig\":{\"directory\":\"dist\"}}", NULL, false,
 		false },
+	{ "published from a folder that others don't see since", HEAD MS "    publishDirectory: dist\n",
+		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"publishConfig\":{\"directory\":\"dist\",\"linkDirectory\":"
+		"false}}",
+		NULL, false, false },
+	{ "published from a folder that others don't see",
+		HEAD MS "    linkDirectory: false\n    publishDirectory: dist\n",
+		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"publishConfig\":{\"directory\":\"dist\",\"linkDirectory\":"
+		"false}}",
+		NULL, true, true },
+	{ "linkDirectory without a folder", HEAD MS,
+		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"publishConfig\":{\"linkDirectory\":false}}", NULL, true, true },
 };
 
 static bool fits(size_t i, bool frozen)
