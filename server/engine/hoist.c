@@ -3,6 +3,7 @@
 #include "overrides.h"
 #include "pick.h"
 #include "reuse.h"
+#include "workspace.h"
 
 static bool has_alias(const struct importer *imp, atom a)
 {
@@ -54,10 +55,24 @@ static atom intersect_two(struct run *r, atom x, atom y)
 	return out.n ? atom_copy(&r->t, buf_str(&out)) : atom_of(&r->t, STR("*"));
 }
 
+static bool of_workspace(struct run *r, atom range)
+{
+	return str_starts(sof(r, range), STR("workspace:"));
+}
+
+static atom without_workspace(struct run *r, atom range)
+{
+	if (!of_workspace(r, range))
+		return range;
+	str s = str_from(sof(r, range), sizeof("workspace:") - 1);
+	return atom_of(&r->t, workspace_any(s) ? STR("*") : s);
+}
+
+/* What all of V take; 0: there is nothing. Where one asks for the workspace's own, that is what all get (pnpm 12.21). */
 static atom merge_ranges(struct run *r, const atom *v, uint32_t n)
 {
-	atom acc = v[0];
-	bool several = false;
+	atom acc = without_workspace(r, v[0]);
+	bool several = false, workspace = of_workspace(r, v[0]);
 	for (uint32_t i = 1; i < n; i++) {
 		bool dup = false;
 		for (uint32_t k = 0; k < i && !dup; k++)
@@ -65,11 +80,12 @@ static atom merge_ranges(struct run *r, const atom *v, uint32_t n)
 		if (dup)
 			continue;
 		several = true;
-		acc = intersect_two(r, acc, v[i]);
+		workspace = workspace || of_workspace(r, v[i]);
+		acc = intersect_two(r, acc, without_workspace(r, v[i]));
 		if (!acc)
 			return 0;
 	}
-	return several ? acc : v[0];
+	return !several ? v[0] : workspace ? atom_fmt(&r->t, "workspace:" STR_FMT, SA(r, acc)) : acc;
 }
 
 /* --- one importer's round --- */
@@ -132,7 +148,7 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	if (root)
 		return root;
 	/* whoever asks for the workspace's own gets no other of that version. Source: pnpm 12.21's behaviour */
-	if (str_starts(sof(r, m.range), STR("workspace:")))
+	if (of_workspace(r, m.range))
 		return install ? m.range : 0;
 	struct bucket b;
 	bucket_fill(&b, r, NULL, m.name);

@@ -137,7 +137,7 @@ bool workspace_injected(const struct manifest *m, str alias)
 
 /* --- workspace packages --- */
 
-static bool wild(str s)
+bool workspace_any(str s)
 {
 	return !s.n || str_eq(s, STR("*")) || str_eq(s, STR("^")) || str_eq(s, STR("~"));
 }
@@ -155,7 +155,7 @@ static const struct ws_package *ws_pick(struct run *r, atom name, atom fetch, en
 	const struct ws_package *best = NULL;
 	const struct semver *best_v = NULL;
 	str want = sof(r, fetch);
-	bool any = type == SPEC_TAG || wild(want);
+	bool any = type == SPEC_TAG || workspace_any(want);
 	const struct range *rg = any ? NULL : atom_range(&r->t, fetch);
 	*known = false;
 	for (size_t i = 0; i < r->workspace->p.n; i++) {
@@ -207,7 +207,7 @@ static int ws_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 		s.name = atom_copy(&r->t, str_head(body, name.n + 1));
 		body = version;
 	}
-	atom bare = wild(body) ? atom_of(&r->t, STR("*")) : atom_copy(&r->t, body);
+	atom bare = workspace_any(body) ? atom_of(&r->t, STR("*")) : atom_copy(&r->t, body);
 	bool known;
 	if (!reg_spec_parse(r, &s, s.name, bare))
 		return err_set(e, ERR_USAGE, "invalid workspace: specifier \"" STR_FMT "\" of " STR_FMT, STR_ARG(spec),

@@ -24,6 +24,8 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
  * none). Same results. */
 int workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w, atom name,
 	atom fetch, int type, atom version, bool *fresh, struct err *e);
+/* Whether "workspace:" and S takes any version. */
+bool workspace_any(str s);
 /* Whether registry specifiers may be satisfied by workspace packages at DEPTH. */
 bool workspace_always(const struct run *r);
 /* Whether dependenciesMeta of M (may be NULL) asks for a copy of ALIAS; it counts in copied folders as well as in projects. */
