@@ -10,6 +10,7 @@
  */
 #include "fs.h"
 #include "install_impl.h"
+#include "platform.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -152,6 +153,19 @@ static bool package_early(const struct install *in)
 	return !in->has_old && !in->has_current && !(in->shared && in->o->locked);
 }
 
+/* engineStrict; what is optional and does not run here was skipped already. */
+static int runs_here(struct install *in, const struct tree_package *p, struct err *e)
+{
+	const struct lock_package *m = &p->f->meta;
+	const str *node = str_map_get(m->engines, STR("node"));
+	struct runs_on on = { m->key, m->os, m->cpu, m->libc, node ? *node : STR_NONE };
+
+	if (platform_takes(&on, in->o->req, &in->arena, e) == 0)
+		return 0;
+	err_ctx(e, "engineStrict");
+	return e->code;
+}
+
 static int on_slot(struct install *in, const struct frame_slot *f, struct err *e)
 {
 	struct slot *s;
@@ -168,6 +182,8 @@ static int on_slot(struct install *in, const struct frame_slot *f, struct err *e
 		in->done++;
 		return 0;
 	}
+	if (in->o->project->client.engine_strict && runs_here(in, s->package, e) < 0)
+		return e->code;
 	if (in->shared || !tree_settle(&in->tree, s, false)) { /* a shared slot's name hashes all that it leads to */
 		s->deferred = true;
 		*vec_add(&in->deferred) = s;

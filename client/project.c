@@ -2,14 +2,13 @@
 #include "credentials.h"
 #include "integrity.h"
 #include "name.h"
+#include "platform.h"
 #include "project_glob.h"
 #include "project_local.h"
-#include "semver.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 enum { FILE_MAX = 16 << 20, LOCKFILE_MAX = 256 << 20 };
@@ -488,51 +487,23 @@ int project_lockfile(struct project *p, struct err *e)
 	return rc;
 }
 
-/* Version of the installed node without running it: its headers lie beside it in node's own archives. Empty when unknown. */
-static str node_version(struct load *l)
+/* What the projects themselves say of the node they run on: a warning, or with engineStrict an error. */
+static int check_engines(struct load *l)
 {
-	str path = env_get(l->env, "PATH"), dir, name;
-	char real[PATH_MAX];
+	struct project *p = l->p;
+	struct arena scratch AUTO(arena_release) = ARENA_INIT(4096);
+	struct err why;
 
-	while (path.n) {
-		str_cut(path, ':', &dir, &path);
-		if (!dir.n || !realpath(join(l, dir, "node").p, real))
+	for (size_t i = 0; i < p->req.nimporters; i++) {
+		const str *node = str_map_get(p->req.importer[i].manifest.engines, STR("node"));
+		struct runs_on on = { .name = p->importer[i].dir, .node = node ? *node : STR_NONE };
+		if (platform_takes(&on, &p->req, &scratch, &why) == 0)
 			continue;
-		struct buf b AUTO(buf_release) = BUF_INIT;
-		struct err ignored;
-		unsigned v[3];
-		str_rcut(arena_str(l->a, str_of(real)), '/', &dir, &name);
-		str header = arena_printf(l->a, STR_FMT "/../include/node/node_version.h", STR_ARG(dir));
-		if (project_read_file(&b, header.p, FILE_MAX, &ignored) != 0)
-			return STR_NONE;
-		buf_addc(&b, 0);
-		const char *at = strstr(b.p, "#define NODE_MAJOR_VERSION");
-		if (at && sscanf(at,
-				  "#define NODE_MAJOR_VERSION %u #define NODE_MINOR_VERSION %u #define "
-				  "NODE_PATCH_VERSION %u",
-				  &v[0], &v[1], &v[2]) == 3)
-			return arena_printf(l->a, "%u.%u.%u", v[0], v[1], v[2]);
-		return STR_NONE;
+		if (p->client.engine_strict)
+			return err_set(l->e, why.code, "%s", why.msg);
+		warn(p, arena_str(l->a, str_of(why.msg)));
 	}
-	return STR_NONE;
-}
-
-static void set_platform(struct load *l)
-{
-	struct platform *m = &l->p->req.platform;
-	struct utsname u;
-
-	m->os = STR("linux");
-	m->cpu = STR("x64");
-	if (uname(&u) == 0 && strcmp(u.machine, "x86_64") != 0)
-		m->cpu = strcmp(u.machine, "aarch64") == 0 ? STR("arm64") : arena_str(l->a, str_of(u.machine));
-#ifdef __GLIBC__
-	m->libc = STR("glibc");
-#else
-	m->libc = STR("musl");
-#endif
-	str v = l->p->client.node_version;
-	m->node_version = v.n ? (v.p[0] == 'v' ? str_from(v, 1) : v) : node_version(l);
+	return 0;
 }
 
 /* ---- all of it ---- */
@@ -570,7 +541,9 @@ static int load_all(struct load *l)
 		return rc;
 	if ((rc = project_locals(&p->req, p->root, l->a, l->e)))
 		return rc;
-	set_platform(l);
+	platform_here(&p->req.platform, p->client.node_version, l->env, l->a);
+	if ((rc = check_engines(l)))
+		return rc;
 	p->req.prod = p->req.dev = p->req.optional = true;
 	p->req.ignore_scripts = p->client.ignore_scripts;
 	return 0;

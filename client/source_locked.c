@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 #include "dep_path.h"
-#include "semver.h"
+#include "installable.h"
+#include "name.h"
 
 enum mark { MARK_NONE = 0, MARK_SKIPPED, MARK_WANTED };
 struct locked {
@@ -30,45 +31,14 @@ struct walk {
 	str missing; /* a dep path that something depends on and the lockfile doesn't have */
 };
 
-/* Whether LIST ("linux", "!win32", "any") takes one of what HERE or SUPPORTED says. Source: pnpm's checkPlatform. */
-static bool axis_fits(struct str_list list, str here, struct str_list supported)
+static bool package_fits(struct walk *w, const struct lock_package *p)
 {
-	struct str_list one = { &here, here.n ? 1 : 0 };
-	struct str_list have = supported.n ? supported : one;
-
-	if (!list.n || !have.n || (list.n == 1 && str_eq(list.p[0], STR("any"))))
-		return true;
-	for (size_t h = 0; h < have.n; h++) {
-		size_t negatives = 0;
-		bool hit = false, blocked = false;
-		for (size_t i = 0; i < list.n; i++) {
-			bool negative = str_starts(list.p[i], STR("!"));
-			bool same = str_eq(negative ? str_from(list.p[i], 1) : list.p[i], have.p[h]);
-			negatives += negative;
-			blocked |= negative && same;
-			hit |= !negative && same;
-		}
-		if (!blocked && (hit || negatives == list.n))
-			return true;
-	}
-	return false;
-}
-
-static bool package_fits(const struct walk *w, const struct lock_package *p, struct arena *a)
-{
-	const struct settings *s = &w->req->settings;
-	const struct platform *here = &w->req->platform;
-	struct semver v;
-
-	if (!axis_fits(p->os, here->os, s->supported_os) || !axis_fits(p->cpu, here->cpu, s->supported_cpu))
-		return false;
-	if (here->libc.n && !axis_fits(p->libc, here->libc, s->supported_libc))
-		return false;
 	const str *node = str_map_get(p->engines, STR("node"));
-	if (!node || !here->node_version.n || !semver_parse(&v, here->node_version, true))
-		return true;
-	const struct range *r = range_parse(*node, true, a);
-	return !r || range_has(r, &v, true);
+	struct runs_on on = { .os = p->os, .cpu = p->cpu, .libc = p->libc, .node = node ? *node : STR_NONE };
+	str version;
+
+	name_split(p->key, &on.name, &version);
+	return installable_on(&on, &w->req->platform, &w->req->settings, true, &w->a) == INSTALLABLE_YES;
 }
 
 int lockfile_no_entry(str dep_path, struct err *e)
@@ -93,7 +63,7 @@ static void mark(struct walk *w, str alias, str ref, bool parent_fits)
 	}
 	uint32_t i = (uint32_t)(s - w->lf->snapshot);
 	const struct lock_package *p = lockfile_package(w->lf, dep_path_package_key(s->key));
-	bool fits = parent_fits && (!s->optional || (w->req->optional && p && package_fits(w, p, &w->a)));
+	bool fits = parent_fits && (!s->optional || (w->req->optional && p && package_fits(w, p)));
 	uint8_t m = fits ? MARK_WANTED : MARK_SKIPPED;
 	if (w->mark[i] >= m)
 		return;

@@ -42,7 +42,7 @@ struct settings {
 	bool resolve_peers_from_workspace_root; /* true */
 	bool strict_peer_dependencies;          /* false */
 	bool lockfile_include_tarball_url;      /* false */
-	bool block_exotic_subdeps;              /* true in pnpm 12? the project stage sets pnpm's default */
+	bool block_exotic_subdeps;              /* true */
 	uint32_t peers_suffix_max_length;       /* 1000 */
 	enum resolution_mode resolution_mode;
 	struct str_map overrides; /* selector -> spec, in order */
@@ -65,7 +65,7 @@ struct settings {
 	struct str_list trust_policy_exclude;
 	uint64_t trust_policy_ignore_after; /* minutes; 0: never */
 	struct str_list supported_os, supported_cpu,
-		supported_libc;          /* empty: the platform's own; "current" is expanded by the client */
+		supported_libc;          /* empty: the platform's own, which "current" stands for, too */
 	struct registry_route *registry; /* default first */
 	size_t nregistry;
 };

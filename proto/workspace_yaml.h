@@ -29,6 +29,7 @@ struct client_settings {
 	bool dangerously_allow_all_builds; /* false */
 	bool strict_dep_builds;            /* true */
 	bool ignore_scripts;               /* false */
+	bool engine_strict;                /* false */
 	bool enable_pre_post_scripts;      /* true */
 	str script_shell;                  /* empty: sh */
 	bool extend_node_path;             /* true */

@@ -1,62 +1,53 @@
 #include "order.h"
+#include "installable.h"
 #include <stdlib.h>
 
-/* One list of a manifest, wherever the package came from. */
-static struct str_list one_of(struct str_list os, struct str_list cpu, struct str_list libc, enum packument_list which)
+static struct str_list list_of(struct run *r, const struct pkg *p, enum packument_list which)
 {
-	if (which == PACKUMENT_OS)
-		return os;
-	return which == PACKUMENT_CPU ? cpu : libc;
-}
-
-static struct str_list list_of(const struct pkg *p, enum packument_list which, struct arena *a)
-{
-	const struct manifest *m = p->manifest;
-	if (p->kind == PKG_LOCKED)
-		return one_of(p->locked->os, p->locked->cpu, p->locked->libc, which);
-	if (p->kind != PKG_REGISTRY && !m)
-		return (struct str_list){ 0 };
-	if (p->kind != PKG_REGISTRY)
-		return one_of(m->os, m->cpu, m->libc, which);
 	uint32_t n = packument_list_n(p->pm, p->pv, which);
-	struct str_list l = { .p = arena_new(a, str, n + 1), .n = n };
+	struct str_list l = { .p = n ? arena_new(&r->arena, str, n) : NULL, .n = n };
+
 	for (uint32_t i = 0; i < n; i++)
 		l.p[i] = packument_list_at(p->pm, p->pv, which, i);
 	return l;
 }
 
-/* npm's rule: a "!x" excludes x; otherwise one must name the platform, or "any". */
-static bool admits(struct str_list want, struct str_list have, str current)
+static str node_of(const struct pkg *p)
 {
-	bool any_positive = false, hit = false;
-	struct str_list mine = have.n ? have : (struct str_list){ &current, 1 };
-	if (!want.n || !mine.n || (!have.n && !current.n))
-		return true;
-	for (size_t i = 0; i < want.n; i++) {
-		bool no = want.p[i].n && want.p[i].p[0] == '!';
-		str w = no ? str_from(want.p[i], 1) : want.p[i];
-		if (str_eq(w, STR("any")))
-			return true;
-		for (size_t k = 0; k < mine.n; k++) {
-			if (!str_eq(w, mine.p[k]))
-				continue;
-			if (no && mine.n == 1)
-				return false;
-			hit = hit || !no;
-		}
-		any_positive = any_positive || !no;
+	uint32_t n = packument_map_n(p->pm, p->pv, PACKUMENT_ENGINES);
+	str key, range;
+
+	for (uint32_t i = 0; i < n; i++) {
+		packument_map_at(p->pm, p->pv, PACKUMENT_ENGINES, i, &key, &range);
+		if (str_eq(key, STR("node")))
+			return range;
 	}
-	return hit || !any_positive;
+	return STR_NONE;
 }
 
-bool order_fits(const struct run *r, const struct pkg *p)
+/* Where P runs, wherever the package came from. */
+static struct runs_on runs_on(struct run *r, const struct pkg *p)
 {
-	struct arena *a = (struct arena *)&r->arena;
-	const struct settings *s = r->set;
-	const struct platform *here = &r->req->platform;
-	return admits(list_of(p, PACKUMENT_OS, a), s->supported_os, here->os) &&
-	       admits(list_of(p, PACKUMENT_CPU, a), s->supported_cpu, here->cpu) &&
-	       admits(list_of(p, PACKUMENT_LIBC, a), s->supported_libc, here->libc);
+	const struct manifest *m = p->manifest;
+	const struct lock_package *l = p->kind == PKG_LOCKED ? p->locked : NULL;
+	str name = sof(r, p->name);
+
+	if (p->kind == PKG_REGISTRY)
+		return (struct runs_on){ name, list_of(r, p, PACKUMENT_OS), list_of(r, p, PACKUMENT_CPU),
+			list_of(r, p, PACKUMENT_LIBC), node_of(p) };
+	if (!l && !m)
+		return (struct runs_on){ .name = name };
+	const str *node = str_map_get(l ? l->engines : m->engines, STR("node"));
+	return (struct runs_on){ name, l ? l->os : m->os, l ? l->cpu : m->cpu, l ? l->libc : m->libc,
+		node ? *node : STR_NONE };
+}
+
+/* Whether it is installed here where it is optional. */
+static bool fits(struct run *r, const struct pkg *p)
+{
+	struct runs_on on = runs_on(r, p);
+
+	return installable_on(&on, &r->req->platform, r->set, true, &r->arena) == INSTALLABLE_YES;
 }
 
 enum group { GROUP_PROD, GROUP_DEV, GROUP_OPTIONAL, GROUP_NONE };
@@ -141,7 +132,7 @@ static void mark_wanted(struct run *r, struct graph *g)
 	while (stack.n) {
 		struct step s = stack.p[--stack.n];
 		struct gnode *n = &g->node.p[s.node];
-		if (n->reached || (n->only_optional && !order_fits(r, pkg_at(r, n->pkg))))
+		if (n->reached || (n->only_optional && !fits(r, pkg_at(r, n->pkg))))
 			continue;
 		n->reached = true;
 		for (uint32_t k = 0; k < n->nedge; k++)

@@ -71,6 +71,7 @@ static const struct {
 	{ "strictDepBuilds", "false", true },
 	{ "ignoreScripts", "true", true },
 	{ "enablePrePostScripts", "false", true },
+	{ "engineStrict", "true", true },
 	{ "scriptShell", "/bin/bash", true },
 	{ "nodeOptions", "--no-warnings", true },
 	{ "extendNodePath", "false", true },

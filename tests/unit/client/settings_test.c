@@ -56,6 +56,7 @@ static const char *const honoured[][2] = {
 	{ "allowBuilds", "scripts" },
 	{ "dangerouslyAllowAllBuilds", "scripts" },
 	{ "strictDepBuilds", "install" },
+	{ "engineStrict", "project, install" },
 	{ "ignoreScripts", "main" },
 	{ "enablePrePostScripts", "concerns `run`: an install's own stages are always run" },
 	{ "scriptShell", "scripts" },
