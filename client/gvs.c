@@ -38,6 +38,12 @@ static int edge_cmp(const void *a, const void *b)
 	return str_cmp(((const struct edge *)a)->alias, ((const struct edge *)b)->alias);
 }
 
+/* Names say what the plan has here. That a package could not be had is known sooner or later, so it must not count. */
+static bool slot_named(const struct slot *s)
+{
+	return s->state != SLOT_SKIPPED;
+}
+
 static void node_edges(struct walk *w, struct node *n)
 {
 	const struct lock_deps *list[] = { &n->slot->snap->dependencies, &n->slot->snap->optional_dependencies };
@@ -48,7 +54,7 @@ static void node_edges(struct walk *w, struct node *n)
 			struct tree_edge e;
 			if (str_list_has(n->slot->absent, list[k]->p[i].alias) ||
 				!tree_edge(&e, w->t, list[k]->p[i].alias, list[k]->p[i].ref, &w->a) ||
-				(e.to && !slot_wanted(e.to)))
+				(e.to && !slot_named(e.to)))
 				continue;
 			n->edge[n->n++] = (struct edge){ e.alias, e.link, e.to };
 		}
@@ -216,7 +222,7 @@ void gvs_name(struct tree *t, uint8_t key[32], const struct gvs_opts *o)
 		w.node[i].slot = t->slot[i];
 	for (size_t i = 0; i < t->nslots; i++) {
 		struct slot *s = t->slot[i];
-		if (!slot_wanted(s))
+		if (!slot_named(s))
 			continue;
 		walk_from(&w, &w.node[i]);
 		hex_print(hex, w.node[i].hash, 16);

@@ -53,7 +53,7 @@ int shared_slots_name(struct install *in, struct err *e)
 	gvs_name(&in->tree, in->shared_key, &go);
 	str *dir = arena_new(&in->arena, str, in->tree.nslots + 1);
 	for (size_t i = 0; i < in->tree.nslots; i++) {
-		if (slot_wanted(in->tree.slot[i]))
+		if (in->tree.slot[i]->state != SLOT_SKIPPED) /* what fails may stand, and is needed then */
 			dir[n++] = str_of(in->tree.slot[i]->dir);
 	}
 	return shared_record(in->shared, in->root_path, in->shared_key, dir, n, e);
