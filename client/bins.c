@@ -553,7 +553,7 @@ static struct bins_job *job_new(struct bins *b, size_t slots)
 {
 	struct bins_job *j = xcalloc(1, sizeof(*j) + slots * sizeof(struct slot *));
 
-	j->job = (struct job){ .run = bins_job_run, .done = bins_job_done, .ctx = b };
+	j->job = (struct job){ .run = bins_job_run, .done = bins_job_done, .ctx = b, .patient = true };
 	j->b = b;
 	j->slot = (struct slot **)(j + 1);
 	return j;

@@ -99,7 +99,7 @@ struct staged *staged_lockfile(struct pool *pool, int dirfd, const struct lockfi
 {
 	struct staged *s = xcalloc(1, sizeof(*s));
 
-	s->job = (struct job){ .run = staged_run, .done = staged_done };
+	s->job = (struct job){ .run = staged_run, .done = staged_done, .patient = true };
 	s->dirfd = dirfd;
 	s->fd = -1;
 	s->durable = durable;

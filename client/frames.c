@@ -43,7 +43,8 @@ void frame_batch_free(struct frame_batch *b)
 	free(b);
 }
 
-static void frames_wake(struct frames *q)
+/* Without the lock, which the loop takes as soon as it is awake. It may be told of a batch that it has taken already. */
+static void frames_wake(const struct frames *q)
 {
 	uint64_t one = 1;
 
@@ -74,15 +75,18 @@ static void batch_add(struct frame_batch *b, const struct frame *f)
 	b->frame[b->n++] = memcpy(copy, f, n);
 }
 
-/* Under the lock. */
-static void batch_publish(struct frames *q, struct frame_batch *b)
+/* Under the lock. True: the loop knows of none and must be woken. */
+static bool batch_publish(struct frames *q, struct frame_batch *b)
 {
+	bool wake = q->nbatches == 0;
+
 	*q->last = b;
 	q->last = &b->next;
 	q->nbatches++;
 	q->waiting += b->n;
 	if (q->waiting > q->most)
 		q->most = q->waiting;
+	return wake;
 }
 
 /* Under the lock. */
@@ -104,18 +108,20 @@ static int put_lasting(struct frames *q, const struct frame *f, struct err *e)
 		return 0;
 	pthread_mutex_lock(&q->lock);
 	int code = room_wait(q, e);
-	if (code == 0) {
-		batch_publish(q, q->filling);
+	bool wake = code == 0 && batch_publish(q, q->filling);
+	if (code == 0)
 		q->filling = NULL;
-		frames_wake(q);
-	}
 	pthread_mutex_unlock(&q->lock);
+	if (wake)
+		frames_wake(q);
 	return code;
 }
 
 /* The source thread copies under the lock: a frame takes about a microsecond, and the loop takes whole batches. */
 static int put_copied(struct frames *q, const struct frame *f, struct err *e)
 {
+	bool wake = false;
+
 	pthread_mutex_lock(&q->lock);
 	int code = room_wait(q, e);
 	if (code == 0) {
@@ -124,9 +130,7 @@ static int put_copied(struct frames *q, const struct frame *f, struct err *e)
 			q->first ? (struct frame_batch *)((char *)q->last - offsetof(struct frame_batch, next)) : NULL;
 		if (!b || b->n == BATCH_FRAMES) {
 			b = batch_new();
-			if (q->nbatches == 0)
-				frames_wake(q);
-			batch_publish(q, b);
+			wake = batch_publish(q, b);
 		}
 		struct frame copy = frame_dup(f, &b->arena);
 		batch_add(b, &copy);
@@ -134,6 +138,8 @@ static int put_copied(struct frames *q, const struct frame *f, struct err *e)
 			q->most = q->waiting;
 	}
 	pthread_mutex_unlock(&q->lock);
+	if (wake)
+		frames_wake(q);
 	return code;
 }
 
@@ -157,8 +163,8 @@ static void *frames_run(void *arg)
 	q->ended = true;
 	q->code = code;
 	q->err = e;
-	frames_wake(q);
 	pthread_mutex_unlock(&q->lock);
+	frames_wake(q);
 	return NULL;
 }
 

@@ -107,6 +107,13 @@ static int slot_start(struct install *in, struct slot *s, struct err *e)
 {
 	s->deferred = false;
 	slot_note_builds(in, s);
+	if (s->state == SLOT_FAILED) { /* before it had a name, and is counted */
+		if (in->shared && slot_stands(in->slots, s)) {
+			s->state = SLOT_KEPT;
+			in->r->kept++;
+		}
+		return 0;
+	}
 	/* file: folders may have changed without a new version: their slots are always made anew */
 	if (s->package->f->meta.resolution.kind != LOCK_RES_DIRECTORY && slot_kept(in, s)) {
 		slot_finish(in, s, SLOT_KEPT);
@@ -463,7 +470,7 @@ static enum pkg_import_method import_method(enum import_method m)
 
 static int install_open(struct install *in, struct err *e)
 {
-	struct store_opts so = { .verify = in->o->verify };
+	struct store_opts so = { .verify = in->o->verify, .readahead = true };
 
 	in->root = fd_of(AT_FDCWD, in->o->project->root.p, e);
 	if (in->root < 0)

@@ -40,7 +40,7 @@ void install_early(struct install *in)
 		return;
 	struct early *y = in->early = xcalloc(1, sizeof(*y));
 	install_hoist(in);
-	y->job = (struct job){ .run = early_run, .done = early_done };
+	y->job = (struct job){ .run = early_run, .done = early_done, .patient = true };
 	y->hoist = &in->hoist;
 	y->at = hoist_place_project(in->root, &in->tree, &in->arena);
 	pool_submit(in->pool, &y->job);

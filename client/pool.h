@@ -12,7 +12,7 @@ struct job {
 	void (*done)(struct job *j, void *ctx); /* may free J and submit others */
 	void *ctx;
 	struct job *next;
-	bool patient; /* done() may wait while other jobs are queued: nothing but counts depends on it */
+	bool patient; /* done() may wait until few jobs are left, or none: nothing but counts depends on it */
 };
 
 struct pool;

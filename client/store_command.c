@@ -86,7 +86,7 @@ int store_command_run(const struct options *o, const char *dir, struct err *e)
 		int (*run)(struct store *s, struct err *e);
 	} known[] = { { "status", command_status }, { "verify", command_verify }, { "prune", command_prune },
 		{ "sync", command_sync } };
-	struct store_opts so = { 0 };
+	struct store_opts so = { .readahead = true };
 	struct store *s;
 
 	if (str_eq(o->store_command, STR("path"))) {

@@ -382,7 +382,7 @@ static int env_open(struct kv *k, struct err *e)
 	if (rc == 0)
 		rc = mdb_env_set_maxreaders(k->env, READERS_MAX);
 	if (rc == 0)
-		rc = mdb_env_open(k->env, k->path, MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD, 0644);
+		rc = mdb_env_open(k->env, k->path, MDB_NOSYNC | MDB_NOTLS | (k->o.readahead ? 0 : MDB_NORDAHEAD), 0644);
 	if (rc == 0)
 		rc = mdb_reader_check(k->env, &dead);
 	if (dead > 0)

@@ -19,6 +19,7 @@ struct kv_opts {
 	size_t map_size;   /* address space; 0: 64 GiB. Never changed while open */
 	unsigned depth;    /* writes in the queue; 0: 4,096 */
 	size_t max_queued; /* bytes in the queue; 0: 64 MiB */
+	bool readahead; /* much of it is about to be read: what is not in memory comes many pages at a time, not one */
 };
 /* Opens the directory PATH, which exists. ERR_IO, ERR_USAGE, ERR_PARSE for a file that LMDB cannot read. */
 MUST_USE int kv_open(struct kv **out, const char *path, const struct kv_opts *o, struct err *e);

@@ -196,7 +196,7 @@ static int store_setup(struct store *s, const struct store_opts *o, struct err *
 		return e->code;
 	if ((size_t)snprintf(index, sizeof(index), "%s/index", s->dir) >= sizeof(index))
 		return err_set(e, ERR_TOOBIG, "the store's path is too long: %.100s…", s->dir);
-	if (kv_open(&s->kv, index, &(struct kv_opts){ .map_size = o->map_size }, e) < 0)
+	if (kv_open(&s->kv, index, &(struct kv_opts){ .map_size = o->map_size, .readahead = o->readahead }, e) < 0)
 		return e->code;
 	return lost ? boot_recover(s, e) : 0;
 }

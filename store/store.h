@@ -14,6 +14,7 @@ enum store_verify { STORE_VERIFY_STAT = 0, STORE_VERIFY_NONE, STORE_VERIFY_FULL 
 struct store_opts {
 	size_t map_size;          /* bytes of address space for the index; 0: 64 GiB */
 	enum store_verify verify; /* what is checked before a stored file is reused */
+	bool readahead;           /* much of the index is about to be read */
 };
 /* Opens DIR, making it when it is missing. ERR_UNSUPPORTED names another format version; ERR_IO. Never twice in a process. */
 MUST_USE int store_open(struct store **out, const char *dir, const struct store_opts *o, struct err *e);

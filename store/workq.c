@@ -17,8 +17,11 @@ struct workq {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct ring todo, done;
-	unsigned live;    /* accepted and not yet popped */
-	bool stop, woken; /* woken: the eventfd has been written since it was read */
+	unsigned live; /* accepted and not yet popped */
+	unsigned idle; /* workers that wait and have not been signalled since */
+	bool stop;
+	bool woken; /* the eventfd has been written since it was read, or will be in a moment */
+	bool low;   /* since there were that many jobs, the owner has been told that few are left */
 	int fd;
 	pthread_t *tid;
 	unsigned ntid;
@@ -39,14 +42,37 @@ static void *ring_get(struct ring *r, unsigned cap)
 	return job;
 }
 
+/* Under the lock: JOB has ended; whether the owner must be told. For patient ones: when few are left, so that it brings more before a worker
+ * idles, and when nothing is. */
+static bool job_ended(struct workq *q, void *job, bool patient)
+{
+	ring_put(&q->done, q->o.depth, job);
+	bool low = !q->low && q->todo.n < PATIENT_TODO * q->o.workers;
+	if (q->woken || (patient && !low && q->done.n < q->live))
+		return false;
+	q->low |= low;
+	return q->woken = true;
+}
+
+/* Without the lock, which the owner takes as soon as it is awake. */
+static void owner_wake(const struct workq *q)
+{
+	uint64_t one = 1;
+
+	if (write(q->fd, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd of ours takes a write of 1 */
+}
+
 static void *worker(void *arg)
 {
 	struct workq *q = arg;
 
 	pthread_mutex_lock(&q->lock);
 	for (;;) {
-		while (!q->stop && q->todo.n == 0)
+		while (!q->stop && q->todo.n == 0) {
+			q->idle++;
 			pthread_cond_wait(&q->more, &q->lock);
+		}
 		if (q->stop)
 			break;
 		void *job = ring_get(&q->todo, q->o.depth);
@@ -54,12 +80,11 @@ static void *worker(void *arg)
 		bool patient = q->o.patient && q->o.patient(job);
 		q->o.run(job);
 		pthread_mutex_lock(&q->lock);
-		ring_put(&q->done, q->o.depth, job);
-		uint64_t one = 1;
-		bool wake = !q->woken && !(patient && q->todo.n >= PATIENT_TODO * q->o.workers);
-		q->woken |= wake;
-		if (wake && write(q->fd, &one, sizeof(one)) < 0)
-			abort(); /* an eventfd of ours takes a write of 1 */
+		if (job_ended(q, job, patient)) {
+			pthread_mutex_unlock(&q->lock);
+			owner_wake(q);
+			pthread_mutex_lock(&q->lock);
+		}
 	}
 	pthread_mutex_unlock(&q->lock);
 	return NULL;
@@ -70,6 +95,7 @@ int workq_new(struct workq **out, const struct workq_opts *o, struct err *e)
 	struct workq *q = xcalloc(1, sizeof(*q));
 
 	q->o = *o;
+	q->low = true;
 	if (q->o.workers == 0)
 		q->o.workers = workq_cpus();
 	if (q->o.depth == 0)
@@ -99,12 +125,16 @@ bool workq_push(struct workq *q, void *job)
 {
 	pthread_mutex_lock(&q->lock);
 	bool ok = q->live < q->o.depth;
+	bool idle = ok && q->idle > 0;
 	if (ok) {
 		q->live++;
 		ring_put(&q->todo, q->o.depth, job);
-		pthread_cond_signal(&q->more);
+		q->low &= q->todo.n < PATIENT_TODO * q->o.workers;
+		q->idle -= idle;
 	}
 	pthread_mutex_unlock(&q->lock);
+	if (idle)
+		pthread_cond_signal(&q->more); /* who wakes needs the lock at once */
 	return ok;
 }
 
@@ -116,8 +146,8 @@ void *workq_pop(struct workq *q)
 		q->live--;
 	uint64_t x;
 	if (q->done.n == 0 && q->woken) {
-		q->woken = false;
-		if (read(q->fd, &x, sizeof(x)) < 0 && errno != EAGAIN)
+		q->woken = read(q->fd, &x, sizeof(x)) < 0; /* not written yet: it is read another time */
+		if (q->woken && errno != EAGAIN)
 			abort();
 	}
 	pthread_mutex_unlock(&q->lock);
@@ -143,8 +173,8 @@ void workq_free(struct workq *q)
 		return;
 	pthread_mutex_lock(&q->lock);
 	q->stop = true;
-	pthread_cond_broadcast(&q->more);
 	pthread_mutex_unlock(&q->lock);
+	pthread_cond_broadcast(&q->more);
 	for (unsigned i = 0; i < q->ntid; i++)
 		pthread_join(q->tid[i], NULL);
 	for (void *job; (job = ring_get(&q->todo, q->o.depth));)

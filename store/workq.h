@@ -16,13 +16,13 @@ struct workq_opts {
 	unsigned depth;          /* jobs in the queue plus undrained; full means wait */
 	void (*run)(void *job);  /* on a worker, no lock held; cannot fail: put the err in the job */
 	void (*drop)(void *job); /* for jobs never run */
-	/* Whether nobody waits for the end of this job while others are queued: then the owner is woken for many at once. NULL: none is such. */
+	/* Whether nobody waits for the end of this job: then the owner is woken when few are left, and when all have ended. NULL: none is such. */
 	bool (*patient)(const void *job);
 };
 MUST_USE int workq_new(struct workq **out, const struct workq_opts *o, struct err *e);
 MUST_USE bool workq_push(struct workq *q, void *job); /* false: full; the job is still yours */
 void *workq_pop(struct workq *q);                     /* oldest finished job, yours again; NULL if none */
-int workq_fd(const struct workq *q);                  /* readable while workq_pop() has something */
+int workq_fd(const struct workq *q);                  /* readable: workq_pop() may have something */
 unsigned workq_room(struct workq *q);                 /* jobs that could be pushed now */
 void workq_free(struct workq *q);                     /* joins workers, drops the rest */
 

@@ -235,6 +235,37 @@ static void test_dead_readers(void **state)
 	kv_read_end(r);
 }
 
+/* Whether the map of PATH's data is one that the kernel reads a page at a time ("rr" among its flags); -1: there is no such map. */
+static int map_random(const char *path)
+{
+	char line[1024];
+	FILE *f = fopen("/proc/self/smaps", "re");
+	int random = -1;
+	bool here = false;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (strchr(line, '-') && strstr(line, " r"))
+			here = strstr(line, path) && strstr(line, "/data.mdb");
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			random = strstr(line, " rr") != NULL;
+	}
+	(void)fclose(f);
+	return random;
+}
+
+/* Without it the first install after a start of the machine waited for the disk 4,000 times. */
+static void test_readahead(void **state)
+{
+	struct env *v = *state;
+	struct err e;
+
+	assert_int_equal(map_random(v->dir), 1);
+	kv_close(v->k);
+	assert_int_equal(kv_open(&v->k, v->dir, &(struct kv_opts){ .map_size = 64 << 20, .readahead = true }, &e), 0);
+	assert_int_equal(map_random(v->dir), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -246,6 +277,7 @@ int main(void)
 		T(test_full_map),
 		T(test_refused),
 		T(test_dead_readers),
+		T(test_readahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
