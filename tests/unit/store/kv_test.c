@@ -245,7 +245,8 @@ static int map_random(const char *path)
 
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		if (strchr(line, '-') && strstr(line, " r"))
+		size_t word = strcspn(line, " \n");
+		if (word && line[word - 1] != ':') /* "from-to mode …", not "Name: value" */
 			here = strstr(line, path) && strstr(line, "/data.mdb");
 		else if (here && strncmp(line, "VmFlags:", 8) == 0)
 			random = strstr(line, " rr") != NULL;
