@@ -254,6 +254,7 @@ struct run {
 	size_t nrun_first;
 	uint64_t run_versions_at;
 	const struct importer *run_versions_of;
+	uint32_t ndeclared; /* packages before it were met before anything was hoisted */
 	uint32_t mark;
 
 	int64_t cutoff;        /* newest publish time that minimumReleaseAge lets through; 0: none */

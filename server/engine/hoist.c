@@ -101,26 +101,36 @@ static bool locked_peer(const struct importer *imp, atom name, atom version)
 	return false;
 }
 
-/* The highest of the bucket's versions in RANGE that the lockfile has as this peer of IMP's dependencies (LOCKED) and that this run has
- * resolved (RUN). */
-static atom best_among(struct run *r, const struct importer *imp, atom name, const struct bucket *b,
-	const struct range *range, bool locked, bool run)
+/* The highest of the bucket's versions in RANGE that this run has resolved. */
+static atom best_in_run(struct run *r, const struct bucket *b, const struct range *range)
 {
 	struct bucket some = { .r = r };
 	for (uint32_t i = 0; i < b->n; i++)
-		if ((!locked || locked_peer(imp, name, b->p[i].spec)) && (!run || selector_in_run(&b->p[i])))
+		if (selector_in_run(&b->p[i]))
 			some.p[some.n++] = b->p[i];
 	return bucket_best(r, &some, range);
 }
 
-/* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is none to keep. */
+/* The highest of the bucket's versions in RANGE that the lockfile has as this peer of IMP's dependencies. DEPENDED_ON: and that something
+ * depends on. */
+static atom best_locked(struct run *r, const struct importer *imp, atom name, const struct bucket *b,
+	const struct range *range, bool depended_on)
+{
+	struct bucket some = { .r = r };
+	for (uint32_t i = 0; i < b->n; i++)
+		if (locked_peer(imp, name, b->p[i].spec) && (!depended_on || selector_depended_on(&b->p[i])))
+			some.p[some.n++] = b->p[i];
+	return bucket_best(r, &some, range);
+}
+
+/* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is none to keep.
+ * What was only hoisted for other projects' peers is nothing that depends on it. Source: pnpm 12.21's behaviour. */
 static atom locked_provider(
 	struct run *r, const struct importer *imp, atom name, const struct bucket *b, const struct range *range)
 {
 	if (r->prior && atomset_has(r->moved, name))
 		return 0;
-	bool others = best_among(r, imp, name, b, range, false, true) != 0;
-	return best_among(r, imp, name, b, range, true, others);
+	return best_locked(r, imp, name, b, range, best_in_run(r, b, range) != 0);
 }
 
 static atom joined(struct run *r, atom head, const struct bucket *b)
@@ -160,7 +170,7 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	bool versions = bucket_best(r, &b, NULL) != 0;
 	atom fits = range ? locked_provider(r, imp, m.name, &b, range) : 0;
 	if (range && !fits)
-		fits = best_among(r, imp, m.name, &b, range, false, true);
+		fits = best_in_run(r, &b, range);
 	if (range && !fits)
 		fits = bucket_best(r, &b, range);
 	if (fits)
@@ -423,6 +433,7 @@ int hoist_all(struct run *r, struct err *e)
 			alias_add(imp, imp->direct.p[k].alias);
 		imp->subdep_rules = true;
 	}
+	r->ndeclared = (uint32_t)r->pkg.n;
 	if (!r->set->auto_install_peers && !r->set->dedupe_peer_dependents)
 		return 0;
 	const struct importer *root = root_importer(r);

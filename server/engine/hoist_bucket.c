@@ -1,16 +1,18 @@
 #include "hoist_impl.h"
 #include "prefer.h"
 
-static void bucket_add(void *ctx, atom version)
+enum { HOISTED = 1, DECLARED = 2 }; /* weights of what this run resolved */
+
+static void bucket_add(void *ctx, atom version, bool declared)
 {
 	struct bucket *b = ctx;
 	for (uint32_t i = 0; i < b->n; i++)
 		if (b->p[i].spec == version) {
-			b->p[i].weight = 1;
+			b->p[i].weight = declared || b->p[i].weight == DECLARED ? DECLARED : HOISTED;
 			return;
 		}
 	if (b->n < 512)
-		b->p[b->n++] = (struct selector){ version, SEL_VERSION, 1 };
+		b->p[b->n++] = (struct selector){ version, SEL_VERSION, declared ? DECLARED : HOISTED };
 }
 
 static int selector_text_order(struct run *r, const struct selector *a, const struct selector *b)
@@ -24,7 +26,7 @@ static void bucket_add_root(struct bucket *b, const struct importer *root, atom 
 	for (size_t i = 0; i < root->direct.n; i++) {
 		const struct pkg *p = pkg_at(b->r, root->direct.p[i].pkg);
 		if (p->name == name && p->version)
-			bucket_add(b, p->version);
+			bucket_add(b, p->version, true);
 	}
 }
 
@@ -64,6 +66,11 @@ atom bucket_best(struct run *r, const struct bucket *b, const struct range *rang
 bool selector_in_run(const struct selector *s)
 {
 	return s->kind == SEL_VERSION && s->weight < 1000000;
+}
+
+bool selector_depended_on(const struct selector *s)
+{
+	return selector_in_run(s) && s->weight != HOISTED;
 }
 
 void bucket_forget(struct bucket *b)

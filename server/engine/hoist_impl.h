@@ -42,6 +42,8 @@ atom bucket_best(struct run *r, const struct bucket *b, const struct range *rang
 
 /* Whether S is a version that this run has resolved. */
 bool selector_in_run(const struct selector *s);
+/* Whether something other than a hoisted peer made it so. */
+bool selector_depended_on(const struct selector *s);
 
 /* Makes a name known as one that IMP has. */
 void alias_add(struct importer *imp, atom a);
