@@ -102,10 +102,7 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	if (rc < 0)
 		return rc;
 	uint32_t v = NONE;
-	bool hoisted = o->depth == 0 && imp->subdep_rules;
-	bool anew = hoisted && r->moved && atomset_has(r->moved, spec->name);
-	struct pick_opts po = { .preferred = w->peer || anew ? preferred_of(r, spec->name)
-							     : preferred_for(r, imp, spec->name),
+	struct pick_opts po = { .preferred = w->peer ? preferred_of(r, spec->name) : preferred_for(r, imp, spec->name),
 		.level = o->level,
 		.cutoff = o->cutoff,
 		.lowest = o->lowest };
