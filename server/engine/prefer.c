@@ -99,18 +99,6 @@ void preferred_locked(struct run *r, atom name, atom version)
 	}
 }
 
-void preferred_unlock(struct run *r, atom name)
-{
-	struct selectors *s = table_at(&r->preferred, name);
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < s->n; i++)
-		if (s->p[i].weight < PREFER_LOCKED)
-			s->p[n++] = s->p[i];
-		else if (s->p[i].weight > PREFER_LOCKED)
-			s->p[n++] = (struct selector){ s->p[i].spec, s->p[i].kind, PREFER_DIRECT };
-	s->n = n;
-}
-
 void preferred_release(struct run *r)
 {
 	free(r->preferred.p);

@@ -18,6 +18,4 @@ const struct selectors *preferred_for(struct run *r, const struct importer *imp,
 void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec, enum selector_kind kind);
 /* The lockfile has VERSION of NAME; a second time is ignored. */
 void preferred_locked(struct run *r, atom name, atom version);
-/* Peers on NAME follow the manifests alone. */
-void preferred_unlock(struct run *r, atom name);
 void preferred_release(struct run *r);

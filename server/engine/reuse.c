@@ -322,7 +322,6 @@ void reuse_peers_move(struct run *r)
 			const struct wanted *w = &r->importer[i].wanted[k];
 			if (!moves(r, &r->importer[i], w))
 				continue;
-			preferred_unlock(r, w->alias);
 			moved = arena_grow(&r->arena, moved, n, &cap, sizeof(*moved), _Alignof(atom));
 			moved[n++] = w->alias;
 		}
