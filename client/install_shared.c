@@ -120,8 +120,10 @@ static int hoisted_make(struct install *in, const struct bins_opts *bo, const ch
 	remove_all(in->slots, tmp);
 	struct hoist_place at = { in->slots, str_of(path), STR("../..") };
 	AUTO(fd_close_auto) int fd = dir_make(in->slots, at.path, e);
-	if (fd < 0 || link_hoisted(&rc, &in->hoist, &at, e) < 0 || bins_hoisted(bo, &at, e) < 0)
+	if (fd < 0 || link_hoisted(&rc, &in->hoist, &at, e) < 0 || bins_hoisted(bo, &at, e) < 0) {
+		remove_all(in->slots, tmp);
 		return e->code;
+	}
 	if (renameat(in->slots, tmp, in->slots, name) != 0) {
 		if (errno != EEXIST && errno != ENOTEMPTY)
 			return err_os(e, "rename %s", name);
