@@ -417,6 +417,14 @@ static void override_map(struct run *r, struct kv *p, uint32_t *n, atom pkg, ato
 	*n = to;
 }
 
+bool deps_peer_optional(const struct deps *d, atom name)
+{
+	for (uint32_t i = 0; i < d->npeer_optional; i++)
+		if (d->peer_optional[i] == name)
+			return true;
+	return false;
+}
+
 static void override_peers(struct run *r, struct deps *d, atom pkg, atom version, const atom *dir, bool project)
 {
 	uint32_t to = 0;
@@ -429,8 +437,9 @@ static void override_peers(struct run *r, struct deps *d, atom pkg, atom version
 		str s = spec ? sof(r, spec) : STR_NONE;
 		if (spec && !valid_range(r, spec) && str_find_str(s, STR("workspace:"), 0) == SIZE_MAX &&
 			str_find_str(s, STR("catalog:"), 0) == SIZE_MAX) {
-			/* no range a peer could have: it becomes a dependency, but of a project; the peer stays as it was */
-			if (!project) {
+			/* no range a peer could have: it becomes a dependency, but of a project; the peer stays as it was, and an
+			 * optional one is nothing else (pnpm 12.21) */
+			if (!project && !deps_peer_optional(d, edge.k)) {
 				kv_drop(d->dep, &d->ndep, edge.k);
 				kv_put(r, &d->dep, &d->ndep, edge.k, spec);
 			}

@@ -10,6 +10,8 @@
 /* Reads the settings' overrides and extensions once a run. ERR_USAGE names the selector. */
 MUST_USE int overrides_init(struct run *r, struct err *e);
 void overrides_release(struct run *r);
+/* Whether D says that its peer NAME is optional. */
+bool deps_peer_optional(const struct deps *d, atom name);
 /* Rewrites D, the manifest of NAME@VERSION (0: none); DIR is the folder of the manifest from the lockfile's, for local
  * targets (absent: absolute). DEV is an importer's devDependencies, or NULL. */
 void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom version, const atom *dir);

@@ -88,14 +88,6 @@ bool scope_has(const struct scope *s, atom name)
 	return false;
 }
 
-static bool optional_peer(const struct deps *d, atom name)
-{
-	for (uint32_t i = 0; i < d->npeer_optional; i++)
-		if (d->peer_optional[i] == name)
-			return true;
-	return false;
-}
-
 const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const struct scope *scope)
 {
 	const struct deps *d = &p->deps;
@@ -103,7 +95,7 @@ const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const
 	size_t n = 0;
 	for (uint32_t i = 0; i < d->npeer && n < 256; i++)
 		if (kv_has(d->dep, d->ndep, d->peer[i].k) &&
-			((r->set->auto_install_peers && !optional_peer(d, d->peer[i].k)) ||
+			((r->set->auto_install_peers && !deps_peer_optional(d, d->peer[i].k)) ||
 				scope_has(scope, d->peer[i].k)))
 			hit[n++] = d->peer[i].k;
 	return atomset_of(&r->arena, hit, n);
