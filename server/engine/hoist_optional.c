@@ -19,20 +19,42 @@ static bool locked_out(const struct importer *imp, atom name, atom version, cons
 	return any;
 }
 
-/* The version under which PEER is there for IMP: a direct dependency, one that this round adds, or the root's; 0: none. */
-static atom provided(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom peer)
+/* What of IMP's direct dependencies provides PEER: one called so, or one of that name under an alias. */
+static const struct pkg *provider_in(struct run *r, const struct importer *imp, atom peer)
+{
+	const struct pkg *named = NULL;
+	for (size_t i = 0; i < imp->direct.n; i++) {
+		const struct pkg *p = pkg_at(r, imp->direct.p[i].pkg);
+		if (imp->direct.p[i].alias == peer)
+			return p;
+		if (!named && p->kind != PKG_LINK && p->peer_name == peer)
+			named = p;
+	}
+	return named;
+}
+
+/* Whether what there is of PEER for IMP is in RANGE: a direct dependency, one that this round adds, or the root's. */
+static bool takes(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom peer,
+	const struct range *range)
 {
 	struct run *r = h->r;
 	for (uint32_t i = 0; i < n; i++)
-		if (w[i].alias == peer)
-			return w[i].spec;
-	for (size_t i = 0; i < imp->direct.n; i++)
-		if (imp->direct.p[i].alias == peer)
-			return pkg_at(r, imp->direct.p[i].pkg)->version;
-	return 0;
+		if (w[i].alias == peer) {
+			const struct semver *v = atom_semver(&r->t, w[i].spec);
+			return !v || range_has(range, v, true);
+		}
+	const struct pkg *p = provider_in(r, imp, peer);
+	const struct importer *root = r->set->resolve_peers_from_workspace_root ? root_importer(r) : NULL;
+	if (!p && root && root != imp)
+		p = provider_in(r, root, peer);
+	if (!p)
+		return true;
+	const struct semver *v = p->manifest_version ? atom_semver(&r->t, p->manifest_version) : NULL;
+	return v && range_has(range, v, true);
 }
 
-/* Whether NAME@VERSION accepts what IMP has of its own required peers: one that doesn't would only bring a second family. */
+/* Whether NAME@VERSION accepts what there is for IMP of its own peers, optional or not: one that doesn't would only bring a second family.
+ * Source: pnpm 12.21's behaviour. */
 static bool accepts(
 	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
 {
@@ -40,10 +62,8 @@ static bool accepts(
 	uint32_t at = pkg_find(r, atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, version)));
 	for (uint32_t i = 0; at != NONE && i < pkg_at(r, at)->npeer; i++) {
 		struct peer p = pkg_at(r, at)->peer[i];
-		atom have = p.optional ? 0 : provided(h, imp, w, n, p.name);
-		const struct semver *v = have ? atom_semver(&r->t, have) : NULL;
-		const struct range *rg = v ? atom_range(&r->t, peer_range(r, p.range)) : NULL;
-		if (rg && !range_has(rg, v, true))
+		const struct range *rg = atom_range(&r->t, peer_range(r, p.range));
+		if (rg && !takes(h, imp, w, n, p.name, rg))
 			return false;
 	}
 	return true;
