@@ -48,6 +48,10 @@ static bool pair_fits(struct graph *g, const struct gnode *larger, const struct 
 	for (uint32_t i = 0; i < smaller->peers->n; i++)
 		if (!atomset_has(larger->peers, smaller->peers->v[i]))
 			return false;
+	/* Source: pnpm 12.21's behaviour, also for other projects that have the same variant */
+	for (uint32_t i = 0; smaller->declined && i < smaller->declined->n; i++)
+		if (atomset_has(larger->peers, smaller->declined->v[i]))
+			return false;
 	for (uint32_t i = 0; i < smaller->nedge; i++) {
 		const struct gedge *s = &smaller->edge[i], *l = NULL;
 		for (uint32_t k = 0; k < larger->nedge && !l; k++)
@@ -161,6 +165,54 @@ void dedupe_injected(struct run *r, struct graph *g)
 	vec_release(&hit);
 	if (any)
 		prune(r, g);
+}
+
+/* --- variants that do without a peer on purpose --- */
+
+static bool has_edge(const struct gnode *n, atom alias)
+{
+	for (uint32_t i = 0; i < n->nedge; i++)
+		if (n->edge[i].alias == alias)
+			return true;
+	return false;
+}
+
+/* Of NAMES, the peers of its own that N has not got. */
+static void decline(struct run *r, struct gnode *n, const struct atomset *names)
+{
+	const struct pkg *p = pkg_at(r, n->pkg);
+	uint32_t count = n->declined ? n->declined->n : 0, had = count;
+	atom *v = arena_new(&r->arena, atom, had + p->npeer + 1);
+	if (had)
+		memcpy(v, n->declined->v, had * sizeof(*v));
+	for (uint32_t i = 0; i < p->npeer; i++)
+		if (atomset_has(names, p->peer[i].name) && !has_edge(n, p->peer[i].name))
+			v[count++] = p->peer[i].name;
+	if (count > had)
+		n->declined = atomset_of(&r->arena, v, count);
+}
+
+/* Below importer AT, in which no version of some peer would have taken what is there. */
+static void decline_below(struct run *r, struct graph *g, uint32_t at)
+{
+	VEC(uint32_t) stack = VEC_INIT;
+	for (size_t i = 0; i < g->node.n; i++)
+		g->node.p[i].reached = false;
+	for (uint32_t k = 0; k < g->direct[at].n; k++)
+		if (g->direct[at].p[k].dp != NONE)
+			*vec_add(&stack) = g->direct[at].p[k].dp;
+	while (stack.n) {
+		uint32_t x = graph_find(g, stack.p[--stack.n]);
+		if (x == NONE || g->node.p[x].reached)
+			continue;
+		struct gnode *n = &g->node.p[x];
+		n->reached = true;
+		decline(r, n, r->importer[at].declined);
+		for (uint32_t k = 0; k < n->nedge; k++)
+			if (n->edge[k].dp != NONE)
+				*vec_add(&stack) = n->edge[k].dp;
+	}
+	vec_release(&stack);
 }
 
 /* --- peer variants --- */
@@ -382,6 +434,9 @@ void dedupe_peer_dependents(struct run *r, struct graph *g)
 	uint32_t n = groups_of(r, g, &grp);
 	dpid *all = xmalloc((g->node.n + 1) * sizeof(*all)), *to = xmalloc((g->node.n + 1) * sizeof(*to));
 	bool any = false;
+	for (uint32_t i = 0; n && i < r->nimporter; i++)
+		if (r->importer[i].declined)
+			decline_below(r, g, i);
 	memset(all, 0xff, (g->node.n + 1) * sizeof(*all));
 	for (bool again = n > 0; again;) {
 		uint32_t before = n, m = 0;

@@ -187,6 +187,8 @@ struct importer {
 	missing_vec missing;
 	struct kv *optional_missing; /* (name, range) pairs */
 	uint32_t noptional_missing, cap_optional_missing;
+	const struct atomset
+		*declined; /* optional peers not hoisted because they don't take what is there; NULL: none */
 	const struct atomset *locked_peer_names;
 	struct kv *locked_peer_versions;
 	uint32_t nlocked_peer_versions;

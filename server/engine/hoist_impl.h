@@ -15,6 +15,7 @@ struct hoist {
 	struct run *r;
 	struct peers *peers;
 	struct roots roots;
+	bool declined; /* of the optional peer at hand: some version would do, but for the peers that it has in turn */
 };
 struct bucket {
 	struct run *r;

@@ -86,10 +86,14 @@ static atom optional_within(struct hoist *h, const struct importer *imp, const s
 				const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
 				ok = rg && range_has(rg, v, false);
 			}
-		if (ok && (!best || semver_cmp(v, best) > 0) && accepts(h, imp, w, n, name, b->p[i].spec)) {
-			best = v;
-			out = b->p[i].spec;
+		if (!ok || (best && semver_cmp(v, best) <= 0))
+			continue;
+		if (!accepts(h, imp, w, n, name, b->p[i].spec)) {
+			h->declined = true;
+			continue;
 		}
+		best = v;
+		out = b->p[i].spec;
 	}
 	return out;
 }
@@ -137,7 +141,8 @@ int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct 
 	struct run *r = h->r;
 	struct wanted *w = arena_new(&r->arena, struct wanted, imp->noptional_missing + 1);
 	atom *names = arena_new(&r->arena, atom, imp->noptional_missing + 1);
-	uint32_t n = 0, nnames = 0;
+	atom *declined = arena_new(&r->arena, atom, imp->noptional_missing + 1);
+	uint32_t n = 0, nnames = 0, ndeclined = 0;
 	for (uint32_t i = 0; i < imp->noptional_missing; i++) {
 		atom name = imp->optional_missing[i].k;
 		uint32_t at = 0;
@@ -149,10 +154,14 @@ int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct 
 		names[at] = name;
 	}
 	for (uint32_t i = 0; i < nnames; i++) {
+		h->declined = false;
 		atom spec = optional_spec(h, imp, w, n, names[i]);
 		if (spec)
 			w[n++] = (struct wanted){ .alias = names[i], .spec = spec };
+		else if (h->declined)
+			declined[ndeclined++] = names[i];
 	}
+	imp->declined = ndeclined ? atomset_of(&r->arena, declined, ndeclined) : NULL;
 	if (!n)
 		return 0;
 	for (uint32_t i = 0; i < n; i++)

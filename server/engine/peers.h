@@ -39,6 +39,7 @@ struct gnode {
 	} * edge; /* sorted by alias text */
 	uint32_t nedge;
 	const struct atomset *transitive, *peers; /* names: inherited; resolved */
+	const struct atomset *declined;           /* peers that it does without on purpose; NULL: none */
 	int32_t depth;
 	uint64_t order;
 	bool reached, only_optional, dropped;
