@@ -1,6 +1,5 @@
 #include "bins.h"
 #include "fs.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -316,8 +315,7 @@ static void add_slot_deps(struct bin_dir *d, const struct bins *b, const struct 
 static void add_bundled(struct bin_dir *d, const struct bins *b, str package, const char *scope)
 {
 	str dir = arena_printf(d->a, STR_FMT "/node_modules%s%s", STR_ARG(package), *scope ? "/" : "", scope);
-	int fd = openat(b->o.vstore, dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *list = fs_list(b->o.vstore, dir.p);
 
 	for (struct dirent *en; list && (en = readdir(list));) {
 		if (en->d_name[0] == '.')

@@ -1,6 +1,5 @@
 #include "link_root.h"
 #include "fs.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -128,24 +127,20 @@ static bool into_shared(const char *text)
 }
 
 /* Takes away what is left of dependencies that went: symlinks into a virtual store, and dangling ones; ALL: every symlink. */
-static int links_prune(
-	int dirfd, const char *scope, const struct map *wanted, bool all, uint64_t *removed, struct err *e)
+static int links_prune(int at, const char *scope, const struct map *wanted, bool all, uint64_t *removed, struct err *e)
 {
-	int fd = openat(dirfd, *scope ? scope : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(at, *scope ? scope : ".");
 	bool other = false;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
+	if (!d)
 		return *scope ? 0 : err_os(e, "read node_modules");
-	}
+	const int fd = dirfd(d);
 	for (struct dirent *en; (en = readdir(d));) {
 		char text[4096];
 		if (en->d_name[0] == '.')
 			continue;
 		if (!*scope && en->d_name[0] == '@' && en->d_type != DT_LNK) {
-			if (links_prune(dirfd, en->d_name, wanted, all, removed, e) < 0)
+			if (links_prune(at, en->d_name, wanted, all, removed, e) < 0)
 				break;
 			continue;
 		}
@@ -165,7 +160,7 @@ static int links_prune(
 	}
 	closedir(d);
 	if (*scope && !other)
-		unlinkat(dirfd, scope, AT_REMOVEDIR); /* only if it is empty */
+		unlinkat(at, scope, AT_REMOVEDIR); /* only if it is empty */
 	return 0;
 }
 

@@ -6,7 +6,6 @@
  * and is made anew. A killed process needs no sync for that. */
 #include "fs.h"
 #include "link.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -174,12 +173,11 @@ static int folder_link(
 /* Everything below DIRFD goes. */
 static void folder_clear(int dirfd)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(dirfd, ".");
 
 	for (struct dirent *en; d && (en = readdir(d));) {
 		if (strcmp(en->d_name, ".") != 0 && strcmp(en->d_name, "..") != 0)
-			remove_all(fd, en->d_name);
+			remove_all(dirfd, en->d_name);
 	}
 	if (d)
 		closedir(d);

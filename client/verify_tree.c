@@ -1,5 +1,5 @@
 /* Which packages a tree is made of: its lockfile as a plan, as an install would take it. */
-#include <dirent.h>
+#include "fs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -77,17 +77,12 @@ static void package_add(struct verify *v, const struct tree_package *p)
 static int extra_find(struct verify *v, struct err *e)
 {
 	struct map known = { 0 };
-	int fd = openat(v->root, "node_modules/.pnpm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = fs_list(v->root, "node_modules/.pnpm/."); /* may be a link, as an install takes it */
 
-	if (!d) {
-		int code = errno == ENOENT ? err_set(e, ERR_NOTFOUND, "there is no node_modules/.pnpm in " STR_FMT,
-						     STR_ARG(v->o->project->root))
-					   : err_os(e, "read node_modules/.pnpm");
-		if (fd >= 0)
-			close(fd);
-		return code;
-	}
+	if (!d)
+		return errno == ENOENT ? err_set(e, ERR_NOTFOUND, "there is no node_modules/.pnpm in " STR_FMT,
+						 STR_ARG(v->o->project->root))
+				       : err_os(e, "read node_modules/.pnpm");
 	for (size_t i = 0; i < v->tree.nslots; i++) {
 		if (v->tree.slot[i]->state != SLOT_SKIPPED && !v->shared)
 			map_set(&known, str_of(v->tree.slot[i]->dir), 0);
