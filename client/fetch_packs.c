@@ -81,8 +81,8 @@ static int fetcher_init(struct pack_fetcher *f, struct err *e)
 	f->o.connections = f->o.connections ? f->o.connections : 8;
 	f->o.connect_ms = f->o.connect_ms ? f->o.connect_ms : 1000;
 	f->o.stream_from = f->o.stream_from ? f->o.stream_from : 1u << 20;
-	f->o.ahead = f->o.ahead ? f->o.ahead : 4u << 20;
-	f->o.max_bytes = f->o.max_bytes ? f->o.max_bytes : 20u << 20;
+	f->o.ahead = f->o.ahead ? f->o.ahead : 3u << 20;
+	f->o.max_bytes = f->o.max_bytes ? f->o.max_bytes : 12u << 20;
 	return 0;
 }
 
@@ -96,6 +96,7 @@ int pack_fetcher_new(struct pack_fetcher **out, struct pool *pool, const struct 
 	f->open_last = &f->open;
 	f->a = ARENA_INIT(1024);
 	pthread_mutex_init(&f->lock, NULL);
+	fetch_bodies_init(&f->bodies);
 	if (fetcher_init(f, e) < 0 || workq_thread(&f->thread, "packs", pack_conn_run, f, e) < 0) {
 		pack_fetcher_free(f);
 		return e->code;
@@ -226,10 +227,10 @@ static void want_import(struct job *job)
 		.version = fp->version,
 		.pack_scratch = scratch_take(w->f) };
 
-	w->delta = w->base.rec.p && pack_is_delta(w->buf.p, w->buf.n);
-	w->code =
-		w->delta ? import_delta(w->f->o.store, &o, w->base.rec, w->digest, w->buf.p, w->buf.n, &w->rec, &w->err)
-			 : import_pack(w->f->o.store, &o, w->digest, w->buf.p, w->buf.n, &w->rec, &w->err);
+	w->delta = w->base.rec.p && pack_is_delta(w->body.p, w->body.n);
+	w->code = w->delta ? import_delta(
+				     w->f->o.store, &o, w->base.rec, w->digest, w->body.p, w->body.n, &w->rec, &w->err)
+			   : import_pack(w->f->o.store, &o, w->digest, w->body.p, w->body.n, &w->rec, &w->err);
 	scratch_give(w->f, o.pack_scratch);
 	w->import_us = clock_us() - start;
 }
@@ -322,8 +323,8 @@ void pack_fetcher_drain(struct pack_fetcher *f)
 			want_end(w, false);
 			continue;
 		}
-		w->raw = pack_memory(w->buf.p, w->buf.n);
-		w->tarball = pack_tarball_bytes(w->buf.p, w->buf.n);
+		w->raw = pack_memory(w->body.p, w->body.n);
+		w->tarball = pack_tarball_bytes(w->body.p, w->body.n);
 		if (w->raw > PACK_PIECE)
 			feed_whole(w);
 		else
@@ -384,6 +385,7 @@ void pack_fetcher_free(struct pack_fetcher *f)
 		close(f->fd);
 	if (f->wake >= 0)
 		close(f->wake);
+	fetch_bodies_release(&f->bodies);
 	pthread_mutex_destroy(&f->lock);
 	arena_release(&f->a);
 	free(f);

@@ -20,9 +20,9 @@ struct pack_fetcher_opts {
 	struct store *store;
 	unsigned connections; /* 0: 8 */
 	unsigned connect_ms;  /* 0: 1,000 */
-	uint64_t max_bytes;   /* 0: 20 MiB */
+	uint64_t max_bytes;   /* 0: 12 MiB */
 	uint64_t stream_from; /* a pack of so many bytes is unpacked while it arrives; 0: 1 MiB */
-	uint32_t ahead;       /* bytes of it that may wait for that; 0: 4 MiB */
+	uint32_t ahead;       /* bytes of it that may wait for that; 0: 3 MiB */
 	bool connect; /* before the first package: packs are expected, and their round trips begin with the plan's */
 	/* The package is in the store (READY). */
 	void (*done)(void *arg, struct tree_package *p);

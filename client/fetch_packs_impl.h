@@ -1,5 +1,6 @@
 /* fetch_packs_impl — what fetch_packs.c and pack_feed.c (the loop's side) and pack_conn.c (the thread's) share. */
 #pragma once
+#include "fetch_body.h"
 #include "fetch_packs.h"
 #include "h2_session.h"
 #include "pack_stream.h"
@@ -10,21 +11,31 @@
 
 /* Who decides where a package that is looked up comes from: the thread that finds its pack, or the loop that takes it back first. */
 enum want_fate { WANT_OPEN = 0, WANT_FOUND, WANT_TAKEN };
+enum { FEED_BLOCK = 256 << 10 }; /* of bytes that have arrived of a large pack */
 enum pack_end { PACK_COMES = 0, PACK_ARRIVED, PACK_ABSENT };
+/* What has arrived of a pack, in blocks that go their ways one by one. */
+struct pack_block {
+	struct fetch_body b;
+	struct pack_block *next;
+};
+struct pack_blocks {
+	struct pack_block *head, *tail;
+	size_t n; /* bytes */
+};
 /* A pack that is unpacked through a window of memory: as it arrives, where it is large. */
 struct pack_feed {
 	struct job job; /* first */
 	struct pack_want *w;
 	atomic_uint_fast64_t fed; /* bytes unpacked, or dropped */
 	/* under the lock */
-	struct buf inbox; /* arrived, and not taken yet */
+	struct pack_blocks inbox; /* arrived, and not taken yet */
 	enum pack_end end;
 	struct err why; /* it is absent; code 0: the server has none */
 	bool told;
 	struct pack_feed *told_next, *all_next;
 	/* a job's, then the loop's */
 	struct pack_import *import;
-	struct buf piece;
+	struct pack_blocks piece;
 	enum pack_end after; /* that piece */
 	/* the loop's */
 	bool queued, busy; /* it waits for another's window; a job has it */
@@ -42,7 +53,8 @@ struct pack_want {
 	uint64_t size;            /* 0: to be looked up */
 	uint64_t hold;            /* of `held`, as long as it was asked for and is not imported */
 	uint64_t raw;             /* memory that unpacking takes; 0: no pack, which its import says */
-	struct buf buf;           /* of a stream: what was not handed over yet */
+	struct fetch_body body;   /* without a feed: what has arrived */
+	struct pack_blocks come;  /* with one: what was not handed over yet */
 	uint64_t got;             /* bytes received */
 	uint64_t from;            /* of these, when it was asked for last */
 	atomic_uint fate;
@@ -67,6 +79,7 @@ struct pack_fetcher {
 	struct pack_fetcher_opts o;
 	struct pool *pool;
 	struct arena a;
+	struct fetch_bodies bodies; /* any thread's */
 	struct server_url url;
 	str path_get, path_find, authorization;
 	/* the loop's */
@@ -106,12 +119,13 @@ void want_end(struct pack_want *w, bool ready);
 
 /* pack_feed.c. Makes W's feed, of which nothing has arrived yet. */
 void feed_new(struct pack_want *w);
-/* The thread's: gives what has arrived since (W's buf) to the loop, as far as that has taken what it was given; all of it, when that is
- * the END. Wakes nobody. True: there is news. Under the lock. */
-bool feed_give(struct pack_want *w, enum pack_end end, const struct err *why);
+/* The thread's: the next N bytes of W, which has a feed. */
+void feed_add(struct pack_want *w, const void *p, size_t n);
+/* The thread's: gives what has arrived since to the loop. Wakes nobody. Under the lock. */
+void feed_give(struct pack_want *w, enum pack_end end, const struct err *why);
 /* The loop's: goes on with every feed that has news. */
 void feeds_go(struct pack_fetcher *f);
-/* The loop's: all of W's pack is in its buf. */
+/* The loop's: all of W's pack is in its body. */
 void feed_whole(struct pack_want *w);
 void want_free(struct pack_want *w);
 

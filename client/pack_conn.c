@@ -20,8 +20,8 @@ enum {
 	PROGRESS = 64,  /* an answer that broke off counts as a try unless it brought more than this part of the pack */
 	MOST_TRIES = 3, /* of a package that came no further, and of a connection without a whole answer in between */
 	RETRY_MS = 100,
-	STREAMS = 2, /* large packs at once: while one is unpacked the next begins to arrive */
 	PIECES = 16, /* in which what may be ahead goes to the loop */
+	STREAMS = 2, /* large packs at once: while one is unpacked the next begins to arrive */
 };
 enum ask_kind { ASK_FIND, ASK_GET, ASK_LARGE };
 
@@ -70,17 +70,16 @@ struct thread {
 static void feed_tell(struct thread *t, struct pack_want *w, enum pack_end end, const struct err *why)
 {
 	pthread_mutex_lock(&t->f->lock);
-	bool news = feed_give(w, end, why);
+	feed_give(w, end, why);
 	pthread_mutex_unlock(&t->f->lock);
-	t->tell |= news;
+	t->tell = true;
 }
 
 static void want_absent(struct thread *t, struct pack_want *w, const struct err *why)
 {
 	struct err e = why ? *why : (struct err){ 0 };
 
-	buf_release(&w->buf);
-	w->buf = BUF_INIT;
+	fetch_body_release(&w->body, &t->f->bodies);
 	if (why)
 		err_ctx(&e, "pack of " STR_FMT "@" STR_FMT, STR_ARG(w->p->f->name), STR_ARG(w->p->f->version));
 	if (w->feed) {
@@ -197,6 +196,8 @@ static int pack_row(struct ask *a)
 		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "%llu bytes where the server had promised %llu",
 					    (unsigned long long)n, (unsigned long long)(w->size - w->got)),
 					   &e));
+	if (!w->feed) /* then there is an end to it: `stream_from` */
+		fetch_body_reserve(&w->body, &t->f->bodies, (size_t)w->size);
 	a->inside = true;
 	return 0;
 }
@@ -218,7 +219,10 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 		size_t take;
 		if (a->inside) {
 			take = n < w->size - w->got ? n : (size_t)(w->size - w->got);
-			buf_add(&w->buf, (str){ p, take });
+			if (w->feed)
+				feed_add(w, p, take);
+			else
+				fetch_body_add(&w->body, &t->f->bodies, p, take);
 			w->got += take;
 		} else {
 			take = n < PACKS_ROW - a->nrow ? n : PACKS_ROW - a->nrow;
@@ -465,7 +469,7 @@ static bool stream_go(struct ask *a, struct pack_want *w, bool ends)
 	struct thread *t = a->c->t;
 	uint64_t room = atomic_load(&w->feed->fed) + (ends ? t->f->o.ahead : 0);
 
-	if (w->buf.n >= t->f->o.ahead / PIECES)
+	if (w->come.n >= t->f->o.ahead / PIECES)
 		feed_tell(t, w, PACK_COMES, NULL);
 	room = room < w->got ? room : w->got;
 	if (room <= w->consumed)

@@ -33,14 +33,68 @@ static void feed_unlink(struct pack_fetcher *f, struct pack_feed *x)
 		*told = x->told_next;
 }
 
+/* -- what has arrived ------------------------------------------------------------------ */
+
+static struct pack_block *block_add(struct pack_blocks *l)
+{
+	struct pack_block *k = xcalloc(1, sizeof(*k));
+
+	*(l->tail ? &l->tail->next : &l->head) = k;
+	l->tail = k;
+	return k;
+}
+
+static void blocks_move(struct pack_blocks *to, struct pack_blocks *from)
+{
+	if (!from->head)
+		return;
+	*(to->tail ? &to->tail->next : &to->head) = from->head;
+	to->tail = from->tail;
+	to->n += from->n;
+	*from = (struct pack_blocks){ 0 };
+}
+
+static void block_drop(struct pack_fetcher *f, struct pack_blocks *l)
+{
+	struct pack_block *k = l->head;
+
+	l->n -= k->b.n;
+	l->head = k->next;
+	if (!l->head)
+		l->tail = NULL;
+	fetch_body_release(&k->b, &f->bodies);
+	free(k);
+}
+
+static void blocks_free(struct pack_fetcher *f, struct pack_blocks *l)
+{
+	while (l->head)
+		block_drop(f, l);
+}
+
+void feed_add(struct pack_want *w, const void *bytes, size_t n)
+{
+	struct pack_blocks *l = &w->come;
+
+	for (const char *p = bytes; n > 0;) {
+		struct pack_block *k = l->tail && l->tail->b.n < FEED_BLOCK ? l->tail : block_add(l);
+		size_t take = n < FEED_BLOCK - k->b.n ? n : FEED_BLOCK - k->b.n;
+		fetch_body_reserve(&k->b, &w->f->bodies, FEED_BLOCK);
+		fetch_body_add(&k->b, &w->f->bodies, p, take);
+		l->n += take;
+		p += take;
+		n -= take;
+	}
+}
+
 static void feed_free(struct pack_fetcher *f, struct pack_feed *x)
 {
 	pthread_mutex_lock(&f->lock);
 	feed_unlink(f, x);
 	pthread_mutex_unlock(&f->lock);
 	pack_import_free(x->import);
-	buf_release(&x->inbox);
-	buf_release(&x->piece);
+	blocks_free(f, &x->inbox);
+	blocks_free(f, &x->piece);
 	free(x);
 }
 
@@ -48,24 +102,16 @@ void want_free(struct pack_want *w)
 {
 	if (w->feed)
 		feed_free(w->f, w->feed);
-	buf_release(&w->buf);
+	blocks_free(w->f, &w->come);
+	fetch_body_release(&w->body, &w->f->bodies);
 	free(w);
 }
 
-bool feed_give(struct pack_want *w, enum pack_end end, const struct err *why)
+void feed_give(struct pack_want *w, enum pack_end end, const struct err *why)
 {
 	struct pack_feed *x = w->feed;
 
-	if (x->inbox.n == 0) {
-		struct buf empty = x->inbox;
-		x->inbox = w->buf;
-		w->buf = empty;
-	} else if (end == PACK_ARRIVED) {
-		buf_add(&x->inbox, buf_str(&w->buf));
-		w->buf.n = 0;
-	} else if (end == PACK_COMES) {
-		return false;
-	}
+	blocks_move(&x->inbox, &w->come);
 	x->end = end;
 	x->why = why ? *why : (struct err){ 0 };
 	if (!x->told) {
@@ -73,12 +119,11 @@ bool feed_give(struct pack_want *w, enum pack_end end, const struct err *why)
 		w->f->told = x;
 	}
 	x->told = true;
-	return true;
 }
 
 /* -- a job ---------------------------------------------------------------------------- */
 
-static int feed_import(struct pack_feed *x)
+static int feed_open(struct pack_feed *x)
 {
 	struct pack_want *w = x->w;
 	const struct frame_package *fp = w->p->f;
@@ -89,31 +134,43 @@ static int feed_import(struct pack_feed *x)
 	if (!w->f->window)
 		w->f->window = pack_scratch_new();
 	o.pack_scratch = w->f->window;
-	if (!x->import &&
-		pack_import_new(&x->import, w->f->o.store, &o, w->base.rec.p ? &w->base.rec : NULL, &w->err) < 0)
+	return pack_import_new(&x->import, w->f->o.store, &o, w->base.rec.p ? &w->base.rec : NULL, &w->err);
+}
+
+static int feed_import(struct pack_feed *x)
+{
+	struct pack_want *w = x->w;
+	const struct pack_block *k = x->piece.head;
+
+	if (!x->import && feed_open(x) < 0)
 		return w->err.code;
-	if (pack_import_add(x->import, x->piece.p, x->piece.n, &w->err) < 0)
+	if (k && pack_import_add(x->import, k->b.p, k->b.n, &w->err) < 0)
 		return w->err.code;
-	if (x->after == PACK_COMES)
+	if ((k && k->next) || x->after == PACK_COMES)
 		return 0;
 	w->delta = pack_import_is_delta(x->import);
 	return pack_import_end(x->import, w->digest, &w->rec, &w->err);
 }
 
-/* The next piece; after what was wrong the rest is dropped. */
+/* The blocks that are there, each of which makes room for another; after what was wrong the rest is dropped. */
 static void feed_run(struct job *job)
 {
 	struct pack_feed *x = (struct pack_feed *)job;
 	struct pack_want *w = x->w;
 	uint64_t start = clock_us();
 
-	if (w->code == 0 && x->after != PACK_ABSENT)
-		w->code = feed_import(x);
+	do {
+		size_t n = x->piece.head ? x->piece.head->b.n : 0;
+		if (w->code == 0 && x->after != PACK_ABSENT)
+			w->code = feed_import(x);
+		if (x->piece.head)
+			block_drop(w->f, &x->piece);
+		atomic_fetch_add(&x->fed, n);
+		pack_signal(w->f->wake);
+	} while (x->piece.head);
 	if (w->code < 0 || x->after != PACK_COMES) {
 		pack_import_free(x->import);
 		x->import = NULL;
-		pack_scratch_free(w->f->window);
-		w->f->window = NULL;
 	}
 	w->import_us += clock_us() - start;
 }
@@ -149,32 +206,16 @@ static void feed_end(struct pack_feed *x)
 	want_end(w, ready);
 }
 
-/* It goes back as the inbox: one that had to take much keeps no room for as much. */
-static void piece_clear(struct pack_feed *x)
-{
-	enum { KEPT = 1 << 20 };
-
-	x->piece.n = 0;
-	if (x->piece.cap <= KEPT)
-		return;
-	buf_release(&x->piece);
-	x->piece = BUF_INIT;
-}
-
 static void feed_done(struct job *job, void *ctx)
 {
 	struct pack_feed *x = (struct pack_feed *)job;
-	struct pack_fetcher *f = ctx;
 
+	(void)ctx;
 	x->busy = false;
-	atomic_fetch_add(&x->fed, x->piece.n);
-	piece_clear(x);
-	if (x->after != PACK_COMES) {
+	if (x->after != PACK_COMES)
 		feed_end(x);
-		return;
-	}
-	pack_signal(f->wake);
-	feed_go(x);
+	else
+		feed_go(x);
 }
 
 /* X has the window: its next piece, if there is one, goes to the pool. */
@@ -182,19 +223,17 @@ static void feed_go(struct pack_feed *x)
 {
 	struct pack_want *w = x->w;
 	struct pack_fetcher *f = w->f;
-	struct buf piece = x->piece;
 
 	if (x->busy || !f->started)
 		return;
 	pthread_mutex_lock(&f->lock);
-	x->piece = x->inbox;
-	x->inbox = piece;
+	blocks_move(&x->piece, &x->inbox);
 	x->after = x->end;
 	pthread_mutex_unlock(&f->lock);
 	if (x->piece.n == 0 && x->after == PACK_COMES)
 		return;
-	if (atomic_load(&x->fed) == 0)
-		w->tarball = pack_tarball_bytes(x->piece.p, x->piece.n);
+	if (atomic_load(&x->fed) == 0 && x->piece.head)
+		w->tarball = pack_tarball_bytes(x->piece.head->b.p, x->piece.head->b.n);
 	x->busy = true;
 	x->job = (struct job){ .run = feed_run, .done = feed_done, .ctx = f };
 	pool_submit(f->pool, &x->job);
@@ -243,8 +282,9 @@ void feed_whole(struct pack_want *w)
 {
 	if (!w->feed)
 		feed_new(w);
-	w->feed->inbox = w->buf;
-	w->buf = BUF_INIT;
+	w->feed->inbox.n = w->body.n;
+	block_add(&w->feed->inbox)->b = w->body;
+	w->body = (struct fetch_body){ 0 };
 	w->feed->end = PACK_ARRIVED;
 	feed_want(w->feed);
 }

@@ -8,7 +8,7 @@
 
 enum { PACK_HEADER = 32, PACK_MAGIC = 0x314B5044 /* "DPK1" */, PACK_WHOLE = PACK_FORMAT, PACK_DELTA = 3, SHA = 32 };
 /* 2 were deltas with the SHA-256 of what comes out. */
-enum { PACK_STEP = 1 << 20 }; /* a piece is no longer */
+enum { PACK_STEP = 128 << 10 }; /* a piece is no longer: it is written while a CPU's own cache has it */
 
 /* Row flags. A duplicate is followed by how many rows back the same content stands. */
 enum { ROW_EXEC = 1, ROW_DUPLICATE = 2, ROW_BASE = 4, ROW_MOVED = 8 };
@@ -54,15 +54,15 @@ int pack_no_base(struct err *e);
 /* pack_scratch.c. What O lends, or OWN. */
 struct pack_scratch {
 	ZSTD_DCtx *d;
-	uint64_t window; /* of D's, as far as packs have needed it */
 	uint8_t *p;
 	size_t cap, touched;
+	bool lent; /* D's window is behind the first PACK_STEP bytes of P */
 };
 struct pack_scratch *pack_scratch_of(const struct pack_stream_opts *o, struct pack_scratch *own);
 void pack_scratch_release(struct pack_scratch *s);
-/* N bytes, whose content is anything, until the next call. */
+/* N bytes, whose content is anything, until another pack needs the scratch; no more than PACK_STEP where a context has a window. */
 uint8_t *pack_scratch_buf(struct pack_scratch *s, size_t n);
-/* A context as new, until the next call. WINDOW: bytes that it keeps for itself, for frames that are decoded piece by piece; 0: none. */
+/* A context as new, until the next call. WINDOW, asked for before the bytes: those that it keeps for itself, for frames that are decoded piece by piece; 0: none. */
 ZSTD_DCtx *pack_scratch_context(struct pack_scratch *s, uint64_t window);
 
 /* Either kind's reader, from header and compressed table on: content in any pieces, rows to O->fn, which is kept. *OUT is to be freed even

@@ -1,9 +1,15 @@
-/* Memory for unpacking. Either a context's window is large, or the buffer: what the one needs the other lets go of, so that a client's bound
- * is that of a single pack. */
+/* Memory for unpacking: one block, which is a context's window or a delta's prefix and segment, whichever the pack needs. What stands in it
+ * means nothing from one pack to the next, so either may have it without a word to the other. */
+#define ZSTD_STATIC_LINKING_ONLY /* for a context whose window is memory of ours */
 #include "pack_impl.h"
 #include <stdlib.h>
 
-enum { LARGEST = PACK_MOST_PREFIX + PACK_STEP + PACK_SEGMENT };
+enum {
+	AROUND = 1 << 19, /* what a context has beside its window, and more */
+	OWN = 1 << 20,    /* what it allocates for anything else is smaller */
+	LARGEST = PACK_STEP + (1 << PACK_WINDOW_LOG) + AROUND,
+};
+_Static_assert(LARGEST >= PACK_STEP + PACK_MOST_PREFIX + PACK_SEGMENT, "a delta has room, too");
 
 struct pack_scratch *pack_scratch_new(void)
 {
@@ -15,24 +21,31 @@ struct pack_scratch *pack_scratch_of(const struct pack_stream_opts *o, struct pa
 	return o->scratch ? o->scratch : own;
 }
 
-static void context_free(struct pack_scratch *s)
+static void *window_alloc(void *arg, size_t n)
 {
-	ZSTD_freeDCtx(s->d);
-	s->d = NULL;
-	s->window = 0;
+	struct pack_scratch *s = arg;
+
+	if (n <= OWN || s->lent || n > s->cap || PACK_STEP > s->cap - n)
+		return malloc(n);
+	s->lent = true;
+	return s->p + PACK_STEP;
 }
 
-static void buf_free(struct pack_scratch *s)
+static void window_free(void *arg, void *p)
 {
-	free(s->p);
-	s->p = NULL;
-	s->cap = s->touched = 0;
+	struct pack_scratch *s = arg;
+
+	if (s->lent && p == s->p + PACK_STEP)
+		s->lent = false;
+	else
+		free(p);
 }
 
 void pack_scratch_release(struct pack_scratch *s)
 {
-	context_free(s);
-	buf_free(s);
+	ZSTD_freeDCtx(s->d);
+	free(s->p);
+	*s = (struct pack_scratch){ 0 };
 }
 
 void pack_scratch_free(struct pack_scratch *s)
@@ -45,33 +58,36 @@ void pack_scratch_free(struct pack_scratch *s)
 
 uint64_t pack_scratch_bytes(const struct pack_scratch *s)
 {
-	return s->window + s->touched;
+	return s->touched;
 }
 
-/* What is never touched takes no memory, so there are two sizes, and what is larger than either. */
-uint8_t *pack_scratch_buf(struct pack_scratch *s, size_t n)
+/* What is never touched takes no memory, so there are two sizes, and what is larger than either. A context may have its window in the block
+ * that goes. */
+static void reserve(struct pack_scratch *s, size_t n)
 {
-	if (n > PACK_STEP && s->window > PACK_PIECE)
-		context_free(s);
 	if (n > s->cap) {
-		buf_free(s);
-		s->cap = n <= PACK_PIECE ? PACK_PIECE : n <= LARGEST ? LARGEST : n;
+		size_t large = n <= LARGEST ? LARGEST : n;
+		pack_scratch_release(s);
+		s->cap = n <= PACK_PIECE ? PACK_PIECE : large;
 		s->p = xmalloc(s->cap);
 	}
 	if (n > s->touched)
 		s->touched = n;
+}
+
+uint8_t *pack_scratch_buf(struct pack_scratch *s, size_t n)
+{
+	reserve(s, n);
 	return s->p;
 }
 
 ZSTD_DCtx *pack_scratch_context(struct pack_scratch *s, uint64_t window)
 {
-	if (window > PACK_STEP && s->touched > PACK_STEP)
-		buf_free(s);
-	if (!s->d && !(s->d = ZSTD_createDCtx()))
+	if (window > 0)
+		reserve(s, PACK_STEP + (size_t)window + AROUND);
+	if (!s->d && !(s->d = ZSTD_createDCtx_advanced((ZSTD_customMem){ window_alloc, window_free, s })))
 		die_oom(0);
 	ZSTD_DCtx_reset(s->d, ZSTD_reset_session_and_parameters);
 	ZSTD_DCtx_setParameter(s->d, ZSTD_d_windowLogMax, PACK_WINDOW_LOG);
-	if (window > s->window)
-		s->window = window;
 	return s->d;
 }
