@@ -1,7 +1,7 @@
 #include "base/clock.h"
 #include "http_impl.h"
 
-enum { MAX_REDIRECTS = 5, STALL_CHECK_MS = 250, IDLE_POLL_MS = 60 * 1000 };
+enum { MAX_REDIRECTS = 5, STALL_CHECK_MS = 250, IDLE_POLL_MS = 60 * 1000, RESUME_AT_ONCE = 16 };
 #define DEFAULT_MAX_BODY (64u << 20)
 
 /* Puts "GET https://host/path: " before what E says, and takes control characters out of it. */
@@ -24,7 +24,7 @@ static void call_start(struct http_call *c)
 
 	http_response_reset(c);
 	c->reason[0] = 0;
-	c->paused = c->cut = c->refused_address = c->begun = c->wrong = false;
+	c->paused = c->held = c->cut = c->refused_address = c->begun = c->wrong = false;
 	c->given = 0;
 	c->stop_code = 0;
 	c->last_ms = clock_ms();
@@ -165,6 +165,7 @@ static void call_enqueue(struct http_call *c)
 	url_put_origin(&key, &c->at);
 	buf_addc(&key, multiplexed ? '2' : small ? 's' : '1');
 	c->state = CALL_WAITING;
+	c->wait.small = c->r.small && !c->r.data;
 	http_queue_add(&h->queue, &c->wait, buf_str(&key), !multiplexed && !small);
 }
 
@@ -279,6 +280,8 @@ static int poll_ms(const struct http *h, int64_t now)
 {
 	int64_t ms = IDLE_POLL_MS;
 
+	if (h->any_held && !atomic_load(&h->hold))
+		return 0;
 	if (h->active.n)
 		ms = stall_check_ms(h);
 	for (size_t i = 0; i < h->delayed.n; i++) {
@@ -293,9 +296,28 @@ static void resume(struct http_call *c)
 {
 	if (c->state != CALL_ACTIVE || !c->paused)
 		return;
-	c->paused = false;
+	c->paused = c->held = false;
 	c->last_ms = clock_ms();
 	transfer_resume(c);
+}
+
+/* What was held goes on, if nothing is to be held any more: a few at a time, since each brings what libcurl has of it at once. */
+static void resume_held(struct http *h)
+{
+	unsigned n = 0;
+
+	if (!h->any_held || atomic_load(&h->hold))
+		return;
+	h->any_held = false;
+	for (size_t i = 0; i < h->active.n; i++) {
+		if (!h->active.p[i]->held)
+			continue;
+		if (n++ == RESUME_AT_ONCE) {
+			h->any_held = true;
+			return;
+		}
+		resume(h->active.p[i]);
+	}
 }
 
 /* Puts C on the list of those to look at; under the lock. */
@@ -376,6 +398,7 @@ static void run_transfers(struct http *h)
 {
 	wake_delayed(h, clock_ms());
 	do {
+		h->queue.hold = atomic_load(&h->hold);
 		for (struct http_wait *w; (w = http_queue_take(&h->queue));)
 			call_start(w->call);
 		transfer_timers(h);
@@ -397,6 +420,7 @@ static void *fetch_thread(void *arg)
 	for (;;) {
 		bool stop = take(h);
 		obey(h);
+		resume_held(h);
 		if (stop)
 			cancel_all(h);
 		if (stop && may_quit(h))
@@ -526,6 +550,15 @@ void http_cancel(struct http *h, struct http_call *c)
 	c->want_cancel = true;
 	tell(c);
 	wake(h);
+	pthread_mutex_unlock(&h->lock);
+}
+
+void http_hold(struct http *h, bool held)
+{
+	pthread_mutex_lock(&h->lock);
+	atomic_store(&h->hold, held);
+	if (!held)
+		wake(h);
 	pthread_mutex_unlock(&h->lock);
 }
 

@@ -83,6 +83,9 @@ struct http_call;
 struct http_call *http_start(struct http *h, const struct http_request *r);
 void http_resume(struct http *h, struct http_call *c);
 void http_cancel(struct http *h, struct http_call *c);
+/* While HELD no small request with a collected body starts, and of those under way in HTTP/1.1 no body is read: their sockets fill. (Over
+ * HTTP/2 they share a connection, which would stand as a whole.) For who cannot work off what has come. Any thread. */
+void http_hold(struct http *h, bool held);
 
 struct http_counts {
 	uint64_t requests;    /* sent, redirects and repeats included */

@@ -13,7 +13,9 @@
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 
-enum { MAX_HEADER_BYTES = 64 * 1024, MAX_ERROR_BODY = 64 * 1024, RECEIVE_BUFFER = 64 * 1024, MAX_EVENTS = 64 };
+enum { MAX_HEADER_BYTES = 64 * 1024, MAX_ERROR_BODY = 64 * 1024, RECEIVE_BUFFER = 64 * 1024 };
+/* So many sockets are read before those that are finished with are seen, and what comes too fast is held. */
+enum { MAX_EVENTS = 16 };
 
 /* libcurl's functions: loading the library costs 5 to 8 ms, which only who asks the network pays. Constant once loaded. */
 #define CURL_FUNCTIONS(X)                                                                                              \
@@ -255,6 +257,10 @@ static size_t on_body(char *p, size_t size, size_t count, void *arg)
 	c->last_ms = clock_ms();
 	if (n == 0)
 		return 0;
+	if (c->wait.small && atomic_load(&c->h->hold) && !(c->at.tls && c->r.version == HTTP_VERSION_2)) {
+		c->paused = c->held = c->h->any_held = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
 	if (good && (n > c->r.max_body - c->kept - c->res.received ||
 			    (c->res.content_length > 0 && (uint64_t)c->res.content_length > c->r.max_body))) {
 		too_big(c);

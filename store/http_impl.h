@@ -8,6 +8,7 @@
 #include "http_queue.h"
 #include "url.h"
 #include "workq.h"
+#include <stdatomic.h>
 
 struct curl_api;
 enum call_state { CALL_NEW, CALL_WAITING, CALL_ACTIVE, CALL_DELAYED };
@@ -31,7 +32,7 @@ struct http_call {
 	str strong;        /* its ETag, when that is a strong one; in `text` */
 	bool begun, wrong; /* the attempt's first byte was looked at; it is not what was asked for */
 	size_t header_bytes;
-	bool paused, cut, gave_data, by_proxy, refused_address;
+	bool paused, held, cut, gave_data, by_proxy, refused_address;
 	int stop_code; /* why a callback of ours ended the transfer, with `why`; 0: it did not */
 	int64_t last_ms, due_ms;
 	struct err why;
@@ -55,10 +56,12 @@ struct http {
 	int64_t timer_ms;  /* when libcurl wants to be called, on clock_ms()'s clock */
 	uint64_t seq;
 	int64_t stall_checked_ms;
+	bool any_held; /* a call is paused by hold */
 	pthread_t thread;
 
 	pthread_mutex_t lock;
 	pthread_cond_t first;
+	atomic_bool hold;                     /* written under the lock */
 	void *multi;                          /* NULL until the first request; set once */
 	struct http_call *inbox, **inbox_end; /* new calls */
 	struct http_call *told;               /* calls that were cancelled or resumed */

@@ -116,7 +116,8 @@ struct http_wait *http_queue_take(struct http_queue *q)
 		return NULL;
 	for (size_t i = 0; i < q->hosts.n; i++) {
 		struct http_host *h = q->hosts.p[i];
-		if (h->heap.n && has_room(q, h) && (!best || before(h->heap.p[0], best)))
+		bool held = q->hold && h->heap.n && h->heap.p[0]->small;
+		if (h->heap.n && !held && has_room(q, h) && (!best || before(h->heap.p[0], best)))
 			best = h->heap.p[0];
 	}
 	if (!best)

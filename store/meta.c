@@ -12,6 +12,8 @@
 #define BROKEN_BODIES 1u
 /* After a failure, stale records serve this long before the registry is asked again. */
 #define STALE_GRACE_MS 5000
+/* Work for all compile workers for some 50 ms. */
+#define DEFAULT_PENDING ((size_t)2 << 20)
 /* Buffers of a compile job up to this size are kept for the next one. */
 #define KEEP_JSON ((size_t)2 << 20)
 
@@ -58,6 +60,7 @@ struct meta {
 	unsigned runners; /* pool jobs that take tasks */
 	unsigned live;    /* busy entries and answers on their way */
 	unsigned compiling;
+	bool held;               /* the registry, since too much waits to be compiled */
 	struct scratch *scratch; /* not in use; as many as ever compiled at once */
 	struct meta_counts counts;
 };
@@ -325,6 +328,29 @@ static void step_load(struct entry *t)
 	fetch(t);
 }
 
+/* Under the lock. Past the limit the fetch thread takes what it has begun to read, no more, and goes on when half of it is left. */
+static void pending_add(struct meta *m, size_t n)
+{
+	struct meta_counts *c = &m->counts;
+
+	c->pending += n;
+	if (c->pending > c->most_pending)
+		c->most_pending = c->pending;
+	if (c->pending > m->o.max_pending && !m->held) {
+		m->held = true;
+		registry_hold(m->registry, true);
+	}
+}
+
+static void pending_end(struct meta *m, size_t n)
+{
+	m->counts.pending -= n;
+	if (m->held && m->counts.pending <= m->o.max_pending / 2) {
+		m->held = false;
+		registry_hold(m->registry, false);
+	}
+}
+
 static void on_fetched(void *arg, int code, const struct registry_packument *p, const struct err *e)
 {
 	struct entry *t = arg;
@@ -357,6 +383,7 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 	lock_timed(&m->lock, m->o.lock_waits);
 	m->counts.fetched++;
 	m->counts.bytes += p->raw.n;
+	pending_add(m, p->raw.n);
 	task_push(m, c);
 	pthread_mutex_unlock(&m->lock);
 }
@@ -469,8 +496,10 @@ static void run_tasks(void *arg)
 			step_compile(c->entry, c);
 		else
 			step_answer(m, c);
+		size_t raw = c->raw.n;
 		task_free(c);
 		lock_timed(&m->lock, m->o.lock_waits);
+		pending_end(m, raw);
 	}
 	m->runners--;
 	pthread_mutex_unlock(&m->lock);
@@ -492,6 +521,8 @@ int meta_new(struct meta **out, struct store *s, struct registry *reg, const str
 	m->o = *o;
 	if (m->o.workers == 0)
 		m->o.workers = workq_cpus();
+	if (m->o.max_pending == 0)
+		m->o.max_pending = DEFAULT_PENDING;
 	if (m->o.memory == 0)
 		m->o.memory = DEFAULT_MEMORY;
 	m->tasks_end = &m->tasks;

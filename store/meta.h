@@ -20,15 +20,17 @@ struct meta_opts {
 	int64_t absent_ms;            /* how long it is remembered that a registry has no such package; 0: not at all */
 	bool offline;                 /* never ask the registry; any age will do */
 	unsigned workers;             /* compile workers; 0: one per CPU */
+	size_t max_pending;           /* bytes fetched and not compiled, past which no more are read; 0: 2 MiB */
 	_Atomic uint64_t *lock_waits; /* for the table, of over 1 ms, are counted here; may be NULL */
 	size_t memory; /* bytes of records kept for later wants, least recently used go first; 0: 512 MiB */
 };
 struct meta_counts {
 	uint64_t fetched, revalidated, from_cache, failed, stale_used, bytes;
-	unsigned most_compiling; /* most compile jobs that ran at once */
-	uint64_t put_dropped;    /* index writes that the store's queue had no room for */
-	uint64_t memory;         /* bytes of records kept now */
-	uint64_t absent;         /* wants answered with what was remembered: there is no such package */
+	uint64_t pending, most_pending; /* bytes fetched and not compiled: now, and at most */
+	unsigned most_compiling;        /* most compile jobs that ran at once */
+	uint64_t put_dropped;           /* index writes that the store's queue had no room for */
+	uint64_t memory;                /* bytes of records kept now */
+	uint64_t absent;                /* wants answered with what was remembered: there is no such package */
 };
 /* A compiled packument, shared and counted. 8-byte aligned. */
 struct meta_record;

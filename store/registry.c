@@ -571,6 +571,11 @@ void registry_packument_raw(struct registry *r, str registry_url, str name, enum
 	packument_start(r, registry_url, name, form, validator, true, done, arg);
 }
 
+void registry_hold(struct registry *r, bool held)
+{
+	http_hold(r->http, held);
+}
+
 /* ---- when a packument changed ---- */
 
 static void modified_done(void *arg, int code, const struct http_response *res, str body, const struct err *e)

@@ -8,7 +8,7 @@
 
 enum {
 	HOLD_MAX = 4 << 20,    /* a tarball up to here is held whole and inflated by libdeflate … */
-	INFLATE_MAX = 6 << 20, /* … if its trailer says that it unpacks to no more than this */
+	INFLATE_MAX = 2 << 20, /* … if its trailer says that it unpacks to no more than this: above, ISA-L is as fast */
 	WINDOW = 64 << 10,     /* otherwise it is inflated through ISA-L in pieces of this size */
 	GZIP_MIN = 18,         /* header and trailer */
 };

@@ -252,6 +252,52 @@ static void want_many(struct fixture *f, struct meta *m, struct wanted *w, unsig
 	assert_int_equal(w->good, wants);
 }
 
+struct blocked {
+	struct wanted w;
+	atomic_bool go;
+};
+
+/* On the only worker. */
+static void on_blocked(void *arg, struct meta_record *r, const struct err *e)
+{
+	struct blocked *b = arg;
+
+	while (!atomic_load(&b->go))
+		usleep(1000);
+	on_record(&b->w, r, e);
+}
+
+/* The network is faster than the worker: no more is read than the limit, and what had been asked for comes all the same. */
+static void test_too_much_is_held(void **state)
+{
+	enum { NAMES = 300, LIMIT = 1000, BODY = 200, AT_ONCE = 64 };
+	struct fixture *f = *state;
+	struct meta *m = make(f, (struct meta_opts){ .workers = 1, .max_pending = LIMIT });
+	struct blocked b = { .w = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER } };
+
+	for (unsigned i = 0; i < NAMES; i++) {
+		char name[20];
+		snprintf(name, sizeof(name), "p%u", i);
+		meta_want(m, str_of(f->base), str_of(name), PACKUMENT_ABBREVIATED, on_blocked, &b);
+	}
+	for (unsigned i = 0; i < 60000 && meta_counts(m).pending <= LIMIT; i++)
+		usleep(1000);
+	usleep(200000); /* for what should not come */
+	struct meta_counts n = meta_counts(m);
+	assert_true(n.pending > LIMIT && n.most_pending <= LIMIT + AT_ONCE * BODY);
+	assert_true(n.fetched < NAMES / 4);
+	atomic_store(&b.go, true);
+	wait_done(&b.w, NAMES);
+	assert_int_equal(b.w.good, NAMES);
+	for (unsigned i = 0; i < 60000 && meta_counts(m).pending; i++)
+		usleep(1000);
+	n = meta_counts(m);
+	assert_int_equal(n.pending, 0);
+	assert_true(n.most_pending <= LIMIT + AT_ONCE * BODY);
+	meta_record_release(b.w.last);
+	meta_free(m);
+}
+
 static void test_single_flight_then_304(void **state)
 {
 	struct fixture *f = *state;
@@ -501,7 +547,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(test_single_flight_then_304), T(test_compiles_in_parallel),
 		T(test_offline), T(test_fresh_and_aged), T(test_full_answers_abbreviated), T(test_trouble),
-		T(test_absent), T(test_broken_body_once), T(test_full_queue_and_memory), T(test_free_waits),
-		T(test_index_has_no_credentials) };
+		T(test_absent), T(test_broken_body_once), T(test_full_queue_and_memory), T(test_too_much_is_held),
+		T(test_free_waits), T(test_index_has_no_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
