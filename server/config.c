@@ -72,8 +72,7 @@ static const struct option options[] = {
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
 #define CONFIG_MAX_FILE (1u << 20)
 /* Where the options' values are from: a line of the file, or the command line, which wins; 0: nowhere. */
-enum { BY_FLAG = UINT_MAX };
-typedef unsigned origins[NOPTIONS];
+#define BY_FLAG UINT_MAX
 
 static const struct option *option_find(str name)
 {
@@ -99,8 +98,12 @@ static int set_number(const struct option *o, uint64_t *to, str v, struct err *e
 	uint64_t n;
 
 	if (!str_u64(v, &n) || n < o->min || n > o->max)
-		return err_set(e, ERR_USAGE, "%s = " STR_FMT ": expected a number from %llu to %llu", o->name,
-			STR_ARG(v), (unsigned long long)o->min, (unsigned long long)o->max);
+		return err_set(e, ERR_USAGE, "%s = " STR_FMT ": expected a number%s from %llu to %llu", o->name,
+			STR_ARG(str_head(v, 100)),
+			strcmp(o->value, "MIB") == 0       ? " of MiB, without a unit,"
+			: strcmp(o->value, "SECONDS") == 0 ? " of seconds, without a unit,"
+							   : "",
+			(unsigned long long)o->min, (unsigned long long)o->max);
 	*to = n;
 	return 0;
 }
@@ -111,6 +114,9 @@ static int option_set(struct config *c, const struct option *o, str v, struct er
 	void *to = (char *)c + o->at;
 	int i;
 
+	if (!v.n && !str_eq(str_of(o->name), STR("registry"))) /* which says itself that there is none */
+		return err_set(
+			e, ERR_USAGE, "%s = : expected %s; leave the line out for the default", o->name, o->value);
 	switch (o->kind) {
 	case K_STR:
 		*(str *)to = arena_str(&c->a, v);
@@ -160,6 +166,29 @@ static int file_read(struct buf *out, const char *path, struct err *e)
 	}
 }
 
+/* Options that NAME may have meant: one letter more, less or other, or two changed about. */
+static bool is_near(str a, str b)
+{
+	size_t i = 0, j = 0;
+
+	while (i < a.n && i < b.n && a.p[i] == b.p[i])
+		i++;
+	while (j + i < a.n && j + i < b.n && a.p[a.n - 1 - j] == b.p[b.n - 1 - j])
+		j++;
+	size_t x = a.n - i - j, y = b.n - i - j;
+	return (x <= 1 && y <= 1) || (x == 2 && y == 2 && a.p[i] == b.p[i + 1] && a.p[i + 1] == b.p[i]);
+}
+
+static int no_option(str name, struct err *e)
+{
+	for (size_t i = 0; i < NOPTIONS; i++) {
+		if (is_near(name, str_of(options[i].name)))
+			return err_set(e, ERR_USAGE, "no option " STR_FMT "; is it %s?", STR_ARG(str_head(name, 100)),
+				options[i].name);
+	}
+	return err_set(e, ERR_USAGE, "no option " STR_FMT "; `drayd --help` lists them", STR_ARG(str_head(name, 100)));
+}
+
 static int config_line(struct config *c, str line, unsigned n, unsigned *from, struct err *e)
 {
 	str name, value, comment;
@@ -173,13 +202,18 @@ static int config_line(struct config *c, str line, unsigned n, unsigned *from, s
 	if (!str_cut(line, '=', &name, &value))
 		return err_set(e, ERR_USAGE, "expected \"name = value\"");
 	name = str_trim(name);
+	if (c->section && option_find(name) && !config_section_has(c->section, name))
+		return err_set(e, ERR_USAGE, STR_FMT " is an option of drayd's own: it stands before the first section",
+			STR_ARG(name));
 	if (c->section)
 		return config_section_set(c, name, str_trim(value), e);
 	const struct option *o = option_find(name);
 	if (!o || str_eq(name, STR("config")))
-		return err_set(e, ERR_USAGE, "no option " STR_FMT, STR_ARG(name));
+		return no_option(name, e);
 	if (from[o - options] == BY_FLAG)
 		return 0;
+	if (from[o - options] && o->kind != K_LIST)
+		return err_set(e, ERR_USAGE, "%s is there twice, here and in line %u", o->name, from[o - options]);
 	from[o - options] = n;
 	return option_set(c, o, str_trim(value), e);
 }
@@ -214,6 +248,10 @@ static int config_flags(struct config *c, int argc, char **argv, unsigned *from,
 		str arg = str_of(argv[i]), name, value;
 		if (str_eq(arg, STR("check-config"))) {
 			c->command = CONFIG_CHECK;
+			continue;
+		}
+		if (str_eq(arg, STR("verify-store"))) {
+			c->command = CONFIG_VERIFY;
 			continue;
 		}
 		if (str_eq(arg, STR("--wait-settled"))) {
@@ -272,7 +310,7 @@ static int config_check(struct config *c, const char **of, struct err *e)
 	*of = "pack-settle-level";
 	if (c->command == CONFIG_SETTLE && c->pack_settle_level == 0)
 		return err_set(e, ERR_USAGE, "--wait-settled: pack-settle-level = 0 says that packs stay as they are");
-	if (!c->registry.n && c->command == CONFIG_TOKEN)
+	if (!c->registry.n && (c->command == CONFIG_TOKEN || c->command == CONFIG_VERIFY))
 		c->registry = STR("none"); /* tokens need no registry, and may be made before one is chosen */
 	bool none = str_eq(c->registry, STR("none"));
 	*of = "registry";
@@ -295,29 +333,36 @@ static int config_check(struct config *c, const char **of, struct err *e)
 		if (!str_rcut(c->listen.p[i], ':', &host, &port) || !host.n || !str_u64(port, &n) || n > 65535)
 			return err_set(
 				e, ERR_USAGE, "listen = " STR_FMT ": expected ADDR:PORT", STR_ARG(c->listen.p[i]));
+		for (size_t k = 0; k < i && n != 0; k++) {
+			if (str_eq(c->listen.p[k], c->listen.p[i]))
+				return err_set(
+					e, ERR_USAGE, "listen = " STR_FMT " is there twice", STR_ARG(c->listen.p[i]));
+		}
 	}
 	*of = NULL;
 	return config_section_end(c, e);
 }
 
-/* E is about option OF; NULL: about a section. */
-static void config_blame(const struct config *c, const char *of, const unsigned *from, struct err *e)
+int config_blame(const struct config *c, const char *of, struct err *e)
 {
-	unsigned at = of ? from[option_find(str_of(of)) - options] : 0;
+	const struct option *o = of ? option_find(str_of(of)) : NULL;
+	unsigned at = o && c->from ? c->from[o - options] : 0;
 
 	if (at == BY_FLAG)
-		err_ctx(e, "--%s", of);
-	else if (at)
-		err_ctx(e, STR_FMT ":%u", STR_ARG(c->config_file), at);
-	else if (c->config_file.n)
-		err_ctx(e, STR_FMT, STR_ARG(c->config_file));
+		return err_ctx(e, "--%s", of);
+	if (at && !(o->kind == K_LIST && ((const struct str_list *)(const void *)((const char *)c + o->at))->n > 1))
+		return err_ctx(e, STR_FMT ":%u", STR_ARG(c->config_file), at);
+	return c->config_file.n ? err_ctx(e, STR_FMT, STR_ARG(c->config_file)) : e->code;
 }
 
 int config_load(struct config *out, int argc, char **argv, struct err *e)
 {
 	struct config c = { 0 };
-	origins from = { 0 };
+	unsigned *from = arena_new(&c.a, unsigned, NOPTIONS);
 	const char *of = NULL;
+
+	memset(from, 0, NOPTIONS * sizeof(*from));
+	c.from = from;
 
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		if (options[i].kind == K_NUMBER)
@@ -334,7 +379,7 @@ int config_load(struct config *out, int argc, char **argv, struct err *e)
 		if (c.listen.n == 0 && option_set(&c, option_find(STR("listen")), STR("127.0.0.1:4874"), e) < 0)
 			goto fail;
 		if (config_check(&c, &of, e) < 0) {
-			config_blame(&c, of, from, e);
+			(void)config_blame(&c, of, e);
 			goto fail;
 		}
 	}
@@ -396,6 +441,8 @@ void config_help(struct buf *out)
 			 "usage: drayd [check-config] [options]\n"
 			 "       drayd token add NAME [read-only] [expires=DAYS] [packages=PATTERN,...]\n"
 			 "       drayd token list | revoke NAME\n"
+			 "       drayd verify-store [options]     reads every pack and tarball it keeps; removes what "
+			 "is damaged\n"
 			 "       drayd --wait-settled [options]   makes what packs are missing or not at their best, "
 			 "serves nothing, "
 			 "ends when all are\n\n"));

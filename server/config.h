@@ -10,7 +10,7 @@
 #include "log.h"
 #include "upstream.h"
 
-enum config_command { CONFIG_RUN = 0, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION, CONFIG_TOKEN, CONFIG_SETTLE };
+enum config_command { CONFIG_RUN = 0, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION, CONFIG_TOKEN, CONFIG_SETTLE, CONFIG_VERIFY };
 /* The first rule with a pattern that a package matches decides who sees it; what matches no rule is everybody's. */
 struct config_access {
 	str name;
@@ -57,6 +57,7 @@ struct config {
 	struct config_access *access;
 	size_t naccess;
 	/* While the file is read. */
+	const unsigned *from; /* by option: the line of its value, UINT_MAX for a flag, 0 for nowhere */
 	enum config_section { CONFIG_NO_SECTION = 0, CONFIG_UPSTREAM, CONFIG_ACCESS } section;
 	size_t upstream_cap, access_cap;
 	uint64_t sections_hash; /* of their text */
@@ -64,6 +65,8 @@ struct config {
 /* Reads the command line and the file it names. ERR_USAGE, ERR_NOTFOUND, ERR_IO. */
 MUST_USE int config_load(struct config *out, int argc, char **argv, struct err *e);
 void config_release(struct config *c);
+/* Says in E, which is about option OF (NULL: about a section), where its value comes from: the file and its line, or the flag. E's code. */
+int config_blame(const struct config *c, const char *of, struct err *e);
 /* Calls FN with the name of each option, or of the sections, that A and B differ in; LIVE: a running server can take it over. */
 void config_diff(
 	const struct config *a, const struct config *b, void (*fn)(void *arg, const char *name, bool live), void *arg);

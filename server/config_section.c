@@ -191,6 +191,11 @@ static int set_access(struct config *c, struct config_access *r, str name, str v
 	return 0;
 }
 
+bool config_section_has(enum config_section kind, str name)
+{
+	return kind == CONFIG_UPSTREAM && is_credential(name); /* the one name that both have: token-file */
+}
+
 int config_section_set(struct config *c, str name, str value, struct err *e)
 {
 	/* A credential's value may change while serving; that there is one may not. */
@@ -224,11 +229,15 @@ int config_section_end(struct config *c, struct err *e)
 		if (c->public_url.n) /* who has this server as the registry means what stands behind it */
 			config_list_add(&c->a, &u->aliases, c->public_url);
 		if (!u->url.n || (!u->is_default && !u->scopes.n))
-			return err_set(e, ERR_USAGE, "upstream " STR_FMT " needs a url and a scope", STR_ARG(u->name));
+			return err_set(e, ERR_USAGE,
+				"upstream " STR_FMT
+				" needs a url and a scope: lines \"url = URL\" and \"scope = @name\"",
+				STR_ARG(u->name));
 	}
 	for (size_t i = 0; i < c->naccess; i++) {
 		if (!c->access[i].packages.n)
-			return err_set(e, ERR_USAGE, "access " STR_FMT " needs packages", STR_ARG(c->access[i].name));
+			return err_set(e, ERR_USAGE, "access " STR_FMT " needs a line \"packages = PATTERN\"",
+				STR_ARG(c->access[i].name));
 	}
 	/* The policy itself says what else is wrong: scopes twice, URLs, credentials in clear. */
 	struct upstreams *u;

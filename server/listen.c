@@ -68,12 +68,9 @@ static bool is_loopback(const struct sockaddr *sa)
 	       IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
 }
 
-/* Other machines are served over TLS, and only who shows a token or certificate, unless the operator says otherwise. */
-static int may_listen(const struct run *r, str where, const struct sockaddr *sa, struct err *e)
+/* Other machines are served over TLS, and only who shows a token or certificate (KNOWN), unless the operator says otherwise. */
+static int may_listen(const struct config *c, bool known, str where, const struct sockaddr *sa, struct err *e)
 {
-	const struct config *c = r->s.config;
-	bool known = auth_required(r->s.auth) || c->tls_client_ca.n;
-
 	if (is_loopback(sa) || (c->tls_cert.n && known))
 		return 0;
 	const char *what =
@@ -83,7 +80,8 @@ static int may_listen(const struct run *r, str where, const struct sockaddr *sa,
 			"listen " STR_FMT " %s: set tls-cert and tls-key, make a token (`drayd token add NAME`) or set "
 			"tls-client-ca; or say `insecure = true`, for a network that only you can reach",
 			STR_ARG(where), what);
-	log_warn("listen", "addr=" STR_FMT " insecure=\"%s\"", STR_ARG(where), what);
+	if (c->command == CONFIG_RUN)
+		log_warn("listen", "addr=" STR_FMT " insecure=\"%s\"", STR_ARG(where), what);
 	return 0;
 }
 
@@ -102,24 +100,39 @@ static void bind_error(str where, struct err *e)
 	e->os = 0; /* all is said: that nobody may read a file is not the cause */
 }
 
-static int bind_one(struct run *r, str where, struct err *e)
+/* WHERE's address, which C allows to be listened at; to be freed. */
+static int address_of(struct addrinfo **out, const struct config *c, bool known, str where, struct err *e)
 {
 	char host[256], port[8];
 	str h, p;
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *ai;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
 
 	str_rcut(where, ':', &h, &p);
 	if (h.n > 2 && h.p[0] == '[')
 		h = (str){ h.p + 1, h.n - 2 };
 	snprintf(host, sizeof(host), STR_FMT, STR_ARG(h));
 	snprintf(port, sizeof(port), STR_FMT, STR_ARG(p));
-	int rc = getaddrinfo(str_eq(h, STR("*")) ? NULL : host, port, &hints, &ai);
+	int rc = getaddrinfo(str_eq(h, STR("*")) ? NULL : host, port, &hints, out);
 	if (rc != 0)
 		return err_set(e, ERR_USAGE, "listen " STR_FMT ": %s", STR_ARG(where), gai_strerror(rc));
-	if (may_listen(r, where, ai->ai_addr, e) < 0) {
-		freeaddrinfo(ai);
+	if (may_listen(c, known, where, (*out)->ai_addr, e) < 0) {
+		freeaddrinfo(*out);
 		return e->code;
 	}
+	return 0;
+}
+
+static bool knows_clients(const struct config *c, struct auth *a)
+{
+	return auth_required(a) || c->tls_client_ca.n;
+}
+
+static int bind_one(struct run *r, str where, struct err *e)
+{
+	struct addrinfo *ai;
+
+	if (address_of(&ai, r->s.config, knows_clients(r->s.config, r->s.auth), where, e) < 0)
+		return e->code;
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 		bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 4096) < 0) {
@@ -142,7 +155,7 @@ static int bind_all(struct run *r, struct err *e)
 		return err_set(e, ERR_USAGE, "more than %d listen addresses", MAX_LISTEN);
 	for (size_t i = 0; i < l.n; i++) {
 		if (bind_one(r, l.p[i], e) < 0)
-			return e->code;
+			return config_blame(r->s.config, "listen", e);
 	}
 	return 0;
 }
@@ -562,11 +575,33 @@ static void run_stop(struct run *r)
 	config_release(&r->live);
 }
 
+/* As a start would look at them; only the ports are left alone. */
+static int check_listen(const struct config *c, struct err *e)
+{
+	struct auth *a;
+	struct addrinfo *ai;
+	int rc = 0;
+
+	if (auth_new(&a, c, NULL, e) < 0)
+		return e->code;
+	for (size_t i = 0; i < c->listen.n && rc == 0; i++) {
+		rc = address_of(&ai, c, knows_clients(c, a), c->listen.p[i], e);
+		if (rc == 0)
+			freeaddrinfo(ai);
+		else
+			rc = config_blame(c, "listen", e);
+	}
+	auth_free(a);
+	return rc;
+}
+
 int server_check(const struct config *c, struct err *e)
 {
 	SSL_CTX *tls = NULL;
 	int64_t expires_s;
 
+	if (check_listen(c, e) < 0)
+		return e->code;
 	if (!c->tls_cert.n)
 		return 0;
 	if (tls_load(&tls, &expires_s, c, e) < 0)

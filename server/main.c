@@ -4,6 +4,7 @@
 #include "resolver.h"
 #include "server.h"
 #include "settle.h"
+#include "store_check.h"
 #include "token_file.h"
 #include "watch.h"
 #include <stdio.h>
@@ -34,7 +35,11 @@ static int tokens_command(struct buf *out, const struct config *c, struct err *e
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 
-	return token_command(out, config_token_file(c, &a), c->args, (int64_t)time(NULL), e);
+	str file = config_token_file(c, &a);
+	int rc = token_command(out, file, c->args, (int64_t)time(NULL), e);
+	if (rc == 0 && str_eq(c->args.p[0], STR("add"))) /* beside what a script takes */
+		fprintf(stderr, "drayd: token " STR_FMT " is in " STR_FMT "\n", STR_ARG(c->args.p[1]), STR_ARG(file));
+	return rc;
 }
 
 static void say(const struct err *e, const struct config *c)
@@ -77,6 +82,9 @@ int main(int argc, char **argv)
 		break;
 	case CONFIG_TOKEN:
 		rc = tokens_command(&out, &c, &e);
+		break;
+	case CONFIG_VERIFY:
+		rc = store_check(&out, &c, &e);
 		break;
 	case CONFIG_SETTLE:
 		rc = settle_run(&c, STDOUT_FILENO, &e);

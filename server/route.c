@@ -268,7 +268,9 @@ void answer_auth(h2o_req_t *req, const struct err *e)
 		return;
 	}
 	if (e->code == ERR_AUTH)
-		answer_header(req, "www-authenticate", STR("Bearer realm=\"drayd\""));
+		answer_header(req, "www-authenticate", /* a browser asks its user only for what it calls basic */
+			req_path(req).len == 1 ? STR("Basic realm=\"drayd: a token as the password\"")
+					       : STR("Bearer realm=\"drayd\""));
 	answer_error(req, e);
 }
 

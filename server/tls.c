@@ -1,12 +1,13 @@
 #include "tls.h"
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <string.h>
 #include <time.h>
 
 /* OpenSSL's words without its numbers; the first error is the cause. */
-static int fail(SSL_CTX *x, const char *option, str file, struct err *e)
+static int fail(SSL_CTX *x, const struct config *c, const char *option, str file, struct err *e)
 {
 	unsigned long code = ERR_get_error();
 	const char *why = ERR_reason_error_string(code);
@@ -15,9 +16,13 @@ static int fail(SSL_CTX *x, const char *option, str file, struct err *e)
 	ERR_clear_error();
 	if (ERR_SYSTEM_ERROR(code)) { /* may be there the next time */
 		errno = ERR_GET_REASON(code);
-		return err_os(e, "%s " STR_FMT, option, STR_ARG(file));
+		err_os(e, "%s " STR_FMT, option, STR_ARG(file));
+		return config_blame(c, option, e);
 	}
-	return err_set(e, ERR_USAGE, "%s " STR_FMT ": %s", option, STR_ARG(file), why ? why : "is not PEM");
+	if (!why || ERR_GET_REASON(code) == PEM_R_NO_START_LINE || ERR_GET_REASON(code) == ERR_R_UNSUPPORTED)
+		why = strcmp(option, "tls-key") == 0 ? "has no private key in PEM" : "has no certificate in PEM";
+	err_set(e, ERR_USAGE, "%s " STR_FMT ": %s", option, STR_ARG(file), why);
+	return config_blame(c, option, e);
 }
 
 static int64_t expires(const SSL_CTX *x)
@@ -56,19 +61,20 @@ int tls_load(SSL_CTX **out, int64_t *expires_s, const struct config *c, struct e
 	SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20");
 	SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	if (SSL_CTX_use_certificate_chain_file(x, c->tls_cert.p) != 1)
-		return fail(x, "tls-cert", c->tls_cert, e);
+		return fail(x, c, "tls-cert", c->tls_cert, e);
 	if (SSL_CTX_use_PrivateKey_file(x, c->tls_key.p, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(x) != 1) {
 		int why = ERR_GET_REASON(ERR_peek_last_error());
 		/* The second: a key of another kind than the certificate's. */
 		if (why != X509_R_KEY_VALUES_MISMATCH && why != SSL_R_NO_CERTIFICATE_ASSIGNED)
-			return fail(x, "tls-key", c->tls_key, e);
+			return fail(x, c, "tls-key", c->tls_key, e);
 		SSL_CTX_free(x);
 		ERR_clear_error();
-		return err_set(e, ERR_USAGE, "tls-key " STR_FMT " is not the key of tls-cert " STR_FMT,
-			STR_ARG(c->tls_key), STR_ARG(c->tls_cert));
+		err_set(e, ERR_USAGE, "tls-key " STR_FMT " is not the key of tls-cert " STR_FMT, STR_ARG(c->tls_key),
+			STR_ARG(c->tls_cert));
+		return config_blame(c, "tls-key", e);
 	}
 	if (c->tls_client_ca.n && authorities_load(x, c->tls_client_ca) < 0)
-		return fail(x, "tls-client-ca", c->tls_client_ca, e);
+		return fail(x, c, "tls-client-ca", c->tls_client_ca, e);
 	*expires_s = expires(x);
 	*out = x;
 	return 0;

@@ -138,8 +138,11 @@ static int add_upstream(struct upstreams *u, const struct upstream_config *c, st
 		up->aliases.p[i] = with_slash(&u->a, c->aliases.p[i]);
 	up->is_default = c->is_default;
 	up->authorization = arena_str(&u->a, c->authorization);
-	if (url_parse(&up->at, up->url, e) < 0)
+	if (url_parse(&up->at, up->url, e) < 0) {
+		if (str_find(up->url, '@', 0) == SIZE_MAX) /* else there may be a password in it */
+			err_ctx(e, "\"" STR_FMT "\"", STR_ARG(str_head(up->url, 200)));
 		return err_ctx(e, "upstream " STR_FMT, STR_ARG(up->name));
+	}
 	if (up->at.userinfo.p || up->at.query.n)
 		return err_set(e, ERR_USAGE, "upstream " STR_FMT ": a URL without user, password and query is expected",
 			STR_ARG(up->name));

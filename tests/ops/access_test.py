@@ -3,6 +3,7 @@
     access_test.py DRAYD DRAY FIXTURE_REGISTRY [unittest's arguments]
 """
 
+import base64
 import http.client
 import http.server
 import json
@@ -170,6 +171,10 @@ class Tokens(unittest.TestCase):
             first, registry = add("first"), rig.Registry(REGISTRY)
             d = rig.Drayd(DRAYD, registry.url, t, user=nobody)
             self.assertEqual(d.get("/fx-leaf")[0], 401)
+            self.assertRegex(d.get("/fx-leaf")[1]["www-authenticate"], "^Bearer ")
+            self.assertRegex(d.get("/")[1]["www-authenticate"], "^Basic ")  # else no browser shows the page
+            as_basic = "Basic " + base64.b64encode(b"x:" + first["authorization"].split()[1].encode()).decode()
+            self.assertEqual(d.get("/", {"authorization": as_basic})[0], 200)
             self.assertEqual(d.get("/fx-leaf", first)[0], 200)
             second = add("second")
             d.until(lambda: d.get("/fx-leaf", second)[0] == 200)

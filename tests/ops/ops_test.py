@@ -104,6 +104,35 @@ class Operations(Case):
         self.assertIn("prefers-color-scheme:dark", page)
         self.assertIn("name=viewport", page)
 
+    def test_damaged_store(self):
+        """Damage on disk is found, named and removed beside a drayd that runs; what is asked for then is whole."""
+        def verify():
+            r = subprocess.run([DRAYD, "verify-store", "--store-dir", str(self.dir / "store")], capture_output=True, text=True, timeout=rig.PATIENCE_S)
+            return r.returncode, set(re.findall(r"^damaged, removed: (\S+)$", r.stdout, re.M)), r.stdout
+
+        self.assertEqual(self.install().returncode, 0)
+        self.drayd.until(lambda: self.drayd.metric("drayd_packs_unsettled") == 0)
+        good = self.drayd.get("/fx-files")[2]
+        tarball = f"/fx-files/-/{json.loads(good)['versions']['1.0.0']['dist']['tarball'].split('/')[-1]}"
+        c = h2raw.Conn(self.drayd.port)
+        want = c.answer(c.request(b"GET", tarball.encode()))[1]
+        self.drayd.until(lambda: self.drayd.metric("drayd_registry_cache_files") == 2)
+        store = self.dir / "store"
+        code, bad, said = verify()
+        self.assertEqual((code, bad), (0, set()), said)
+        self.assertRegex(said, r"store: \d+ files, .* 0 damaged, 0 without a checksum")
+        hurt = [next((store / "packs").glob("??/*")), *(store / "registry").glob("??/*")]
+        for f in hurt:
+            b = bytearray(f.read_bytes())
+            b[len(b) // 2] ^= 1
+            f.write_bytes(b)
+        code, bad, said = verify()
+        self.assertEqual((code, bad), (6, {str(f.relative_to(store)) for f in hurt}), said)
+        self.assertEqual([f for f in hurt if f.exists()], [])
+        self.assertEqual(c.answer(c.request(b"GET", tarball.encode()))[1], want)
+        c.close()
+        self.assertEqual(verify()[0], 0)
+
     def test_request_ids(self):
         _, own, _ = self.drayd.get("/v1/health")
         _, next_, _ = self.drayd.get("/v1/health")

@@ -58,15 +58,30 @@ class Refusals(Case):
     def test_addresses(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             at = f"127.0.0.1:{taken.getsockname()[1]}"
-            self.refused(5, rf"drayd: listen {at}: Address already in use .*ss -ltnp", *self.start(f"listen = {at}"))
+            self.refused(5, rf"drayd: {self.conf}:3: listen {at}: Address already in use .*ss -ltnp", *self.start(f"listen = {at}"))
         self.refused(5, "192.0.2.1:0: .* no such address", *self.start("listen = 192.0.2.1:0", "insecure = true"))
-        self.refused(2, "listen 0.0.0.0:0 without TLS and without tokens", *self.start("listen = 0.0.0.0:0"))
+        for command in ((), ("check-config",)):
+            self.refused(2, f"{self.conf}:3: listen 0.0.0.0:0 without TLS and without tokens: set tls-cert", *self.start("listen = 0.0.0.0:0", command=command))
+            self.refused(2, f"{self.conf}:3: listen no.invalid:0: .*not known", *self.start("listen = no.invalid:0", command=command))
 
     def test_configuration(self):
-        for line, words in (("nonsense = 1", "no option nonsense"), ("plans = many", "plans"), ("drain", "name = value"), ("[upstrem x]", "upstrem")):
+        upstream = "[upstream x]\nurl = https://x.test/\nscope = @x\n"
+        for line, at, words in (("nonsense = 1", 4, "no option nonsense; `drayd --help` lists them"), ("lisen = x", 4, "no option lisen; is it listen?"),
+                ("plans = many", 4, "plans = many: expected a number from 1 to 1024"), ("pack-cache = 20G", 4, "expected a number of MiB, without a unit, from"),
+                ("drain = 5s", 4, "expected a number of seconds, without a unit, from"), ("insecure = yes", 4, "expected true or false"),
+                ("log-level = loud", 4, "expected error, warn, info or debug"), ("drain", 4, 'expected "name = value"'), ("drain = 1\ndrain = 2", 5, "drain is there twice, here and in line 4"),
+                ("tls-cert =", 4, "tls-cert = : expected FILE; leave the line out"), ("[upstrem x]", 4, 'no section "upstrem"; there are upstream and access'),
+                ("[upstream x", 4, r'expected "\[upstream NAME\]"'), (upstream + "drain = 3", 7, "drain is an option of drayd's own: it stands before the first section"),
+                (upstream + "scop = @y", 7, "upstream x: no option scop in an upstream; there are url, scope"), (upstream + "token-env = NOPE", 7, "the variable NOPE is not set"),
+                (upstream + "basic = x", 7, 'basic: expected "user:password"'), (upstream + "token = x\ntoken = y", 8, "upstream x has two credentials"),
+                ("[access x]\npackages =", 5, "packages = : expected a package's name"), ("public-url = x", 4, "expected a http or https URL")):
             args = self.start("listen = 127.0.0.1:0", line)
             for command in ((), ("check-config",)):
-                self.refused(2, rf"^drayd: {self.conf}:\d+: .*{words}", *command, *args)
+                self.refused(4 if "NOPE" in line else 2, rf"^drayd: {self.conf}:{at}: .*{words}", *command, *args)
+        for line, words in (("listen = 127.0.0.1:1\nlisten = 127.0.0.1:1", "listen = 127.0.0.1:1 is there twice"), (upstream.replace("@", ""), 'upstream x: "x" is no scope; expected "@name"'),
+                (upstream.replace("https", "ftp"), 'upstream x: "ftp://x.test/": a URL does not start with http'), (upstream + upstream.replace(" x]", " y]"), "scope @x has two upstreams, x and y"),
+                (upstream.replace("https", "http") + "token = x", "upstream x: its credential would travel in clear; use https"), ("[access x]\nallow = y", "access x needs a line")):
+            self.refused(2, rf"^drayd: {self.conf}: {words}", "check-config", *self.start(line))
         for line, words in (("[upstream x]\nscope = @x", ": upstream x needs a url"), ("tls-cert = x", ":3: tls-cert and tls-key belong together: tls-key is missing"),
                 ("drain = 1\nlisten = here", ":4: listen = here: expected ADDR:PORT")):
             self.refused(2, rf"^drayd: {self.conf}{words}", *self.start(line))
@@ -104,8 +119,8 @@ class Refusals(Case):
             certificate(self.dir, name, ends)
         (self.dir / "text").write_text("no PEM\n")
         # What is not there may come, with a mount or a renewal: systemd tries again. What is wrong stays wrong.
-        row = (("one.pem", "two.key", 2, "tls-key .*two.key is not the key of tls-cert .*one.pem"), ("none.pem", "one.key", 5, "tls-cert .*none.pem: No such file"),
-            ("text", "one.key", 2, "tls-cert .*text: "), ("one.pem", "text", 2, "tls-key .*text: "))
+        row = (("one.pem", "two.key", 2, "conf:5: tls-key .*two.key is not the key of tls-cert .*one.pem"), ("none.pem", "one.key", 5, "conf:4: tls-cert .*none.pem: No such file"),
+            ("text", "one.key", 2, "conf:4: tls-cert .*text: has no certificate in PEM"), ("one.pem", "text", 2, "conf:5: tls-key .*text: has no private key in PEM"))
         for cert, key, status, words in row:
             args = self.start("listen = 127.0.0.1:0", f"tls-cert = {self.dir / cert}", f"tls-key = {self.dir / key}")
             self.refused(status, words, *args)
@@ -192,10 +207,10 @@ class Renewal(Case):
 
         self.assertEqual(self.served(drayd), (pem["one"], 4070908800))
         put("two", "one")
-        hup("reload error=\"tls-key .*key.pem is not the key of tls-cert .*kept=all")
+        hup("reload error=\".*tls-key .*key.pem is not the key of tls-cert .*kept=all")
         self.assertEqual(self.served(drayd)[0], pem["one"])
         cert.write_text(pem["two"][:200])
-        hup("reload error=\"tls-cert .*kept=all")
+        hup("reload error=\".*tls-cert .*kept=all")
         self.assertEqual(self.served(drayd)[0], pem["one"])
         put("two", "two")
         hup("reload result=ok")
