@@ -140,7 +140,7 @@ static int reload(struct auth *a, struct err *e)
 	if (stat(a->file.p, &st) < 0) {
 		if (errno == ENOENT && !a->required && !a->c->token_file.n)
 			return 0;
-		return err_os(e, "token file " STR_FMT, STR_ARG(a->file));
+		return err_os(e, "token file " STR_FMT " (`drayd token add NAME` makes one)", STR_ARG(a->file));
 	}
 	if (a->required && st.st_ino == a->seen.st_ino && st.st_size == a->seen.st_size &&
 		st.st_mtim.tv_sec == a->seen.st_mtim.tv_sec && st.st_mtim.tv_nsec == a->seen.st_mtim.tv_nsec)
@@ -169,7 +169,7 @@ int auth_new(struct auth **out, const struct config *c, _Atomic uint64_t *lock_w
 	pthread_mutex_init(&a->lock, NULL);
 	if (reload(a, e) < 0) {
 		auth_free(a);
-		return e->code;
+		return config_blame(c, "token-file", e);
 	}
 	*out = a;
 	return 0;

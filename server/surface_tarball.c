@@ -244,6 +244,8 @@ static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
 	(void)bytes;
 	hasher_end(f->hash, &got);
 	pthread_mutex_lock(&f->lock);
+	if (code < 0 && f->os) /* it was we who stopped */
+		code = is_full(f->os) ? ERR_NOSPACE : ERR_IO;
 	if (code == 0 && (f->pos != f->size || !digest_eq(&got, &f->want)))
 		code = ERR_INTEGRITY;
 	if (code == ERR_INTEGRITY)

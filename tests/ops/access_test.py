@@ -277,10 +277,12 @@ class Words(unittest.TestCase):
             t = pathlib.Path(t)
             authority(t, "x")
             (t / "secret").write_text("a:b")
+            (t / "tokens").write_text("")
             sample = (ROOT / "deploy/drayd.conf").read_text()
             whole = re.sub(r"^# (?=[a-z-]+ = |\[)", "", sample, flags=re.M)
             whole = re.sub(r"^(tls-cert|tls-client-ca) = .*", rf"\1 = {t}/x.pem", whole, flags=re.M)
             whole = re.sub(r"^tls-key = .*", f"tls-key = {t}/x.key", whole, flags=re.M)
+            whole = re.sub(r"^token-file = /var.*", f"token-file = {t}/tokens", whole, flags=re.M)
             # One credential an upstream: the others are there to be seen.
             whole = re.sub(r"^(token|token-env|basic|basic-env|basic-file) = .*\n", "", whole, flags=re.M)
             whole = re.sub(r"^token-file = (?=.*registry).*", f"token-file = {t}/secret", whole, flags=re.M)

@@ -91,6 +91,11 @@ class Refusals(Case):
             self.refused(2, rf"^drayd: {words}", *self.start("drain = 1"), *flags)
         self.refused(4, "drayd.conf-none: no such file", "--config", f"{self.conf}-none")
 
+    def test_no_tokens(self):
+        args = self.start(f"token-file = {self.dir}/none")
+        for command in ((), ("check-config",)):
+            self.refused(5, rf"^drayd: {self.conf}:3: token file {self.dir}/none \(`drayd token add NAME` makes one\): No such file", *command, *args)
+
     def test_no_registry(self):
         self.conf.write_text(f"registry =\nstore-dir = {self.dir}\n")
         self.refused(2, f"{self.conf}:1: no registry: set `registry = URL`", "--config", str(self.conf))
