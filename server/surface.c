@@ -23,23 +23,38 @@ void surface_key(uint8_t out[32], const char *kind, str a, str b, str c)
 
 /* ---- threads ---- */
 
-static void task_run(void *task)
-{
-	struct surface_task *t = task;
+/* What the queue has of a task, which is gone once it has run; the queue drops what nobody took off its list, too. */
+struct ticket {
+	struct surface_task *task; /* NULL: it has run */
+};
 
-	t->run(t); /* T may be gone when this returns */
+static void ticket_run(void *arg)
+{
+	struct ticket *k = arg;
+	struct surface_task *t = k->task;
+
+	k->task = NULL;
+	t->run(t);
 }
 
-static void task_drop(void *task)
+static void ticket_drop(void *arg)
 {
-	struct surface_task *t = task;
+	struct ticket *k = arg;
 
-	t->drop(t);
+	if (k->task)
+		k->task->drop(k->task);
+	free(k);
 }
 
 bool surface_run(struct surface *s, struct surface_task *t)
 {
-	return workq_push(s->work, t);
+	struct ticket *k = xcalloc(1, sizeof(*k));
+
+	k->task = t;
+	if (workq_push(s->work, k))
+		return true;
+	free(k);
+	return false;
 }
 
 /* Takes finished tasks off the queue's list: they have looked after themselves. */
@@ -52,8 +67,8 @@ static void *drain(void *arg)
 			{ .fd = workq_fd(s->work), .events = POLLIN } };
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return NULL;
-		while (workq_pop(s->work))
-			;
+		for (struct ticket *k; (k = workq_pop(s->work));)
+			free(k);
 		if (p[0].revents)
 			return NULL;
 	}
@@ -70,7 +85,7 @@ int surface_new(struct surface **out, const struct surface_opts *o, struct err *
 	struct surface *s = xcalloc(1, sizeof(*s));
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	struct workq_opts wo = {
-		.name = "registry", .workers = WORKERS, .depth = WAITING, .run = task_run, .drop = task_drop
+		.name = "registry", .workers = WORKERS, .depth = WAITING, .run = ticket_run, .drop = ticket_drop
 	};
 
 	s->o = *o;

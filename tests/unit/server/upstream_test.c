@@ -202,7 +202,8 @@ static void test_configuration(void **state)
 		struct upstream_config c[2];
 		const char *says;
 	} row[] = {
-		{ { { .name = STR_INIT("a"), .url = STR_INIT("ftp://x/") } }, "upstream a: a URL does not start" },
+		{ { { .name = STR_INIT("a"), .url = STR_INIT("ftp://x/") } },
+			"upstream a: \"ftp://x/\": a URL does not start" },
 		{ { { .name = STR_INIT("a"), .url = STR_INIT("https://u:SECRET@x.test/") } }, "without user" },
 		{ { { .name = STR_INIT("a"),
 			  .url = STR_INIT("http://x.test/"),
