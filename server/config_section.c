@@ -236,7 +236,7 @@ int config_section_end(struct config *c, struct err *e)
 	}
 	for (size_t i = 0; i < c->naccess; i++) {
 		if (!c->access[i].packages.n)
-			return err_set(e, ERR_USAGE, "access " STR_FMT " needs a line \"packages = PATTERN\"",
+			return err_set(e, ERR_USAGE, "access " STR_FMT " needs packages: a line \"packages = PATTERN\"",
 				STR_ARG(c->access[i].name));
 	}
 	/* The policy itself says what else is wrong: scopes twice, URLs, credentials in clear. */

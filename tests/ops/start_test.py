@@ -80,7 +80,7 @@ class Refusals(Case):
                 self.refused(4 if "NOPE" in line else 2, rf"^drayd: {self.conf}:{at}: .*{words}", *command, *args)
         for line, words in (("listen = 127.0.0.1:1\nlisten = 127.0.0.1:1", "listen = 127.0.0.1:1 is there twice"), (upstream.replace("@", ""), 'upstream x: "x" is no scope; expected "@name"'),
                 (upstream.replace("https", "ftp"), 'upstream x: "ftp://x.test/": a URL does not start with http'), (upstream + upstream.replace(" x]", " y]"), "scope @x has two upstreams, x and y"),
-                (upstream.replace("https", "http") + "token = x", "upstream x: its credential would travel in clear; use https"), ("[access x]\nallow = y", "access x needs a line")):
+                (upstream.replace("https", "http") + "token = x", "upstream x: its credential would travel in clear; use https"), ("[access x]\nallow = y", "access x needs packages: a line")):
             self.refused(2, rf"^drayd: {self.conf}: {words}", "check-config", *self.start(line))
         for line, words in (("[upstream x]\nscope = @x", ": upstream x needs a url"), ("tls-cert = x", ":3: tls-cert and tls-key belong together: tls-key is missing"),
                 ("drain = 1\nlisten = here", ":4: listen = here: expected ADDR:PORT")):
