@@ -34,49 +34,37 @@ atom first_pick_above(struct run *r, const struct level *level, atom name)
 	return b.n ? atom_copy(&r->t, buf_str(&b)) : 0;
 }
 
-static bool key_eq(const struct first_key *a, const struct first_key *b)
+static bool first_taken(const void *row)
 {
+	return ((const struct first_pick *)row)->k.alias;
+}
+
+static uint64_t first_hash(const void *row)
+{
+	const struct first_key *k = &((const struct first_pick *)row)->k;
+	return k->alias * 0x9E3779B97F4A7C15u ^ k->spec * 0xC2B2AE3D27D4EB4Fu ^ k->above * 0x165667B19E3779F9u;
+}
+
+static bool first_same(const void *row, const void *key)
+{
+	const struct first_key *a = &((const struct first_pick *)row)->k, *b = &((const struct first_pick *)key)->k;
 	return a->alias == b->alias && a->spec == b->spec && a->above == b->above && a->cutoff == b->cutoff &&
 	       a->key == b->key && a->optional == b->optional && a->lowest == b->lowest;
 }
 
-static struct first_pick *cell(struct first_pick *table, size_t mask, const struct first_key *k)
-{
-	uint64_t h = k->alias * 0x9E3779B97F4A7C15u ^ k->spec * 0xC2B2AE3D27D4EB4Fu ^ k->above * 0x165667B19E3779F9u;
-	for (h ^= h >> 32;; h++) {
-		struct first_pick *c = &table[h & mask];
-		if (!c->k.alias || key_eq(&c->k, k))
-			return c;
-	}
-}
+static const struct rows_kind first_kind = { sizeof(struct first_pick), 256, first_taken, first_hash, first_same };
 
 uint32_t first_pick_get(struct run *r, const struct first_key *k, bool *young)
 {
-	if (!r->firsts)
-		return NONE;
-	const struct first_pick *c = cell(r->first, r->firsts - 1, k);
-	*young = c->young;
-	return c->k.alias ? c->version : NONE;
-}
-
-static void grow(struct run *r)
-{
-	size_t n = r->firsts ? r->firsts * 2 : 256;
-	struct first_pick *table = arena_new(&r->arena, struct first_pick, n);
-	for (size_t i = 0; i < r->firsts; i++)
-		if (r->first[i].k.alias)
-			*cell(table, n - 1, &r->first[i].k) = r->first[i];
-	r->first = table;
-	r->firsts = n;
+	struct first_pick key = { .k = *k };
+	const struct first_pick *c = rows_find(&r->first, &first_kind, &key);
+	*young = c && c->young;
+	return c ? c->version : NONE;
 }
 
 void first_pick_put(struct run *r, const struct first_key *k, uint32_t version, bool young)
 {
-	if (r->nfirst * 2 >= r->firsts)
-		grow(r);
-	struct first_pick *c = cell(r->first, r->firsts - 1, k);
-	if (c->k.alias)
-		return;
-	*c = (struct first_pick){ *k, version, young };
-	r->nfirst++;
+	struct first_pick row = { *k, version, young };
+	bool fresh;
+	rows_slot(&r->first, &first_kind, &row, &fresh, &r->arena);
 }

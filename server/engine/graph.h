@@ -12,6 +12,7 @@
 #include "atoms.h"
 #include "base/vec.h"
 #include "engine.h"
+#include "rows.h"
 
 #define NONE UINT32_MAX
 
@@ -222,11 +223,7 @@ struct run {
 	uint32_t nwhole;
 
 	VEC(struct pkg *) pkg;
-	struct made_pkg { /* packages by packument and version, see package_of_registry(); cells, and how many are taken */
-		const uint8_t *packument; /* NULL: free */
-		uint32_t version, pkg;
-	} * made;
-	size_t mades, nmade;
+	struct rows made;    /* packages by packument and version, see package_of_registry() */
 	uint32_t *pkg_of_id; /* by atom */
 	size_t npkg_of_id;
 	VEC(struct node) node;
@@ -242,10 +239,8 @@ struct run {
 	const struct atomset *moved;             /* see reuse_peers_move */
 	const struct kv *peers_stay; /* alias and ref of peers that keep it though their range changed; by kv_order */
 	uint32_t npeers_stay;
-	struct pick_memo *pick; /* choices made, see pick.c; cells, and how many are taken */
-	size_t picks, npick;
-	struct first_pick *first; /* what projects share, see first_pick.c; cells, and how many are taken */
-	size_t firsts, nfirst;
+	struct rows pick;    /* choices made, see pick.c */
+	struct rows first;   /* what projects share, see first_pick.c */
 	struct ahead *ahead; /* packages whose dependencies are still to be asked for ahead */
 	size_t nahead, cap_ahead;
 	struct run_version {        /* packages reachable, for hoisting; looked through once for each missing peer */

@@ -286,36 +286,35 @@ static atom name_at_version(struct run *r, str name, str version)
 	return atom_copy(&r->t, (str){ small, name.n + version.n + 1 });
 }
 
-static struct made_pkg *made_cell(struct made_pkg *table, size_t mask, const uint8_t *packument, uint32_t version)
+struct made {
+	const uint8_t *packument;
+	uint32_t version, pkg;
+};
+
+static bool made_taken(const void *row)
 {
-	uint64_t h = ((uint64_t)(uintptr_t)packument ^ version) * 0x9E3779B97F4A7C15u;
-	for (h ^= h >> 32;; h++) {
-		struct made_pkg *c = &table[h & mask];
-		if (!c->packument || (c->packument == packument && c->version == version))
-			return c;
-	}
+	return ((const struct made *)row)->packument;
 }
 
-static void made_put(struct run *r, struct packument pm, uint32_t v, uint32_t pkg)
+static uint64_t made_hash(const void *row)
 {
-	if (r->nmade * 2 >= r->mades) {
-		size_t n = r->mades ? r->mades * 2 : 1024;
-		struct made_pkg *table = arena_new(&r->arena, struct made_pkg, n);
-		for (size_t i = 0; i < r->mades; i++)
-			if (r->made[i].packument)
-				*made_cell(table, n - 1, r->made[i].packument, r->made[i].version) = r->made[i];
-		r->made = table;
-		r->mades = n;
-	}
-	*made_cell(r->made, r->mades - 1, pm.p, v) = (struct made_pkg){ pm.p, v, pkg };
-	r->nmade++;
+	const struct made *m = row;
+	return ((uint64_t)(uintptr_t)m->packument ^ m->version) * 0x9E3779B97F4A7C15u;
 }
+
+static bool made_same(const void *row, const void *key)
+{
+	const struct made *a = row, *b = key;
+	return a->packument == b->packument && a->version == b->version;
+}
+
+static const struct rows_kind made_kind = { sizeof(struct made), 1024, made_taken, made_hash, made_same };
 
 int package_of_registry(
 	struct run *r, uint32_t *out, struct packument pm, uint32_t v, str registry, bool *fresh, struct err *e)
 {
-	const struct made_pkg *made = r->mades ? made_cell(r->made, r->mades - 1, pm.p, v) : NULL;
-	if (made && made->packument) {
+	const struct made *made = rows_find(&r->made, &made_kind, &(struct made){ pm.p, v, NONE });
+	if (made) {
 		*out = made->pkg;
 		*fresh = false;
 		return 0;
@@ -354,7 +353,7 @@ int package_of_registry(
 	deps_hooks(r, &p->deps, NULL, p->name, p->version, NULL);
 	if (*fresh)
 		p->leaf = is_leaf(&p->deps);
-	made_put(r, pm, v, *out);
+	rows_slot(&r->made, &made_kind, &(struct made){ pm.p, v, *out }, &(bool){ false }, &r->arena);
 	return 0;
 }
 

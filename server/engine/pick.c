@@ -474,31 +474,25 @@ struct pick_memo {
 	bool young;
 };
 
-static struct pick_memo *memo_cell(struct pick_memo *table, size_t mask, const struct pick_memo *key)
+static bool memo_taken(const void *row)
 {
-	uint64_t h = (uint64_t)(uintptr_t)key->packument * 0x9E3779B97F4A7C15u ^ key->fetch * 0xC2B2AE3D27D4EB4Fu;
-	for (h ^= h >> 32;; h++) {
-		struct pick_memo *c = &table[h & mask];
-		if (!c->packument ||
-			(c->packument == key->packument && c->fetch == key->fetch && c->preferred == key->preferred &&
-				c->flags == key->flags && c->cutoff == key->cutoff))
-			return c;
-	}
+	return ((const struct pick_memo *)row)->packument;
 }
 
-static struct pick_memo *memo_of(struct run *r, const struct pick_memo *key)
+static uint64_t memo_hash(const void *row)
 {
-	if (r->npick * 2 >= r->picks) {
-		size_t n = r->picks ? r->picks * 2 : 4096;
-		struct pick_memo *table = arena_new(&r->arena, struct pick_memo, n);
-		for (size_t i = 0; i < r->picks; i++)
-			if (r->pick[i].packument)
-				*memo_cell(table, n - 1, &r->pick[i]) = r->pick[i];
-		r->pick = table;
-		r->picks = n;
-	}
-	return memo_cell(r->pick, r->picks - 1, key);
+	const struct pick_memo *m = row;
+	return (uint64_t)(uintptr_t)m->packument * 0x9E3779B97F4A7C15u ^ m->fetch * 0xC2B2AE3D27D4EB4Fu;
 }
+
+static bool memo_same(const void *row, const void *key)
+{
+	const struct pick_memo *a = row, *b = key;
+	return a->packument == b->packument && a->fetch == b->fetch && a->preferred == b->preferred &&
+	       a->flags == b->flags && a->cutoff == b->cutoff;
+}
+
+static const struct rows_kind memo_kind = { sizeof(struct pick_memo), 4096, memo_taken, memo_hash, memo_same };
 
 static uint32_t pick_new(struct view *v, const struct reg_spec *spec, const struct pick_opts *o, bool *young)
 {
@@ -539,12 +533,10 @@ uint32_t pick_version(
 		return pick_new(&v, spec, o, young);
 	struct pick_memo key = { p.p, o->preferred, o->cutoff, spec->fetch,
 		(uint32_t)spec->type << 2 | (uint32_t)o->untrusted << 1 | (uint32_t)o->lowest, 0, false };
-	struct pick_memo *m = memo_of(r, &key);
-	if (!m->packument) {
-		*m = key;
+	bool fresh;
+	struct pick_memo *m = rows_slot(&r->pick, &memo_kind, &key, &fresh, &r->arena);
+	if (fresh)
 		m->at = pick_new(&v, spec, o, &m->young);
-		r->npick++;
-	}
 	*young = m->young;
 	return m->at;
 }
