@@ -51,8 +51,6 @@ enum packument_list {
 	PACKUMENT_NLISTS
 };
 
-/* Asks for the memory that choosing a version reads first; to be called some time before that. */
-void packument_prefetch(struct packument p);
 str packument_name(struct packument p);
 /* Whether the JSON had publish times for versions (the full form has). */
 bool packument_has_time(struct packument p);

@@ -127,21 +127,6 @@ int packument_open(struct packument *out, const void *p, size_t n, struct err *e
 
 /* accessors */
 
-void packument_prefetch(struct packument p)
-{
-	enum { LINE = 64 };
-	struct view v = view_of(p.p);
-
-	if (!v.h.nversions)
-		return;
-	/* the dist-tags, the highest versions before them, and the offsets of the strings that came first */
-	__builtin_prefetch(p.p + v.tag);
-	__builtin_prefetch(p.p + v.tag - LINE);
-	__builtin_prefetch(p.p + v.tag - 2 * LINE);
-	__builtin_prefetch(p.p + v.string);
-	__builtin_prefetch(p.p + v.blob);
-}
-
 str packument_name(struct packument p)
 {
 	return string_at(p, view_of(p.p).h.name);

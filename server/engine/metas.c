@@ -109,12 +109,10 @@ static void arrived(struct metas *m, const uint32_t *ticket, const struct engine
 			continue;
 		f->got = got[i];
 		f->rec = got[i]->rec;
-		if (f->rec.p) {
-			__builtin_prefetch(f->rec.p);
+		if (f->rec.p)
 			m->came[got[i]->origin]++;
-		} else {
+		else
 			m->failed++;
-		}
 		m->waiting--;
 		m->answered++;
 		*vec_add(&m->todo) = at;
@@ -276,11 +274,4 @@ void metas_ask(struct metas *m, atom alias, atom spec, bool full)
 	const struct err *e;
 	if (reg_spec_parse(m->r, &s, alias, spec) && metas_get(m, s.name, full, &p, &e) == META_WAITING)
 		metas_speculate(m, alias, spec, full);
-}
-
-void metas_prefetch(const struct metas *m, atom alias, bool full)
-{
-	uint32_t at = alias < m->nof ? m->of[alias] : 0;
-	if (at && m->name.p[at - 1].form[full].rec.p)
-		packument_prefetch(m->name.p[at - 1].form[full].rec);
 }

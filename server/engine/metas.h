@@ -20,8 +20,6 @@ enum meta_state metas_get(struct metas *m, atom name, bool full, struct packumen
 bool metas_look_ahead(const struct metas *m);
 /* Asks for NAME, and when it is there, for what the version picked for SPEC depends on. */
 void metas_speculate(struct metas *m, atom name, atom spec, bool full);
-/* Memory of the packument that ALIAS most likely means, if it is here, is on its way to the caches. */
-void metas_prefetch(const struct metas *m, atom alias, bool full);
 /* Asks for what an edge ALIAS@SPEC will need, when that is not here yet. */
 void metas_ask(struct metas *m, atom alias, atom spec, bool full);
 /* Blocks until something that was asked for has arrived. */

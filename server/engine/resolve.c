@@ -445,11 +445,6 @@ static void level_ask(struct run *r, const struct importer *imp, const struct fr
 		for (uint32_t k = 0; k < p->nspec; k++)
 			metas_ask(r->metas, p->spec[k].alias, p->spec[k].range, p->spec[k].optional);
 	}
-	for (size_t i = 0; i < f->n; i++) {
-		const struct pkg *p = pkg_at(r, f->p[i].seed.pkg);
-		for (uint32_t k = 0; k < p->nspec; k++)
-			metas_prefetch(r->metas, p->spec[k].alias, p->spec[k].optional);
-	}
 }
 
 static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_t n, const struct level *level,
