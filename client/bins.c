@@ -22,6 +22,7 @@ struct source_pkg {
 	size_t nbins;
 	bool hoisted;
 	str within; /* node_modules it was bundled in, from the virtual store */
+	bool own;   /* of the slot whose .bin this is: only what is there, as with pnpm */
 };
 struct chosen {
 	str command, path;
@@ -199,7 +200,8 @@ static bool shim_of_pnpm_does(int dirfd, int old, const struct shim *s, struct a
 	return fstat(old, &st) == 0 && (st.st_mode & 0100);
 }
 
-/* 1 when the shim was written, 0 when it was right already or its target does not exist. */
+/* 1 when the shim was written, 0 when it was right already or its target is no file that can be read. One that is not there (yet) gets a shim by
+ * its name, as with pnpm 12.21. */
 static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *o, const struct chosen *c,
 	struct bins_counts *counts, struct err *e)
 {
@@ -207,16 +209,20 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 	struct shim s = { .target = arena_printf(d->a, STR_FMT "/" STR_FMT, STR_ARG(c->from->base), STR_ARG(c->path)) };
 	char head[512], name[256];
 	struct stat st;
+	bool there;
 
 	snprintf(name, sizeof(name), STR_FMT, STR_ARG(c->command));
 	{
 		AUTO(fs_close_auto) int fd = openat(dirfd, s.target.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		bool later = fd < 0 && errno == ENOENT &&
+			     !c->from->own; /* a workspace package's command that its build will make */
 		ssize_t n = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, sizeof(head)) : -1;
-		if (n < 0)
-			return 0; /* the package names a file that it does not have; pnpm makes none either */
-		shim_runtime(&s, (str){ head, (size_t)n }, c->path);
+		if (n < 0 && !later)
+			return 0;
+		there = !later;
+		shim_runtime(&s, (str){ head, there ? (size_t)n : 0 }, c->path);
 	}
-	if (!(st.st_mode & 0111)) {
+	if (there && !(st.st_mode & 0111)) {
 		if (target_make_executable(dirfd, s.target.p, st.st_mode & 0777, e) < 0)
 			return e->code;
 		counts->chmodded++;
@@ -346,8 +352,10 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 		d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(d.to_vstore));
 	add_slot_deps(&d, b, s, s->snap->dependencies, d.to_vstore);
 	add_slot_deps(&d, b, s, s->snap->optional_dependencies, d.to_vstore);
-	if (has_bin(s))
+	if (has_bin(s)) {
 		add_slot(&d, b->o.vstore, s, STR("../.."), false);
+		d.pkg.p[d.pkg.n - 1].own = true;
+	}
 	str package = slot_package_dir(s, &a);
 	if (s->package->f->meta.bundle_all || s->package->f->meta.bundled.n)
 		add_bundled(&d, b, package, "");
@@ -430,7 +438,7 @@ static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const
 }
 
 /* The commands of what a direct dependency has as peers are the importer's, too, where nobody of its own has them: with
- * autoInstallPeers it would have been told to list them. As observed of pnpm 12.21. */
+ * autoInstallPeers they count as listed there. As observed of pnpm 12.21. */
 static void add_peers(struct bin_dir *d, const struct bins *b, const struct slot *s)
 {
 	for (size_t i = 0; i < s->snap->dependencies.n; i++) {
@@ -462,7 +470,7 @@ static int importer_bins(
 	d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(pnpm));
 	size_t n = importer_directs(&direct, b->o.tree, im, b->o.prod, b->o.dev, b->o.optional, &a);
 	for (size_t i = 0; i < n; i++) {
-		if (direct[i].to)
+		if (direct[i].to && b->o.peers_listed)
 			add_peers(&d, b, direct[i].to);
 		if (direct[i].to && has_bin(direct[i].to))
 			add_slot(&d, b->o.vstore, direct[i].to,

@@ -17,7 +17,8 @@ struct bins_opts {
 	const struct hoist *hoist;
 	bool prod, dev, optional;
 	bool extend_node_path;
-	bool again; /* after build scripts: what is there already is looked at */
+	bool peers_listed; /* autoInstallPeers */
+	bool again;        /* after build scripts: what is there already is looked at */
 };
 struct bins_counts {
 	uint64_t written, kept, removed, chmodded;

@@ -81,7 +81,8 @@ static struct bins_opts bins_opts_of(const struct install *in, bool again)
 		.prod = in->o->req->prod,
 		.dev = in->o->req->dev,
 		.optional = in->o->req->optional,
-		.extend_node_path = bins_node_path(&in->o->project->client) };
+		.extend_node_path = bins_node_path(&in->o->project->client),
+		.peers_listed = in->o->req->settings.auto_install_peers };
 }
 
 /* The links of the project are this thread's, while workers make the shims: neither needs the other. The hoisted commands' folder lies among the

@@ -45,6 +45,16 @@ const slots = (dir) => readdirSync(join(dir, 'node_modules/.pnpm')).filter((n) =
 const pnpmState = (dir) => JSON.parse(text(dir, 'node_modules/.pnpm-workspace-state-v1.json'))
 
 const tests = {
+  'a command that a project has yet to build is there before its file'() {
+    const dir = workspace()
+    edit(dir, 'libs/b', { ...manifests['libs/b'], bin: { made: 'dist/made.js' } })
+    ok(run(dir))
+    const shim = join(dir, 'apps/a/node_modules/.bin/made')
+    assert.notEqual(spawnSync(shim).status, 0)
+    mkdirSync(join(dir, 'libs/b/dist'))
+    writeFileSync(join(dir, 'libs/b/dist/made.js'), 'console.log("made")')
+    assert.equal(spawnSync(shim, { encoding: 'utf8' }).stdout, 'made\n')
+  },
   'what is selected, and the root, is installed; the lockfile has all'() {
     const whole = workspace()
     ok(run(whole))
