@@ -20,8 +20,9 @@
 	X(enable_pre_post_scripts)                                                                                     \
 	X(extend_node_path)                                                                                            \
 	X(engine_strict)                                                                                               \
-	X(side_effects_cache) X(lockfile) X(optimistic_repeat_install) X(include_workspace_root) X(age_strict_set)     \
-		X(age_strict) X(trust_lockfile)
+	X(side_effects_cache)                                                                                          \
+	X(lockfile)                                                                                                    \
+	X(optimistic_repeat_install) X(include_workspace_root) X(age_strict_set) X(age_strict) X(trust_lockfile)
 #define CLIENT_NUMBERS(X)                                                                                              \
 	X(virtual_store_dir_max_length)                                                                                \
 	X(import_method)

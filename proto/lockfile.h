@@ -72,7 +72,7 @@ struct lock_importer {
 	struct str_list injected, not_injected, meta_empty;
 	str publish_directory;
 	bool publish_unlinked; /* linkDirectory: false: other projects see the project's own folder */
-	struct str_map extra; /* see struct lock_head; also dependenciesMeta where it says more */
+	struct str_map extra;  /* see struct lock_head; also dependenciesMeta where it says more */
 };
 
 struct lock_catalog_entry {

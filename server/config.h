@@ -10,7 +10,15 @@
 #include "log.h"
 #include "upstream.h"
 
-enum config_command { CONFIG_RUN = 0, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION, CONFIG_TOKEN, CONFIG_SETTLE, CONFIG_VERIFY };
+enum config_command {
+	CONFIG_RUN = 0,
+	CONFIG_CHECK,
+	CONFIG_HELP,
+	CONFIG_VERSION,
+	CONFIG_TOKEN,
+	CONFIG_SETTLE,
+	CONFIG_VERIFY
+};
 /* The first rule with a pattern that a package matches decides who sees it; what matches no rule is everybody's. */
 struct config_access {
 	str name;

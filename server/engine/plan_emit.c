@@ -376,7 +376,8 @@ static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t
 {
 	const struct importer *imp = &r->importer[at];
 	const struct manifest *m = &imp->req->manifest;
-	struct lock_importer out = { .path = imp->req->path, .publish_directory = m->publish_directory,
+	struct lock_importer out = { .path = imp->req->path,
+		.publish_directory = m->publish_directory,
 		.publish_unlinked = m->publish_directory.n && !m->publish_link_directory };
 	for (int t = 0; t < LOCK_NTYPES; t++)
 		out.deps[t].p = arena_new(&r->arena, struct lock_direct, g->direct[at].n + 1);
