@@ -5,6 +5,7 @@
 #include "platform.h"
 #include "project_glob.h"
 #include "project_local.h"
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -275,12 +276,47 @@ static int hash_patches(struct load *l)
 	return 0;
 }
 
-/* An override "$name" takes the root manifest's range of that dependency. */
+/* Whom an override is for: "b" of "a@1>b@>=2". */
+static str override_target(str selector)
+{
+	for (size_t i = selector.n; i-- > 1;)
+		if (selector.p[i - 1] == '>' && (isalpha((unsigned char)selector.p[i]) || selector.p[i] == '@')) {
+			selector = str_from(selector, i);
+			break;
+		}
+	size_t at = str_find(selector, '@', 1);
+	return at == SIZE_MAX ? selector : str_head(selector, at);
+}
+
+/* What the catalog says that an override names; one that isn't there is the resolver's to report. */
+static void override_from_catalog(struct load *l, struct str_kv *o)
+{
+	const struct settings *s = &l->p->req.settings;
+	static const str forbidden[] = { STR_INIT("workspace:"), STR_INIT("link:"), STR_INIT("file:"),
+		STR_INIT("catalog:") };
+	str named = str_trim(str_from(o->v, 8)), target = override_target(o->k);
+
+	for (size_t i = 0; i < s->ncatalog; i++) {
+		const struct catalog_entry *c = &s->catalog[i];
+		if (!str_eq(c->catalog, named.n ? named : STR("default")) || !str_eq(c->alias, target))
+			continue;
+		for (size_t k = 0; k < sizeof(forbidden) / sizeof(forbidden[0]); k++)
+			if (str_starts(c->specifier, forbidden[k]))
+				return;
+		o->v = c->specifier;
+		l->p->overrides_rewritten = true;
+		return;
+	}
+}
+
+/* An override "$name" takes the root manifest's range of that dependency, and "catalog:" the catalog's. */
 static int resolve_overrides(struct load *l, const struct manifest *root)
 {
 	struct str_map *o = &l->p->req.settings.overrides;
 
 	for (size_t i = 0; i < o->n; i++) {
+		if (str_starts(o->p[i].v, STR("catalog:")))
+			override_from_catalog(l, &o->p[i]);
 		if (!str_starts(o->p[i].v, STR("$")))
 			continue;
 		str name = str_from(o->p[i].v, 1);
@@ -296,6 +332,8 @@ static int resolve_overrides(struct load *l, const struct manifest *root)
 				STR_ARG(o->p[i].v));
 		o->p[i].v = *v;
 		l->p->overrides_rewritten = true;
+		if (str_starts(o->p[i].v, STR("catalog:")))
+			override_from_catalog(l, &o->p[i]);
 	}
 	return 0;
 }

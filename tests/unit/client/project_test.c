@@ -184,6 +184,24 @@ static void test_locals_and_patches(void **state)
 	assert_non_null(strstr(b->e.msg, "a@file:./gone"));
 }
 
+/* What the lockfile is compared with is what the catalog says; a missing entry is left to the resolver. */
+static void test_overrides_of_catalogs(void **state)
+{
+	struct box *b = *state;
+	const char *want[] = { "2.1.2", "~2.0.0", "~2.0.0", "npm:other@1", "catalog:none", "2.1.2", "catalog:" };
+
+	put(b->dir, "p/package.json", "{\"dependencies\":{\"ms\":\"catalog:\"}}");
+	put(b->dir, "p/pnpm-workspace.yaml",
+		"catalog:\n  ms: 2.1.2\n  q: link:./q\ncatalogs:\n  x:\n    ms: ~2.0.0\n    '@s/n': npm:other@1\n"
+		"overrides:\n  ms: 'catalog:'\n  debug>ms: catalog:x\n  'debug@>=4>ms@^2': catalog:x\n"
+		"  debug>@s/n@1: catalog:x\n  debug@3>ms: catalog:none\n  debug@2>ms: $ms\n  q: 'catalog:'\n");
+	assert_int_equal(load_at(b, "p", NULL), 0);
+	const struct str_map *o = &b->p.req.settings.overrides;
+	assert_int_equal(o->n, sizeof(want) / sizeof(want[0]));
+	for (size_t i = 0; i < o->n; i++)
+		assert_true(str_eq(o->p[i].v, str_of(want[i])));
+}
+
 static void test_refused(void **state)
 {
 	struct box *b = *state;
@@ -271,6 +289,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_workspace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_registries_and_credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locals_and_patches, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overrides_of_catalogs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pins, setup, teardown),
 		cmocka_unit_test(test_may_build),
