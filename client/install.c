@@ -121,7 +121,7 @@ static int slot_start(struct install *in, struct slot *s, struct err *e)
 		/* a project of shared slots makes few shims; each record costs a look-up */
 		return in->shared && !s->package->f->meta.has_bin ? 0 : package_peek(in, s->package, e);
 	}
-	if (package_want(in, s->package, e) < 0)
+	if (slot_want(in, s, e) < 0)
 		return e->code;
 	if (s->package->state == PACKAGE_READY)
 		package_link(in, s->package);
@@ -154,10 +154,10 @@ static void on_linked(void *arg, struct slot *s)
 
 /* ---- frames ---- */
 
-/* Bytes are wanted before it is known whether the slot stands, except where it probably does. */
+/* Bytes are wanted before it is known whether the slot stands, except where it probably does, or where none can come. */
 static bool package_early(const struct install *in)
 {
-	return !in->has_old && !in->has_current && !(in->shared && in->o->locked);
+	return !in->has_old && !in->has_current && !(in->shared && in->o->locked) && !in->o->offline;
 }
 
 /* engineStrict; what is optional and does not run here was skipped already. */

@@ -84,6 +84,8 @@ void slot_finish(struct install *in, struct slot *s, enum slot_state state);
 /* install_packages.c. */
 /* Asks the store, else the registry or drayd, for P's bytes, once. */
 MUST_USE int package_want(struct install *in, struct tree_package *p, struct err *e);
+/* The same for a slot that is known in full: where --offline leaves its package out of reach and it is optional, it is left out. */
+MUST_USE int slot_want(struct install *in, struct slot *s, struct err *e);
 /* A server makes the plan and nothing is linked yet: the connections for packs are opened beside the plan's. */
 MUST_USE int packages_expected(struct install *in, struct err *e);
 /* The store lost or spoiled a file of P: says so, and has the package fetched anew, once. */

@@ -427,6 +427,16 @@ static void package_failed(struct install *in, struct tree_package *p, int code,
 	}
 }
 
+int slot_want(struct install *in, struct slot *s, struct err *e)
+{
+	int rc = package_want(in, s->package, e);
+
+	if (rc != ERR_NOTFOUND || !in->o->offline || !s->snap->optional)
+		return rc;
+	package_failed(in, s->package, rc, e);
+	return in->failed ? rc : 0;
+}
+
 static void on_fetched(void *arg, struct tree_package *p, int code, const struct err *e)
 {
 	struct install *in = arg;

@@ -2,7 +2,7 @@
 // usage: install.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventsOf, fixtureStart, run } from './rig.mjs'
@@ -238,6 +238,22 @@ const tests = {
     assert.deepEqual(readdirSync(dir), before)
     ok(install(dir))
     assert.equal(readFileSync(join(dir, 'node_modules/.pnpm/node_modules/fx-leaf/index.js'), 'utf8'), leaf)
+  },
+  async 'offline, an optional package that the store lacks is left out; one that is not optional is missed by name'() {
+    const alone = { 'fx-leaf@1.1.0': {} }, optional = { 'fx-leaf@1.1.0': { optionalDeps: { 'fx-bin': '1.0.0' } }, 'fx-bin@1.0.0': { optional: true } }
+    for (const more of [[], ['--enable-global-virtual-store']]) {
+      const sparse = ['--store-dir', join(work, `sparse${more.length}`)]
+      ok(install(await project({ 'fx-leaf': '1.1.0' }, alone), ...sparse))
+      const dir = await project({ 'fx-leaf': '1.1.0' }, optional)
+      const r = ok(install(dir, '--offline', '--trust-lockfile', ...more, ...sparse))
+      assert.ok(existsSync(join(dir, 'node_modules/fx-leaf/index.js')))
+      assert.ok(r.events.some((e) => e.event === 'warning' && /fx-bin@1\.0\.0 was left out.*--offline/.test(e.text)), r.stderr)
+      ok(install(dir, ...more, ...sparse)) // what was left out comes when it can
+      assert.ok(existsSync(join(realpathSync(join(dir, 'node_modules/fx-leaf')), '../fx-bin/package.json')))
+    }
+    const r = install(await project({ 'fx-app': '1.0.0' }, app), '--offline', '--trust-lockfile', '--store-dir', join(work, 'sparse0'))
+    assert.equal(r.status, 4)
+    assert.match(r.stderr, /fx.*@1\.0\.0 is not in the store and --offline/)
   },
   async 'patchedDependencies: a variant of its own, the package itself untouched'() {
     const patch = `diff --git a/index.js b/index.js\n--- a/index.js\n+++ b/index.js\n@@ -1,1 +1,2 @@\n-${readFileSync(join(packages, 'fx-leaf/1.1.0/index.js'), 'utf8').split('\n')[0]}\n+module.exports = 'patched leaf'\n+// by hand\ndiff --git a/lib/new.js b/lib/new.js\nnew file mode 100644\n--- /dev/null\n+++ b/lib/new.js\n@@ -0,0 +1 @@\n+module.exports = 1\n`
