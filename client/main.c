@@ -445,6 +445,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	struct project_opts po = { .dir = s->opt.dir,
 		.registry = s->opt.registry,
 		.ignore_workspace = s->opt.ignore_workspace,
+		.make_workspace = true,
 		.unparsed = true,
 		.user_agent = STR("dray/" DRAY_VERSION) };
 

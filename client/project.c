@@ -5,6 +5,7 @@
 #include "platform.h"
 #include "project_glob.h"
 #include "project_local.h"
+#include "workspace_file.h"
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -93,6 +94,18 @@ static void find_root(struct load *l)
 			return;
 		up = arena_str(l->a, up);
 	}
+}
+
+static int make_workspace(struct load *l)
+{
+	int made =
+		l->has_yaml || l->o->ignore_workspace || !l->o->make_workspace ? 0 : workspace_file_make(l->dir, l->e);
+
+	if (made > 0) {
+		l->has_yaml = true;
+		warn(l->p, STR("Created pnpm-workspace.yaml from the \"workspaces\" field in package.json."));
+	}
+	return made < 0 ? made : 0;
 }
 
 static int refuse_hooks(struct load *l)
@@ -571,7 +584,7 @@ static int load_all(struct load *l)
 		return rc;
 	find_root(l);
 	p->base = l->dir;
-	if ((rc = read_settings(l)) || (rc = read_importers(l)) || (rc = find_current(l)))
+	if ((rc = make_workspace(l)) || (rc = read_settings(l)) || (rc = read_importers(l)) || (rc = find_current(l)))
 		return rc;
 	const struct request_importer *first = p->req.nimporters ? &p->req.importer[0] : NULL;
 	bool has_root = first && str_eq(first->path, STR("."));

@@ -3,7 +3,7 @@
  * Finds the workspace's root, reads package.json files, pnpm-workspace.yaml,
  * .npmrc files and the environment, and builds the struct request that a plan
  * source is asked. Credentials stay here, in a table for store/registry.h; the
- * request has none. Reads only; one thread. */
+ * request has none. Reads only, but for make_workspace; one thread. */
 #pragma once
 #include "registry.h"
 #include "request.h"
@@ -13,6 +13,7 @@ struct project_opts {
 	str dir;               /* where the user stands, absolute or relative; empty: the current folder */
 	str registry;          /* --registry: over every other source */
 	bool ignore_workspace; /* --ignore-workspace */
+	bool make_workspace;   /* a package.json with "workspaces" and no pnpm-workspace.yaml gets one */
 	bool unparsed;         /* the lockfile is read and not parsed: project_lockfile() does, where it is needed */
 	char **env;            /* NULL: the process's */
 	str user_agent;

@@ -242,6 +242,7 @@ static void read_rest(struct manifest *m, const struct json *j, struct arena *a)
 	m->has_resolutions = json_get(j, "resolutions") != NULL;
 	m->has_pnpm = pnpm != NULL;
 	m->pnpm_keys = keys(pnpm, a);
+	m->workspaces_list = json_is(workspaces, JSON_ARRAY);
 	m->workspaces = list(json_is(workspaces, JSON_OBJECT) ? json_get(workspaces, "packages") : workspaces, a);
 }
 

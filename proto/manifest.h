@@ -35,6 +35,7 @@ struct manifest {
 	str runtime;          /* "node", "bun" or "deno": one that pnpm would install, see manifest.c */
 	bool has_resolutions, has_pnpm; /* fields that pnpm ignores; HAS_PNPM lists its keys in pnpm_keys */
 	struct str_list pnpm_keys, workspaces;
+	bool workspaces_list; /* a list of texts, not a map that has one */
 };
 
 /* Reads TEXT, which came from PATH (for messages). ERR_PARSE names path, line, column: no object, a dependency without a

@@ -45,6 +45,17 @@ const slots = (dir) => readdirSync(join(dir, 'node_modules/.pnpm')).filter((n) =
 const pnpmState = (dir) => JSON.parse(text(dir, 'node_modules/.pnpm-workspace-state-v1.json'))
 
 const tests = {
+  'workspaces of package.json become pnpm-workspace.yaml, a list of them'() {
+    for (const [value, yaml] of [[['libs/*', '!libs/x'], "packages:\n  - libs/*\n  - '!libs/x'\n"], [{ packages: ['libs/*'] }], [[]]]) {
+      const dir = join(work, `w${count++}`)
+      edit(dir, '.', { name: 'root', workspaces: value })
+      edit(dir, 'libs/b', manifests['libs/b'])
+      const said = ok(run(dir))
+      assert.equal(existsSync(join(dir, 'pnpm-workspace.yaml')) && text(dir, 'pnpm-workspace.yaml'), yaml ?? false)
+      assert.equal(existsSync(join(dir, 'libs/b/node_modules/fx-leaf')), yaml !== undefined)
+      assert.equal(/Created pnpm-workspace\.yaml/.test(said), yaml !== undefined)
+    }
+  },
   'a command that a project has yet to build is there before its file'() {
     const dir = workspace()
     edit(dir, 'libs/b', { ...manifests['libs/b'], bin: { made: 'dist/made.js' } })
