@@ -26,7 +26,9 @@ int workspace_file_make(str dir, struct err *e)
 	AUTO(buf_release) struct buf text = BUF_INIT;
 
 	AUTO(fs_close_auto) int fd = open(arena_str(&a, dir).p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct str_list l = fd < 0 ? (struct str_list){ 0 } : patterns(fd, &a);
+	if (fd < 0)
+		return 0;
+	struct str_list l = patterns(fd, &a);
 	if (!l.n)
 		return 0;
 	buf_add(&text, STR("packages:\n"));

@@ -353,7 +353,8 @@ int package_of_registry(
 	deps_hooks(r, &p->deps, NULL, p->name, p->version, NULL);
 	if (*fresh)
 		p->leaf = is_leaf(&p->deps);
-	rows_slot(&r->made, &made_kind, &(struct made){ pm.p, v, *out }, &(bool){ false }, &r->arena);
+	bool first;
+	rows_slot(&r->made, &made_kind, &(struct made){ pm.p, v, *out }, &first, &r->arena);
 	return 0;
 }
 
