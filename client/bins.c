@@ -352,10 +352,11 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 		d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(d.to_vstore));
 	add_slot_deps(&d, b, s, s->snap->dependencies, d.to_vstore);
 	add_slot_deps(&d, b, s, s->snap->optional_dependencies, d.to_vstore);
-	if (has_bin(s)) {
+	size_t others = d.pkg.n;
+	if (has_bin(s))
 		add_slot(&d, b->o.vstore, s, STR("../.."), false);
-		d.pkg.p[d.pkg.n - 1].own = true;
-	}
+	if (d.pkg.n > others)
+		d.pkg.p[others].own = true;
 	str package = slot_package_dir(s, &a);
 	if (s->package->f->meta.bundle_all || s->package->f->meta.bundled.n)
 		add_bundled(&d, b, package, "");
@@ -570,8 +571,32 @@ bool bins_node_path(const struct client_settings *c)
 	return c->extend_node_path && c->hoist && c->hoist_pattern.n > 0;
 }
 
+static bool leads_to_new(const struct tree *t, struct lock_deps deps, struct arena *a)
+{
+	struct tree_edge edge;
+
+	for (size_t i = 0; i < deps.n; i++) {
+		if (tree_edge(&edge, t, deps.p[i].alias, deps.p[i].ref, a) && edge.to &&
+			edge.to->state == SLOT_LINKED && edge.to->snap->optional)
+			return true;
+	}
+	return false;
+}
+
+/* Whether S has commands to be made. A shared slot may have been made while an optional dependency could not be had, which came now: its
+ * commands are still missing. */
+static bool wants_bins(const struct bins *b, const struct slot *s, struct arena *a)
+{
+	const struct tree *t = b->o.tree;
+
+	if (s->state != SLOT_KEPT || !t->shared.n)
+		return s->state == SLOT_LINKED;
+	return leads_to_new(t, s->snap->dependencies, a) || leads_to_new(t, s->snap->optional_dependencies, a);
+}
+
 struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct hoist_place *hoisted)
 {
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	struct bins *b = xcalloc(1, sizeof(*b));
 	const struct tree *t = o->tree;
 	size_t share = t->nslots / (8u * pool_workers(p)) + 1;
@@ -590,7 +615,7 @@ struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct 
 	for (size_t from = 0; from < t->nslots; from += share) {
 		struct bins_job *j = job_new(b, share);
 		for (size_t i = from; i < t->nslots && i < from + share; i++) {
-			if (t->slot[i]->state == SLOT_LINKED)
+			if (wants_bins(b, t->slot[i], &a))
 				j->slot[j->n++] = t->slot[i];
 		}
 		pool_submit(p, &j->job);

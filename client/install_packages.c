@@ -419,8 +419,8 @@ static void package_failed(struct install *in, struct tree_package *p, int code,
 			return;
 		}
 	}
-	progress_warn(
-		in->o->progress, "optional dependency " STR_FMT " was left out: %s", STR_ARG(p->f->meta.key), e->msg);
+	progress_warn(in->o->progress, "optional dependency " STR_FMT " could not be fetched: %s",
+		STR_ARG(p->f->meta.key), e->msg);
 	for (struct slot *s = p->slots; s; s = s->next) {
 		if (s->state == SLOT_WAITING)
 			slot_finish(in, s, SLOT_FAILED);

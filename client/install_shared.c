@@ -124,10 +124,12 @@ static int hoisted_make(struct install *in, const struct bins_opts *bo, const ch
 		remove_all(in->slots, tmp);
 		return e->code;
 	}
-	if (renameat(in->slots, tmp, in->slots, name) != 0) {
-		if (errno != EEXIST && errno != ENOTEMPTY)
-			return err_os(e, "rename %s", name);
+	int failed = renameat(in->slots, tmp, in->slots, name) != 0 ? errno : 0;
+	if (failed)
 		remove_all(in->slots, tmp);
+	if (failed && failed != EEXIST && failed != ENOTEMPTY) {
+		errno = failed;
+		return err_os(e, "rename %s", name);
 	}
 	return 0;
 }

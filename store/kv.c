@@ -263,6 +263,8 @@ static void *writer(void *arg)
 		pthread_cond_broadcast(&k->committed);
 	}
 	pthread_mutex_unlock(&k->lock);
+	if (k->unsaid)
+		log_error("index", "writes=%llu lost, too", (unsigned long long)k->unsaid);
 	return NULL;
 }
 

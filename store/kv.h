@@ -49,7 +49,7 @@ int kv_each(struct kv_read *r, const char *table, int (*fn)(void *arg, str key, 
 struct kv_stats {
 	uint64_t entries, bytes, map_size, commits; /* bytes: of the file, which never shrinks */
 	uint64_t used;                              /* bytes of the pages that hold rows */
-	uint64_t lost;                              /* operations whose commit failed: the disk is full */
+	uint64_t lost;                              /* operations whose commit failed, most often by a full disk */
 };
 void kv_stats(struct kv *k, struct kv_stats *out);
 /* Flushes, then waits for the disk. */
