@@ -9,5 +9,6 @@
 
 /* A dependency that PKG requires failed with CODE and WHY. */
 void doom_add(struct run *r, uint32_t pkg, int code, const struct err *why);
-/* Takes out what is doomed. An error: a project requires something that is. */
+/* Takes out what is doomed. An error: a project requires something that is; or what is doomed provides a peer, and so counts as a direct dependency
+ * though all who lead to it are optional (pnpm 12.21 fails then, too). */
 int dooms_settle(struct run *r, struct err *e);

@@ -93,6 +93,7 @@ static atom merge_ranges(struct run *r, const atom *v, uint32_t n)
 struct required {
 	atom name, range;
 };
+
 static bool locked_peer(const struct importer *imp, atom name, atom version)
 {
 	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++)

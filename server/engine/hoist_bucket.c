@@ -65,7 +65,7 @@ atom bucket_best(struct run *r, const struct bucket *b, const struct range *rang
 
 bool selector_in_run(const struct selector *s)
 {
-	return s->kind == SEL_VERSION && s->weight < 1000000;
+	return s->kind == SEL_VERSION && s->weight < PREFER_LOCKED;
 }
 
 bool selector_depended_on(const struct selector *s)
@@ -77,7 +77,7 @@ void bucket_forget(struct bucket *b)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < b->n; i++)
-		if (b->p[i].kind != SEL_VERSION || b->p[i].weight != 1000000)
+		if (b->p[i].kind != SEL_VERSION || b->p[i].weight != PREFER_LOCKED)
 			b->p[n++] = b->p[i];
 	b->n = n;
 }

@@ -41,9 +41,9 @@ void bucket_forget(struct bucket *b);
 /* The highest of the bucket's versions in RANGE (NULL: any), by npm's includePrerelease; 0: none. */
 atom bucket_best(struct run *r, const struct bucket *b, const struct range *range);
 
-/* Whether S is a version that this run has resolved. */
+/* Whether S is a version that this run has resolved, or that a manifest asks for as such: not one that only the lockfile has. */
 bool selector_in_run(const struct selector *s);
-/* Whether something other than a hoisted peer made it so. */
+/* The same, met before anything was hoisted. */
 bool selector_depended_on(const struct selector *s);
 
 /* Makes a name known as one that IMP has. */

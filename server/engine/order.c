@@ -117,7 +117,7 @@ static void mark_wanted(struct run *r, struct graph *g)
 	step_vec stack = VEC_INIT;
 	const struct request *q = r->req;
 	for (size_t i = 0; i < g->node.n; i++)
-		g->node.p[i].reached = false;
+		g->node.p[i].reached = g->node.p[i].elsewhere = false;
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++) {
 			enum group grp = group_of(r, &r->importer[i], g->direct[i].p[k].alias);
@@ -132,7 +132,10 @@ static void mark_wanted(struct run *r, struct graph *g)
 	while (stack.n) {
 		struct step s = stack.p[--stack.n];
 		struct gnode *n = &g->node.p[s.node];
-		if (n->reached || (n->only_optional && !fits(r, pkg_at(r, n->pkg))))
+		if (n->reached || n->elsewhere)
+			continue;
+		n->elsewhere = n->only_optional && !fits(r, pkg_at(r, n->pkg));
+		if (n->elsewhere)
 			continue;
 		n->reached = true;
 		for (uint32_t k = 0; k < n->nedge; k++)

@@ -43,6 +43,7 @@ struct gnode {
 	int32_t depth;
 	uint64_t order;
 	bool reached, only_optional, dropped;
+	bool elsewhere; /* only optional, and found not to run here */
 };
 struct gdirect {
 	atom alias;

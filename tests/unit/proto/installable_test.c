@@ -68,28 +68,52 @@ static void names(void **state)
 	assert_true(on("universal-darwin-linux", "", "", "", true));
 }
 
-static bool supported(const char *os, const char *cpu, const char *libc, const char *has_os, const char *has_cpu)
+static bool libc_supported(const struct platform *m, const char *libc, const char *has)
 {
 	struct arena a AUTO(arena_release) = ARENA_INIT(1024);
 	struct settings s = settings_default();
-	struct words w[5];
+	struct words w[2];
+	struct runs_on p = { .name = STR("a"), .libc = words(&w[0], has) };
+
+	s.supported_libc = words(&w[1], libc);
+	return installable_on(&p, m, &s, true, &a) == INSTALLABLE_YES;
+}
+
+static void libcs(void **state)
+{
+	struct platform unknown = here;
+
+	(void)state;
+	unknown.libc = STR_NONE;
+	assert_true(libc_supported(&here, "", "glibc"));
+	assert_false(libc_supported(&here, "", "musl"));
+	assert_true(libc_supported(&here, "current musl", "musl"));
+	assert_false(libc_supported(&here, "musl", "glibc"));
+	assert_true(libc_supported(&unknown, "", "musl"));
+	assert_true(libc_supported(&unknown, "glibc", "musl"));
+}
+
+static bool supported(const char *os, const char *cpu, const char *has_os, const char *has_cpu)
+{
+	struct arena a AUTO(arena_release) = ARENA_INIT(1024);
+	struct settings s = settings_default();
+	struct words w[4];
 	struct runs_on p = { STR("a"), words(&w[0], has_os), words(&w[1], has_cpu), { 0 }, STR_NONE };
 
 	s.supported_os = words(&w[2], os);
 	s.supported_cpu = words(&w[3], cpu);
-	s.supported_libc = words(&w[4], libc);
 	return installable_on(&p, &here, &s, true, &a) == INSTALLABLE_YES;
 }
 
 static void supported_architectures(void **state)
 {
 	(void)state;
-	assert_true(supported("current", "current arm64", "", "linux", "arm64"));
-	assert_true(supported("current", "current arm64", "", "linux", "x64"));
-	assert_false(supported("current", "arm64", "", "linux", "x64"));
-	assert_true(supported("darwin", "", "", "darwin", "x64"));
-	assert_false(supported("darwin", "", "", "linux", "x64"));
-	assert_false(supported("current win32", "", "", "!win32", "")); /* excluded on one of them */
+	assert_true(supported("current", "current arm64", "linux", "arm64"));
+	assert_true(supported("current", "current arm64", "linux", "x64"));
+	assert_false(supported("current", "arm64", "linux", "x64"));
+	assert_true(supported("darwin", "", "darwin", "x64"));
+	assert_false(supported("darwin", "", "linux", "x64"));
+	assert_false(supported("current win32", "", "!win32", "")); /* excluded on one of them */
 }
 
 static enum installable node(const char *range, const char *version)
@@ -116,7 +140,7 @@ static void engines(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(lists), cmocka_unit_test(names),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(lists), cmocka_unit_test(names), cmocka_unit_test(libcs),
 		cmocka_unit_test(supported_architectures), cmocka_unit_test(engines) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
