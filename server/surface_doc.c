@@ -230,7 +230,7 @@ static void on_packument(void *arg, int code, const struct registry_packument *p
 
 static void ask(struct ask *q, struct surface *s, str url, str name, enum packument_form form, str validator)
 {
-	registry_packument_raw(s->o.registry, url, name, form, validator, on_packument, q);
+	registry_packument_raw(s->o.registry, url, name, form, validator, false, on_packument, q);
 	pthread_mutex_lock(&q->lock);
 	while (!q->ended)
 		pthread_cond_wait(&q->cond, &q->lock);

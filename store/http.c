@@ -165,7 +165,7 @@ static void call_enqueue(struct http_call *c)
 	url_put_origin(&key, &c->at);
 	buf_addc(&key, multiplexed ? '2' : small ? 's' : '1');
 	c->state = CALL_WAITING;
-	c->wait.small = c->r.small && !c->r.data;
+	c->wait.holdable = c->r.holdable;
 	http_queue_add(&h->queue, &c->wait, buf_str(&key), !multiplexed && !small);
 }
 

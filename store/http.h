@@ -59,6 +59,7 @@ struct http_request {
 	/* The answer is small: the round trip is what it costs. Where one connection cannot have many of these, max_per_host does not bind them:
 	 * they get up to max_active connections (with keep_room three quarters of it), which the requests of max_per_host share with them. */
 	bool small;
+	bool holdable; /* http_hold() holds it: what it brings is work for who may be behind with it */
 	/* Body bytes as they arrive, only for 2xx (fetch thread). Returns bytes taken: N, or 0 to pause until http_resume(), or
 	 * negative to abort (ERR_CANCELLED). p == NULL, n == 0: what was given before is void, the body starts over (only after
 	 * `again`; the result is ignored). NULL: the body is collected and given to done. Bodies of another status are always
@@ -83,8 +84,9 @@ struct http_call;
 struct http_call *http_start(struct http *h, const struct http_request *r);
 void http_resume(struct http *h, struct http_call *c);
 void http_cancel(struct http *h, struct http_call *c);
-/* While HELD no small request with a collected body starts, and of those under way in HTTP/1.1 no body is read: their sockets fill. (Over
- * HTTP/2 they share a connection, which would stand as a whole.) For who cannot work off what has come. Any thread. */
+/* While HELD no `holdable` request starts, and of those that are answered in HTTP/1.1 no body is read: their sockets fill. Those answered in
+ * HTTP/2 share a connection, which would stand as a whole: what has begun is read to its end, that is at most max_active bodies of max_body
+ * each. Other requests go on. For who cannot work off what has come. Any thread. */
 void http_hold(struct http *h, bool held);
 
 struct http_counts {

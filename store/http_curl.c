@@ -210,6 +210,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 		http_response_reset(c);
 		c->header_bytes = bytes;
 		c->res.status = status_of(line);
+		c->multiplexed = str_starts(line, STR("HTTP/2"));
 	} else {
 		header_value(c, line);
 	}
@@ -257,7 +258,7 @@ static size_t on_body(char *p, size_t size, size_t count, void *arg)
 	c->last_ms = clock_ms();
 	if (n == 0)
 		return 0;
-	if (c->wait.small && atomic_load(&c->h->hold) && !(c->at.tls && c->r.version == HTTP_VERSION_2)) {
+	if (c->r.holdable && !c->multiplexed && atomic_load(&c->h->hold)) {
 		c->paused = c->held = c->h->any_held = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}

@@ -33,7 +33,8 @@ struct http_call {
 	bool begun, wrong; /* the attempt's first byte was looked at; it is not what was asked for */
 	size_t header_bytes;
 	bool paused, held, cut, gave_data, by_proxy, refused_address;
-	int stop_code; /* why a callback of ours ended the transfer, with `why`; 0: it did not */
+	bool multiplexed; /* the response is in HTTP/2, whatever was asked for */
+	int stop_code;    /* why a callback of ours ended the transfer, with `why`; 0: it did not */
 	int64_t last_ms, due_ms;
 	struct err why;
 	char reason[256]; /* libcurl's words for a failure */

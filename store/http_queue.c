@@ -3,9 +3,12 @@
 /* Hosts without work are kept up to this many, to remember that they were reached. */
 #define HOSTS_KEPT 64
 
+struct heap {
+	VEC(struct http_wait *) of;
+};
 struct http_host {
 	char *key;
-	VEC(struct http_wait *) heap;
+	struct heap heap[2]; /* those that may always start, and the holdable */
 	unsigned active;
 	bool limited, reached;
 };
@@ -15,51 +18,58 @@ static bool before(const struct http_wait *a, const struct http_wait *b)
 	return a->priority != b->priority ? a->priority > b->priority : a->seq < b->seq;
 }
 
-static void heap_set(struct http_host *h, size_t at, struct http_wait *w)
+static void heap_set(struct heap *h, size_t at, struct http_wait *w)
 {
-	h->heap.p[at] = w;
+	h->of.p[at] = w;
 	w->at = at;
 }
 
-static void heap_up(struct http_host *h, size_t at)
+static void heap_up(struct heap *h, size_t at)
 {
-	struct http_wait *w = h->heap.p[at];
+	struct http_wait *w = h->of.p[at];
 
-	for (; at > 0 && before(w, h->heap.p[(at - 1) / 2]); at = (at - 1) / 2)
-		heap_set(h, at, h->heap.p[(at - 1) / 2]);
+	for (; at > 0 && before(w, h->of.p[(at - 1) / 2]); at = (at - 1) / 2)
+		heap_set(h, at, h->of.p[(at - 1) / 2]);
 	heap_set(h, at, w);
 }
 
-static void heap_down(struct http_host *h, size_t at)
+static void heap_down(struct heap *h, size_t at)
 {
-	struct http_wait *w = h->heap.p[at];
+	struct http_wait *w = h->of.p[at];
 
 	for (;;) {
 		size_t kid = 2 * at + 1;
-		if (kid + 1 < h->heap.n && before(h->heap.p[kid + 1], h->heap.p[kid]))
+		if (kid + 1 < h->of.n && before(h->of.p[kid + 1], h->of.p[kid]))
 			kid++;
-		if (kid >= h->heap.n || !before(h->heap.p[kid], w))
+		if (kid >= h->of.n || !before(h->of.p[kid], w))
 			break;
-		heap_set(h, at, h->heap.p[kid]);
+		heap_set(h, at, h->of.p[kid]);
 		at = kid;
 	}
 	heap_set(h, at, w);
 }
 
-static void heap_remove(struct http_host *h, size_t at)
+static void heap_remove(struct heap *h, size_t at)
 {
-	struct http_wait *last = h->heap.p[--h->heap.n];
+	struct http_wait *last = h->of.p[--h->of.n];
 
-	if (at == h->heap.n)
+	if (at == h->of.n)
 		return;
 	heap_set(h, at, last);
 	heap_up(h, at);
 	heap_down(h, last->at);
 }
 
+/* Where W waits. */
+static struct heap *heap_of(const struct http_wait *w)
+{
+	return &w->host->heap[w->holdable];
+}
+
 static void host_free(struct http_host *h)
 {
-	vec_release(&h->heap);
+	vec_release(&h->heap[false].of);
+	vec_release(&h->heap[true].of);
 	free(h->key);
 	free(h);
 }
@@ -67,8 +77,9 @@ static void host_free(struct http_host *h)
 static void forget_idle_hosts(struct http_queue *q)
 {
 	for (size_t i = q->hosts.n; i-- > 0 && q->hosts.n > HOSTS_KEPT;) {
-		if (q->hosts.p[i]->active == 0 && q->hosts.p[i]->heap.n == 0) {
-			host_free(q->hosts.p[i]);
+		struct http_host *h = q->hosts.p[i];
+		if (h->active == 0 && h->heap[false].of.n == 0 && h->heap[true].of.n == 0) {
+			host_free(h);
 			q->hosts.p[i] = q->hosts.p[--q->hosts.n];
 		}
 	}
@@ -91,9 +102,10 @@ void http_queue_add(struct http_queue *q, struct http_wait *w, str key, bool lim
 {
 	w->host = host_of(q, key);
 	w->host->limited = limited;
-	*vec_add(&w->host->heap) = w;
-	w->at = w->host->heap.n - 1;
-	heap_up(w->host, w->at);
+	struct heap *heap = heap_of(w);
+	*vec_add(&heap->of) = w;
+	w->at = heap->of.n - 1;
+	heap_up(heap, w->at);
 	q->waiting++;
 }
 
@@ -108,6 +120,15 @@ static bool has_room(const struct http_queue *q, const struct http_host *h)
 	return !h->limited || h->active < q->max_per_host;
 }
 
+/* The first of H that is not held, or NULL. */
+static struct http_wait *first(const struct http_queue *q, const struct http_host *h)
+{
+	struct http_wait *w = h->heap[false].of.n ? h->heap[false].of.p[0] : NULL;
+	struct http_wait *other = h->heap[true].of.n && !q->hold ? h->heap[true].of.p[0] : NULL;
+
+	return !w || (other && before(other, w)) ? other : w;
+}
+
 struct http_wait *http_queue_take(struct http_queue *q)
 {
 	struct http_wait *best = NULL;
@@ -116,13 +137,13 @@ struct http_wait *http_queue_take(struct http_queue *q)
 		return NULL;
 	for (size_t i = 0; i < q->hosts.n; i++) {
 		struct http_host *h = q->hosts.p[i];
-		bool held = q->hold && h->heap.n && h->heap.p[0]->small;
-		if (h->heap.n && !held && has_room(q, h) && (!best || before(h->heap.p[0], best)))
-			best = h->heap.p[0];
+		struct http_wait *w = first(q, h);
+		if (w && has_room(q, h) && (!best || before(w, best)))
+			best = w;
 	}
 	if (!best)
 		return NULL;
-	heap_remove(best->host, 0);
+	heap_remove(heap_of(best), 0);
 	best->host->active++;
 	q->waiting--;
 	if (++q->active > q->most_active)
@@ -132,7 +153,7 @@ struct http_wait *http_queue_take(struct http_queue *q)
 
 void http_queue_drop(struct http_queue *q, struct http_wait *w)
 {
-	heap_remove(w->host, w->at);
+	heap_remove(heap_of(w), w->at);
 	q->waiting--;
 	w->host = NULL;
 }
@@ -152,8 +173,10 @@ void http_queue_reached(struct http_wait *w)
 struct http_wait *http_queue_any(struct http_queue *q)
 {
 	for (size_t i = 0; i < q->hosts.n; i++) {
-		if (q->hosts.p[i]->heap.n)
-			return q->hosts.p[i]->heap.p[0];
+		for (int k = 0; k < 2; k++) {
+			if (q->hosts.p[i]->heap[k].of.n)
+				return q->hosts.p[i]->heap[k].of.p[0];
+		}
 	}
 	return NULL;
 }

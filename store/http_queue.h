@@ -13,14 +13,14 @@ struct http_wait {
 	uint64_t seq; /* order of arrival */
 	size_t at;    /* place in the host's heap */
 	struct http_host *host;
-	bool small; /* does not start while small ones are held */
+	bool holdable; /* does not start while q->hold; set before http_queue_add() */
 	void *call;
 };
 struct http_queue {
 	VEC(struct http_host *) hosts;
 	unsigned max_active, max_per_host;
 	bool keep_room; /* no host takes more than three quarters of what the others have left */
-	bool hold;      /* none that is small starts */
+	bool hold;      /* none that is holdable starts; the others of its host do */
 	unsigned active, most_active, waiting;
 };
 

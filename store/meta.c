@@ -102,6 +102,31 @@ static void task_push(struct meta *m, struct task *t)
 		abort(); /* depth is four runners per worker */
 }
 
+/* N more bytes wait to be compiled. Under the lock. Past the limit the fetch thread takes what it has begun to read, no more, and goes on
+ * when half of it is left. */
+static void pending_add(struct meta *m, size_t n)
+{
+	struct meta_counts *c = &m->counts;
+
+	c->pending += n;
+	if (c->pending > c->most_pending)
+		c->most_pending = c->pending;
+	if (c->pending > m->o.max_pending && !m->held) {
+		m->held = true;
+		registry_hold(m->registry, true);
+	}
+}
+
+/* A worker has taken N bytes of them: what it compiles is not behind anything. Under the lock. */
+static void pending_end(struct meta *m, size_t n)
+{
+	m->counts.pending -= n;
+	if (m->held && m->counts.pending <= m->o.max_pending / 2) {
+		m->held = false;
+		registry_hold(m->registry, false);
+	}
+}
+
 static struct task *task_take(struct meta *m)
 {
 	struct task *t = m->tasks;
@@ -110,6 +135,7 @@ static struct task *task_take(struct meta *m)
 		m->tasks = t->next;
 		if (!m->tasks)
 			m->tasks_end = &m->tasks;
+		pending_end(m, t->raw.n);
 	}
 	return t;
 }
@@ -328,29 +354,6 @@ static void step_load(struct entry *t)
 	fetch(t);
 }
 
-/* Under the lock. Past the limit the fetch thread takes what it has begun to read, no more, and goes on when half of it is left. */
-static void pending_add(struct meta *m, size_t n)
-{
-	struct meta_counts *c = &m->counts;
-
-	c->pending += n;
-	if (c->pending > c->most_pending)
-		c->most_pending = c->pending;
-	if (c->pending > m->o.max_pending && !m->held) {
-		m->held = true;
-		registry_hold(m->registry, true);
-	}
-}
-
-static void pending_end(struct meta *m, size_t n)
-{
-	m->counts.pending -= n;
-	if (m->held && m->counts.pending <= m->o.max_pending / 2) {
-		m->held = false;
-		registry_hold(m->registry, false);
-	}
-}
-
 static void on_fetched(void *arg, int code, const struct registry_packument *p, const struct err *e)
 {
 	struct entry *t = arg;
@@ -391,7 +394,7 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 static void fetch(struct entry *t)
 {
 	registry_packument_raw(t->m->registry, str_of(t->registry), str_of(t->name), t->asked_form,
-		str_of(t->validator), on_fetched, t);
+		str_of(t->validator), true, on_fetched, t);
 }
 
 static struct meta_record *compile(struct entry *t, struct task *c, struct scratch *w, struct err *e)
@@ -496,10 +499,8 @@ static void run_tasks(void *arg)
 			step_compile(c->entry, c);
 		else
 			step_answer(m, c);
-		size_t raw = c->raw.n;
 		task_free(c);
 		lock_timed(&m->lock, m->o.lock_waits);
-		pending_end(m, raw);
 	}
 	m->runners--;
 	pthread_mutex_unlock(&m->lock);

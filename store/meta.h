@@ -17,16 +17,18 @@ struct meta_opts {
 	/* How long a record is fresh without asking. 0: what the index has is always revalidated, and what this object has
 	 * confirmed once stays good for its life: within an install at most one request a name. --prefer-offline maps to INT64_MAX. */
 	int64_t max_age_ms;
-	int64_t absent_ms;            /* how long it is remembered that a registry has no such package; 0: not at all */
-	bool offline;                 /* never ask the registry; any age will do */
-	unsigned workers;             /* compile workers; 0: one per CPU */
-	size_t max_pending;           /* bytes fetched and not compiled, past which no more are read; 0: 2 MiB */
+	int64_t absent_ms; /* how long it is remembered that a registry has no such package; 0: not at all */
+	bool offline;      /* never ask the registry; any age will do */
+	unsigned workers;  /* compile workers; 0: one per CPU */
+	/* Bytes fetched that wait to be compiled, past which no more packuments are asked for or read; 0: 2 MiB. What is answered in HTTP/2 and has
+	 * begun comes on top: http_hold() says how much that may be. */
+	size_t max_pending;
 	_Atomic uint64_t *lock_waits; /* for the table, of over 1 ms, are counted here; may be NULL */
 	size_t memory; /* bytes of records kept for later wants, least recently used go first; 0: 512 MiB */
 };
 struct meta_counts {
 	uint64_t fetched, revalidated, from_cache, failed, stale_used, bytes;
-	uint64_t pending, most_pending; /* bytes fetched and not compiled: now, and at most */
+	uint64_t pending, most_pending; /* bytes fetched that wait to be compiled: now, and at most */
 	unsigned most_compiling;        /* most compile jobs that ran at once */
 	uint64_t put_dropped;           /* index writes that the store's queue had no room for */
 	uint64_t memory;                /* bytes of records kept now */

@@ -477,7 +477,7 @@ static const char *const packument_accept[] = {
 };
 
 static void packument_start(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
-	bool raw, registry_packument_done *done, void *arg)
+	bool raw, bool holdable, registry_packument_done *done, void *arg)
 {
 	AUTO(buf_release) struct buf url = BUF_INIT, headers = BUF_INIT;
 	struct job *j = job_new(r, name);
@@ -496,6 +496,7 @@ static void packument_start(struct registry *r, str registry_url, str name, enum
 				    .version = HTTP_VERSION_2,
 				    .priority = PACKUMENT_PRIORITY,
 				    .small = true,
+				    .holdable = holdable,
 				    .again = packument_again,
 				    .done = packument_done,
 				    .arg = j });
@@ -504,13 +505,13 @@ static void packument_start(struct registry *r, str registry_url, str name, enum
 void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	registry_packument_done *done, void *arg)
 {
-	packument_start(r, registry_url, name, form, validator, false, done, arg);
+	packument_start(r, registry_url, name, form, validator, false, false, done, arg);
 }
 
 void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
-	registry_packument_done *done, void *arg)
+	bool holdable, registry_packument_done *done, void *arg)
 {
-	packument_start(r, registry_url, name, form, validator, true, done, arg);
+	packument_start(r, registry_url, name, form, validator, true, holdable, done, arg);
 }
 
 void registry_hold(struct registry *r, bool held)

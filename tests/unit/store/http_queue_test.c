@@ -82,9 +82,54 @@ static void test_limits(void **state)
 	http_queue_release(&t.q);
 }
 
+/* What is held keeps neither those behind it from starting nor its host from what it may take. */
+static void test_held(void **state)
+{
+	struct http_queue q = { .max_active = 4, .max_per_host = 2, .hold = true };
+	struct http_wait held[2] = { { .priority = 9, .seq = 0, .holdable = true },
+		{ .priority = 9, .seq = 1, .holdable = true } };
+	struct http_wait other[2] = { { .priority = 9, .seq = 2 }, { .priority = 1, .seq = 3 } };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		http_queue_add(&q, &held[i], STR("a"), true);
+		http_queue_add(&q, &other[i], STR("a"), true);
+	}
+	http_queue_reached(&held[0]);
+	assert_ptr_equal(http_queue_take(&q), &other[0]);
+	assert_ptr_equal(http_queue_take(&q), &other[1]);
+	assert_null(http_queue_take(&q));
+	assert_int_equal(q.waiting, 2);
+	http_queue_end(&q, &other[0]);
+	assert_null(http_queue_take(&q));
+	q.hold = false;
+	assert_ptr_equal(http_queue_take(&q), &held[0]);
+	assert_null(http_queue_take(&q)); /* two of one host, whichever they are */
+	http_queue_drop(&q, &held[1]);
+	assert_null(http_queue_any(&q));
+	http_queue_release(&q);
+}
+
+/* By priority and arrival across both kinds, when none is held. */
+static void test_order(void **state)
+{
+	struct http_queue q = { .max_active = 8, .max_per_host = 8 };
+	struct http_wait w[] = { { .seq = 0 }, { .priority = 2, .seq = 1 }, { .seq = 2, .holdable = true },
+		{ .priority = 2, .seq = 3, .holdable = true }, { .seq = 4 } };
+	const unsigned order[] = { 1, 3, 0, 2, 4 };
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		http_queue_add(&q, &w[i], STR("a"), false);
+	http_queue_reached(&w[0]);
+	for (unsigned i = 0; i < 5; i++)
+		assert_ptr_equal(http_queue_take(&q), &w[order[i]]);
+	http_queue_release(&q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_all_for_one), cmocka_unit_test(test_room_is_kept),
-		cmocka_unit_test(test_limits) };
+		cmocka_unit_test(test_limits), cmocka_unit_test(test_held), cmocka_unit_test(test_order) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -659,6 +659,35 @@ static void test_priority(void **state)
 	outcome_release(&all);
 }
 
+/* What is held does not start, and keeps nothing else from its host. */
+static void test_hold(void **state)
+{
+	struct fixture *f = *state;
+	struct http_request r = { .url = server_url(&f->a, "/ok"), .priority = 1, .small = true, .done = on_done };
+	OUTCOME(first);
+	OUTCOME(held);
+	OUTCOME(small);
+	OUTCOME(tarball);
+
+	get(f->h, &first, r.url, r); /* the host has been reached */
+	http_hold(f->h, true);
+	r.arg = &held;
+	r.holdable = true;
+	http_start(f->h, &r);
+	get(f->h, &small, server_url(&f->a, "/ok"), (struct http_request){ .small = true });
+	get(f->h, &tarball, server_url(&f->a, "/ok"), (struct http_request){ 0 });
+	assert_true(small.status == 200 && tarball.status == 200);
+	assert_int_equal(atomic_load(&f->a.requests), 3);
+	http_hold(f->h, false);
+	wait_done(&held, 1);
+	assert_int_equal(held.status, 200);
+	assert_true(str_eq(buf_str(&held.body), STR("hello")));
+	outcome_release(&first);
+	outcome_release(&held);
+	outcome_release(&small);
+	outcome_release(&tarball);
+}
+
 static bool is_private(const char *text)
 {
 	struct sockaddr_in a4 = { .sin_family = AF_INET };
@@ -723,6 +752,6 @@ int main(void)
 		T(test_refused_urls), T(test_stall_and_drip), T(test_after_a_stall), T(test_policy),
 		T(test_pause_resume), T(test_pause_is_no_stall), T(test_tls_to_clear), T(test_receiver_stops),
 		T(test_again), T(test_cancel), T(test_stop_is_final), T(test_bounds), T(test_keep_room),
-		T(test_priority) };
+		T(test_priority), T(test_hold) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

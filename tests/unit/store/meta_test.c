@@ -298,6 +298,37 @@ static void test_too_much_is_held(void **state)
 	meta_free(m);
 }
 
+/* What is being compiled is behind nothing: however large it is, the other worker gets work. */
+static void test_compiling_is_not_pending(void **state)
+{
+	struct fixture *f = *state;
+	struct meta *m = make(f, (struct meta_opts){ .max_pending = 100 }); /* a body is larger */
+	struct blocked b = { .w = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER } };
+	struct meta_counts n = { .pending = 1 };
+	WANTED(w);
+
+	meta_want(m, str_of(f->base), STR("large"), PACKUMENT_ABBREVIATED, on_blocked, &b);
+	for (unsigned i = 0; i < 60000 && meta_counts(m).most_compiling == 0; i++)
+		usleep(1000);
+	for (unsigned i = 0; i < 10000 && n.pending; i++) {
+		usleep(1000);
+		n = meta_counts(m);
+	}
+	bool idle = n.pending == 0 && n.most_pending > 100;
+	meta_want(m, str_of(f->base), STR("other"), PACKUMENT_ABBREVIATED, on_record, &w);
+	for (unsigned i = 0; i < 10000 && meta_counts(m).fetched < 2; i++)
+		usleep(1000);
+	bool fetched = meta_counts(m).fetched == 2;
+	atomic_store(&b.go, true);
+	wait_done(&b.w, 1);
+	wait_done(&w, 1);
+	assert_true(idle);
+	assert_true(fetched);
+	meta_record_release(b.w.last);
+	meta_record_release(w.last);
+	meta_free(m);
+}
+
 static void test_single_flight_then_304(void **state)
 {
 	struct fixture *f = *state;
@@ -548,6 +579,6 @@ int main(void)
 	const struct CMUnitTest tests[] = { T(test_single_flight_then_304), T(test_compiles_in_parallel),
 		T(test_offline), T(test_fresh_and_aged), T(test_full_answers_abbreviated), T(test_trouble),
 		T(test_absent), T(test_broken_body_once), T(test_full_queue_and_memory), T(test_too_much_is_held),
-		T(test_free_waits), T(test_index_has_no_credentials) };
+		T(test_compiling_is_not_pending), T(test_free_waits), T(test_index_has_no_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -312,7 +312,8 @@ static void test_raw(void **state)
 	AUTO(buf_release) struct buf json = BUF_INIT;
 	struct err e;
 
-	registry_packument_raw(f->r, server_url(&f->s, ""), STR("gz"), PACKUMENT_FULL, STR_NONE, on_packument, &a);
+	registry_packument_raw(
+		f->r, server_url(&f->s, ""), STR("gz"), PACKUMENT_FULL, STR_NONE, false, on_packument, &a);
 	wait_done(&a);
 	assert_int_equal(a.code, 0);
 	assert_true(a.gzip);
@@ -326,6 +327,41 @@ static void test_raw(void **state)
 	a.json.p[a.json.n - 1] = 0x7f; /* claims 2 GB */
 	assert_int_equal(registry_decode(&json, buf_str(&a.json), true, &e), ERR_PARSE);
 	answer_release(&a);
+}
+
+static void on_modified(void *arg, int64_t ms)
+{
+	atomic_store((atomic_llong *)arg, ms);
+}
+
+/* Who compiles nothing does not wait for those who do. */
+static void test_hold(void **state)
+{
+	struct fixture *f = *state;
+	atomic_llong modified = -1;
+	ANSWER(held);
+	ANSWER(json);
+	ANSWER(raw);
+
+	registry_hold(f->r, true);
+	registry_packument_raw(
+		f->r, server_url(&f->s, ""), STR("gz"), PACKUMENT_FULL, STR_NONE, true, on_packument, &held);
+	registry_modified(f->r, server_url(&f->s, ""), STR("plain"), on_modified, &modified);
+	ask(f, &json, "/", STR("@s/n"), PACKUMENT_ABBREVIATED, STR_NONE);
+	registry_packument_raw(
+		f->r, server_url(&f->s, ""), STR("gz"), PACKUMENT_FULL, STR_NONE, false, on_packument, &raw);
+	wait_done(&raw);
+	for (unsigned i = 0; i < 60000 && atomic_load(&modified) < 0; i++)
+		usleep(1000);
+	assert_true(atomic_load(&modified) >= 0);
+	assert_true(json.code == 0 && raw.code == 0);
+	assert_int_equal(atomic_load(&f->s.requests), 3);
+	registry_hold(f->r, false);
+	wait_done(&held);
+	assert_int_equal(held.code, 0);
+	answer_release(&held);
+	answer_release(&json);
+	answer_release(&raw);
 }
 
 static void test_retry_after(void **state)
@@ -397,6 +433,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(test_request), T(test_dates), cmocka_unit_test(test_backoff),
-		T(test_answers), T(test_raw), T(test_retry_after), T(test_tarballs), T(test_credentials) };
+		T(test_answers), T(test_raw), T(test_hold), T(test_retry_after), T(test_tarballs),
+		T(test_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
