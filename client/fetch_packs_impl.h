@@ -11,7 +11,7 @@
 
 /* Who decides where a package that is looked up comes from: the thread that finds its pack, or the loop that takes it back first. */
 enum want_fate { WANT_OPEN = 0, WANT_FOUND, WANT_TAKEN };
-enum { FEED_BLOCK = 256 << 10 }; /* of bytes that have arrived of a large pack */
+enum { FEED_BLOCK = 256 << 10 }; /* bytes of a large pack that go to the loop at once, at most */
 enum pack_end { PACK_COMES = 0, PACK_ARRIVED, PACK_ABSENT };
 /* What has arrived of a pack, in blocks that go their ways one by one. */
 struct pack_block {
@@ -54,7 +54,7 @@ struct pack_want {
 	uint64_t hold;            /* of `held`, as long as it was asked for and is not imported */
 	uint64_t raw;             /* memory that unpacking takes; 0: no pack, which its import says */
 	struct fetch_body body;   /* without a feed: what has arrived */
-	struct pack_blocks come;  /* with one: what was not handed over yet */
+	struct fetch_body come;   /* with one: the block that is not full yet */
 	uint64_t got;             /* bytes received */
 	uint64_t from;            /* of these, when it was asked for last */
 	atomic_uint fate;
@@ -119,9 +119,9 @@ void want_end(struct pack_want *w, bool ready);
 
 /* pack_feed.c. Makes W's feed, of which nothing has arrived yet. */
 void feed_new(struct pack_want *w);
-/* The thread's: the next N bytes of W, which has a feed. */
-void feed_add(struct pack_want *w, const void *p, size_t n);
-/* The thread's: gives what has arrived since to the loop. Wakes nobody. Under the lock. */
+/* The thread's: as many of the next N bytes of W, which has a feed, as its block has room for. *FULL: that has to be given away before more. */
+size_t feed_add(struct pack_want *w, const void *p, size_t n, bool *full);
+/* The thread's: gives the block to the loop. Wakes nobody. Under the lock. */
 void feed_give(struct pack_want *w, enum pack_end end, const struct err *why);
 /* The loop's: goes on with every feed that has news. */
 void feeds_go(struct pack_fetcher *f);

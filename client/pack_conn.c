@@ -20,7 +20,6 @@ enum {
 	PROGRESS = 64,  /* an answer that broke off counts as a try unless it brought more than this part of the pack */
 	MOST_TRIES = 3, /* of a package that came no further, and of a connection without a whole answer in between */
 	RETRY_MS = 100,
-	PIECES = 16, /* in which what may be ahead goes to the loop */
 	STREAMS = 2, /* large packs at once: while one is unpacked the next begins to arrive */
 };
 enum ask_kind { ASK_FIND, ASK_GET, ASK_LARGE };
@@ -207,6 +206,7 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 	struct ask *a = arg;
 	struct thread *t = a->c->t;
 	const char *p = bytes;
+	bool full;
 
 	/* Memory is bounded by what is asked for; and, where that is large, by the window. */
 	if (a->kind != ASK_LARGE || r->status != 200)
@@ -219,10 +219,13 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 		size_t take;
 		if (a->inside) {
 			take = n < w->size - w->got ? n : (size_t)(w->size - w->got);
-			if (w->feed)
-				feed_add(w, p, take);
-			else
+			if (w->feed) {
+				take = feed_add(w, p, take, &full);
+				if (full)
+					feed_tell(t, w, PACK_COMES, NULL);
+			} else {
 				fetch_body_add(&w->body, &t->f->bodies, p, take);
+			}
 			w->got += take;
 		} else {
 			take = n < PACKS_ROW - a->nrow ? n : PACKS_ROW - a->nrow;
@@ -463,14 +466,12 @@ static bool is_ending(const struct thread *t)
 	return t->streams == 1;
 }
 
-/* What arrived of W goes to the loop, and what that has unpacked may arrive anew. True: it may. */
+/* What the loop has unpacked of W may arrive anew. True: it may. */
 static bool stream_go(struct ask *a, struct pack_want *w, bool ends)
 {
 	struct thread *t = a->c->t;
 	uint64_t room = atomic_load(&w->feed->fed) + (ends ? t->f->o.ahead : 0);
 
-	if (w->come.n >= t->f->o.ahead / PIECES)
-		feed_tell(t, w, PACK_COMES, NULL);
 	room = room < w->got ? room : w->got;
 	if (room <= w->consumed)
 		return false;

@@ -35,13 +35,16 @@ static void feed_unlink(struct pack_fetcher *f, struct pack_feed *x)
 
 /* -- what has arrived ------------------------------------------------------------------ */
 
-static struct pack_block *block_add(struct pack_blocks *l)
+static void body_move(struct pack_blocks *to, struct fetch_body *b)
 {
+	if (b->n == 0)
+		return;
 	struct pack_block *k = xcalloc(1, sizeof(*k));
-
-	*(l->tail ? &l->tail->next : &l->head) = k;
-	l->tail = k;
-	return k;
+	k->b = *b;
+	*(to->tail ? &to->tail->next : &to->head) = k;
+	to->tail = k;
+	to->n += b->n;
+	*b = (struct fetch_body){ 0 };
 }
 
 static void blocks_move(struct pack_blocks *to, struct pack_blocks *from)
@@ -72,19 +75,20 @@ static void blocks_free(struct pack_fetcher *f, struct pack_blocks *l)
 		block_drop(f, l);
 }
 
-void feed_add(struct pack_want *w, const void *bytes, size_t n)
+/* A quarter of what may be ahead, so that what waits in a block does not stop the rest. */
+static size_t block_size(const struct pack_fetcher *f)
 {
-	struct pack_blocks *l = &w->come;
+	return f->o.ahead / 4 < FEED_BLOCK ? f->o.ahead / 4 + 1 : FEED_BLOCK;
+}
 
-	for (const char *p = bytes; n > 0;) {
-		struct pack_block *k = l->tail && l->tail->b.n < FEED_BLOCK ? l->tail : block_add(l);
-		size_t take = n < FEED_BLOCK - k->b.n ? n : FEED_BLOCK - k->b.n;
-		fetch_body_reserve(&k->b, &w->f->bodies, FEED_BLOCK);
-		fetch_body_add(&k->b, &w->f->bodies, p, take);
-		l->n += take;
-		p += take;
-		n -= take;
-	}
+size_t feed_add(struct pack_want *w, const void *p, size_t n, bool *full)
+{
+	size_t size = block_size(w->f), room = size - w->come.n, take = n < room ? n : room;
+
+	fetch_body_reserve(&w->come, &w->f->bodies, size);
+	fetch_body_add(&w->come, &w->f->bodies, p, take);
+	*full = take == room;
+	return take;
 }
 
 static void feed_free(struct pack_fetcher *f, struct pack_feed *x)
@@ -102,7 +106,7 @@ void want_free(struct pack_want *w)
 {
 	if (w->feed)
 		feed_free(w->f, w->feed);
-	blocks_free(w->f, &w->come);
+	fetch_body_release(&w->come, &w->f->bodies);
 	fetch_body_release(&w->body, &w->f->bodies);
 	free(w);
 }
@@ -111,7 +115,7 @@ void feed_give(struct pack_want *w, enum pack_end end, const struct err *why)
 {
 	struct pack_feed *x = w->feed;
 
-	blocks_move(&x->inbox, &w->come);
+	body_move(&x->inbox, &w->come);
 	x->end = end;
 	x->why = why ? *why : (struct err){ 0 };
 	if (!x->told) {
@@ -282,9 +286,7 @@ void feed_whole(struct pack_want *w)
 {
 	if (!w->feed)
 		feed_new(w);
-	w->feed->inbox.n = w->body.n;
-	block_add(&w->feed->inbox)->b = w->body;
-	w->body = (struct fetch_body){ 0 };
+	body_move(&w->feed->inbox, &w->body);
 	w->feed->end = PACK_ARRIVED;
 	feed_want(w->feed);
 }

@@ -291,7 +291,7 @@ uint64_t pack_memory(const void *p, size_t n)
 		return 0;
 	if (h.version == PACK_DELTA)
 		return h.prefix + (h.raw < PACK_SEGMENT ? h.raw : PACK_SEGMENT) + PACK_STEP;
-	return h.raw <= PACK_PIECE ? h.raw : (1u << PACK_WINDOW_LOG) + PACK_STEP;
+	return h.raw <= PACK_PIECE ? h.raw : (1u << PACK_WINDOW_LOG) + PACK_STEP + PACK_AROUND;
 }
 
 int pack_other_bytes(struct err *e)

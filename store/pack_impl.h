@@ -9,6 +9,7 @@
 enum { PACK_HEADER = 32, PACK_MAGIC = 0x314B5044 /* "DPK1" */, PACK_WHOLE = PACK_FORMAT, PACK_DELTA = 3, SHA = 32 };
 /* 2 were deltas with the SHA-256 of what comes out. */
 enum { PACK_STEP = 128 << 10 }; /* a piece is no longer: it is written while a CPU's own cache has it */
+enum { PACK_AROUND = 1 << 19 }; /* what zstd has beside a window, and more */
 
 /* Row flags. A duplicate is followed by how many rows back the same content stands. */
 enum { ROW_EXEC = 1, ROW_DUPLICATE = 2, ROW_BASE = 4, ROW_MOVED = 8 };
@@ -56,13 +57,15 @@ struct pack_scratch {
 	ZSTD_DCtx *d;
 	uint8_t *p;
 	size_t cap, touched;
-	bool lent; /* D's window is behind the first PACK_STEP bytes of P */
+	size_t apart; /* bytes that D has from the heap */
+	bool lent;    /* D's window is behind the first PACK_STEP bytes of P */
 };
 struct pack_scratch *pack_scratch_of(const struct pack_stream_opts *o, struct pack_scratch *own);
 void pack_scratch_release(struct pack_scratch *s);
 /* N bytes, whose content is anything, until another pack needs the scratch; no more than PACK_STEP where a context has a window. */
 uint8_t *pack_scratch_buf(struct pack_scratch *s, size_t n);
-/* A context as new, until the next call. WINDOW, asked for before the bytes: those that it keeps for itself, for frames that are decoded piece by piece; 0: none. */
+/* A context as new, until the next call. WINDOW, asked for before the bytes: those that it keeps for itself, for frames that are decoded piece by piece; 0: none.
+ * More than the scratch has room for (here, or of bytes) makes it anew: then neither the bytes nor a context from before is there any more. */
 ZSTD_DCtx *pack_scratch_context(struct pack_scratch *s, uint64_t window);
 
 /* Either kind's reader, from header and compressed table on: content in any pieces, rows to O->fn, which is kept. *OUT is to be freed even

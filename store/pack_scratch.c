@@ -2,12 +2,12 @@
  * means nothing from one pack to the next, so either may have it without a word to the other. */
 #define ZSTD_STATIC_LINKING_ONLY /* for a context whose window is memory of ours */
 #include "pack_impl.h"
+#include <malloc.h>
 #include <stdlib.h>
 
 enum {
-	AROUND = 1 << 19, /* what a context has beside its window, and more */
-	OWN = 1 << 20,    /* what it allocates for anything else is smaller */
-	LARGEST = PACK_STEP + (1 << PACK_WINDOW_LOG) + AROUND,
+	OWN = 1 << 20, /* what a context allocates for anything but its window is smaller */
+	LARGEST = PACK_STEP + (1 << PACK_WINDOW_LOG) + PACK_AROUND,
 };
 _Static_assert(LARGEST >= PACK_STEP + PACK_MOST_PREFIX + PACK_SEGMENT, "a delta has room, too");
 
@@ -25,8 +25,11 @@ static void *window_alloc(void *arg, size_t n)
 {
 	struct pack_scratch *s = arg;
 
-	if (n <= OWN || s->lent || n > s->cap || PACK_STEP > s->cap - n)
-		return malloc(n);
+	if (n <= OWN || s->lent || n > s->cap || PACK_STEP > s->cap - n) {
+		void *p = malloc(n);
+		s->apart += malloc_usable_size(p);
+		return p;
+	}
 	s->lent = true;
 	return s->p + PACK_STEP;
 }
@@ -35,10 +38,12 @@ static void window_free(void *arg, void *p)
 {
 	struct pack_scratch *s = arg;
 
-	if (s->lent && p == s->p + PACK_STEP)
+	if (s->lent && p == s->p + PACK_STEP) {
 		s->lent = false;
-	else
-		free(p);
+		return;
+	}
+	s->apart -= malloc_usable_size(p);
+	free(p);
 }
 
 void pack_scratch_release(struct pack_scratch *s)
@@ -58,7 +63,7 @@ void pack_scratch_free(struct pack_scratch *s)
 
 uint64_t pack_scratch_bytes(const struct pack_scratch *s)
 {
-	return s->touched;
+	return s->touched + s->apart;
 }
 
 /* What is never touched takes no memory, so there are two sizes, and what is larger than either. A context may have its window in the block
@@ -84,7 +89,7 @@ uint8_t *pack_scratch_buf(struct pack_scratch *s, size_t n)
 ZSTD_DCtx *pack_scratch_context(struct pack_scratch *s, uint64_t window)
 {
 	if (window > 0)
-		reserve(s, PACK_STEP + (size_t)window + AROUND);
+		reserve(s, PACK_STEP + (size_t)window + PACK_AROUND);
 	if (!s->d && !(s->d = ZSTD_createDCtx_advanced((ZSTD_customMem){ window_alloc, window_free, s })))
 		die_oom(0);
 	ZSTD_DCtx_reset(s->d, ZSTD_reset_session_and_parameters);

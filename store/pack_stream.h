@@ -6,12 +6,12 @@
 #include "pack_delta.h"
 
 /* What unpacking needs for a while, kept from one pack to the next: fresh pages cost as much as what is written to them. One user at a
- * time. It holds what pack_memory() said of one pack, whichever, and as long as there are several the largest. */
+ * time. It holds what pack_memory() said of one pack, whichever, and as long as there are several the largest, and a context. */
 struct pack_scratch;
 struct pack_scratch *pack_scratch_new(void);
 /* NULL is fine. */
 void pack_scratch_free(struct pack_scratch *s);
-/* Bytes of memory that it holds. */
+/* Bytes of memory that it holds, a context's included. */
 uint64_t pack_scratch_bytes(const struct pack_scratch *s);
 
 struct pack_stream;

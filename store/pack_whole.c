@@ -164,13 +164,14 @@ int pack_whole_open(struct pack_whole **out, const struct pack_header *h, const 
 {
 	struct pack_whole *x = xcalloc(1, sizeof(*x));
 	struct pack_scratch *s = pack_scratch_of(o, &x->own);
-	uint64_t window = h->raw < 1u << PACK_WINDOW_LOG ? h->raw : 1u << PACK_WINDOW_LOG;
+	/* Of one without content, too, since the bytes come after it. */
+	uint64_t window = h->raw < 1u << PACK_WINDOW_LOG ? h->raw + 1 : 1u << PACK_WINDOW_LOG;
 
 	*out = x;
 	x->a = ARENA_INIT(1 << 16);
 	x->o = o;
 	x->text = xmalloc((size_t)h->table + 1);
-	if (pack_inflate(x->text, h->table, pack_scratch_context(s, 0), table_z, h->table_z, "table", e) < 0 ||
+	if (pack_inflate(x->text, h->table, pack_scratch_context(s, window), table_z, h->table_z, "table", e) < 0 ||
 		read_table(&x->t, h, x->text, NULL, &x->a, e) < 0)
 		return e->code;
 	x->z = pack_scratch_context(s, window);

@@ -573,6 +573,24 @@ static void a_large_pack_that_broke_off_goes_first(void **state)
 	}
 }
 
+/* Over several blocks, the second of which is half full when the connection breaks off. */
+static void a_large_pack_goes_on_inside_a_block(void **state)
+{
+	struct env *v = *state;
+	const struct made_row *row;
+
+	v->connections = 1;
+	v->ahead = 4 << 20;
+	serve_made(v, MADE_CUT, 400000, 1);
+	assert_true(v->fix[7].pack.n > 600000);
+	fetch_begin(v);
+	fetch_one(v, 7, false);
+	fetch_rest(v);
+	assert_int_equal(v->done, 1);
+	assert_int_equal(made_rows(v->made, &row), 2);
+	assert_true(row[1].from > 0 && row[1].from < v->fix[7].pack.n);
+}
+
 #define BOTH(TEST)                                                                                                     \
 	cmocka_unit_test_setup_teardown(TEST, setup, teardown),                                                        \
 		cmocka_unit_test_setup_teardown(TEST, setup_streamed, teardown)
@@ -604,6 +622,7 @@ int main(int argc, char **argv)
 		BOTH(a_server_that_drains),
 		cmocka_unit_test_setup_teardown(large_packs_are_held_within_bounds, setup_streamed, teardown),
 		cmocka_unit_test_setup_teardown(a_large_pack_that_broke_off_goes_first, setup_streamed, teardown),
+		cmocka_unit_test_setup_teardown(a_large_pack_goes_on_inside_a_block, setup_streamed, teardown),
 	};
 
 	if (argc != 2)

@@ -230,6 +230,20 @@ static int stream(const struct buf *b, size_t bite, const uint8_t digest[32], st
 	return rc;
 }
 
+static void files_without_content_stream(void **state)
+{
+	(void)state;
+	struct pack_file f[] = { text("a", ""), text("b", "") };
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	uint8_t digest[32];
+	struct err e;
+
+	assert_int_equal(pack_build(&b, digest, f, 2, &(struct pack_opts){ .level = 1 }, &e), 0);
+	struct pieces w = { .file = f };
+	assert_int_equal(stream(&b, 5, digest, &w, &e), 0);
+	assert_int_equal(w.at, 2);
+}
+
 static void bytes_come_in_bites(void **state)
 {
 	(void)state;
@@ -277,6 +291,7 @@ int main(void)
 		cmocka_unit_test(unsafe_paths_are_refused),
 		cmocka_unit_test(a_large_mix_comes_back),
 		cmocka_unit_test(a_large_pack_streams),
+		cmocka_unit_test(files_without_content_stream),
 		cmocka_unit_test(bytes_come_in_bites),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
