@@ -202,14 +202,16 @@ static int config_line(struct config *c, str line, unsigned n, unsigned *from, s
 	if (!str_cut(line, '=', &name, &value))
 		return err_set(e, ERR_USAGE, "expected \"name = value\"");
 	name = str_trim(name);
-	if (c->section && option_find(name) && !config_section_has(c->section, name))
+	if (c->section && option_find(name) && !config_section_shares(c->section, name))
 		return err_set(e, ERR_USAGE, STR_FMT " is an option of drayd's own: it stands before the first section",
 			STR_ARG(name));
 	if (c->section)
 		return config_section_set(c, name, str_trim(value), e);
 	const struct option *o = option_find(name);
-	if (!o || str_eq(name, STR("config")))
+	if (!o)
 		return no_option(name, e);
+	if (str_eq(name, STR("config")))
+		return err_set(e, ERR_USAGE, "config stands on the command line only: a file names no other file");
 	if (from[o - options] == BY_FLAG)
 		return 0;
 	if (from[o - options] && o->kind != K_LIST)
@@ -314,6 +316,8 @@ static int config_check(struct config *c, const char **of, struct err *e)
 		c->registry = STR("none"); /* tokens need no registry, and may be made before one is chosen */
 	bool none = str_eq(c->registry, STR("none"));
 	*of = "registry";
+	if (!none && !c->registry.n && !c->from[option_find(STR("registry")) - options])
+		*of = NULL; /* the file's fault as a whole */
 	if (!none && !c->registry.n)
 		return err_set(
 			e, ERR_USAGE, "no registry: set `registry = URL`, or `none` where only sections name any");
@@ -327,6 +331,8 @@ static int config_check(struct config *c, const char **of, struct err *e)
 	if (!none && !str_ends(c->registry, STR("/")))
 		c->registry = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->registry));
 	*of = "listen";
+	if (c->listen.n > CONFIG_MAX_LISTEN)
+		return err_set(e, ERR_USAGE, "more than %d listen addresses", CONFIG_MAX_LISTEN);
 	for (size_t i = 0; i < c->listen.n; i++) {
 		str host, port;
 		uint64_t n;
@@ -348,6 +354,8 @@ int config_blame(const struct config *c, const char *of, struct err *e)
 	const struct option *o = of ? option_find(str_of(of)) : NULL;
 	unsigned at = o && c->from ? c->from[o - options] : 0;
 
+	if (o && !at)
+		return e->code; /* the default: no file says it */
 	if (at == BY_FLAG)
 		return err_ctx(e, "--%s", of);
 	if (at && !(o->kind == K_LIST && ((const struct str_list *)(const void *)((const char *)c + o->at))->n > 1))

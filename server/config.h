@@ -25,6 +25,7 @@ struct config_access {
 	struct str_list packages; /* patterns, see pattern.h */
 	struct str_list allow;    /* tokens by name, patterns as well; nobody when empty */
 };
+enum { CONFIG_MAX_LISTEN = 32 };
 struct config {
 	struct arena a;
 	enum config_command command;
@@ -64,8 +65,9 @@ struct config {
 	size_t nupstreams;
 	struct config_access *access;
 	size_t naccess;
+	/* For config_blame(). By option: the line of its value, UINT_MAX for a flag, 0 for nowhere: the default. */
+	const unsigned *from;
 	/* While the file is read. */
-	const unsigned *from; /* by option: the line of its value, UINT_MAX for a flag, 0 for nowhere */
 	enum config_section { CONFIG_NO_SECTION = 0, CONFIG_UPSTREAM, CONFIG_ACCESS } section;
 	size_t upstream_cap, access_cap;
 	uint64_t sections_hash; /* of their text */
@@ -73,7 +75,8 @@ struct config {
 /* Reads the command line and the file it names. ERR_USAGE, ERR_NOTFOUND, ERR_IO. */
 MUST_USE int config_load(struct config *out, int argc, char **argv, struct err *e);
 void config_release(struct config *c);
-/* Says in E, which is about option OF (NULL: about a section), where its value comes from: the file and its line, or the flag. E's code. */
+/* Says in E, which is about option OF (NULL: about a section, or what the file lacks), where its value comes from: the file and its line, or the
+ * flag; nothing for a default. E's code. */
 int config_blame(const struct config *c, const char *of, struct err *e);
 /* Calls FN with the name of each option, or of the sections, that A and B differ in; LIVE: a running server can take it over. */
 void config_diff(

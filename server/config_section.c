@@ -191,9 +191,9 @@ static int set_access(struct config *c, struct config_access *r, str name, str v
 	return 0;
 }
 
-bool config_section_has(enum config_section kind, str name)
+bool config_section_shares(enum config_section kind, str name)
 {
-	return kind == CONFIG_UPSTREAM && is_credential(name); /* the one name that both have: token-file */
+	return kind == CONFIG_UPSTREAM && is_credential(name); /* of which one is both: token-file */
 }
 
 int config_section_set(struct config *c, str name, str value, struct err *e)

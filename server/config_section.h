@@ -10,8 +10,8 @@
 
 /* "[upstream NAME]": begins a section. ERR_USAGE. */
 MUST_USE int config_section_begin(struct config *c, str header, struct err *e);
-/* Whether a section of that kind has a line NAME. */
-bool config_section_has(enum config_section kind, str name);
+/* Whether NAME, an option of drayd's own, is also the name of a line in sections of that kind. */
+bool config_section_shares(enum config_section kind, str name);
 /* A line of the section that was begun last. ERR_USAGE, ERR_NOTFOUND and ERR_IO for a credential's file or variable. */
 MUST_USE int config_section_set(struct config *c, str name, str value, struct err *e);
 /* After the last line: adds the default upstream (`registry`) and checks what needs all sections. */

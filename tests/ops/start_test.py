@@ -67,6 +67,7 @@ class Refusals(Case):
     def test_configuration(self):
         upstream = "[upstream x]\nurl = https://x.test/\nscope = @x\n"
         for line, at, words in (("nonsense = 1", 4, "no option nonsense; `drayd --help` lists them"), ("lisen = x", 4, "no option lisen; is it listen?"),
+                ("config = x", 4, "config stands on the command line only"),
                 ("plans = many", 4, "plans = many: expected a number from 1 to 1024"), ("pack-cache = 20G", 4, "expected a number of MiB, without a unit, from"),
                 ("drain = 5s", 4, "expected a number of seconds, without a unit, from"), ("insecure = yes", 4, "expected true or false"),
                 ("log-level = loud", 4, "expected error, warn, info or debug"), ("drain", 4, 'expected "name = value"'), ("drain = 1\ndrain = 2", 5, "drain is there twice, here and in line 4"),
@@ -85,6 +86,8 @@ class Refusals(Case):
         for line, words in (("[upstream x]\nscope = @x", ": upstream x needs a url"), ("tls-cert = x", ":3: tls-cert and tls-key belong together: tls-key is missing"),
                 ("drain = 1\nlisten = here", ":4: listen = here: expected ADDR:PORT")):
             self.refused(2, rf"^drayd: {self.conf}{words}", *self.start(line))
+        for command in ((), ("check-config",)):
+            self.refused(2, rf"^drayd: {self.conf}: more than 32 listen addresses", *command, *self.start(*["listen = 127.0.0.1:0"] * 33))
         for flags, words in ((("--tls-key", "x"), "--tls-key: .*tls-cert is missing"), (("--listen=here",), "--listen: .*expected ADDR:PORT"),
                 (("--plans", "0"), "--plans: plans = 0: expected a number from 1 to 1024"), (("--public-url", "x"), "--public-url: "), (("--nonsense",), "no option --nonsense"),
                 (("--plans",), "--plans needs a value")):  # not the file's fault
