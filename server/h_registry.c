@@ -201,10 +201,19 @@ static void tarball_head(struct reg_job *j)
 	h2o_start_response(req, &j->gen);
 }
 
+static const char *flight_fault(const struct flight_state *st)
+{
+	if (st->own)
+		return st->code == ERR_NOSPACE ? "drayd has no room for the tarball" : "drayd cannot write the tarball";
+	return st->code == ERR_INTEGRITY
+		       ? "the upstream's bytes have another digest than its packument states: the tarball"
+		       : "the upstream did not give the tarball";
+}
+
 /* What there is; waits for the fetch when there is nothing more yet. */
 static void tarball_send(struct reg_job *j)
 {
-	struct flight_state st = { j->src.size, true, 0, 0 };
+	struct flight_state st = { .size = j->src.size, .ended = true };
 
 	if (j->src.flight) {
 		atomic_fetch_add(&j->refs, 1); /* the waiter's, if it comes to that */
@@ -213,11 +222,8 @@ static void tarball_send(struct reg_job *j)
 		job_unref(j);
 	}
 	if (!j->started && st.ended && st.code < 0) {
-		err_set(&j->err, st.code, "%s of " STR_FMT "@" STR_FMT,
-			st.code == ERR_INTEGRITY
-				? "the upstream's bytes have another digest than its packument states: the tarball"
-				: "the upstream did not give the tarball",
-			STR_ARG(j->name), STR_ARG(j->version));
+		err_set(&j->err, st.code, "%s of " STR_FMT "@" STR_FMT, flight_fault(&st), STR_ARG(j->name),
+			STR_ARG(j->version));
 		job_send_error(j);
 		return;
 	}

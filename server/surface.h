@@ -8,6 +8,7 @@
  * is the caller's business. surface_doc() and surface_tarball() block: for workers. */
 #pragma once
 #include "blobs.h"
+#include "integrity.h"
 #include "meta.h"
 #include "upstream.h"
 #include <stdatomic.h>
@@ -66,12 +67,16 @@ struct tarball_src {
 MUST_USE int surface_tarball(
 	struct tarball_src *out, struct surface *s, str name, str version, str base, struct err *e);
 
+/* The name in registry/ of a tarball that has this digest. */
+void surface_tarball_name(uint8_t out[32], const struct digest *d);
+
 /* How far a flight has come. */
 struct flight_state {
 	uint64_t size;
 	bool ended;
 	unsigned generation; /* changes when bytes that may have been read turned out to be others */
 	int code;            /* once it has ended */
+	bool own;            /* code < 0: it is not the upstream's fault, but this machine takes no more */
 };
 /* Told once, on the fetch thread, when there is more than AT or it has ended. */
 struct flight_waiter {

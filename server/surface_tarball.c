@@ -79,7 +79,7 @@ static void flight_wake(struct flight *f)
 bool flight_look(struct flight *f, struct flight_state *out, uint64_t at, struct flight_waiter *w)
 {
 	pthread_mutex_lock(&f->lock);
-	*out = (struct flight_state){ f->size, f->ended, f->generation, f->code };
+	*out = (struct flight_state){ f->size, f->ended, f->generation, f->code, f->ended && f->os != 0 };
 	bool waits = w && !f->ended && at >= f->size;
 	if (waits) {
 		w->next = f->waiter;
@@ -112,9 +112,12 @@ static bool is_full(int os)
 	return os == ENOSPC || os == EDQUOT;
 }
 
-/* Room for N more bytes in memory. */
-static bool hold(struct flight *f, uint64_t n)
+/* Room in memory for SIZE bytes of it, of which it may have some already. */
+static bool hold(struct flight *f, uint64_t size)
 {
+	if (size <= f->held)
+		return true;
+	uint64_t n = size - f->held;
 	if (atomic_fetch_add(&f->s->flight_memory, n) + n > FLIGHT_MEMORY) {
 		atomic_fetch_sub(&f->s->flight_memory, n);
 		return false;
@@ -151,7 +154,7 @@ static bool flight_to_memory(struct flight *f, uint64_t size)
 static bool write_at(struct flight *f, const char *p, size_t n, uint64_t at)
 {
 	for (size_t done = 0; done < n;) {
-		if (!f->temp[0] && !hold(f, n - done)) {
+		if (!f->temp[0] && !hold(f, at + n)) {
 			f->os = ENOSPC;
 			return false;
 		}
@@ -373,6 +376,14 @@ static void src_etag(char etag[132], const struct digest *d)
 	snprintf(etag, 132, "\"%s\"", hex);
 }
 
+void surface_tarball_name(uint8_t out[32], const struct digest *d)
+{
+	char etag[132];
+
+	src_etag(etag, d);
+	surface_key(out, "tarball", str_of(etag), STR_NONE, STR_NONE);
+}
+
 /* Under the lock: the flight that has KEY, referenced. */
 static struct flight *flight_join(struct surface *s, const uint8_t key[32])
 {
@@ -435,7 +446,7 @@ int surface_tarball(struct tarball_src *out, struct surface *s, str name, str ve
 		upstream_tarball(s->o.upstreams, name, at.url, e) < 0)
 		return e->code;
 	src_etag(out->etag, &want);
-	surface_key(key, "tarball", str_of(out->etag), STR_NONE, STR_NONE);
+	surface_tarball_name(key, &want);
 	out->fd = blobs_open(s->blobs, key, &out->size);
 	lock_timed(&s->lock, s->o.lock_waits);
 	if (out->fd >= 0) {
