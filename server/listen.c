@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_LISTEN = 32, FLUSH_MS = 5, CLOSE_IDLE_MS = 500, STAGE_MS = 10000 };
+enum { MAX_LISTEN = CONFIG_MAX_LISTEN, FLUSH_MS = 5, CLOSE_IDLE_MS = 500, STAGE_MS = 10000 };
 
 /* All that a run owns. */
 struct run {
@@ -50,12 +50,12 @@ static sigset_t signals(void)
 	return set;
 }
 
-void server_signals_block(void)
+void server_signals(bool wait)
 {
 	sigset_t set = signals();
 
 	signal(SIGPIPE, SIG_IGN);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	pthread_sigmask(wait ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
 /* ---- sockets ---- */
@@ -151,8 +151,6 @@ static int bind_all(struct run *r, struct err *e)
 {
 	struct str_list l = r->s.config->listen;
 
-	if (l.n > MAX_LISTEN)
-		return err_set(e, ERR_USAGE, "more than %d listen addresses", MAX_LISTEN);
 	for (size_t i = 0; i < l.n; i++) {
 		if (bind_one(r, l.p[i], e) < 0)
 			return config_blame(r->s.config, "listen", e);

@@ -63,11 +63,13 @@ int main(int argc, char **argv)
 	int rc = 0;
 
 	heap_setup();
-	server_signals_block();
+	server_signals(true); /* from the first moment on: before there are threads, and no SIGHUP is lost */
 	if (config_load(&c, argc, argv, &e) < 0) {
 		say(&e, NULL);
 		return err_exit_status(e.code);
 	}
+	if (c.command != CONFIG_RUN && c.command != CONFIG_SETTLE)
+		server_signals(false);
 	log_setup(STDERR_FILENO, c.log_level, c.log_format);
 	switch (c.command) {
 	case CONFIG_HELP:
@@ -84,7 +86,7 @@ int main(int argc, char **argv)
 		rc = tokens_command(&out, &c, &e);
 		break;
 	case CONFIG_VERIFY:
-		rc = store_check(&out, &c, &e);
+		rc = store_check(&c, STDOUT_FILENO, &e);
 		break;
 	case CONFIG_SETTLE:
 		rc = settle_run(&c, STDOUT_FILENO, &e);

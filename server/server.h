@@ -88,8 +88,9 @@ struct server {
 
 /* Serves until SIGTERM or SIGINT, drains, returns 0. SIGHUP reads the configuration again, from ARGV as at start (argc 0: not at all), takes
  * over what can change while serving and names what needs a restart. The caller must not have started threads before signals were
- * blocked (server_signals_block). */
+ * blocked (server_signals). */
 MUST_USE int server_run(const struct config *c, const struct backend *b, int argc, char **argv, struct err *e);
 /* What server_run() would refuse, without serving: a certificate that cannot be read or does not fit its key. */
 MUST_USE int server_check(const struct config *c, struct err *e);
-void server_signals_block(void);
+/* Whether SIGTERM, SIGINT and SIGHUP wait for who serves, or end the program as they do any other. SIGPIPE is ignored. */
+void server_signals(bool wait);

@@ -4,6 +4,8 @@
 """
 
 import fcntl
+import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -108,7 +110,7 @@ class Operations(Case):
         """Damage on disk is found, named and removed beside a drayd that runs; what is asked for then is whole."""
         def verify():
             r = subprocess.run([DRAYD, "verify-store", "--store-dir", str(self.dir / "store")], capture_output=True, text=True, timeout=rig.PATIENCE_S)
-            return r.returncode, set(re.findall(r"^damaged, removed: (\S+)$", r.stdout, re.M)), r.stdout
+            return r.returncode, set(re.findall(r"^damaged: (\S+)$", r.stdout, re.M)), r.stdout
 
         self.assertEqual(self.install().returncode, 0)
         self.drayd.until(lambda: self.drayd.metric("drayd_packs_unsettled") == 0)
@@ -120,7 +122,7 @@ class Operations(Case):
         store = self.dir / "store"
         code, bad, said = verify()
         self.assertEqual((code, bad), (0, set()), said)
-        self.assertRegex(said, r"store: \d+ files, .* 0 damaged, 0 without a checksum")
+        self.assertRegex(said, r"store: \d+ files, .* 0 damaged, 0 not read")
         hurt = [next((store / "packs").glob("??/*")), *(store / "registry").glob("??/*")]
         for f in hurt:
             b = bytearray(f.read_bytes())
@@ -130,8 +132,75 @@ class Operations(Case):
         self.assertEqual((code, bad), (6, {str(f.relative_to(store)) for f in hurt}), said)
         self.assertEqual([f for f in hurt if f.exists()], [])
         self.assertEqual(c.answer(c.request(b"GET", tarball.encode()))[1], want)
+        self.drayd.until(lambda: self.drayd.metric("drayd_registry_cache_files") >= 1)
         c.close()
+        # A byte that gzip does not look at, one at the very beginning, and what stands behind a whole file.
+        self.drayd.until(lambda: any(f.read_bytes() == want for f in (store / "registry").glob("??/*")))
+        kept = next(f for f in (store / "registry").glob("??/*") if f.read_bytes() == want)
+        for damaged in (b"\0" + want[1:], want[:4] + b"\x55" + want[5:], want + b"\0", b""):
+            kept.write_bytes(damaged)
+            code, bad, said = verify()
+            self.assertEqual((code, bad), (6, {str(kept.relative_to(store))}), said)
+            self.assertFalse(kept.exists())
         self.assertEqual(verify()[0], 0)
+
+    def verify_made(self, files):
+        """verify-store over a registry/ with FILES: its status, what it calls damaged, and the rest it says."""
+        store = self.dir / "made"
+        for name, content in files.items():
+            (store / name).parent.mkdir(parents=True, exist_ok=True)
+            (store / name).write_bytes(content)
+        r = subprocess.run([DRAYD, "verify-store", "--store-dir", str(store)], capture_output=True, text=True, timeout=rig.PATIENCE_S)
+        return r.returncode, set(re.findall(r"^damaged: (\S+)$", r.stdout, re.M)), r.stdout + r.stderr
+
+    def test_whole_tarballs_of_any_form(self):
+        """A tarball is what its name says: gzip of several members or padded, tar in clear, whatever the digest it was promised with."""
+        members = gzip.compress(os.urandom(100000)) + gzip.compress(b"x")
+        files = {}
+        for alg, content in (("sha512", members), ("sha384", gzip.compress(b"y") + bytes(1000)), ("sha256", b"in clear" * 1000), ("sha1", members[:50])):
+            etag = f'"{hashlib.new(alg, content).hexdigest()}"'
+            name = hashlib.sha256(f"tarball {len(etag)}:{etag}0:0:".encode()).hexdigest()
+            files[f"registry/{name[:2]}/{name[2:]}"] = content
+        packument = f"registry/00/{'0' * 62}"
+        files[packument] = b'"etag"\n' + gzip.compress(b"{}") + gzip.compress(b" ")
+        code, bad, said = self.verify_made(files)
+        self.assertEqual((code, bad), (0, set()), said)
+        code, bad, said = self.verify_made({packument: b'"etag"\n' + gzip.compress(b"{}")[:-1] + b"x"})
+        self.assertEqual((code, bad), (6, {packument}), said)
+
+    def test_what_cannot_be_read(self):
+        """It is named and left alone, the rest is looked at; status 6 is for damage only."""
+        store = self.dir / "made"
+        folder, link, bad = store / "packs/11", f"packs/22/{'2' * 62}", f"packs/33/{'3' * 62}"
+        (store / link).parent.mkdir(parents=True)
+        os.mkfifo(store / link)
+        folder.write_text("no folder")
+        code, damaged, said = self.verify_made({})
+        self.assertEqual((code, damaged), (5, set()), said)
+        self.assertRegex(said, rf"(?s)not read: packs/11: Not a directory\nnot read: {link}: .*1 files, .* 0 damaged, 2 not read\n.*2 files or folders could not be read")
+        code, damaged, said = self.verify_made({bad: b"x"})
+        self.assertEqual((code, damaged), (6, {bad}), said)
+        self.assertIn(f"not read: {link}", said)
+
+    def test_a_check_can_be_stopped(self):
+        """It ends by a signal as any program, and what it has removed by then it has named: here it waits for its reader."""
+        packs = self.dir / "made/packs"
+        for i in range(200):
+            f = packs / f"{i:02x}" / ("0" * 62)
+            f.parent.mkdir(parents=True)
+            f.write_bytes(b"x")
+        r, w = os.pipe()
+        fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, 4096)
+        p = subprocess.Popen([DRAYD, "verify-store", "--store-dir", str(packs.parent)], stdout=w)
+        os.close(w)
+        gone = lambda: {f"packs/{i:02x}/{'0' * 62}" for i in range(200) if not (packs / f"{i:02x}" / ("0" * 62)).exists()}
+        self.drayd.until(lambda: len(gone()) > 20)
+        p.terminate()
+        self.assertEqual(p.wait(timeout=rig.PATIENCE_S), -signal.SIGTERM)
+        with open(r) as said:
+            named = set(re.findall(r"^damaged: (\S+)$", said.read(), re.M))
+        self.assertLess(len(gone()), 200)
+        self.assertLessEqual(gone(), named)
 
     def test_request_ids(self):
         _, own, _ = self.drayd.get("/v1/health")

@@ -168,7 +168,7 @@ int main(int argc, char **argv)
 	};
 	struct err e = { 0 };
 
-	server_signals_block();
+	server_signals(true);
 	int rc = config_load(&c, argc, argv, &e);
 	log_setup(STDERR_FILENO, c.log_level, c.log_format);
 	if (rc == 0)

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	str fault = str_of(getenv("STUB_FAULT"));
 
-	server_signals_block();
+	server_signals(true);
 	int rc = config_load(&c, argc, argv, &e);
 	log_setup(STDERR_FILENO, c.log_level, c.log_format);
 	struct packs_opts po = { .dir = c.store_dir.p, .no_settle = true };
