@@ -139,13 +139,10 @@ static void item_built(
 	it->size = got->size;
 	it->tarball = got->tarball;
 	it->raw = got->raw;
-	it->state = it->delta ? PACK_SETTLED : PACK_WARM;
+	packs_ready(p, it, it->delta ? PACK_SETTLED : PACK_WARM);
 	it->born_s = age_clock_s(&p->clock);
 	packs_touch(p, it, false);
-	*(it->delta ? &p->n.settled : &p->n.warm) += 1;
 	*(it->delta ? &p->n.deltas : &p->n.built) += 1;
-	p->n.tarball_bytes += it->tarball;
-	p->n.pack_bytes += it->size;
 	p->settle_at = 0;
 	packs_note(p, it);
 	if (!it->delta)
@@ -220,14 +217,14 @@ static void item_settled(
 		return;
 	if (code == ERR_CANCELLED && p->stop) /* stays warm, for the next one */
 		return;
-	p->n.warm--;
 	if (code < 0) {
 		log_warn("pack", "package=%s@%s unsettled=%s message=\"%s\"", it->name, it->version, err_name(code),
 			e->msg);
-		it->state = PACK_COLD;
+		packs_unready(p, it);
 		p->n.failed++;
 		return;
 	}
+	p->n.warm--;
 	it->state = PACK_SETTLED;
 	p->n.settled++;
 	p->n.resettled++;

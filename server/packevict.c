@@ -61,7 +61,7 @@ bool packevict_line(struct packs *p, const str *w, size_t n)
 		free(it->url);
 		free(it->sri);
 		it->url = it->sri = NULL;
-		it->state = PACK_COLD;
+		packs_unready(p, it);
 	}
 	it->used_s = it->noted_s = (int64_t)when;
 	return true;
@@ -128,10 +128,7 @@ static void candidates_find(candidates *out, struct packs *p, int64_t now)
 /* From now on nobody is told of it; its file goes when the lock is released. */
 static void item_evict(struct packs *p, struct pack_item *it, int64_t now)
 {
-	*(it->state == PACK_WARM ? &p->n.warm : &p->n.settled) -= 1;
-	it->state = PACK_COLD;
-	p->n.pack_bytes -= it->size;
-	p->n.tarball_bytes -= it->tarball;
+	packs_unready(p, it);
 	p->n.evicted++;
 	p->n.evicted_bytes += it->size;
 	p->n.evicted_young += now - it->used_s < YOUNG_S;

@@ -74,10 +74,8 @@ int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size)
 	lock_timed(&p->lock, p->o.lock_waits);
 	for (size_t i = 0; i < p->item.n; i++) { /* somebody removed it: made again when next asked for */
 		struct pack_item *it = p->item.p[i];
-		if ((it->state == PACK_WARM || it->state == PACK_SETTLED) && memcmp(it->digest, digest, 32) == 0) {
-			*(it->state == PACK_WARM ? &p->n.warm : &p->n.settled) -= 1;
-			it->state = PACK_COLD;
-		}
+		if (packs_is_ready(it) && memcmp(it->digest, digest, 32) == 0)
+			packs_unready(p, it);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return -1;
@@ -135,6 +133,29 @@ void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32])
 		it->next_same = MAP_NONE;
 	else
 		map_set(&p->by_digest, (str){ (const char *)own_key, 32 }, it->at);
+}
+
+static uint64_t *ready_count(struct packs *p, const struct pack_item *it)
+{
+	return it->state == PACK_WARM ? &p->n.warm : &p->n.settled;
+}
+
+void packs_ready(struct packs *p, struct pack_item *it, enum pack_state state)
+{
+	it->state = state;
+	*ready_count(p, it) += 1;
+	p->n.pack_bytes += it->size;
+	p->n.tarball_bytes += it->tarball;
+}
+
+void packs_unready(struct packs *p, struct pack_item *it)
+{
+	if (packs_is_ready(it)) {
+		*ready_count(p, it) -= 1;
+		p->n.pack_bytes -= it->size;
+		p->n.tarball_bytes -= it->tarball;
+	}
+	it->state = PACK_COLD;
 }
 
 uint64_t packs_cpu_us(const struct packs *p)
@@ -259,6 +280,7 @@ static bool line_read(struct packs *p, str line)
 		return false;
 	if (n == 6 && str_eq(w[0], STR("vain"))) {
 		struct pack_item *it = packs_item(p, key, true);
+		packs_unready(p, it);
 		it->delta = true;
 		it->state = PACK_FAILED;
 		it->retry_ms = INT64_MAX;
@@ -285,11 +307,12 @@ static bool line_read(struct packs *p, str line)
 		!str_u64(w[3], &size) || !str_u64(w[4], &tarball) || !str_u64(w[5], &raw))
 		return false;
 	struct pack_item *it = packs_item(p, key, true);
-	it->state = settled ? PACK_SETTLED : PACK_WARM;
+	packs_unready(p, it); /* which an earlier line said */
 	it->delta = delta;
 	it->size = size;
 	it->tarball = tarball;
 	it->raw = raw;
+	packs_ready(p, it, settled ? PACK_SETTLED : PACK_WARM);
 	packs_name(p, it, digest);
 	item_set(&it->name, w[6]);
 	item_set(&it->version, w[7]);
@@ -326,12 +349,8 @@ static void count_items(struct packs *p)
 	for (size_t i = 0; i < p->item.n; i++) {
 		struct pack_item *it = p->item.p[i];
 		(void)age_clock_pass(&p->clock, it->used_s);
-		p->n.warm += it->state == PACK_WARM;
-		p->n.settled += it->state == PACK_SETTLED;
 		if (it->state == PACK_COLD && it->url)
 			packs_want(p, it);
-		p->n.tarball_bytes += it->tarball;
-		p->n.pack_bytes += it->size;
 	}
 	if (p->n.warm + p->n.pending)
 		packs_unsettled(p);

@@ -64,6 +64,10 @@ struct packs {
 /* Under the lock. */
 struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool make);
 void packs_want(struct packs *p, struct pack_item *it);
+/* IT, whose sizes are known, has a pack from now on: warm or settled. */
+void packs_ready(struct packs *p, struct pack_item *it, enum pack_state state);
+/* IT has none any more, if it had: cold. */
+void packs_unready(struct packs *p, struct pack_item *it);
 /* CPU of the threads so far. */
 uint64_t packs_cpu_us(const struct packs *p);
 /* Writes and publishes a pack's file. No lock. */

@@ -242,16 +242,20 @@ static void a_lost_file_is_made_again(void **state)
 	packs_start(v);
 	packs_of(v->p, &f);
 	wait_until(v, c.warm == 1);
+	struct packs_counts n = packs_counts(v->p);
 	packs_of(v->p, &f);
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'/packs/??", v->root);
 	assert_int_equal(system(cmd), 0);
 	assert_int_equal(packs_open(v->p, f.pack, &size), -1);
+	assert_int_equal(packs_counts(v->p).pack_bytes + packs_counts(v->p).tarball_bytes, 0);
 	f = package(v, 1);
 	packs_of(v->p, &f);
 	assert_int_equal(f.pack_size, 0);
 	wait_until(v, c.built == 2);
 	packs_of(v->p, &f);
 	assert_served(v, &f);
+	assert_int_equal(packs_counts(v->p).pack_bytes, n.pack_bytes);
+	assert_int_equal(packs_counts(v->p).tarball_bytes, n.tarball_bytes);
 }
 
 static void all_of_them_settle(void **state)
@@ -450,11 +454,13 @@ static void their_order_survives_a_restart(void **state)
 	v->o.max_bytes = all / 4;
 	packs_start(v);
 	assert_true(packs_evict(v->p, time(NULL)) > 0);
-	uint64_t left = packs_counts(v->p).warm;
+	struct packs_counts left = packs_counts(v->p);
 	packs_free(v->p);
 	v->o.max_bytes = 0;
 	packs_start(v); /* what went stays gone, and is not asked for by itself */
-	assert_int_equal(packs_counts(v->p).warm, left);
+	assert_int_equal(packs_counts(v->p).warm, left.warm);
+	assert_int_equal(packs_counts(v->p).pack_bytes, left.pack_bytes);
+	assert_int_equal(packs_counts(v->p).tarball_bytes, left.tarball_bytes);
 	assert_int_equal(packs_counts(v->p).pending, 0);
 	assert_true(is_there(v, 1) && is_there(v, 4));
 }
