@@ -249,10 +249,22 @@ static void scan_dir(struct blobs *b, const char *sub)
 	closedir(d);
 }
 
+/* That KEY's file was used then, for the next run. */
+static void touch(struct blobs *b, const uint8_t key[32], int64_t used_s)
+{
+	char path[66];
+
+	blob_path(path, key);
+	AUTO(fs_close_auto) int fd = fs_open(b->dir, path, O_RDONLY, 0);
+	if (fd >= 0 && fs_set_mtime(fd, used_s) < 0)
+		log_debug("blobs", "file=%s touched=0", path);
+}
+
 /* Files that were used at a later time than it is now: the clock was put back. It is as if that had not been, and what this run has used is
- * later than they are. */
+ * later than they are, on disk as well. */
 static void clock_catch_up(struct blobs *b)
 {
+	VEC(struct blob) used = VEC_INIT;
 	int64_t last = 0;
 
 	lock_timed(&b->lock, b->lock_waits);
@@ -263,10 +275,16 @@ static void clock_catch_up(struct blobs *b)
 	int64_t by = age_clock_pass(&b->clock, last);
 	for (size_t i = 0; i < b->all.n && by; i++) {
 		struct blob *o = b->all.p[i];
-		o->used_s += o->stock ? 0 : by;
 		o->born_s += o->born_s ? by : 0;
+		if (o->stock || o->gone)
+			continue;
+		o->used_s = o->used_s + by > last ? o->used_s + by : last;
+		*vec_add(&used) = *o;
 	}
 	pthread_mutex_unlock(&b->lock);
+	for (size_t i = 0; i < used.n; i++)
+		touch(b, used.p[i].key, used.p[i].used_s);
+	vec_release(&used);
 	if (by)
 		log_warn("blobs", "files=from-later seconds=%lld", (long long)by);
 }
@@ -306,7 +324,6 @@ void blobs_stop(struct blobs *b)
 
 int blobs_open(struct blobs *b, const uint8_t key[32], uint64_t *size)
 {
-	int64_t now = now_s(b);
 	struct stat st;
 	char path[66];
 
@@ -317,13 +334,14 @@ int blobs_open(struct blobs *b, const uint8_t key[32], uint64_t *size)
 		return -1;
 	}
 	*size = (uint64_t)st.st_size;
-	if (now - (int64_t)st.st_mtim.tv_sec > TOUCH_S && fs_set_mtime(fd, now) < 0)
-		log_debug("blobs", "file=%s touched=0", path); /* its order is lost at a restart, nothing else */
 	lock_timed(&b->lock, b->lock_waits);
+	int64_t now = age_clock_s(&b->clock);
 	const struct blob *o = row_of(b, key);
 	if (!o->leaving) /* else the descriptor is all there is left of it */
 		set_row(b, key, *size, now);
 	pthread_mutex_unlock(&b->lock);
+	if (now - (int64_t)st.st_mtim.tv_sec > TOUCH_S && fs_set_mtime(fd, now) < 0)
+		log_debug("blobs", "file=%s touched=0", path); /* its order is lost at a restart, nothing else */
 	return fd;
 }
 
