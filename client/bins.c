@@ -523,18 +523,22 @@ int bins_hoisted(const struct bins_opts *o, const struct hoist_place *at, struct
 	return hoisted_bins(o, at, &counts, e);
 }
 
-static void bins_job_run(struct job *job)
+static int bins_job_write(struct bins_job *j)
 {
-	struct bins_job *j = (struct bins_job *)job;
-
 	if (j->hoisted && hoisted_bins(&j->b->o, j->hoisted, &j->counts, &j->err) < 0)
-		return;
+		return j->err.code;
 	if (j->importer && importer_bins(j->b, j->importer, &j->counts, &j->err) < 0)
-		return;
+		return j->err.code;
 	for (size_t i = 0; i < j->n; i++) {
 		if (slot_bins(j->b, j->slot[i], &j->counts, &j->err) < 0)
-			return;
+			return j->err.code;
 	}
+	return 0;
+}
+
+static void bins_job_run(struct job *job)
+{
+	job->patient = bins_job_write((struct bins_job *)job) >= 0;
 }
 
 static void bins_add_counts(struct bins *b, const struct bins_counts *c)

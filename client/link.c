@@ -7,6 +7,7 @@
 enum {
 	LARGE_SLOT = 500, /* slot_weight(): about five milliseconds */
 	LEAST_JOB = 100,
+	IN_FLIGHT = 64,
 };
 
 struct link_job {
@@ -38,7 +39,7 @@ struct linker *linker_new(struct pool *p, const struct tree *t, const struct lin
 	l->tree = t;
 	l->o = *o;
 	if (l->o.in_flight == 0)
-		l->o.in_flight = 64;
+		l->o.in_flight = pool_enough(p) > IN_FLIGHT ? pool_enough(p) : IN_FLIGHT;
 	l->last = &l->first;
 	return l;
 }
@@ -61,6 +62,7 @@ static void link_one(struct link_job *j, struct slot *s)
 			e.code = ERR_IO;
 		s->err = xmalloc(sizeof(e)); /* rare, and too large to be part of every slot */
 		*s->err = e;
+		j->job.patient = false;
 	}
 	atomic_fetch_sub(&l->now, 1);
 	*(s->cold ? &j->cold_us : &j->warm_us) += clock_us() - start;

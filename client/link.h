@@ -20,7 +20,7 @@ struct linker_opts {
 	str vstore_to_root; /* from there to the lockfile's folder: "../.." */
 	struct store *store;
 	enum pkg_import_method method;
-	unsigned in_flight; /* jobs; 0: 64 */
+	unsigned in_flight; /* jobs; 0: 64, or pool_enough() if that is more */
 	bool unfinished;    /* slots stay marked as not whole until slot_publish(): shims or builds are to come */
 	/* On the draining thread, once per slot: SLOT_LINKED, or SLOT_WAITING with s->err, which ends with the call. */
 	void (*done)(void *arg, struct slot *s);

@@ -3,7 +3,7 @@
 
 #include "workq.h"
 
-#define POOL_DEPTH 256u
+#define POOL_DEPTH 256u /* or twice what is enough */
 
 struct pool {
 	struct workq *q;
@@ -36,7 +36,7 @@ int pool_new(struct pool **out, unsigned workers, struct err *e)
 	p->last = &p->first;
 	struct workq_opts o = { .name = "pool",
 		.workers = p->workers,
-		.depth = POOL_DEPTH,
+		.depth = 2 * pool_enough(p) > POOL_DEPTH ? 2 * pool_enough(p) : POOL_DEPTH,
 		.run = pool_run,
 		.drop = pool_drop,
 		.patient = pool_patient };
@@ -51,6 +51,11 @@ int pool_new(struct pool **out, unsigned workers, struct err *e)
 unsigned pool_workers(const struct pool *p)
 {
 	return p->workers;
+}
+
+unsigned pool_enough(const struct pool *p)
+{
+	return 2u * WORKQ_FEW * p->workers;
 }
 
 static void pool_push(struct pool *p)

@@ -12,13 +12,15 @@ struct job {
 	void (*done)(struct job *j, void *ctx); /* may free J and submit others */
 	void *ctx;
 	struct job *next;
-	bool patient; /* done() may wait until few jobs are left, or none: nothing but counts depends on it */
+	bool patient; /* done(), and what is next, may wait until few jobs are left, or none; run() makes a job that failed impatient */
 };
 
 struct pool;
 /* WORKERS 0: one per CPU, and two at least, so that a link can always overlap with another. */
 MUST_USE int pool_new(struct pool **out, unsigned workers, struct err *e);
 unsigned pool_workers(const struct pool *p);
+/* Jobs to have here at once, at least, for no worker to idle while more of them are brought. */
+unsigned pool_enough(const struct pool *p);
 void pool_submit(struct pool *p, struct job *j);
 /* Readable when pool_drain() has something to do. */
 int pool_fd(const struct pool *p);

@@ -6,8 +6,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { PATIENT_TODO = 4 }; /* jobs left for each worker, so that none idles before the owner has brought more */
-
 struct ring {
 	void **at;
 	unsigned head, n;
@@ -22,6 +20,7 @@ struct workq {
 	bool stop;
 	bool woken; /* the eventfd has been written since it was read, or will be in a moment */
 	bool low;   /* since there were that many jobs, the owner has been told that few are left */
+	bool dry;   /* since the last push, it has been told that none is left for a worker */
 	int fd;
 	pthread_t *tid;
 	unsigned ntid;
@@ -43,14 +42,16 @@ static void *ring_get(struct ring *r, unsigned cap)
 }
 
 /* Under the lock: JOB has ended; whether the owner must be told. For patient ones: when few are left, so that it brings more before a worker
- * idles, and when nothing is. */
+ * idles; when none is left to begin, since there may never have been more than few, and what still runs may run for long; when all have ended. */
 static bool job_ended(struct workq *q, void *job, bool patient)
 {
 	ring_put(&q->done, q->o.depth, job);
-	bool low = !q->low && q->todo.n < PATIENT_TODO * q->o.workers;
-	if (q->woken || (patient && !low && q->done.n < q->live))
+	bool low = !q->low && q->todo.n < WORKQ_FEW * q->o.workers;
+	bool dry = !q->dry && q->todo.n == 0;
+	if (q->woken || (patient && !low && !dry && q->done.n < q->live))
 		return false;
 	q->low |= low;
+	q->dry |= dry;
 	return q->woken = true;
 }
 
@@ -77,8 +78,8 @@ static void *worker(void *arg)
 			break;
 		void *job = ring_get(&q->todo, q->o.depth);
 		pthread_mutex_unlock(&q->lock);
-		bool patient = q->o.patient && q->o.patient(job);
 		q->o.run(job);
+		bool patient = q->o.patient && q->o.patient(job);
 		pthread_mutex_lock(&q->lock);
 		if (job_ended(q, job, patient)) {
 			pthread_mutex_unlock(&q->lock);
@@ -129,7 +130,8 @@ bool workq_push(struct workq *q, void *job)
 	if (ok) {
 		q->live++;
 		ring_put(&q->todo, q->o.depth, job);
-		q->low &= q->todo.n < PATIENT_TODO * q->o.workers;
+		q->low &= q->todo.n < WORKQ_FEW * q->o.workers;
+		q->dry = false;
 		q->idle -= idle;
 	}
 	pthread_mutex_unlock(&q->lock);

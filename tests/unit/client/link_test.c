@@ -15,10 +15,12 @@
 #include "link.h"
 #include "prune.h"
 
+enum { SLOTS = 80 };
+
 struct barrier {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
-	unsigned entered;
+	unsigned entered, least; /* links that must have entered before the first goes on */
 	bool gave_up;
 };
 struct fixture {
@@ -27,9 +29,9 @@ struct fixture {
 	struct store *store;
 	struct pool *pool;
 	struct tree tree;
-	struct frame_package package[8];
-	struct frame_slot slot[8];
-	struct slot *out[8];
+	struct frame_package package[SLOTS];
+	struct frame_slot slot[SLOTS];
+	struct slot *out[SLOTS];
 	size_t done, failed;
 	unsigned more_files; /* of the next package */
 	struct barrier barrier;
@@ -52,7 +54,7 @@ static void on_done(void *arg, struct slot *s)
 	f->failed += s->state != SLOT_LINKED;
 }
 
-/* The first link waits until a second has entered. A serial linker never lets a second in, so the wait has an end (which is no
+/* The first link waits until a second has entered, or more. A serial linker never lets a second in, so the wait has an end (which is no
  * measurement: it only turns a hang into a failure). */
 static void on_entered(void *arg)
 {
@@ -62,9 +64,9 @@ static void on_entered(void *arg)
 	clock_gettime(CLOCK_REALTIME, &end);
 	end.tv_sec += 10;
 	pthread_mutex_lock(&b->lock);
-	b->entered++;
+	bool first = ++b->entered == 1;
 	pthread_cond_broadcast(&b->more);
-	while (b->entered < 2 && !b->gave_up)
+	while (first && b->entered < b->least && !b->gave_up)
 		b->gave_up = pthread_cond_timedwait(&b->more, &b->lock, &end) != 0;
 	pthread_mutex_unlock(&b->lock);
 }
@@ -75,7 +77,9 @@ static void fixture_open(struct fixture *f)
 	char store[128];
 	struct err e;
 
-	*f = (struct fixture){ .barrier = { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER } };
+	*f = (struct fixture){
+		.barrier = { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .least = 2 }
+	};
 	strcpy(f->dir, "/tmp/dray-link-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	f->dirfd = open(f->dir, O_RDONLY | O_DIRECTORY);
@@ -202,6 +206,34 @@ static void warm_and_cold_batches_link_at_once(void **state)
 		linker_free(l);
 		fixture_close(&f);
 	}
+}
+
+/* A machine of many CPUs is given as many jobs as its workers need, and one link that stays holds back no other. */
+static void a_link_that_stays_holds_no_others(void **state)
+{
+	char name[SLOTS][8], key[SLOTS][16];
+	struct fixture f;
+	struct err e;
+
+	(void)state;
+	fixture_open(&f);
+	pool_free(f.pool);
+	assert_int_equal(pool_new(&f.pool, SLOTS / 2, &e), 0); /* each slot is a job */
+	f.barrier.least = SLOTS;
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		snprintf(name[i], sizeof(name[i]), "p%u", i);
+		snprintf(key[i], sizeof(key[i]), "p%u@1.0.0", i);
+		fixture_slot(&f, i, name[i], (struct lock_snapshot){ .key = str_of(key[i]) });
+	}
+	struct linker *l = fixture_linker(&f, true);
+	link_slots_parallel(l, f.out, SLOTS);
+	assert_int_equal(pool_live(f.pool), SLOTS); /* on so many workers no few are kept back */
+	run(&f, l);
+	assert_int_equal(f.done, SLOTS);
+	assert_int_equal(f.failed, 0);
+	assert_false(f.barrier.gave_up);
+	linker_free(l);
+	fixture_close(&f);
 }
 
 static void a_slot_has_its_files_and_its_dependencies(void **state)
@@ -358,6 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cold_batch_links_in_parallel),
 		cmocka_unit_test(warm_and_cold_batches_link_at_once),
+		cmocka_unit_test(a_link_that_stays_holds_no_others),
 		cmocka_unit_test(a_slot_has_its_files_and_its_dependencies),
 		cmocka_unit_test(a_slot_that_was_whole),
 		cmocka_unit_test(an_interrupted_slot_does_not_stand),

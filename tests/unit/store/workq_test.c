@@ -1,4 +1,5 @@
-/* workq_test — when the owner is woken: at once for a job somebody waits for, once for many where all are patient, always before the workers run dry. */
+/* workq_test — when the owner is woken: at once for a job somebody waits for, once for many where all are patient, always before
+ * the workers run dry, or as they do. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +15,7 @@ enum { JOBS = 12, PATIENCE_MS = 20000 };
 
 struct one {
 	sem_t *entered, *go;
-	bool patient;
+	bool patient, fails; /* one that fails is patient no more */
 };
 
 static void run(void *job)
@@ -23,6 +24,7 @@ static void run(void *job)
 
 	sem_post(j->entered);
 	sem_wait(j->go);
+	j->patient &= !j->fails;
 }
 
 static void drop(void *job)
@@ -43,7 +45,7 @@ static bool readable(const struct workq *q, int ms)
 }
 
 /* One worker; the first job has ended when the second has begun, and JOBS - 2 are queued. */
-static void walk(bool all_patient)
+static void walk(bool all_patient, bool first_fails)
 {
 	struct workq_opts o = {
 		.name = "test", .workers = 1, .depth = JOBS, .run = run, .drop = drop, .patient = patient
@@ -57,13 +59,13 @@ static void walk(bool all_patient)
 	assert_int_equal(sem_init(&entered, 0, 0) | sem_init(&go, 0, 0), 0);
 	assert_int_equal(workq_new(&q, &o, &e), 0);
 	for (int i = 0; i < JOBS; i++) {
-		job[i] = (struct one){ &entered, &go, all_patient };
+		job[i] = (struct one){ &entered, &go, all_patient, first_fails && i == 0 };
 		assert_true(workq_push(q, &job[i]));
 	}
 	sem_wait(&entered);
 	sem_post(&go);
 	sem_wait(&entered);
-	assert_int_equal(readable(q, 0), !all_patient);
+	assert_int_equal(readable(q, 0), !all_patient || first_fails);
 	for (int i = 1; i < JOBS; i++)
 		sem_post(&go);
 	while (popped < JOBS) {
@@ -81,13 +83,19 @@ static void walk(bool all_patient)
 static void test_patient(void **state)
 {
 	(void)state;
-	walk(true);
+	walk(true, false);
 }
 
 static void test_impatient(void **state)
 {
 	(void)state;
-	walk(false);
+	walk(false, false);
+}
+
+static void test_patient_until_it_failed(void **state)
+{
+	(void)state;
+	walk(true, true);
 }
 
 /* Of patient jobs that end one after the other the owner hears twice: when few are left, and when none is. */
@@ -106,7 +114,7 @@ static void test_told_twice(void **state)
 	assert_int_equal(sem_init(&entered, 0, 0) | sem_init(&go, 0, 0), 0);
 	assert_int_equal(workq_new(&q, &o, &e), 0);
 	for (int i = 0; i < JOBS; i++) {
-		job[i] = (struct one){ &entered, &go, true };
+		job[i] = (struct one){ &entered, &go, true, false };
 		assert_true(workq_push(q, &job[i]));
 	}
 	for (int i = 0; i < JOBS; i++) {
@@ -125,10 +133,66 @@ static void test_told_twice(void **state)
 	sem_destroy(&go);
 }
 
+/* Never as many jobs as "few" means for so many workers, and one of them stays: the owner hears when nothing is queued any more, once until it
+ * brings something. */
+static void test_one_stays(void **state)
+{
+	enum { WORKERS = 4 };
+	struct workq_opts o = {
+		.name = "test", .workers = WORKERS, .depth = JOBS + 1, .run = run, .drop = drop, .patient = patient
+	};
+	struct one job[JOBS + 1];
+	sem_t entered, go, last;
+	struct workq *q;
+	struct err e;
+	int popped = 0;
+
+	(void)state;
+	assert_int_equal(sem_init(&entered, 0, 0) | sem_init(&go, 0, 0) | sem_init(&last, 0, 0), 0);
+	assert_int_equal(workq_new(&q, &o, &e), 0);
+	for (int i = 0; i <= JOBS; i++)
+		job[i] = (struct one){ &entered, i == 0 ? &last : &go, true, false };
+	for (int i = 0; i < JOBS; i++)
+		assert_true(workq_push(q, &job[i]));
+	for (int i = 0; i < JOBS; i++) { /* so many have begun, and those that went before them have ended */
+		sem_wait(&entered);
+		assert_false(readable(q, 0));
+		if (i >= WORKERS - 1)
+			sem_post(&go);
+	}
+	assert_true(readable(q, PATIENCE_MS)); /* nothing is queued, WORKERS - 1 jobs run */
+	for (; workq_pop(q); popped++) {
+	}
+	assert_int_equal(popped, JOBS - WORKERS + 1);
+	sem_post(&go);
+	while (!workq_pop(q)) /* nobody tells of this one */
+		poll(NULL, 0, 1);
+	assert_false(readable(q, 0));
+	assert_true(workq_push(q, &job[JOBS]));
+	sem_wait(&entered);
+	sem_post(&go); /* this one or the last of the others */
+	assert_true(readable(q, PATIENCE_MS));
+	for (popped += 1; workq_pop(q); popped++) {
+	}
+	assert_int_equal(popped, JOBS - WORKERS + 3);
+	sem_post(&go);
+	sem_post(&last);
+	while (popped < JOBS + 1) {
+		assert_true(readable(q, PATIENCE_MS));
+		while (workq_pop(q))
+			popped++;
+	}
+	workq_free(q);
+	sem_destroy(&entered);
+	sem_destroy(&go);
+	sem_destroy(&last);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_patient), cmocka_unit_test(test_impatient),
-		cmocka_unit_test(test_told_twice) };
+		cmocka_unit_test(test_patient_until_it_failed), cmocka_unit_test(test_told_twice),
+		cmocka_unit_test(test_one_stays) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
