@@ -46,17 +46,38 @@ static void keep(struct store *s, int i, int64_t now)
 	free(text);
 }
 
+#define ROOT "/tmp/index-limit-XXXXXX"
+
+/* A store in a new folder, whose name ROOT becomes. */
+static struct store *begin(char *root)
+{
+	struct store *s;
+	struct err e;
+
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(store_open(&s, root, &(struct store_opts){ 0 }, &e), 0);
+	return s;
+}
+
+static void end(struct store *s, const char *root)
+{
+	char command[64];
+
+	store_close(s);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	assert_int_equal(system(command), 0);
+}
+
 static void test_longest_unused_go(void **state)
 {
-	char root[] = "/tmp/index-limit-XXXXXX", command[64];
+	char root[] = ROOT;
 	struct store *s;
 	struct index_limit *l;
 	uint64_t entries, before, after;
 	struct err e;
 
 	(void)state;
-	assert_non_null(mkdtemp(root));
-	assert_int_equal(store_open(&s, root, &(struct store_opts){ 0 }, &e), 0);
+	s = begin(root);
 	for (int i = 0; i < N; i++) {
 		keep(s, i, start + i * MINUTE);
 		if (i % 50 == 49)
@@ -80,22 +101,19 @@ static void test_longest_unused_go(void **state)
 	for (int i = N - 50; i < N; i++)
 		assert_true(has(s, i, start + N * MINUTE));
 	index_limit_free(l);
-	store_close(s);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	assert_int_equal(system(command), 0);
+	end(s, root);
 }
 
 static void test_fresh_rows_stay(void **state)
 {
-	char root[] = "/tmp/index-limit-XXXXXX", command[64];
+	char root[] = ROOT;
 	int64_t now = (int64_t)time(NULL) * 1000;
 	struct store *s;
 	struct index_limit *l;
 	struct err e;
 
 	(void)state;
-	assert_non_null(mkdtemp(root));
-	assert_int_equal(store_open(&s, root, &(struct store_opts){ 0 }, &e), 0);
+	s = begin(root);
 	for (int i = 0; i < 20; i++)
 		keep(s, i, now);
 	store_flush(s);
@@ -103,23 +121,20 @@ static void test_fresh_rows_stay(void **state)
 	assert_int_equal(index_limit_pass(l, now + 5 * MINUTE), 0);
 	assert_int_equal(index_limit_pass(l, now + 11 * MINUTE), 20);
 	index_limit_free(l);
-	store_close(s);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	assert_int_equal(system(command), 0);
+	end(s, root);
 }
 
-/* What was used before the clock was put back: not fresh for as long as it takes to come by again, and behind nothing that is. */
+/* What was used before the clock was put back: not fresh for as long as it takes to come by again. */
 static void test_rows_of_a_later_time_go(void **state)
 {
-	char root[] = "/tmp/index-limit-XXXXXX", command[64];
+	char root[] = ROOT;
 	int64_t now = (int64_t)time(NULL) * 1000;
 	struct store *s;
 	struct index_limit *l;
 	struct err e;
 
 	(void)state;
-	assert_non_null(mkdtemp(root));
-	assert_int_equal(store_open(&s, root, &(struct store_opts){ 0 }, &e), 0);
+	s = begin(root);
 	for (int i = 0; i < 20; i++)
 		keep(s, i, i < 15 ? now + 1440 * MINUTE : now);
 	store_flush(s);
@@ -129,9 +144,7 @@ static void test_rows_of_a_later_time_go(void **state)
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(has(s, i, now), i >= 15);
 	index_limit_free(l);
-	store_close(s);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	assert_int_equal(system(command), 0);
+	end(s, root);
 }
 
 int main(void)
