@@ -1,33 +1,13 @@
-#include "absorb.h"
+#include "absorb_impl.h"
 #include <stdlib.h>
 
-#include "base/map.h"
-#include "base/vec.h"
 #include "dep_path.h"
 #include "semver.h"
 #include "source.h"
 
-struct absorb {
-	const struct lockfile *lf;
-	const struct request *req;
-	struct arena *a;
-	struct lockfile *out;
-	struct map projects; /* names of the workspace's projects */
-	/* "name@version" of what edges that are gone led to; "name@" where no version is known */
-	struct map severed;
-	bool *cut; /* by snapshot: it is among them */
-	VEC(const struct lock_snapshot *) below;
-	bool regraded; /* an edge came into being or moved to or from an optional group */
-};
-/* One dependency that a manifest declares, in the group that counts. */
-struct declared {
-	str alias, spec;
-	enum lock_dep_type group;
-};
-
 /* --- what a manifest declares, what an importer has --- */
 
-static size_t declared_of(struct declared *out, const struct manifest *m)
+size_t declared_of(struct declared *out, const struct manifest *m)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < m->optional_dependencies.n; i++)
@@ -71,7 +51,7 @@ static bool overridden(const struct absorb *b, str alias)
 	return false;
 }
 
-static bool names_folder(const struct absorb *b, const struct declared *d)
+bool names_folder(const struct absorb *b, const struct declared *d)
 {
 	return str_starts(d->spec, STR("workspace:")) || str_starts(d->spec, STR("link:")) ||
 	       str_starts(d->spec, STR("file:")) || map_get(&b->projects, d->alias) != MAP_NONE;
@@ -79,13 +59,12 @@ static bool names_folder(const struct absorb *b, const struct declared *d)
 
 /* --- choosing a version --- */
 
-static bool has_peers(const struct lock_package *p)
+bool has_peers(const struct lock_package *p)
 {
-	return p->peer_dependencies.n || p->peer_optional.n || p->extra.n;
+	return p->peer_dependencies.n || p->peer_optional.n;
 }
 
-/* Whether the package of KEY stands there once, without patch, and neither it nor anything below it looks for peers. */
-static bool stands_alone(const struct absorb *b, str key)
+bool stands_alone(const struct absorb *b, str key)
 {
 	const struct lock_snapshot *s = lockfile_snapshot(b->lf, key);
 	return s && !s->transitive_peers.n;
@@ -123,9 +102,7 @@ static str locked_pick(const struct absorb *b, const struct declared *d)
 
 /* --- edges --- */
 
-/* What is cut off here, and all below it, is remembered as a peer suffix would name it: where that was somebody's peer, too, it may
- * find another one now. */
-static void sever(struct absorb *b, str alias, str ref)
+void sever(struct absorb *b, str alias, str ref)
 {
 	str path = dep_path_from_ref(alias, ref, b->a), name = alias, version = STR_NONE, suffix;
 	const struct lock_snapshot *s = path.n ? lockfile_snapshot(b->lf, path) : NULL;
@@ -226,6 +203,8 @@ static bool importer_absorb(struct absorb *b, struct lock_importer *out, const s
 	for (size_t i = 0; i < n; i++) {
 		struct lock_directs *to = &out->deps[d[i].group];
 		const struct lock_direct *old = records_nothing(have) ? NULL : recorded(have, d[i].alias, &group);
+		if (old && d[i].group == LOCK_OPTIONAL && absorb_ignores(b, d[i].alias))
+			continue;
 		if (!(old ? edge_kept(b, &to->p[to->n], &d[i], old, group) : edge_new(b, &to->p[to->n], &d[i])))
 			return false;
 		to->n++;
@@ -242,36 +221,12 @@ static bool importer_absorb(struct absorb *b, struct lock_importer *out, const s
 
 /* --- projects that are gone --- */
 
-/* Where TARGET, from the folder FROM, leads: a path from the lockfile's folder. */
-static str linked_path(const struct absorb *b, str from, str target)
-{
-	AUTO(buf_release) struct buf at = BUF_INIT;
-
-	if (!str_eq(from, STR(".")))
-		buf_add(&at, from);
-	for (size_t i = 0; i <= target.n;) {
-		size_t end = str_find(target, '/', i);
-		if (end == SIZE_MAX)
-			end = target.n;
-		str part = str_head(str_from(target, i), end - i);
-		i = end + 1;
-		if (str_eq(part, STR(".."))) {
-			while (at.n && at.p[at.n - 1] != '/')
-				at.n--;
-			at.n -= at.n > 0;
-		} else if (part.n && !str_eq(part, STR("."))) {
-			buf_printf(&at, "%s" STR_FMT, at.n ? "/" : "", STR_ARG(part));
-		}
-	}
-	return arena_str(b->a, buf_str(&at));
-}
-
 static bool linked_from(const struct absorb *b, const struct lock_importer *im, str gone)
 {
 	for (int g = 0; g < LOCK_NTYPES; g++)
 		for (size_t i = 0; i < im->deps[g].n; i++) {
 			str ref = im->deps[g].p[i].ref;
-			if (str_starts(ref, STR("link:")) && str_eq(linked_path(b, im->path, str_from(ref, 5)), gone))
+			if (str_starts(ref, STR("link:")) && str_eq(path_join(b->a, im->path, str_from(ref, 5)), gone))
 				return true;
 		}
 	return false;
@@ -345,20 +300,13 @@ static void reach_all(struct reach *r)
 /* Whether the suffix of KEY names nothing that was severed: with that gone, the key would be another. */
 static bool key_stays(const struct absorb *b, str key)
 {
-	str name, version, suffix;
+	str name, version, suffix, peer;
 
 	dep_path_split(key, &name, &version, &suffix);
-	for (size_t i = 0; i < suffix.n;) {
-		size_t end = i;
-		while (end < suffix.n && suffix.p[end] != '(' && suffix.p[end] != ')')
-			end++;
-		str part = str_head(str_from(suffix, i), end - i);
-		i = end + 1;
-		if (!part.n || str_starts(part, STR("patch_hash=")))
-			continue;
-		size_t at = str_find(part, '@', 1);
-		if (at == SIZE_MAX || map_get(&b->severed, part) != MAP_NONE ||
-			map_get(&b->severed, str_head(part, at + 1)) != MAP_NONE)
+	while (dep_path_peer(&peer, &suffix)) {
+		size_t at = str_find(peer, '@', 1);
+		if (at == SIZE_MAX || map_get(&b->severed, peer) != MAP_NONE ||
+			map_get(&b->severed, str_head(peer, at + 1)) != MAP_NONE)
 			return false;
 	}
 	return true;
@@ -439,47 +387,15 @@ static void times_settle(struct absorb *b)
 			time->p[time->n++] = b->lf->head.time.p[i];
 }
 
-/* --- settings --- */
-
-static bool no_peers(const struct absorb *b)
-{
-	for (size_t i = 0; i < b->out->npackages; i++)
-		if (has_peers(&b->out->package[i]))
-			return false;
-	for (size_t i = 0; i < b->out->nsnapshots; i++)
-		if (!stands_alone(b, dep_path_package_key(b->out->snapshot[i].key)))
-			return false;
-	for (size_t i = 0; i < b->req->nimporters; i++)
-		if (b->req->importer[i].manifest.peer_dependencies.n)
-			return false;
-	return true;
-}
-
-/* Settings for peers that find nothing to act on are just written down. */
-static bool settings_absorb(struct absorb *b)
-{
-	const struct settings *s = &b->req->settings;
-	struct lock_head *h = &b->out->head;
-
-	if (h->auto_install_peers == s->auto_install_peers && h->dedupe_peers == s->dedupe_peers &&
-		lock_suffix_max(h) == s->peers_suffix_max_length)
-		return true;
-	h->auto_install_peers = s->auto_install_peers;
-	h->dedupe_peers = s->dedupe_peers;
-	h->peers_suffix_max_length = lock_suffix_of(s->peers_suffix_max_length);
-	return no_peers(b);
-}
-
 /* --- all of it --- */
 
 static bool absorb(struct absorb *b)
 {
 	const struct request *req = b->req;
 	struct lockfile *out = b->out;
-	struct str_list ignored;
+	struct str_list why;
 
-	/* what the model doesn't know stays in a file that is not resolved anew; and a patch may lose its last package */
-	if (b->lf->head.extra.n || b->lf->head.settings_extra.n || req->settings.npatch || !projects_gone(b))
+	if (!projects_gone(b))
 		return false;
 	out->importer = arena_new(b->a, struct lock_importer, req->nimporters + 1);
 	out->nimporters = 0;
@@ -493,22 +409,24 @@ static bool absorb(struct absorb *b)
 		catalogs_settle(b);
 		times_settle(b);
 	}
-	return settings_absorb(b) && lockfile_satisfies(out, req, false, &ignored, b->a);
+	return patches_absorb(b) && settings_absorb(b) && patches_stay(b) &&
+	       lockfile_satisfies(out, req, false, &why, b->a);
 }
 
 bool lockfile_absorb(struct lockfile *out, const struct lockfile *lf, const struct request *req, struct arena *a)
 {
-	struct lockfile made = *lf;
+	struct lockfile made = *lf, base = *lf;
 	struct absorb b = {
-		.lf = lf, .req = req, .a = a, .out = &made, .cut = xcalloc(lf->nsnapshots + 1, sizeof(bool))
+		.lf = &base, .req = req, .a = a, .out = &made, .cut = xcalloc(lf->nsnapshots + 1, sizeof(bool))
 	};
 
 	for (size_t i = 0; i < req->nimporters; i++)
 		if (req->importer[i].manifest.name.n)
 			map_set(&b.projects, req->importer[i].manifest.name, 1);
-	bool ok = absorb(&b);
+	bool ok = ignored_absorb(&b, &base) && absorb(&b);
 	map_release(&b.projects);
 	map_release(&b.severed);
+	map_release(&b.repatched);
 	vec_release(&b.below);
 	free(b.cut);
 	if (ok)

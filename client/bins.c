@@ -10,6 +10,7 @@
 #include "link.h"
 #include "link_root.h"
 #include "manifest.h"
+#include "prune.h"
 
 enum { BIN_DEPTH = 8 }; /* folders below directories.bin */
 
@@ -121,7 +122,7 @@ static void choose(struct bin_dir *d)
 		const struct source_pkg *p = &d->pkg.p[i];
 		for (size_t k = 0; k < p->nbins; k++) {
 			size_t at = 0;
-			if (!command_safe(p->bin[k].command))
+			if (!command_safe(p->bin[k].command) || str_find(p->bin[k].path, '\n', 0) != SIZE_MAX)
 				continue;
 			while (at < d->chosen.n && !str_eq(d->chosen.p[at].command, p->bin[k].command))
 				at++;
@@ -150,11 +151,15 @@ static struct str_list node_path(const struct bin_dir *d, const struct source_pk
 	return l;
 }
 
-/* The file may be one inode with the store and other trees: its mode is not ours to change, so it gets a copy. */
-static int target_make_executable(int dirfd, const char *target, mode_t mode, struct err *e)
+/* The file may be one inode with the store and other trees: its mode is not ours to change, so it gets a copy, unless it is one already. */
+static int target_make_executable(int dirfd, const char *target, const struct stat *st, struct err *e)
 {
 	char tmp[1100], part[65536];
+	mode_t mode = (st->st_mode & 0777) | 0755;
 	ssize_t n = 0;
+
+	if (st->st_nlink == 1)
+		return fchmodat(dirfd, target, mode, 0) == 0 ? 0 : err_os(e, "make %s executable", target);
 
 	snprintf(tmp, sizeof(tmp), "%s.dray-%ld", target, (long)gettid()); /* two workers may be at the same target */
 	AUTO(fs_close_auto) int in = openat(dirfd, target, O_RDONLY | O_CLOEXEC);
@@ -162,10 +167,10 @@ static int target_make_executable(int dirfd, const char *target, mode_t mode, st
 	if (in < 0 || out < 0)
 		return err_os(e, "copy %s", target);
 	while ((n = read(in, part, sizeof(part))) > 0) {
-		if (write(out, part, (size_t)n) != n)
+		if (fs_write_all(out, part, (size_t)n) != 0)
 			return err_os(e, "copy %s", target);
 	}
-	if (n < 0 || fchmod(out, mode | 0755) != 0 || renameat(dirfd, tmp, dirfd, target) != 0)
+	if (n < 0 || fchmod(out, mode) != 0 || renameat(dirfd, tmp, dirfd, target) != 0)
 		return err_os(e, "make %s executable", target);
 	return 0;
 }
@@ -222,8 +227,10 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 		there = !later;
 		shim_runtime(&s, (str){ head, there ? (size_t)n : 0 }, c->path);
 	}
-	if (there && !(st.st_mode & 0111)) {
-		if (target_make_executable(dirfd, s.target.p, st.st_mode & 0777, e) < 0)
+	bool packaged =
+		c->from->slot || c->from->within.n; /* a project's own files stay as they are, as with pnpm 12.21 */
+	if (there && packaged && !(st.st_mode & 0111)) {
+		if (target_make_executable(dirfd, s.target.p, &st, e) < 0)
 			return e->code;
 		counts->chmodded++;
 	}
@@ -242,10 +249,10 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 			counts->kept++;
 			return 0;
 		}
-		unlinkat(dirfd, name, 0);
+		remove_all(dirfd, name);
 	}
 	AUTO(fs_close_auto) int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0777);
-	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n)
+	if (fd < 0 || fs_write_all(fd, text.p, text.n) != 0)
 		return err_os(e, "write .bin/%s", name);
 	counts->written++;
 	return 1;
@@ -292,6 +299,8 @@ static int bin_dir_write(int dirfd, str path, struct bin_dir *d, const struct bi
 	}
 	if (prune)
 		shims_prune(fd, d, counts);
+	if (!d->chosen.n) /* only if it is empty */
+		unlinkat(dirfd, arena_str(d->a, path).p, AT_REMOVEDIR);
 	return 0;
 }
 
@@ -307,7 +316,7 @@ static void add_slot_deps(struct bin_dir *d, const struct bins *b, const struct 
 	for (size_t i = 0; i < deps.n; i++) {
 		struct tree_edge edge;
 		if (str_list_has(s->absent, deps.p[i].alias) ||
-			!tree_edge(&edge, b->o.tree, deps.p[i].alias, deps.p[i].ref, d->a) || !edge.to ||
+			!tree_edge(&edge, b->o.layout.tree, deps.p[i].alias, deps.p[i].ref, d->a) || !edge.to ||
 			!has_bin(edge.to))
 			continue;
 		add_slot(d, b->o.vstore, edge.to,
@@ -348,7 +357,7 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 
 	/* from <slot>/node_modules/<name>/node_modules/.bin to the virtual store */
 	d.to_vstore = scoped ? STR("../../../../../..") : STR("../../../../..");
-	if (!b->o.tree->shared.n)
+	if (!b->o.layout.tree->shared.n)
 		d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(d.to_vstore));
 	add_slot_deps(&d, b, s, s->snap->dependencies, d.to_vstore);
 	add_slot_deps(&d, b, s, s->snap->optional_dependencies, d.to_vstore);
@@ -446,7 +455,8 @@ static void add_peers(struct bin_dir *d, const struct bins *b, const struct slot
 		const struct lock_dep *dep = &s->snap->dependencies.p[i];
 		struct tree_edge edge;
 		if (!str_map_get(s->package->f->meta.peer_dependencies, dep->alias) ||
-			!tree_edge(&edge, b->o.tree, dep->alias, dep->ref, d->a) || !edge.to || !has_bin(edge.to))
+			!tree_edge(&edge, b->o.layout.tree, dep->alias, dep->ref, d->a) || !edge.to ||
+			!has_bin(edge.to))
 			continue;
 		add_slot(d, b->o.vstore, edge.to,
 			arena_printf(d->a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d->to_vstore), edge.to->dir,
@@ -465,11 +475,11 @@ static int importer_bins(
 	str up = importer_up(im->path, &a);
 
 	str pnpm = is_root ? STR("../.pnpm") : arena_printf(&a, "../../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
-	d.to_vstore = b->o.tree->shared.n
-			      ? arena_printf(&a, "../../" STR_FMT STR_FMT, STR_ARG(up), STR_ARG(b->o.tree->shared))
-			      : pnpm;
+	d.to_vstore = b->o.layout.tree->shared.n ? arena_printf(&a, "../../" STR_FMT STR_FMT, STR_ARG(up),
+							   STR_ARG(b->o.layout.tree->shared))
+						 : pnpm;
 	d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(pnpm));
-	size_t n = importer_directs(&direct, b->o.tree, im, b->o.prod, b->o.dev, b->o.optional, &a);
+	size_t n = importer_directs(&direct, &b->o.layout, im, &a);
 	for (size_t i = 0; i < n; i++) {
 		if (direct[i].to && b->o.peers_listed)
 			add_peers(&d, b, direct[i].to);
@@ -483,8 +493,8 @@ static int importer_bins(
 				arena_printf(&a, STR_FMT "/" STR_FMT, STR_ARG(im->path), STR_ARG(direct[i].link)),
 				arena_printf(&a, "../../" STR_FMT, STR_ARG(direct[i].link)), NULL, false);
 	}
-	for (size_t i = 0; is_root && i < b->o.hoist->n; i++) {
-		const struct hoisted *h = &b->o.hoist->p[i];
+	for (size_t i = 0; is_root && i < b->o.layout.hoist->n; i++) {
+		const struct hoisted *h = &b->o.layout.hoist->p[i];
 		if (h->is_public && h->to && has_bin(h->to))
 			add_slot(&d, b->o.vstore, h->to,
 				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore), h->to->dir,
@@ -493,7 +503,11 @@ static int importer_bins(
 	}
 	str path =
 		is_root ? STR("node_modules/.bin") : arena_printf(&a, STR_FMT "/node_modules/.bin", STR_ARG(im->path));
-	return bin_dir_write(b->o.root, path, &d, &b->o, true, counts, e);
+	if (bin_dir_write(b->o.root, path, &d, &b->o, true, counts, e) < 0)
+		return e->code;
+	if (!is_root && !n) /* link_root.c: nothing comes into it now; whoever is last takes it */
+		unlinkat(b->o.root, arena_printf(&a, STR_FMT "/node_modules", STR_ARG(im->path)).p, AT_REMOVEDIR);
+	return 0;
 }
 
 static int hoisted_bins(
@@ -505,8 +519,8 @@ static int hoisted_bins(
 		.to_vstore = arena_printf(&a, "../" STR_FMT, STR_ARG(at->slots)),
 		.hoisted = STR("../../node_modules") };
 
-	for (size_t i = 0; i < o->hoist->n; i++) {
-		const struct hoisted *h = &o->hoist->p[i];
+	for (size_t i = 0; i < o->layout.hoist->n; i++) {
+		const struct hoisted *h = &o->layout.hoist->p[i];
 		if (!h->is_public && h->to && has_bin(h->to))
 			add_slot(&d, o->vstore, h->to,
 				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore), h->to->dir,
@@ -591,7 +605,7 @@ static bool leads_to_new(const struct tree *t, struct lock_deps deps, struct are
  * commands are still missing. */
 static bool wants_bins(const struct bins *b, const struct slot *s, struct arena *a)
 {
-	const struct tree *t = b->o.tree;
+	const struct tree *t = b->o.layout.tree;
 
 	if (s->state != SLOT_KEPT || !t->shared.n)
 		return s->state == SLOT_LINKED;
@@ -602,7 +616,7 @@ struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct 
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	struct bins *b = xcalloc(1, sizeof(*b));
-	const struct tree *t = o->tree;
+	const struct tree *t = o->layout.tree;
 	size_t share = t->nslots / (8u * pool_workers(p)) + 1;
 
 	b->o = *o;
@@ -622,7 +636,10 @@ struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct 
 			if (wants_bins(b, t->slot[i], &a))
 				j->slot[j->n++] = t->slot[i];
 		}
-		pool_submit(p, &j->job);
+		if (j->n)
+			pool_submit(p, &j->job);
+		else
+			free(j);
 	}
 	return b;
 }

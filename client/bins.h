@@ -13,9 +13,7 @@
 struct bins_opts {
 	int root;   /* the lockfile's folder, borrowed */
 	int vstore; /* where slots lie */
-	const struct tree *tree;
-	const struct hoist *hoist;
-	bool prod, dev, optional;
+	struct layout layout;
 	bool extend_node_path;
 	bool peers_listed; /* autoInstallPeers */
 	bool again;        /* after build scripts: what is there already is looked at */

@@ -37,11 +37,12 @@ struct fetch {
 	uint64_t import_us;
 	int code;
 	bool last;       /* feed is the end of it */
+	bool importing;  /* its job is with the pool */
 	bool blocked;    /* in f->blocked */
 	struct err *err; /* of the import; NULL: none. On the heap, as thousands wait at once */
 	/* under f->lock */
 	bool restart; /* the registry started over: what was imported is void */
-	bool paused, ended, importing;
+	bool paused, ended;
 	bool full;      /* paused since its piece is complete, not for want of room */
 	uint64_t grant; /* bytes of room that are kept for it */
 	bool listed;

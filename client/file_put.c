@@ -7,10 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { TMP_TRIES = 100 }; /* names that are taken */
+
 struct staged {
 	struct job job; /* first */
 	int dirfd, fd;  /* fd -1: not written */
-	bool durable;
+	bool own;
 	const struct lockfile *lf;
 	struct buf text;
 };
@@ -28,48 +30,72 @@ static bool file_is(int dirfd, const char *path, str text)
 	return same;
 }
 
-/* One name for all: what an install that was killed has left is the next one's to replace or to remove. */
-static void tmp_name(char out[4096], const char *path)
-{
-	snprintf(out, 4096, "%s.dray.tmp", path);
-}
-
 /* 1: PATH is to be replaced, 0: it has TEXT already. */
-static int must_replace(int dirfd, const char *path, str text, struct err *e)
+static int must_replace(int dirfd, const char *path, str text, bool own, struct err *e)
 {
-	char tmp[4096];
 	struct stat st;
 
-	if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
-		return err_set(e, ERR_IO, "%s is a symlink: refusing to replace it", path);
-	if (!file_is(dirfd, path, text))
-		return 1;
-	tmp_name(tmp, path);
-	unlinkat(dirfd, tmp, 0);
-	return 0;
+	if (own && fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+		return err_set(e, ERR_IO, "%s is a symlink and would be replaced: put the file itself there", path);
+	return !file_is(dirfd, path, text);
 }
 
-int file_put(int dirfd, const char *path, str text, bool durable, struct err *e)
+/* The file FD, or a new one where FD is -1, gets a name beside PATH that nobody else has: what another writer, or one that was killed, has
+ * put there is left alone. The file; or -1 and errno. */
+static int tmp_make(char tmp[4096], int dirfd, const char *path, int fd)
+{
+	char self[64];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	for (unsigned i = 0; i < TMP_TRIES; i++) {
+		int made;
+		snprintf(tmp, 4096, "%s.%ld-%u.dray.tmp", path, (long)getpid(), i);
+		if (fd >= 0)
+			made = linkat(AT_FDCWD, self, dirfd, tmp, AT_SYMLINK_FOLLOW) == 0 ? fd : -1;
+		else
+			made = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (made >= 0 || errno != EEXIST)
+			return made;
+	}
+	return -1;
+}
+
+static int tmp_rename(const char *tmp, int dirfd, const char *path, struct err *e)
+{
+	if (renameat(dirfd, tmp, dirfd, path) == 0)
+		return 1;
+	err_os(e, "replace %s", path);
+	unlinkat(dirfd, tmp, 0);
+	return e->code;
+}
+
+/* A file without a name that has TEXT, synced if it is the user's OWN: one that is killed leaves nothing. -1: not on this file system. */
+static int nameless(int dirfd, str text, bool own)
+{
+	int fd = openat(dirfd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+
+	if (fd < 0 || (fs_write_all(fd, text.p, text.n) == 0 && (!own || fsync(fd) == 0)))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+int file_put(int dirfd, const char *path, str text, bool own, struct err *e)
 {
 	char tmp[4096];
-	int code = must_replace(dirfd, path, text, e);
+	int code = must_replace(dirfd, path, text, own, e);
 
 	if (code <= 0)
 		return code;
-	tmp_name(tmp, path);
-	AUTO(fs_close_auto) int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+	AUTO(fs_close_auto) int unnamed = nameless(dirfd, text, own);
+	if (unnamed >= 0 && tmp_make(tmp, dirfd, path, unnamed) >= 0)
+		return tmp_rename(tmp, dirfd, path, e);
+	AUTO(fs_close_auto) int fd = tmp_make(tmp, dirfd, path, -1);
 	if (fd < 0)
 		return err_os(e, "create %s", tmp);
-	if (fs_write_all(fd, text.p, text.n) != 0) {
-		err_os(e, "write %s", tmp);
-		goto fail;
-	}
-	if ((durable && fsync(fd) != 0) || renameat(dirfd, tmp, dirfd, path) != 0) {
-		err_os(e, "replace %s", path);
-		goto fail;
-	}
-	return 1;
-fail:
+	if (fs_write_all(fd, text.p, text.n) == 0 && (!own || fsync(fd) == 0))
+		return tmp_rename(tmp, dirfd, path, e);
+	err_os(e, "write %s", tmp);
 	unlinkat(dirfd, tmp, 0);
 	return e->code;
 }
@@ -82,11 +108,7 @@ static void staged_run(struct job *j)
 	struct staged *s = (struct staged *)j;
 
 	lockfile_print(&s->text, s->lf);
-	s->fd = openat(s->dirfd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
-	if (s->fd >= 0 && (fs_write_all(s->fd, s->text.p, s->text.n) != 0 || (s->durable && fsync(s->fd) != 0))) {
-		close(s->fd);
-		s->fd = -1;
-	}
+	s->fd = nameless(s->dirfd, buf_str(&s->text), s->own);
 }
 
 static void staged_done(struct job *j, void *ctx)
@@ -95,14 +117,14 @@ static void staged_done(struct job *j, void *ctx)
 	(void)ctx;
 }
 
-struct staged *staged_lockfile(struct pool *pool, int dirfd, const struct lockfile *lf, bool durable)
+struct staged *staged_lockfile(struct pool *pool, int dirfd, const struct lockfile *lf, bool own)
 {
 	struct staged *s = xcalloc(1, sizeof(*s));
 
 	s->job = (struct job){ .run = staged_run, .done = staged_done, .patient = true };
 	s->dirfd = dirfd;
 	s->fd = -1;
-	s->durable = durable;
+	s->own = own;
 	s->lf = lf;
 	pool_submit(pool, &s->job);
 	return s;
@@ -115,21 +137,14 @@ str staged_text(const struct staged *s)
 
 int staged_put(struct staged *s, int dirfd, const char *path, struct err *e)
 {
-	char tmp[4096], self[64];
-	int code = must_replace(dirfd, path, buf_str(&s->text), e);
+	char tmp[4096];
+	int code = must_replace(dirfd, path, buf_str(&s->text), s->own, e);
 
 	if (code <= 0)
 		return code;
-	tmp_name(tmp, path);
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", s->fd);
-	unlinkat(dirfd, tmp, 0);
-	if (s->fd < 0 || linkat(AT_FDCWD, self, dirfd, tmp, AT_SYMLINK_FOLLOW) != 0)
-		return file_put(dirfd, path, buf_str(&s->text), s->durable, e);
-	if (renameat(dirfd, tmp, dirfd, path) == 0)
-		return 1;
-	err_os(e, "replace %s", path);
-	unlinkat(dirfd, tmp, 0);
-	return e->code;
+	if (s->fd < 0 || tmp_make(tmp, dirfd, path, s->fd) < 0)
+		return file_put(dirfd, path, buf_str(&s->text), s->own, e);
+	return tmp_rename(tmp, dirfd, path, e);
 }
 
 void staged_free(struct staged *s)

@@ -65,7 +65,7 @@ int selector_parse(struct selector *out, str text, str base, struct arena *a, st
 		rest = STR_NONE;
 	}
 	if (dir.n)
-		s.dir = path_join_normal(a, base, dir);
+		s.dir = path_join(a, base, dir);
 	s.name = rest;
 	if (!s.name.n && !s.dir.n && !s.since.n)
 		return err_set(
@@ -142,9 +142,9 @@ static size_t edge_target(const struct graph *g, size_t from, str name, str spec
 	str rest = ws ? str_from(spec, 10) : spec;
 
 	if (!ws && (str_starts(rest, STR("file:")) || str_starts(rest, STR("link:"))))
-		return importer_by_dir(g, path_join_normal(g->a, g->p->importer[from].dir, str_from(rest, 5)));
+		return importer_by_dir(g, path_join(g->a, g->p->importer[from].dir, str_from(rest, 5)));
 	if (is_path(rest))
-		return importer_by_dir(g, path_join_normal(g->a, g->p->importer[from].dir, rest));
+		return importer_by_dir(g, path_join(g->a, g->p->importer[from].dir, rest));
 	if (ws) { /* workspace:alias@range */
 		size_t at = rest.n ? str_find(rest, '@', 1) : SIZE_MAX;
 		if (at != SIZE_MAX) {
@@ -343,6 +343,59 @@ static int select_all(const struct graph *g, struct str_list texts, bool root, s
 	for (size_t i = 0; i < g->n; i++)
 		out[i] |= (!any || take[i]) && !leave[i];
 	return 0;
+}
+
+/* A project among LEFT that AT depends on, not itself; N: none. */
+static size_t next_left(const struct graph *g, const bool *left, size_t at)
+{
+	size_t to = 0;
+
+	while (to < g->n && (to == at || !left[to] || !g->edge[at * g->n + to]))
+		to++;
+	return to;
+}
+
+/* Each of LEFT depends on another one of them: a circle, by folders. */
+static str circle_text(const struct graph *g, const bool *left, size_t at)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < g->n; i++) /* so many steps lead into it */
+		at = next_left(g, left, at);
+	size_t first = at;
+	do {
+		buf_printf(&b, "%s" STR_FMT, b.n ? ", " : "", STR_ARG(g->p->importer[at].dir));
+		at = next_left(g, left, at);
+	} while (at != first);
+	return arena_str(g->a, buf_str(&b));
+}
+
+str filter_cycle(const struct project *p, const bool *selected, struct arena *a)
+{
+	struct graph g = graph_make(p, false, a);
+	bool *left = arena_new(a, bool, g.n + 1);
+	size_t *needs = arena_new(a, size_t, g.n + 1), *ready = arena_new(a, size_t, g.n + 1), n = 0;
+
+	for (size_t i = 0; i < g.n; i++)
+		left[i] = !selected || selected[i];
+	for (size_t i = 0; i < g.n; i++) {
+		needs[i] = 0;
+		for (size_t k = 0; left[i] && k < g.n; k++)
+			needs[i] += k != i && left[k] && g.edge[i * g.n + k];
+		if (left[i] && !needs[i])
+			ready[n++] = i;
+	}
+	while (n) { /* one that needs nobody any more goes, and those that need it may follow */
+		size_t at = ready[--n];
+		left[at] = false;
+		for (size_t i = 0; i < g.n; i++)
+			if (left[i] && g.edge[i * g.n + at] && --needs[i] == 0)
+				ready[n++] = i;
+	}
+	for (size_t i = 0; i < g.n; i++)
+		if (left[i])
+			return circle_text(&g, left, i);
+	return STR_NONE;
 }
 
 int filter_select(

@@ -86,7 +86,7 @@ int filter_changed_dirs(struct str_list *out, str dir, str commit, struct arena 
 		str parent = STR_NONE;
 		if (!str_rcut(name, '/', &parent, &base))
 			parent = STR_NONE;
-		str full = parent.n ? path_join_normal(a, root, parent) : root;
+		str full = parent.n ? path_join(a, root, parent) : root;
 		if (out->n == 0 || !str_eq(out->p[out->n - 1], full))
 			out->p[out->n++] = full;
 	}

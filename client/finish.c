@@ -16,6 +16,7 @@
 #include "pnpm_state.h"
 #include "policy.h"
 #include "project_local.h"
+#include "prune.h"
 #include "scripts.h"
 #include "state.h"
 
@@ -72,11 +73,6 @@ static void put_hoisted(struct buf *b, const struct hoist *h, size_t nslots)
 	free(next);
 }
 
-static int key_cmp(const void *a, const void *b)
-{
-	return str_cmp(*(const str *)a, *(const str *)b);
-}
-
 static struct str_list skipped_list(const struct tree *t, struct arena *a)
 {
 	struct str_list l = { .p = arena_new(a, str, t->nslots + 1) };
@@ -86,7 +82,7 @@ static struct str_list skipped_list(const struct tree *t, struct arena *a)
 		if (s->state == SLOT_SKIPPED && s->reached && s->snap->optional)
 			l.p[l.n++] = s->snap->key;
 	}
-	qsort(l.p, l.n, sizeof(str), key_cmp);
+	qsort(l.p, l.n, sizeof(str), strs_order);
 	return l;
 }
 
@@ -137,7 +133,7 @@ static struct str_list pending_list(const struct finish_opts *o, struct arena *a
 			scripts_allowed(s->package, &o->project->client) != BUILD_DENIED)
 			l.p[l.n++] = s->snap->key;
 	}
-	qsort(l.p, l.n, sizeof(str), key_cmp);
+	qsort(l.p, l.n, sizeof(str), strs_order);
 	return l;
 }
 
@@ -233,12 +229,17 @@ struct lockfile current_lockfile(
 
 	lf.env_document = STR_NONE;
 	lf.importer = arena_new(a, struct lock_importer, lf.nimporters + 1);
-	for (size_t i = 0; i < lf.nimporters; i++) {
-		lf.importer[i] = lockfile->importer[i];
+	lf.nimporters = 0;
+	for (size_t i = 0; i < lockfile->nimporters; i++) {
+		struct lock_importer *im = &lf.importer[lf.nimporters];
+		if (!request_importer(req, lockfile->importer[i].path))
+			continue; /* a frozen lockfile may know projects that are gone */
+		*im = lockfile->importer[i];
 		for (int g = 0; g < LOCK_NTYPES; g++) {
 			if (!on[g])
-				lf.importer[i].deps[g].n = 0;
+				im->deps[g].n = 0;
 		}
+		lf.nimporters++;
 	}
 	lf.snapshot = arena_new(a, struct lock_snapshot, lf.nsnapshots + 1);
 	lf.nsnapshots = 0;
@@ -269,6 +270,18 @@ static int write_current(const struct finish_opts *o, struct arena *a, struct er
 	return file_put(o->root_fd, "node_modules/.pnpm/lock.yaml", buf_str(&b), false, e);
 }
 
+/* There is a record of the tree again: what was set aside of earlier ones is of no more use. */
+static int forget_aside(const struct finish_opts *o, struct err *e)
+{
+	static const char *const was[] = { "node_modules/.pnpm/" ASIDE_LOCK, "node_modules/.pnpm/" ASIDE_WAS };
+
+	for (size_t i = 0; i < 2; i++) {
+		if (unlinkat(o->root_fd, was[i], 0) != 0 && errno != ENOENT)
+			return err_os(e, "remove %s", was[i]);
+	}
+	return 0;
+}
+
 static int write_lockfile(bool *written, const struct finish_opts *o, struct err *e)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
@@ -287,12 +300,64 @@ static int write_lockfile(bool *written, const struct finish_opts *o, struct err
 	return 0;
 }
 
-static int write_state(const struct finish_opts *o, struct arena *a, struct err *e)
+/* PATH is FOLDER/NAME/.., and in FOLDER, the root or a project's own, an install makes node_modules. */
+static bool holds_modules(const struct project *p, str path)
+{
+	size_t n = path.n - strlen("/..");
+
+	while (n && path.p[n - 1] != '/')
+		n--;
+	if (n > 1 && str_eq(p->root, str_head(path, n - 1)))
+		return true;
+	for (size_t i = 0; n && i < p->req.nimporters; i++) {
+		if (str_eq(p->importer[i].dir, str_head(path, n - 1)))
+			return true;
+	}
+	return false;
+}
+
+/* Whether this install itself may have changed what is watched at PATH. */
+static bool own(const struct finish_opts *o, const struct written *w, str path)
+{
+	return (w->lockfile && str_eq(path, STR("pnpm-lock.yaml"))) ||
+	       (w->workspace && str_eq(path, STR("pnpm-workspace.yaml"))) || str_ends(path, STR("/node_modules")) ||
+	       (str_ends(path, STR("/..")) && holds_modules(o->project, path));
+}
+
+/* What is watched counts as it was when it was read: the tree is what it asked for then. */
+static struct state_watch seen(const struct finish_opts *o, const struct written *w, size_t i, bool *edited)
+{
+	struct state_watch now = { .path = o->watched[i].path };
+
+	state_stat(&now, o->root_fd, INT64_MAX);
+	if ((now.mtime_ns == o->watched[i].mtime_ns && now.size == o->watched[i].size) || own(o, w, now.path))
+		return now;
+	*edited = true;
+	return o->watched[i];
+}
+
+/* Whether a file was edited while this install ran: the tree is not what it asks for, then, and nobody may take it for that. */
+static bool edited_meanwhile(const struct finish_opts *o, const struct written *w)
+{
+	bool edited = false;
+
+	for (size_t i = 0; i < o->nwatched && !edited; i++)
+		(void)seen(o, w, i, &edited);
+	return edited;
+}
+
+static int write_state(const struct finish_opts *o, const struct written *w, struct arena *a, struct err *e)
 {
 	const struct tree *t = o->tree;
 	struct state s = { .settings = o->settings_hash };
+	bool edited = false;
 
-	struct str_list watch = state_watch_list(o->watch, a);
+	struct str_list files = { .p = arena_new(a, str, o->nwatched + 1) };
+	for (; files.n < o->nwatched; files.n++)
+		files.p[files.n] = o->watched[files.n].path;
+	if (o->stamp.n)
+		files.p[files.n++] = o->stamp;
+	struct str_list watch = state_watch_list(files, o->root_fd, a);
 	s.watch = arena_new(a, struct state_watch, watch.n + 1);
 	for (; s.nwatch < watch.n; s.nwatch++)
 		s.watch[s.nwatch].path = watch.p[s.nwatch];
@@ -310,13 +375,17 @@ static int write_state(const struct finish_opts *o, struct arena *a, struct err 
 	/* Written twice: making the file changes node_modules itself, and that time belongs into it. */
 	if (state_write(&s, o->root_fd, e) < 0)
 		return e->code;
-	for (size_t i = 0; i < s.nwatch; i++)
-		state_stat(&s.watch[i], o->root_fd);
+	for (size_t i = 0; i < s.nwatch; i++) {
+		if (i < o->nwatched)
+			s.watch[i] = seen(o, w, i, &edited);
+		else
+			state_stat(&s.watch[i], o->root_fd, INT64_MAX);
+	}
 	return state_update(&s, o->root_fd, e);
 }
 
 /* Source: pnpm, when minimumReleaseAge is loose. */
-static int write_age_exclude(const struct finish_opts *o, struct err *e)
+static int write_age_exclude(const struct finish_opts *o, bool *written, struct err *e)
 {
 	AUTO(buf_release) struct buf yaml = BUF_INIT, out = BUF_INIT, names = BUF_INIT;
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
@@ -325,7 +394,7 @@ static int write_age_exclude(const struct finish_opts *o, struct err *e)
 
 	if (!o->young.n)
 		return 0;
-	qsort(o->young.p, o->young.n, sizeof(str), key_cmp);
+	qsort(o->young.p, o->young.n, sizeof(str), strs_order);
 	for (size_t i = 0; i < o->young.n; i++)
 		buf_printf(&names, "%s" STR_FMT, i ? ", " : "", STR_ARG(o->young.p[i]));
 	int code = project_read_file(&yaml, path.p, 16 << 20, &why);
@@ -340,6 +409,7 @@ static int write_age_exclude(const struct finish_opts *o, struct err *e)
 	}
 	if (file_put(o->root_fd, "pnpm-workspace.yaml", buf_str(&out), true, e) < 0)
 		return e->code;
+	*written = true;
 	progress_warn(o->progress,
 		"added to minimumReleaseAgeExclude in pnpm-workspace.yaml, because nothing older fits: " STR_FMT
 		"; minimumReleaseAgeStrict: true makes that an error",
@@ -348,29 +418,32 @@ static int write_age_exclude(const struct finish_opts *o, struct err *e)
 }
 
 /* Only for a tree to which nothing is left to do: what has still to be built keeps pnpm looking. */
-static int write_pnpm_state(const struct finish_opts *o, struct arena *a, struct err *e)
+static int write_pnpm_state(const struct finish_opts *o, const struct written *w, struct arena *a, struct err *e)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	struct pnpm_state s = { .project = o->project, .req = o->req, .filtered = o->filtered, .old = o->pnpm_state };
 
-	if (o->ignored_builds.n || pending_list(o, a).n || !pnpm_state_print(&b, &s, a))
+	if (o->ignored_builds.n || pending_list(o, a).n || edited_meanwhile(o, w) || !pnpm_state_print(&b, &s, a))
 		return 0;
 	return file_put(o->root_fd, "node_modules/.pnpm-workspace-state-v1.json", buf_str(&b), false, e);
 }
 
-int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e)
+int finish_write(struct written *out, const struct finish_opts *o, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(64 * 1024);
+	struct written w = { .workspace = o->project->made_workspace };
 
-	if (!o->lockfile_only && (write_modules(o, &a, e) < 0 || write_current(o, &a, e) < 0))
+	if (!o->lockfile_only && (write_modules(o, &a, e) < 0 || write_current(o, &a, e) < 0 || forget_aside(o, e) < 0))
 		return e->code;
-	if (write_age_exclude(o, e) < 0)
+	if (write_age_exclude(o, &out->workspace, e) < 0)
 		return e->code;
-	if (o->write_lockfile && write_lockfile(lockfile_written, o, e) < 0)
+	if (o->write_lockfile && write_lockfile(&out->lockfile, o, e) < 0)
 		return e->code;
+	w.lockfile = out->lockfile || o->just_written.lockfile;
+	w.workspace |= out->workspace || o->just_written.workspace;
 	if (o->lockfile_only)
 		return 0;
-	if (write_pnpm_state(o, &a, e) < 0)
+	if (write_pnpm_state(o, &w, &a, e) < 0)
 		return e->code;
-	return write_state(o, &a, e);
+	return write_state(o, &w, &a, e);
 }

@@ -8,7 +8,12 @@
 #include "hoist.h"
 #include "progress.h"
 #include "project.h"
+#include "state.h"
 
+/* What of the files that are watched the command itself has written. */
+struct written {
+	bool lockfile, workspace;
+};
 struct finish_opts {
 	const struct project *project;
 	int root_fd;
@@ -19,17 +24,21 @@ struct finish_opts {
 	struct staged *staged;  /* the lockfile as text, written already; or NULL */
 	struct staged *current; /* the same of current_lockfile() */
 	bool write_lockfile, lockfile_only, ignore_scripts;
+	struct written just_written; /* by an earlier step of the same command */
 	const char *store_dir;
 	struct str_list ignored_builds; /* name@version */
 	struct str_list young;          /* name@version: for minimumReleaseAgeExclude; is sorted */
 	struct progress *progress;
 	uint64_t settings_hash;
-	struct str_list watch; /* files, absolute or from the root */
-	bool filtered;         /* not all projects are in the tree */
-	str pnpm_state;        /* what pnpm_state_take() has found */
-	uint8_t *policy_key;   /* gets policy_key() of the lockfile that is written */
+	struct state_watch
+		*watched; /* what decides whether there is anything to do, as it was when this install read it */
+	size_t nwatched;
+	str stamp;           /* of shared slots: a file that changes when some are removed; or empty */
+	bool filtered;       /* not all projects are in the tree */
+	str pnpm_state;      /* what pnpm_state_take() has found */
+	uint8_t *policy_key; /* gets policy_key() of the lockfile that is written */
 };
 /* What of LOCKFILE is in the tree: the groups asked for, without what was skipped. It borrows from LOCKFILE. After tree_reach(). */
 struct lockfile current_lockfile(
 	const struct lockfile *lockfile, const struct tree *tree, const struct request *req, struct arena *a);
-MUST_USE int finish_write(bool *lockfile_written, const struct finish_opts *o, struct err *e);
+MUST_USE int finish_write(struct written *out, const struct finish_opts *o, struct err *e);

@@ -20,7 +20,7 @@ struct frames {
 	pthread_cond_t room;
 	struct frame_batch *filling; /* the source's thread's own, of a lasting source */
 	struct frame_batch *first, **last;
-	size_t nbatches, waiting, most;
+	size_t nbatches, waiting;
 	bool ended, cancelled;
 	int code, fd;
 	struct err err;
@@ -84,8 +84,6 @@ static bool batch_publish(struct frames *q, struct frame_batch *b)
 	q->last = &b->next;
 	q->nbatches++;
 	q->waiting += b->n;
-	if (q->waiting > q->most)
-		q->most = q->waiting;
 	return wake;
 }
 
@@ -134,8 +132,7 @@ static int put_copied(struct frames *q, const struct frame *f, struct err *e)
 		}
 		struct frame copy = frame_dup(f, &b->arena);
 		batch_add(b, &copy);
-		if (++q->waiting > q->most)
-			q->most = q->waiting;
+		q->waiting++;
 	}
 	pthread_mutex_unlock(&q->lock);
 	if (wake)
@@ -227,11 +224,6 @@ bool frames_ended(struct frames *q, int *code, struct err *e)
 	}
 	pthread_mutex_unlock(&q->lock);
 	return yes;
-}
-
-size_t frames_most(const struct frames *q)
-{
-	return q->most;
 }
 
 void frames_free(struct frames *q)

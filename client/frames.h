@@ -21,8 +21,6 @@ int frames_fd(const struct frames *q);
 struct frame_batch *frames_take(struct frames *q);
 /* True when the source has ended and all is taken; *code and *e say how. */
 bool frames_ended(struct frames *q, int *code, struct err *e);
-/* Most frames that waited at once. */
-size_t frames_most(const struct frames *q);
 /* Cancels the source if it runs still, joins the thread. */
 void frames_free(struct frames *q);
 void frame_batch_free(struct frame_batch *b);

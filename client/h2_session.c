@@ -107,7 +107,9 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
 
 	(void)flags;
 	nghttp2_session_consume_connection(s, n);
-	if (st && st->req.data(st->req.arg, &st->res, p, n) < 0) {
+	if (!st || st->err.code) /* cancelled: it was on its way already */
+		return 0;
+	if (st->req.data(st->req.arg, &st->res, p, n) < 0) {
 		err_set(&st->err, ERR_CANCELLED, "cancelled");
 		nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
 	}
@@ -369,7 +371,7 @@ static int connected(struct h2 *h, struct err *e)
 	socklen_t n = sizeof(os);
 	struct pollfd p = { .fd = h->fd, .events = POLLOUT };
 
-	if (poll(&p, 1, 0) == 0)
+	if (poll(&p, 1, 0) <= 0) /* or a signal */
 		return 0;
 	if (getsockopt(h->fd, SOL_SOCKET, SO_ERROR, &os, &n) == 0 && os == 0) {
 		if (h->tls)
@@ -399,6 +401,8 @@ static int read_all(struct h2 *h, struct err *e)
 		ssize_t took = nghttp2_session_mem_recv(h->s, (const uint8_t *)h->read, (size_t)n);
 		if (took < 0)
 			return err_set(e, ERR_PROTOCOL, "%s breaks HTTP/2: %s", h->where, nghttp2_strerror((int)took));
+		if (!h->ssl && n < READ_SIZE) /* that was all; poll() tells of more, and of the end */
+			return 0;
 	}
 }
 
@@ -450,33 +454,44 @@ static int check_time(struct h2 *h, struct err *e)
 	return 0;
 }
 
-static int drive(struct h2 *h, struct err *e)
+/* READS: there may be something to read. */
+static int drive(struct h2 *h, bool reads, struct err *e)
 {
 	if (check_time(h, e) < 0)
 		return e->code;
-	if (h->state == H2_TCP && connected(h, e) < 0)
+	if (reads && h->state == H2_TCP && connected(h, e) < 0)
 		return e->code;
-	if (h->state == H2_TLS && handshake(h, e) < 0)
+	if (reads && h->state == H2_TLS && handshake(h, e) < 0)
 		return e->code;
 	if (h->state != H2_OPEN)
 		return 0;
 	h->want_write = false;
-	if (read_all(h, e) < 0 || write_all(h, e) < 0)
+	if ((reads && read_all(h, e) < 0) || write_all(h, e) < 0)
 		return e->code;
 	return 0;
 }
 
-int h2_drive(struct h2 *h, struct err *e)
+static int drive_or_lose(struct h2 *h, bool reads, struct err *e)
 {
 	if (h->state == H2_LOST)
 		return *e = h->lost, e->code;
-	if (drive(h, &h->lost) == 0)
+	if (drive(h, reads, &h->lost) == 0)
 		return 0;
 	h->state = H2_LOST;
 	while (h->streams)
 		stream_end(h, h->streams, h->lost.code, &h->lost);
 	*e = h->lost;
 	return e->code;
+}
+
+int h2_drive(struct h2 *h, struct err *e)
+{
+	return drive_or_lose(h, true, e);
+}
+
+int h2_flush(struct h2 *h, struct err *e)
+{
+	return drive_or_lose(h, false, e);
 }
 
 int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e)

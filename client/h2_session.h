@@ -33,6 +33,8 @@ int64_t h2_deadline_ms(const struct h2 *h);
 /* Reads, writes, calls back. Negative when the connection is lost (each open stream's done has been called with the same):
  * ERR_TIMEOUT past the connect budget, ERR_NET, ERR_PROTOCOL without ALPN h2. */
 MUST_USE int h2_drive(struct h2 *h, struct err *e);
+/* The same where poll() told nothing of h2_fd(): sends what is to be sent, and looks at the time. */
+MUST_USE int h2_flush(struct h2 *h, struct err *e);
 /* Connected, TLS and ALPN done, the preface about to go. */
 bool h2_ready(const struct h2 *h);
 /* A GOAWAY has come: what was asked for may end, nothing new can be asked. */
@@ -47,7 +49,8 @@ struct h2_request {
 	str method, path, authority;
 	str content_type, authorization; /* empty: not sent */
 	str body;                        /* borrowed until done */
-	/* Bytes as they arrive, after the headers. Give their window back with h2_consume(). A negative code resets the stream. */
+	/* Bytes as they arrive, after the headers. Give their window back with h2_consume(). A negative code resets the stream, and nothing more is told but
+	 * its end. */
 	int (*data)(void *arg, const struct h2_response *r, const void *p, size_t n);
 	/* Once. CODE 0: the stream ended in order. */
 	void (*done)(void *arg, int code, const struct h2_response *r, const struct err *e);

@@ -162,7 +162,7 @@ static bool state_make(struct making *m, const struct image_input *in)
 
 	memcpy(files.p, in->watch.p, files.n * sizeof(str));
 	files.p[files.n++] = shared_stamp(m->shared);
-	struct str_list watch = state_watch_list(files, &m->a);
+	struct str_list watch = state_watch_list(files, m->root, &m->a);
 	s.nwatch = watch.n;
 	s.watch = arena_new(&m->a, struct state_watch, s.nwatch + 1);
 	for (size_t i = 0; i < s.nwatch; i++)
@@ -170,7 +170,7 @@ static bool state_make(struct making *m, const struct image_input *in)
 	if (state_write(&s, m->root, &e) < 0)
 		return false;
 	for (size_t i = 0; i < s.nwatch; i++)
-		state_stat(&s.watch[i], m->root);
+		state_stat(&s.watch[i], m->root, i < in->watch.n ? in->began_ns : INT64_MAX);
 	return state_update(&s, m->root, &e) == 0;
 }
 

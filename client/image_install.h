@@ -13,6 +13,7 @@ struct image_input {
 	uint64_t settings;
 	str lockfile;          /* its text, whose digest is part of the key */
 	struct str_list watch; /* files that decide whether there is anything to do */
+	int64_t began_ns;      /* clock_file_ns() before they were read */
 };
 struct image_result {
 	uint64_t packages, slots;

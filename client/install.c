@@ -40,6 +40,8 @@ void install_fail(struct install *in, int code, const struct err *e)
 	in->failed = true;
 	in->err = *e;
 	in->err.code = code;
+	if (in->linker)
+		linker_stop(in->linker);
 }
 
 /* ---- slots ---- */
@@ -258,6 +260,9 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 	case FRAME_SLOT:
 		return on_slot(in, &f->slot, e);
 	case FRAME_IMPORTER:
+		if (!request_importer(in->o->req, f->importer.importer.path))
+			return err_set(e, ERR_PROTOCOL, "plan: " STR_FMT " is no project of this workspace",
+				STR_ARG(f->importer.importer.path));
 		tree_add_importer(&in->tree, &f->importer);
 		return 0;
 	case FRAME_LOCK_HEAD:
@@ -475,6 +480,11 @@ static int install_open(struct install *in, struct err *e)
 	in->root = fd_of(AT_FDCWD, in->o->project->root.p, e);
 	if (in->root < 0)
 		return e->code;
+	in->watched = arena_new(&in->arena, struct state_watch, in->o->watch.n + 1);
+	for (size_t i = 0; i < in->o->watch.n; i++) {
+		in->watched[i].path = in->o->watch.p[i];
+		state_stat(&in->watched[i], in->root, in->o->began_ns);
+	}
 	if (store_open(&in->store, in->o->store_dir, &so, e) < 0 || store_read_begin(&in->read, in->store, e) < 0)
 		return e->code;
 	if (pool_new(&in->pool, 0, e) < 0)

@@ -14,6 +14,8 @@ struct install_opts {
 	const struct request *req; /* the project's, with mode and groups as the command line wants them */
 	bool locked;               /* the lockfile satisfies the manifests: no resolver */
 	bool moved;                /* and is not what stands on the disk: it is to be written */
+	bool just_written;         /* or was written by an earlier step of the same command */
+	bool just_excluded;        /* pnpm-workspace.yaml was, for minimumReleaseAgeExclude */
 	const bool *
 		selected; /* by importer of the project: an install for these, the others stay as they are; NULL: for all */
 	str env_document;   /* what stands before the lockfile */
@@ -28,6 +30,7 @@ struct install_opts {
 	bool packs_stop;               /* a wrong pack ends the install */
 	uint64_t settings_hash;        /* for the state file */
 	struct str_list watch;         /* files that decide whether there is anything to do */
+	int64_t began_ns;              /* clock_file_ns() before they were read */
 	const struct plan_keep *keep;  /* what may be kept for the next install; NULL: nothing. Borrowed */
 	struct progress *progress;
 	int cancel_fd; /* readable: stop; -1: none */
@@ -48,7 +51,7 @@ struct install_result {
 	uint64_t slots_before_done;     /* linked before the plan's last frame */
 	struct str_list ignored_builds; /* name@version, in *arena */
 	struct arena arena;
-	bool lockfile_written;
+	bool lockfile_written, workspace_written;
 	str lockfile_text; /* when it was wanted, in *arena */
 	const char *source;
 	struct frame_done plan; /* the plan's own totals; zeros without its last frame */

@@ -9,41 +9,17 @@
 #include "prune.h"
 #include "scripts.h"
 
-/* Named importers other than the root, which hoisting treats like dependencies. */
-static struct str_map workspace_names(struct install *in)
-{
-	const struct request *r = in->o->req;
-	struct str_map m = { .p = arena_new(&in->arena, struct str_kv, r->nimporters + 1) };
-
-	for (size_t i = 0; i < r->nimporters; i++) {
-		if (r->importer[i].manifest.name.n && !str_eq(r->importer[i].path, STR(".")))
-			m.p[m.n++] = (struct str_kv){ r->importer[i].manifest.name, r->importer[i].path };
-	}
-	return m;
-}
-
 void install_hoist(struct install *in)
 {
-	const struct client_settings *c = &in->o->project->client;
-	struct hoist_opts ho = { .public_pattern = c->public_hoist_pattern,
-		.prod = in->o->req->prod,
-		.dev = in->o->req->dev,
-		.optional = in->o->req->optional };
-	if (c->hoist)
-		ho.private_pattern = c->hoist_pattern;
-	if (c->hoist_workspace_packages)
-		ho.workspace = workspace_names(in);
-	hoist_compute(&in->hoist, &in->tree, &ho, &in->arena);
+	layout_hoist(&in->hoist, &in->tree, in->o->project, in->o->req, &in->arena);
 }
 
 static int install_root(struct install *in, struct err *e)
 {
 	struct root_opts ro = { .root = in->root,
-		.tree = &in->tree,
-		.hoist = &in->hoist,
-		.prod = in->o->req->prod,
-		.dev = in->o->req->dev,
-		.optional = in->o->req->optional };
+		.layout = layout_of(&in->tree, &in->hoist, in->o->req, &in->arena),
+		.had_link = in->made_vstore ? NULL : vstore_had_link,
+		.arg = in };
 	struct root_counts rc;
 
 	if (link_root(&rc, &ro, e) < 0)
@@ -71,16 +47,12 @@ static int install_hoisted(struct install *in, const struct bins_opts *bo, struc
 	return bins_hoisted(bo, &at, e);
 }
 
-static struct bins_opts bins_opts_of(const struct install *in, bool again)
+static struct bins_opts bins_opts_of(struct install *in, bool again)
 {
 	return (struct bins_opts){ .root = in->root,
 		.again = again,
 		.vstore = in->slots,
-		.tree = &in->tree,
-		.hoist = &in->hoist,
-		.prod = in->o->req->prod,
-		.dev = in->o->req->dev,
-		.optional = in->o->req->optional,
+		.layout = layout_of(&in->tree, &in->hoist, in->o->req, &in->arena),
 		.extend_node_path = bins_node_path(&in->o->project->client),
 		.peers_listed = in->o->req->settings.auto_install_peers };
 }
@@ -90,7 +62,6 @@ static struct bins_opts bins_opts_of(const struct install *in, bool again)
 static int install_links(struct install *in, bool again, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
-	struct bins_opts bo = bins_opts_of(in, again);
 	struct hoist_place at = hoist_place_project(in->root, &in->tree, &a);
 	bool hoisted = in->shared || early_hoisted(in);
 	struct root_counts rc = { 0 };
@@ -99,6 +70,7 @@ static int install_links(struct install *in, bool again, struct err *e)
 
 	if (!again && !early_hoisted(in))
 		install_hoist(in);
+	struct bins_opts bo = bins_opts_of(in, again);
 	struct bins *b = bins_start(in->pool, &bo, hoisted && !in->shared ? &at : NULL);
 	int linked = again ? 0 : install_root(in, &why);
 	if (linked == 0 && !hoisted)
@@ -166,13 +138,16 @@ static int install_finish(struct install *in, struct err *e)
 		.current = early_current(in),
 		.write_lockfile = (in->lock || in->o->moved) && in->o->project->client.lockfile && !in->o->unwritten,
 		.lockfile_only = in->o->lockfile_only,
+		.just_written = { in->o->just_written, in->o->just_excluded },
 		.ignore_scripts = in->o->ignore_scripts,
 		.store_dir = in->o->store_dir,
 		.ignored_builds = in->r->ignored_builds,
 		.young = { in->young.p, in->young.n },
 		.progress = in->o->progress,
 		.settings_hash = in->o->settings_hash,
-		.watch = in->o->watch,
+		.watched = in->watched,
+		.nwatched = in->o->watch.n,
+		.stamp = in->shared ? shared_stamp(in->shared) : STR_NONE,
 		.filtered = in->o->selected != NULL,
 		.pnpm_state = in->pnpm_state,
 		.policy_key = key };
@@ -182,15 +157,12 @@ static int install_finish(struct install *in, struct err *e)
 		lockfile_print(&b, fo.lockfile);
 		in->r->lockfile_text = arena_str(&in->r->arena, buf_str(&b));
 	}
-	if (in->shared) { /* slots that were removed from the store change this file */
-		fo.watch.p = arena_new(&in->arena, str, fo.watch.n + 1);
-		memcpy(fo.watch.p, in->o->watch.p, fo.watch.n * sizeof(str));
-		fo.watch.p[fo.watch.n++] = shared_stamp(in->shared);
-	}
-
-	if (!in->o->lockfile_only && !in->o->selected)
-		prune_vstore(in->vstore, &in->tree, &in->r->pruned);
-	int code = finish_write(&in->r->lockfile_written, &fo, e);
+	if (!in->o->lockfile_only)
+		prune_vstore(in->vstore, in->o->selected ? NULL : &in->tree, &in->r->pruned);
+	struct written w = { 0 };
+	int code = finish_write(&w, &fo, e);
+	in->r->lockfile_written = w.lockfile;
+	in->r->workspace_written = w.workspace;
 	if (code == 0 && fo.write_lockfile)
 		verdict_made(in, key);
 	if (code == 0 && !in->o->lockfile_only)

@@ -29,12 +29,16 @@ struct install {
 	uint8_t shared_key[32];      /* of the project's record */
 	bool waiting_make;           /* another process is making shared slots */
 	bool made_vstore;            /* nothing was in it: an install that fails takes it away again */
+	struct state_watch *watched; /* as o->watch was, before anything of the tree was changed */
+	str vstore_link;             /* where node_modules/.pnpm led to before it was made, or empty */
 	struct arena arena;
 	struct tree tree;
 	struct state old;
 	bool has_old;
 	struct lockfile current; /* of a tree that dray has no state of: pnpm made it */
 	bool has_current;
+	struct lockfile was; /* what the tree held before, where that had to be asked */
+	bool was_read, has_was;
 	struct request req;     /* what the source is asked */
 	str pnpm_state;         /* what stood in pnpm's state file */
 	struct lockfile merged; /* of a partial install: what the tree is to be */
@@ -54,7 +58,6 @@ struct install {
 	bool packs_lost;             /* said once */
 	uint64_t packs_asked;        /* when the first look-up began, or the last of a package that had to wait */
 	uint64_t looked_up;          /* packages that the server was asked about */
-	size_t taken_back;           /* of these: while there was no answer */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
 	struct staged *staged;       /* the same as text, on its way to the disk */
 	struct early *early;         /* what was begun while slots are linked, or NULL */
@@ -67,7 +70,6 @@ struct install {
 	size_t done; /* slots finished one way or another */
 	bool planned, failed;
 	bool finishing; /* all slots are there: links of the project may have been made */
-	uint64_t last_frame_linked;
 	struct err err;
 };
 
@@ -145,6 +147,8 @@ void shared_slots_image(struct install *in);
 MUST_USE int vstore_open(struct install *in, struct err *e);
 /* The install failed, and no job is left. */
 void vstore_undo(struct install *in);
+/* Whether an earlier install, of dray or pnpm, has put a link to a folder under ALIAS into IMPORTER's node_modules. ARG is the install. */
+bool vstore_had_link(void *arg, str importer, str alias);
 
 /* install_early.c: what needs the whole plan and no slot. */
 /* Called once a turn: begins it, once, where that is possible. */

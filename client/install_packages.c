@@ -9,7 +9,6 @@
 #include "patch_stage.h"
 
 enum {
-	TARBALLS_FIRST = 32, /* while the answer may still be on its way */
 	PACKS_SLOW_US = 500 * 1000,
 	GRACE_US = 300 * 1000,
 	GRACE_UNKNOWN_US = 200 * 1000,
@@ -104,18 +103,14 @@ int packages_grace_ms(const struct install *in)
 	return (int)((grace - waited) / 1000) + 1;
 }
 
-/* How many packages may be taken back now. While the answer is waited for: of a server that has sent the plan none, since what would be
- * fetched meanwhile is large (the plan has that first); of another the first few, so that one that is gone or mute leaves no link idle for long.
- * After that as many downloads as the registry is asked for at once are always under way, and only what comes after them waits: a
- * server that is cold, slow or gone costs nothing more. */
+/* How many packages may be taken back now: none while the answer is waited for, since a tarball is larger than its pack and takes a core
+ * several times as long. After that as many downloads as the registry is asked for at once are always under way, and only what comes after
+ * them waits: a server that is cold, slow or gone costs nothing more. */
 static size_t tarballs_meanwhile(const struct install *in)
 {
-	size_t busy = in->fetcher ? fetcher_pending(in->fetcher) : 0,
-	       first = packs_server_known(in) ? 0 : TARBALLS_FIRST;
+	size_t busy = in->fetcher ? fetcher_pending(in->fetcher) : 0;
 
-	if (packages_grace_ms(in) > 0)
-		return in->taken_back < first ? first - in->taken_back : 0;
-	return busy < NET_TARBALLS ? NET_TARBALLS - busy : 0;
+	return packages_grace_ms(in) > 0 || busy >= NET_TARBALLS ? 0 : NET_TARBALLS - busy;
 }
 
 /* Look-ups of packs and tarballs go on side by side. */
@@ -127,7 +122,6 @@ void packages_meanwhile(struct install *in)
 		struct tree_package *p = pack_take(in->packs);
 		if (!p)
 			return;
-		in->taken_back++;
 		if (fetch_tarball(in, p, &e) < 0)
 			install_fail(in, e.code, &e);
 	}

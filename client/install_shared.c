@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "bins.h"
 #include "env_document.h"
 #include "gvs.h"
@@ -37,6 +38,9 @@ int shared_slots_begin(struct install *in, struct err *e)
 	in->root_path = arena_str(&in->arena, str_of(real));
 	free(real);
 	if (shared_open(&in->shared, in->o->store_dir, e) < 0)
+		return e->code;
+	/* what is made anew under other projects' feet must not count as up to date there, if this install dies before it is whole */
+	if (in->o->force && shared_stamp_renew(in->shared, e) < 0)
 		return e->code;
 	in->slots = shared_fd(in->shared);
 	in->tree.shared = path_between(in->root_path, shared_path(in->shared), &in->arena);
@@ -109,24 +113,34 @@ static bool hoisted_name(char out[64], const struct install *in)
 	return true;
 }
 
-/* Made beside its place and renamed: it is there whole or not at all, and whoever comes second takes the first one's. */
+/* TMP takes its place, and what stood there TMP's: other projects that lead there find one of them at any time. */
+static int hoisted_put(int slots, const char *tmp, const char *name)
+{
+	if (renameat2(slots, tmp, slots, name, RENAME_EXCHANGE) == 0)
+		return 0;
+	if (errno == EINVAL && !remove_all(slots, name)) /* a file system that cannot exchange */
+		return -1;
+	return renameat(slots, tmp, slots, name);
+}
+
+/* Made beside its place and renamed: it is there whole or not at all, and whoever comes second takes the first one's, but with --force. */
 static int hoisted_make(struct install *in, const struct bins_opts *bo, const char *name, struct err *e)
 {
-	char tmp[64], path[96];
+	char tmp[96], path[128];
 	struct root_counts rc = { 0 };
 
-	snprintf(tmp, sizeof(tmp), ".dray-old-%ld-hoisted", (long)getpid());
+	/* in containers that share a store several installs may have one number, and this takes no lock */
+	snprintf(tmp, sizeof(tmp), ASIDE "%ld-%llx-hoisted", (long)getpid(), (unsigned long long)clock_us());
 	snprintf(path, sizeof(path), "%s/node_modules", tmp);
-	remove_all(in->slots, tmp);
 	struct hoist_place at = { in->slots, str_of(path), STR("../..") };
 	AUTO(fd_close_auto) int fd = dir_make(in->slots, at.path, e);
 	if (fd < 0 || link_hoisted(&rc, &in->hoist, &at, e) < 0 || bins_hoisted(bo, &at, e) < 0) {
 		remove_all(in->slots, tmp);
 		return e->code;
 	}
-	int failed = renameat(in->slots, tmp, in->slots, name) != 0 ? errno : 0;
-	if (failed)
-		remove_all(in->slots, tmp);
+	int put = in->o->force ? hoisted_put(in->slots, tmp, name) : renameat(in->slots, tmp, in->slots, name);
+	int failed = put != 0 ? errno : 0;
+	remove_all(in->slots, tmp);
 	if (failed && failed != EEXIST && failed != ENOTEMPTY) {
 		errno = failed;
 		return err_os(e, "rename %s", name);
@@ -143,12 +157,9 @@ int shared_slots_hoist(struct install *in, const struct bins_opts *bo, struct er
 	if (!in->shared || !in->hoist.n || !hoisted_name(name, in))
 		return 0;
 	snprintf(path, sizeof(path), "%s/node_modules", name);
-	if (in->o->force || fstatat(in->slots, path, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-		if (in->o->force)
-			remove_all(in->slots, name);
-		if (hoisted_make(in, bo, name, e) < 0)
-			return e->code;
-	}
+	if ((in->o->force || fstatat(in->slots, path, &st, AT_SYMLINK_NOFOLLOW) != 0) &&
+		hoisted_make(in, bo, name, e) < 0)
+		return e->code;
 	str target = arena_printf(&in->arena, "../../" STR_FMT "/%s", STR_ARG(in->tree.shared), path);
 	ssize_t n = readlinkat(in->root, place, was, sizeof(was));
 	if (n > 0 && str_eq(target, (str){ was, (size_t)n }))

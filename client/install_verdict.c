@@ -192,6 +192,7 @@ static int verdict_ended(struct install *in, struct verdict_stage *v, int code, 
 			in->o->progress, "the server did not check the lockfile, checking it here instead: %s", e->msg);
 		frames_free(v->frames);
 		v->frames = NULL;
+		v->fine = false; /* whatever it said before it ended like that */
 		return verdict_direct(in, v, e);
 	}
 	if (code == 0 && !fine)

@@ -3,7 +3,7 @@
 #include "bytes.h"
 #include "kept.h"
 
-#define PLAN_MAGIC 0x343079616c706400u /* "\0dplay04" */
+#define PLAN_MAGIC 0x353079616c706400u /* "\0dplay05" */
 #define ABSENT UINT32_MAX
 
 /* One walk over the model serves both directions. What it forgets both forget: fuzz/kept_plan prints every lockfile that the tests have. */
@@ -192,6 +192,7 @@ static void head(struct codec *c, struct lock_head *h)
 	flag(c, &h->exclude_links_from_lockfile);
 	flag(c, &h->dedupe_peers);
 	flag(c, &h->inject_workspace_packages);
+	flag(c, &h->no_settings);
 	flag(c, &h->has_time);
 	u32(c, &h->peers_suffix_max_length);
 	catalogs(c, h);

@@ -1,5 +1,4 @@
 #include "link.h"
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -14,7 +13,7 @@ struct link_job {
 	struct job job;
 	struct linker *l;
 	struct slot **slot; /* borrowed from the batch */
-	size_t n;
+	size_t n, ran;
 	struct slot_stats stats;
 	uint64_t warm_us, cold_us;
 	struct link_job *next;
@@ -29,6 +28,7 @@ struct linker {
 	size_t pending;
 	struct link_counts counts;
 	atomic_uint now, most; /* links inside slot_link() */
+	atomic_bool stopped, record_aside;
 };
 
 struct linker *linker_new(struct pool *p, const struct tree *t, const struct linker_opts *o)
@@ -38,6 +38,7 @@ struct linker *linker_new(struct pool *p, const struct tree *t, const struct lin
 	l->pool = p;
 	l->tree = t;
 	l->o = *o;
+	l->o.record_aside = &l->record_aside;
 	if (l->o.in_flight == 0)
 		l->o.in_flight = pool_enough(p) > IN_FLIGHT ? pool_enough(p) : IN_FLIGHT;
 	l->last = &l->first;
@@ -72,13 +73,13 @@ static void link_job_run(struct job *job)
 {
 	struct link_job *j = (struct link_job *)job;
 
-	for (size_t i = 0; i < j->n; i++)
-		link_one(j, j->slot[i]);
+	for (; j->ran < j->n && !atomic_load(&j->l->stopped); j->ran++)
+		link_one(j, j->slot[j->ran]);
 }
 
 static void linker_push(struct linker *l)
 {
-	while (l->first && l->jobs < l->o.in_flight) {
+	while (!atomic_load(&l->stopped) && l->first && l->jobs < l->o.in_flight) {
 		struct link_job *j = l->first;
 		l->first = j->next;
 		if (!l->first)
@@ -94,7 +95,14 @@ static void slot_done(struct linker *l, struct slot *s, int code)
 	s->state = code < 0 ? SLOT_WAITING : SLOT_LINKED;
 	if (code == 0)
 		*(s->cold ? &l->counts.cold : &l->counts.warm) += 1;
-	l->o.done(l->o.arg, s);
+	if (!atomic_load(&l->stopped))
+		l->o.done(l->o.arg, s);
+}
+
+static void link_job_free(struct link_job *j)
+{
+	free(j->slot);
+	free(j);
 }
 
 static void link_job_done(struct job *job, void *ctx)
@@ -111,7 +119,7 @@ static void link_job_done(struct job *job, void *ctx)
 	l->counts.symlinks += j->stats.symlinks;
 	l->counts.warm_us += j->warm_us;
 	l->counts.cold_us += j->cold_us;
-	for (size_t i = 0; i < j->n; i++) {
+	for (size_t i = 0; i < j->ran; i++) {
 		struct slot *s = j->slot[i], *same = s->same;
 		struct err *err = s->err;
 		int code = err ? err->code : 0;
@@ -127,8 +135,7 @@ static void link_job_done(struct job *job, void *ctx)
 		s->err = NULL;
 		free(err);
 	}
-	free(j->slot);
-	free(j);
+	link_job_free(j);
 	linker_push(l);
 }
 
@@ -210,6 +217,11 @@ void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
 	linker_push(l);
 }
 
+void linker_stop(struct linker *l)
+{
+	atomic_store(&l->stopped, true);
+}
+
 size_t linker_pending(const struct linker *l)
 {
 	return l->pending;
@@ -227,6 +239,10 @@ void linker_free(struct linker *l)
 {
 	if (!l)
 		return;
+	for (struct link_job *j = l->first, *next; j; j = next) {
+		next = j->next;
+		link_job_free(j);
+	}
 	map_release(&l->owner);
 	free(l);
 }

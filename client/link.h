@@ -10,6 +10,8 @@
  * node_modules folder carries the sticky bit from the mkdir that makes it
  * until everything below is there. */
 #pragma once
+#include <stdatomic.h>
+
 #include "pool.h"
 #include "tree.h"
 
@@ -22,6 +24,7 @@ struct linker_opts {
 	enum pkg_import_method method;
 	unsigned in_flight; /* jobs; 0: 64, or pool_enough() if that is more */
 	bool unfinished;    /* slots stay marked as not whole until slot_publish(): shims or builds are to come */
+	atomic_bool *record_aside; /* linker_new() sets it: the record of what slots are made of is out of the way */
 	/* On the draining thread, once per slot: SLOT_LINKED, or SLOT_WAITING with s->err, which ends with the call. */
 	void (*done)(void *arg, struct slot *s);
 	void *arg;
@@ -39,10 +42,12 @@ struct linker *linker_new(struct pool *p, const struct tree *t, const struct lin
 /* Links N slots whose packages are READY. They are the linker's until done() was called for them. SLOTS is put into the order in which they
  * are begun: large ones first, then as they came. */
 void link_slots_parallel(struct linker *l, struct slot **slots, size_t n);
+/* Nothing more is begun, and done() is not called again; what runs ends: wait for the pool. */
+void linker_stop(struct linker *l);
 /* Slots given and not yet done. */
 size_t linker_pending(const struct linker *l);
 struct link_counts linker_counts(const struct linker *l);
-/* All done() calls must have happened. */
+/* All done() calls must have happened, or after linker_stop() the pool's jobs have ended. */
 void linker_free(struct linker *l);
 
 /* link_slot.c: one slot, on a worker. */

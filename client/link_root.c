@@ -16,7 +16,10 @@ struct links {
 	struct link *p;
 	size_t n, cap;
 	struct arena *a;
+	const struct root_opts *o; /* NULL: of the folder of hoisted names, where every symlink is ours */
+	str importer;
 };
+enum { WANTED = 1, WANTED_SCOPE }; /* of names in a map */
 
 /* Mostly all but the last two folders of PATH are there, or all of it is: three calls instead of three for each folder. -1: they are not. */
 static int dir_make_last(int dirfd, str path)
@@ -38,70 +41,52 @@ static int dir_make_last(int dirfd, str path)
 	return openat(dirfd, whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* NAME in FD. OURS: what is no folder there may go. */
+static int dir_step(int fd, str name, bool ours, struct err *e)
+{
+	char path[256];
+
+	if (name.n >= sizeof(path))
+		return err_set(e, ERR_TOOBIG, "folder name \"" STR_FMT "\" is too long", STR_ARG(name));
+	snprintf(path, sizeof(path), STR_FMT, STR_ARG(name));
+	if (mkdirat(fd, path, 0777) != 0 && errno != EEXIST)
+		return err_os(e, "make folder %s", path);
+	int next = openat(fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (next >= 0)
+		return next;
+	if (errno != ENOTDIR && errno != ENOENT)
+		return err_os(e, "open folder %s", path);
+	if (!ours)
+		return err_os(e, "%s is in the way, a folder must be there: remove it", path);
+	if (unlinkat(fd, path, 0) != 0 || mkdirat(fd, path, 0777) != 0)
+		return err_os(e, "replace %s by a folder", path);
+	next = openat(fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return next >= 0 ? next : err_os(e, "open folder %s", path);
+}
+
 int dir_make(int dirfd, str path, struct err *e)
 {
 	int fd = dir_make_last(dirfd, path);
 	str part, rest = path;
+	bool ours = false;
 
 	if (fd >= 0)
 		return fd;
 	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	while (fd >= 0 && rest.n) {
-		char name[256];
+	if (fd < 0)
+		return err_os(e, "open folder " STR_FMT, STR_ARG(path));
+	while (rest.n) {
 		str_cut(rest, '/', &part, &rest);
 		if (!part.n || str_eq(part, STR(".")))
 			continue;
-		if (part.n >= sizeof(name)) {
-			close(fd);
-			return err_set(e, ERR_TOOBIG, "folder name \"" STR_FMT "\" is too long", STR_ARG(part));
-		}
-		snprintf(name, sizeof(name), STR_FMT, STR_ARG(part));
-		if (mkdirat(fd, name, 0777) != 0 && errno != EEXIST) {
-			close(fd);
-			return err_os(e, "make folder " STR_FMT, STR_ARG(path));
-		}
-		int next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int next = dir_step(fd, part, ours, e);
 		close(fd);
+		if (next < 0)
+			return err_ctx(e, STR_FMT, STR_ARG(path));
 		fd = next;
+		ours |= str_eq(part, STR("node_modules"));
 	}
-	return fd >= 0 ? fd : err_os(e, "open folder " STR_FMT, STR_ARG(path));
-}
-
-str importer_up(str path, struct arena *a)
-{
-	size_t depth = 0;
-
-	for (str part, rest = path; rest.n;) {
-		str_cut(rest, '/', &part, &rest);
-		depth += part.n && !str_eq(part, STR("."));
-	}
-	char *p = arena_new(a, char, depth * 3 + 1);
-	for (size_t i = 0; i < depth; i++)
-		memcpy(p + i * 3, "../", 3);
-	return (str){ p, depth * 3 };
-}
-
-size_t importer_directs(struct direct **out, const struct tree *t, const struct lock_importer *im, bool prod, bool dev,
-	bool optional, struct arena *a)
-{
-	static const enum lock_dep_type order[] = { LOCK_PROD, LOCK_DEV, LOCK_OPTIONAL };
-	const bool on[LOCK_NTYPES] = { [LOCK_PROD] = prod, [LOCK_DEV] = dev, [LOCK_OPTIONAL] = optional };
-	size_t n = 0;
-
-	struct direct *d = arena_new(a, struct direct, im->deps[0].n + im->deps[1].n + im->deps[2].n + 1);
-	for (size_t g = 0; g < LOCK_NTYPES; g++) {
-		const struct lock_directs *list = &im->deps[order[g]];
-		for (size_t i = 0; on[order[g]] && i < list->n; i++) {
-			struct tree_edge edge;
-			if (!tree_edge(&edge, t, list->p[i].alias, list->p[i].ref, a) ||
-				(edge.to && !slot_wanted(edge.to)))
-				continue;
-			d[n++] = (struct direct){ edge.alias, edge.to, edge.link, order[g] };
-		}
-	}
-	*out = d;
-	return n;
+	return fd;
 }
 
 static void links_add(struct links *l, str alias, str target)
@@ -126,48 +111,103 @@ static bool into_shared(const char *text)
 	return end && end - links > 7 + 33 && end[-33] == '-' && strspn(end - 32, "0123456789abcdef") == 32;
 }
 
-/* Takes away what is left of dependencies that went: symlinks into a virtual store, and dangling ones; ALL: every symlink. */
-static int links_prune(int at, const char *scope, const struct map *wanted, bool all, uint64_t *removed, struct err *e)
+/* Moves NAME out of the way, beside it, as pnpm does; what an earlier install has put there stays. The folder of hoisted names is an install's own:
+ * there it goes. */
+static int put_aside(const struct links *l, int dirfd, const char *name, struct root_counts *c, struct err *e)
+{
+	enum { MOST = 100 };
+	const char *slash = strchr(name, '/');
+	int head = slash ? (int)(slash - name) + 1 : 0;
+	char aside[300];
+
+	if (!l->o)
+		return fs_remove_tree(dirfd, name, e);
+
+	for (unsigned i = 1; i <= MOST; i++) {
+		struct stat st;
+		int n = snprintf(aside, sizeof(aside), "%.*s.ignored_%s", head, name, name + head);
+		if (i > 1)
+			snprintf(aside + n, sizeof(aside) - (size_t)n, ".%u", i);
+		int failed = renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) != 0 ? errno : 0;
+		if (failed == EINVAL) /* a file system that cannot look and rename in one step */
+			failed = fstatat(dirfd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 ? EEXIST
+				 : renameat(dirfd, name, dirfd, aside) != 0           ? errno
+										      : 0;
+		if (failed == 0) {
+			c->set_aside++;
+			snprintf(c->set_aside_name, sizeof(c->set_aside_name), "%.250s", name);
+			return 0;
+		}
+		errno = failed;
+		if (failed != EEXIST)
+			break;
+	}
+	return err_os(e, "%s is in the way and cannot be moved to %s: move it elsewhere", name, aside);
+}
+
+/* What stands under an unwanted name is a link, with TEXT, that is an install's to remove: into a virtual store, dangling, or to a folder that was a
+ * dependency. */
+static bool link_stale(const struct links *l, int fd, const char *scope, const char *name, const char *text)
+{
+	char alias[520];
+
+	if (!l->o || strstr(text, ".pnpm/") || into_shared(text) || faccessat(fd, name, F_OK, 0) != 0)
+		return true;
+	snprintf(alias, sizeof(alias), "%s%s%s", scope, *scope ? "/" : "", name);
+	return l->o->had_link && l->o->had_link(l->o->arg, l->importer, str_of(alias));
+}
+
+static int links_prune(const struct links *l, int at, const char *scope, const struct map *wanted,
+	struct root_counts *c, struct err *e);
+
+/* NAME may be a scope: what is left in it goes, too. A link, or a file, in its place would have dependencies made elsewhere. 1: it was one. */
+static int scope_prune(const struct links *l, int at, const struct dirent *en, const struct map *wanted,
+	struct root_counts *c, struct err *e)
+{
+	struct stat st;
+
+	if (en->d_name[0] != '@' || fstatat(at, en->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return 0;
+	if (S_ISDIR(st.st_mode))
+		return links_prune(l, at, en->d_name, wanted, c, e) < 0 ? e->code : 1;
+	if (map_get(wanted, str_of(en->d_name)) != WANTED_SCOPE)
+		return 0;
+	return put_aside(l, at, en->d_name, c, e) < 0 ? e->code : 1;
+}
+
+/* Takes away what is left in SCOPE, or beside all scopes, of dependencies that went; a scope of which nothing is left, too. */
+static int links_prune(const struct links *l, int at, const char *scope, const struct map *wanted,
+	struct root_counts *c, struct err *e)
 {
 	DIR *d = fs_list(at, *scope ? scope : ".");
 	bool other = false;
+	int code = 0;
 
 	if (!d)
 		return *scope ? 0 : err_os(e, "read node_modules");
-	const int fd = dirfd(d);
-	for (struct dirent *en; (en = readdir(d));) {
+	for (struct dirent *en; code >= 0 && (en = readdir(d));) {
 		char text[4096];
-		if (en->d_name[0] == '.')
+		if (en->d_name[0] == '.' || (!*scope && (code = scope_prune(l, at, en, wanted, c, e)) != 0))
 			continue;
-		if (!*scope && en->d_name[0] == '@' && en->d_type != DT_LNK) {
-			if (links_prune(at, en->d_name, wanted, all, removed, e) < 0)
-				break;
-			continue;
-		}
-		if (link_wanted(wanted, scope, en->d_name)) {
-			other = true;
-			continue;
-		}
-		ssize_t n = readlinkat(fd, en->d_name, text, sizeof(text) - 1);
+		bool keep = link_wanted(wanted, scope, en->d_name);
+		ssize_t n = keep ? 0 : readlinkat(dirfd(d), en->d_name, text, sizeof(text) - 1);
 		text[n > 0 ? n : 0] = 0;
-		if (n > 0 &&
-			(all || strstr(text, ".pnpm/") || into_shared(text) ||
-				faccessat(fd, en->d_name, F_OK, 0) != 0) &&
-			unlinkat(fd, en->d_name, 0) == 0)
-			(*removed)++;
+		if (n > 0 && link_stale(l, dirfd(d), scope, en->d_name, text) && unlinkat(dirfd(d), en->d_name, 0) == 0)
+			c->removed++;
 		else
 			other = true;
 	}
 	closedir(d);
 	if (*scope && !other)
 		unlinkat(at, scope, AT_REMOVEDIR); /* only if it is empty */
-	return 0;
+	return code < 0 ? code : 0;
 }
 
 /* Something is in the way of LINK. 1: it is right already; 0: the place is free now. */
-static int link_clear(int dirfd, const char *name, const struct link *l, struct root_counts *c, struct err *e)
+static int link_clear(const struct links *links, int dirfd, const char *name, const struct link *l,
+	struct root_counts *c, struct err *e)
 {
-	char text[4096], aside[300];
+	char text[4096];
 	struct stat st;
 
 	ssize_t n = readlinkat(dirfd, name, text, sizeof(text));
@@ -178,17 +218,10 @@ static int link_clear(int dirfd, const char *name, const struct link *l, struct 
 	}
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return err_os(e, "stat %s", name);
-	const char *slash = strchr(name, '/');
-	int head = slash ? (int)(slash - name) + 1 : 0;
-	snprintf(aside, sizeof(aside), "%.*s.ignored_%s", head, name, name + head);
-	if (renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) != 0)
-		return err_os(e, "%s is in the way and cannot be moved to %s", name, aside);
-	c->set_aside++;
-	snprintf(c->set_aside_name, sizeof(c->set_aside_name), "%.250s", name);
-	return 0;
+	return put_aside(links, dirfd, name, c, e);
 }
 
-static int link_put(int dirfd, const struct link *l, struct root_counts *c, struct err *e)
+static int link_put(const struct links *links, int dirfd, const struct link *l, struct root_counts *c, struct err *e)
 {
 	char name[256], scope[256];
 	str s = name_scope(l->alias);
@@ -204,7 +237,7 @@ static int link_put(int dirfd, const struct link *l, struct root_counts *c, stru
 			if (mkdirat(dirfd, scope, 0777) != 0)
 				return err_os(e, "make folder %s", scope);
 		} else if (errno == EEXIST) {
-			int right = link_clear(dirfd, name, l, c, e);
+			int right = link_clear(links, dirfd, name, l, c, e);
 			if (right < 0)
 				return right;
 			if (right) {
@@ -218,7 +251,7 @@ static int link_put(int dirfd, const struct link *l, struct root_counts *c, stru
 	return err_os(e, "make symlink %s", name);
 }
 
-static int links_apply(int dirfd, struct links *l, bool all, struct root_counts *c, struct err *e)
+static int links_apply(int dirfd, struct links *l, struct root_counts *c, struct err *e)
 {
 	AUTO(map_release) struct map wanted = MAP_INIT;
 	size_t n = 0;
@@ -228,15 +261,17 @@ static int links_apply(int dirfd, struct links *l, bool all, struct root_counts 
 			return err_set(
 				e, ERR_PROTOCOL, "\"" STR_FMT "\" is no name for a dependency", STR_ARG(l->p[i].alias));
 		bool fresh;
-		map_add(&wanted, l->p[i].alias, 1, &fresh);
+		map_add(&wanted, l->p[i].alias, WANTED, &fresh);
+		if (name_scope(l->p[i].alias).n)
+			map_set(&wanted, name_scope(l->p[i].alias), WANTED_SCOPE);
 		if (fresh) /* a name in two groups: the first group's */
 			l->p[n++] = l->p[i];
 	}
 	l->n = n;
-	if (links_prune(dirfd, "", &wanted, all, &c->removed, e) < 0)
+	if (links_prune(l, dirfd, "", &wanted, c, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < l->n; i++) {
-		if (link_put(dirfd, &l->p[i], c, e) < 0)
+		if (link_put(l, dirfd, &l->p[i], c, e) < 0)
 			return e->code;
 	}
 	return 0;
@@ -251,16 +286,18 @@ static int link_importer(
 	const struct root_opts *o, const struct lock_importer *im, struct root_counts *c, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(16 * 1024);
-	struct links l = { .a = &a };
+	struct links l = { .a = &a, .o = o, .importer = im->path };
+	const struct tree *t = o->layout.tree;
+	const struct hoist *hoist = o->layout.hoist;
 	struct direct *d;
 	bool is_root = str_eq(im->path, STR("."));
 	str up = importer_up(im->path, &a);
 	/* from its node_modules to the virtual store */
-	str base = o->tree->shared.n ? arena_printf(&a, "../" STR_FMT STR_FMT, STR_ARG(up), STR_ARG(o->tree->shared))
-		   : is_root         ? STR(".pnpm")
-				     : arena_printf(&a, "../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
+	str base = t->shared.n ? arena_printf(&a, "../" STR_FMT STR_FMT, STR_ARG(up), STR_ARG(t->shared))
+		   : is_root   ? STR(".pnpm")
+			       : arena_printf(&a, "../" STR_FMT "node_modules/.pnpm", STR_ARG(up));
 
-	size_t n = importer_directs(&d, o->tree, im, o->prod, o->dev, o->optional, &a);
+	size_t n = importer_directs(&d, &o->layout, im, &a);
 	for (size_t i = 0; i < n; i++) {
 		const char *s = scope_up(d[i].alias);
 		links_add(&l, d[i].alias,
@@ -268,8 +305,8 @@ static int link_importer(
 					  d[i].to->dir, STR_ARG(d[i].to->name))
 				: arena_printf(&a, "%s../" STR_FMT, s, STR_ARG(d[i].link)));
 	}
-	for (size_t i = 0; is_root && i < o->hoist->n; i++) {
-		const struct hoisted *h = &o->hoist->p[i];
+	for (size_t i = 0; is_root && i < hoist->n; i++) {
+		const struct hoisted *h = &hoist->p[i];
 		const char *s = scope_up(h->alias);
 		if (h->is_public)
 			links_add(&l, h->alias,
@@ -282,8 +319,10 @@ static int link_importer(
 	if (l.n == 0 && fstatat(o->root, arena_str(&a, path).p, &st, 0) != 0)
 		return 0; /* pnpm makes no empty folder either */
 	AUTO(fs_close_auto) int fd = dir_make(o->root, path, e);
-	if (fd < 0 || links_apply(fd, &l, false, c, e) < 0)
+	if (fd < 0 || links_apply(fd, &l, c, e) < 0)
 		return err_ctx(e, STR_FMT, STR_ARG(path));
+	if (l.n == 0 && !is_root) /* nor does pnpm make an empty one; its .bin goes at the same time (bins.c) */
+		unlinkat(o->root, arena_str(&a, path).p, AT_REMOVEDIR);
 	return 0;
 }
 
@@ -316,7 +355,7 @@ int link_hoisted(struct root_counts *c, const struct hoist *hoist, const struct 
 	if (readlinkat(at->fd, at->path.p, text, sizeof(text)) > 0 && unlinkat(at->fd, at->path.p, 0) != 0)
 		return err_os(e, "replace symlink " STR_FMT, STR_ARG(at->path));
 	AUTO(fs_close_auto) int fd = dir_make(at->fd, at->path, e);
-	if (fd < 0 || links_apply(fd, &l, true, c, e) < 0)
+	if (fd < 0 || links_apply(fd, &l, c, e) < 0)
 		return err_ctx(e, STR_FMT, STR_ARG(at->path));
 	return 0;
 }
@@ -325,8 +364,8 @@ int link_root(struct root_counts *out, const struct root_opts *o, struct err *e)
 {
 	struct root_counts c = { 0 };
 
-	for (size_t i = 0; i < o->tree->nimporters; i++) {
-		if (link_importer(o, o->tree->importer[i], &c, e) < 0)
+	for (size_t i = 0; i < o->layout.tree->nimporters; i++) {
+		if (link_importer(o, o->layout.tree->importer[i], &c, e) < 0)
 			return e->code;
 	}
 	*out = c;

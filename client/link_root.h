@@ -4,13 +4,14 @@
  * replaced, one into the virtual store that nobody wants is removed, and what
  * a user put there as a real folder is set aside as pnpm does. Any one thread. */
 #pragma once
-#include "hoist.h"
+#include "layout.h"
 
 struct root_opts {
 	int root; /* the lockfile's folder, borrowed */
-	const struct tree *tree;
-	const struct hoist *hoist;
-	bool prod, dev, optional;
+	struct layout layout;
+	/* Whether an earlier install put a link to a folder under ALIAS into IMPORTER's node_modules. NULL: none did. */
+	bool (*had_link)(void *arg, str importer, str alias);
+	void *arg;
 };
 struct root_counts {
 	uint64_t made, kept, removed;
@@ -28,16 +29,6 @@ struct hoist_place {
 struct hoist_place hoist_place_project(int root, const struct tree *t, struct arena *a);
 MUST_USE int link_hoisted(struct root_counts *c, const struct hoist *h, const struct hoist_place *at, struct err *e);
 
-/* One importer's direct dependencies, as installed: what its node_modules holds. In A. */
-struct direct {
-	str alias;
-	struct slot *to; /* NULL: LINK, a folder from the importer's */
-	str link;
-	enum lock_dep_type type;
-};
-size_t importer_directs(struct direct **out, const struct tree *t, const struct lock_importer *im, bool prod, bool dev,
-	bool optional, struct arena *a);
-/* "../" once for each folder of PATH ("." has none). */
-str importer_up(str path, struct arena *a);
-/* Opens PATH below DIRFD component by component, making what is missing; never through a symlink. */
+/* Opens PATH below DIRFD, making what is missing. Symlinks that stand on the way are followed (a project may have its node_modules elsewhere); below
+ * a node_modules a file, or a link that leads nowhere, is replaced. */
 int dir_make(int dirfd, str path, struct err *e);

@@ -72,8 +72,11 @@ int slot_publish(int vstore, const struct slot *s, struct err *e)
 	snprintf(path, sizeof(path), "%s/node_modules", s->dir);
 	if (fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || fchmodat(vstore, path, st.st_mode & 0777, 0) != 0)
 		return err_os(e, "finish folder %s", s->dir);
-	snprintf(path, sizeof(path), ".dray-old-%ld-%u", (long)getpid(), s->id);
-	remove_all(vstore, path);
+	if (s->replaced) {
+		char old[ASIDE_NAME];
+		slot_aside(old, s);
+		remove_all(vstore, old);
+	}
 	return 0;
 }
 
@@ -101,18 +104,54 @@ uint64_t slot_wiring(const struct slot *s)
 	return mix(h, s->builds ? STR("builds") : STR("plain"));
 }
 
-/* Makes the folders down to node_modules and opens that. What stands in the way is set aside: prune removes it. */
-static int slot_begin(const struct linker_opts *o, const struct slot *s, struct err *e)
+/* Several workers may do it at the same time; none goes on before it is done. */
+static int record_aside(const struct linker_opts *o, struct err *e)
+{
+	if (atomic_load(o->record_aside))
+		return 0;
+	if (renameat(o->vstore, "lock.yaml", o->vstore, ASIDE_LOCK) != 0 && errno != ENOENT)
+		return err_os(e, "rename lock.yaml");
+	atomic_store(o->record_aside, true);
+	return 0;
+}
+
+/* What stands where S is to be is set aside: prune removes it. In a project the record of what its slots are made of goes first: if this install
+ * dies, and S is wanted again as it was, nobody takes from there that it is. */
+static int slot_replace(const struct linker_opts *o, struct slot *s, struct err *e)
+{
+	char old[ASIDE_NAME];
+
+	if (s->begun) { /* by this install: the store had lost a file */
+		remove_all(o->vstore, s->dir);
+		return 0;
+	}
+	if (!o->unfinished && record_aside(o, e) < 0)
+		return e->code;
+	slot_aside(old, s);
+	s->replaced = set_aside(o->vstore, s->dir, old) == 0;
+	if (!s->replaced && errno != EXDEV)
+		return err_os(e, "replace folder %s", s->dir);
+	s->begun = true;
+	s->lost = !s->replaced;
+	if (s->lost && !slot_remove(o->vstore, s->dir))
+		return err_os(e, "replace folder %s", s->dir);
+	return 0;
+}
+
+/* Makes the folders down to node_modules and opens that. */
+static int slot_begin(const struct linker_opts *o, struct slot *s, struct err *e)
 {
 	char path[SLOT_PATH];
 
 	if (mkdirat(o->vstore, s->dir, 0777) != 0) {
 		if (errno != EEXIST)
 			return err_os(e, "make folder %s", s->dir);
-		snprintf(path, sizeof(path), ".dray-old-%ld-%u", (long)getpid(), s->id);
-		if (renameat(o->vstore, s->dir, o->vstore, path) != 0 || mkdirat(o->vstore, s->dir, 0777) != 0)
+		if (slot_replace(o, s, e) < 0)
+			return e->code;
+		if (mkdirat(o->vstore, s->dir, 0777) != 0)
 			return err_os(e, "replace folder %s", s->dir);
 	}
+	s->begun = true;
 	snprintf(path, sizeof(path), "%s/node_modules", s->dir);
 	if (mkdirat(o->vstore, path, 01777) != 0)
 		return err_os(e, "make folder %s", path);
@@ -183,8 +222,8 @@ static void folder_clear(int dirfd)
 		closedir(d);
 }
 
-static int slot_files(const struct linker_opts *o, const struct slot *s, int modules, struct slot_stats *stats,
-	int64_t *package_ns, struct err *e)
+static int slot_files(const struct linker_opts *o, const struct tree *t, const struct slot *s, int modules,
+	struct slot_stats *stats, int64_t *package_ns, struct err *e)
 {
 	char name[256];
 	struct stat st;
@@ -208,7 +247,9 @@ static int slot_files(const struct linker_opts *o, const struct slot *s, int mod
 		if (!linked)
 			folder_clear(fd);
 	}
-	if (!linked && store_link(o->store, s->package->rec, fd, method, &stats->files, e) < 0)
+	/* shared slots wait until all that they reach is known: long enough for another process to spoil a file */
+	bool fresh = s->package->cold && !t->shared.n;
+	if (!linked && store_link(o->store, s->package->rec, fresh, fd, method, &stats->files, e) < 0)
 		return e->code;
 	if (fstat(fd, &st) != 0)
 		return err_os(e, "stat folder %s", name);
@@ -278,7 +319,7 @@ int slot_link(
 		goto fail;
 	if (slot_deps(o, t, s, modules, &stats->symlinks, e) < 0)
 		goto fail;
-	if (slot_files(o, s, modules, stats, &package_ns, e) < 0)
+	if (slot_files(o, t, s, modules, stats, &package_ns, e) < 0)
 		goto fail;
 	if (fstat(modules, &st) != 0 || (!o->unfinished && fchmod(modules, st.st_mode & 0777) != 0)) {
 		err_os(e, "finish folder %s", s->dir);

@@ -35,50 +35,69 @@ static int fail(struct progress *p, const struct err *e)
 {
 	if (p->reporter == REPORTER_NDJSON)
 		progress_warn(p, "%s", e->msg);
+	struct err said = *e;
 	progress_clear(p);
-	fprintf(stderr, "%s: %s\n", err_name(e->code), e->msg);
+	progress_plain(said.msg);
+	fprintf(stderr, "%s: %s\n", err_name(e->code), said.msg);
 	return err_exit_status(e->code);
 }
 
-/* $XDG_DATA_HOME/dray/store, else ~/.local/share/dray/store. */
-static str default_store(struct arena *a)
+/* $XDG_DATA_HOME/dray/store, else ~/.local/share/dray/store. Where everybody may write, it would be anybody's. */
+static int default_store(str *out, struct arena *a, struct err *e)
 {
 	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
 
 	if (data && data[0] == '/')
-		return arena_printf(a, "%s/dray/store", data);
-	return arena_printf(a, "%s/.local/share/dray/store", home && home[0] ? home : "/tmp");
+		*out = arena_printf(a, "%s/dray/store", data);
+	else if (home && home[0] == '/')
+		*out = arena_printf(a, "%s/.local/share/dray/store", home);
+	else
+		return err_set(e, ERR_USAGE,
+			"HOME is not set, so there is no place for the store: name one by --store-dir, or storeDir in "
+			"pnpm-workspace.yaml");
+	return 0;
 }
 
-static str store_where(const struct options *o, const struct project *p, struct arena *a)
+static int store_where(str *out, const struct options *o, const struct project *p, struct arena *a, struct err *e)
 {
 	str dir = o->store_dir.n ? o->store_dir : p->client.store_dir;
 	char cwd[4096];
 
 	if (!dir.n)
-		return default_store(a);
-	if (dir.p[0] == '/' || !getcwd(cwd, sizeof(cwd)))
-		return arena_str(a, dir);
-	return arena_printf(a, "%s/" STR_FMT, o->store_dir.n ? cwd : p->root.p, STR_ARG(dir));
+		return default_store(out, a, e);
+	*out = dir.p[0] == '/' || !getcwd(cwd, sizeof(cwd))
+		       ? arena_str(a, dir)
+		       : arena_printf(a, "%s/" STR_FMT, o->store_dir.n ? cwd : p->root.p, STR_ARG(dir));
+	return 0;
 }
 
+/* Files that decide what is to be done, those that are not there included: one that comes is noticed. */
 static struct str_list watch_list(const struct project *p, struct arena *a)
 {
+	static const char *const own[] = { "pnpm-lock.yaml", "pnpm-workspace.yaml", ".npmrc", PROJECT_HOOKS };
+	enum { NOWN = sizeof(own) / sizeof(own[0]) };
+	const struct settings *s = &p->req.settings;
 	const char *home = getenv("HOME");
-	struct str_list l = { .p = arena_new(a, str, p->req.nimporters * 2 + p->req.nlocal + 8) };
+	struct str_list l = { .p = arena_new(a, str, p->req.nimporters * 3 + p->req.nlocal + s->npatch + NOWN + 2) };
 
 	for (size_t i = 0; i < p->req.nimporters; i++) {
 		l.p[l.n++] = arena_printf(a, STR_FMT "/package.json", STR_ARG(p->importer[i].dir));
-		if (i) /* the folder that holds it: a new neighbour changes its time */
-			l.p[l.n++] = arena_printf(a, STR_FMT "/..", STR_ARG(p->importer[i].dir));
+		if (i == 0)
+			continue;
+		/* the folder that holds it: a new neighbour changes its time; and what was made in it */
+		l.p[l.n++] = arena_printf(a, STR_FMT "/..", STR_ARG(p->importer[i].dir));
+		l.p[l.n++] = arena_printf(a, STR_FMT "/node_modules", STR_ARG(p->importer[i].dir));
 	}
 	for (size_t i = 0; i < p->req.nlocal; i++) {
 		if (!p->req.local[i].is_dir)
 			l.p[l.n++] = p->req.local[i].path;
 	}
-	l.p[l.n++] = STR("pnpm-lock.yaml");
-	l.p[l.n++] = STR("pnpm-workspace.yaml");
-	l.p[l.n++] = STR(".npmrc");
+	for (size_t i = 0; i < s->npatch; i++)
+		l.p[l.n++] = s->patch[i].path;
+	for (size_t i = 0; i < NOWN; i++)
+		l.p[l.n++] = str_of(own[i]);
+	if (p->around.n)
+		l.p[l.n++] = p->around;
 	if (home)
 		l.p[l.n++] = arena_printf(a, "%s/.npmrc", home);
 	return l;
@@ -91,6 +110,7 @@ struct invocation {
 	struct request req;
 	struct arena arena;
 	str store_dir;
+	int64_t began_ns; /* before the project was read */
 	struct plan_keep keep;
 	struct source *remote, *verdict;
 	struct install_opts install;
@@ -156,6 +176,7 @@ static bool invocation_absorb(struct invocation *s)
 {
 	if (!lockfile_absorb(&s->resolved, &s->project.lockfile, &s->req, &s->arena))
 		return false;
+	lockfile_forget_unknown(&s->resolved, &s->arena);
 	invocation_moved(s);
 	return true;
 }
@@ -368,6 +389,8 @@ static int invocation_resolve(struct invocation *s, struct err *e)
 		code = lockfile_parse(&s->resolved, text, STR("pnpm-lock.yaml"), &s->arena, e);
 		s->req.lockfile_text = text;
 	}
+	s->install.just_written = r.lockfile_written;
+	s->install.just_excluded = r.workspace_written;
 	install_result_release(&r);
 	s->req.lockfile = &s->resolved;
 	s->install.locked = true;
@@ -411,7 +434,8 @@ static int invocation_image(struct invocation *s)
 		.store_dir = s->store_dir,
 		.settings = settings_hash(&s->opt, environ),
 		.lockfile = p->lockfile_text,
-		.watch = watch_list(p, &s->arena) };
+		.watch = watch_list(p, &s->arena),
+		.began_ns = s->began_ns };
 	uint64_t start = clock_us();
 	struct image_result r;
 
@@ -445,10 +469,12 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	struct project_opts po = { .dir = s->opt.dir,
 		.registry = s->opt.registry,
 		.ignore_workspace = s->opt.ignore_workspace,
+		.whole_workspace = s->opt.recursive || options_filtered(&s->opt),
 		.make_workspace = true,
 		.unparsed = true,
 		.user_agent = STR("dray/" DRAY_VERSION) };
 
+	s->began_ns = clock_file_ns();
 	if (project_load(&s->project, &po, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < s->project.warnings.n; i++)
@@ -457,6 +483,14 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	int chosen = invocation_filter(s, &none, e);
 	if (chosen < 0 || none)
 		return chosen;
+	if (s->project.client.disallow_workspace_cycles && !s->project.client.ignore_workspace_cycles) {
+		str cycle = filter_cycle(&s->project, s->selected, &s->arena);
+		if (cycle.n)
+			return err_set(e, ERR_USAGE,
+				"there are cyclic workspace dependencies, which disallowWorkspaceCycles "
+				"forbids: " STR_FMT,
+				STR_ARG(cycle));
+	}
 	s->project.client.trust_lockfile |= s->opt.trust_lockfile;
 	if (s->opt.global_virtual_store)
 		s->project.client.enable_global_virtual_store = true;
@@ -465,9 +499,10 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 			"enableGlobalVirtualStore together with --filter is not supported by dray: install the whole "
 			"workspace");
 	invocation_request(s);
-	s->store_dir = store_where(&s->opt, &s->project, &s->arena);
-	bool done;
-	int code = invocation_lockfile(s, &done, e);
+	bool done = false;
+	int code = store_where(&s->store_dir, &s->opt, &s->project, &s->arena, e);
+	if (code == 0)
+		code = invocation_lockfile(s, &done, e);
 	if (code < 0 || done)
 		return code;
 	invocation_request(s);
@@ -482,6 +517,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		.store_dir = s->store_dir.p,
 		.settings_hash = settings_hash(&s->opt, environ),
 		.watch = watch_list(&s->project, &s->arena),
+		.began_ns = s->began_ns,
 		.keep = s->keep.on ? &s->keep : NULL,
 		.progress = &s->progress,
 		.cancel_fd = cancel_fd };
@@ -544,8 +580,10 @@ static int command_store(const struct options *o)
 	if (loaded < 0 && loaded != ERR_NOTFOUND && !o->store_dir.n)
 		fprintf(stderr, "warning: settings of this folder are not used: %s\n", e.msg);
 	struct project none = { 0 };
-	str dir = store_where(o, loaded == 0 ? &p : &none, &a);
-	code = store_command_run(o, dir.p, &e);
+	str dir;
+	code = store_where(&dir, o, loaded == 0 ? &p : &none, &a, &e);
+	if (code == 0)
+		code = store_command_run(o, dir.p, &e);
 	project_release(&p);
 	if (code < 0)
 		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
@@ -564,15 +602,16 @@ static int command_verify(const struct options *o)
 
 	progress_init(&s.progress, o->reporter);
 	int cancel_fd = signals_open(), code = project_load(&s.project, &po, &e);
+	bool shared = code == 0 && (o->global_virtual_store || s.project.client.enable_global_virtual_store);
+	if (shared || (code == 0 && o->store))
+		code = store_where(&s.store_dir, o, &s.project, &s.arena, &e);
 	if (code == 0) {
 		invocation_request(&s);
 		struct verify_opts v = { .project = &s.project,
 			.req = &s.req,
 			.progress = &s.progress,
-			.store_dir = o->store ? store_where(o, &s.project, &s.arena).p : NULL,
-			.shared_store = o->global_virtual_store || s.project.client.enable_global_virtual_store
-						? store_where(o, &s.project, &s.arena).p
-						: NULL,
+			.store_dir = o->store ? s.store_dir.p : NULL,
+			.shared_store = shared ? s.store_dir.p : NULL,
 			.cancel_fd = cancel_fd };
 		code = verify_run(&v, &e);
 	}

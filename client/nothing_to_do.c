@@ -10,7 +10,7 @@ uint64_t settings_hash(const struct options *o, char **env)
 		"CI=", "DRAY_SERVER=" };
 	const str words[] = { STR(DRAY_VERSION), o->registry, o->store_dir, o->server, o->verify_store };
 	const bool flags[] = { o->prod, o->dev, o->no_optional, o->ignore_scripts, o->ignore_workspace, o->direct,
-		options_filtered(o), o->trust_lockfile, o->global_virtual_store };
+		options_filtered(o), o->recursive, o->trust_lockfile, o->global_virtual_store };
 	uint64_t h = 0xcbf29ce484222325u;
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

@@ -37,7 +37,7 @@ const char options_help[] =
 	"      --ignore-scripts     run no lifecycle scripts\n"
 	"      --force              make every slot anew\n"
 	"      --enable-global-virtual-store  slots lie in the store, shared by projects (enableGlobalVirtualStore)\n"
-	"  -r, --recursive          all projects of a workspace: always so\n"
+	"  -r, --recursive          all projects of the workspace: always so where the project is one of them\n"
 	"network\n"
 	"      --offline            never ask the registry\n"
 	"      --prefer-offline     ask the registry only for what the store does not have\n"
@@ -390,7 +390,8 @@ static int take_option(struct options *o, enum option_id id, str v, struct err *
 		o->workspace_root = true;
 		break;
 	case O_RECURSIVE:
-		break; /* a workspace is installed as a whole anyway */
+		o->recursive = true;
+		break;
 	case O_JSON:
 		o->reporter = REPORTER_NDJSON;
 		break;

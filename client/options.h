@@ -20,7 +20,7 @@ struct options {
 	bool frozen_set, frozen;
 	bool prod, dev, no_optional;
 	bool store; /* verify --store: not a tree */
-	bool workspace_root, fail_if_no_match;
+	bool workspace_root, fail_if_no_match, recursive;
 	struct options_filters {
 		str p[OPTIONS_FILTERS_MAX];
 		size_t n;

@@ -1,9 +1,6 @@
-/* The thread behind fetch_packs.h: sessions with the server, requests on them, packs taken out of the answers.
- *
- * A want is in exactly one list: `find` (to be looked up), `get` or `large` (to be asked for), a request's, or handed back as news. One with
- * a feed is not handed back: what has arrived of it is given away piece by piece. */
+/* The thread behind fetch_packs.h: sessions with the server, opened again when they are lost. */
 #include "base/clock.h"
-#include "fetch_packs_impl.h"
+#include "pack_conn_impl.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -11,487 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-	MOST_CONNECTIONS = 16,
-	DEPTH = 4,          /* requests under way on a connection: none of their round trips is idle */
-	BATCH = 512 * 1024, /* bytes of packs in a request, at least one pack */
-	BATCH_PACKS = 256,  /* packs in a request */
-	BATCH_FIND = 4096,  /* look-ups in a request */
-	PROGRESS = 64,  /* an answer that broke off counts as a try unless it brought more than this part of the pack */
-	MOST_TRIES = 3, /* of a package that came no further, and of a connection without a whole answer in between */
-	RETRY_MS = 100,
-	STREAMS = 2, /* large packs at once: while one is unpacked the next begins to arrive */
-};
-enum ask_kind { ASK_FIND, ASK_GET, ASK_LARGE };
-
-struct conn;
-struct ask {
-	struct conn *c;
-	int32_t id;
-	enum ask_kind kind;
-	bool from;             /* names other versions beside the wanted ones */
-	struct want_list want; /* in the order of the answer; the head is next */
-	struct buf body;
-	uint8_t row[PACKS_ROW];
-	size_t nrow;
-	bool inside;    /* the head's bytes are coming */
-	uint64_t bytes; /* asked for */
-	struct err err; /* why it is being cut short */
-	struct ask *next;
-};
-struct conn {
-	struct thread *t;
-	struct h2 *h;
-	struct ask *asks;
-	unsigned nasks, failures;
-	int64_t retry_at;
-	bool over; /* it takes nothing more: finishes what it has */
-};
-struct thread {
-	struct pack_fetcher *f;
-	struct conn conn[MOST_CONNECTIONS];
-	unsigned n;
-	struct want_list find, get, news;
-	struct want_list large; /* as `get`, one a request, the largest first */
-	unsigned streams;       /* of these under way */
-	struct pack_counts add; /* since last told */
-	bool tell;              /* a large pack has news */
-	bool ever;              /* a connection was open once */
-	bool plain;             /* the server is older than deltas: other versions are not named to it */
-	bool useless;           /* the server makes no packs, or cannot be reached: everything is absent */
-	struct err why;
-	struct ssl_ctx_st *tls; /* all connections' */
-};
-
-/* -- wants ----------------------------------------------------------------------- */
-
-/* What has arrived of a pack that is unpacked meanwhile. */
-static void feed_tell(struct thread *t, struct pack_want *w, enum pack_end end, const struct err *why)
-{
-	pthread_mutex_lock(&t->f->lock);
-	feed_give(w, end, why);
-	pthread_mutex_unlock(&t->f->lock);
-	t->tell = true;
-}
-
-static void want_absent(struct thread *t, struct pack_want *w, const struct err *why)
-{
-	struct err e = why ? *why : (struct err){ 0 };
-
-	fetch_body_release(&w->body, &t->f->bodies);
-	if (why)
-		err_ctx(&e, "pack of " STR_FMT "@" STR_FMT, STR_ARG(w->p->f->name), STR_ARG(w->p->f->version));
-	if (w->feed) {
-		feed_tell(t, w, PACK_ABSENT, &e);
-		return;
-	}
-	w->arrived = false;
-	w->err = e;
-	want_add(&t->news, w);
-}
-
-static void want_arrived(struct thread *t, struct pack_want *w)
-{
-	if (w->feed) {
-		feed_tell(t, w, PACK_ARRIVED, NULL);
-		return;
-	}
-	w->arrived = true;
-	want_add(&t->news, w);
-}
-
-/* W's size is known now. */
-static void want_known(struct thread *t, struct pack_want *w)
-{
-	struct pack_want *before = NULL;
-
-	if (w->size < t->f->o.stream_from) {
-		want_add(&t->get, w);
-		return;
-	}
-	feed_new(w);
-	/* What broke off goes first: it may be the one that is being unpacked, for which the others wait. */
-	for (struct pack_want *o = t->large.head; o && (o->got || o->size >= w->size); o = o->next)
-		before = o;
-	want_insert(&t->large, before, w);
-}
-
-static struct want_list *want_home(struct thread *t, enum ask_kind kind)
-{
-	return kind == ASK_FIND ? &t->find : kind == ASK_LARGE ? &t->large : &t->get;
-}
-
-/* What an answer did not bring: again, or given up. */
-static void ask_return(struct thread *t, struct ask *a, const struct err *why)
-{
-	struct want_list again = { 0 };
-	bool first = true;
-
-	for (struct pack_want *w; (w = want_take(&a->want)); first = false) {
-		if (a->kind != ASK_FIND)
-			atomic_fetch_sub(&t->f->held, w->hold);
-		/* The one at which it broke off, unless it came further; those behind it had no chance. */
-		w->tries += first && w->got - w->from <= w->size / PROGRESS;
-		if (w->tries >= MOST_TRIES)
-			want_absent(t, w, why);
-		else
-			want_add(&again, w);
-	}
-	want_return(want_home(t, a->kind), &again);
-}
-
-static void thread_useless(struct thread *t, const struct err *why)
-{
-	if (t->useless)
-		return;
-	t->useless = true;
-	t->why = *why;
-}
-
-/* -- answers ------------------------------------------------------------------------ */
-
-static int ask_fail(struct ask *a, const struct err *e)
-{
-	a->err = *e;
-	return e->code;
-}
-
-static int found_row(struct ask *a)
-{
-	struct thread *t = a->c->t;
-	struct pack_want *w = want_take(&a->want);
-	struct err e;
-
-	if (!w)
-		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "more answers than look-ups"), &e));
-	w->size = packs_row_get(w->digest, a->row);
-	unsigned open = WANT_OPEN;
-	if (w->size > 0 && w->size <= 1u << 30 && atomic_compare_exchange_strong(&w->fate, &open, WANT_FOUND))
-		want_known(t, w);
-	else
-		want_absent(t, w, NULL);
-	return 0;
-}
-
-/* The head of the next pack: it must be the one that was asked for, as long as was promised. */
-static int pack_row(struct ask *a)
-{
-	struct thread *t = a->c->t;
-	struct pack_want *w = a->want.head;
-	uint8_t digest[32];
-	uint64_t n = packs_row_get(digest, a->row);
-	struct err e;
-
-	if (!w)
-		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "more packs than were asked for"), &e));
-	if (n == PACKS_ABSENT) {
-		atomic_fetch_sub(&t->f->held, w->hold);
-		want_absent(t, want_take(&a->want), NULL);
-		return 0;
-	}
-	if (memcmp(digest, w->digest, 32) != 0)
-		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "the server sent another pack in its place"), &e));
-	if (n != w->size - w->got)
-		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "%llu bytes where the server had promised %llu",
-					    (unsigned long long)n, (unsigned long long)(w->size - w->got)),
-					   &e));
-	if (!w->feed) /* then there is an end to it: `stream_from` */
-		fetch_body_reserve(&w->body, &t->f->bodies, (size_t)w->size);
-	a->inside = true;
-	return 0;
-}
-
-static int on_data(void *arg, const struct h2_response *r, const void *bytes, size_t n)
-{
-	struct ask *a = arg;
-	struct thread *t = a->c->t;
-	const char *p = bytes;
-	bool full;
-
-	/* Memory is bounded by what is asked for; and, where that is large, by the window. */
-	if (a->kind != ASK_LARGE || r->status != 200)
-		h2_consume(a->c->h, a->id, n);
-	if (r->status != 200)
-		return 0;
-	t->add.bytes += a->kind == ASK_FIND ? 0 : n;
-	while (n > 0) {
-		struct pack_want *w = a->want.head;
-		size_t take;
-		if (a->inside) {
-			take = n < w->size - w->got ? n : (size_t)(w->size - w->got);
-			if (w->feed) {
-				take = feed_add(w, p, take, &full);
-				if (full)
-					feed_tell(t, w, PACK_COMES, NULL);
-			} else {
-				fetch_body_add(&w->body, &t->f->bodies, p, take);
-			}
-			w->got += take;
-		} else {
-			take = n < PACKS_ROW - a->nrow ? n : PACKS_ROW - a->nrow;
-			memcpy(a->row + a->nrow, p, take);
-			a->nrow += take;
-		}
-		p += take;
-		n -= take;
-		if (!a->inside && a->nrow == PACKS_ROW) {
-			a->nrow = 0;
-			if ((a->kind == ASK_FIND ? found_row(a) : pack_row(a)) < 0)
-				return a->err.code;
-		}
-		if (a->inside && a->want.head->got == a->want.head->size) {
-			a->inside = false;
-			want_arrived(t, want_take(&a->want));
-		}
-	}
-	return 0;
-}
-
-static void on_done(void *arg, int code, const struct h2_response *r, const struct err *e)
-{
-	struct ask *a = arg;
-	struct conn *c = a->c;
-	struct ask **at = &c->asks;
-	struct err why = a->err;
-
-	while (*at != a)
-		at = &(*at)->next;
-	*at = a->next;
-	c->nasks--;
-	c->t->streams -= a->kind == ASK_LARGE;
-	if (!why.code && code < 0)
-		why = *e;
-	else if (!why.code && r->status != 200)
-		err_set(&why, r->status == 401 || r->status == 403 ? ERR_AUTH : ERR_NET,
-			"the server answered %d to a request for packs", r->status);
-	else if (!why.code && a->want.n)
-		err_set(&why, ERR_NET, "the answer ended early");
-	if (!why.code)
-		c->failures = 0;
-	bool refused = code == 0 && r->status >= 400 && r->status < 500;
-	if (refused && a->from && r->status != 401 && r->status != 403)
-		c->t->plain = true; /* asked again, as any server understands it */
-	else if (refused)
-		thread_useless(c->t, &why); /* it will not say otherwise next time */
-	ask_return(c->t, a, &why);
-	buf_release(&a->body);
-	free(a);
-}
-
-/* -- requests ---------------------------------------------------------------------------- */
-
-static void find_row(struct buf *b, const struct pack_want *w, bool from)
-{
-	static const uint8_t none[PACKS_KEY];
-
-	buf_add(b, (str){ (const char *)w->key, PACKS_KEY });
-	if (from)
-		buf_add(b, (str){ (const char *)(w->base.rec.p ? w->base.key : none), PACKS_KEY });
-}
-
-static void body_find(struct thread *t, struct ask *a)
-{
-	bool from = false;
-
-	while (t->find.n && a->want.n < BATCH_FIND) {
-		struct pack_want *w = want_take(&t->find);
-		if (atomic_load(&w->fate) == WANT_TAKEN) { /* while the connection was made */
-			want_absent(t, w, NULL);
-			continue;
-		}
-		from |= w->base.rec.p && !t->plain;
-		want_add(&a->want, w);
-	}
-	a->from = from;
-	buf_add(&a->body, from ? STR(PACKS_FROM_MAGIC) : STR(PACKS_FIND_MAGIC));
-	for (const struct pack_want *w = a->want.head; w; w = w->next)
-		find_row(&a->body, w, from);
-}
-
-static bool has_room(const struct thread *t, uint64_t hold)
-{
-	uint64_t held = atomic_load(&t->f->held);
-
-	return held == 0 || held + hold <= t->f->o.max_bytes;
-}
-
-static bool may_ask(const struct thread *t)
-{
-	return t->get.head && has_room(t, t->get.head->size);
-}
-
-/* Of a large pack what is ahead of its unpacking counts, and a half: it may end while the next goes on. */
-static uint64_t hold_of(const struct thread *t, const struct pack_want *w)
-{
-	uint64_t most = t->f->o.ahead + t->f->o.ahead / 2;
-
-	return w->feed && w->size > most ? most : w->size;
-}
-
-/* One that broke off is asked for in any case: what counts may be waiting behind it. */
-static bool may_stream(const struct thread *t)
-{
-	const struct pack_want *w = t->large.head;
-
-	return w && t->streams < STREAMS && (w->got || has_room(t, hold_of(t, w)));
-}
-
-/* W, from the byte where it broke off. */
-static void ask_add(struct thread *t, struct ask *a, struct pack_want *w)
-{
-	packs_row_put(&a->body, w->digest, w->got);
-	w->from = w->consumed = w->got;
-	w->hold = hold_of(t, w);
-	a->bytes += w->size;
-	uint64_t held = atomic_fetch_add(&t->f->held, w->hold) + w->hold;
-	if (held > t->add.most_bytes)
-		t->add.most_bytes = held;
-	want_add(&a->want, w);
-}
-
-static void body_get(struct thread *t, struct ask *a)
-{
-	buf_add(&a->body, STR(PACKS_MAGIC));
-	if (a->kind == ASK_LARGE) {
-		ask_add(t, a, want_take(&t->large));
-		return;
-	}
-	while (may_ask(t) && a->want.n < BATCH_PACKS && (a->want.n == 0 || a->bytes + t->get.head->size <= BATCH))
-		ask_add(t, a, want_take(&t->get));
-}
-
-/* A request for the next batch on C. False: the connection takes none. */
-static bool conn_ask(struct conn *c, enum ask_kind kind)
-{
-	struct thread *t = c->t;
-	struct ask *a = xcalloc(1, sizeof(*a));
-	struct err e = { 0 };
-
-	a->c = c;
-	a->kind = kind;
-	if (kind == ASK_FIND)
-		body_find(t, a);
-	else
-		body_get(t, a);
-	if (!a->want.n) { /* all of them were taken back */
-		buf_release(&a->body);
-		free(a);
-		return true;
-	}
-	struct h2_request q = { .method = STR("POST"),
-		.path = kind == ASK_FIND ? t->f->path_find : t->f->path_get,
-		.authority = t->f->url.authority,
-		.content_type = kind == ASK_FIND ? STR(PACKS_FIND_TYPE) : STR(PACKS_TYPE),
-		.authorization = t->f->authorization,
-		.body = buf_str(&a->body),
-		.data = on_data,
-		.done = on_done,
-		.arg = a };
-	a->next = c->asks;
-	c->asks = a;
-	c->nasks++;
-	if (h2_send(c->h, &a->id, &q, &e) == 0) {
-		t->add.requests++;
-		t->streams += kind == ASK_LARGE;
-		return true;
-	}
-	c->asks = a->next;
-	c->nasks--;
-	c->over = true;
-	for (struct pack_want *w = a->want.head; w; w = w->next)
-		w->tries -= w == a->want.head && w->tries > 0; /* nothing was sent: that does not count */
-	ask_return(t, a, &e);
-	buf_release(&a->body);
-	free(a);
-	return false;
-}
-
-static bool is_open(const struct conn *c)
-{
-	return c->h && h2_ready(c->h) && !c->over && !h2_going(c->h);
-}
-
-/* Where the next request goes, or NULL: the connection with the fewest requests. But as long as there are large packs they have the last
- * connection and the others the rest: a window that several large ones share in turn never falls idle. */
-static struct conn *conn_for(struct thread *t, enum ask_kind kind)
-{
-	bool apart = kind != ASK_FIND && (t->streams || t->large.n);
-	struct conn *best = NULL, *last = NULL;
-
-	for (unsigned i = t->n; i-- > 0;) {
-		struct conn *c = &t->conn[i];
-		if (!is_open(c))
-			continue;
-		if (!last)
-			last = c;
-		else if (!best || c->nasks < best->nasks)
-			best = c;
-	}
-	if (!best || (apart && kind == ASK_LARGE) || (!apart && last->nasks < best->nasks))
-		best = last;
-	return best && best->nasks < DEPTH ? best : NULL;
-}
-
-static bool ask_next(struct thread *t, enum ask_kind kind)
-{
-	struct conn *c = conn_for(t, kind);
-
-	return c && conn_ask(c, kind);
-}
-
-/* Whether anything was. */
-static bool ask_all(struct thread *t)
-{
-	bool any = false;
-
-	while (t->find.n && ask_next(t, ASK_FIND))
-		any = true;
-	while (may_stream(t) && ask_next(t, ASK_LARGE))
-		any = true;
-	while (may_ask(t) && ask_next(t, ASK_GET))
-		any = true;
-	return any;
-}
-
-/* Whether a large pack is about to be through: then the next may go on before it is unpacked, so that the link does not wait for that. */
-static bool is_ending(const struct thread *t)
-{
-	for (unsigned i = 0; i < t->n; i++) {
-		for (const struct ask *a = t->conn[i].asks; a; a = a->next) {
-			const struct pack_want *w = a->want.head;
-			if (a->kind == ASK_LARGE && w && w->size - w->got < t->f->o.ahead / 2)
-				return true;
-		}
-	}
-	return t->streams == 1;
-}
-
-/* What the loop has unpacked of W may arrive anew. True: it may. */
-static bool stream_go(struct ask *a, struct pack_want *w, bool ends)
-{
-	struct thread *t = a->c->t;
-	uint64_t room = atomic_load(&w->feed->fed) + (ends ? t->f->o.ahead : 0);
-
-	room = room < w->got ? room : w->got;
-	if (room <= w->consumed)
-		return false;
-	h2_consume(a->c->h, a->id, (size_t)(room - w->consumed));
-	w->consumed = room;
-	return true;
-}
-
-static bool streams_go(struct thread *t)
-{
-	bool ends = is_ending(t), any = false;
-
-	for (unsigned i = 0; i < t->n; i++) {
-		for (struct ask *a = t->conn[i].asks; a; a = a->next) {
-			if (a->kind == ASK_LARGE && a->want.head)
-				any |= stream_go(a, a->want.head, ends);
-		}
-	}
-	return any;
-}
+enum { RETRY_MS = 100 };
 
 static bool is_wanting(const struct thread *t)
 {
@@ -503,16 +20,17 @@ static bool is_wanting(const struct thread *t)
 static void conn_lost(struct conn *c, const struct err *e)
 {
 	struct thread *t = c->t;
-	bool any = false;
+	bool left = false;
 
 	h2_close(c->h);
 	c->h = NULL;
 	c->over = false;
 	c->failures++;
 	c->retry_at = clock_ms() + (RETRY_MS << c->failures);
+	/* Who was never there is tried over each of them, once: one may be refused where there are too many. */
 	for (unsigned i = 0; i < t->n; i++)
-		any |= t->conn[i].h || t->conn[i].failures < MOST_TRIES;
-	if (!any || !t->ever) /* who was never there is not waited for */
+		left |= t->conn[i].h || t->conn[i].failures < (t->ever ? MOST_TRIES : 1);
+	if (!left)
 		thread_useless(t, e);
 }
 
@@ -530,10 +48,13 @@ static void conn_open(struct conn *c)
 
 	if (c->retry_at)
 		t->add.reconnects++;
-	if (h2_open(&c->h, &o, &e) < 0) {
-		c->h = NULL;
-		conn_lost(c, &e);
-	}
+	c->due = true;
+	if (h2_open(&c->h, &o, &e) == 0)
+		return;
+	c->h = NULL;
+	if (!t->ever) /* its name, say: that takes as long again */
+		thread_useless(t, &e);
+	conn_lost(c, &e);
 }
 
 static void conns_keep(struct thread *t)
@@ -545,7 +66,10 @@ static void conns_keep(struct thread *t)
 		struct err e;
 		if (!c->h && !t->useless && is_wanting(t) && c->failures < MOST_TRIES && now >= c->retry_at)
 			conn_open(c);
-		if (c->h && h2_drive(c->h, &e) < 0)
+		bool due = c->due;
+		c->due = false;
+		int rc = !c->h ? 0 : due ? h2_drive(c->h, &e) : h2_flush(c->h, &e);
+		if (rc < 0)
 			conn_lost(c, &e);
 		else if (c->h && h2_ready(c->h))
 			t->ever = true;
@@ -605,8 +129,7 @@ static void give_up(struct thread *t)
 					atomic_fetch_sub(&t->f->held, w->hold);
 				want_absent(t, w, &t->why);
 			}
-			buf_release(&a->body);
-			free(a);
+			ask_free(a);
 		}
 		c->nasks = 0;
 	}
@@ -639,6 +162,8 @@ static void wait_events(struct thread *t)
 	int64_t wait = by == INT64_MAX ? -1 : by > now ? by - now : 0;
 	if (poll(p, t->n + 1, wait > INT_MAX ? INT_MAX : (int)wait) < 0 && errno != EINTR)
 		abort();
+	for (unsigned i = 0; i < t->n; i++)
+		t->conn[i].due |= p[i + 1].revents != 0;
 	if (p[0].revents && read(t->f->wake, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		abort();
 }
@@ -675,8 +200,7 @@ void *pack_conn_run(void *fetcher)
 		for (bool more = true; more && !t.useless;) {
 			conns_keep(&t);
 			more = streams_go(&t);
-			more |= !t.useless &&
-				ask_all(&t); /* it goes out, and what is answered at once is gone on with */
+			more |= !t.useless && ask_all(&t); /* which goes out */
 		}
 		if (t.useless)
 			give_up(&t);

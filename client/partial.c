@@ -1,5 +1,4 @@
 #include "partial.h"
-#include <sys/stat.h>
 
 static struct str_map specifiers(struct lock_directs d, struct arena *a)
 {
@@ -65,13 +64,6 @@ void partial_check(struct lockfile *lf_out, struct request *req_out, const struc
 	}
 }
 
-static bool installed(const struct project_importer *im, struct arena *a)
-{
-	struct stat st;
-
-	return lstat(arena_printf(a, STR_FMT "/node_modules", STR_ARG(im->dir)).p, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* Two sorted lists as one; what both have is WANTED's. */
 static void merge_packages(
 	struct lockfile *out, const struct lockfile *wanted, const struct lockfile *current, struct arena *a)
@@ -107,7 +99,7 @@ void partial_lockfile(struct lockfile *out, const struct project *p, const bool 
 	for (size_t i = 0; i < p->req.nimporters; i++) {
 		const struct lockfile *from = selected[i] ? wanted : current;
 		const struct lock_importer *l = from ? lockfile_importer(from, p->importer[i].path) : NULL;
-		if (l && (selected[i] || installed(&p->importer[i], a)))
+		if (l)
 			out->importer[out->nimporters++] = *l;
 	}
 	if (current)

@@ -154,7 +154,7 @@ static int read_patch(struct patching *x)
 	AUTO(buf_release) struct buf b = BUF_INIT, lf = BUF_INIT;
 	uint8_t digest[32];
 	char hex[65];
-	str path = path_join_normal(&x->arena, x->o.root, x->p->patch->path);
+	str path = path_join(&x->arena, x->o.root, x->p->patch->path);
 
 	if (project_read_file(&b, path.p, PATCH_MAX, &x->err) < 0)
 		return x->err.code;
@@ -289,7 +289,7 @@ static int patch_make(struct patching *x, const char *tmp)
 	x->dir = openat(x->o.vstore, tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (x->dir < 0)
 		return err_os(&x->err, "open folder %s", tmp);
-	int code = store_link(x->o.store, x->p->rec, x->dir, PKG_HARDLINK, &stats, &x->err);
+	int code = store_link(x->o.store, x->p->rec, false, x->dir, PKG_HARDLINK, &stats, &x->err);
 	x->spoiled = code == ERR_NOTFOUND || code == ERR_INTEGRITY;
 	if (code < 0 || patch_pack(x) < 0)
 		return x->err.code;

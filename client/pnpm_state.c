@@ -335,6 +335,15 @@ static bool still_holds(str old, str body, int64_t ms)
 	       (rest.p[body.n] == '\n' || rest.p[body.n] == ',');
 }
 
+/* Some override says where it is to be read: in the root's package.json, or in a catalog. */
+static bool overrides_refer(struct str_map o)
+{
+	for (size_t i = 0; i < o.n; i++)
+		if (str_starts(o.p[i].v, STR("$")) || str_starts(o.p[i].v, STR("catalog:")))
+			return true;
+	return false;
+}
+
 bool pnpm_state_print(struct buf *out, const struct pnpm_state *s, struct arena *a)
 {
 	AUTO(buf_release) struct buf body = BUF_INIT;
@@ -342,9 +351,9 @@ bool pnpm_state_print(struct buf *out, const struct pnpm_state *s, struct arena 
 	struct out o = { .b = &body, .depth = 1 };
 	int64_t ms = youngest(s->project, a);
 
-	/* what is kept of these is not what was written */
-	if (ms < 0 || s->project->overrides_rewritten || q->supported_os.n || q->supported_cpu.n ||
-		q->supported_libc.n || q->trust_policy_exclude.n || q->trust_policy_ignore_after)
+	/* what pnpm keeps of these is not what was written */
+	if (ms < 0 || overrides_refer(q->overrides) || q->supported_os.n || q->supported_cpu.n || q->supported_libc.n ||
+		q->trust_policy_exclude.n || q->trust_policy_ignore_after)
 		return false;
 	o.first = true;
 	put_projects(&o, s->project);

@@ -55,6 +55,14 @@ void progress_update(struct progress *p)
 			p->resolved, p->reused, p->downloaded, p->added);
 }
 
+void progress_plain(char *text)
+{
+	for (char *c = text; *c; c++) {
+		if (((unsigned char)*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f)
+			*c = '?';
+	}
+}
+
 PRINTF_LIKE(4, 0)
 static void progress_text(struct progress *p, FILE *to, const char *head, const char *fmt, va_list ap)
 {
@@ -70,6 +78,7 @@ static void progress_text(struct progress *p, FILE *to, const char *head, const 
 		return;
 	}
 	progress_clear(p);
+	progress_plain(text);
 	fprintf(to, "%s%s\n", head, text);
 }
 

@@ -6,14 +6,13 @@
 #include "project_glob.h"
 #include "project_local.h"
 #include "workspace_file.h"
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FILE_MAX = 16 << 20, LOCKFILE_MAX = 256 << 20 };
+enum { FILE_MAX = 16 << 20, LOCKFILE_MAX = 256 << 20, OUTSIDE = 1 };
 extern char **environ;
 
 /* What the loading of one project shares. */
@@ -102,7 +101,7 @@ static int make_workspace(struct load *l)
 		l->has_yaml || l->o->ignore_workspace || !l->o->make_workspace ? 0 : workspace_file_make(l->dir, l->e);
 
 	if (made > 0) {
-		l->has_yaml = true;
+		l->has_yaml = l->p->made_workspace = true;
 		warn(l->p, STR("Created pnpm-workspace.yaml from the \"workspaces\" field in package.json."));
 	}
 	return made < 0 ? made : 0;
@@ -110,7 +109,7 @@ static int make_workspace(struct load *l)
 
 static int refuse_hooks(struct load *l)
 {
-	static const char *const names[] = { ".pnpmfile.cjs", ".pnpmfile.mjs", "pnpmfile.js" };
+	static const char *const names[] = { PROJECT_HOOKS };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (access(join(l, l->p->root, names[i]).p, F_OK) == 0)
@@ -173,7 +172,7 @@ static int read_user_npmrc(struct load *l)
 					 "pnpm_config_userconfig", "PNPM_CONFIG_USERCONFIG", "npm_config_userconfig",
 					 "NPM_CONFIG_USERCONFIG", NULL });
 	if (!user.n && l->w.client.npmrc_auth_file.n)
-		user = path_join_normal(l->a, l->p->root, l->w.client.npmrc_auth_file);
+		user = path_join(l->a, l->p->root, l->w.client.npmrc_auth_file);
 	if (user.n)
 		return add_npmrc(l, arena_str(l->a, user), false);
 	return home.n ? add_npmrc(l, join(l, home, ".npmrc"), false) : 0;
@@ -273,7 +272,7 @@ static int hash_patches(struct load *l)
 		struct buf b AUTO(buf_release) = BUF_INIT;
 		uint8_t digest[32];
 		char hex[65];
-		str path = path_join_normal(l->a, l->p->root, s->patch[i].path);
+		str path = path_join(l->a, l->p->root, s->patch[i].path);
 		int rc = project_read_file(&b, path.p, FILE_MAX, l->e);
 		if (rc)
 			return err_ctx(l->e, "patchedDependencies > " STR_FMT, STR_ARG(s->patch[i].selector));
@@ -285,68 +284,6 @@ static int hash_patches(struct load *l)
 		sha256(digest, b.p, n);
 		hex_print(hex, digest, sizeof(digest));
 		s->patch[i].hash = arena_str(l->a, str_of(hex));
-	}
-	return 0;
-}
-
-/* Whom an override is for: "b" of "a@1>b@>=2". */
-static str override_target(str selector)
-{
-	for (size_t i = selector.n; i-- > 1;)
-		if (selector.p[i - 1] == '>' && (isalpha((unsigned char)selector.p[i]) || selector.p[i] == '@')) {
-			selector = str_from(selector, i);
-			break;
-		}
-	size_t at = str_find(selector, '@', 1);
-	return at == SIZE_MAX ? selector : str_head(selector, at);
-}
-
-/* What the catalog says that an override names; one that isn't there is the resolver's to report. */
-static void override_from_catalog(struct load *l, struct str_kv *o)
-{
-	const struct settings *s = &l->p->req.settings;
-	static const str forbidden[] = { STR_INIT("workspace:"), STR_INIT("link:"), STR_INIT("file:"),
-		STR_INIT("catalog:") };
-	str named = str_trim(str_from(o->v, 8)), target = override_target(o->k);
-
-	for (size_t i = 0; i < s->ncatalog; i++) {
-		const struct catalog_entry *c = &s->catalog[i];
-		if (!str_eq(c->catalog, named.n ? named : STR("default")) || !str_eq(c->alias, target))
-			continue;
-		for (size_t k = 0; k < sizeof(forbidden) / sizeof(forbidden[0]); k++)
-			if (str_starts(c->specifier, forbidden[k]))
-				return;
-		o->v = c->specifier;
-		l->p->overrides_rewritten = true;
-		return;
-	}
-}
-
-/* An override "$name" takes the root manifest's range of that dependency, and "catalog:" the catalog's. */
-static int resolve_overrides(struct load *l, const struct manifest *root)
-{
-	struct str_map *o = &l->p->req.settings.overrides;
-
-	for (size_t i = 0; i < o->n; i++) {
-		if (str_starts(o->p[i].v, STR("catalog:")))
-			override_from_catalog(l, &o->p[i]);
-		if (!str_starts(o->p[i].v, STR("$")))
-			continue;
-		str name = str_from(o->p[i].v, 1);
-		const str *v = root ? str_map_get(root->optional_dependencies, name) : NULL;
-		if (!v && root)
-			v = str_map_get(root->dependencies, name);
-		if (!v && root)
-			v = str_map_get(root->dev_dependencies, name);
-		if (!v)
-			return err_set(l->e, ERR_USAGE,
-				"overrides: \"" STR_FMT
-				"\" refers to a dependency that the root package.json does not have",
-				STR_ARG(o->p[i].v));
-		o->p[i].v = *v;
-		l->p->overrides_rewritten = true;
-		if (str_starts(o->p[i].v, STR("catalog:")))
-			override_from_catalog(l, &o->p[i]);
 	}
 	return 0;
 }
@@ -415,7 +352,7 @@ static int add_importer(struct load *l, str path, const struct manifest *m)
 				" with onFail: download, which dray does not install: use pnpm, or another onFail",
 			STR_ARG(path), STR_ARG(m->runtime));
 	p->req.importer[i] = (struct request_importer){ .path = path, .manifest = *m };
-	p->importer[i] = (struct project_importer){ .path = path, .dir = path_join_normal(l->a, p->root, path) };
+	p->importer[i] = (struct project_importer){ .path = path, .dir = path_join(l->a, p->root, path) };
 	return 0;
 }
 
@@ -458,7 +395,7 @@ static int read_importers(struct load *l)
 		if (str_eq(dirs.p[i], STR(".")))
 			continue;
 		m = (struct manifest){ 0 };
-		rc = read_manifest(l, path_join_normal(l->a, p->root, dirs.p[i]), &m, &there);
+		rc = read_manifest(l, path_join(l->a, p->root, dirs.p[i]), &m, &there);
 		if (rc)
 			return rc;
 		if (there && (rc = add_importer(l, dirs.p[i], &m)))
@@ -467,8 +404,9 @@ static int read_importers(struct load *l)
 	return 0;
 }
 
-/* Which importer the user stands in: the one whose folder it is, or the nearest above. */
-static int find_current(struct load *l)
+/* Which importer the user stands in: the one whose folder it is, or the nearest above. False: in a project that the workspace does not
+ * list. */
+static bool find_current(struct load *l)
 {
 	struct project *p = l->p;
 	size_t best = 0;
@@ -482,13 +420,7 @@ static int find_current(struct load *l)
 			p->current = p->importer[i].path;
 		}
 	}
-	if (!str_eq(l->dir, p->root) && str_eq(p->current, STR(".")) &&
-		access(join(l, l->dir, "package.json").p, F_OK) == 0)
-		return err_set(l->e, ERR_USAGE,
-			"%s is not one of the packages of the workspace %s; add it to pnpm-workspace.yaml, or use "
-			"--ignore-workspace",
-			l->dir.p, p->root.p);
-	return 0;
+	return best == l->dir.n || str_eq(l->dir, p->root) || access(join(l, l->dir, "package.json").p, F_OK) != 0;
 }
 
 /* ---- lockfile and machine ---- */
@@ -584,13 +516,11 @@ static int load_all(struct load *l)
 		return rc;
 	find_root(l);
 	p->base = l->dir;
-	if ((rc = make_workspace(l)) || (rc = read_settings(l)) || (rc = read_importers(l)) || (rc = find_current(l)))
+	if ((rc = make_workspace(l)) || (rc = read_settings(l)) || (rc = read_importers(l)))
 		return rc;
-	const struct request_importer *first = p->req.nimporters ? &p->req.importer[0] : NULL;
-	bool has_root = first && str_eq(first->path, STR("."));
-	if ((rc = resolve_overrides(l, has_root ? &first->manifest : NULL)) || (rc = read_lockfile(l)))
-		return rc;
-	if ((rc = project_locals(&p->req, p->root, l->a, l->e)))
+	if (!find_current(l) && !l->o->whole_workspace)
+		return OUTSIDE;
+	if ((rc = read_lockfile(l)) || (rc = project_locals(&p->req, p->root, l->a, l->e)))
 		return rc;
 	platform_here(&p->req.platform, p->client.node_version, l->env, l->a);
 	if ((rc = check_engines(l)))
@@ -600,7 +530,7 @@ static int load_all(struct load *l)
 	return 0;
 }
 
-int project_load(struct project *p, const struct project_opts *o, struct err *e)
+static int load(struct project *p, const struct project_opts *o, struct err *e)
 {
 	*p = (struct project){ .arena = ARENA_INIT(256 * 1024) };
 	struct load l = { .p = p,
@@ -615,6 +545,23 @@ int project_load(struct project *p, const struct project_opts *o, struct err *e)
 	hasher_end(l.manifests, &d);
 	hasher_free(l.manifests);
 	memcpy(p->manifests, d.b, sizeof(p->manifests));
+	return rc;
+}
+
+/* A project in a workspace's folder that is none of its packages stands for itself. Source: pnpm 12.21. */
+int project_load(struct project *p, const struct project_opts *o, struct err *e)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+	struct project_opts own = *o;
+	int rc = load(p, o, e);
+
+	if (rc != OUTSIDE)
+		return rc;
+	str around = arena_printf(&a, STR_FMT "/pnpm-workspace.yaml", STR_ARG(p->root));
+	project_release(p);
+	own.ignore_workspace = true;
+	if ((rc = load(p, &own, e)) == 0)
+		p->around = arena_str(&p->arena, around);
 	return rc;
 }
 

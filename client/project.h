@@ -9,10 +9,14 @@
 #include "request.h"
 #include "workspace_yaml.h"
 
+/* Hooks of pnpm's, which dray does not run: where one of these stands in the root, a project is refused. */
+#define PROJECT_HOOKS ".pnpmfile.cjs", ".pnpmfile.mjs", "pnpmfile.js"
+
 struct project_opts {
 	str dir;               /* where the user stands, absolute or relative; empty: the current folder */
 	str registry;          /* --registry: over every other source */
 	bool ignore_workspace; /* --ignore-workspace */
+	bool whole_workspace;  /* from wherever: --filter, --workspace-root, --recursive */
 	bool make_workspace;   /* a package.json with "workspaces" and no pnpm-workspace.yaml gets one */
 	bool unparsed;         /* the lockfile is read and not parsed: project_lockfile() does, where it is needed */
 	char **env;            /* NULL: the process's */
@@ -27,14 +31,14 @@ struct project_importer {
 
 struct project {
 	struct arena arena;
-	str root;    /* absolute: the lockfile's folder */
-	str base;    /* absolute: where the user stands */
-	str current; /* importer in which the user stands, "." when in none */
-	bool is_workspace;
+	str root;                          /* absolute: the lockfile's folder */
+	str base;                          /* absolute: where the user stands */
+	str current;                       /* importer in which the user stands, "." when in none */
+	bool is_workspace, made_workspace; /* project_load() wrote its pnpm-workspace.yaml */
+	str around; /* pnpm-workspace.yaml of the workspace in whose folder this project lies without being listed; empty: none */
 	struct str_list
-		patterns; /* packages: of pnpm-workspace.yaml; "." when the file has none; empty without the file */
-	bool overrides_rewritten; /* some referred to the root manifest */
-	struct request req;       /* mode, groups and ignore_scripts are the caller's to change */
+		patterns;   /* packages: of pnpm-workspace.yaml; "." when the file has none; empty without the file */
+	struct request req; /* mode, groups and ignore_scripts are the caller's to change */
 	struct project_importer *importer;
 	struct client_settings client;
 	struct lockfile lockfile; /* req.lockfile points here when there is one */

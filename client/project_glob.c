@@ -176,11 +176,6 @@ static int walk_braces(struct walk *w, str glob, unsigned depth)
 	return 0;
 }
 
-static int cmp_str(const void *a, const void *b)
-{
-	return str_cmp(*(const str *)a, *(const str *)b);
-}
-
 int project_glob(struct str_list *out, str root, struct str_list globs, struct arena *a, struct err *e)
 {
 	struct walk w = { .root = root, .a = a, .e = e };
@@ -207,7 +202,7 @@ int project_glob(struct str_list *out, str root, struct str_list globs, struct a
 		out->n = w.found.n;
 		if (w.found.n)
 			memcpy(out->p, w.found.p, w.found.n * sizeof(str));
-		qsort(out->p, out->n, sizeof(str), cmp_str);
+		qsort(out->p, out->n, sizeof(str), strs_order);
 	}
 	vec_release(&w.found);
 	map_release(&w.seen);

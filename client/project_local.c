@@ -38,32 +38,6 @@ int project_read_file(struct buf *out, const char *path, size_t max, struct err 
 	return rc;
 }
 
-str path_join_normal(struct arena *a, str base, str path)
-{
-	str parts[256], rest;
-	size_t n = 0;
-	bool own_root = str_starts(path, STR("/")), absolute = own_root || str_starts(base, STR("/"));
-
-	rest = own_root ? path : arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(base), STR_ARG(path));
-	while (rest.n) {
-		str part;
-		str_cut(rest, '/', &part, &rest);
-		if (!part.n || str_eq(part, STR(".")))
-			continue;
-		if (str_eq(part, STR("..")) && n && !str_eq(parts[n - 1], STR("..")))
-			n--;
-		else if (n < sizeof(parts) / sizeof(*parts))
-			parts[n++] = part;
-	}
-	struct buf b AUTO(buf_release) = BUF_INIT;
-	for (size_t i = 0; i < n; i++) {
-		if (i || absolute)
-			buf_addc(&b, '/');
-		buf_add(&b, parts[i]);
-	}
-	return b.n ? arena_str(a, buf_str(&b)) : absolute ? STR("/") : STR(".");
-}
-
 struct locals {
 	struct request *req;
 	str root;
@@ -147,7 +121,7 @@ static int add_local(struct locals *l, enum spec_kind kind, str path)
 		return 0;
 	if (l->req->nlocal == LOCALS_MAX)
 		return err_set(l->e, ERR_TOOBIG, "more than %d local dependencies", LOCALS_MAX);
-	str full = path_join_normal(l->a, l->root, path);
+	str full = path_join(l->a, l->root, path);
 	if (stat(full.p, &st) != 0)
 		return kind == SPEC_LINK ? 0 : err_set(l->e, ERR_NOTFOUND, "%s: no such file or folder", full.p);
 	struct request_local *local = new_local(l, path, S_ISDIR(st.st_mode));
@@ -166,7 +140,7 @@ static int add_map(struct locals *l, struct str_map m, str base, str who)
 		enum spec_kind kind = spec_kind(m.p[i].v, &path);
 		if (kind == SPEC_OTHER)
 			continue;
-		int rc = add_local(l, kind, path_join_normal(l->a, base, path));
+		int rc = add_local(l, kind, path_join(l->a, base, path));
 		if (rc)
 			return err_ctx(l->e, STR_FMT " > " STR_FMT "@" STR_FMT, STR_ARG(who), STR_ARG(m.p[i].k),
 				STR_ARG(m.p[i].v));

@@ -11,7 +11,5 @@ int project_locals(struct request *req, str root, struct arena *a, struct err *e
 /* Whether a project or an override names a folder by `file:`: its files are copied by every install, as nothing tells cheaply
  * that none of them has changed. Source: pnpm, which never takes its short way with such dependencies. */
 bool project_copies_folders(const struct request *req);
-/* PATH relative to BASE (itself relative to the root, "." for the root), normalised: "../lib", "a/b", "."; absolute paths stay. */
-str path_join_normal(struct arena *a, str base, str path);
 /* Reads the whole file, following links, at most MAX bytes. ERR_NOTFOUND, ERR_TOOBIG, ERR_IO. */
 int project_read_file(struct buf *out, const char *path, size_t max, struct err *e);

@@ -5,5 +5,7 @@
 #pragma once
 #include "lockfile.h"
 
+/* Drops from LF, in A, what pnpm doesn't know, but for keys at the root: it is gone whenever the file is written. */
+void lockfile_forget_unknown(struct lockfile *lf, struct arena *a);
 /* Whether LF, which was read from TEXT, is printed otherwise (line ends and a byte order mark aside): *OUT, in A and LF, is then what to print. */
 bool lockfile_reprint(struct lockfile *out, const struct lockfile *lf, str text, struct arena *a);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "dep_path.h"
+#include "dependencies_meta.h"
+#include "overrides.h"
 #include "satisfies_local.h"
 #include "semver.h"
 #include "source.h"
@@ -12,6 +14,7 @@
 struct check {
 	const struct lockfile *lf;
 	const struct request *req;
+	struct projects_hooked meant;
 	struct arena *a;
 	bool frozen;
 	VEC(str) found;
@@ -30,17 +33,6 @@ static void differ(struct check *c, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	*vec_add(&c->found) = arena_str(c->a, str_of(text));
-}
-
-static bool list_same(struct str_list a, struct str_list b)
-{
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++) {
-		if (!str_list_has(b, a.p[i]))
-			return false;
-	}
-	return true;
 }
 
 static str or_none(const str *v)
@@ -106,21 +98,24 @@ static void settings_differ(struct check *c)
 	const struct settings *s = &c->req->settings;
 	const struct lock_head *h = &c->lf->head;
 
-	flag_differs(c, "autoInstallPeers", h->auto_install_peers, s->auto_install_peers);
-	flag_differs(c, "excludeLinksFromLockfile", h->exclude_links_from_lockfile, s->exclude_links_from_lockfile);
+	if (!h->no_settings) {
+		flag_differs(c, "autoInstallPeers", h->auto_install_peers, s->auto_install_peers);
+		flag_differs(
+			c, "excludeLinksFromLockfile", h->exclude_links_from_lockfile, s->exclude_links_from_lockfile);
+	}
 	flag_differs(c, "dedupePeers", h->dedupe_peers, s->dedupe_peers);
 	flag_differs(c, "injectWorkspacePackages", h->inject_workspace_packages, s->inject_workspace_packages);
 	if (lock_suffix_max(h) != s->peers_suffix_max_length)
 		differ(c, "peersSuffixMaxLength: lockfile says %u, settings say %u", lock_suffix_max(h),
 			s->peers_suffix_max_length);
-	maps_differ(c, "overrides", h->overrides, s->overrides);
+	maps_differ(c, "overrides", h->overrides, c->meant.overrides);
 	if (!str_eq(h->package_extensions_checksum, s->package_extensions_checksum))
 		differ(c, "packageExtensions: lockfile has checksum " STR_FMT ", settings have " STR_FMT,
 			STR_ARG(h->package_extensions_checksum.n ? h->package_extensions_checksum : STR("none")),
 			STR_ARG(s->package_extensions_checksum.n ? s->package_extensions_checksum : STR("none")));
 	if (h->pnpmfile_checksum.n)
 		differ(c, "pnpmfileChecksum: the lockfile was made with hooks, which dray does not run");
-	if (!list_same(h->ignored_optional, s->ignored_optional))
+	if (!str_list_same(h->ignored_optional, s->ignored_optional))
 		differ(c, "ignoredOptionalDependencies: lockfile lists %zu, settings list %zu, or others",
 			h->ignored_optional.n, s->ignored_optional.n);
 	catalogs_differ(c);
@@ -128,8 +123,7 @@ static void settings_differ(struct check *c)
 }
 
 /* Which group pnpm writes ALIAS of M in: optional over prod over dev; with autoInstallPeers the project's own peers are prod. */
-static bool wanted(
-	const struct check *c, const struct manifest *m, enum lock_dep_type g, size_t i, str *alias, str *spec)
+static bool wanted(const struct manifest *m, enum lock_dep_type g, size_t i, str *alias, str *spec)
 {
 	const struct str_map *from[] = { [LOCK_PROD] = &m->dependencies,
 		[LOCK_DEV] = &m->dev_dependencies,
@@ -140,8 +134,8 @@ static bool wanted(
 	*alias = kv->k;
 	*spec = kv->v;
 	if (g == LOCK_OPTIONAL)
-		return !str_list_has(c->req->settings.ignored_optional, kv->k);
-	if (str_map_get(m->optional_dependencies, kv->k) && !str_list_has(c->req->settings.ignored_optional, kv->k))
+		return true;
+	if (str_map_get(m->optional_dependencies, kv->k))
 		return false;
 	if (is_peer)
 		return !str_map_get(m->dependencies, kv->k) && !str_map_get(m->dev_dependencies, kv->k);
@@ -157,24 +151,29 @@ static const struct lock_direct *direct_find(struct lock_directs d, str alias)
 	return NULL;
 }
 
-/* An override rewrites what the manifest says before it is locked. */
-static bool overridden(const struct check *c, str alias, str spec)
+/* A version of a registry's package that is not in the range beside it: a merge leaves such lines. No range at all takes prereleases, too, as the
+ * resolver does (engine/pick.c); any other only those that it names. */
+static bool version_left(struct check *c, const struct lock_direct *d)
 {
-	const struct str_map *o = &c->req->settings.overrides;
+	size_t open = str_find(d->ref, '(', 0);
+	str version = open == SIZE_MAX ? d->ref : str_head(d->ref, open), spec = d->specifier;
+	struct semver v;
 
-	for (size_t i = 0; i < o->n; i++) {
-		if (str_starts(o->p[i].k, alias) && str_eq(o->p[i].v, spec))
-			return true;
-	}
-	return false;
+	bool fits = str_eq(spec, version) || str_eq(spec, STR("*")) || !str_trim(spec).n;
+	if (!fits && spec.n == version.n + 1 && (spec.p[0] == '^' || spec.p[0] == '~'))
+		fits = str_ends(spec, version);
+	if (fits)
+		return false; /* most are like that */
+	const struct range *range = semver_parse(&v, version, false) ? range_parse(spec, false, c->a) : NULL;
+	return range && !range_has(range, &v, false);
 }
 
 /* ALIAS of the lockfile's group G: does the manifest still ask for it there? */
-static bool still_wanted(const struct check *c, const struct manifest *m, enum lock_dep_type g, size_t n, str alias)
+static bool still_wanted(const struct manifest *m, enum lock_dep_type g, size_t n, str alias)
 {
 	for (size_t i = 0; i < n; i++) {
 		str name, spec;
-		if (wanted(c, m, g, i, &name, &spec) && str_eq(name, alias))
+		if (wanted(m, g, i, &name, &spec) && str_eq(name, alias))
 			return true;
 	}
 	return false;
@@ -196,21 +195,24 @@ static void group_differs(
 
 	for (size_t i = 0; i < sizes[g]; i++) {
 		str alias, spec;
-		if (!wanted(c, m, g, i, &alias, &spec))
+		if (!wanted(m, g, i, &alias, &spec))
 			continue;
 		const struct lock_direct *d = direct_find(locked, alias);
 		if (!d && c->req->settings.exclude_links_from_lockfile && str_starts(spec, STR("link:")))
 			continue;
-		if (!d && (overridden(c, alias, STR("-")) || (c->frozen && g == LOCK_OPTIONAL)))
-			continue; /* removed by an override; one that nobody could get is not in the lockfile */
+		if (!d && c->frozen && g == LOCK_OPTIONAL)
+			continue; /* one that nobody could get is not in the lockfile */
 		n += d != NULL;
-		if (!d || (!str_eq(d->specifier, spec) && !overridden(c, alias, d->specifier)))
+		if (!d || !str_eq(d->specifier, spec))
 			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile says " STR_FMT ", package.json says " STR_FMT,
 				STR_ARG(im->path), names[g], STR_ARG(alias), STR_ARG(d ? d->specifier : STR("none")),
 				STR_ARG(spec));
+		else if (version_left(c, d))
+			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile has " STR_FMT ", which is not in " STR_FMT,
+				STR_ARG(im->path), names[g], STR_ARG(alias), STR_ARG(d->ref), STR_ARG(spec));
 	}
 	for (size_t i = 0; n != locked.n && i < locked.n; i++) {
-		if (!still_wanted(c, m, g, sizes[g], locked.p[i].alias))
+		if (!still_wanted(m, g, sizes[g], locked.p[i].alias))
 			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile says " STR_FMT ", package.json says none",
 				STR_ARG(im->path), names[g], STR_ARG(locked.p[i].alias),
 				STR_ARG(locked.p[i].specifier));
@@ -224,10 +226,12 @@ static void meta_differs(struct check *c, const struct request_importer *im, con
 	const struct str_list *locked[] = {
 		[META_EMPTY] = &l->meta_empty, [META_INJECTED] = &l->injected, [META_NOT_INJECTED] = &l->not_injected
 	};
-	bool same = str_map_get(l->extra, STR("dependenciesMeta")) != NULL ||
-		    m->ndependencies_meta == l->meta_empty.n + l->injected.n + l->not_injected.n;
+	const str *text = str_map_get(l->extra, STR(DEPENDENCIES_META_KEY));
+	bool same =
+		text ? str_eq(*text, m->meta_text)
+		     : !m->meta_text.n && m->ndependencies_meta == l->meta_empty.n + l->injected.n + l->not_injected.n;
 
-	for (size_t i = 0; same && !l->extra.n && i < m->ndependencies_meta; i++)
+	for (size_t i = 0; same && !text && i < m->ndependencies_meta; i++)
 		same = str_list_has(*locked[m->dependencies_meta[i].injected], m->dependencies_meta[i].alias);
 	if (!same)
 		differ(c, STR_FMT " > dependenciesMeta: lockfile and package.json differ", STR_ARG(im->path));
@@ -279,17 +283,14 @@ static void importers_differ(struct check *c)
 	for (size_t i = 0; i < c->req->nimporters; i++) {
 		const struct lock_importer *l = lockfile_importer(c->lf, c->req->importer[i].path);
 		for (int g = 0; g < LOCK_NTYPES; g++)
-			group_differs(c, &c->req->importer[i], l, (enum lock_dep_type)g);
+			group_differs(c, &c->meant.importer[i], l, (enum lock_dep_type)g);
 		if (l) {
 			meta_differs(c, &c->req->importer[i], l);
 			links_differ(c, &c->req->importer[i], l);
 		}
 	}
 	for (size_t i = 0; !c->frozen && i < c->lf->nimporters; i++) {
-		bool found = false;
-		for (size_t k = 0; k < c->req->nimporters && !found; k++)
-			found = str_eq(c->lf->importer[i].path, c->req->importer[k].path);
-		if (!found)
+		if (!request_importer(c->req, c->lf->importer[i].path))
 			differ(c, STR_FMT ": the lockfile has this project, the workspace does not",
 				STR_ARG(c->lf->importer[i].path));
 	}
@@ -316,10 +317,15 @@ bool lockfile_satisfies(
 	const struct lockfile *lf, const struct request *req, bool frozen, struct str_list *why, struct arena *a)
 {
 	struct check c = { .lf = lf, .req = req, .a = a, .frozen = frozen };
+	struct err e;
 
-	settings_differ(&c);
-	importers_differ(&c);
-	locals_differ(&c);
+	if (projects_hooks(&c.meant, req, a, &e) < 0) {
+		differ(&c, "%s", e.msg); /* the resolver's to report where it is asked */
+	} else {
+		settings_differ(&c);
+		importers_differ(&c);
+		locals_differ(&c);
+	}
 	*why = (struct str_list){ arena_new(a, str, c.found.n + 1), c.found.n };
 	for (size_t i = 0; i < c.found.n; i++)
 		why->p[i] = c.found.p[i];

@@ -1,6 +1,9 @@
 #include "satisfies_local.h"
 
+#include "catalog.h"
 #include "dep_path.h"
+#include "match.h"
+#include "name.h"
 #include "project_local.h"
 #include "semver.h"
 
@@ -21,7 +24,7 @@ static const struct manifest *folder_manifest(bool *published, const struct requ
 		const struct request_importer *im = &req->importer[i];
 		str from = im->path;
 		if (im->manifest.publish_directory.n)
-			from = path_join_normal(a, im->path, im->manifest.publish_directory);
+			from = path_join(a, im->path, im->manifest.publish_directory);
 		*published = !str_eq(im->path, path);
 		if (!*published || str_eq(from, path))
 			return &im->manifest;
@@ -49,23 +52,12 @@ static str tarball_outdated(const struct lock_package *p, const struct request *
 
 /* ---- rules of the settings that change what a manifest says ---- */
 
-/* SELECTOR of an override or an extension: `name`, `name@range`; of an override also `parent>name`. */
-static bool selects(str selector, str name)
-{
-	size_t at;
-
-	while ((at = str_find(selector, '>', 1)) != SIZE_MAX && at + 1 < selector.n && selector.p[at - 1] != '@' &&
-		selector.p[at + 1] != '=')
-		selector = str_from(selector, at + 1);
-	return str_starts(selector, name) && (selector.n == name.n || selector.p[name.n] == '@');
-}
-
 static bool overridden(const struct check *c, str alias)
 {
 	const struct str_map *o = &c->req->settings.overrides;
 
 	for (size_t i = 0; i < o->n; i++) {
-		if (selects(o->p[i].k, alias))
+		if (str_eq(selector_name(o->p[i].k), alias))
 			return true;
 	}
 	return false;
@@ -76,7 +68,7 @@ static bool extended(const struct check *c)
 	const struct settings *s = &c->req->settings;
 
 	for (size_t i = 0; i < s->nextension; i++) {
-		if (selects(s->extension[i].selector, c->m->name))
+		if (str_eq(selector_name(s->extension[i].selector), c->m->name))
 			return true;
 	}
 	return false;
@@ -84,8 +76,7 @@ static bool extended(const struct check *c)
 
 static bool is_optional(const struct check *c, str alias)
 {
-	return str_map_get(c->m->optional_dependencies, alias) &&
-	       !str_list_has(c->req->settings.ignored_optional, alias);
+	return str_map_get(c->m->optional_dependencies, alias) && !match_list(c->req->settings.ignored_optional, alias);
 }
 
 static bool is_peer(const struct check *c, str alias)
@@ -95,28 +86,13 @@ static bool is_peer(const struct check *c, str alias)
 
 /* ---- what is locked against what is asked for ---- */
 
-static const struct lock_dep *dep_find(const struct lock_deps *d, str alias)
-{
-	for (size_t i = 0; i < d->n; i++) {
-		if (str_eq(d->p[i].alias, alias))
-			return &d->p[i];
-	}
-	return NULL;
-}
-
-/* The specifier behind `catalog:`. */
+/* The specifier behind `catalog:`, if a catalog has one. */
 static str spec_of(const struct check *c, str alias, str spec)
 {
-	const struct settings *s = &c->req->settings;
-	str name = str_starts(spec, STR("catalog:")) ? str_from(spec, 8) : STR_NONE;
+	struct err ignored;
+	str meant = spec;
 
-	if (!name.p)
-		return spec;
-	for (size_t i = 0; i < s->ncatalog; i++) {
-		if (str_eq(s->catalog[i].catalog, name.n ? name : STR("default")) && str_eq(s->catalog[i].alias, alias))
-			return s->catalog[i].specifier;
-	}
-	return spec;
+	return catalog_resolve(&c->req->settings, &meant, alias, spec, &ignored) ? spec : meant;
 }
 
 static bool is_project(const struct check *c, str path)
@@ -137,7 +113,7 @@ static bool path_fits(const struct check *c, str alias, str spec, str ref)
 
 	if (c->published || !path.n || path.p[0] == '/' || path.p[0] == '~')
 		return true;
-	path = path_join_normal(c->a, c->p->resolution.directory, path);
+	path = path_join(c->a, c->p->resolution.directory, path);
 	if (str_starts(ref, STR("link:")))
 		return !copied || is_project(c, path); /* spelt as the manifest spells it, or from the lockfile */
 	dep_path_split(dep_path_from_ref(alias, ref, c->a), &name, &version, &suffix);
@@ -183,7 +159,7 @@ static str group_outdated(const struct check *c, bool optional)
 
 	for (size_t i = 0; i < asked.n; i++) {
 		str alias = asked.p[i].k;
-		const struct lock_dep *d = dep_find(&locked, alias);
+		const struct lock_dep *d = lock_dep_find(locked, alias);
 		if (is_optional(c, alias) != optional || overridden(c, alias) || is_peer(c, alias))
 			continue;
 		bool may_miss = (optional && c->frozen) || c->m->bundle_all || str_list_has(c->m->bundled, alias);

@@ -6,12 +6,15 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Bytes of a line that are kept; the rest of it is dropped. */
 #define LINE_MAX_BYTES 4096
+/* What a script that is interrupted has for its end. */
+enum { END_MS = 5000, END_STEP_MS = 20 };
 
 struct child {
 	struct script script;
@@ -45,7 +48,17 @@ static void env_put(struct env *env, const char *name, str value)
 	*vec_add(&env->v) = (char *)(uintptr_t)arena_printf(env->a, "%s=" STR_FMT, name, STR_ARG(value)).p;
 }
 
-/* What scripts must not inherit: stamps of another run, and credentials. */
+/* Whether WORD stands in NAME, in either case. */
+static bool has_word(str name, str word)
+{
+	for (size_t at = 0; at + word.n <= name.n; at++) {
+		if (strncasecmp(name.p + at, word.p, word.n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What scripts must not inherit: stamps of another run, and credentials; npm reads its settings in either case. */
 static bool env_dropped(const char *v)
 {
 	static const char *const heads[] = { "npm_package_", "npm_lifecycle_", "NODE=", "INIT_CWD=",
@@ -57,10 +70,8 @@ static bool env_dropped(const char *v)
 			return true;
 	}
 	str_cut(str_of(v), '=', &name, &value);
-	bool config = str_starts(name, STR("npm_config_")) || str_starts(name, STR("pnpm_config_"));
-	return config && (str_find_str(name, STR("_auth"), 0) != SIZE_MAX ||
-				 str_find_str(name, STR("_password"), 0) != SIZE_MAX ||
-				 str_find_str(name, STR("_authToken"), 0) != SIZE_MAX ||
+	bool config = strncasecmp(v, "npm_config_", 11) == 0 || strncasecmp(v, "pnpm_config_", 12) == 0;
+	return config && (has_word(name, STR("_auth")) || has_word(name, STR("_password")) ||
 				 str_find_str(name, STR("//"), 0) != SIZE_MAX);
 }
 
@@ -305,13 +316,41 @@ int script_turn(struct script_set *set, int cancel_fd, struct err *e)
 	return 0;
 }
 
-void script_set_free(struct script_set *set)
+/* Whether C and those who hold its output open have ended. It is not reaped, so that its number remains its group's. */
+static bool child_over(struct child *c)
 {
-	int status;
+	siginfo_t info = { 0 };
+	char part[65536]; /* unheard: a full pipe would keep them */
+
+	if (c->out >= 0 && read(c->out, part, sizeof(part)) == 0) {
+		close(c->out);
+		c->out = -1;
+	}
+	return c->out < 0 && (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0);
+}
+
+/* Asks the scripts to end, which have a while for that; then whatever is left of their groups is killed. */
+static void end_all(struct script_set *set)
+{
+	bool left = set->child.n > 0;
 
 	kill_all(set, SIGTERM);
+	for (unsigned ms = 0; left && ms < END_MS; ms += END_STEP_MS) {
+		left = false;
+		for (size_t i = 0; i < set->child.n; i++)
+			left |= !child_over(set->child.p[i]);
+		if (left)
+			poll(NULL, 0, END_STEP_MS);
+	}
+	kill_all(set, SIGKILL);
+	for (size_t i = 0; i < set->child.n; i++)
+		waitpid(set->child.p[i]->pid, NULL, 0);
+}
+
+void script_set_free(struct script_set *set)
+{
+	end_all(set);
 	for (size_t i = 0; i < set->child.n; i++) {
-		waitpid(set->child.p[i]->pid, &status, 0);
 		if (set->child.p[i]->out >= 0)
 			close(set->child.p[i]->out);
 		if (set->child.p[i]->pidfd >= 0)

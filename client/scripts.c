@@ -43,11 +43,6 @@ bool scripts_wanted(const struct tree_package *p)
 	return p->state == PACKAGE_READY && (p->flags & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
 }
 
-static int str_order(const void *a, const void *b)
-{
-	return str_cmp(*(const str *)a, *(const str *)b);
-}
-
 static void ignored_list(struct str_list *out, const struct scripts_opts *o, struct arena *a)
 {
 	const struct tree *t = o->tree;
@@ -62,7 +57,7 @@ static void ignored_list(struct str_list *out, const struct scripts_opts *o, str
 			out->p[out->n++] =
 				arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(p->f->name), STR_ARG(p->f->version));
 	}
-	qsort(out->p, out->n, sizeof(str), str_order);
+	qsort(out->p, out->n, sizeof(str), strs_order);
 }
 
 /* ---- running tasks ---- */

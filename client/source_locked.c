@@ -85,8 +85,10 @@ static void mark_importer(struct walk *w, const struct lock_importer *im)
 
 static void mark_all(struct walk *w)
 {
-	for (size_t i = 0; i < w->lf->nimporters; i++)
-		mark_importer(w, &w->lf->importer[i]);
+	for (size_t i = 0; i < w->lf->nimporters; i++) {
+		if (request_importer(w->req, w->lf->importer[i].path))
+			mark_importer(w, &w->lf->importer[i]);
+	}
 	while (w->todo.n) {
 		uint32_t at = w->todo.p[--w->todo.n];
 		const struct lock_snapshot *s = &w->lf->snapshot[at];
@@ -165,6 +167,8 @@ static int send_all(struct walk *w, const struct locked *l, frame_sink *sink, vo
 	}
 	for (size_t i = 0; i < w->lf->nimporters; i++) {
 		struct frame f = { .kind = FRAME_IMPORTER, .importer = { w->lf->importer[i] } };
+		if (!request_importer(w->req, w->lf->importer[i].path))
+			continue; /* a frozen lockfile may know projects that are gone */
 		if (sink(ctx, &f, e) < 0)
 			return e->code;
 	}

@@ -13,27 +13,52 @@
 #define STATE_TMP "node_modules/.dray-state.tmp"
 #define STATE_MAGIC 0x3130746179617264u /* "drayat01" */
 #define STATE_MAX (256u << 20)
+enum { SCOPES_MAX = 256 }; /* what is beyond is not watched */
+#define HEAD_MAX (16u << 20)
 
 struct head {
 	uint64_t magic, settings;
 	uint32_t nwatch, head_bytes, nslots, reserved;
 };
 
-struct str_list state_watch_list(struct str_list files, struct arena *a)
+/* Folders of node_modules that hold the dependencies of a scope. */
+static void scopes_add(struct str_list *l, int root, struct arena *a)
+{
+	int fd = openat(root, "node_modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!d && fd >= 0)
+		close(fd);
+	size_t end = l->n + SCOPES_MAX;
+	for (struct dirent *en; d && l->n < end && (en = readdir(d));) {
+		if (en->d_name[0] == '@')
+			l->p[l->n++] = arena_printf(a, "node_modules/%s", en->d_name);
+	}
+	if (d)
+		closedir(d);
+}
+
+struct str_list state_watch_list(struct str_list files, int root, struct arena *a)
 {
 	static const char *const folders[] = { "node_modules", "node_modules/.pnpm", "node_modules/.pnpm/node_modules",
 		"node_modules/.bin", "node_modules/.modules.yaml" };
 	enum { NFOLDERS = sizeof(folders) / sizeof(folders[0]) };
-	struct str_list l = { .p = arena_new(a, str, files.n + NFOLDERS) };
+	struct str_list l = { .p = arena_new(a, str, files.n + NFOLDERS + SCOPES_MAX) };
 
 	for (size_t i = 0; i < files.n; i++)
 		l.p[l.n++] = arena_str(a, files.p[i]);
 	for (size_t i = 0; i < NFOLDERS; i++)
 		l.p[l.n++] = str_of(folders[i]);
+	scopes_add(&l, root, a);
 	return l;
 }
 
-void state_stat(struct state_watch *w, int root)
+static int64_t nanoseconds(struct timespec t)
+{
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void state_stat(struct state_watch *w, int root, int64_t read_ns)
 {
 	struct stat st;
 
@@ -41,9 +66,31 @@ void state_stat(struct state_watch *w, int root)
 	w->size = 0;
 	if (fstatat(root, w->path.p, &st, 0) != 0)
 		return;
-	w->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-	if (!S_ISDIR(st.st_mode))
-		w->size = (uint64_t)st.st_size;
+	w->mtime_ns = nanoseconds(st.st_mtim);
+	if (S_ISDIR(st.st_mode))
+		return;
+	w->size = (uint64_t)st.st_size;
+	/* a time in the future was given to it, perhaps long ago; and a link to it, as a copied folder has, leaves what it holds */
+	if (w->mtime_ns > read_ns && nanoseconds(st.st_ctim) > read_ns)
+		w->mtime_ns = STATE_EDITED;
+}
+
+/* Whether the NWATCH entries from P to END are as they were. */
+static bool watched_same(int root, const char *p, const char *end, uint32_t nwatch)
+{
+	struct cursor c = { p, end, false };
+
+	for (uint32_t i = 0; i < nwatch; i++) {
+		struct state_watch now = { .path = take_name(&c) };
+		int64_t mtime = (int64_t)take_u64(&c);
+		uint64_t size = take_u64(&c);
+		if (c.bad)
+			return false;
+		state_stat(&now, root, INT64_MAX);
+		if (now.mtime_ns != mtime || now.size != size)
+			return false;
+	}
+	return true;
 }
 
 bool state_current(int root, uint64_t settings)
@@ -56,20 +103,16 @@ bool state_current(int root, uint64_t settings)
 	if (n < (ssize_t)sizeof(h))
 		return false;
 	memcpy(&h, part, sizeof(h));
-	if (h.magic != STATE_MAGIC || h.settings != settings || h.head_bytes > (size_t)n || h.nwatch == 0)
+	if (h.magic != STATE_MAGIC || h.settings != settings || h.nwatch == 0 || h.head_bytes < sizeof(h) ||
+		h.head_bytes > HEAD_MAX)
 		return false;
-	struct cursor c = { part + sizeof(h), part + h.head_bytes, false };
-	for (uint32_t i = 0; i < h.nwatch; i++) {
-		struct state_watch now = { .path = take_name(&c) };
-		int64_t mtime = (int64_t)take_u64(&c);
-		uint64_t size = take_u64(&c);
-		if (c.bad)
-			return false;
-		state_stat(&now, root);
-		if (now.mtime_ns != mtime || now.size != size)
-			return false;
-	}
-	return true;
+	if (h.head_bytes <= (size_t)n)
+		return watched_same(root, part + sizeof(h), part + h.head_bytes, h.nwatch);
+	char *whole = xmalloc(h.head_bytes); /* a workspace of hundreds of projects */
+	bool same = pread(fd, whole, h.head_bytes, 0) == (ssize_t)h.head_bytes &&
+		    watched_same(root, whole + sizeof(h), whole + h.head_bytes, h.nwatch);
+	free(whole);
+	return same;
 }
 
 static bool state_parse(struct state *s, const char *p, size_t n)
@@ -158,7 +201,7 @@ int state_write(const struct state *s, int root, struct err *e)
 	state_print(&b, s);
 	AUTO(fs_close_auto)
 	int fd = openat(root, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-	if (fd < 0 || write(fd, b.p, b.n) != (ssize_t)b.n)
+	if (fd < 0 || fs_write_all(fd, b.p, b.n) != 0)
 		return err_os(e, "write " STATE_TMP);
 	if (renameat(root, STATE_TMP, root, STATE_FILE) != 0)
 		return err_os(e, "rename " STATE_TMP);
@@ -171,7 +214,7 @@ int state_update(const struct state *s, int root, struct err *e)
 
 	state_print(&b, s);
 	AUTO(fs_close_auto) int fd = openat(root, STATE_FILE, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || pwrite(fd, b.p, b.n, 0) != (ssize_t)b.n)
+	if (fd < 0 || fs_write_all(fd, b.p, b.n) != 0)
 		return err_os(e, "write " STATE_FILE);
 	return 0;
 }

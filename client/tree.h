@@ -44,12 +44,14 @@ struct slot {
 		*dir; /* its folder below the virtual store; with shared slots, named once the plan is whole (gvs.h) */
 	const char *flat; /* the folder it would have in node_modules/.pnpm */
 	enum slot_state state;
-	bool cold;                      /* its package was fetched by this install */
-	struct str_list absent;         /* aliases of dependencies that are skipped here: no symlink */
-	bool builds;                    /* it may build: then its files are copies, no shared inodes */
-	bool reached;                   /* from the importers over the groups asked for, tree_reach() */
-	bool deferred;                  /* waits until it is known which of its dependencies are skipped */
-	uint64_t wiring;                /* hash of all that its folder is made of, once it is linked or kept */
+	bool begun, replaced;   /* by this install: it was made, or in part; what stood there was set aside first */
+	bool lost;              /* or was removed, where folders cannot be renamed */
+	bool cold;              /* its package was fetched by this install */
+	struct str_list absent; /* aliases of dependencies that are skipped here: no symlink */
+	bool builds;            /* it may build: then its files are copies, no shared inodes */
+	bool reached;           /* from the importers over the groups asked for, tree_reach() */
+	bool deferred;          /* waits until it is known which of its dependencies are skipped */
+	uint64_t wiring;        /* hash of all that its folder is made of, once it is linked or kept */
 	int64_t modules_ns, package_ns; /* mtimes of its node_modules and its package's folder, once linked or kept */
 	struct slot *next, *same;       /* of one package; that share a folder (the linker's) */
 	struct err *err;                /* why linking failed; only while the linker calls done() */

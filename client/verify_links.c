@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "fs.h"
-#include "link_root.h"
+#include "layout.h"
 #include "verify_impl.h"
 
 /* One node_modules with symlinks. */
@@ -104,15 +104,14 @@ static void slot_check(struct verify *v, const struct slot *s)
 }
 
 /* A project's own folder may hold what its user put there, and what is hoisted to it: only its dependencies are looked at. */
-static void importer_check(struct verify *v, const struct lock_importer *im)
+static void importer_check(struct verify *v, const struct layout *layout, const struct lock_importer *im)
 {
 	struct links l = { .v = v, .a = ARENA_INIT(1 << 12) };
-	const struct request *q = v->o->req;
 	struct direct *d;
 	bool here = str_eq(im->path, STR("."));
 
 	l.path = here ? STR("node_modules") : arena_printf(&l.a, STR_FMT "/node_modules", STR_ARG(im->path));
-	size_t n = importer_directs(&d, &v->tree, im, q->prod, q->dev, q->optional, &l.a);
+	size_t n = importer_directs(&d, layout, im, &l.a);
 	for (size_t i = 0; i < n; i++) {
 		if (d[i].to)
 			link_check(&l, d[i].alias, slot_path(&l, d[i].to), d[i].to->snap->optional);
@@ -123,10 +122,15 @@ static void importer_check(struct verify *v, const struct lock_importer *im)
 
 void verify_links(struct verify *v)
 {
+	struct hoist hoist = { 0 };
+
+	if (v->o->req->settings.dedupe_direct_deps)
+		layout_hoist(&hoist, &v->tree, v->o->project, v->o->req, &v->a);
+	struct layout layout = layout_of(&v->tree, &hoist, v->o->req, &v->a);
 	for (size_t i = 0; i < v->tree.nslots; i++) {
 		if (slot_wanted(v->tree.slot[i]))
 			slot_check(v, v->tree.slot[i]);
 	}
 	for (size_t i = 0; i < v->tree.nimporters; i++)
-		importer_check(v, v->tree.importer[i]);
+		importer_check(v, &layout, v->tree.importer[i]);
 }

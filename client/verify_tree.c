@@ -77,7 +77,7 @@ static void package_add(struct verify *v, const struct tree_package *p)
 static int extra_find(struct verify *v, struct err *e)
 {
 	struct map known = { 0 };
-	DIR *d = fs_list(v->root, "node_modules/.pnpm/."); /* may be a link, as an install takes it */
+	DIR *d = fs_list(v->root, "node_modules/.pnpm/."); /* may be a link: what it leads to */
 
 	if (!d)
 		return errno == ENOENT ? err_set(e, ERR_NOTFOUND, "there is no node_modules/.pnpm in " STR_FMT,

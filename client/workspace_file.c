@@ -37,7 +37,7 @@ int workspace_file_make(str dir, struct err *e)
 		yaml_put_scalar(&text, l.p[i], 2, false, true);
 		buf_addc(&text, '\n');
 	}
-	if (file_put(fd, "pnpm-workspace.yaml", buf_str(&text), false, e) < 0)
+	if (file_put(fd, "pnpm-workspace.yaml", buf_str(&text), true, e) < 0)
 		return err_ctx(e, "make " STR_FMT "/pnpm-workspace.yaml", STR_ARG(dir));
 	return 1;
 }

@@ -1,40 +1,46 @@
 /* cmd_load — `dray-bench load`: a drayd of its own over the frozen mirror, put under load by many clients. */
 #include "cmd.h"
+#include "fs.h"
 #include "load.h"
 #include "measure.h"
+#include "packs_wire.h"
 #include "place.h"
 #include "plan_wire.h"
 #include "project.h"
 #include "rig.h"
 #include "setup.h"
-#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+/* clang-format off */
 static const char usage[] =
 	"usage: dray-bench load [options] PROJECT...\n"
 	"\n"
-	"Starts a drayd over the recorded mirror, asks once for every project's plan and lets it make its packs; then "
-	"many\n"
+	"Starts a drayd over the recorded mirror, asks once for every project's plan and lets it make its packs; then many\n"
 	"clients, a connection each, ask for plans and for packs of them, one request after the other.\n"
 	"\n"
-	"  --clients N        at the same time; default 64\n"
+	"  --clients N        at the same time, at most 4000; default 64\n"
 	"  --seconds N        default 20\n"
-	"  --fresh PERCENT    of plans that nobody asked for before (a project without one or two of its "
-	"dependencies); default 5\n"
+	"  --fresh PERCENT    of plans that nobody asked for before (a project without one or two of its dependencies);\n"
+	"                     default 5\n"
 	"  --packs N          in each request for them; default 32, 0: plans only\n"
-	"  --out FILE         one JSON line, appended; default dray-bench.jsonl\n"
-	"  --mirror DIR, --dray DIR, --work DIR\n";
+	"  --out FILE         one JSON line, appended; default " SETUP_OUT "\n"
+	"  --work DIR         its store and logs; default " SETUP_WORK "\n"
+	"  --mirror DIR       default " SETUP_MIRROR "\n"
+	"  --dray DIR         where drayd is; default beside dray-bench\n"
+	"  --help\n";
+/* clang-format on */
 
-enum { MOST_RSS = 4096, MOST_PROJECTS = 8, FRESH_PER_PROJECT = 400, KNOWN_PER_PROJECT = 4, PATIENCE_S = 3600 };
+/* Four ticks a second; when their table is full every other one goes, so that a long run is told as well. */
+enum { MOST_RSS = 4096 };
+enum { MOST_PROJECTS = 8, FRESH_PER_PROJECT = 400, KNOWN_PER_PROJECT = 4, PATIENCE_S = 3600 };
 struct load_bench {
-	const char *mirror, *work, *out, *project[MOST_PROJECTS];
+	const char *mirror, *work, *out, *dray, *project[MOST_PROJECTS];
 	size_t nprojects;
 	uint64_t clients, seconds, fresh, packs;
-	char dray[PATH_MAX];
 	struct arena a;
 	struct rig *rig;
 	struct load_body *known, *fresh_body;
@@ -43,16 +49,23 @@ struct load_bench {
 		float at_s, rss_mb;
 	} rss[MOST_RSS];
 	size_t nrss;
+	unsigned ticks, each; /* every so many ticks one is kept */
 };
 
 static void on_tick(void *arg, double at_s)
 {
 	struct load_bench *b = arg;
 
-	if (b->nrss < MOST_RSS) {
-		b->rss[b->nrss].at_s = (float)at_s;
-		b->rss[b->nrss++].rss_mb = (float)rig_counts(b->rig).drayd_rss_kb / 1024;
+	if (b->ticks++ % b->each != 0)
+		return;
+	if (b->nrss == MOST_RSS) {
+		for (size_t i = 0; i < MOST_RSS / 2; i++)
+			b->rss[i] = b->rss[2 * i];
+		b->nrss = MOST_RSS / 2;
+		b->each *= 2;
 	}
+	b->rss[b->nrss].at_s = (float)at_s;
+	b->rss[b->nrss++].rss_mb = (float)rig_counts(b->rig).drayd_rss_kb / 1024;
 }
 
 /* Takes out of the root's dependencies the ones at I and K. */
@@ -193,23 +206,34 @@ static void say(struct load_bench *b, struct load_result *r, double own_s, doubl
 		printf("last error: %s\n", r->last.msg);
 }
 
-static double own_cpu(void)
+/* A connection each, and some more. */
+static int allow_files(uint64_t clients, struct err *e)
 {
-	struct rusage u;
+	struct rlimit l;
+	rlim_t want = (rlim_t)clients + 100;
 
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return err_os(e, "ask for the limit of open files");
+	if (l.rlim_cur < want && l.rlim_max >= want)
+		l.rlim_cur = want;
+	if (l.rlim_cur < want || setrlimit(RLIMIT_NOFILE, &l) < 0)
+		return err_set(e, ERR_USAGE,
+			"%llu clients need %llu open files, and at most %llu are allowed here (ulimit -n)",
+			(unsigned long long)clients, (unsigned long long)want, (unsigned long long)l.rlim_max);
+	return 0;
 }
 
-static int measure_load(struct load_bench *b, struct load_result *r, struct err *e)
+static int measure_load(struct load_bench *b, struct load_result *r, FILE *f, struct err *e)
 {
 	struct rig_opts ro = { .mirror_dir = b->mirror, .link = link_find("loopback"), .log_dir = b->work };
 	str store = arena_printf(&b->a, "%s/load-store", b->work);
 
 	ro.drayd = arena_printf(&b->a, "%s/drayd", b->dray).p;
-	if (mkdir(b->work, 0755) < 0 && errno != EEXIST)
-		return err_os(e, "make %s", b->work);
+	if (allow_files(b->clients, e) < 0 || fs_mkdir_p(AT_FDCWD, b->work, 0755, e) < 0)
+		return e->code;
+	AUTO(fs_close_auto) int lock = run_lock(b->work, e);
+	if (lock < 0)
+		return e->code;
 	place_remove(store.p); /* what an earlier run left */
 	if (rig_start(&b->rig, &ro, e) < 0 || rig_drayd(b->rig, store.p, false, e) < 0)
 		return e->code;
@@ -227,80 +251,122 @@ static int measure_load(struct load_bench *b, struct load_result *r, struct err 
 	o.nfresh = b->nfresh;
 	o.tick = on_tick;
 	o.arg = b;
-	double own = own_cpu(), drayd = rig_counts(b->rig).drayd_cpu_s;
+	double own = measure_cpu(RUSAGE_SELF), drayd = rig_counts(b->rig).drayd_cpu_s;
 	if (load_run(r, &o, e) < 0)
 		return e->code;
-	own = own_cpu() - own;
+	own = measure_cpu(RUSAGE_SELF) - own;
 	drayd = rig_counts(b->rig).drayd_cpu_s - drayd;
-	FILE *f = fopen(b->out, "ae");
-	if (!f)
-		return err_os(e, "open %s", b->out);
 	say(b, r, own, drayd);
 	put_line(f, b, r, own, drayd);
-	return fclose(f) != 0 ? err_os(e, "write %s", b->out) : 0;
+	return 0;
 }
 
-static bool number(uint64_t *out, const char *text, uint64_t least, uint64_t most)
+/* What it found can be written down, or it is not begun. */
+static int measure_into_out(struct load_bench *b, struct load_result *r, struct err *e)
 {
-	return str_u64(str_of(text), out) && *out >= least && *out <= most;
+	FILE *f = fopen(b->out, "ae");
+
+	if (!f)
+		return err_os(e, "open %s", b->out);
+	int rc = measure_load(b, r, f, e);
+	if (fclose(f) != 0 && rc == 0)
+		rc = err_os(e, "write %s", b->out);
+	return rc;
 }
 
-static bool read_args(struct load_bench *b, int argc, char **argv)
+static bool number(uint64_t *out, const char *name, uint64_t least, uint64_t most)
+{
+	if (str_u64(str_of(optarg), out) && *out >= least && *out <= most)
+		return true;
+	fprintf(stderr, "dray-bench: --%s wants a number from %llu to %llu, not \"%s\"\n", name,
+		(unsigned long long)least, (unsigned long long)most, optarg);
+	return false;
+}
+
+static bool read_option(struct load_bench *b, int c)
+{
+	switch (c) {
+	case 'c':
+		return number(&b->clients, "clients", 1, 4000);
+	case 's':
+		return number(&b->seconds, "seconds", 1, 86400);
+	case 'f':
+		return number(&b->fresh, "fresh", 0, 100);
+	case 'p':
+		return number(&b->packs, "packs", 0, PACKS_MOST);
+	case 'o':
+		b->out = optarg;
+		return true;
+	case 'm':
+		b->mirror = optarg;
+		return true;
+	case 'w':
+		b->work = optarg;
+		return true;
+	case 'd':
+		b->dray = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* -1 to go on, else the exit status. */
+static int read_args(struct load_bench *b, int argc, char **argv)
 {
 	static const struct option longs[] = { { "clients", 1, NULL, 'c' }, { "seconds", 1, NULL, 's' },
 		{ "fresh", 1, NULL, 'f' }, { "packs", 1, NULL, 'p' }, { "out", 1, NULL, 'o' },
-		{ "mirror", 1, NULL, 'm' }, { "dray", 1, NULL, 'd' }, { "work", 1, NULL, 'w' }, { NULL, 0, NULL, 0 } };
-	bool good = true;
+		{ "mirror", 1, NULL, 'm' }, { "dray", 1, NULL, 'd' }, { "work", 1, NULL, 'w' },
+		{ "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 } };
 
-	for (int c; good && (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-		if (c == 'c')
-			good = number(&b->clients, optarg, 1, 4000);
-		else if (c == 's')
-			good = number(&b->seconds, optarg, 1, 86400);
-		else if (c == 'f')
-			good = number(&b->fresh, optarg, 0, 100);
-		else if (c == 'p')
-			good = number(&b->packs, optarg, 0, 4096);
-		else if (c == 'o')
-			b->out = optarg;
-		else if (c == 'm')
-			b->mirror = optarg;
-		else if (c == 'w')
-			b->work = optarg;
-		else if (c == 'd')
-			snprintf(b->dray, sizeof(b->dray), "%s", optarg);
-		else
-			good = false;
+	for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			return 0;
+		}
+		if (!read_option(b, c))
+			return 2;
 	}
-	for (; optind < argc && b->nprojects < MOST_PROJECTS; optind++)
+	if (optind == argc || argc - optind > MOST_PROJECTS) {
+		fputs(usage, stderr);
+		fprintf(stderr, "\ndray-bench: one project at least, %d at most\n", MOST_PROJECTS);
+		return 2;
+	}
+	for (; optind < argc; optind++)
 		b->project[b->nprojects++] = argv[optind];
-	return good && b->nprojects > 0 && optind == argc;
+	return -1;
 }
 
 int cmd_load(int argc, char **argv)
 {
 	struct load_bench *b = xcalloc(1, sizeof(*b));
 	struct load_result *r = xcalloc(1, sizeof(*r));
+	char own_dir[PATH_MAX];
 	struct err e = { 0 };
-	int rc = ERR_USAGE;
 
-	b->mirror = "/var/tmp/dray-bench-mirror";
-	b->work = "/var/tmp/dray-bench";
-	b->out = "dray-bench.jsonl";
-	b->clients = 64;
-	b->seconds = 20;
-	b->fresh = 5;
-	b->packs = 32;
-	b->a = ARENA_INIT(1 << 16);
-	setup_beside(b->dray, sizeof(b->dray));
-	if (!read_args(b, argc, argv))
-		fputs(usage, stderr);
-	else if ((rc = measure_load(b, r, &e)) < 0)
-		fprintf(stderr, "dray-bench: %s\n", e.msg);
+	measure_own_dir(own_dir, sizeof(own_dir));
+	*b = (struct load_bench){ .mirror = SETUP_MIRROR,
+		.work = SETUP_WORK,
+		.out = SETUP_OUT,
+		.dray = own_dir,
+		.clients = 64,
+		.seconds = 20,
+		.fresh = 5,
+		.packs = 32,
+		.each = 1,
+		.a = ARENA_INIT(1 << 16) };
+	int status = read_args(b, argc, argv);
+	if (status < 0) {
+		status = 0;
+		if (measure_into_out(b, r, &e) < 0) {
+			fprintf(stderr, "dray-bench: %s\n", e.msg);
+			status = err_exit_status(e.code);
+		}
+	}
 	rig_stop(b->rig);
 	load_result_release(r);
 	arena_release(&b->a);
 	free(r);
 	free(b);
-	return rc < 0 ? err_exit_status(rc) : 0;
+	return status;
 }

@@ -4,6 +4,7 @@
  * killed goes on where it was when the same command is given once more. */
 #include "cmd.h"
 #include "measure.h"
+#include "place.h"
 #include "plan_all.h"
 #include "report.h"
 #include "setup.h"
@@ -19,17 +20,10 @@ struct all {
 	struct setup *s;
 };
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static bool wanted(void *arg, const struct run_step *s, size_t subject, unsigned round)
 {
 	const struct all *all = arg;
-	str project = str_of(base_name(all->s->run.project[s->project]));
+	str project = str_of(place_project_name(all->s->run.project[s->project]));
 	str name = str_of(all->s->run.subject[subject]->name);
 	const struct cell *c =
 		result_find(&all->have, project, str_of(s->link->name), str_of(phase_name(s->phase)), name);
@@ -71,9 +65,9 @@ static str command_line(int argc, char **argv, struct arena *a)
 	return s;
 }
 
+/* 1 where the gates were to hold and do not. */
 static int write_page(struct all *all, str command, struct err *e)
 {
-	AUTO(buf_release) struct buf html = BUF_INIT;
 	struct setup *s = all->s;
 	struct result r;
 	str out = str_of(s->out);
@@ -84,11 +78,8 @@ static int write_page(struct all *all, str command, struct err *e)
 	if (str_ends(out, STR(".jsonl")))
 		out.n -= 6;
 	const char *path = s->html ? s->html : arena_printf(&all->a, STR_FMT ".html", STR_ARG(out)).p;
-	report_html(&html, &r, command);
-	FILE *f = fopen(path, "we");
-	bool good = f && fwrite(html.p, 1, html.n, f) == html.n;
-	if ((f && fclose(f) != 0) || !good)
-		return err_os(e, "write %s", path);
+	if (report_write(path, &r, command, e) < 0)
+		return e->code;
 	printf("%s\n", path);
 	return s->gates && !gates_hold(&r, s->gates) ? 1 : 0;
 }
@@ -107,9 +98,13 @@ static int run(struct all *all, str command, struct err *e)
 		rc = run_all(&s->run, e);
 	}
 	fclose(s->run.out);
-	if (rc < 0)
-		fprintf(stderr, "dray-bench: %s\n", e->msg);
-	int page = write_page(all, command, e);
+	/* Runs that failed are in the page. */
+	struct err e_page;
+	int page = write_page(all, command, &e_page);
+	if (rc < 0 && page < 0)
+		fprintf(stderr, "dray-bench: %s\n", e_page.msg);
+	else if (page < 0)
+		*e = e_page;
 	return rc < 0 ? rc : page;
 }
 
@@ -136,19 +131,13 @@ int cmd_report_all(int argc, char **argv)
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);
 	struct setup *s = xcalloc(1, sizeof(*s));
 	str command = command_line(argc, argv, &a);
-	int status = 2;
 
 	setup_defaults(s);
 	s->out = "dray-bench-all.jsonl";
-	s->run.nsubjects = 0;
-	if (setup_take(s, argc, argv, true) && (s->run.nprojects || default_projects(s))) {
-		if (!s->run.nsubjects || s->quick)
-			setup_subjects(
-				s, s->quick ? "dray-direct,dray-warm,pnpm,bun,utoo"
-					    : "dray-direct,dray-warm,dray-settled,dray-cold,dray-gvs,pnpm,pnpm-gvs,bun,"
-					      "utoo,npm,yarn");
-		status = report_all(s, command);
-	}
+	setup_subjects(s, "dray-direct,dray-warm,dray-settled,dray-cold,dray-gvs,pnpm,pnpm-gvs,bun,utoo,npm,yarn");
+	int status = setup_take(s, argc, argv, true);
+	if (status < 0)
+		status = s->run.nprojects || default_projects(s) ? report_all(s, command) : 2;
 	free(s);
 	return status;
 }

@@ -1,11 +1,11 @@
 /* cmd_run — `dray-bench run` and `dray-bench record`: options, then run_all(). */
 #include "cmd.h"
+#include "fs.h"
 #include "result.h"
 #include "setup.h"
 #include "table.h"
-#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 static int show(const struct setup *o)
 {
@@ -31,8 +31,7 @@ static int run(struct setup *o)
 {
 	struct err e;
 
-	run_cross(&o->run, o->link, o->nlinks, o->phase, o->rounds);
-	if (setup_open(o, &e) < 0)
+	if (run_cross(&o->run, o->link, o->nlinks, o->phase, o->rounds, &e) < 0 || setup_open(o, &e) < 0)
 		return fail(&e);
 	int rc = run_all(&o->run, &e);
 	fclose(o->run.out);
@@ -45,7 +44,9 @@ int cmd_run(int argc, char **argv)
 	struct setup *o = xcalloc(1, sizeof(*o));
 
 	setup_defaults(o);
-	int status = setup_take(o, argc, argv, false) ? run(o) : 2;
+	int status = setup_take(o, argc, argv, false);
+	if (status < 0)
+		status = run(o);
 	free(o);
 	return status;
 }
@@ -59,10 +60,10 @@ static int record(struct setup *o)
 		o->run.upstream = STR(DRAY_DEFAULT_REGISTRY);
 	setup_phases(o, "p3,partial,update");
 	setup_links(o, "loopback");
-	run_cross(&o->run, o->link, o->nlinks, o->phase, 1);
-	if (mkdir(o->run.work_dir, 0755) < 0 && errno != EEXIST)
-		return err_os(&e, "make %s", o->run.work_dir), fail(&e);
-	return run_all(&o->run, &e) < 0 ? fail(&e) : 0;
+	if (run_cross(&o->run, o->link, o->nlinks, o->phase, 1, &e) < 0 ||
+		fs_mkdir_p(AT_FDCWD, o->run.work_dir, 0755, &e) < 0 || run_all(&o->run, &e) < 0)
+		return fail(&e);
+	return 0;
 }
 
 int cmd_record(int argc, char **argv)
@@ -70,7 +71,11 @@ int cmd_record(int argc, char **argv)
 	struct setup *o = xcalloc(1, sizeof(*o));
 
 	setup_defaults(o);
-	int status = setup_take(o, argc, argv, false) ? record(o) : 2;
+	/* One subject for all that ask for the same. */
+	setup_subjects(o, "dray-direct,dray-cold,pnpm,bun,utoo,npm,yarn");
+	int status = setup_take(o, argc, argv, false);
+	if (status < 0)
+		status = record(o);
 	free(o);
 	return status;
 }

@@ -1,8 +1,8 @@
 #include "gates.h"
+#include "part.h"
+#include "rig.h"
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "rig.h"
 
 const struct gate_limits gates_strict = { .ratio = 1.05, .grace_s = 0.015, .early_slots = 50 };
 const struct gate_limits gates_noisy = { .ratio = 3, .grace_s = 0.25, .apart = true, .early_slots = 500 };
@@ -46,7 +46,8 @@ static void gate_ratio(struct gates *g, const struct result *r, const struct cel
 	if (!has_server(c) || !direct || !direct->n || !c->n)
 		return;
 	double s = c->spread[METRIC_WALL].median, d = direct->spread[METRIC_WALL].median;
-	bool apart = spread_apart(&c->spread[METRIC_WALL], &direct->spread[METRIC_WALL]);
+	/* One run has no spread that could excuse it. */
+	bool apart = c->n < 2 || direct->n < 2 || spread_apart(&c->spread[METRIC_WALL], &direct->spread[METRIC_WALL]);
 	if (s > d * g->l->ratio && s > d + g->l->grace_s && (apart || !g->l->apart))
 		fail(g, c, "server / direct is %.2f (%.3f s against %.3f s)%s", s / d, s, d,
 			apart ? "" : ", though the spreads overlap");
@@ -61,10 +62,10 @@ static double count(const struct cell *c, size_t i, const char *key)
 	return json_is(v, JSON_NUMBER) && str_u64(v->s, &n) ? (double)n : -1;
 }
 
-/* What the partial phase is after (place.c), give or take what is optional. */
+/* Give or take what is optional. */
 static bool is_share(double warm, double all)
 {
-	double off = warm - 0.24 * all, room = 0.02 * all > 1 ? 0.02 * all : 1;
+	double off = warm - PARTIAL_SHARE * all, room = 0.02 * all > 1 ? 0.02 * all : 1;
 
 	return all > 0 && off <= room && -off <= room;
 }
@@ -104,7 +105,8 @@ static void gate_batches(struct gates *g, const struct cell *c, size_t i)
 		fail(g, c, "a warm install must have cold = 0 and warm + skipped = slots, not %.0f, %.0f + %.0f, %.0f",
 			cold, warm, skipped, slots);
 	if (in_phase(c, "partial") && !is_share(warm, warm + cold))
-		fail(g, c, "24 %% of the packages should have been in the store, not %.0f of %.0f", warm, warm + cold);
+		fail(g, c, "%.0f %% of the packages should have been in the store, not %.0f of %.0f",
+			100 * PARTIAL_SHARE, warm, warm + cold);
 }
 
 static void gate_source(struct gates *g, const struct cell *c, size_t i)
@@ -160,6 +162,25 @@ static void gate_cell(struct gates *g, const struct result *r, const struct cell
 	}
 }
 
+/* Gates that had nothing to look at have not held: a dray that could not take part when it was last asked for. */
+static void gate_unavailable(struct gates *g, const struct result *r, size_t note)
+{
+	const struct json *j = r->note[note].line;
+	str project = json_str(json_get(j, "project")), subject = json_str(json_get(j, "subject")),
+	    why = json_str(json_get(j, "why"));
+
+	if (!str_starts(subject, STR("dray")) || !result_is_last_unavailable(r, note))
+		return;
+	for (size_t i = 0; i < r->n; i++) {
+		const struct cell *c = &r->cell[i];
+		if (c->line > r->note[note].at && str_eq(c->project, project) && str_eq(c->subject, subject))
+			return;
+	}
+	g->failed++;
+	buf_printf(g->out, "gate: " STR_FMT " " STR_FMT ": not available: " STR_FMT "\n", STR_ARG(project),
+		STR_ARG(subject), STR_ARG(str_head(why, 150)));
+}
+
 unsigned gates_check(struct buf *out, const struct result *r, const struct gate_limits *l)
 {
 	struct gates g = { .out = out, .l = l };
@@ -168,6 +189,8 @@ unsigned gates_check(struct buf *out, const struct result *r, const struct gate_
 		if (str_starts(r->cell[i].subject, STR("dray")))
 			gate_cell(&g, r, &r->cell[i]);
 	}
+	for (size_t i = 0; i < r->nnotes; i++)
+		gate_unavailable(&g, r, i);
 	return g.failed;
 }
 

@@ -1,4 +1,5 @@
 #include "load.h"
+#include "draw.h"
 #include "h2_session.h"
 #include "measure.h"
 #include "packs_wire.h"
@@ -34,14 +35,6 @@ struct load {
 	double start_s;
 	bool over;
 };
-
-static uint64_t draw(struct client *c)
-{
-	c->rng ^= c->rng >> 12;
-	c->rng ^= c->rng << 25;
-	c->rng ^= c->rng >> 27;
-	return (c->rng * 2685821657736338717u) >> 11;
-}
 
 static void add_sample(struct load_kind_result *k, double ms)
 {
@@ -91,7 +84,8 @@ static void ask_packs(struct client *c)
 	buf_clear(&c->ask);
 	buf_add(&c->ask, STR(PACKS_MAGIC));
 	for (unsigned i = 0; i < c->l->o->packs; i++)
-		buf_add(&c->ask, (str){ (const char *)c->of->rows + draw(c) % c->of->npacks * PACKS_ROW, PACKS_ROW });
+		buf_add(&c->ask,
+			(str){ (const char *)c->of->rows + draw(&c->rng) % c->of->npacks * PACKS_ROW, PACKS_ROW });
 }
 
 static int send_next(struct client *c, struct err *e)
@@ -110,7 +104,7 @@ static int send_next(struct client *c, struct err *e)
 		r.content_type = STR(PACKS_TYPE);
 		r.body = buf_str(&c->ask);
 	} else {
-		bool fresh = l->next_fresh < o->nfresh && draw(c) % 100 < o->fresh_percent;
+		bool fresh = l->next_fresh < o->nfresh && draw(&c->rng) % 100 < o->fresh_percent;
 		c->of = fresh ? &o->fresh[l->next_fresh++] : &o->known[l->next_known++ % o->nknown];
 		c->kind = fresh ? LOAD_FRESH : LOAD_PLAN;
 		r.path = STR("/v1/plan");
@@ -131,6 +125,8 @@ static void client_step(struct client *c)
 
 	if (!c->h && h2_open(&c->h, &conn, &e) < 0) {
 		c->h = NULL;
+		c->l->out->status[0]++;
+		c->l->out->last = e;
 		return;
 	}
 	bool lost = h2_drive(c->h, &e) < 0;
@@ -177,7 +173,7 @@ int load_run(struct load_result *out, const struct load_opts *o, struct err *e)
 	l.start_s = measure_now();
 	for (unsigned i = 0; i < o->clients; i++) {
 		l.client[i].l = &l;
-		l.client[i].rng = 88172645463325252u + i * 7919;
+		l.client[i].rng = DRAW_SEED + i; /* neighbours soon differ in all bits */
 		client_step(&l.client[i]);
 	}
 	for (double at = 0; at < o->seconds; at = measure_now() - l.start_s) {

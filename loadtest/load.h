@@ -26,7 +26,7 @@ struct load_result {
 	struct load_kind_result kind[LOAD_NKINDS];
 	uint64_t status[LOAD_MOST_STATUS]; /* answers by HTTP status; 0: connection or stream lost */
 	double wall_s;
-	struct err last;
+	struct err last; /* of what failed */
 };
 struct load_opts {
 	str host, port;
@@ -41,7 +41,7 @@ struct load_opts {
 };
 /* Asks once for B's plan, then which of its packs are ready, and keeps those (memory of A). ERR_NET, or what the plan failed with. */
 MUST_USE int load_learn(struct load_body *b, const struct load_opts *o, struct arena *a, struct err *e);
-/* Runs for o->seconds. What fails is counted, not returned. */
+/* Runs for o->seconds. What fails is counted, not returned; ERR_USAGE: there is nothing to ask. */
 MUST_USE int load_run(struct load_result *out, const struct load_opts *o, struct err *e);
 void load_result_release(struct load_result *r);
 /* The latency below which SHARE of the answers lie, in ms; sorts. 0 without answers. */

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -11,25 +12,52 @@
 #include <time.h>
 #include <unistd.h>
 
-static double seconds(struct timeval tv)
+double measure_seconds(struct timeval tv)
 {
 	return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
 }
 
-double measure_now(void)
+double measure_clock(clockid_t which)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(which, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+double measure_now(void)
+{
+	return measure_clock(CLOCK_MONOTONIC);
+}
+
+double measure_cpu(int who)
+{
+	struct rusage u;
+
+	getrusage(who, &u);
+	return measure_seconds(u.ru_utime) + measure_seconds(u.ru_stime);
+}
+
+void measure_own_dir(char *out, size_t cap)
+{
+	ssize_t n = readlink("/proc/self/exe", out, cap - 1);
+
+	out[n > 0 ? n : 0] = 0;
+	char *slash = strrchr(out, '/');
+	if (slash)
+		*slash = 0;
 }
 
 static _Noreturn void child(const struct command *c)
 {
 	int out = open(c->out ? c->out : "/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	int in = open("/dev/null", O_RDONLY);
+	sigset_t none;
 
 	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL); /* a caller that watches for signals has blocked them */
 	if (out < 0 || in < 0 || chdir(c->cwd) < 0)
 		_exit(126);
 	dup2(in, STDIN_FILENO);
@@ -39,17 +67,41 @@ static _Noreturn void child(const struct command *c)
 	_exit(127);
 }
 
-/* Waits for PID, at most until its time is over. */
-static void wait_bounded(pid_t pid, double timeout_s)
+/* Whether PID has; it stays to be waited for. */
+static bool has_ended(pid_t pid)
 {
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	siginfo_t si = { 0 };
 
-	if (fd < 0 || timeout_s <= 0)
-		return;
-	if (poll(&p, 1, (int)(timeout_s * 1000)) == 0)
+	return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid == pid;
+}
+
+/* Waits until PID has ended; kills it when its time is over, or when it is to stop. */
+static int wait_bounded(pid_t pid, const struct command *c, bool *stopped, struct err *e)
+{
+	enum { LOOK_MS = 1 }; /* where a sandbox refuses descriptors of processes */
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p[] = { { .fd = fd, .events = POLLIN },
+		{ .fd = c->stop_fd ? c->stop_fd : -1, .events = POLLIN } };
+	double end = measure_now() + c->timeout_s, left = c->timeout_s;
+	bool ended = false;
+	int n = 0;
+
+	while (!ended && !*stopped && (c->timeout_s <= 0 || left > 0)) {
+		n = poll(p, 2, fd < 0 ? LOOK_MS : c->timeout_s > 0 ? (int)(left * 1000) + 1 : -1);
+		if (n < 0 && errno != EINTR) {
+			err_os(e, "wait for %s", c->argv[0]);
+			break;
+		}
+		*stopped = n > 0 && p[1].revents;
+		ended = fd < 0 ? has_ended(pid) : n > 0 && p[0].revents;
+		n = 0;
+		left = end - measure_now();
+	}
+	if (!ended || *stopped)
 		kill(-pid, SIGKILL);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	return n < 0 ? e->code : 0;
 }
 
 int measure_run(struct sample *out, const struct command *c, struct err *e)
@@ -61,8 +113,9 @@ int measure_run(struct sample *out, const struct command *c, struct err *e)
 		return err_os(e, "fork");
 	if (pid == 0)
 		child(c);
-	wait_bounded(pid, c->timeout_s);
-	int status;
+	setpgid(pid, pid); /* whoever comes first */
+	bool stopped = false;
+	int rc = wait_bounded(pid, c, &stopped, e), status;
 	struct rusage ru;
 	while (wait4(pid, &status, 0, &ru) < 0) {
 		if (errno != EINTR)
@@ -70,10 +123,12 @@ int measure_run(struct sample *out, const struct command *c, struct err *e)
 	}
 	double wall = measure_now() - start;
 	kill(-pid, SIGKILL); /* what it left behind must not run into the next sample */
+	if (rc < 0 || stopped)
+		return rc < 0 ? rc : err_set(e, ERR_CANCELLED, "stopped");
 	*out = (struct sample){
 		.wall_s = wall,
-		.user_s = seconds(ru.ru_utime),
-		.sys_s = seconds(ru.ru_stime),
+		.user_s = measure_seconds(ru.ru_utime),
+		.sys_s = measure_seconds(ru.ru_stime),
 		.peak_kb = (uint64_t)ru.ru_maxrss,
 		.switches = (uint64_t)ru.ru_nvcsw,
 		.preempted = (uint64_t)ru.ru_nivcsw,
@@ -102,5 +157,5 @@ struct spread spread_of(double *v, size_t n)
 
 bool spread_apart(const struct spread *a, const struct spread *b)
 {
-	return a->n && b->n && (a->max < b->min || b->max < a->min);
+	return a->n > 1 && b->n > 1 && (a->max < b->min || b->max < a->min);
 }

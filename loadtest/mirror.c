@@ -1,6 +1,8 @@
 #include "mirror.h"
-#include "base/json.h"
+#include "draw.h"
+#include "fs.h"
 #include "http.h"
+#include "mirror_doc.h"
 #include "workq.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,7 +17,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <h2o.h>
@@ -30,11 +31,11 @@ struct entry {
 	const char *p;
 	size_t n;
 	char etag[24];
-	char modified[32]; /* a packument's, as in HTTP; or empty */
+	char modified[MIRROR_DOC_DATE]; /* a packument's, as in HTTP; or empty */
 };
 struct mirror {
 	struct mirror_opts o;
-	char *dir;
+	int dir;
 	h2o_globalconf_t conf;
 	h2o_context_t ctx;
 	h2o_accept_ctx_t accept;
@@ -60,7 +61,7 @@ struct fetch {
 	struct mirror *m;
 	h2o_req_t *req;       /* NULL: gone */
 	struct fetch **watch; /* in the request's memory, which outlives the fetch or tells it to forget the request */
-	str path, accept;
+	str path;
 	bool full, gzip;
 	int code;
 	long status;
@@ -68,21 +69,13 @@ struct fetch {
 	struct err err;
 };
 
-static uint64_t fnv(str s)
-{
-	uint64_t h = 14695981039346656037u;
-
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ (uint8_t)s.p[i]) * 1099511628211u;
-	return h;
-}
-
 static struct entry *entry_add(struct mirror *m, str key, const char *p, size_t n)
 {
 	struct entry *en = arena_new(&m->names, struct entry, 1);
 
 	*en = (struct entry){ .key = arena_str(&m->names, key), .p = p, .n = n };
-	snprintf(en->etag, sizeof(en->etag), "\"%016llx\"", (unsigned long long)(fnv((str){ p, n }) ^ fnv(key)));
+	snprintf(
+		en->etag, sizeof(en->etag), "\"%016llx\"", (unsigned long long)(draw_of((str){ p, n }) ^ draw_of(key)));
 	map_set(&m->by_key, en->key, (uint32_t)m->entries.n);
 	*vec_add(&m->entries) = en;
 	return en;
@@ -95,28 +88,25 @@ static struct entry *entry_get(struct mirror *m, str key)
 	return i == MAP_NONE ? NULL : m->entries.p[i];
 }
 
-/* "/" of a request path becomes "!", which names and versions do not have. */
-static void file_name(struct mirror *m, char *out, size_t cap, const char *kind, str path)
+str mirror_file(const char *kind, str path, struct arena *a)
 {
-	int n = snprintf(out, cap, "%s/%s/" STR_FMT, m->dir, kind, STR_ARG(path));
+	str file = arena_printf(a, "%s/" STR_FMT, kind, STR_ARG(path));
 
-	for (size_t i = strlen(m->dir) + strlen(kind) + 2; n > 0 && i < (size_t)n && i < cap; i++) {
-		if (out[i] == '/')
-			out[i] = '!';
-	}
+	for (char *p = (char *)(uintptr_t)file.p + file.n - path.n; *p; p++)
+		*p = *p == '/' ? '!' : *p;
+	return file;
 }
 
 static struct entry *entry_open(struct mirror *m, const char *kind, str path)
 {
-	char file[4096], key[4096];
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	struct stat st;
 
-	snprintf(key, sizeof(key), "%s " STR_FMT, kind, STR_ARG(path));
-	struct entry *known = entry_get(m, str_of(key));
+	str key = arena_printf(&a, "%s " STR_FMT, kind, STR_ARG(path));
+	struct entry *known = entry_get(m, key);
 	if (known)
 		return known;
-	file_name(m, file, sizeof(file), kind, path);
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	int fd = openat(m->dir, mirror_file(kind, path, &a).p, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
 	void *p = MAP_FAILED;
@@ -125,182 +115,34 @@ static struct entry *entry_open(struct mirror *m, const char *kind, str path)
 		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 	close(fd);
 	if (ok && st.st_size == 0)
-		return entry_add(m, str_of(key), "", 0); /* a recorded 404 */
-	return p == MAP_FAILED ? NULL : entry_add(m, str_of(key), p, (size_t)st.st_size);
+		return entry_add(m, key, "", 0); /* a recorded 404 */
+	return p == MAP_FAILED ? NULL : entry_add(m, key, p, (size_t)st.st_size);
 }
 
 static int entry_save(struct mirror *m, const char *kind, str path, str body, struct err *e)
 {
-	char file[4096], tmp[4200];
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 
-	file_name(m, file, sizeof(file), kind, path);
-	/* Two may record into the same folder. */
-	snprintf(tmp, sizeof(tmp), "%s.%d.part", file, (int)getpid());
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return err_os(e, "create %s", tmp);
-	for (size_t at = 0; at < body.n;) {
-		ssize_t n = write(fd, body.p + at, body.n - at);
-		if (n <= 0) {
-			err_os(e, "write %s", tmp);
-			close(fd);
-			return e->code;
-		}
-		at += (size_t)n;
-	}
-	close(fd);
-	return rename(tmp, file) < 0 ? err_os(e, "rename %s", tmp) : 0;
-}
-
-/* Where the string behind the "tarball" key at HIT starts, or SIZE_MAX: some registries print spaces, some don't. */
-static size_t url_start(str json, size_t hit)
-{
-	static const str blank = STR_INIT(" \t\r\n:");
-	size_t at = hit + 9;
-
-	while (at < json.n && memchr(blank.p, json.p[at], blank.n))
-		at++;
-	return at < json.n && json.p[at] == '"' ? at + 1 : SIZE_MAX;
-}
-
-/* Puts every "tarball": "scheme://host/…" behind BASE. */
-static void rebase(struct buf *out, str json, str base)
-{
-	size_t at = 0;
-
-	for (size_t hit, from = 0; (hit = str_find_str(json, STR("\"tarball\""), from)) != SIZE_MAX; from = hit + 1) {
-		size_t url = url_start(json, hit);
-		if (url == SIZE_MAX)
-			continue;
-		size_t end = str_find(json, '"', url), scheme = str_find_str(json, STR("://"), url);
-		size_t slash = scheme == SIZE_MAX ? SIZE_MAX : str_find(json, '/', scheme + 3);
-		if (end == SIZE_MAX || slash == SIZE_MAX || scheme > end || slash > end)
-			continue;
-		buf_add(out, (str){ json.p + at, url - at });
-		buf_add(out, base);
-		at = slash + 1;
-	}
-	buf_add(out, str_from(json, at));
-}
-
-static bool is_kept(str key, const char *const *names, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (str_eq(key, str_of(names[i])))
-			return true;
-	}
-	return false;
-}
-
-/* npm's abbreviated form: what an installer needs of a version. */
-static void put_abbreviated_version(struct buf *out, const struct json *v)
-{
-	static const char *const fields[] = { "name", "version", "deprecated", "dependencies", "optionalDependencies",
-		"devDependencies", "bundleDependencies", "bundledDependencies", "peerDependencies",
-		"peerDependenciesMeta", "bin", "directories", "dist", "engines", "os", "cpu", "libc",
-		"hasInstallScript", "_hasShrinkwrap", "funding", "acceptDependencies" };
-	static const char *const install[] = { "preinstall", "install", "postinstall" };
-	const struct json *scripts = json_get(v, "scripts");
-	bool builds = false;
-
-	buf_addc(out, '{');
-	for (uint32_t i = 0, n = 0; v->type == JSON_OBJECT && i < v->n; i++) {
-		if (!is_kept(v->key[i], fields, sizeof(fields) / sizeof(*fields)))
-			continue;
-		if (n++)
-			buf_addc(out, ',');
-		json_put_str(out, v->key[i]);
-		buf_addc(out, ':');
-		json_put(out, &v->child[i]);
-	}
-	for (size_t i = 0; i < 3; i++)
-		builds |= json_get(scripts, install[i]) != NULL;
-	if (builds && !json_get(v, "hasInstallScript"))
-		buf_add(out, STR(",\"hasInstallScript\":true"));
-	buf_addc(out, '}');
-}
-
-/* When DOC changed last. Not every registry says so, npm's does: then it is when the youngest version came out. */
-static str modified_of(const struct json *doc)
-{
-	const struct json *time = json_get(doc, "time"), *said = json_get(doc, "modified");
-	str newest = json_str(said ? said : json_get(time, "modified"));
-
-	if (newest.n || !json_is(time, JSON_OBJECT))
-		return newest;
-	for (uint32_t i = 0; i < time->n; i++) {
-		if (str_cmp(json_str(&time->child[i]), newest) > 0)
-			newest = json_str(&time->child[i]); /* ISO 8601: the order of text is that of time */
-	}
-	return newest;
-}
-
-/* Not every registry abbreviates when it is asked to; the mirror does, so that all subjects see what npm's serves. */
-static bool abbreviate(struct buf *out, str json)
-{
-	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 20);
-	struct json *doc;
-	struct err e;
-
-	if (json_parse(&doc, json, &a, &e) < 0)
-		return false;
-	const struct json *versions = json_get(doc, "versions"), *tags = json_get(doc, "dist-tags");
-	str modified = modified_of(doc);
-	if (!json_is(versions, JSON_OBJECT) || !json_is(tags, JSON_OBJECT))
-		return false;
-	buf_add(out, STR("{\"name\":"));
-	json_put_str(out, json_str(json_get(doc, "name")));
-	if (modified.n) {
-		buf_add(out, STR(",\"modified\":"));
-		json_put_str(out, modified);
-	}
-	buf_add(out, STR(",\"dist-tags\":"));
-	json_put(out, tags);
-	buf_add(out, STR(",\"versions\":{"));
-	for (uint32_t i = 0; i < versions->n; i++) {
-		if (i)
-			buf_addc(out, ',');
-		json_put_str(out, versions->key[i]);
-		buf_addc(out, ':');
-		put_abbreviated_version(out, &versions->child[i]);
-	}
-	buf_add(out, STR("}}"));
-	return true;
-}
-
-/* As npm's registry says in Last-Modified when a packument changed. */
-static void modified_put(struct entry *en, str json)
-{
-	AUTO(arena_release) struct arena a = ARENA_INIT(1 << 20);
-	char text[32];
-	struct json *doc;
-	struct err e;
-	struct tm tm = { 0 };
-
-	str iso = json_parse(&doc, json, &a, &e) < 0 ? STR_NONE : modified_of(doc);
-	snprintf(text, sizeof(text), STR_FMT, STR_ARG(str_head(iso, 19)));
-	if (strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
-		strftime(en->modified, sizeof(en->modified), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	return fs_write_file(m->dir, mirror_file(kind, path, &a).p, body, 0644, e);
 }
 
 static struct entry *render(struct mirror *m, str path, str host, bool full, bool gzip)
 {
-	char key[4096];
+	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	const char *kind = full ? "full" : "corgi";
 
-	snprintf(key, sizeof(key), STR_FMT " %s %d " STR_FMT, STR_ARG(host), kind, gzip, STR_ARG(path));
-	struct entry *known = entry_get(m, str_of(key));
+	str key = arena_printf(&a, STR_FMT " %s %d " STR_FMT, STR_ARG(host), kind, gzip, STR_ARG(path));
+	struct entry *known = entry_get(m, key);
 	if (known)
 		return known;
 	struct entry *raw = entry_open(m, kind, path);
 	if (!raw || raw->n == 0)
 		return raw;
-	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	struct buf out = BUF_INIT, brief = BUF_INIT;
 	str json = { raw->p, raw->n };
-	if (!full && abbreviate(&brief, json))
+	if (!full && mirror_doc_abbreviate(&brief, json))
 		json = buf_str(&brief);
-	rebase(&out, json, arena_printf(&a, "http://" STR_FMT "/", STR_ARG(host)));
+	mirror_doc_rebase(&out, json, arena_printf(&a, "http://" STR_FMT "/", STR_ARG(host)));
 	buf_release(&brief);
 	if (gzip) {
 		struct buf z = BUF_INIT;
@@ -311,8 +153,8 @@ static struct entry *render(struct mirror *m, str path, str host, bool full, boo
 	}
 	size_t n;
 	char *p = buf_steal(&out, &n);
-	struct entry *en = entry_add(m, str_of(key), p, n);
-	modified_put(en, (str){ raw->p, raw->n });
+	struct entry *en = entry_add(m, key, p, n);
+	mirror_doc_modified(en->modified, (str){ raw->p, raw->n });
 	return en;
 }
 
@@ -475,17 +317,26 @@ static void fetch_start(struct mirror *m, h2o_req_t *req, str path, bool full, b
 	http_start(m->http, &r);
 }
 
-/* xorshift64*: the same faults in the same order every time. */
 static bool fails(struct mirror *m)
 {
 	uint32_t ppm = m->o.error_ppm ? *m->o.error_ppm : 0;
 
-	if (ppm == 0)
-		return false;
-	m->rng ^= m->rng >> 12;
-	m->rng ^= m->rng << 25;
-	m->rng ^= m->rng >> 27;
-	return (m->rng * 2685821657736338717u) >> 32 < (uint64_t)ppm * 4294967296u / 1000000u;
+	return ppm && draw_share(&m->rng) * 1e6 < ppm;
+}
+
+/* A request's path as it lies on disk: scopes come as %2f or as a slash. */
+static str plain_path(h2o_req_t *req, str path)
+{
+	char *to = h2o_mem_alloc_pool(&req->pool, path.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < path.n; i++) {
+		bool escaped =
+			path.p[i] == '%' && i + 2 < path.n && path.p[i + 1] == '2' && (path.p[i + 2] | 32) == 'f';
+		to[n++] = escaped ? '/' : path.p[i];
+		i += escaped ? 2 : 0;
+	}
+	return (str){ to, n };
 }
 
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
@@ -504,15 +355,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 		send_error(req, 503, "{\"error\":\"Service Unavailable\"}");
 		return 0;
 	}
-	/* Scopes come as %2f or as a slash: one spelling on disk. */
-	char clean[2048];
-	size_t n = 0;
-	for (size_t i = 0; i < path.n && n < sizeof(clean) - 1; i++) {
-		bool esc = path.p[i] == '%' && i + 2 < path.n && path.p[i + 1] == '2' && (path.p[i + 2] | 32) == 'f';
-		clean[n++] = esc ? '/' : path.p[i];
-		i += esc ? 2 : 0;
-	}
-	path = (str){ clean, n };
+	path = plain_path(req, path);
 	str accept = header(req, H2O_TOKEN_ACCEPT), enc = header(req, H2O_TOKEN_ACCEPT_ENCODING);
 	bool full = str_find_str(accept, STR("vnd.npm.install-v1+json"), 0) == SIZE_MAX;
 	bool gzip = str_find_str(enc, STR("gzip"), 0) != SIZE_MAX;
@@ -574,17 +417,24 @@ static int mirror_listen(struct mirror *m, uint16_t *port, struct err *e)
 	return 0;
 }
 
-static int mirror_dirs(struct mirror *m, struct err *e)
+/* Where it is kept: made when recording; a mirror that has nothing would only ever answer 404. */
+static int mirror_open_dir(struct mirror *m, struct err *e)
 {
-	static const char *const kinds[] = { "", "/full", "/corgi", "/tarball" };
+	static const char *const kinds[] = { "full", "corgi", "tarball" };
+	const char *dir = m->o.dir;
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-		char path[4096];
-		snprintf(path, sizeof(path), "%s%s", m->dir, kinds[i]);
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
-			return err_os(e, "make %s", path);
+	if (m->o.upstream.n && fs_mkdir_p(AT_FDCWD, dir, 0755, e) < 0)
+		return e->code;
+	m->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; m->o.upstream.n && m->dir >= 0 && i < sizeof(kinds) / sizeof(*kinds); i++) {
+		if (fs_mkdir_p(m->dir, kinds[i], 0755, e) < 0)
+			return err_ctx(e, "%s", dir);
 	}
-	return 0;
+	if (m->dir >= 0 && faccessat(m->dir, kinds[0], F_OK, 0) == 0)
+		return 0;
+	return errno == ENOENT ? err_set(e, ERR_NOTFOUND,
+					 "%s holds no recorded registry: `dray-bench record PROJECT...` makes one", dir)
+			       : err_os(e, "open %s", dir);
 }
 
 int mirror_new(struct mirror **out, const struct mirror_opts *o, uint16_t *port, struct err *e)
@@ -592,11 +442,11 @@ int mirror_new(struct mirror **out, const struct mirror_opts *o, uint16_t *port,
 	struct mirror *m = xcalloc(1, sizeof(*m));
 
 	m->o = *o;
-	m->dir = xstrndup(str_of(o->dir));
-	m->rng = 88172645463325252u;
+	m->dir = -1;
+	m->rng = DRAW_SEED;
 	m->names = ARENA_INIT(1 << 20);
 	m->gz = libdeflate_alloc_compressor(6);
-	if (mirror_dirs(m, e) < 0)
+	if (mirror_open_dir(m, e) < 0)
 		goto fail;
 	if (o->upstream.n && http_new(&m->http, &(struct http_opts){ .private_addresses = true }, e) < 0)
 		goto fail;
@@ -621,9 +471,12 @@ fail:
 
 int mirror_run(struct mirror *m, int stop_fd, struct err *e)
 {
-	(void)e;
+	int fd = fcntl(stop_fd, F_DUPFD_CLOEXEC, 0); /* h2o closes it */
+
+	if (fd < 0)
+		return err_os(e, "the stop descriptor");
 	signal(SIGPIPE, SIG_IGN); /* clients leave in the middle of an answer */
-	m->stopper = h2o_evloop_socket_create(m->loop, dup(stop_fd), H2O_SOCKET_FLAG_DONT_READ);
+	m->stopper = h2o_evloop_socket_create(m->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
 	m->stopper->data = m;
 	h2o_socket_read_start(m->stopper, on_stop_fd);
 	while (!m->stop)
@@ -641,6 +494,6 @@ void mirror_free(struct mirror *m)
 	map_release(&m->by_key);
 	vec_release(&m->entries);
 	arena_release(&m->names);
-	free(m->dir);
+	fs_close_auto(&m->dir);
 	free(m);
 }

@@ -17,7 +17,7 @@ struct mirror_counts {
 	char last_miss[512];
 };
 struct mirror_opts {
-	const char *dir;              /* where it is kept; made when missing */
+	const char *dir;              /* where it is kept; made when recording; outlives mirror_new() only */
 	str upstream;                 /* registry URL with trailing slash; empty: frozen */
 	uint16_t port;                /* 0: any */
 	struct mirror_counts *counts; /* shared memory, written by the mirror */
@@ -26,8 +26,11 @@ struct mirror_opts {
 	const _Atomic uint32_t *error_ppm;
 };
 struct mirror;
-/* Binds; *port is the bound one. */
+/* Binds; *port is the bound one. ERR_NOTFOUND: frozen, and nothing was ever recorded in o->dir. */
 MUST_USE int mirror_new(struct mirror **out, const struct mirror_opts *o, uint16_t *port, struct err *e);
-/* Serves until STOP_FD is readable. */
+/* Serves until STOP_FD is readable. ERR_IO. */
 MUST_USE int mirror_run(struct mirror *m, int stop_fd, struct err *e);
 void mirror_free(struct mirror *m);
+/* The file below a mirror's folder that holds PATH: KIND is "full" or "corgi" (abbreviated; packuments by name) or "tarball".
+ * "/" becomes "!", which names and versions do not have. In A; a NUL follows. */
+str mirror_file(const char *kind, str path, struct arena *a);

@@ -172,7 +172,6 @@ const char *outcome_unavailable(const struct subject_place *at, const struct sub
 
 str outcome_lockfile_digest(const struct subject_place *at, const char *lockfile, struct arena *a)
 {
-	static const char digit[] = "0123456789abcdef";
 	uint8_t sha[32];
 	struct err e;
 	str text;
@@ -181,10 +180,7 @@ str outcome_lockfile_digest(const struct subject_place *at, const char *lockfile
 		return STR_NONE;
 	sha256(sha, text.p, text.n);
 	char *hex = arena_new(a, char, 65);
-	for (int i = 0; i < 32; i++) {
-		hex[2 * i] = digit[sha[i] >> 4];
-		hex[2 * i + 1] = digit[sha[i] & 15];
-	}
+	hex_print(hex, sha, 32);
 	return (str){ hex, 64 };
 }
 

@@ -1,5 +1,6 @@
 #include "part.h"
 #include "dep_path.h"
+#include "draw.h"
 #include <stdlib.h>
 
 struct candidate {
@@ -20,10 +21,8 @@ struct part {
 
 static uint64_t hash_of(str s)
 {
-	uint64_t h = 14695981039346656037u;
+	uint64_t h = draw_of(s);
 
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ (uint8_t)s.p[i]) * 1099511628211u;
 	return h ^ h >> 29;
 }
 

@@ -6,6 +6,9 @@
 #pragma once
 #include "lockfile.h"
 
+/* The share that the phase is after. */
+#define PARTIAL_SHARE 0.24
+
 /* Name → exact version, the direct dependencies of the install before, in order. *SHARE: of the slots that are not optional, what they
  * and their dependencies amount to. Empty where nothing fits. Memory of A; slices borrow from LF. */
 struct str_map part_choose(double *share, const struct lockfile *lf, double want, struct arena *a);

@@ -1,68 +1,43 @@
 #include "place.h"
+#include "fs.h"
 #include "lockfile.h"
+#include "mirror.h"
 #include "packument.h"
 #include "part.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-/* The share of packages that the partial phase finds in the store. */
-static const double partial_share = 0.24;
 enum { BUMPED = 10, MOST_FILE = 64 << 20 };
+
+const char *place_project_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
 
 int place_read_file(str *out, const char *path, struct arena *a, struct err *e)
 {
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	char real[PATH_MAX]; /* fs.h follows no links */
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > MOST_FILE) {
-		err_os(e, "read %s", path);
-		if (fd >= 0)
-			close(fd);
+	if (!realpath(path, real))
+		return errno == ENOENT ? err_set(e, ERR_NOTFOUND, "there is no %s", path) : err_os(e, "open %s", path);
+	if (fs_read_file(&text, AT_FDCWD, real, MOST_FILE, e) < 0)
 		return e->code;
-	}
-	char *p = arena_new(a, char, (size_t)st.st_size + 1);
-	size_t n = 0;
-	for (ssize_t k; n < (size_t)st.st_size && (k = read(fd, p + n, (size_t)st.st_size - n)) > 0;)
-		n += (size_t)k;
-	close(fd);
-	*out = (str){ p, n };
+	*out = arena_str(a, buf_str(&text));
 	return 0;
 }
 
 static int write_file(const char *path, str text, struct err *e)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n) {
-		err_os(e, "write %s", path);
-		if (fd >= 0)
-			close(fd);
-		return e->code;
-	}
-	close(fd);
-	return 0;
-}
-
-static int make_dirs(const char *path, struct err *e)
-{
-	char part[4096];
-
-	for (size_t i = 1; i <= strlen(path) && i < sizeof(part); i++) {
-		if (path[i] != '/' && path[i] != 0)
-			continue;
-		memcpy(part, path, i);
-		part[i] = 0;
-		if (mkdir(part, 0755) < 0 && errno != EEXIST)
-			return err_os(e, "make %s", part);
-	}
-	return 0;
+	return fs_write_file(AT_FDCWD, path, text, 0644, e);
 }
 
 static bool is_left_out(const char *name)
@@ -77,38 +52,67 @@ static bool is_left_out(const char *name)
 	return false;
 }
 
-/* The project's files without lockfiles and installed trees. */
-static int copy_project(const char *from, const char *to, struct err *e)
+static int copy_dir(const char *root, const char *from, const char *to, struct err *e);
+
+/* Whether a link to the folder REAL, written as TEXT, stays below ROOT in a copy of ROOT, too. */
+static bool stays_inside(const char *root, const char *real, const char *text)
+{
+	return text[0] != '/' && str_starts(str_of(real), str_of(root)) &&
+	       (real[strlen(root)] == '/' || !real[strlen(root)]);
+}
+
+/* A file, whether it lies there or a link leads to it; a folder; a link to a folder stays one. What runs in the copy is to write nowhere else: a
+ * link to a folder outside of ROOT is left out, and so is one that leads nowhere. */
+static int copy_entry(const char *root, const char *from, const char *to, struct err *e)
+{
+	char text[PATH_MAX], real[PATH_MAX];
+	struct stat st;
+	ssize_t n = readlink(from, text, sizeof(text) - 1);
+	bool is_link = n >= 0;
+
+	text[is_link ? n : 0] = 0;
+	if (!realpath(from, real) || (is_link && access(real, R_OK) < 0))
+		return is_link || errno == ENOENT ? 0 : err_os(e, "open %s", from);
+	if (stat(real, &st) < 0)
+		return err_os(e, "stat %s", from);
+	if (S_ISREG(st.st_mode))
+		return fs_copy(AT_FDCWD, real, AT_FDCWD, to, 0644, true, NULL) < 0 ? err_os(e, "copy %s", from) : 0;
+	if (!S_ISDIR(st.st_mode))
+		return 0;
+	if (!is_link)
+		return copy_dir(root, from, to, e);
+	return stays_inside(root, real, text) && symlink(text, to) < 0 ? err_os(e, "link %s", to) : 0;
+}
+
+static int copy_dir(const char *root, const char *from, const char *to, struct err *e)
 {
 	DIR *d = opendir(from);
-	int rc = d ? make_dirs(to, e) : err_os(e, "open %s", from);
+	int rc = d ? fs_mkdir_p(AT_FDCWD, to, 0755, e) : err_os(e, "open %s", from);
 
 	for (struct dirent *de; rc == 0 && d && (de = readdir(d));) {
 		AUTO(arena_release) struct arena a = ARENA_INIT(0);
-		struct stat st;
-		str text;
-		if (is_left_out(de->d_name))
-			continue;
-		const char *src = arena_printf(&a, "%s/%s", from, de->d_name).p;
-		const char *dst = arena_printf(&a, "%s/%s", to, de->d_name).p;
-		if (lstat(src, &st) < 0)
-			rc = err_os(e, "stat %s", src);
-		else if (S_ISDIR(st.st_mode))
-			rc = copy_project(src, dst, e);
-		else if (S_ISREG(st.st_mode))
-			rc = place_read_file(&text, src, &a, e) < 0 ? e->code : write_file(dst, text, e);
+		if (!is_left_out(de->d_name))
+			rc = copy_entry(root, arena_printf(&a, "%s/%s", from, de->d_name).p,
+				arena_printf(&a, "%s/%s", to, de->d_name).p, e);
 	}
 	if (d)
 		closedir(d);
 	return rc;
 }
 
+/* The project's files without lockfiles and installed trees. */
+static int copy_project(const char *from, const char *to, struct err *e)
+{
+	char root[PATH_MAX];
+
+	return realpath(from, root) ? copy_dir(root, from, to, e) : err_os(e, "open %s", from);
+}
+
 int place_open(struct bench_place *p, const char *ref, const char *source, const char *mirror, struct err *e)
 {
 	str text;
-	const char *slash = strrchr(source, '/');
 
-	*p = (struct bench_place){ .a = ARENA_INIT(1 << 16), .project_name = slash && slash[1] ? slash + 1 : source };
+	*p = (struct bench_place){ .a = ARENA_INIT(1 << 16), .project_name = place_project_name(source) };
 	p->ref = p->root = arena_str(&p->a, str_of(ref));
 	p->source = arena_str(&p->a, str_of(source));
 	p->mirror = arena_str(&p->a, str_of(mirror));
@@ -143,9 +147,9 @@ static int place_make(struct subject_place *at, struct bench_place *p, const cha
 		.log = arena_printf(a, "%s/log", dir).p,
 		.manifest = &p->manifest,
 	};
-	if (make_dirs(at->home, e) < 0 || make_dirs(at->store, e) < 0 || copy_project(p->source.p, at->project, e) < 0)
+	if (fs_mkdir_p(AT_FDCWD, at->home, 0755, e) < 0 || fs_mkdir_p(AT_FDCWD, at->store, 0755, e) < 0)
 		return e->code;
-	return 0;
+	return copy_project(p->source.p, at->project, e);
 }
 
 static const char *ref_dir(const struct bench_place *p, const char *subject, struct arena *a)
@@ -255,15 +259,12 @@ static void part_manifest(struct buf *out, const struct json *whole, struct str_
 static str older_version(const struct bench_place *p, str name, str version, struct arena *a)
 {
 	AUTO(arena_release) struct arena text = ARENA_INIT(0); /* megabytes, which the next child would be born with */
-	char file[4096];
 	struct err e;
 	str json;
 	struct packument rec;
 	struct semver have, v;
 
-	int n = snprintf(file, sizeof(file), STR_FMT "/corgi/" STR_FMT, STR_ARG(p->mirror), STR_ARG(name));
-	for (size_t i = p->mirror.n + 7; n > 0 && i < (size_t)n && i < sizeof(file); i++)
-		file[i] = file[i] == '/' ? '!' : file[i];
+	const char *file = arena_printf(&text, "%s/%s", p->mirror.p, mirror_file("corgi", name, &text).p).p;
 	if (!semver_parse(&have, version, true) || place_read_file(&json, file, &text, &e) < 0)
 		return STR_NONE;
 	struct buf b = BUF_INIT;
@@ -314,8 +315,7 @@ static int some_lockfile(struct lockfile *out, const struct bench_place *p, stru
 		if (place_read_file(&text, path.p, a, e) == 0)
 			return lockfile_parse(out, text, path, a, e);
 	}
-	return err_set(e, ERR_NOTFOUND,
-		"partial and update need dray or pnpm among the subjects: no pnpm-lock.yaml to plan from");
+	return err_set(e, ERR_NOTFOUND, "no pnpm-lock.yaml to plan from: neither dray nor pnpm could be made ready");
 }
 
 int place_before(struct subject_place *before, const struct subject_place *at, struct bench_place *p, enum phase phase,
@@ -334,7 +334,7 @@ int place_before(struct subject_place *before, const struct subject_place *at, s
 	if (some_lockfile(&lf, p, a, e) < 0 || copy_project(p->source.p, before->project, e) < 0)
 		return e->code;
 	if (phase == PARTIAL)
-		pin = part_choose(&share, &lf, partial_share, a);
+		pin = part_choose(&share, &lf, PARTIAL_SHARE, a);
 	else
 		choose_bumps(&pin, &bumped, p, &lf, a);
 	if (pin.n == 0)
@@ -407,12 +407,8 @@ void place_sync(const struct bench_place *p)
 
 void place_remove(const char *dir)
 {
-	pid_t pid = fork();
+	struct err e;
 
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
-		_exit(127);
-	}
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
+	if (fs_remove_tree(AT_FDCWD, dir, &e) < 0)
+		fprintf(stderr, "dray-bench: %s\n", e.msg);
 }

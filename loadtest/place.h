@@ -17,8 +17,11 @@ struct bench_place {
 	struct json *json;
 	unsigned serial;
 };
+/* One subject's folders for one run. Strings live in the arena that was given. */
 struct subject_place {
-	const char *project, *home, *store, *drayd_store, *log;
+	const char *project, *home, *store;
+	const char *drayd_store; /* of its server, where it has one that outlives the run */
+	const char *log;         /* a file: what it says */
 	const struct manifest *manifest;
 };
 
@@ -33,14 +36,17 @@ MUST_USE int place_prime(
 /* What a sample of PHASE starts from. */
 MUST_USE int place_for(struct subject_place *at, struct bench_place *p, const char *subject, const char *lockfile,
 	enum phase phase, struct arena *a, struct err *e);
-/* PARTIAL and UPDATE: the project to install first into AT's store (a part of the dependencies; ten of them older)… */
+/* PARTIAL and UPDATE: the project to install first into AT's store (a part of the dependencies; ten of them older)… ERR_NOTFOUND: this one
+ * has no such state. */
 MUST_USE int place_before(struct subject_place *before, const struct subject_place *at, struct bench_place *p,
 	enum phase phase, struct arena *a, struct err *e);
 /* … and the step from there to the state that is measured. */
 MUST_USE int place_after(struct subject_place *at, const struct subject_place *before, enum phase phase, struct err *e);
 /* A new folder for SUBJECT, not made. */
 const char *place_fresh(struct bench_place *p, const char *subject, const char *what, struct arena *a);
-/* At most 64 MiB; a NUL follows. */
+/* The last part of a project's folder, as results call it. */
+const char *place_project_name(const char *path);
+/* At most 64 MiB, else ERR_TOOBIG; a NUL follows. ERR_NOTFOUND, ERR_IO. */
 MUST_USE int place_read_file(str *out, const char *path, struct arena *a, struct err *e);
 /* The last summary line of dray's ndjson in the log, or absent. */
 str place_summary(const struct subject_place *at, struct arena *a);
@@ -48,5 +54,5 @@ str place_summary(const struct subject_place *at, struct arena *a);
 void place_show_log(const struct subject_place *at);
 /* Waits until what was written is on disk, so that a sample does not pay for its predecessor. */
 void place_sync(const struct bench_place *p);
-/* rm -rf. Before the first measurement or after the last: deleting slows what comes behind it. */
+/* DIR and all below it. Before the first measurement or after the last: deleting slows what comes behind it. */
 void place_remove(const char *dir);

@@ -1,4 +1,5 @@
 #include "plan_all.h"
+#include "place.h"
 #include <stdlib.h>
 
 /* One round, one subject of average diligence, on two cores, nothing emulated: seconds, and what it moves over the link. */
@@ -81,17 +82,10 @@ struct plan_all {
 	uint32_t primed[RUN_MOST_PROJECTS];
 };
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static const struct cost *cost_of(const char *project)
 {
 	for (size_t i = 0; i < NCOSTS; i++) {
-		if (strcmp(base_name(project), costs[i].project) == 0)
+		if (strcmp(place_project_name(project), costs[i].project) == 0)
 			return &costs[i].cost;
 	}
 	return &costs[OTHERS].cost;
@@ -226,7 +220,7 @@ static void choose_wish(struct plan_all *p, const struct wish *w)
 	char copy[64], *save = NULL;
 
 	for (size_t i = 0; i < p->o->nprojects; i++) {
-		if (w->project && strcmp(base_name(p->o->project[i]), w->project) != 0)
+		if (w->project && strcmp(place_project_name(p->o->project[i]), w->project) != 0)
 			continue;
 		snprintf(copy, sizeof(copy), "%s", w->phases);
 		for (char *ph = strtok_r(copy, " ", &save); ph; ph = strtok_r(NULL, " ", &save)) {
@@ -282,7 +276,7 @@ void plan_all_print(const struct plan_all *p, FILE *f)
 	fprintf(f, "%-8s %-9s %-8s %9s  subjects\n", "project", "link", "phase", "estimate");
 	for (size_t i = 0; i < o->nsteps; i++) {
 		const struct run_step *s = &o->step[i];
-		fprintf(f, "%-8s %-9s %-8s %7.0f s  ", base_name(o->project[s->project]), s->link->name,
+		fprintf(f, "%-8s %-9s %-8s %7.0f s  ", place_project_name(o->project[s->project]), s->link->name,
 			phase_name(s->phase), plan_all_round(p, s) * s->rounds);
 		for (size_t k = 0; k < o->nsubjects; k++) {
 			if (s->subjects >> k & 1)
@@ -321,8 +315,9 @@ bool plan_all_may_start(struct plan_all *p, const struct run_step *s, unsigned r
 	double t = round ? plan_all_round(p, s) : prime_s(p, s);
 	double least = round ? t : t + plan_all_round(p, s);
 	if (now - p->start_s + least * pace(p) > p->budget_s) {
-		fprintf(stderr, "left out for lack of time: %s %s %s%s\n", base_name(p->o->project[s->project]),
-			s->link->name, phase_name(s->phase), round > 1 ? ", its last rounds" : "");
+		fprintf(stderr, "left out for lack of time: %s %s %s%s\n",
+			place_project_name(p->o->project[s->project]), s->link->name, phase_name(s->phase),
+			round > 1 ? ", its last rounds" : "");
 		return false;
 	}
 	if (round == 0)

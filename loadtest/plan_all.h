@@ -2,7 +2,7 @@
  *
  * Estimates come from single rounds on a machine with two cores; while it runs,
  * what was really taken corrects them, and what no longer fits is left out by
- * name. Pure. */
+ * name. No files, no clock of its own. */
 #pragma once
 #include "run.h"
 

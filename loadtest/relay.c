@@ -1,4 +1,5 @@
 #include "relay.h"
+#include "draw.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,10 @@
 
 /* What TCP does, in the figures of Linux: segment, initial window, and a ceiling as tcp_wmem gives it. */
 enum { SEGMENT = 1460, FIRST_WINDOW = 10 * SEGMENT, MOST_WINDOW = 6 << 20, CHUNK = 16 * SEGMENT };
+/* After how many bytes at most a connection that is to be reset is, once it has had the chunk that they end in. */
+enum { RESET_WITHIN = 200000 };
+/* What may queue before the wire, as time on it: a router's buffer, and short of a full one the time to look again. */
+enum { QUEUE_NS = 20000000, QUEUE_AGAIN_NS = 19000000 };
 /* A sender idle for longer than this starts slowly again (RFC 5681 4.1), as Linux does by default. */
 #define IDLE_US(rtt) ((rtt) + 200000)
 
@@ -27,7 +32,10 @@ struct flow {
 	struct conn *conn;
 	int from, to;
 	struct chunk *head, **tail;
-	uint64_t in_flight, window, last_us;
+	uint64_t in_flight, window; /* bytes */
+	uint64_t delivered;         /* bytes */
+	uint64_t sent_us;           /* when it last sent; 0: never */
+	uint64_t arrives_us;        /* when that is there */
 	struct ack {
 		uint64_t at_us;
 		uint32_t n;
@@ -43,7 +51,7 @@ struct conn {
 	size_t route;
 	int client, server;
 	uint64_t open_us;     /* set-up is over */
-	uint64_t reset_after; /* bytes down, 0 never */
+	uint64_t reset_after; /* bytes that came down; 0: never */
 	bool dead;
 };
 struct link_dir {
@@ -55,7 +63,6 @@ struct relay {
 	int ep, timer;
 	int *listen;
 	struct relay_counts *counts, *own_counts;
-	uint64_t *open;
 	struct conn conns; /* list head */
 	struct link_dir dir[2];
 	uint64_t rng, now_ns;
@@ -70,13 +77,10 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* xorshift64*: faults must repeat with the seed. */
-static double draw(struct relay *r)
+/* Whether one of the faults that befall SHARE of all happens now. */
+static bool strikes(struct relay *r, double share)
 {
-	r->rng ^= r->rng >> 12;
-	r->rng ^= r->rng << 25;
-	r->rng ^= r->rng >> 27;
-	return (double)((r->rng * 2685821657736338717u) >> 11) / 9007199254740992.0;
+	return share > 0 && draw_share(&r->rng) < share;
 }
 
 static uint32_t flow_rtt(const struct relay *r, const struct flow *f)
@@ -135,7 +139,7 @@ static void flow_acks(struct flow *f, uint64_t now_us)
 	}
 }
 
-static void conn_kill(struct relay *r, struct conn *c, bool reset)
+static void conn_kill(struct conn *c, bool reset)
 {
 	if (c->dead)
 		return;
@@ -146,13 +150,11 @@ static void conn_kill(struct relay *r, struct conn *c, bool reset)
 	}
 	close(c->client);
 	close(c->server);
-	r->open[c->route]--;
 }
 
-/* Bytes that may queue before the link: one bandwidth-delay product at 100 ms, as a router's buffer. */
 static bool link_full(const struct relay *r, const struct link_dir *d)
 {
-	return r->o.rate_bps && d->free_ns > r->now_ns + 20000000u;
+	return r->o.rate_bps && d->free_ns > r->now_ns + QUEUE_NS;
 }
 
 static uint64_t link_send(struct relay *r, struct link_dir *d, uint32_t n)
@@ -164,55 +166,61 @@ static uint64_t link_send(struct relay *r, struct link_dir *d, uint32_t n)
 	return d->free_ns;
 }
 
+/* The next chunk of F's socket, of at most WANT bytes; empty at the end. NULL: there is nothing now, or the connection is broken. */
+static struct chunk *flow_read(struct flow *f, size_t want)
+{
+	struct chunk *c = xmalloc(sizeof(*c) + want);
+	ssize_t n = recv(f->from, c->b, want, 0);
+
+	if (n >= 0) {
+		*c = (struct chunk){ .n = (uint32_t)n };
+		return c;
+	}
+	bool none = errno == EAGAIN, again = errno == EINTR;
+	free(c);
+	f->readable = again;
+	if (!none && !again)
+		conn_kill(f->conn, true);
+	return NULL;
+}
+
+/* When what leaves F at OUT_US is there: in order, whatever befell what was sent before. */
+static uint64_t flow_arrival(struct relay *r, const struct flow *f, uint64_t out_us)
+{
+	uint64_t open_us = f->conn->open_us, at = (out_us > open_us ? out_us : open_us) + flow_rtt(r, f) / 2;
+
+	if (f->in_flight == 0 && strikes(r, r->o.faults.slow_share))
+		at += r->o.faults.slow_us;
+	if (strikes(r, r->o.faults.stall_share))
+		at += r->o.faults.stall_us;
+	return at > f->arrives_us ? at : f->arrives_us;
+}
+
 /* Moves at most one chunk of F from its socket onto the link. False when it can't send now. */
 static bool flow_send_one(struct relay *r, struct flow *f)
 {
 	struct link_dir *d = &r->dir[is_down(f)];
 	uint64_t now_us = r->now_ns / 1000;
-	uint32_t rtt = flow_rtt(r, f);
 
 	if (f->conn->dead || !f->readable || f->eof)
 		return false;
-	if (f->in_flight == 0 && f->last_us && now_us > f->last_us + IDLE_US(rtt))
+	if (f->in_flight == 0 && f->sent_us && now_us > f->sent_us + IDLE_US(flow_rtt(r, f)))
 		f->window = FIRST_WINDOW;
 	if (f->in_flight >= f->window || link_full(r, d))
 		return false;
 	uint64_t room = f->window - f->in_flight;
-	size_t want = room < r->chunk ? (size_t)room : r->chunk;
-	struct chunk *c = xmalloc(sizeof(*c) + want);
-	ssize_t n = recv(f->from, c->b, want, 0);
-	if (n <= 0) {
-		bool again = n < 0 && (errno == EAGAIN || errno == EINTR);
-		f->readable = n < 0 && errno == EINTR;
-		if (n < 0 && !again) {
-			free(c);
-			conn_kill(r, f->conn, true);
-			return false;
-		}
-		if (again) {
-			free(c);
-			return f->readable;
-		}
-		f->eof = true; /* an empty chunk carries the end, in order */
-	}
-	uint64_t out_us = link_send(r, d, (uint32_t)n) / 1000;
-	*c = (struct chunk){ .n = (uint32_t)n };
-	uint64_t open_us = f->conn->open_us;
-	c->at_us = (out_us > open_us ? out_us : open_us) + rtt / 2;
-	if (f->in_flight == 0 && r->o.faults.slow_share > 0 && draw(r) < r->o.faults.slow_share)
-		c->at_us += r->o.faults.slow_us;
-	if (r->o.faults.stall_share > 0 && draw(r) < r->o.faults.stall_share)
-		c->at_us += r->o.faults.stall_us;
-	struct chunk *last = f->head ? (struct chunk *)(void *)((char *)f->tail - offsetof(struct chunk, next)) : NULL;
-	if (last && last->at_us > c->at_us)
-		c->at_us = last->at_us;
+	struct chunk *c = flow_read(f, room < r->chunk ? (size_t)room : r->chunk);
+	if (!c)
+		return f->readable && !f->conn->dead;
+	f->eof = c->n == 0; /* an empty chunk carries the end, in order */
+	c->at_us = f->arrives_us = flow_arrival(r, f, link_send(r, d, c->n) / 1000);
 	*f->tail = c;
 	f->tail = &c->next;
-	f->in_flight += (uint32_t)n;
-	f->last_us = now_us;
+	f->in_flight += c->n;
+	f->sent_us = now_us;
 	struct relay_counts *k = &r->counts[f->conn->route];
-	*(is_down(f) ? &k->down_bytes : &k->up_bytes) += (uint64_t)n;
-	return n > 0;
+	*(is_down(f) ? &k->down_bytes : &k->up_bytes) += c->n;
+	return !f->eof;
 }
 
 static void link_wait(struct link_dir *d, struct flow *f)
@@ -262,10 +270,11 @@ static void flow_deliver(struct relay *r, struct flow *f)
 				return;
 			}
 			if (n < 0) {
-				conn_kill(r, f->conn, true);
+				conn_kill(f->conn, true);
 				return;
 			}
 			c->done += (uint32_t)n;
+			f->delivered += (uint64_t)n;
 			if (c->done < c->n)
 				continue;
 			ack_push(f, now_us + flow_rtt(r, f) / 2, c->n);
@@ -276,11 +285,10 @@ static void flow_deliver(struct relay *r, struct flow *f)
 		free(c);
 	}
 	struct conn *k = f->conn;
-	uint64_t down = r->counts[k->route].down_bytes;
-	if (!k->dead && k->reset_after && is_down(f) && down > k->reset_after)
-		conn_kill(r, k, true);
+	if (!k->dead && k->reset_after && is_down(f) && f->delivered >= k->reset_after)
+		conn_kill(k, true);
 	else if (!k->dead && k->up.shut && k->down.shut)
-		conn_kill(r, k, false);
+		conn_kill(k, false);
 }
 
 static int tcp_socket(struct err *e)
@@ -328,16 +336,13 @@ static void accept_one(struct relay *r, size_t route, int fd)
 	c->open_us = r->now_ns / 1000 + r->o.route[route].rtt_us;
 	flow_init(&c->up, c, fd, server);
 	flow_init(&c->down, c, server, fd);
-	if (r->o.faults.reset_share > 0 && draw(r) < r->o.faults.reset_share)
-		c->reset_after = r->counts[route].down_bytes + 1 + (uint64_t)(draw(r) * 200000);
+	if (strikes(r, r->o.faults.reset_share))
+		c->reset_after = 1 + (uint64_t)(draw_share(&r->rng) * RESET_WITHIN);
 	c->next = r->conns.next;
 	c->prev = &r->conns;
 	r->conns.next->prev = c;
 	r->conns.next = c;
-	struct relay_counts *k = &r->counts[route];
-	k->connections++;
-	if (++r->open[route] > k->most_open)
-		k->most_open = r->open[route];
+	r->counts[route].connections++;
 	watch(r, fd, c, true);
 	watch(r, server, c, false);
 }
@@ -394,7 +399,7 @@ static uint64_t relay_tick(struct relay *r)
 	for (int i = 0; i < 2; i++) {
 		link_pump(r, &r->dir[i]);
 		if (r->dir[i].wait && r->dir[i].free_ns)
-			next = (r->dir[i].free_ns - 19000000u) / 1000;
+			next = (r->dir[i].free_ns - QUEUE_AGAIN_NS) / 1000;
 	}
 	for (struct conn *c = r->conns.next, *after; c != &r->conns; c = after) {
 		after = c->next;
@@ -484,11 +489,10 @@ int relay_new(struct relay **out, struct relay_opts *o, struct err *e)
 		r->chunk = SEGMENT;
 	if (r->chunk > CHUNK)
 		r->chunk = CHUNK;
-	r->rng = o->seed ? o->seed : 88172645463325252u;
+	r->rng = DRAW_SEED;
 	r->conns.next = r->conns.prev = &r->conns;
 	r->own_counts = xcalloc(o->nroutes, sizeof(*r->counts));
 	r->counts = o->counts ? o->counts : r->own_counts;
-	r->open = xcalloc(o->nroutes, sizeof(*r->open));
 	r->listen = xcalloc(o->nroutes, sizeof(*r->listen));
 	for (size_t i = 0; i < o->nroutes; i++)
 		r->listen[i] = -1;
@@ -512,18 +516,13 @@ fail:
 	return e->code;
 }
 
-struct relay_counts relay_counts(const struct relay *r, size_t i)
-{
-	return r->counts[i];
-}
-
 void relay_free(struct relay *r)
 {
 	if (!r)
 		return;
 	for (struct conn *c = r->conns.next, *after; c != &r->conns; c = after) {
 		after = c->next;
-		conn_kill(r, c, false);
+		conn_kill(c, false);
 		flow_release(&c->up);
 		flow_release(&c->down);
 		free(c);
@@ -537,7 +536,6 @@ void relay_free(struct relay *r)
 	if (r->ep >= 0)
 		close(r->ep);
 	free(r->listen);
-	free(r->open);
 	free(r->own_counts);
 	free(r);
 }

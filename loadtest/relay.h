@@ -1,11 +1,12 @@
-/* relay — an emulated network link on loopback: the netem that this kind of kernel lacks.
+/* relay — an emulated network link on loopback, without netem: that needs root and a module which many kernels lack.
  *
  * Listens on loopback ports and forwards each to a target, as if both were
  * joined by a link with a round-trip time and a rate. The rate is shared by all
  * connections of a link in each direction, whatever target they go to: a cap
  * per connection would flatter whoever opens many. Every connection pays one
- * round trip for its set-up and starts slowly: at most `window` bytes may be
- * under way, 10 segments at first, growing by what is acknowledged.
+ * round trip for its set-up and starts slowly: a window bounds what may be
+ * under way, 10 segments at first, growing by what is acknowledged. Nothing is
+ * dropped. Faults come in the same order in every run.
  *
  * One thread, one epoll loop, run in a process of its own by the benchmark. */
 #pragma once
@@ -21,18 +22,17 @@ struct relay_faults {
 	uint32_t slow_us;
 	double stall_share; /* of chunks that are held for stall_us */
 	uint32_t stall_us;
-	double reset_share; /* of connections that are reset after a random first part */
+	double reset_share; /* of connections that are reset after a random first part of what comes down */
 };
 struct relay_counts {
 	uint64_t down_bytes, up_bytes; /* towards and from the client */
-	uint64_t connections, most_open;
+	uint64_t connections;
 };
 struct relay_opts {
 	struct relay_route *route;
 	size_t nroutes;
 	uint64_t rate_bps; /* bits a second in each direction, shared; 0: unlimited */
 	struct relay_faults faults;
-	uint64_t seed;
 	struct relay_counts *counts; /* nroutes of them, may be shared memory; NULL: the relay's own */
 };
 struct relay;
@@ -40,6 +40,4 @@ struct relay;
 MUST_USE int relay_new(struct relay **out, struct relay_opts *o, struct err *e);
 /* Runs until STOP_FD is readable; 0, or ERR_IO. */
 MUST_USE int relay_run(struct relay *r, int stop_fd, struct err *e);
-/* Of route I since the start. */
-struct relay_counts relay_counts(const struct relay *r, size_t i);
 void relay_free(struct relay *r);

@@ -1,44 +1,63 @@
 #include "report.h"
 #include "base/html.h"
-#include "report_more.h"
+#include "fs.h"
+#include "grid.h"
+#include "report_parts.h"
 #include "subject.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
+/* clang-format off */
 static const char style[] =
-	"<meta name=viewport content='width=device-width,initial-scale=1'><style>"
-	":root{--ink:#1d2733;--soft:#5b6b7c;--line:#dde3ea;--ours:#0b6e4f;--peer:#8fa3b8;--bg:#fff}"
-	"@media(prefers-color-scheme:dark){:root{--ink:#e6ebf0;--soft:#9fb0c0;--line:#2d3a47;--ours:#3fbf8f;--peer:#"
-	"5d7388;--bg:#11181f}}"
-	"*{box-sizing:border-box}body{font:15px/1.45 "
-	"system-ui,sans-serif;color:var(--ink);background:var(--bg);max-width:68rem;margin:0 "
-	"auto;padding:1.2rem}"
-	"h1{font-size:1.6rem;margin:.2em 0}h2{margin:2.2em 0 .3em;font-size:1.25rem;border-bottom:2px solid var(--ink)}"
-	"h3{margin:1.6em 0 .4em;font-size:1.02rem}p,.note{color:var(--soft);margin:.3em 0}"
-	"table{border-collapse:collapse;width:100%;font-size:.86rem;font-variant-numeric:tabular-nums}"
-	".wide{overflow-x:auto}th,td{text-align:right;padding:.22rem .5rem;border-bottom:1px solid "
-	"var(--line);white-space:nowrap}"
-	"th{white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left}"
-	".bar{display:grid;grid-template-columns:7.5rem 1fr 5.5rem;gap:.5rem;align-items:center;margin:.18rem "
-	"0;font-size:.88rem}"
-	".bar b{font-weight:500;overflow:hidden;text-overflow:ellipsis}.bar "
-	"i{display:block;height:1.05rem;border-radius:2px;background:var("
-	"--peer);position:relative}"
-	".bar i.ours{background:var(--ours)}.bar i "
-	"s{position:absolute;top:42%;height:16%;background:var(--ink);opacity:.55}"
-	".bar span{text-align:right;font-variant-numeric:tabular-nums}"
-	".stack{display:flex;height:1.05rem;border-radius:2px;overflow:hidden}.stack i{height:100%;min-width:1px}"
-	".key{font-size:.8rem;color:var(--soft)}.key i{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 "
-	".9em}"
-	".hist{display:flex;align-items:flex-end;height:2rem;min-width:7rem;gap:1px}.hist "
-	"i{flex:1;background:var(--ours);print-color-adjust:exact}.line{width:100%;height:5rem}"
-	".answer{color:var(--ink)}ul.answer{margin:.1em 0 .8em;padding-left:1.2em}"
-	".gain{color:var(--ours);font-weight:600}.loss{color:#b3261e;font-weight:600}.even{color:var(--soft)}"
-	".bad{color:#b3261e}code{background:var(--line);padding:.1em .35em;border-radius:3px;overflow-wrap:anywhere}"
-	"@media print{@page{size:A4;margin:12mm}body{max-width:none;font-size:11px;padding:0}.wide{overflow:visible}"
-	"table{font-size:8.5px}th,td{white-space:normal;padding:.15rem .3rem}.bar i,.stack "
-	"i{print-color-adjust:exact}h2{break-before:page}.bar,table{break-inside:avoid}}"
+	"<meta name=viewport content='width=device-width,initial-scale=1'><style>\n"
+	":root{--ink:#1d2733;--soft:#5b6b7c;--line:#dde3ea;--ours:#0b6e4f;--peer:#8fa3b8;--bad:#b3261e;--bg:#fff}\n"
+	"@media(prefers-color-scheme:dark){:root{--ink:#e6ebf0;--soft:#9fb0c0;--line:#2d3a47;--ours:#3fbf8f;--peer:#5d7388;--bad:#ff8a80;--bg:#11181f}}\n"
+	"*{box-sizing:border-box}\n"
+	"body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--bg);max-width:68rem;margin:0 auto;padding:1.2rem}\n"
+	"h1{font-size:1.6rem;margin:.2em 0}\n"
+	"h2{margin:2.2em 0 .3em;font-size:1.25rem;border-bottom:2px solid var(--ink)}\n"
+	"h3{margin:1.6em 0 .4em;font-size:1.02rem}\n"
+	"p,.note{color:var(--soft);margin:.3em 0}\n"
+	"table{border-collapse:collapse;width:100%;font-size:.86rem;font-variant-numeric:tabular-nums}\n"
+	".wide{overflow-x:auto}\n"
+	"th,td{text-align:right;padding:.22rem .5rem;border-bottom:1px solid var(--line);white-space:nowrap}\n"
+	"th{white-space:normal;vertical-align:bottom}\n"
+	"th:first-child,td:first-child{text-align:left}\n"
+	/* A bar a subject: name, bar with a thin line from the fastest to the slowest run, figure. */
+	".bar{display:grid;grid-template-columns:7.5rem 1fr 5.5rem;gap:.5rem;align-items:center;margin:.18rem 0;font-size:.88rem}\n"
+	".bar b{font-weight:500;overflow:hidden;text-overflow:ellipsis}\n"
+	".bar i{display:block;height:1.05rem;border-radius:2px;background:var(--peer);position:relative}\n"
+	".bar i.ours{background:var(--ours)}\n"
+	".bar i s{position:absolute;top:42%;height:16%;background:var(--ink);opacity:.55}\n"
+	".bar span{text-align:right;font-variant-numeric:tabular-nums}\n"
+	".stack{display:flex;height:1.05rem;border-radius:2px;overflow:hidden}\n"
+	".stack i{height:100%;min-width:1px}\n"
+	".key{font-size:.8rem;color:var(--soft)}\n"
+	".key i{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 .9em}\n"
+	".hist{display:flex;align-items:flex-end;height:2rem;min-width:7rem;gap:1px}\n"
+	".hist i{flex:1;background:var(--ours);print-color-adjust:exact}\n"
+	".line{width:100%;height:5rem}\n"
+	".answer{color:var(--ink)}\n"
+	"ul.answer{margin:.1em 0 .8em;padding-left:1.2em}\n"
+	".gain{color:var(--ours);font-weight:600}\n"
+	".loss{color:var(--bad);font-weight:600}\n"
+	".even{color:var(--soft)}\n"
+	".bad{color:var(--bad)}\n"
+	"code{background:var(--line);padding:.1em .35em;border-radius:3px;overflow-wrap:anywhere}\n"
+	"@media print{@page{size:A4;margin:12mm}\n"
+	"body{max-width:none;font-size:11px;padding:0}\n"
+	".wide{overflow:visible}\n"
+	"table{font-size:8.5px}\n"
+	"th,td{white-space:normal;padding:.15rem .3rem}\n"
+	"td:nth-child(-n+4){white-space:nowrap}\n"
+	".bar i,.stack i,.key i{print-color-adjust:exact}\n"
+	"h2{break-before:page}\n"
+	"section{break-inside:avoid}}\n"
 	"</style>";
+/* clang-format on */
 
 static bool is_ours(const struct cell *c)
 {
@@ -106,7 +125,7 @@ static void put_scenario(struct buf *b, const struct result *r, size_t first)
 
 	snprintf(phase, sizeof(phase), STR_FMT, STR_ARG(head->phase));
 	enum phase p = phase_read(phase);
-	buf_printf(b, "<h3>%s — %s</h3>\n", phase, p < NPHASES ? phase_title(p) : "");
+	buf_printf(b, "<section><h3>%s — %s</h3>\n", phase, p < NPHASES ? phase_title(p) : "");
 	for (size_t i = first; i < r->n; i++) {
 		const struct cell *c = &r->cell[i];
 		if (same_place(c, head) && str_eq(c->phase, head->phase) && c->n && c->spread[METRIC_WALL].max > most)
@@ -127,7 +146,7 @@ static void put_scenario(struct buf *b, const struct result *r, size_t first)
 		if (same_place(c, head) && str_eq(c->phase, head->phase))
 			put_row(b, c, peer, result_floor(r, c));
 	}
-	buf_printf(b, "</table></div>\n");
+	buf_printf(b, "</table></div></section>\n");
 }
 
 /* dray's own account: how long each stage was busy. Stages overlap, so a stack may be longer than the wall. */
@@ -145,18 +164,21 @@ static const struct {
 };
 enum { NSTAGES = sizeof(stages) / sizeof(*stages) };
 
+/* Median of the runs that say how long STAGE was busy; 0: none does. */
 static double stage_us(const struct cell *c, size_t stage)
 {
-	double v[100];
+	double *v = xcalloc(c->n, sizeof(*v));
 	size_t n = 0;
 
-	for (size_t i = 0; i < c->n && n < 100; i++) {
+	for (size_t i = 0; i < c->n; i++) {
 		const struct json *j = json_get(c->dray[i], stages[stage].key);
 		uint64_t us;
 		if (json_is(j, JSON_NUMBER) && str_u64(j->s, &us))
 			v[n++] = (double)us;
 	}
-	return spread_of(v, n).median;
+	double median = spread_of(v, n).median;
+	free(v);
+	return median;
 }
 
 static void put_stacks(struct buf *b, const struct result *r, const struct cell *head)
@@ -225,7 +247,27 @@ static void put_machine(struct buf *b, const struct result *r, str command)
 	}
 	buf_printf(b, "<p>Interleaved rounds in reversed order; medians, with the fastest and the slowest run as the "
 		      "thin line. "
-		      "Where spreads overlap the table says “no difference”.</p>\n");
+		      "Where spreads overlap, or one is of a single run, the table says “no difference”.</p>\n");
+}
+
+/* A project over a link: its scenarios, then where dray's time goes in them. FIRST is its first cell. */
+static void put_place(struct buf *b, const struct result *r, size_t first)
+{
+	const struct cell *head = &r->cell[first];
+
+	buf_printf(b, "<h2>");
+	buf_add_html(b, head->project);
+	buf_printf(b, " · ");
+	buf_add_html(b, head->link);
+	buf_printf(b, "</h2>\n");
+	for (size_t k = first; k < r->n; k++) {
+		bool fresh = same_place(&r->cell[k], head);
+		for (size_t m = first; m < k; m++)
+			fresh &= !(same_place(&r->cell[m], head) && str_eq(r->cell[m].phase, r->cell[k].phase));
+		if (fresh)
+			put_scenario(b, r, k);
+	}
+	put_stacks(b, r, head);
 }
 
 void report_html(struct buf *b, const struct result *r, str command)
@@ -236,28 +278,26 @@ void report_html(struct buf *b, const struct result *r, str command)
 	report_answers(b, r);
 	put_machine(b, r, command);
 	for (size_t i = 0; i < r->n; i++) {
-		unsigned rtt, mbit;
-		bool first = !report_is_grid(r->cell[i].link, &rtt, &mbit);
+		bool first = !grid_is_link(r->cell[i].link);
 		for (size_t k = 0; k < i; k++)
 			first &= !same_place(&r->cell[k], &r->cell[i]);
-		if (!first)
-			continue;
-		buf_printf(b, "<h2>");
-		buf_add_html(b, r->cell[i].project);
-		buf_printf(b, " · ");
-		buf_add_html(b, r->cell[i].link);
-		buf_printf(b, "</h2>\n");
-		for (size_t k = i; k < r->n; k++) {
-			bool fresh = same_place(&r->cell[k], &r->cell[i]);
-			for (size_t m = i; m < k; m++)
-				fresh &= !(same_place(&r->cell[m], &r->cell[k]) &&
-					   str_eq(r->cell[m].phase, r->cell[k].phase));
-			if (fresh)
-				put_scenario(b, r, k);
-		}
-		put_stacks(b, r, &r->cell[i]);
+		if (first)
+			put_place(b, r, i);
 	}
 	report_grid(b, r);
 	report_notes(b, r);
 	buf_printf(b, "</html>\n");
+}
+
+int report_write(const char *path, const struct result *r, str command, struct err *e)
+{
+	AUTO(buf_release) struct buf html = BUF_INIT;
+
+	report_html(&html, r, command);
+	struct stat st;
+	if (lstat(path, &st) < 0 ? errno == ENOENT : S_ISREG(st.st_mode))
+		return fs_write_file(AT_FDCWD, path, buf_str(&html), 0644, e);
+	/* /dev/stdout and its like are written to, not replaced. */
+	AUTO(fs_close_auto) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	return fd < 0 || fs_write_all(fd, html.p, html.n) != 0 ? err_os(e, "write %s", path) : 0;
 }

@@ -1,12 +1,12 @@
 /* The first lines of the page: what a server buys each project, in a sentence. */
 #include "base/html.h"
-#include "report_more.h"
+#include "report_parts.h"
 
 static const char *const places[] = { "home", "ci", "loopback", "bad" };
 static const struct {
 	const char *phase, *what;
-} questions[] = { { "p0", "A fresh install" }, { "p3", "With a lockfile" }, { "p4", "With lockfile and full store" },
-	{ "update", "An update of some dependencies" } };
+} questions[] = { { "p0", "A fresh install" }, { "p3", "An install with a lockfile" },
+	{ "p4", "An install with a lockfile and a full store" }, { "update", "An update of some dependencies" } };
 
 static void put_seconds(struct buf *b, double s)
 {

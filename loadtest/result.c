@@ -4,35 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MOST_SAMPLES = 100 };
-
-static const struct {
-	const char *name, *unit;
-} metrics[NMETRICS] = {
-	[METRIC_WALL] = { "wall", "s" },
-	[METRIC_CPU] = { "user+sys", "s" },
-	[METRIC_PEAK_MB] = { "peak", "MB" },
-	[METRIC_SWITCHES] = { "switches", "" },
-	[METRIC_DOWN_MB] = { "down", "MB" },
-	[METRIC_REQUESTS] = { "requests", "" },
-	[METRIC_MIRROR_CPU] = { "mirror CPU", "s" },
-	[METRIC_RELAY_CPU] = { "relay CPU", "s" },
-	[METRIC_DRAYD_CPU] = { "drayd CPU", "s" },
-};
-
-const char *metric_name(enum metric m)
+double result_value(const struct json *v)
 {
-	return metrics[m].name;
-}
-
-const char *metric_unit(enum metric m)
-{
-	return metrics[m].unit;
-}
-
-static double number(const struct json *j, const char *key)
-{
-	const struct json *v = json_get(j, key);
 	char text[64];
 
 	if (!json_is(v, JSON_NUMBER) || v->s.n >= sizeof(text))
@@ -40,6 +13,11 @@ static double number(const struct json *j, const char *key)
 	memcpy(text, v->s.p, v->s.n);
 	text[v->s.n] = 0;
 	return strtod(text, NULL);
+}
+
+double result_number(const struct json *j, const char *key)
+{
+	return result_value(json_get(j, key));
 }
 
 static struct cell *cell_of(struct result *r, size_t *cap, const struct json *j, struct arena *a)
@@ -56,56 +34,61 @@ static struct cell *cell_of(struct result *r, size_t *cap, const struct json *j,
 			return c;
 	}
 	r->cell = arena_grow(a, r->cell, r->n, cap, sizeof(*r->cell), _Alignof(struct cell));
-	for (int m = 0; m < NMETRICS; m++)
-		key.v[m] = arena_new(a, double, MOST_SAMPLES);
-	key.lock = arena_new(a, str, MOST_SAMPLES);
-	key.dray = arena_new(a, const struct json *, MOST_SAMPLES);
 	r->cell[r->n] = key;
 	return &r->cell[r->n++];
 }
 
-static void cell_add(struct cell *c, const struct json *j)
+/* Room for one more good run. */
+static void cell_grow(struct cell *c, struct arena *a)
+{
+	size_t cap = c->cap;
+
+	for (int m = 0; m < NMETRICS; m++) {
+		cap = c->cap;
+		c->v[m] = arena_grow(a, c->v[m], c->n, &cap, sizeof(double), _Alignof(double));
+	}
+	cap = c->cap;
+	c->lock = arena_grow(a, c->lock, c->n, &cap, sizeof(str), _Alignof(str));
+	c->dray = arena_grow(a, c->dray, c->n, &c->cap, sizeof(*c->dray), _Alignof(const struct json *));
+}
+
+static void cell_add(struct cell *c, const struct json *j, size_t line, struct arena *a)
 {
 	size_t i = c->n;
-	double round = number(j, "round");
+	double round = result_number(j, "round");
 
-	if (round >= 1 && round < 64)
+	c->line = line;
+	if (round >= 1 && round <= RESULT_MOST_ROUNDS)
 		c->rounds |= 1ull << (unsigned)round;
 	if (!json_is(json_get(j, "ok"), JSON_TRUE)) {
 		c->failed++;
 		c->why = json_str(json_get(j, "why"));
 		return;
 	}
-	if (i == MOST_SAMPLES)
-		return;
-	c->v[METRIC_WALL][i] = number(j, "wall_s");
-	c->v[METRIC_CPU][i] = number(j, "user_s") + number(j, "sys_s");
-	c->v[METRIC_PEAK_MB][i] = number(j, "peak_kb") / 1024;
-	c->v[METRIC_SWITCHES][i] = number(j, "switches");
-	c->v[METRIC_DOWN_MB][i] = number(j, "down_bytes") / 1e6;
-	c->v[METRIC_REQUESTS][i] = number(j, "requests");
-	c->v[METRIC_MIRROR_CPU][i] = number(j, "mirror_cpu_s");
-	c->v[METRIC_RELAY_CPU][i] = number(j, "relay_cpu_s");
-	c->v[METRIC_DRAYD_CPU][i] = number(j, "drayd_cpu_s");
+	cell_grow(c, a);
+	c->v[METRIC_WALL][i] = result_number(j, "wall_s");
+	c->v[METRIC_CPU][i] = result_number(j, "user_s") + result_number(j, "sys_s");
+	c->v[METRIC_PEAK_MB][i] = result_number(j, "peak_kb") / 1024;
+	c->v[METRIC_SWITCHES][i] = result_number(j, "switches");
+	c->v[METRIC_DOWN_MB][i] = result_number(j, "down_bytes") / 1e6;
+	c->v[METRIC_REQUESTS][i] = result_number(j, "requests");
+	c->v[METRIC_MIRROR_CPU][i] = result_number(j, "mirror_cpu_s");
+	c->v[METRIC_RELAY_CPU][i] = result_number(j, "relay_cpu_s");
+	c->v[METRIC_DRAYD_CPU][i] = result_number(j, "drayd_cpu_s");
 	c->dray[i] = json_get(j, "dray");
 	c->lock[i] = json_str(json_get(j, "lockfile_sha256"));
 	if (json_get(j, "store_bytes")) {
-		c->store_mb = number(j, "store_bytes") / 1e6;
-		c->modules_mb = number(j, "modules_bytes") / 1e6;
-		c->lockfile_kb = number(j, "lockfile_bytes") / 1e3;
+		c->store_mb = result_number(j, "store_bytes") / 1e6;
+		c->modules_mb = result_number(j, "modules_bytes") / 1e6;
+		c->lockfile_kb = result_number(j, "lockfile_bytes") / 1e3;
 	}
 	c->n++;
 }
 
-static void note_add(struct result *r, size_t *cap, const struct json *j, struct arena *a)
+static void note_add(struct result *r, size_t *cap, const struct json *j, size_t at, struct arena *a)
 {
 	r->note = arena_grow(a, r->note, r->nnotes, cap, sizeof(*r->note), _Alignof(struct result_note));
-	r->note[r->nnotes++] = (struct result_note){ json_str(json_get(j, "kind")), j };
-}
-
-double result_number(const struct json *j, const char *key)
-{
-	return number(j, key);
+	r->note[r->nnotes++] = (struct result_note){ json_str(json_get(j, "kind")), j, at };
 }
 
 int result_read(struct result *out, const char *path, struct arena *a, struct err *e)
@@ -123,11 +106,11 @@ int result_read(struct result *out, const char *path, struct arena *a, struct er
 		if (rc < 0)
 			err_ctx(e, "%s line %zu", path, at);
 		else if (str_eq(json_str(json_get(j, "kind")), STR("sample")))
-			cell_add(cell_of(&r, &cap, j, a), j);
+			cell_add(cell_of(&r, &cap, j, a), j, at, a);
 		else if (str_eq(json_str(json_get(j, "kind")), STR("machine")))
 			r.machine = j;
 		else
-			note_add(&r, &notes, j, a);
+			note_add(&r, &notes, j, at, a);
 	}
 	free(line);
 	if (f)

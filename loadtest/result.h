@@ -8,36 +8,38 @@
 #include "measure.h"
 
 enum metric {
-	METRIC_WALL,
-	METRIC_CPU, /* user + sys */
+	METRIC_WALL, /* s */
+	METRIC_CPU,  /* user + sys, s */
 	METRIC_PEAK_MB,
 	METRIC_SWITCHES,
 	METRIC_DOWN_MB,
 	METRIC_REQUESTS,
-	METRIC_MIRROR_CPU, /* these three share the cores with the client */
+	METRIC_MIRROR_CPU, /* s; these three share the cores with the client */
 	METRIC_RELAY_CPU,
 	METRIC_DRAYD_CPU,
 	NMETRICS
 };
-const char *metric_name(enum metric m);
-const char *metric_unit(enum metric m);
 
+/* Rounds are kept as bits, for who goes on with what is missing. */
+enum { RESULT_MOST_ROUNDS = 63 };
 /* All samples of one subject in one phase of one project over one link. */
 struct cell {
 	str project, link, phase, subject;
-	double *v[NMETRICS];
-	size_t n, failed;
-	uint64_t rounds;                          /* that have a sample, good or failed, as bits */
+	double *v[NMETRICS]; /* of the N good runs */
+	size_t n, cap, failed;
+	uint64_t rounds;                          /* from 1 on, that have a sample, good or failed: bit by number */
 	str why;                                  /* of the last failure */
+	size_t line;                              /* its last sample's, in the file */
 	const struct json **dray;                 /* n summaries of dray's own, or NULLs */
 	str *lock;                                /* n digests of the lockfile, or empty */
 	double store_mb, modules_mb, lockfile_kb; /* on disk, of the last run that was looked at; 0: none was */
 	struct spread spread[NMETRICS];
 };
-/* A line of another kind: "load", "prepared", "unavailable". */
+/* A line of another kind: "load", "prepared", "unavailable", "warning". */
 struct result_note {
 	str kind;
 	const struct json *line;
+	size_t at; /* which line of the file that is */
 };
 struct result {
 	struct cell *cell;
@@ -52,9 +54,12 @@ const struct cell *result_best_peer(const struct result *r, const struct cell *l
 bool cell_is_peer(const struct cell *c);
 /* The bare system calls of the tree that C, a warm link of dray's, made: in C's own scenario, or NULL. */
 const struct cell *result_floor(const struct result *r, const struct cell *c);
-/* Member KEY of an object, 0 when it has no such number. */
-double result_number(const struct json *j, const char *key);
+/* ERR_IO, ERR_PARSE with the line. */
 MUST_USE int result_read(struct result *out, const char *path, struct arena *a, struct err *e);
+/* NULL: nothing was measured there, not even in vain. */
 const struct cell *result_find(const struct result *r, str project, str link, str phase, str subject);
+/* V, or member KEY of J, as a number; 0 where it is none. */
+double result_value(const struct json *v);
+double result_number(const struct json *j, const char *key);
 /* Whether note I says that a subject cannot take part in a project, and none after it does for the same two. */
 bool result_is_last_unavailable(const struct result *r, size_t i);

@@ -1,4 +1,5 @@
 #include "rig.h"
+#include "measure.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -300,7 +301,7 @@ static _Noreturn void drayd_child(struct rig *r, const char *store_dir, bool set
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", r->drayd_port);
 	snprintf(log, sizeof(log), "%s/drayd.log", r->o.log_dir);
 	log_to(log);
-	/* The registry is frozen, so packuments don't age. The mirror is what clients know as their registry: drayd serves that URL from the mirror, co-located. */
+	/* The registry is frozen, so packuments don't age. Clients know the mirror by its relay's URL, drayd without the relay: co-located. */
 	execl(r->o.drayd, r->o.drayd, "--listen", listen, "--store-dir", store_dir, "--registry", r->drayd_registry,
 		"--registry-alias", r->registry, "--ready-file", ready, "--packument-age", "86400",
 		settles ? (char *)NULL : "--pack-settle-level", "0", (char *)NULL);
@@ -346,16 +347,6 @@ int rig_check(struct rig *r, struct err *e)
 	return child_check(&r->upstream, "upstream relay", e);
 }
 
-/* CPU of the children that have ended and were waited for. */
-static double ended_cpu(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_CHILDREN, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
 int rig_drayd_settle(struct rig *r, const char *store_dir, struct err *e)
 {
 	char log[4096];
@@ -363,7 +354,7 @@ int rig_drayd_settle(struct rig *r, const char *store_dir, struct err *e)
 
 	rig_drayd_stop(r);
 	snprintf(log, sizeof(log), "%s/drayd.log", r->o.log_dir);
-	double cpu = ended_cpu();
+	double cpu = measure_cpu(RUSAGE_CHILDREN);
 	pid_t pid = child_start();
 	if (pid == 0) {
 		log_to(log);
@@ -373,11 +364,10 @@ int rig_drayd_settle(struct rig *r, const char *store_dir, struct err *e)
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return err_os(e, "drayd --wait-settled");
-	r->drayd_cpu_before += ended_cpu() - cpu;
-	/* Packages that cannot be packed are named in the log, and come as tarballs. */
-	return WIFEXITED(status) && WEXITSTATUS(status) != 127
-		       ? 0
-		       : err_set(e, ERR_IO, "drayd --wait-settled ended with %d; see %s", status, log);
+	r->drayd_cpu_before += measure_cpu(RUSAGE_CHILDREN) - cpu;
+	/* Packages that could not be had are named in the log, and come as tarballs. */
+	bool good = WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == err_exit_status(ERR_NET));
+	return good ? 0 : err_set(e, ERR_IO, "drayd --wait-settled ended with wait status %#x; see %s", status, log);
 }
 
 struct rig_counts rig_counts(const struct rig *r)
@@ -390,9 +380,7 @@ struct rig_counts rig_counts(const struct rig *r)
 		.down_bytes = a->down_bytes + b->down_bytes,
 		.up_bytes = a->up_bytes + b->up_bytes,
 		.connections = a->connections + b->connections,
-		.most_open = a->most_open + b->most_open,
 		.server_bytes = b->down_bytes,
-		.server_connections = b->connections,
 		.mirror_cpu_s = proc_cpu(r->mirror),
 		.relay_cpu_s = r->relay_cpu_before + proc_cpu(r->relay) + proc_cpu(r->upstream),
 		.drayd_cpu_s = r->drayd_cpu_before + proc_cpu(r->drayd),

@@ -28,8 +28,9 @@ struct rig_opts {
 	const char *log_dir;
 };
 struct rig_counts {
-	uint64_t requests, misses, down_bytes, up_bytes, connections, most_open; /* of the client's link, both routes */
-	uint64_t server_bytes, server_connections;                               /* of which to drayd */
+	uint64_t requests, misses;                  /* that the mirror had, whoever asked: the client or drayd */
+	uint64_t down_bytes, up_bytes, connections; /* of the client's link, both routes */
+	uint64_t server_bytes;                      /* of those down, from drayd */
 	double mirror_cpu_s, relay_cpu_s, drayd_cpu_s;
 	uint64_t drayd_rss_kb;
 };

@@ -1,5 +1,4 @@
 #include "run.h"
-#include "base/json.h"
 #include "fsimage.h"
 #include "integrity.h"
 #include "manifest.h"
@@ -8,6 +7,7 @@
 #include "pack.h"
 #include "place.h"
 #include "run_floor.h"
+#include "run_out.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -31,77 +31,12 @@ struct bench {
 	/* For a sample: what is allocated when a child is forked counts for the child's peak. */
 	struct arena a;
 	struct bench_place place;
+	const char *name; /* the project's */
 	unsigned failed;
+	bool warned; /* of the file system */
 	const char *program[RUN_MOST_SUBJECTS];
 	enum { UNPRIMED, PRIMED, UNFIT } state[RUN_MOST_SUBJECTS];
 };
-
-static void put_field(FILE *f, const char *key, str value)
-{
-	AUTO(buf_release) struct buf b = BUF_INIT;
-
-	json_put_str(&b, value);
-	fprintf(f, ",\"%s\":" STR_FMT, key, STR_ARG(buf_str(&b)));
-}
-
-/* What one run of one subject came to. */
-struct outcome {
-	struct sample s;
-	struct rig_counts c;
-	const char *why; /* NULL: good */
-	str summary, lock_digest;
-	struct outcome_sizes sizes;
-	bool sized;
-};
-
-static void put_outcome(FILE *f, const struct outcome *o)
-{
-	if (o->lock_digest.n)
-		put_field(f, "lockfile_sha256", o->lock_digest);
-	if (o->sized)
-		fprintf(f,
-			",\"store_bytes\":%llu,\"modules_bytes\":%llu,\"lockfile_bytes\":%llu,\"store_files\":%llu,"
-			"\"modules_files\":%llu",
-			(unsigned long long)o->sizes.store_bytes, (unsigned long long)o->sizes.modules_bytes,
-			(unsigned long long)o->sizes.lockfile_bytes, (unsigned long long)o->sizes.store_files,
-			(unsigned long long)o->sizes.modules_files);
-	if (o->summary.n)
-		fprintf(f, ",\"dray\":" STR_FMT, STR_ARG(o->summary));
-}
-
-static void put_sample(struct bench *b, const char *subject, unsigned round, const struct outcome *out)
-{
-	FILE *f = b->o->out;
-	const struct sample *s = &out->s;
-	const struct rig_counts *c = &out->c;
-	const char *why = out->why;
-
-	if (!f)
-		return;
-	fprintf(f, "{\"kind\":\"sample\"");
-	put_field(f, "project", str_of(b->place.project_name));
-	put_field(f, "link", str_of(b->step->link->name));
-	put_field(f, "phase", str_of(phase_name(b->step->phase)));
-	put_field(f, "subject", str_of(subject));
-	fprintf(f, ",\"round\":%u,\"ok\":%s", round, why ? "false" : "true");
-	if (why)
-		put_field(f, "why", str_of(why));
-	fprintf(f,
-		",\"wall_s\":%.4f,\"user_s\":%.4f,\"sys_s\":%.4f,\"peak_kb\":%llu,\"switches\":%llu,\"preempted\":%llu",
-		s->wall_s, s->user_s, s->sys_s, (unsigned long long)s->peak_kb, (unsigned long long)s->switches,
-		(unsigned long long)s->preempted);
-	fprintf(f, ",\"minor_faults\":%llu,\"major_faults\":%llu,\"exit\":%d", (unsigned long long)s->minor_faults,
-		(unsigned long long)s->major_faults, s->exit);
-	fprintf(f,
-		",\"down_bytes\":%llu,\"up_bytes\":%llu,\"server_bytes\":%llu,\"requests\":%llu,\"connections\":%llu",
-		(unsigned long long)c->down_bytes, (unsigned long long)c->up_bytes, (unsigned long long)c->server_bytes,
-		(unsigned long long)c->requests, (unsigned long long)c->connections);
-	fprintf(f, ",\"mirror_cpu_s\":%.3f,\"relay_cpu_s\":%.3f,\"drayd_cpu_s\":%.3f,\"drayd_rss_kb\":%llu",
-		c->mirror_cpu_s, c->relay_cpu_s, c->drayd_cpu_s, (unsigned long long)c->drayd_rss_kb);
-	put_outcome(f, out);
-	fprintf(f, "}\n");
-	fflush(f);
-}
 
 /* What happened between two readings of the counters. */
 static struct rig_counts counts_minus(struct rig_counts a, const struct rig_counts *b)
@@ -112,7 +47,6 @@ static struct rig_counts counts_minus(struct rig_counts a, const struct rig_coun
 	a.up_bytes -= b->up_bytes;
 	a.connections -= b->connections;
 	a.server_bytes -= b->server_bytes;
-	a.server_connections -= b->server_connections;
 	a.mirror_cpu_s -= b->mirror_cpu_s;
 	a.relay_cpu_s -= b->relay_cpu_s;
 	a.drayd_cpu_s -= b->drayd_cpu_s;
@@ -120,7 +54,7 @@ static struct rig_counts counts_minus(struct rig_counts a, const struct rig_coun
 }
 
 static const char *check_run(struct bench *b, const struct subject *sub, enum phase phase,
-	const struct subject_place *at, const struct outcome *out)
+	const struct subject_place *at, const struct run_outcome *out)
 {
 	const char *why;
 
@@ -140,19 +74,19 @@ static const char *check_run(struct bench *b, const struct subject *sub, enum ph
 }
 
 /* Runs subject I in AT as PHASE would. */
-static int run_one(
-	struct bench *b, size_t i, enum phase phase, const struct subject_place *at, struct outcome *out, struct err *e)
+static int run_one(struct bench *b, size_t i, enum phase phase, const struct subject_place *at, struct run_outcome *out,
+	struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	struct invocation inv;
-	struct place where = { .program = b->program[i],
+	struct invoke_opts where = { .program = b->program[i],
 		.project = at->project,
 		.home = at->home,
 		.store = at->store,
 		.registry = rig_registry(b->rig),
 		.server = rig_server(b->rig) };
 
-	*out = (struct outcome){ 0 };
+	*out = (struct run_outcome){ 0 };
 	subject_invoke(&inv, sub, phase, &where, &b->a);
 	struct command cmd = {
 		.argv = inv.argv, .env = inv.env, .cwd = at->project, .out = at->log, .timeout_s = MOST_RUN_S
@@ -168,22 +102,37 @@ static int run_one(
 	return 0;
 }
 
+/* Writes a sample down and says it; one that failed, with the end of what it said. */
+static void tell_sample(struct bench *b, const char *subject, unsigned round, const struct run_outcome *out,
+	const struct subject_place *at)
+{
+	struct run_scene scene = { .project = b->name,
+		.link = b->step->link->name,
+		.phase = phase_name(b->step->phase),
+		.subject = subject,
+		.round = round };
+
+	b->failed += out->why != NULL;
+	run_out_sample(b->o->out, &scene, out);
+	if (out->why)
+		place_show_log(at);
+}
+
 static const struct link_profile *unhindered(void)
 {
 	return link_find("loopback");
 }
 
-/* Where a settled server's store is kept between runs: its packs take minutes of CPU. By project and build of drayd. In A. */
+/* Where a settled server's store is kept between runs: its packs take minutes of CPU. By project, package.json and the format of packs. In A. */
 static const char *settled_path(const char *work_dir, const char *project, struct arena *a, struct err *e)
 {
-	const char *slash = strrchr(project, '/');
 	uint8_t sha[32];
 	str text;
 
 	if (place_read_file(&text, arena_printf(a, "%s/package.json", project).p, a, e) < 0)
 		return NULL;
 	sha256(sha, text.p, text.n);
-	return arena_printf(a, "%s/settled/%s-pack%u-%02x%02x%02x%02x", work_dir, slash ? slash + 1 : project,
+	return arena_printf(a, "%s/settled/%s-pack%u-%02x%02x%02x%02x", work_dir, place_project_name(project),
 		PACK_FORMAT, sha[0], sha[1], sha[2], sha[3])
 		.p;
 }
@@ -225,20 +174,6 @@ static int start_server(struct bench *b, const struct subject *sub, const struct
 	return rig_drayd(b->rig, dir, sub->server != SERVER_WARM, e);
 }
 
-/* What preparing a server's packs took stands beside the figures, never in them. */
-static void put_prepared(struct bench *b, const struct subject *sub, double wall_s, double cpu_s)
-{
-	fprintf(stderr, "%s: the server of %s has its packs after %.0f s, %.0f s of CPU\n", b->place.project_name,
-		sub->name, wall_s, cpu_s);
-	if (!b->o->out)
-		return;
-	fprintf(b->o->out, "{\"kind\":\"prepared\"");
-	put_field(b->o->out, "project", str_of(b->place.project_name));
-	put_field(b->o->out, "subject", str_of(sub->name));
-	fprintf(b->o->out, ",\"wall_s\":%.1f,\"drayd_cpu_s\":%.1f}\n", wall_s, cpu_s);
-	fflush(b->o->out);
-}
-
 /* *WHY when they are not ready in time: that is one subject's trouble, not the run's. */
 static int await_packs(struct bench *b, bool settled, double patience_s, const char **why, struct err *e)
 {
@@ -249,37 +184,36 @@ static int await_packs(struct bench *b, bool settled, double patience_s, const c
 	return rc == ERR_TIMEOUT ? 0 : rc;
 }
 
-static int prepare_packs(struct bench *b, const struct subject *sub, const char **why, struct err *e)
+/* The same project with its lockfile asks for deltas that the plan did not: who knows no sizes starts from another version. */
+static int prime_locked(struct bench *b, size_t i, struct subject_place *at, struct run_outcome *out, struct err *e)
 {
+	if (place_for(at, &b->place, b->o->subject[i]->name, b->o->subject[i]->lockfile, P3, &b->a, e) < 0)
+		return e->code;
+	return run_one(b, i, P3, at, out, e);
+}
+
+/* Where that takes another run, AT and OUT are that run's. */
+static int prepare_packs(struct bench *b, size_t i, struct subject_place *at, struct run_outcome *out, struct err *e)
+{
+	const struct subject *sub = b->o->subject[i];
+
 	if (sub->server != SERVER_WARM && sub->server != SERVER_SETTLED)
 		return 0;
 	double start = measure_now(), cpu = rig_counts(b->rig).drayd_cpu_s;
 	/* The tarballs first, for a server that has seen nothing; the long work then with all CPUs. */
-	if (await_packs(b, false, PRIME_PATIENCE_S, why, e) < 0)
+	if (await_packs(b, false, PRIME_PATIENCE_S, &out->why, e) < 0 ||
+		(!out->why && prime_locked(b, i, at, out, e) < 0) ||
+		(!out->why && await_packs(b, false, PRIME_PATIENCE_S, &out->why, e) < 0))
 		return e->code;
-	if (*why)
+	if (out->why)
 		return 0;
 	if (sub->server == SERVER_SETTLED) {
 		const char *dir = settled_dir(b, e);
 		if (!dir || rig_drayd_settle(b->rig, dir, e) < 0)
 			return e->code;
 	}
-	put_prepared(b, sub, measure_now() - start, rig_counts(b->rig).drayd_cpu_s - cpu);
+	run_out_prepared(b->o->out, b->name, sub->name, measure_now() - start, rig_counts(b->rig).drayd_cpu_s - cpu);
 	return 0;
-}
-
-/* A peer that cannot take part is named, with the reason; that is no failed run. */
-static void put_unavailable(struct bench *b, const struct subject *sub, const char *why)
-{
-	fprintf(stderr, "%s %s: not available: %s\n", b->place.project_name, sub->name, why);
-	if (!b->o->out)
-		return;
-	fprintf(b->o->out, "{\"kind\":\"unavailable\"");
-	put_field(b->o->out, "project", str_of(b->place.project_name));
-	put_field(b->o->out, "subject", str_of(sub->name));
-	put_field(b->o->out, "why", str_of(why));
-	fprintf(b->o->out, "}\n");
-	fflush(b->o->out);
 }
 
 /* Makes subject I ready, once a project, untimed and without the link: its store, its lockfile, the server's caches. */
@@ -287,38 +221,39 @@ static int prime(struct bench *b, size_t i, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	struct subject_place at;
-	struct outcome out;
+	struct run_outcome out;
 
 	arena_release(&b->a);
 	if (rig_relink(b->rig, unhindered(), e) < 0 || place_prime(&at, &b->place, sub->name, &b->a, e) < 0 ||
 		start_server(b, sub, &at, e) < 0 || run_one(b, i, P0, &at, &out, e) < 0)
 		return e->code;
-	if (!out.why && prepare_packs(b, sub, &out.why, e) < 0)
+	if (!out.why && prepare_packs(b, i, &at, &out, e) < 0)
 		return e->code;
 	b->state[i] = out.why ? UNFIT : PRIMED;
 	const char *cannot = out.why && out.c.misses == 0 ? outcome_unavailable(&at, sub, &b->a) : NULL;
 	if (cannot) {
-		put_unavailable(b, sub, cannot);
+		run_out_unavailable(b->o->out, b->name, sub->name, cannot);
 	} else if (out.why) {
-		b->failed++;
-		fprintf(stderr, "%s %s: warm-up failed: %s; it said:\n", b->place.project_name, sub->name, out.why);
 		out.why = arena_printf(&b->a, "warm-up: %s", out.why).p;
-		put_sample(b, sub->name, 0, &out);
-		place_show_log(&at);
+		tell_sample(b, sub->name, 0, &out, &at);
 	}
 	rig_drayd_stop(b->rig);
 	return 0;
 }
 
 /* PARTIAL and UPDATE: what was installed before, without the link. A cold server has seen nothing of it. */
-static int run_before(struct bench *b, size_t i, struct subject_place *at, struct outcome *out, struct err *e)
+static int run_before(struct bench *b, size_t i, struct subject_place *at, struct run_outcome *out, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	enum phase phase = b->step->phase;
 	struct subject_place before;
+	int rc = place_before(&before, at, &b->place, phase, &b->a, e);
 
-	if (rig_relink(b->rig, unhindered(), e) < 0 || place_before(&before, at, &b->place, phase, &b->a, e) < 0 ||
-		run_one(b, i, P0, &before, out, e) < 0)
+	if (rc == ERR_NOTFOUND) { /* this project has no such state: a matter of this phase alone */
+		out->why = arena_str(&b->a, str_of(e->msg)).p;
+		return 0;
+	}
+	if (rc < 0 || rig_relink(b->rig, unhindered(), e) < 0 || run_one(b, i, P0, &before, out, e) < 0)
 		return e->code;
 	if (out->why) {
 		out->why = arena_printf(&b->a, "the install before: %s", out->why).p;
@@ -335,31 +270,25 @@ static int run_before(struct bench *b, size_t i, struct subject_place *at, struc
 }
 
 /* A warm server has answered this request before: its plan is in memory, which a new process has to be asked for. */
-static int ask_before(struct bench *b, size_t i, struct outcome *out, struct err *e)
+static int ask_before(struct bench *b, size_t i, struct subject_place *at, struct run_outcome *out, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
-	struct subject_place at;
+	struct subject_place before;
 
 	if (sub->server != SERVER_WARM && sub->server != SERVER_SETTLED)
 		return 0;
-	if (place_for(&at, &b->place, sub->name, sub->lockfile, P1, &b->a, e) < 0 ||
-		rig_relink(b->rig, unhindered(), e) < 0 || run_one(b, i, P1, &at, out, e) < 0)
+	if (place_for(&before, &b->place, sub->name, sub->lockfile, P1, &b->a, e) < 0 ||
+		rig_relink(b->rig, unhindered(), e) < 0 || run_one(b, i, P1, &before, out, e) < 0)
 		return e->code;
-	if (out->why)
+	if (out->why) {
 		out->why = arena_printf(&b->a, "the request before: %s", out->why).p;
+		at->log = before.log;
+	}
 	return 0;
 }
 
-static void say_sample(const struct bench *b, const char *subject, unsigned round, const struct outcome *out)
-{
-	fprintf(stderr, "%-8s %-8s %-8s %-13s round %u %8.3f s  user+sys %7.3f s  %6.1f MB down%s%s\n",
-		b->place.project_name, b->step->link->name, phase_name(b->step->phase), subject, round, out->s.wall_s,
-		out->s.user_s + out->s.sys_s, (double)out->c.down_bytes / 1e6, out->why ? "  FAILED: " : "",
-		out->why ? out->why : "");
-}
-
 /* The state that the phase starts from, down to the server; *why when that went wrong. */
-static int before_sample(struct bench *b, size_t i, struct subject_place *at, struct outcome *out, struct err *e)
+static int before_sample(struct bench *b, size_t i, struct subject_place *at, struct run_outcome *out, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	enum phase phase = b->step->phase;
@@ -368,7 +297,7 @@ static int before_sample(struct bench *b, size_t i, struct subject_place *at, st
 		return e->code;
 	if ((phase == PARTIAL || phase == UPDATE) && run_before(b, i, at, out, e) < 0)
 		return e->code;
-	if ((phase == P0 || phase == P1) && ask_before(b, i, out, e) < 0)
+	if ((phase == P0 || phase == P1) && ask_before(b, i, at, out, e) < 0)
 		return e->code;
 	place_sync(&b->place);
 	return rig_relink(b->rig, b->step->link, e);
@@ -379,7 +308,7 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	struct subject_place at;
-	struct outcome out = { 0 };
+	struct run_outcome out = { 0 };
 
 	arena_release(&b->a);
 	if (before_sample(b, i, &at, &out, e) < 0)
@@ -393,12 +322,7 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 		out.sized = true;
 	}
 	if (round || out.why)
-		put_sample(b, sub->name, round, &out);
-	b->failed += out.why != NULL;
-	if (out.why)
-		place_show_log(&at);
-	if (round || out.why)
-		say_sample(b, sub->name, round, &out);
+		tell_sample(b, sub->name, round, &out, &at);
 	return 0;
 }
 
@@ -415,7 +339,7 @@ static int sample_floor(struct bench *b, size_t i, unsigned round, struct err *e
 {
 	const struct subject *sub = b->o->subject[i];
 	struct subject_place at;
-	struct outcome out = { 0 };
+	struct run_outcome out = { 0 };
 
 	arena_release(&b->a);
 	if (place_for(&at, &b->place, sub->name, sub->lockfile, P5, &b->a, e) < 0)
@@ -427,13 +351,9 @@ static int sample_floor(struct bench *b, size_t i, unsigned round, struct err *e
 	place_sync(&b->place);
 	if (run_floor(&out.s, &fp, &b->a, e) < 0)
 		return e->code;
-	if (out.s.exit) {
+	if (out.s.exit)
 		out.why = arena_printf(&b->a, "exit status %d", out.s.exit).p;
-		b->failed++;
-		place_show_log(&at);
-	}
-	put_sample(b, FLOOR_SUBJECT, round, &out);
-	say_sample(b, FLOOR_SUBJECT, round, &out);
+	tell_sample(b, FLOOR_SUBJECT, round, &out, &at);
 	return 0;
 }
 
@@ -465,10 +385,11 @@ static int make_image(struct bench *b, struct fsimage *fs, const char *name, str
 
 	if (fsimage_make(fs, b->o->work_dir, name, b->o->image_bytes, &why, e) < 0)
 		return e->code;
-	if (why.n)
-		fprintf(stderr,
-			"warning: " STR_FMT ": deletes and other users of this file system will show in the timings\n",
-			STR_ARG(buf_str(&why)));
+	if (why.n && !b->warned) {
+		buf_printf(&why, ": deletes and other users of this file system show in the timings");
+		run_out_warning(b->o->out, b->name, buf_str(&why));
+	}
+	b->warned |= why.n > 0;
 	return 0;
 }
 
@@ -504,7 +425,6 @@ static int run_round(struct bench *b, unsigned round, struct err *e)
 static int run_step(struct bench *b, struct err *e)
 {
 	const struct run_opts *o = b->o;
-
 	bool any = false;
 
 	for (unsigned round = 1; round <= b->step->rounds; round++)
@@ -543,12 +463,16 @@ static int open_bench(struct bench *b, size_t project, struct err *e)
 		place_open(&b->place, b->ref.mount, o->project[project], o->mirror_dir, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < o->nsubjects; i++) {
-		b->program[i] = subject_program(o->subject[i], o->dray_dir, o->peers_dir, &b->keep);
-		if (!b->program[i])
-			put_unavailable(b, o->subject[i],
-				arena_printf(&b->keep, "no %s in %s", o->subject[i]->program,
-					o->subject[i]->is_dray ? o->dray_dir : o->peers_dir)
-					.p);
+		const struct subject *sub = o->subject[i];
+		b->program[i] = subject_program(sub, o->dray_dir, o->peers_dir, &b->keep);
+		const char *lacks = !b->program[i]                                              ? sub->program
+				    : sub->server != SERVER_NONE && access(ro.drayd, X_OK) != 0 ? "drayd"
+												: NULL;
+		if (!lacks)
+			continue;
+		b->program[i] = NULL;
+		run_out_unavailable(o->out, b->name, sub->name,
+			arena_printf(&b->keep, "no %s in %s", lacks, sub->is_dray ? o->dray_dir : o->peers_dir).p);
 	}
 	return rig_start(&b->rig, &ro, e);
 }
@@ -559,6 +483,7 @@ static int run_project(const struct run_opts *o, size_t project, unsigned *faile
 	int rc = 0;
 
 	b->o = o;
+	b->name = place_project_name(o->project[project]);
 	b->a = b->keep = ARENA_INIT(1 << 16);
 	for (size_t i = 0; i < o->nsteps && rc == 0; i++) {
 		b->step = &o->step[i];
@@ -579,32 +504,47 @@ static int run_project(const struct run_opts *o, size_t project, unsigned *faile
 	return rc;
 }
 
-void run_cross(struct run_opts *o, const struct link_profile *const *link, size_t nlinks_wanted,
-	const bool phase[NPHASES], unsigned rounds)
+int run_cross(struct run_opts *o, const struct link_profile *const *link, size_t nlinks_wanted,
+	const bool phase[NPHASES], unsigned rounds, struct err *e)
 {
 	uint32_t everybody = (uint32_t)((1ull << o->nsubjects) - 1);
+	size_t nphases = 0;
 
+	for (int p = 0; p < NPHASES; p++)
+		nphases += phase[p];
+	if (o->nprojects * nlinks_wanted * nphases > RUN_MOST_STEPS)
+		return err_set(e, ERR_TOOBIG,
+			"%zu projects, %zu links and %zu phases are over the limit of %d scenarios", o->nprojects,
+			nlinks_wanted, nphases, RUN_MOST_STEPS);
 	o->nsteps = 0;
 	for (size_t i = 0; i < o->nprojects; i++) {
 		for (size_t l = 0; l < nlinks_wanted; l++) {
-			for (int p = 0; p < NPHASES && o->nsteps < RUN_MOST_STEPS; p++) {
+			for (int p = 0; p < NPHASES; p++) {
 				if (phase[p])
 					o->step[o->nsteps++] =
 						(struct run_step){ i, link[l], (enum phase)p, everybody, rounds };
 			}
 		}
 	}
+	return 0;
 }
 
-/* The children of a run that was killed hold its lock for as long as it takes them to notice. */
-static int lock_work(int fd)
+int run_lock(const char *work_dir, struct err *e)
 {
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	const char *path = arena_printf(&a, "%s/lock", work_dir).p;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return err_os(e, "make %s", path);
+	/* The children of a run that was killed hold its lock for as long as it takes them to notice. */
 	for (int i = 0; i < 100; i++) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			return 0;
+			return fd;
 		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
 	}
-	return -1;
+	close(fd);
+	return err_set(e, ERR_BUSY, "another dray-bench works in %s; give this one another --work", work_dir);
 }
 
 /* What does not fit on the disk would look like a subject that fails. */
@@ -618,20 +558,27 @@ static void warn_of_space(const char *dir)
 			(unsigned long long)(v.f_bavail * v.f_frsize >> 30), LARGE_GB);
 }
 
+/* Both plan from a pnpm-lock.yaml. */
+static int check_subjects(const struct run_opts *o, struct err *e)
+{
+	bool planned = false, has_lockfile = false;
+
+	for (size_t i = 0; i < o->nsteps; i++)
+		planned |= o->step[i].phase == PARTIAL || o->step[i].phase == UPDATE;
+	for (size_t i = 0; i < o->nsubjects; i++)
+		has_lockfile |= strcmp(o->subject[i]->lockfile, "pnpm-lock.yaml") == 0;
+	return planned && !has_lockfile
+		       ? err_set(e, ERR_USAGE, "partial and update need dray or pnpm among the subjects")
+		       : 0;
+}
+
 int run_all(const struct run_opts *o, struct err *e)
 {
 	unsigned failed = 0;
-	char lock[4096];
+	int fd = check_subjects(o, e) < 0 ? -1 : run_lock(o->work_dir, e);
 
-	snprintf(lock, sizeof(lock), "%s/lock", o->work_dir);
-	int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
-		return err_os(e, "make %s", lock);
-	if (lock_work(fd) < 0) {
-		close(fd);
-		return err_set(
-			e, ERR_BUSY, "another dray-bench works in %s; give this one another --work", o->work_dir);
-	}
+		return e->code;
 	int rc = 0;
 	warn_of_space(o->work_dir);
 	for (size_t i = 0; i < o->nprojects && rc == 0; i++)

@@ -37,8 +37,11 @@ struct run_opts {
 };
 /* Sets o->settled by what lies in o->work_dir. */
 void run_find_settled(struct run_opts *o);
-/* The steps of each project over each link in each phase with all subjects. */
-void run_cross(struct run_opts *o, const struct link_profile *const *link, size_t nlinks, const bool phase[NPHASES],
-	unsigned rounds);
-/* 0 when every sample was good; ERR_SCRIPT when some failed (they are in OUT); other codes when it could not go on. */
+/* The steps of each project over each link in each phase with all subjects. ERR_TOOBIG past RUN_MOST_STEPS. */
+MUST_USE int run_cross(struct run_opts *o, const struct link_profile *const *link, size_t nlinks,
+	const bool phase[NPHASES], unsigned rounds, struct err *e);
+/* A descriptor that holds the work folder for this process until it is closed; ERR_BUSY after ten seconds. */
+MUST_USE int run_lock(const char *work_dir, struct err *e);
+/* 0 when every sample was good; ERR_SCRIPT when some failed (they are in OUT); other codes when it could not go on: ERR_BUSY where another
+ * run has the work folder, ERR_USAGE where the subjects do not do for the phases. Says each sample on stderr. */
 MUST_USE int run_all(const struct run_opts *o, struct err *e);

@@ -113,7 +113,7 @@ static void word(struct words *w, const char *s)
 
 #define word_fmt(w, ...) word((w), arena_printf((w)->a, __VA_ARGS__).p)
 
-static void env_common(struct words *env, const struct place *at)
+static void env_common(struct words *env, const struct invoke_opts *at)
 {
 	word(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 	word_fmt(env, "HOME=%s", at->home);
@@ -126,7 +126,7 @@ static void env_common(struct words *env, const struct place *at)
 	word(env, "LANG=C.UTF-8");
 }
 
-static void args_dray(struct words *argv, const struct subject *s, enum phase p, const struct place *at)
+static void args_dray(struct words *argv, const struct subject *s, enum phase p, const struct invoke_opts *at)
 {
 	word(argv, "install");
 	word_fmt(argv, "--store-dir=%s", at->store);
@@ -143,7 +143,7 @@ static void args_dray(struct words *argv, const struct subject *s, enum phase p,
 	word(argv, p == P1 ? "--lockfile-only" : phase_resolves(p) ? "--no-frozen-lockfile" : "--frozen-lockfile");
 }
 
-static void args_pnpm(struct words *argv, enum phase p, const struct place *at)
+static void args_pnpm(struct words *argv, enum phase p, const struct invoke_opts *at)
 {
 	word(argv, "install");
 	word_fmt(argv, "--store-dir=%s", at->store);
@@ -151,7 +151,7 @@ static void args_pnpm(struct words *argv, enum phase p, const struct place *at)
 	word(argv, p == P1 ? "--lockfile-only" : phase_resolves(p) ? "--no-frozen-lockfile" : "--frozen-lockfile");
 }
 
-static void args_bun(struct words *argv, enum phase p, const struct place *at)
+static void args_bun(struct words *argv, enum phase p, const struct invoke_opts *at)
 {
 	word(argv, "install");
 	word(argv, "--ignore-scripts");
@@ -161,7 +161,7 @@ static void args_bun(struct words *argv, enum phase p, const struct place *at)
 	word(argv, p == P1 ? "--lockfile-only" : p == P0 || p == UPDATE ? NULL : "--frozen-lockfile");
 }
 
-static void args_utoo(struct words *argv, enum phase p, const struct place *at)
+static void args_utoo(struct words *argv, enum phase p, const struct invoke_opts *at)
 {
 	word(argv, p == P1 ? "deps" : "install");
 	word_fmt(argv, "--registry=%s", at->registry);
@@ -169,7 +169,7 @@ static void args_utoo(struct words *argv, enum phase p, const struct place *at)
 	word(argv, p == P1 ? NULL : "--ignore-scripts");
 }
 
-static void args_npm(struct words *argv, enum phase p, const struct place *at)
+static void args_npm(struct words *argv, enum phase p, const struct invoke_opts *at)
 {
 	/* Not `ci`: with --legacy-peer-deps it refuses lockfiles that npm itself has just written. */
 	word(argv, "install");
@@ -183,7 +183,7 @@ static void args_npm(struct words *argv, enum phase p, const struct place *at)
 	word(argv, p == P1 ? "--package-lock-only" : NULL);
 }
 
-static void args_yarn(struct words *argv, struct words *env, enum phase p, const struct place *at)
+static void args_yarn(struct words *argv, struct words *env, enum phase p, const struct invoke_opts *at)
 {
 	word(argv, "install");
 	word(argv, p == P0 || p == P1 || p == UPDATE ? "--no-immutable" : "--immutable");
@@ -202,7 +202,7 @@ bool subject_takes_part(const struct subject *s, enum phase p)
 }
 
 void subject_invoke(
-	struct invocation *out, const struct subject *s, enum phase p, const struct place *at, struct arena *a)
+	struct invocation *out, const struct subject *s, enum phase p, const struct invoke_opts *at, struct arena *a)
 {
 	struct words argv = { out->argv, 0, sizeof(out->argv) / sizeof(*out->argv), a };
 	struct words env = { out->env, 0, sizeof(out->env) / sizeof(*out->env), a };

@@ -30,7 +30,7 @@ extern const size_t nsubjects;
 const struct subject *subject_find(const char *name);
 
 /* Where one subject works and whom it talks to. */
-struct place {
+struct invoke_opts {
 	const char *program; /* absolute path */
 	const char *project, *home, *store;
 	const char *registry; /* "http://127.0.0.1:4873/" through the link */
@@ -44,6 +44,6 @@ struct invocation {
 bool subject_takes_part(const struct subject *s, enum phase p);
 /* The command of P, measured or not. Strings live in A. */
 void subject_invoke(
-	struct invocation *out, const struct subject *s, enum phase p, const struct place *at, struct arena *a);
+	struct invocation *out, const struct subject *s, enum phase p, const struct invoke_opts *at, struct arena *a);
 /* Absolute path of the subject's program below DIR (peers) or DRAY_DIR (dray), or NULL. */
 const char *subject_program(const struct subject *s, const char *dray_dir, const char *peers_dir, struct arena *a);

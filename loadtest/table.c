@@ -1,4 +1,3 @@
-/* table — results as text: one table a scenario, comparison of two files, gates. */
 #include "table.h"
 #include <stdio.h>
 
@@ -66,17 +65,22 @@ void table_print(const struct result *r)
 	print_unavailable(r);
 }
 
-void table_compare(const struct result *a, const struct result *b)
+size_t table_compare(const struct result *a, const struct result *b)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < a->n; i++) {
 		const struct cell *x = &a->cell[i], *y = result_find(b, x->project, x->link, x->phase, x->subject);
 		if (!y || !x->n || !y->n)
 			continue;
 		const struct spread *p = &x->spread[METRIC_WALL], *q = &y->spread[METRIC_WALL];
-		printf("%-8.*s %-8.*s %-8.*s %-13.*s %8.3f -> %8.3f  %s", STR_ARG(x->project), STR_ARG(x->link),
-			STR_ARG(x->phase), STR_ARG(x->subject), p->median, q->median,
-			spread_apart(p, q) ? "" : "no difference\n");
+		printf("%-8.*s %-8.*s %-8.*s %-13.*s %8.3f -> %8.3f  ", STR_ARG(x->project), STR_ARG(x->link),
+			STR_ARG(x->phase), STR_ARG(x->subject), p->median, q->median);
 		if (spread_apart(p, q))
 			printf("%.2f x\n", q->median / p->median);
+		else
+			printf("no difference\n");
+		n++;
 	}
+	return n;
 }

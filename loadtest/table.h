@@ -1,8 +1,8 @@
-/* table — results as text: one table a scenario, the comparison of two files, the gates. */
+/* table — results as text, on stdout: one table a scenario, and the comparison of two files. */
 #pragma once
 #include "result.h"
 
 /* A row a subject, with the ratio to the best peer of the same run; "no difference" where the spreads overlap. */
 void table_print(const struct result *r);
-/* B against A, cell by cell. */
-void table_compare(const struct result *a, const struct result *b);
+/* B against A, for each cell that has good runs in both; how many have. */
+size_t table_compare(const struct result *a, const struct result *b);

@@ -31,6 +31,21 @@ void dep_path_split(str dep_path, str *name, str *version, str *suffix)
 	name_split(str_head(dep_path, at), name, version);
 }
 
+bool dep_path_peer(str *peer, str *suffix)
+{
+	for (size_t at; (at = str_find(*suffix, '(', 0)) != SIZE_MAX;) {
+		str rest = str_from(*suffix, at + 1);
+		size_t n = 0;
+		while (n < rest.n && rest.p[n] != '(' && rest.p[n] != ')')
+			n++;
+		*peer = str_head(rest, n);
+		*suffix = str_from(rest, n);
+		if (n && !str_starts(*peer, STR("patch_hash=")))
+			return true;
+	}
+	return false;
+}
+
 str dep_path_package_key(str dep_path)
 {
 	return str_head(dep_path, suffix_start(dep_path));
@@ -45,7 +60,7 @@ str dep_path_from_ref(str alias, str ref, struct arena *a)
 	size_t colon = str_find(ref, ':', 0), paren = str_find(ref, '(', 0);
 	if (at == 0 || (at < colon && at < paren))
 		return ref;
-	return arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(alias), STR_ARG(ref));
+	return arena_join(a, alias, STR("@"), ref);
 }
 
 str dep_path_to_ref(str dep_path, str alias)

@@ -83,6 +83,7 @@ enum { LOCK_SUFFIX_USUAL = 1000 };
 /* Everything before `importers:` and after `snapshots:`. */
 struct lock_head {
 	bool auto_install_peers, exclude_links_from_lockfile, dedupe_peers, inject_workspace_packages;
+	bool no_settings; /* as read: the file doesn't say which peers and links it was made with. Not part of plans */
 	uint32_t peers_suffix_max_length; /* 0: 1000, not written; LOCK_SUFFIX_ZERO: 0. lock_suffix_max() says which */
 	struct lock_catalog_entry *catalog;
 	size_t ncatalog;
@@ -130,8 +131,13 @@ void lockfile_print(struct buf *out, const struct lockfile *lf);
 /* By key, or NULL; needs lockfile_sort() or a file that was read (sorted by key in code-unit order). */
 const struct lock_package *lockfile_package(const struct lockfile *lf, str key);
 const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep_path);
+/* The first row whose key is not below KEY; needs what lockfile_package() needs. Those of a name are the ones from "name@" on that begin so. */
+size_t lockfile_packages_from(const struct lockfile *lf, str key);
+size_t lockfile_snapshots_from(const struct lockfile *lf, str key);
 const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path);
 void lockfile_sort(struct lockfile *lf);
+/* D's entry for ALIAS, or NULL. Linear: for maps of one snapshot. */
+const struct lock_dep *lock_dep_find(struct lock_deps d, str alias);
 /* The order of a file's rows, for qsort(): by key, by path. */
 int lock_package_order(const void *a, const void *b);
 int lock_snapshot_order(const void *a, const void *b);

@@ -61,17 +61,11 @@ static const void *in_order(
 
 /* ---- lines ---- */
 
-static void put_indent(struct buf *b, unsigned level)
-{
-	memset(buf_reserve(b, 2 * (size_t)level), ' ', 2 * (size_t)level);
-	b->n += 2 * (size_t)level;
-}
-
 /* A new line and "key:". */
 static void put_key(struct buf *b, unsigned level, str key)
 {
 	buf_addc(b, '\n');
-	put_indent(b, level);
+	yaml_put_indent(b, level);
 	buf_add(b, key);
 	buf_addc(b, ':');
 }
@@ -80,7 +74,7 @@ static void put_key(struct buf *b, unsigned level, str key)
 static bool put_name(struct buf *b, unsigned level, str key)
 {
 	buf_addc(b, '\n');
-	put_indent(b, level);
+	yaml_put_indent(b, level);
 	return yaml_put_key(b, key, level);
 }
 
@@ -125,7 +119,7 @@ static void put_list(struct buf *b, unsigned level, str key, struct str_list l)
 	put_key(b, level, key);
 	for (size_t i = 0; i < l.n; i++) {
 		buf_addc(b, '\n');
-		put_indent(b, level + 1);
+		yaml_put_indent(b, level + 1);
 		buf_add(b, STR("- "));
 		yaml_put_scalar(b, l.p[i], level + 2, false, true);
 	}
@@ -245,7 +239,7 @@ static void put_named_map(struct buf *b, unsigned level, str name, const struct 
 			buf_addc(b, ' ');
 		} else {
 			buf_add(b, yaml_key_spreads(name) ? STR("\n\n") : STR("\n"));
-			put_indent(b, level + 1);
+			yaml_put_indent(b, level + 1);
 		}
 		buf_add(b, m[i].k);
 		buf_add(b, STR(": "));
@@ -514,7 +508,8 @@ static void put_checksum(struct buf *b, str key, str value)
 static void put_head(struct buf *b, const struct lock_head *h)
 {
 	buf_add(b, STR("lockfileVersion: '9.0'"));
-	put_settings(b, h);
+	if (!h->no_settings)
+		put_settings(b, h);
 	put_catalogs(b, h);
 	if (h->overrides.n) {
 		put_root(b);

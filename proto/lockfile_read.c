@@ -150,13 +150,12 @@ static int read_peer_meta(struct ctx *c, struct lock_package *p, const struct ya
 		bool optional = false;
 		if (m->kind != YAML_KIND_MAP && m->kind != YAML_KIND_NONE)
 			return bad(c, m, m->key, "expected a map");
-		for (const struct yaml_node *f = m->child; f; f = f->next) {
-			if (!str_eq(f->key, STR("optional")))
-				return bad(c, f, f->key, "unknown in peerDependenciesMeta");
-			int rc = get_bool(c, &optional, f);
-			if (rc)
-				return rc;
-		}
+		const struct yaml_node *f = yaml_get(m, STR("optional"));
+		if (!f)
+			return bad(c, m, m->key, "expected optional: true");
+		int rc = get_bool(c, &optional, f);
+		if (rc)
+			return rc;
 		if (optional)
 			names[k++] = m->key;
 	}
@@ -380,6 +379,10 @@ static int read_importer(struct ctx *c, str key, const struct yaml_node *n)
 
 static int read_settings(struct ctx *c, struct lock_head *h, const struct yaml_node *n)
 {
+	if (n->kind == YAML_KIND_NONE) {
+		h->no_settings = true;
+		return 0;
+	}
 	if (n->kind != YAML_KIND_MAP)
 		return bad(c, n, n->key, "expected a map");
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
@@ -557,6 +560,7 @@ static int read_root(struct ctx *c, str text, uint32_t line)
 	}
 	if (rc == 0 && c->r.indent >= 0)
 		return yaml_reader_err(&c->r, "unexpected text");
+	c->lf->head.no_settings |= map_get(&seen, STR("settings")) == MAP_NONE;
 	if (rc == 0 && map_get(&seen, STR("lockfileVersion")) == MAP_NONE)
 		return err_set(c->r.e, ERR_PARSE, STR_FMT ": no lockfileVersion: this is no pnpm lockfile",
 			STR_ARG(c->r.path));

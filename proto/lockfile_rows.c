@@ -122,9 +122,42 @@ const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep
 	return lf->nsnapshots ? bsearch(&want, lf->snapshot, lf->nsnapshots, sizeof(want), lock_snapshot_order) : NULL;
 }
 
+/* The first of N rows of SIZE bytes, each beginning with its key, that is not below KEY. */
+static size_t rows_from(const void *p, size_t n, size_t size, str key)
+{
+	size_t lo = 0, hi = n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (str_cmp(*(const str *)(const void *)((const char *)p + mid * size), key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+size_t lockfile_packages_from(const struct lockfile *lf, str key)
+{
+	return rows_from(lf->package, lf->npackages, sizeof(*lf->package), key);
+}
+
+size_t lockfile_snapshots_from(const struct lockfile *lf, str key)
+{
+	return rows_from(lf->snapshot, lf->nsnapshots, sizeof(*lf->snapshot), key);
+}
+
 const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path)
 {
 	struct lock_importer want = { .path = path };
 
 	return lf->nimporters ? bsearch(&want, lf->importer, lf->nimporters, sizeof(want), lock_importer_order) : NULL;
+}
+
+const struct lock_dep *lock_dep_find(struct lock_deps d, str alias)
+{
+	for (size_t i = 0; i < d.n; i++) {
+		if (str_eq(d.p[i].alias, alias))
+			return d.p + i;
+	}
+	return NULL;
 }

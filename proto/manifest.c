@@ -1,4 +1,6 @@
 #include "manifest.h"
+
+#include "dependencies_meta.h"
 #include "name.h"
 #include "semver.h"
 
@@ -224,7 +226,7 @@ static void read_rest(struct manifest *m, const struct json *j, struct arena *a)
 	const struct json *workspaces = json_get(j, "workspaces");
 
 	m->peer_optional = flagged(json_get(j, "peerDependenciesMeta"), "optional", a);
-	read_dependencies_meta(m, json_get(j, "dependenciesMeta"), a);
+	read_dependencies_meta(m, json_get(j, DEPENDENCIES_META_KEY), a);
 	read_bundled(m, j, a);
 	m->engines = strings(json_get(j, "engines"), a);
 	m->os = list(json_get(j, "os"), a);
@@ -260,6 +262,8 @@ static int read_manifest(struct manifest *out, const struct json *j, struct read
 		read_deps(r, j, "optionalDependencies", &m.optional_dependencies) < 0 ||
 		read_deps(r, j, "peerDependencies", &m.peer_dependencies) < 0)
 		return r->e->code;
+	if (!r->package && dependencies_meta_text(&m.meta_text, json_get(j, DEPENDENCIES_META_KEY), r->a, r->e) < 0)
+		return err_ctx(r->e, STR_FMT, STR_ARG(r->path));
 	read_rest(&m, j, r->a);
 	*out = m;
 	return 0;

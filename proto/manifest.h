@@ -7,7 +7,7 @@
 #include "base/json.h"
 
 enum dep_meta { META_EMPTY, META_INJECTED, META_NOT_INJECTED };
-/* An entry of dependenciesMeta: {}, {injected: true} or {injected: false}; other keys of it are not kept. */
+/* An entry of dependenciesMeta: {}, {injected: true} or {injected: false}, whatever else it says. */
 struct manifest_dep_meta {
 	str alias;
 	enum dep_meta injected;
@@ -18,6 +18,7 @@ struct manifest {
 	struct str_list peer_optional; /* names that peerDependenciesMeta marks optional (also without a range) */
 	struct manifest_dep_meta *dependencies_meta;
 	size_t ndependencies_meta;
+	str meta_text; /* dependenciesMeta as the lockfile has it, where it says more (dependencies_meta.h); of projects */
 	bool bundle_all;         /* bundleDependencies: true */
 	struct str_list bundled; /* bundleDependencies or bundledDependencies */
 	struct str_map engines;  /* node, npm, pnpm, … */
@@ -39,7 +40,7 @@ struct manifest {
 };
 
 /* Reads TEXT, which came from PATH (for messages). ERR_PARSE names path, line, column: no object, a dependency without a
- * string, a dependency whose name is no name. A field of another type than expected counts as absent, as for pnpm. */
+ * string, a dependency whose name is no name. ERR_TOOBIG: dependenciesMeta beyond its bounds. A field of another type than expected counts as absent, as for pnpm. */
 int manifest_parse(struct manifest *out, str text, str path, struct arena *a, struct err *e);
 /* The same for the package.json inside a package, whose author's mistakes are not the user's: such dependencies are left out. */
 int manifest_parse_package(struct manifest *out, str text, str path, struct arena *a, struct err *e);

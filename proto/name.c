@@ -61,3 +61,20 @@ void name_split(str s, str *name, str *rest)
 	*name = at == SIZE_MAX ? s : str_head(s, at);
 	*rest = at == SIZE_MAX ? STR_NONE : str_from(s, at + 1);
 }
+
+size_t selector_split(str s)
+{
+	for (size_t i = 1; i < s.n; i++)
+		if (s.p[i] == '>' && s.p[i - 1] != ' ' && s.p[i - 1] != '|' && s.p[i - 1] != '@')
+			return i;
+	return SIZE_MAX;
+}
+
+str selector_name(str s)
+{
+	size_t at = selector_split(s);
+	str name, range;
+
+	name_split(at == SIZE_MAX ? s : str_from(s, at + 1), &name, &range);
+	return name;
+}

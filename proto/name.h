@@ -11,3 +11,7 @@ bool name_valid(str name);
 str name_scope(str name);
 /* Splits "name@rest" at the "@" that does not start a scope; without one, all is name and rest is absent. */
 void name_split(str s, str *name, str *rest);
+/* Where the selector "a@1>b@>=2" of an override splits, at the ">" that is no part of a range; SIZE_MAX: it names no parent. Source: pnpm 12. */
+size_t selector_split(str s);
+/* Whom a selector, of an override or an extension, is about: "b". */
+str selector_name(str s);

@@ -32,7 +32,7 @@ static void hash_node(struct buf *b, const struct yaml_node *n, unsigned depth, 
 	bool flag;
 
 	if (n->kind != YAML_KIND_MAP && n->kind != YAML_KIND_NONE) {
-		if (depth == 4 && yaml_bool(n, &flag))
+		if (depth == 4 && setting_bool(n, &flag))
 			buf_add(b, flag ? STR("bool:true") : STR("bool:false"));
 		else
 			hash_str(b, n->s);
@@ -74,7 +74,7 @@ static int read_extension(struct setting_ctx *c, const struct yaml_node *n, stru
 	int rc = 0;
 
 	x->selector = n->key;
-	if (n->kind != YAML_KIND_MAP && n->kind != YAML_KIND_NONE)
+	if (n->kind != YAML_KIND_MAP)
 		return setting_bad(c, n, "packageExtensions", "expected a map");
 	if ((m = yaml_get(n, STR("dependencies"))))
 		rc = setting_get_map(c, "packageExtensions", m, &x->dependencies);
@@ -86,7 +86,7 @@ static int read_extension(struct setting_ctx *c, const struct yaml_node *n, stru
 	x->peer_optional.p = m ? arena_new(c->a, str, m->n) : NULL;
 	for (m = m ? m->child : NULL; m; m = m->next) {
 		bool optional = false;
-		if (yaml_bool(yaml_get(m, STR("optional")), &optional) && optional)
+		if (setting_bool(yaml_get(m, STR("optional")), &optional) && optional)
 			x->peer_optional.p[x->peer_optional.n++] = m->key;
 	}
 	return rc;

@@ -1,3 +1,4 @@
+#include "dependencies_meta.h"
 #include "integrity.h"
 #include "plan_frames.h"
 #include "plan_wire.h"
@@ -187,6 +188,17 @@ static void get_importer(struct dec *d, struct lock_importer *im, const Dray__Pl
 	im->meta_empty = get_list(d, o->n_meta_empty, o->meta_empty);
 	im->publish_directory = get(d, o->publish_directory);
 	im->publish_unlinked = o->publish_unlinked;
+	str text = get(d, o->meta_text);
+	if (!text.n)
+		return;
+	if (!dependencies_meta_fits(text)) {
+		dec_fail(d, ERR_PROTOCOL, "dependenciesMeta of bad text");
+		return;
+	}
+	size_t one = 1;
+	im->extra = (struct str_map){ dec_new(d, struct str_kv, &one), one };
+	if (one)
+		im->extra.p[0] = (struct str_kv){ STR(DEPENDENCIES_META_KEY), text };
 }
 
 static void get_head(struct dec *d, struct lock_head *h, const Dray__LockHead *o)

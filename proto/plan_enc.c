@@ -1,3 +1,4 @@
+#include "dependencies_meta.h"
 #include "frame.h"
 #include "integrity.h"
 #include "plan_body.h"
@@ -170,6 +171,9 @@ static void put_importer(struct enc *en, Dray__PlanImporter *o, const struct loc
 	put_list(en, im->meta_empty, &o->n_meta_empty, &o->meta_empty);
 	o->publish_directory = put(en, im->publish_directory);
 	o->publish_unlinked = im->publish_unlinked;
+	const str *text = str_map_get(im->extra, STR(DEPENDENCIES_META_KEY));
+	if (text && dependencies_meta_fits(*text)) /* what a lockfile has instead of a map is nothing to a resolver */
+		o->meta_text = put(en, *text);
 }
 
 static void put_head(struct enc *en, Dray__LockHead *o, const struct lock_head *h)

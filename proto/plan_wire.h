@@ -1,6 +1,6 @@
-/* plan_wire — requests and plan frames as bytes: the one includer of the generated protobuf code.
+/* plan_wire — requests and plan frames as bytes. Who uses it sees nothing of the generated protobuf code.
  *
- * Used by the daemon and its client over HTTP/2 and by the store's plan cache.
+ * Used by the daemon and its client over HTTP/2, and by the daemon's plan cache.
  * Strings are interned on both sides (plan.proto says how), so an encoder and
  * a decoder carry state from frame to frame and belong to one plan and one
  * thread. Decoding trusts nothing: every count, string and index is checked
@@ -31,7 +31,7 @@
 #define PLAN_REQUEST_TYPE "application/x-dray-request"
 
 /* What the client can use, as bits. */
-enum { PLAN_ACCEPT_PACKS = 1, PLAN_ACCEPT_DELTAS = 2, PLAN_ACCEPT_COLUMNS = 4 };
+enum { PLAN_ACCEPT_PACKS = 1, PLAN_ACCEPT_COLUMNS = 4 }; /* 2 is free */
 
 /* A request as it travels. req.lockfile is not sent: the receiver reads it from req.lockfile_text, or knows it by its digest. */
 struct plan_request {

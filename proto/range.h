@@ -16,7 +16,6 @@ struct comparator {
 struct alternative {
 	uint32_t from, n;
 	bool names_pre; /* one of its comparators has a prerelease */
-	str text;       /* as it was written, blanks collapsed: node-semver takes equal texts for the same object */
 };
 /* One reading of a range; no alternative at all when that reading is invalid. */
 struct comparators {
@@ -26,7 +25,6 @@ struct comparators {
 };
 struct range {
 	struct comparators reading[2]; /* [1]: with prereleases */
-	bool any;
 };
 
 /* Up to three dot-separated numbers or x, and a prerelease. Absent: p is NULL. */

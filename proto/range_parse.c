@@ -442,7 +442,7 @@ static bool add_plain(struct reader *r, str part)
 		return false; /* ">=0.0.0" is "any" in one of the readings */
 	if (!at)
 		low.op = OP_EQ;
-	struct alternative alt = { .from = (uint32_t)r->cmp.n, .n = 1, .text = arena_str(r->a, part) };
+	struct alternative alt = { .from = (uint32_t)r->cmp.n, .n = 1 };
 	*vec_add(&r->cmp) = low;
 	if (span) {
 		high.v = (struct semver){ .major = low.v.major, .pre = STR("0") };
@@ -469,9 +469,8 @@ static void add_alternative(struct reader *r, str part)
 
 	buf_clear(&r->one);
 	strip_builds(&r->one, part);
-	alt.text = arena_str(r->a, buf_str(&r->one));
 	buf_clear(&r->two);
-	hyphen(r, &r->two, alt.text);
+	hyphen(r, &r->two, buf_str(&r->one));
 	swap(r);
 	trim_comparators(&r->two, buf_str(&r->one));
 	swap(r);
@@ -564,21 +563,6 @@ static void collapse(struct buf *out, str s)
 		out->n--;
 }
 
-static bool takes_all(const struct comparators *c)
-{
-	for (uint32_t i = 0; i < c->nalt; i++) {
-		bool all = true;
-		for (uint32_t k = c->alt[i].from; k < c->alt[i].from + c->alt[i].n; k++) {
-			const struct comparator *p = &c->cmp[k];
-			bool zero = p->v.major == 0 && p->v.minor == 0 && p->v.patch == 0;
-			all = all && (p->op == OP_ANY || (zero && (p->op == OP_GE || (p->op == OP_GT && p->v.pre.n))));
-		}
-		if (all)
-			return true;
-	}
-	return false;
-}
-
 const struct range *range_parse(str s, bool loose, struct arena *a)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
@@ -592,6 +576,5 @@ const struct range *range_parse(str s, bool loose, struct arena *a)
 	struct range *r = arena_new(a, struct range, 1);
 	r->reading[0] = plain;
 	r->reading[1] = read_all(buf_str(&text), loose, true, a);
-	r->any = takes_all(&plain);
 	return r;
 }

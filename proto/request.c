@@ -74,3 +74,20 @@ void settings_digest(uint8_t out[32], const struct settings *s)
 	put_tables(&b, s);
 	sha256(out, b.p, b.n);
 }
+
+const struct request_importer *request_importer(const struct request *r, str path)
+{
+	if (r->nimporters && str_eq(r->importer[0].path, path))
+		return &r->importer[0];
+	for (size_t from = 1, to = r->nimporters; from < to;) {
+		size_t mid = from + (to - from) / 2;
+		int order = str_cmp(path, r->importer[mid].path);
+		if (order == 0)
+			return &r->importer[mid];
+		if (order < 0)
+			to = mid;
+		else
+			from = mid + 1;
+	}
+	return NULL;
+}

@@ -36,7 +36,7 @@ struct request {
 	enum request_mode mode;
 	struct settings settings;
 	struct platform platform;
-	struct request_importer *importer; /* sorted by path; first is the root when it has a manifest */
+	struct request_importer *importer; /* the root first when it has a manifest, then sorted by path */
 	size_t nimporters;
 	struct request_local *local;
 	size_t nlocal;
@@ -46,5 +46,7 @@ struct request {
 	bool ignore_scripts;
 };
 
+/* The importer with PATH, or NULL. R is one that was made here: another process may not have sorted it. */
+const struct request_importer *request_importer(const struct request *r, str path);
 /* SHA-256 over a canonical form of the settings; the form is specified in docs/protocol.md. */
 void settings_digest(uint8_t out[32], const struct settings *s);

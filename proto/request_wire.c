@@ -1,3 +1,4 @@
+#include "dependencies_meta.h"
 #include "frame.h"
 #include "integrity.h"
 #include "plan_wire.h"
@@ -31,6 +32,7 @@ static Dray__Manifest *put_manifest(struct enc *en, const struct manifest *m)
 		alias[i] = put(en, m->dependencies_meta[i].alias);
 		injected[i] = m->dependencies_meta[i].injected;
 	}
+	o->meta_text = put(en, m->meta_text);
 	o->bundle_all = m->bundle_all;
 	o->publish_link_directory = m->publish_link_directory;
 	return o;
@@ -64,6 +66,11 @@ static void get_manifest(struct dec *d, struct manifest *m, const Dray__Manifest
 		}
 		m->dependencies_meta[i] =
 			(struct manifest_dep_meta){ get(d, o->meta[i]), (enum dep_meta)o->injected[i] };
+	}
+	m->meta_text = get(d, o->meta_text);
+	if (m->meta_text.n && !dependencies_meta_fits(m->meta_text)) {
+		dec_fail(d, ERR_PROTOCOL, "dependenciesMeta of bad text");
+		return;
 	}
 	m->bundle_all = o->bundle_all;
 	m->publish_link_directory = o->publish_link_directory;

@@ -33,16 +33,10 @@ const struct range *range_parse(str s, bool loose, struct arena *a);
 /* node-semver's satisfies(): a prerelease only matches where a comparator of its alternative names the same
  * major.minor.patch with a prerelease, unless INCLUDE_PRERELEASE. */
 bool range_has(const struct range *r, const struct semver *v, bool include_prerelease);
-/* "*", "" or anything else that takes every release. */
-bool range_is_any(const struct range *r);
-/* The one version a range pins ("1.2.3" or "=1.2.3"), else NULL. */
-const struct semver *range_exact(const struct range *r);
 /* Every version that R has (prereleases as asked for) lies between *LOW and *HIGH, both included; NULL: no bound. */
 void range_bounds(
 	const struct range *r, const struct semver **low, const struct semver **high, bool include_prerelease);
 /* Whether some version satisfies both; node-semver's intersects(). */
 bool range_intersects(const struct range *a, const struct range *b, bool include_prerelease);
-/* node-semver's subset(SUB, SUPER). */
-bool range_subset(const struct range *sub, const struct range *super, bool include_prerelease);
 /* Normalised text, node-semver's Range#range (">=1.2.0 <2.0.0-0||…"). */
 str range_print(const struct range *r, struct arena *a);

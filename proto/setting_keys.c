@@ -117,7 +117,8 @@ static int set_catalogs(struct setting_ctx *c, const struct yaml_node *n)
 		return n->kind == YAML_KIND_NONE ? 0 : setting_bad(c, n, "catalogs", "expected a map");
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
 		struct str_map entries = { 0 };
-		int rc = setting_get_map(c, "catalogs", m, &entries);
+		int rc = m->kind == YAML_KIND_NONE ? setting_bad(c, m, "catalogs", "expected a map")
+						   : setting_get_map(c, "catalogs", m, &entries);
 		if (rc)
 			return rc;
 		add_catalog(c, m->key, entries);
@@ -318,6 +319,8 @@ static const struct setting_key table[] = {
 	{ "preferFrozenLockfile", KIND_BOOL, .at = C(prefer_frozen_lockfile) },
 	{ "optimisticRepeatInstall", KIND_BOOL, .at = C(optimistic_repeat_install) },
 	{ "includeWorkspaceRoot", KIND_BOOL, .at = C(include_workspace_root) },
+	{ "ignoreWorkspaceCycles", KIND_BOOL, .at = C(ignore_workspace_cycles) },
+	{ "disallowWorkspaceCycles", KIND_BOOL, .at = C(disallow_workspace_cycles) },
 	{ "nodeVersion", KIND_STR, .at = C(node_version) },
 	{ "networkConcurrency", KIND_U32, .at = C(network_concurrency) },
 	{ "childConcurrency", KIND_U32, .at = C(child_concurrency) },
@@ -375,8 +378,7 @@ static const struct setting_key table[] = {
 		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
 		       "setting" },
 	{ "preferSymlinkedExecutables", KIND_REFUSE, .ok = "false", .fix = "remove it: commands are shell shims" },
-	{ "dedupeDirectDeps", KIND_REFUSE, .ok = "false",
-		.fix = "remove it: each project gets links to all of its own dependencies" },
+	{ "dedupeDirectDeps", KIND_BOOL, .at = S(dedupe_direct_deps) },
 	{ "strictPeerDependencies", KIND_BOOL, .at = S(strict_peer_dependencies) },
 	{ "autoInstallPeersFromHighestMatch", KIND_REFUSE, .ok = "false", .fix = "remove it" },
 	{ "ignoreCompatibilityDb", KIND_REFUSE, .ok = "false",
@@ -402,7 +404,6 @@ static const struct setting_key table[] = {
 	{ "scriptsPrependNodePath", KIND_REFUSE, .ok = "false", .fix = "put node first into PATH" },
 	{ "executionEnv", KIND_REFUSE, .ok = NULL, .fix = "scripts run with the node of PATH" },
 	{ "nodeDownloadMirrors", KIND_REFUSE, .ok = NULL, .fix = "dray installs no node" },
-	{ "disallowWorkspaceCycles", KIND_REFUSE, .ok = "false", .fix = "remove it" },
 	{ "strictSsl", KIND_REFUSE, .ok = "true", .fix = "put it into .npmrc as strict-ssl" },
 	{ "ca", KIND_REFUSE, .ok = NULL, .fix = "put it into .npmrc" },
 	{ "cafile", KIND_REFUSE, .ok = NULL, .fix = "put it into .npmrc" },
@@ -426,7 +427,6 @@ static const struct setting_key table[] = {
 	OTHER("pnprServer"),
 	OTHER("saveWorkspaceProtocol"),
 	OTHER("strictStorePkgContentCheck"),
-	OTHER("ignoreWorkspaceCycles"),
 	OTHER("fetchRetryFactor"),
 	OTHER("maxSockets"),
 	OTHER("fetchWarnTimeoutMs"),

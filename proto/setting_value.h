@@ -17,6 +17,8 @@ struct setting_ctx {
 
 /* ERR_PARSE with the place in the file; ERR_USAGE where the value comes from the environment. */
 int setting_bad(struct setting_ctx *c, const struct yaml_node *n, const char *name, const char *what);
+/* A truth value as pnpm's YAML reader takes it: true, yes, on, y and their opposites, in any case, quoted or not. */
+bool setting_bool(const struct yaml_node *n, bool *out);
 int setting_get_bool(struct setting_ctx *c, const char *name, const struct yaml_node *n, bool *out);
 int setting_get_u64(struct setting_ctx *c, const char *name, const struct yaml_node *n, uint64_t max, uint64_t *out);
 int setting_get_str(struct setting_ctx *c, const char *name, const struct yaml_node *n, str *out);

@@ -14,6 +14,15 @@ struct settings settings_default(void)
 	};
 }
 
+int64_t settings_age_cutoff(const struct settings *s, int64_t now_ms)
+{
+	int64_t age, at;
+
+	if (__builtin_mul_overflow(s->minimum_release_age, 60000, &age) || __builtin_sub_overflow(now_ms, age, &at))
+		return 1;
+	return at > 0 ? at : 1;
+}
+
 str settings_registry(const struct settings *s, str name)
 {
 	str scope = name_scope(name), any = STR_NONE;
@@ -34,6 +43,6 @@ str settings_tarball_url(const struct settings *s, str name, str version, struct
 	if (!str_rcut(name, '/', &rest, &base))
 		base = name;
 	size_t plus = str_find(version, '+', 0); /* build metadata is not part of the file's name */
-	return arena_printf(a, STR_FMT STR_FMT "/-/" STR_FMT "-" STR_FMT ".tgz", STR_ARG(settings_registry(s, name)),
-		STR_ARG(name), STR_ARG(base), STR_ARG(plus == SIZE_MAX ? version : str_head(version, plus)));
+	return arena_join(a, settings_registry(s, name), name, STR("/-/"), base, STR("-"),
+		plus == SIZE_MAX ? version : str_head(version, plus), STR(".tgz"));
 }

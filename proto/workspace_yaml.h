@@ -41,6 +41,8 @@ struct client_settings {
 	bool prefer_frozen_lockfile;    /* true */
 	bool optimistic_repeat_install; /* true */
 	bool include_workspace_root;    /* false */
+	bool ignore_workspace_cycles;   /* false */
+	bool disallow_workspace_cycles; /* false */
 	str node_version;               /* nodeVersion: checked instead of the installed one */
 	uint32_t network_concurrency;   /* 0: default */
 	uint32_t child_concurrency;     /* 5 */

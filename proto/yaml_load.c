@@ -18,7 +18,7 @@ static int bad(struct load *l, const yaml_mark_t *at, const char *what)
 
 static int convert(struct load *l, int id, unsigned depth, struct yaml_node **out);
 
-static int convert_scalar(struct load *l, const yaml_node_t *y, struct yaml_node *n)
+static void convert_scalar(struct load *l, const yaml_node_t *y, struct yaml_node *n)
 {
 	str s = arena_str(l->a, (str){ (const char *)y->data.scalar.value, y->data.scalar.length });
 	bool plain = y->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -29,7 +29,6 @@ static int convert_scalar(struct load *l, const yaml_node_t *y, struct yaml_node
 				  str_eq(s, STR("NULL"))
 			  ? YAML_KIND_NONE
 			  : YAML_KIND_PLAIN;
-	return 0;
 }
 
 static int convert_map(struct load *l, const yaml_node_t *y, unsigned depth, struct yaml_node *n)
@@ -87,7 +86,8 @@ static int convert(struct load *l, int id, unsigned depth, struct yaml_node **ou
 	n->col = (uint32_t)y->start_mark.column + 1;
 	switch (y->type) {
 	case YAML_SCALAR_NODE:
-		return convert_scalar(l, y, n);
+		convert_scalar(l, y, n);
+		return 0;
 	case YAML_MAPPING_NODE:
 		return convert_map(l, y, depth, n);
 	case YAML_SEQUENCE_NODE:

@@ -419,7 +419,7 @@ static void put_double(struct buf *b, str s)
 	buf_addc(b, '"');
 }
 
-static void put_indent(struct buf *b, unsigned level)
+void yaml_put_indent(struct buf *b, unsigned level)
 {
 	memset(buf_reserve(b, 2 * (size_t)level), ' ', 2 * (size_t)level);
 	b->n += 2 * (size_t)level;
@@ -446,7 +446,7 @@ static void put_literal(struct buf *b, str s, unsigned level)
 	for (size_t i = 0; i < s.n;) {
 		size_t nl = str_find(s, '\n', i), stop = nl == SIZE_MAX ? s.n : nl;
 		if (stop > i)
-			put_indent(b, level ? level : 1);
+			yaml_put_indent(b, level ? level : 1);
 		buf_add(b, (str){ s.p + i, stop - i });
 		if (nl != SIZE_MAX)
 			buf_addc(b, '\n');
@@ -500,7 +500,7 @@ bool yaml_put_key(struct buf *b, str key, unsigned level)
 		memcpy(b->p + at, "? ", 2);
 		b->n += 2;
 		buf_addc(b, '\n');
-		put_indent(b, level);
+		yaml_put_indent(b, level);
 	}
 	buf_addc(b, ':');
 	return big;
@@ -591,7 +591,7 @@ static void put_members(
 	for (size_t i = 0; i < n->n; i++) {
 		if (i || !compact) {
 			buf_add(b, spread ? STR("\n\n") : STR("\n"));
-			put_indent(b, level);
+			yaml_put_indent(b, level);
 		}
 		if (n->kind == YAML_KIND_MAP) {
 			bool big = yaml_put_key(b, m[i]->key, level);

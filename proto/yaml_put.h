@@ -8,6 +8,8 @@
 
 /* A scalar whose map stands LEVEL - 1 deep. ONE_LINE: a key, or inside a flow map. IN_BLOCK: not inside flow. */
 void yaml_put_scalar(struct buf *b, str s, unsigned level, bool one_line, bool in_block);
+/* Two spaces a level. */
+void yaml_put_indent(struct buf *b, unsigned level);
 /* A key of a block map with its colon; over 1,024 UTF-16 units as "? key" on a line of its own. Returns whether it was. */
 bool yaml_put_key(struct buf *b, str key, unsigned level);
 /* What follows "key:" of a map LEVEL deep (with its leading space or line break). Members are put in the order of CMP. */

@@ -371,23 +371,3 @@ int yaml_reader_start(struct yaml_reader *r, str text, uint32_t line)
 	r->depth = 0;
 	return yaml_seek_content(r);
 }
-
-int yaml_tree_read(struct yaml_node **out, str text, str path, struct arena *a, struct err *e)
-{
-	struct yaml_reader r = { .path = path, .strings = a, .nodes = a, .e = e };
-	int rc = yaml_check_utf8(text, path, e);
-
-	if (rc || (rc = yaml_reader_start(&r, text, 1)))
-		return rc;
-	if (r.indent < 0) {
-		*out = node_new(&r, YAML_KIND_NONE);
-		return 0;
-	}
-	struct yaml_node *n;
-	if ((rc = read_block(&r, -1, &n)))
-		return rc;
-	if (r.indent >= 0)
-		return yaml_reader_err(&r, "unexpected text");
-	*out = n;
-	return 0;
-}

@@ -3,7 +3,7 @@
  * The subset that pnpm writes and people edit: block and flow collections,
  * plain, quoted and literal scalars on one line each, comments, explicit keys.
  * Anchors, tags, folded and multi-line plain scalars are refused by name. A
- * document is read whole (yaml_tree_read) or entry by entry (yaml_reader), so
+ * document is read entry by entry (yaml_reader), so
  * that a lockfile of thousands of entries never has more than one in memory.
  * Bounds: depth 64. Strings borrow from the text or live in the arena. Pure. */
 #pragma once
@@ -41,9 +41,6 @@ static inline bool yaml_is_scalar(const struct yaml_node *n)
 bool yaml_bool(const struct yaml_node *n, bool *out);
 /* A plain decimal number. */
 bool yaml_u64(const struct yaml_node *n, uint64_t *out);
-
-/* Reads all of TEXT (UTF-8, LF line ends). ERR_PARSE as "PATH:LINE:COL: …"; an empty document gives a node of kind NONE. */
-int yaml_tree_read(struct yaml_node **out, str text, str path, struct arena *a, struct err *e);
 
 /* Entry by entry. START skips to the first content. KEY reads one key of the block map at INDENT and what
  * separates it from its value: 1, or 0 when the map ends, or an error. Then either VALUE reads the whole value, or, when

@@ -94,12 +94,21 @@ bool identity_restricted(const struct identity *i)
 	return i->packages.n || i->c->naccess;
 }
 
+bool identity_sees_all(const struct identity *i)
+{
+	bool all = !i->packages.n;
+
+	for (size_t k = 0; k < i->c->naccess; k++)
+		all = all && i->name.n && name_matches_any(i->c->access[k].allow, i->name);
+	return all;
+}
+
 int identity_may_see(const struct identity *i, str name, struct err *e)
 {
 	if (i->packages.n && !name_matches_any(i->packages, name))
 		return err_set(e, ERR_POLICY,
-			"token " STR_FMT " may not see package " STR_FMT "; ask this server's operator for another",
-			STR_ARG(i->name), STR_ARG(name));
+			"this token may not see package " STR_FMT "; ask this server's operator for another",
+			STR_ARG(name));
 	for (size_t k = 0; k < i->c->naccess; k++) {
 		const struct config_access *r = &i->c->access[k];
 		if (!name_matches_any(r->packages, name))
@@ -107,9 +116,9 @@ int identity_may_see(const struct identity *i, str name, struct err *e)
 		if (i->name.n && name_matches_any(r->allow, i->name))
 			return 0;
 		return err_set(e, ERR_POLICY,
-			"access rule " STR_FMT " keeps package " STR_FMT " from %s" STR_FMT
-			"; ask this server's operator to allow it",
-			STR_ARG(r->name), STR_ARG(name), i->name.n ? "token " : "who has no token", STR_ARG(i->name));
+			"access rule " STR_FMT " keeps package " STR_FMT
+			" from %s; ask this server's operator to allow it",
+			STR_ARG(r->name), STR_ARG(name), i->name.n ? "this token" : "who has no token");
 	}
 	return 0;
 }

@@ -11,14 +11,15 @@
 #include <stdatomic.h>
 
 struct auth;
-/* C outlives it. ERR_NOTFOUND: the token file that was named is missing. ERR_PARSE. */
-/* Waits of over 1 ms for the table are counted in LOCK_WAITS, which may be NULL. */
+/* C outlives it. Waits of over 1 ms for the table are counted in LOCK_WAITS, which may be NULL. ERR_NOTFOUND: the token file that was named
+ * is missing. ERR_PARSE. */
 MUST_USE int auth_new(struct auth **out, const struct config *c, _Atomic uint64_t *lock_waits, struct err *e);
 void auth_free(struct auth *a);
 /* Whether requests need a token. */
 bool auth_required(struct auth *a);
 /* The token file, whether there is one or not; for login and logout. */
 str auth_token_file(const struct auth *a);
+/* The same of a configuration, in A. */
 str config_token_file(const struct config *c, struct arena *a);
 
 /* One who was let in; shared and counted. */
@@ -47,7 +48,10 @@ void identity_drop(struct identity **i);
 struct identity *identity_ref(struct identity *i);
 /* Whether there is anything that I may not see. */
 bool identity_restricted(const struct identity *i);
-/* May I see package NAME? ERR_POLICY says which rule forbids it. */
+/* Whether I may see every package. */
+bool identity_sees_all(const struct identity *i);
+/* May I see package NAME? ERR_POLICY says which rule forbids it, and not who asks: plans, and what they fail with, are shared among those who may see
+ * the same. */
 MUST_USE int identity_may_see(const struct identity *i, str name, struct err *e);
 
 struct auth_counts {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FRESH_S = 60, LEASE_S = 600, TOUCH_S = 3600, YOUNG_S = 86400, PINNED_SHARE = 4 };
+enum { FRESH_S = 60, LEASE_S = 600, TOUCH_S = 3600, YOUNG_S = 86400, PINNED_SHARE = 4, ROWS = 4096 };
 struct blob {
 	uint8_t key[32];
 	uint64_t size;
@@ -33,6 +33,7 @@ struct blobs {
 	struct map by_key;
 	uint64_t serial;
 	bool stop;
+	bool evicting; /* a pass copies, sorts and chooses */
 	struct blobs_counts n;
 	void (*unlinking)(void *arg); /* for tests */
 	void *unlinking_arg;
@@ -133,62 +134,72 @@ static void unset_row(struct blobs *b, struct blob *o)
 
 /* ---- eviction ---- */
 
+/* A file as it was when the pass began. */
+struct row {
+	struct blob *o;
+	uint64_t size;
+	int64_t used_s;
+};
+typedef VEC(struct row) rows;
+
 static int older_first(const void *x, const void *y)
 {
-	const struct blob *a = *(struct blob *const *)x, *c = *(struct blob *const *)y;
+	const struct row *a = x, *c = y;
 
 	return (a->used_s > c->used_s) - (a->used_s < c->used_s);
 }
 
-struct victims {
-	struct blob **p;
-	size_t n, cap;
-};
+/* The next ROWS files that are not fresh, from *AT on. False: those were all. Under the lock. */
+static bool rows_copy(rows *out, const struct blobs *b, size_t *at, int64_t now)
+{
+	for (size_t end = *at + ROWS; *at < end && *at < b->all.n; ++*at) {
+		struct blob *o = b->all.p[*at];
+		if (!o->gone && !o->coming && now - o->born_s > FRESH_S)
+			*vec_add(out) = (struct row){ o, o->size, o->used_s };
+	}
+	return *at < b->all.n;
+}
 
-/* Under the lock: what may go, oldest first. Fresh ones never go; what was used within LEASE_S only when such ones are over a quarter of the
- * limit, and only as much as that. */
-static void candidates(struct blobs *b, struct victims *out, int64_t now)
+/* What may go, oldest first. Fresh ones never go; what was used within LEASE_S only when such ones are over a quarter of the
+ * limit, and only as much as that. No lock: a tarball that is asked for does not wait until a million are copied and sorted. */
+static void candidates(rows *out, struct blobs *b, int64_t now)
 {
 	uint64_t leased = 0;
+	bool more = true;
 	size_t k = 0;
 
-	for (size_t i = 0; i < b->all.n; i++) {
-		struct blob *o = b->all.p[i];
-		if (o->gone || o->coming || now - o->born_s <= FRESH_S)
-			continue;
-		*vec_add(out) = o;
-		leased += now - o->used_s <= LEASE_S ? o->size : 0;
+	for (size_t at = 0; more;) {
+		lock_timed(&b->lock, b->lock_waits);
+		more = rows_copy(out, b, &at, now);
+		pthread_mutex_unlock(&b->lock);
 	}
 	if (out->n)
 		qsort(out->p, out->n, sizeof(*out->p), older_first);
+	for (size_t i = 0; i < out->n; i++)
+		leased += now - out->p[i].used_s <= LEASE_S ? out->p[i].size : 0;
 	for (size_t i = 0; i < out->n; i++) {
-		struct blob *o = out->p[i];
-		bool pinned = now - o->used_s <= LEASE_S;
+		bool pinned = now - out->p[i].used_s <= LEASE_S;
 		if (pinned && leased <= b->max / PINNED_SHARE)
 			continue;
-		leased -= pinned ? o->size : 0;
-		out->p[k++] = o;
+		leased -= pinned ? out->p[i].size : 0;
+		out->p[k++] = out->p[i];
 	}
 	out->n = k;
 }
 
-/* Under the lock: the first N of OUT leave. */
-static void choose(struct blobs *b, struct victims *out, int64_t now)
+/* Under the lock: those of FROM leave that are too much now and were not used meanwhile. */
+static void choose(struct blobs *b, rows *out, const rows *from, int64_t now)
 {
-	uint64_t left = b->n.bytes;
-	size_t n = 0;
-
-	if (left > b->max)
-		candidates(b, out, now);
-	for (; n < out->n && left > b->max / 10 * 9; n++) {
-		struct blob *o = out->p[n];
-		left -= o->size;
+	for (size_t i = 0; i < from->n && b->n.bytes > b->max / 10 * 9; i++) {
+		struct blob *o = from->p[i].o;
+		if (o->gone || o->coming || o->used_s != from->p[i].used_s)
+			continue;
 		b->n.evicted++;
 		b->n.evicted_young += now - o->used_s < YOUNG_S;
 		unset_row(b, o);
 		o->leaving = true;
+		*vec_add(out) = from->p[i];
 	}
-	out->n = n;
 }
 
 void blobs_on_unlink(struct blobs *b, void (*fn)(void *arg), void *arg)
@@ -199,21 +210,30 @@ void blobs_on_unlink(struct blobs *b, void (*fn)(void *arg), void *arg)
 
 size_t blobs_evict(struct blobs *b, int64_t now)
 {
-	struct victims out = VEC_INIT;
+	rows all = VEC_INIT, out = VEC_INIT;
 
 	lock_timed(&b->lock, b->lock_waits);
-	choose(b, &out, now);
+	bool go = b->n.bytes > b->max && !b->evicting; /* who evicts chooses for what comes meanwhile, too */
+	b->evicting |= go;
 	pthread_mutex_unlock(&b->lock);
+	if (!go)
+		return 0;
+	candidates(&all, b, now);
+	lock_timed(&b->lock, b->lock_waits);
+	choose(b, &out, &all, now);
+	b->evicting = false;
+	pthread_mutex_unlock(&b->lock);
+	vec_release(&all);
 	for (size_t i = 0; i < out.n; i++) {
 		char path[66];
-		blob_path(path, out.p[i]->key);
+		blob_path(path, out.p[i].o->key);
 		if (b->unlinking)
 			b->unlinking(b->unlinking_arg);
 		/* Who has it open reads on; who asks now does not find it; who has a new one waits with its name. */
 		if (fs_unlink(b->dir, path, 0) < 0 && errno != ENOENT)
 			log_warn("blobs", "file=%s cannot be removed", path);
 		lock_timed(&b->lock, b->lock_waits);
-		out.p[i]->leaving = false;
+		out.p[i].o->leaving = false;
 		pthread_cond_broadcast(&b->left);
 		pthread_mutex_unlock(&b->lock);
 	}

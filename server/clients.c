@@ -23,8 +23,10 @@ void client_key_of(struct client_key *out, const struct sockaddr *sa)
 		out->b[0] = 4;
 		memcpy(out->b + 1, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
 	} else if (sa->sa_family == AF_INET6) {
-		out->b[0] = 6;
-		memcpy(out->b + 1, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 8);
+		const uint8_t *a = ((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr.s6_addr;
+		bool mapped = IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
+		out->b[0] = mapped ? 4 : 6; /* who listens on [::] sees IPv4 so: its /64 would be everybody's */
+		memcpy(out->b + 1, mapped ? a + 12 : a, mapped ? 4 : 8);
 	}
 }
 

@@ -1,7 +1,7 @@
 /* clients — how many connections are open, together and for each address.
  *
  * A limit of its own for each address keeps one runaway client from taking all that there is. IPv6 addresses count by
- * their /64, which is what one host can choose from. Any thread. */
+ * their /64, which is what one host can choose from; IPv4 in IPv6 as IPv4. Any thread. */
 #pragma once
 #include "base/base.h"
 

@@ -189,12 +189,21 @@ static int no_option(str name, struct err *e)
 	return err_set(e, ERR_USAGE, "no option " STR_FMT "; `drayd --help` lists them", STR_ARG(str_head(name, 100)));
 }
 
+/* A comment begins with a `#` that stands first or behind a space: in a password it is a character like others. */
+static str without_comment(str line)
+{
+	for (size_t i = 0; i < line.n; i++) {
+		if (line.p[i] == '#' && (i == 0 || line.p[i - 1] == ' ' || line.p[i - 1] == '\t'))
+			return str_head(line, i);
+	}
+	return line;
+}
+
 static int config_line(struct config *c, str line, unsigned n, unsigned *from, struct err *e)
 {
-	str name, value, comment;
+	str name, value;
 
-	str_cut(line, '#', &line, &comment);
-	line = str_trim(line);
+	line = str_trim(without_comment(line));
 	if (line.n == 0)
 		return 0;
 	if (line.p[0] == '[')

@@ -39,7 +39,9 @@ static int begin_upstream(struct config *c, str name, struct err *e)
 		_Alignof(struct upstream_config));
 	c->upstream[c->nupstreams++] = (struct upstream_config){ .name = arena_str(&c->a, name),
 		.is_default = str_eq(name, STR("default")),
-		.private_addresses = str_eq(name, STR("default")) }; /* `registry` is the operator's own choice */
+		/* `registry` is the operator's own choice */
+		.private_addresses = str_eq(name, STR("default")),
+		.private_assumed = str_eq(name, STR("default")) };
 	return 0;
 }
 
@@ -162,6 +164,7 @@ static int set_upstream(struct config *c, struct upstream_config *u, str name, s
 	} else if (str_eq(name, STR("alias"))) {
 		config_list_add(&c->a, &u->aliases, value);
 	} else if (str_eq(name, STR("private-addresses"))) {
+		u->private_assumed = false;
 		return set_bool(&u->private_addresses, name, value, e);
 	} else if (is_credential(name)) {
 		return set_credential(c, u, name, value, e);

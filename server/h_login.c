@@ -29,9 +29,8 @@ static int login_work(const struct later *l, struct buf *out, struct err *e)
 {
 	AUTO(buf_release) struct buf token = BUF_INIT;
 
-	if (token_login(&token, auth_token_file(l->auth), l->name, (int64_t)time(NULL), l->days, e) < 0)
+	if (token_login(&token, l->tokens, l->name, (int64_t)time(NULL), l->days, e) < 0)
 		return e->code;
-	auth_changed(l->auth);
 	buf_add(out, STR("{\"ok\":true,\"id\":"));
 	AUTO(buf_release) struct buf id = BUF_INIT;
 	buf_printf(&id, "org.couchdb.user:" STR_FMT, STR_ARG(l->name));
@@ -88,7 +87,7 @@ int h_login(h2o_req_t *req, str path)
 		return 0;
 	}
 	return h_registry_later(req, &(struct later){ .work = login_work,
-					     .auth = s->auth,
+					     .tokens = auth_token_file(s->auth),
 					     .name = user,
 					     .days = (unsigned)s->config->login_days,
 					     .status = 201 });
@@ -111,9 +110,8 @@ static int whoami(h2o_req_t *req, const struct identity *who)
 
 static int logout_work(const struct later *l, struct buf *out, struct err *e)
 {
-	if (token_revoke(auth_token_file(l->auth), STR_NONE, l->sha256, e) < 0)
+	if (token_revoke(l->tokens, STR_NONE, l->sha256, e) < 0)
 		return e->code;
-	auth_changed(l->auth);
 	log_info("auth", "logout=" STR_FMT, STR_ARG(l->name));
 	buf_add(out, STR("{\"ok\":true}\n"));
 	return 0;
@@ -122,7 +120,9 @@ static int logout_work(const struct later *l, struct buf *out, struct err *e)
 /* npm logout: DELETE /-/user/token/TOKEN, by the one whose token it is. */
 static int logout(h2o_req_t *req, const struct identity *who, str token)
 {
-	struct later l = { .work = logout_work, .auth = req_loop(req)->s->auth, .name = who->name, .status = 200 };
+	struct later l = {
+		.work = logout_work, .tokens = auth_token_file(req_loop(req)->s->auth), .name = who->name, .status = 200
+	};
 
 	sha256(l.sha256, token.p, token.n);
 	if (!who->name.n || memcmp(l.sha256, who->sha256, 32) != 0)

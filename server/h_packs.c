@@ -115,7 +115,7 @@ static ptrdiff_t stream_fill(struct packs_stream *s)
 		}
 		size_t room = most - n < s->left ? most - n : (size_t)s->left;
 		ssize_t got = pread(s->fd, s->buf + n, room, (off_t)s->from);
-		if (got <= 0 && errno != EINTR)
+		if (got == 0 || (got < 0 && errno != EINTR)) /* 0: it became shorter */
 			return STREAM_FAILED;
 		s->from += got > 0 ? (uint64_t)got : 0;
 		s->left -= got > 0 ? (uint64_t)got : 0;
@@ -293,14 +293,22 @@ static void constant_header(h2o_req_t *req, const h2o_token_t *name, str value)
 	h2o_add_header(&req->pool, &req->res.headers, name, NULL, value.p, value.n);
 }
 
-static void object_headers(h2o_req_t *req, str hex)
+/* Whether all who reach this server may have everything: only then may caches between keep for others what one of them got. */
+static bool is_public(h2o_req_t *req, const struct identity *who)
+{
+	return !who->name.n && !identity_restricted(who) && !req_loop(req)->s->config->tls_client_ca.n;
+}
+
+static void object_headers(h2o_req_t *req, const struct identity *who, str hex)
 {
 	char *etag = h2o_mem_alloc_pool(&req->pool, 66);
 
 	etag[0] = etag[65] = '"';
 	memcpy(etag + 1, hex.p, 64);
 	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, etag, 66);
-	constant_header(req, H2O_TOKEN_CACHE_CONTROL, STR("public, max-age=31536000, immutable"));
+	constant_header(req, H2O_TOKEN_CACHE_CONTROL,
+		is_public(req, who) ? STR("public, max-age=31536000, immutable")
+				    : STR("private, max-age=31536000, immutable"));
 	constant_header(req, H2O_TOKEN_ACCEPT_RANGES, STR("bytes"));
 }
 
@@ -354,7 +362,7 @@ int h_pack(h2o_req_t *req)
 	}
 	struct packs_stream *s = stream_new(req, p);
 	s->fd = fd;
-	object_headers(req, hex);
+	object_headers(req, who, hex);
 	str match = request_header(req, H2O_TOKEN_IF_NONE_MATCH);
 	if (match.n == 66 && memcmp(match.p + 1, hex.p, 64) == 0) {
 		req->res.status = 304;

@@ -103,7 +103,7 @@ static void head_put(struct buf *b, struct server *s)
 {
 	struct err e = { 0 };
 	bool drain = atomic_load(&s->draining);
-	bool ready = !drain && (!s->backend->ready || s->backend->ready(s->backend->ctx, &e));
+	bool ready = !drain && server_ready(s, &e);
 	int64_t up = (clock_ms() - s->started_ms) / 1000;
 
 	buf_add(b, STR("<!doctype html><html lang=en><head><meta charset=utf-8><title>drayd</title>"
@@ -163,7 +163,8 @@ static void cards_put(struct buf *b, struct server *s, const struct backend_stat
 	buf_add(b, STR(" connections open</p></section></div>"));
 }
 
-static void running_put(struct buf *b, struct server *s)
+/* ALL: whoever looks may see every package; another is not told what others work on. */
+static void running_put(struct buf *b, struct server *s, bool all)
 {
 	struct running_plan p[RUNNING_MOST];
 	size_t n = running_list(&s->running, p);
@@ -176,7 +177,7 @@ static void running_put(struct buf *b, struct server *s)
 		buf_add(b, STR("<table><tr><th>Project<th class=hide>Request<th class=n>Since</tr>"));
 	for (size_t i = 0; i < n; i++) {
 		buf_add(b, STR("<tr><td>"));
-		buf_add_html(b, p[i].project[0] ? str_of(p[i].project) : STR("(no name)"));
+		buf_add_html(b, !all ? STR("(not shown)") : p[i].project[0] ? str_of(p[i].project) : STR("(no name)"));
 		buf_add(b, STR("<td class=hide><code>"));
 		buf_add_html(b, str_of(p[i].id));
 		buf_add(b, STR("</code><td class=n>"));
@@ -213,21 +214,25 @@ static void upstreams_put(struct buf *b, const struct backend_status *st)
 	buf_add(b, STR("</table></section>"));
 }
 
-static void slow_put(struct buf *b, const struct backend_status *st)
+static void slow_put(struct buf *b, const struct backend_status *st, bool all)
 {
+	size_t n = all ? st->nslow : 0;
+
 	buf_add(b, STR("<section id=slowest><h2>Slowest packages <span class=dim>upstream, last hour</span></h2>"));
-	if (st->nslow == 0)
+	if (!all)
+		buf_add(b, STR("<p class=dim>Not shown: there are packages that you may not see.</p>"));
+	else if (n == 0)
 		buf_add(b, STR("<p class=dim>Nothing was fetched.</p>"));
 	else
 		buf_add(b, STR("<table>"));
-	for (size_t i = 0; i < st->nslow; i++) {
+	for (size_t i = 0; i < n; i++) {
 		buf_add(b, STR("<tr><td>"));
 		buf_add_html(b, str_of(st->slow[i].name));
 		buf_add(b, STR("<td class=n>"));
 		put_time(b, (double)st->slow[i].ms / 1e3);
 		buf_add(b, STR("</tr>"));
 	}
-	buf_printf(b, "%s</section>", st->nslow ? "</table>" : "");
+	buf_printf(b, "%s</section>", n ? "</table>" : "");
 }
 
 static void row_count(struct buf *b, const char *what, uint64_t v)
@@ -299,18 +304,22 @@ int h_page(h2o_req_t *req)
 	struct server *s = req_loop(req)->s;
 	struct backend_status st = { 0 };
 	AUTO(buf_release) struct buf b = BUF_INIT;
+	AUTO(identity_drop) struct identity *who = NULL;
 
+	if (!admit(&who, req))
+		return 0;
+	bool all = identity_sees_all(who);
 	if (s->backend->status)
 		s->backend->status(s->backend->ctx, &st);
 	head_put(&b, s);
 	cards_put(&b, s, &st);
-	running_put(&b, s);
+	running_put(&b, s, all);
 	upstreams_put(&b, &st);
 	buf_add(&b, STR("<div class=cards>"));
 	cached_put(&b, s, &st);
 	traffic_put(&b, s, &st);
 	buf_add(&b, STR("</div>"));
-	slow_put(&b, &st);
+	slow_put(&b, &st, all);
 	buf_add(&b, STR("<footer class=dim>Renewed every 5 seconds. For machines: <a href=/metrics>/metrics</a>, "
 			"<a href=/v1/ready>/v1/ready</a>, <a "
 			"href=/v1/health>/v1/health</a></footer></main></body></html>\n"));

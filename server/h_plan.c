@@ -24,7 +24,6 @@ struct plan_job {
 	struct buf inflight;
 	int64_t send_ms;
 	uint64_t begun_us;
-	bool first_sent;
 };
 
 static void job_unref(struct plan_job *j)
@@ -53,8 +52,6 @@ static void count_end(struct loop *l, str id, uint64_t begun_us, bool whole, int
 
 	if (whole)
 		histogram_add(&n->plan_last, us);
-	else
-		atomic_fetch_add(&n->resets, 1);
 	atomic_fetch_add(!whole ? &n->plans_cancelled : code < 0 ? &n->plans_failed : &n->plans_done, 1);
 	log_debug("plan", "id=" STR_FMT " us=%llu whole=%d how=%s result=%s", STR_ARG(id), (unsigned long long)us,
 		whole, how, err_name(code));
@@ -70,10 +67,8 @@ static void job_end(struct plan_job *j, bool whole, int code)
 	h2o_timeout_unlink(&j->flush);
 	if (c)
 		c->plans--;
-	if (c && !whole) {
-		c->resets += c->resets != UINT32_MAX;
-		conn_check(j->req, c);
-	}
+	if (!whole)
+		count_reset(j->req);
 	j->req = NULL;
 	*(j->prev ? &j->prev->next : &l->jobs) = j->next;
 	if (j->next)

@@ -29,7 +29,8 @@ struct reg_job {
 	enum ask ask;
 	str name, version, base, if_none_match;
 	enum packument_form form;
-	bool gzip, started;
+	bool gzip, head_only, started;
+	bool asking; /* on a thread that may wait for an upstream */
 	struct doc *doc;
 	enum doc_age age;
 	struct tarball_src src;
@@ -56,6 +57,14 @@ static void job_unref(struct reg_job *j)
 	struct arena a = j->a;
 	free(j);
 	arena_release(&a);
+}
+
+static bool job_gone(struct reg_job *j)
+{
+	pthread_mutex_lock(&j->lock);
+	bool gone = j->gone;
+	pthread_mutex_unlock(&j->lock);
+	return gone;
 }
 
 /* Hands its reference to the loop, unless nobody waits there any more. */
@@ -105,13 +114,28 @@ static void job_send_last(struct reg_job *j, h2o_iovec_t v, bool ok)
 	h2o_send(req, &v, v.len ? 1 : 0, ok ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_ERROR);
 }
 
-/* A whole answer. The response starts only now: HTTP/1.1 decides then whether the connection can be kept. */
+static bool is_head(const h2o_req_t *req)
+{
+	return h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+}
+
+/* A whole answer, whose bytes the request's pool has or holds: h2o_send_inline() would copy them. */
+static void send_whole(h2o_req_t *req, h2o_iovec_t v)
+{
+	h2o_generator_t *gen = h2o_mem_alloc_pool(&req->pool, sizeof(*gen));
+
+	*gen = (h2o_generator_t){ NULL, NULL }; /* nothing is owed to it */
+	h2o_start_response(req, gen);
+	h2o_send(req, &v, v.len && !is_head(req) ? 1 : 0, H2O_SEND_STATE_FINAL);
+}
+
+/* The response starts only now: HTTP/1.1 decides then whether the connection can be kept. */
 static void job_send_all(struct reg_job *j, h2o_iovec_t v)
 {
 	h2o_req_t *req = j->req;
 
 	job_end(j);
-	h2o_send_inline(req, v.base, v.len);
+	send_whole(req, v);
 }
 
 static void head(h2o_req_t *req, int status, const char *type, size_t length)
@@ -152,10 +176,17 @@ static bool etag_in(str list, const char *etag)
 	return str_eq(list, STR("*")) || str_find_str(list, str_of(etag), 0) != SIZE_MAX;
 }
 
-/* Headers and body of D. The body is borrowed from D or lies in the pool. */
-static h2o_iovec_t doc_answer(
-	h2o_req_t *req, const struct doc *d, enum doc_age age, enum packument_form form, str if_none_match, bool gzip)
+static void doc_drop(void *held)
 {
+	doc_release(*(struct doc **)held);
+}
+
+/* Headers and body of D. The bytes lie in the pool, or are D's, which the request then holds: who takes nothing of a hundred answers does not make a
+ * hundred copies. */
+static h2o_iovec_t doc_answer(
+	h2o_req_t *req, struct doc *d, enum doc_age age, enum packument_form form, str if_none_match, bool gzip)
+{
+	struct doc **held;
 	const char *type = form == PACKUMENT_FULL ? "application/json" : "application/vnd.npm.install-v1+json";
 
 	answer_header(req, "etag", str_of(d->etag));
@@ -169,7 +200,10 @@ static h2o_iovec_t doc_answer(
 	if (gzip) {
 		answer_header(req, "content-encoding", STR("gzip"));
 		head(req, 200, type, d->n);
-		return h2o_strdup(&req->pool, d->gz, d->n);
+		held = h2o_mem_alloc_shared(&req->pool, sizeof(struct doc *), doc_drop);
+		atomic_fetch_add(&d->refs, 1);
+		*held = d;
+		return h2o_iovec_init(d->gz, d->n);
 	}
 	struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
 	if (!z)
@@ -184,6 +218,7 @@ static h2o_iovec_t doc_answer(
 
 static void later_send(struct reg_job *j)
 {
+	auth_changed(j->loop->s->auth); /* without it, a second later */
 	head(j->req, j->later.status, "application/json", j->answer.n);
 	answer_header(j->req, "cache-control", STR("no-store"));
 	job_send_all(j, h2o_strdup(&j->req->pool, j->answer.p, j->answer.n));
@@ -196,6 +231,13 @@ static void tarball_head(struct reg_job *j)
 	answer_header(req, "etag", str_of(j->src.etag));
 	answer_header(req, "cache-control", STR("private, max-age=31536000, immutable"));
 	head(req, 200, "application/octet-stream", j->src.flight ? SIZE_MAX : j->src.size);
+}
+
+static void tarball_start(struct reg_job *j)
+{
+	h2o_req_t *req = j->req;
+
+	tarball_head(j);
 	j->buf = h2o_mem_alloc_pool(&req->pool, CHUNK);
 	j->started = true;
 	h2o_start_response(req, &j->gen);
@@ -227,9 +269,13 @@ static void tarball_send(struct reg_job *j)
 		job_send_error(j);
 		return;
 	}
-	bool first = !j->started;
-	if (first) {
+	if (j->head_only) { /* a body would be taken for the next answer: h2o sends what a generator gives it */
 		tarball_head(j);
+		job_send_all(j, h2o_iovec_init(H2O_STRLIT("")));
+		return;
+	}
+	if (!j->started) {
+		tarball_start(j);
 		j->generation = st.generation;
 	}
 	size_t want = st.size - j->at < CHUNK ? (size_t)(st.size - j->at) : CHUNK;
@@ -293,9 +339,9 @@ static int task_work(struct reg_job *j)
 {
 	switch (j->ask) {
 	case ASK_TARBALL:
-		return surface_tarball(&j->src, j->surface, j->name, j->version, j->base, &j->err);
+		return surface_tarball(&j->src, j->surface, j->name, j->version, j->base, j->asking, &j->err);
 	case ASK_PACKUMENT:
-		return surface_doc(&j->doc, &j->age, j->surface, j->name, j->form, j->base, &j->err);
+		return surface_doc(&j->doc, &j->age, j->surface, j->name, j->form, j->base, j->asking, &j->err);
 	case ASK_LATER:
 		break;
 	}
@@ -306,7 +352,18 @@ static void task_run(struct surface_task *t)
 {
 	struct reg_job *j = H2O_STRUCT_FROM_MEMBER(struct reg_job, task, t);
 
-	if (task_work(j) == 0)
+	if (j->ask != ASK_LATER && job_gone(j)) { /* while it waited for this thread */
+		job_unref(j);
+		return;
+	}
+	int rc = task_work(j);
+	if (rc == SURFACE_ASKS) {
+		j->asking = true;
+		if (surface_run_asking(j->surface, t))
+			return;
+		rc = err_set(&j->err, ERR_BUSY, "too many requests wait for the upstreams");
+	}
+	if (rc == 0)
 		j->err.code = 0;
 	job_post(j);
 }
@@ -372,7 +429,7 @@ static int doc_now(h2o_req_t *req, struct doc *d, enum packument_form form, bool
 	h2o_iovec_t v = doc_answer(req, d, DOC_FRESH, form, header_of(req, H2O_TOKEN_IF_NONE_MATCH), gzip);
 
 	doc_release(d);
-	h2o_send_inline(req, v.base, v.len);
+	send_whole(req, v);
 	return 0;
 }
 
@@ -420,6 +477,7 @@ int h_registry_later(h2o_req_t *req, const struct later *l)
 
 	j->later = *l;
 	j->later.name = arena_str(&j->a, l->name);
+	j->later.tokens = arena_str(&j->a, l->tokens);
 	return job_start(j, req);
 }
 
@@ -435,6 +493,7 @@ static int package_start(h2o_req_t *req, struct surface *s, enum ask ask, str na
 	struct reg_job *j = job_new(req, s, ask);
 	j->form = form;
 	j->gzip = gzip;
+	j->head_only = is_head(req);
 	j->name = arena_str(&j->a, name);
 	j->version = arena_str(&j->a, version);
 	j->base = arena_str(&j->a, base);
@@ -481,8 +540,7 @@ int h_registry(h2o_req_t *req)
 	const struct backend *b = req_loop(req)->s->backend;
 	struct surface *s = b->surface ? b->surface(b->ctx) : NULL;
 	AUTO(identity_drop) struct identity *who = NULL;
-	bool get = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) ||
-		   h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+	bool get = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) || is_head(req);
 	str path;
 
 	if (!s)

@@ -9,6 +9,18 @@ int h_health(h2o_req_t *req)
 	return 0;
 }
 
+bool server_ready(struct server *s, struct err *e)
+{
+	bool ok = !s->backend->ready || s->backend->ready(s->backend->ctx, e);
+	bool changed = atomic_load(&s->unready) == ok && atomic_exchange(&s->unready, !ok) == ok;
+
+	if (changed && ok)
+		log_warn("ready", "again=1");
+	else if (changed)
+		log_error("ready", "error=\"%s\"", e->msg);
+	return ok;
+}
+
 int h_ready(h2o_req_t *req)
 {
 	struct server *s = req_loop(req)->s;
@@ -16,8 +28,8 @@ int h_ready(h2o_req_t *req)
 
 	if (atomic_load(&s->draining))
 		answer_status(req, 503, ERR_BUSY, "shutting down");
-	else if (s->backend->ready && !s->backend->ready(s->backend->ctx, &e))
-		answer_status(req, 503, e.code, e.msg);
+	else if (!server_ready(s, &e))
+		answer_status(req, 503, e.code, "the store cannot be used; the log says why");
 	else
 		answer_text(req, 200, "application/json", STR("{\"status\":\"ready\"}\n"));
 	return 0;

@@ -36,7 +36,6 @@ struct run {
 	struct heap *heap;
 	struct clients *clients;
 	VEC(SSL_CTX *) tls_old; /* replaced ones; a loop may still be handing one out, so they live until the end */
-	int64_t drain_at;
 };
 
 static sigset_t signals(void)

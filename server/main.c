@@ -9,10 +9,23 @@
 #include "watch.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { STORE_MS = 15000 }; /* for the writer's queue to reach the index */
+
+/* As many descriptors as may be had: a shell allows 1,024, where max-connections is 10,000. What the system does not give is a connection less. */
+static void raise_descriptors(void)
+{
+	struct rlimit r;
+	rlim_t most = 1 << 20;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= r.rlim_max || r.rlim_cur >= most)
+		return;
+	r.rlim_cur = r.rlim_max < most ? r.rlim_max : most;
+	(void)setrlimit(RLIMIT_NOFILE, &r);
+}
 
 static int serve(const struct config *c, int argc, char **argv, struct err *e)
 {
@@ -20,6 +33,7 @@ static int serve(const struct config *c, int argc, char **argv, struct err *e)
 	struct watch *w = NULL;
 	struct err ignored;
 
+	raise_descriptors();
 	if (resolver_new(&r, c, e) < 0)
 		return e->code;
 	int rc = server_run(c, resolver_backend(r), argc, argv, e);

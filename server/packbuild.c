@@ -96,27 +96,50 @@ static int tarball_fetch(struct buf *out, const struct packs *p, const struct pa
 
 /* -- building ------------------------------------------------------------------------ */
 
-static int item_build(struct packs *p, struct pack_item *it, struct pack_item *got, struct err *e)
+static int item_build(struct packs *p, struct pack_item *it, struct pack_made *got, struct err *e)
 {
 	AUTO(buf_release) struct buf z = BUF_INIT, pack = BUF_INIT;
 	AUTO(arena_release) struct arena a = ARENA_INIT(512);
 	struct pack_tarball_opts o = { .sri = str_of(it->sri),
 		.label = arena_printf(&a, "%s@%s", it->name, it->version),
+		.name = str_of(it->name),
+		.named = &got->named,
 		.max_unpacked = 2 * PACK_MOST_RAW, /* tar's own bytes and files that are the same included */
 		.pack = { .level = p->o.level, .stop = &p->stop } };
 
-	if (tarball_fetch(&z, p, it, e) < 0 || pack_tarball(&pack, got->digest, &got->raw, &o, z.p, z.n, e) < 0)
+	if (tarball_fetch(&z, p, it, e) < 0)
 		return e->code;
+	int rc = pack_tarball(&pack, got->digest, &got->raw, &o, z.p, z.n, e);
 	got->tarball = z.n;
 	got->size = pack.n;
-	if (pack.n > z.n + WORSE_MAX)
-		return err_set(e, ERR_TOOBIG, STR_FMT ": the pack would be larger than the tarball", STR_ARG(o.label));
-	return packs_write(p, got->digest, buf_str(&pack), e);
+	if (rc == 0 && pack.n > z.n + WORSE_MAX)
+		rc = err_set(e, ERR_TOOBIG, STR_FMT ": the pack would be larger than the tarball", STR_ARG(o.label));
+	got->vain = rc == ERR_TOOBIG || rc == ERR_POLICY; /* what has that digest stays so */
+	return rc < 0 ? rc : packs_write(p, got->digest, buf_str(&pack), e);
 }
 
-/* Under the lock. */
+/* Under the lock, as the next one. */
+static void item_failed(
+	struct packs *p, struct pack_item *it, const struct pack_made *got, int code, const struct err *e)
+{
+	it->state = PACK_FAILED;
+	it->code = code;
+	it->vain = got->vain;
+	/* What is too large to be fetched is tried again from elsewhere only. */
+	it->retry_ms = got->vain || code == ERR_TOOBIG ? INT64_MAX : clock_ms() + RETRY_MS;
+	if (!it->delta || !got->vain) {
+		p->n.failed++;
+		log_info("pack", "package=%s@%s failed=%s message=\"%s\"", it->name, it->version, err_name(code),
+			e->msg);
+	}
+	if (got->vain && code == ERR_POLICY) /* for who asks for that one it is tried again */
+		packs_set(&it->name, str_of(got->named.name[0] ? got->named.name : "-"));
+	if (got->vain)
+		packs_note(p, it);
+}
+
 static void item_built(
-	struct packs *p, struct pack_item *it, const struct pack_item *got, int code, const struct err *e)
+	struct packs *p, struct pack_item *it, const struct pack_made *got, int code, const struct err *e)
 {
 	*(it->delta ? &p->n.deltas_pending : &p->n.building) -= 1;
 	if (code == ERR_CANCELLED && p->stop) { /* nothing failed: the journal still wants it */
@@ -124,17 +147,11 @@ static void item_built(
 		return;
 	}
 	if (code < 0) {
-		it->state = PACK_FAILED;
-		it->retry_ms = code == ERR_TOOBIG ? INT64_MAX : clock_ms() + RETRY_MS; /* too large: for good */
-		if (it->delta && code == ERR_TOOBIG) {
-			packs_note(p, it);
-			return;
-		}
-		p->n.failed++;
-		log_info("pack", "package=%s@%s failed=%s message=\"%s\"", it->name, it->version, err_name(code),
-			e->msg);
+		item_failed(p, it, got, code, e);
 		return;
 	}
+	if (!it->delta && got->named.version[0]) /* whatever the client's lockfile says */
+		packs_set(&it->version, str_of(got->named.version));
 	packs_name(p, it, got->digest);
 	it->size = got->size;
 	it->tarball = got->tarball;
@@ -143,13 +160,12 @@ static void item_built(
 	it->born_s = age_clock_s(&p->clock);
 	packs_touch(p, it, false);
 	*(it->delta ? &p->n.deltas : &p->n.built) += 1;
-	p->settle_at = 0;
 	packs_note(p, it);
 	if (!it->delta)
 		packdelta_ahead(p, it);
 }
 
-/* Under the lock. */
+/* Under the lock, which it lets go of where nothing is wanted. */
 static struct pack_item *next_wanted(struct packs *p)
 {
 	while (!p->stop) {
@@ -159,9 +175,18 @@ static struct pack_item *next_wanted(struct packs *p)
 				p->head = p->queue.n = 0;
 			return it;
 		}
-		pthread_cond_wait(&p->work, &p->lock);
+		if (!packproof_one(p))
+			pthread_cond_wait(&p->work, &p->lock);
 	}
 	return NULL;
+}
+
+/* Called with the lock, which it lets go of meanwhile. */
+static void note(struct packs *p)
+{
+	pthread_mutex_unlock(&p->lock);
+	packjournal_write(p);
+	pthread_mutex_lock(&p->lock);
 }
 
 static void *builder_run(void *arg)
@@ -172,7 +197,7 @@ static void *builder_run(void *arg)
 	setpriority(PRIO_PROCESS, 0, 10); /* of this thread (Linux): whoever waits for a plan goes first */
 	pthread_mutex_lock(&p->lock);
 	while ((it = next_wanted(p))) {
-		struct pack_item got = { 0 };
+		struct pack_made got = { 0 };
 		struct err e = { 0 };
 		it->state = PACK_BUILDING; /* its strings are left alone until it is not */
 		p->n.pending--;
@@ -185,6 +210,7 @@ static void *builder_run(void *arg)
 		item_built(p, it, &got, code, &e);
 		p->last_ms = clock_ms();
 		pthread_cond_broadcast(&p->settle);
+		note(p);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -193,7 +219,7 @@ static void *builder_run(void *arg)
 /* -- settling ---------------------------------------------------------------------------- */
 
 /* The content of IT's pack, encoded better; *GOT has digest and size. */
-static int item_settle(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e)
+static int item_settle(struct packs *p, const struct pack_item *it, struct pack_made *got, struct err *e)
 {
 	AUTO(buf_release) struct buf pack = BUF_INIT;
 	struct pack_files r = PACK_FILES_INIT;
@@ -211,7 +237,7 @@ static int item_settle(struct packs *p, const struct pack_item *it, struct pack_
 
 /* Under the lock. */
 static void item_settled(
-	struct packs *p, struct pack_item *it, const struct pack_item *got, int code, const struct err *e)
+	struct packs *p, struct pack_item *it, const struct pack_made *got, int code, const struct err *e)
 {
 	if (it->state != PACK_WARM) /* its file went meanwhile */
 		return;
@@ -249,29 +275,41 @@ static uint64_t worth(const struct pack_item *it)
 static struct pack_item *next_unsettled(struct packs *p)
 {
 	struct pack_item *best = NULL;
+	size_t kept = 0;
 
-	for (size_t i = p->settle_at; i < p->item.n; i++) {
-		struct pack_item *it = p->item.p[i];
-		if (it->state == PACK_WARM && !it->settling && (!best || worth(it) > worth(best)))
+	for (size_t i = 0; i < p->warm.n; i++) {
+		struct pack_item *it = p->item.p[p->warm.p[i]];
+		it->listed = it->state == PACK_WARM;
+		if (!it->listed)
+			continue;
+		p->warm.p[kept++] = it->at;
+		if (!it->settling && (!best || worth(it) > worth(best)))
 			best = it;
-		else if (!best && i == p->settle_at && it->state != PACK_WARM)
-			p->settle_at++;
 	}
+	p->warm.n = kept;
 	return best;
 }
 
-/* Under the lock. */
+/* Under the lock, which it lets go of while files go. */
 static void old_remove(struct packs *p, int64_t now)
 {
+	VEC(struct pack_old) gone = VEC_INIT;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < p->old.n; i++) {
 		if (p->old.p[i].until_ms > now)
 			p->old.p[kept++] = p->old.p[i];
 		else if (!packs_is_named(p, p->old.p[i].digest)) /* it may have been made again */
-			packs_remove(p, p->old.p[i].digest);
+			*vec_add(&gone) = p->old.p[i];
 	}
 	p->old.n = kept;
+	if (gone.n == 0)
+		return;
+	pthread_mutex_unlock(&p->lock);
+	for (size_t i = 0; i < gone.n; i++)
+		packs_remove(p, gone.p[i].digest);
+	vec_release(&gone);
+	pthread_mutex_lock(&p->lock);
 }
 
 /* Until the first of them goes; a minute at most. */
@@ -316,14 +354,16 @@ static struct pack_item *next_later(struct packs *p)
 static struct pack_item *wait_later(struct packs *p)
 {
 	while (!p->stop) {
+		old_remove(p, clock_ms());
+		if (p->stop)
+			break;
 		int64_t now = clock_ms(), quiet = p->last_ms + (int64_t)p->o.idle_ms;
 		bool busy = p->n.pending + p->n.building > 0;
 		struct pack_item *it = busy ? NULL : next_later(p);
-		old_remove(p, now);
 		if (it && now >= quiet)
 			return it;
 		bool stocked = p->stock_at == 2 * p->stock;
-		if (!it && !busy && stocked && p->n.warm + p->n.deltas_pending == 0 && p->first_ms &&
+		if (!it && !busy && stocked && p->n.warm + p->n.deltas_pending + p->n.unproved == 0 && p->first_ms &&
 			p->n.settled_ms < 0) {
 			p->n.settled_ms = now - p->first_ms;
 			p->n.settled_us = packs_cpu_us(p) - p->first_us;
@@ -342,7 +382,7 @@ static struct pack_item *wait_later(struct packs *p)
 /* Called with the lock, which it lets go of meanwhile, like the next one. */
 static void delta_make(struct packs *p, struct pack_item *it)
 {
-	struct pack_item got = { 0 };
+	struct pack_made got = { 0 };
 	struct err e = { 0 };
 
 	p->deltas_at++;
@@ -351,6 +391,7 @@ static void delta_make(struct packs *p, struct pack_item *it)
 	pthread_mutex_unlock(&p->lock);
 	uint64_t cpu = thread_cpu_us();
 	int code = packdelta_build(p, it, &got, &e);
+	got.vain = code == ERR_TOOBIG;
 	pthread_mutex_lock(&p->lock);
 	p->n.delta_us += thread_cpu_us() - cpu;
 	p->n.deltas_building--;
@@ -359,13 +400,16 @@ static void delta_make(struct packs *p, struct pack_item *it)
 
 static void settle(struct packs *p, struct pack_item *it)
 {
-	struct pack_item copy = *it, got = { 0 };
+	struct pack_item copy = *it;
+	struct pack_made got = { 0 };
 	struct err e = { 0 };
 
+	copy.name = xstrndup(str_of(it->name)); /* its own may be written anew, if it is evicted meanwhile */
 	it->settling = true;
 	pthread_mutex_unlock(&p->lock);
 	uint64_t cpu = thread_cpu_us();
 	int code = item_settle(p, &copy, &got, &e);
+	free(copy.name);
 	pthread_mutex_lock(&p->lock);
 	p->n.settle_us += thread_cpu_us() - cpu;
 	it->settling = false;
@@ -388,6 +432,7 @@ static void *settler_run(void *arg)
 		else
 			settle(p, it);
 		pthread_cond_broadcast(&p->settle); /* the last of several says that all is settled */
+		note(p);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;

@@ -31,17 +31,21 @@ static int row_keep(void *arg, const struct pack_row *row, struct err *e)
 	return 0;
 }
 
-static int pack_read(struct buf *out, struct packs *p, const uint8_t digest[32], struct err *e)
+int packs_read(struct buf *out, struct packs *p, const uint8_t digest[32], struct err *e)
 {
 	uint64_t size, at = 0;
 	AUTO(fs_close_auto) int fd = packs_open(p, digest, &size);
 
+	if (fd < 0 && errno != ENOENT)
+		return err_os(e, "open its pack");
 	if (fd < 0)
 		return err_set(e, ERR_NOTFOUND, "its pack is gone");
 	char *to = buf_reserve(out, (size_t)size);
 	while (at < size) {
 		ssize_t n = pread(fd, to + at, (size_t)(size - at), (off_t)at);
-		if (n <= 0 && errno != EINTR)
+		if (n == 0)
+			return err_set(e, ERR_NOTFOUND, "its pack became shorter");
+		if (n < 0 && errno != EINTR)
 			return err_os(e, "read its pack");
 		at += n > 0 ? (uint64_t)n : 0;
 	}
@@ -53,7 +57,7 @@ int packs_files(struct pack_files *out, struct packs *p, const uint8_t digest[32
 {
 	AUTO(buf_release) struct buf pack = BUF_INIT;
 
-	if (pack_read(&pack, p, digest, e) < 0)
+	if (packs_read(&pack, p, digest, e) < 0)
 		return e->code;
 	return pack_unpack(pack.p, pack.n, digest, label, PACK_CHECK, row_keep, out, e);
 }
@@ -79,7 +83,7 @@ static uint64_t bytes_of(const struct pack_files *f)
 	return n;
 }
 
-int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e)
+int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_made *got, struct err *e)
 {
 	AUTO(buf_release) struct buf pack = BUF_INIT;
 	struct pack_files to = PACK_FILES_INIT, from = PACK_FILES_INIT;
@@ -155,13 +159,17 @@ static const struct pack_item *nearest(const struct packs *p, const struct pack_
 static void ahead(struct packs *p, const struct pack_item *it)
 {
 	const struct pack_item *near = nearest(p, it, false), *large;
+	struct pack_item *d;
 
 	if (!near)
 		return;
-	packs_want(p, is_lower(near->version, it->version) ? packs_delta(p, it, near) : packs_delta(p, near, it));
+	d = is_lower(near->version, it->version) ? packs_delta(p, it, near) : packs_delta(p, near, it);
+	if (d)
+		packs_want(p, d);
 	large = it->size >= PACKS_PAIR_LEAST ? nearest(p, it, true) : NULL;
-	if (large)
-		packs_want(p, packs_delta(p, it, large));
+	d = large ? packs_delta(p, it, large) : NULL;
+	if (d)
+		packs_want(p, d);
 }
 
 void packdelta_ahead(struct packs *p, struct pack_item *it)

@@ -9,11 +9,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { TURN_S = 5, BATCH = 256, YOUNG_S = 3600, NOTE_S = 600, PINNED_PART = 4, LOW_PERCENT = 90 };
+enum { TURN_S = 5, BATCH = 256, ROWS = 4096, YOUNG_S = 3600, NOTE_S = 600, PINNED_PART = 4, LOW_PERCENT = 90 };
 
 struct candidate {
 	struct pack_item *it;
 	int64_t used_s, lease_s;
+	uint64_t size;
 };
 typedef VEC(struct candidate) candidates;
 
@@ -38,12 +39,6 @@ void packevict_line_put(struct buf *b, const struct pack_item *it)
 {
 	if (is_ready(it) && it->used_s)
 		key_line(b, "used", it);
-}
-
-static void append(struct packs *p, str text)
-{
-	if (text.n && fs_write_all(p->journal, text.p, text.n) != 0)
-		log_warn("packs", "journal=unwritten error=\"%s\"", strerror(errno));
 }
 
 bool packevict_line(struct packs *p, const str *w, size_t n)
@@ -79,7 +74,7 @@ void packs_touch(struct packs *p, struct pack_item *it, bool lease)
 		it->lease_s = now + p->o.lease_s;
 }
 
-/* -- a pass; under the lock but for what unlinks ----------------------------------------- */
+/* -- a pass ---------------------------------------------------------------------------------- */
 
 static int longest_unused_first(const void *a, const void *b)
 {
@@ -95,37 +90,50 @@ static int lease_longest_first(const void *a, const void *b)
 	return (x->lease_s < y->lease_s) - (x->lease_s > y->lease_s);
 }
 
-/* What may go, longest unused first. Of the leases the newest count, up to a quarter of the limit. */
-static void candidates_find(candidates *out, struct packs *p, int64_t now)
+/* The next ROWS of them that are ready and not fresh, from *AT on. False: those were all. Under the lock. */
+static bool rows_copy(candidates *unused, candidates *leased, const struct packs *p, size_t *at, int64_t now)
 {
-	candidates leased = VEC_INIT;
-	uint64_t pinned = 0;
-
-	for (size_t i = 0; i < p->item.n; i++) {
-		struct pack_item *it = p->item.p[i];
-		struct candidate c = { it, it->used_s, it->lease_s };
+	for (size_t end = *at + ROWS; *at < end && *at < p->item.n; ++*at) {
+		struct pack_item *it = p->item.p[*at];
+		struct candidate c = { it, it->used_s, it->lease_s, it->size };
 		if (!is_ready(it) || now < it->born_s + p->o.fresh_s)
 			continue;
 		if (it->lease_s > now)
-			*vec_add(&leased) = c;
+			*vec_add(leased) = c;
 		else
-			*vec_add(out) = c;
+			*vec_add(unused) = c;
+	}
+	return *at < p->item.n && !p->stop;
+}
+
+/* What may go, longest unused first. Of the leases the newest count, up to a quarter of the limit; returns their bytes. No lock: whoever has a request
+ * in hand is not to wait until a million are copied and sorted. */
+static uint64_t candidates_find(candidates *out, struct packs *p, int64_t now)
+{
+	candidates leased = VEC_INIT;
+	uint64_t pinned = 0;
+	bool more = true;
+
+	for (size_t at = 0; more;) {
+		pthread_mutex_lock(&p->lock);
+		more = rows_copy(out, &leased, p, &at, now);
+		pthread_mutex_unlock(&p->lock);
 	}
 	if (leased.n)
 		qsort(leased.p, leased.n, sizeof(leased.p[0]), lease_longest_first);
 	for (size_t i = 0; i < leased.n; i++) {
-		if (pinned + leased.p[i].it->size <= p->o.max_bytes / PINNED_PART)
-			pinned += leased.p[i].it->size;
+		if (pinned + leased.p[i].size <= p->o.max_bytes / PINNED_PART)
+			pinned += leased.p[i].size;
 		else
 			*vec_add(out) = leased.p[i];
 	}
-	p->n.leased_bytes = pinned;
 	vec_release(&leased);
 	if (out->n)
 		qsort(out->p, out->n, sizeof(out->p[0]), longest_unused_first);
+	return pinned;
 }
 
-/* From now on nobody is told of it; its file goes when the lock is released. */
+/* From now on nobody is told of it. Under the lock, as all that follow; its file goes when the lock is released. */
 static void item_evict(struct packs *p, struct pack_item *it, int64_t now)
 {
 	packs_unready(p, it);
@@ -137,6 +145,7 @@ static void item_evict(struct packs *p, struct pack_item *it, int64_t now)
 static void unlink_batch(struct packs *p, uint8_t (*digest)[32], size_t n)
 {
 	pthread_mutex_unlock(&p->lock);
+	packjournal_write(p); /* before the files go */
 	for (size_t i = 0; i < n; i++)
 		packs_remove(p, digest[i]);
 	pthread_mutex_lock(&p->lock);
@@ -152,20 +161,20 @@ static size_t candidates_evict(struct packs *p, const candidates *c, int64_t now
 
 	for (size_t i = 0; i < c->n && p->n.pack_bytes > low && !p->stop; i++) {
 		struct pack_item *it = c->p[i].it;
-		if (!is_ready(it) || it->used_s != c->p[i].used_s)
+		if (!is_ready(it) || it->used_s != c->p[i].used_s || it->lease_s != c->p[i].lease_s)
 			continue;
 		memcpy(digest[n++], it->digest, 32);
 		item_evict(p, it, now);
 		key_line(&lines, "gone", it);
 		gone++;
 		if (n == BATCH) {
-			append(p, buf_str(&lines)); /* before the files go */
+			packs_lines(p, buf_str(&lines));
 			buf_clear(&lines);
 			unlink_batch(p, digest, n);
 			n = 0;
 		}
 	}
-	append(p, buf_str(&lines));
+	packs_lines(p, buf_str(&lines));
 	unlink_batch(p, digest, n);
 	return gone;
 }
@@ -173,33 +182,44 @@ static size_t candidates_evict(struct packs *p, const candidates *c, int64_t now
 size_t packs_evict(struct packs *p, int64_t now)
 {
 	candidates c = VEC_INIT;
-	size_t gone = 0;
+	size_t gone;
 
 	pthread_mutex_lock(&p->lock);
-	if (p->o.max_bytes && p->n.pack_bytes > p->o.max_bytes) {
-		candidates_find(&c, p, now);
-		gone = candidates_evict(p, &c, now);
-		log_info("packs", "evicted=%zu pack_bytes=%llu limit=%llu", gone, (unsigned long long)p->n.pack_bytes,
-			(unsigned long long)p->o.max_bytes);
-	}
+	bool over = p->o.max_bytes && p->n.pack_bytes > p->o.max_bytes;
+	pthread_mutex_unlock(&p->lock);
+	if (!over)
+		return 0;
+	uint64_t leased = candidates_find(&c, p, now);
+	pthread_mutex_lock(&p->lock);
+	p->n.leased_bytes = leased;
+	gone = candidates_evict(p, &c, now);
+	log_info("packs", "evicted=%zu pack_bytes=%llu limit=%llu", gone, (unsigned long long)p->n.pack_bytes,
+		(unsigned long long)p->o.max_bytes);
 	pthread_mutex_unlock(&p->lock);
 	vec_release(&c);
 	return gone;
 }
 
-/* Under the lock: notes uses that the journal does not know, ten minutes' precision. */
-static void uses_note(struct packs *p, bool all)
+/* Notes uses that the journal does not know, ten minutes' precision; LEAST: the seconds between two of one pack. No lock. */
+static void uses_note(struct packs *p, int64_t least)
 {
-	AUTO(buf_release) struct buf lines = BUF_INIT;
+	bool more = true;
 
-	for (size_t i = 0; i < p->item.n; i++) {
-		struct pack_item *it = p->item.p[i];
-		if (!is_ready(it) || it->used_s - it->noted_s < (all ? 1 : NOTE_S))
-			continue;
-		it->noted_s = it->used_s;
-		key_line(&lines, "used", it);
+	for (size_t i = 0; more;) {
+		AUTO(buf_release) struct buf lines = BUF_INIT;
+		pthread_mutex_lock(&p->lock);
+		for (size_t end = i + ROWS; i < end && i < p->item.n; i++) {
+			struct pack_item *it = p->item.p[i];
+			if (!is_ready(it) || it->used_s - it->noted_s < least)
+				continue;
+			it->noted_s = it->used_s;
+			key_line(&lines, "used", it);
+		}
+		more = i < p->item.n;
+		packs_lines(p, buf_str(&lines));
+		pthread_mutex_unlock(&p->lock);
+		packjournal_write(p);
 	}
-	append(p, buf_str(&lines));
 }
 
 static void *evictor_run(void *arg)
@@ -216,14 +236,16 @@ static void *evictor_run(void *arg)
 		pthread_cond_timedwait(&p->evict, &p->lock, &t);
 		if (p->stop)
 			break;
-		if (++turn % 12 == 0)
-			uses_note(p, false);
 		pthread_mutex_unlock(&p->lock);
+		if (++turn % 12 == 0)
+			uses_note(p, NOTE_S);
 		packs_evict(p, age_clock_s(&p->clock));
+		packjournal_write(p);
+		packjournal_shorten(p);
 		pthread_mutex_lock(&p->lock);
 	}
-	uses_note(p, true);
 	pthread_mutex_unlock(&p->lock);
+	uses_note(p, 1);
 	return NULL;
 }
 

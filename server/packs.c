@@ -5,18 +5,17 @@
 #include "log.h"
 #include "pack.h"
 #include "packs_impl.h"
+#include "url.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JOURNAL_MAX = 1 << 30 };
-/* Of the journal: a delta, in the format that this drayd makes (pack_impl.h). */
-#define DELTA_WORD "delta3"
+/* Packages and deltas that are known, with a pack or without: half a kilobyte each. What is new past it has no pack. */
+enum { ITEMS_MOST = 8000000 };
 
 /* -- files ------------------------------------------------------------------- */
 
@@ -33,11 +32,12 @@ static void pack_path(char out[66], const uint8_t digest[32])
 
 int packs_write(struct packs *p, const uint8_t digest[32], str bytes, struct err *e)
 {
-	char to[66], tmp[72], shard[3] = { 0 };
+	char to[66], tmp[32], shard[3] = { 0 };
 
 	pack_path(to, digest);
 	memcpy(shard, to, 2);
-	snprintf(tmp, sizeof(tmp), "tmp-%s", to + 3);
+	/* Two packages may have the same pack, and be at it at once. */
+	snprintf(tmp, sizeof(tmp), "tmp-%llu", (unsigned long long)atomic_fetch_add(&p->serial, 1));
 	if (fs_mkdir(p->dir, shard, 0755) != 0 && errno != EEXIST)
 		return err_os(e, "make %s/packs/%s", p->o.dir, shard);
 	AUTO(fs_close_auto) int fd = fs_open(p->dir, tmp, O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -66,18 +66,25 @@ int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size)
 
 	pack_path(path, digest);
 	int fd = fs_open(p->dir, path, O_RDONLY, 0);
+	bool gone = fd < 0 && errno == ENOENT; /* and not that there are too many descriptors, say */
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		*size = (uint64_t)st.st_size;
 		return fd;
 	}
+	int os = fd < 0 ? errno : ENOENT;
 	fs_close(fd);
+	errno = os;
+	if (!gone)
+		return -1;
 	lock_timed(&p->lock, p->o.lock_waits);
-	for (size_t i = 0; i < p->item.n; i++) { /* somebody removed it: made again when next asked for */
-		struct pack_item *it = p->item.p[i];
-		if (packs_is_ready(it) && memcmp(it->digest, digest, 32) == 0)
-			packs_unready(p, it);
+	/* Somebody removed it: it is made again when next asked for. */
+	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
+		i = p->item.p[i]->next_same) {
+		if (packs_is_ready(p->item.p[i]))
+			packs_unready(p, p->item.p[i]);
 	}
 	pthread_mutex_unlock(&p->lock);
+	errno = ENOENT;
 	return -1;
 }
 
@@ -143,6 +150,10 @@ static uint64_t *ready_count(struct packs *p, const struct pack_item *it)
 void packs_ready(struct packs *p, struct pack_item *it, enum pack_state state)
 {
 	it->state = state;
+	if (state == PACK_WARM && !it->listed) {
+		it->listed = true;
+		*vec_add(&p->warm) = it->at;
+	}
 	*ready_count(p, it) += 1;
 	p->n.pack_bytes += it->size;
 	p->n.tarball_bytes += it->tarball;
@@ -154,7 +165,9 @@ void packs_unready(struct packs *p, struct pack_item *it)
 		*ready_count(p, it) -= 1;
 		p->n.pack_bytes -= it->size;
 		p->n.tarball_bytes -= it->tarball;
+		p->n.unproved -= it->unproved && !it->delta;
 	}
+	it->unproved = false;
 	it->state = PACK_COLD;
 }
 
@@ -197,7 +210,13 @@ void packs_want(struct packs *p, struct pack_item *it)
 	}
 }
 
-/* -- the journal ------------------------------------------------------------------ */
+void packs_set(char **to, str s)
+{
+	free(*to);
+	*to = xstrndup(s);
+}
+
+/* -- asking ------------------------------------------------------------------------ */
 
 static bool is_word(str s)
 {
@@ -208,210 +227,55 @@ static bool is_word(str s)
 	return s.n > 0;
 }
 
-static void line_sum(char out[9], str line)
-{
-	uint8_t sha[32];
-
-	sha256(sha, line.p, line.n);
-	hex_print(out, sha, 4);
-}
-
-void packs_line_end(struct buf *b, size_t start)
-{
-	char sum[9];
-
-	line_sum(sum, str_from(buf_str(b), start));
-	buf_printf(b, " %s\n", sum);
-}
-
-static void line_of(struct buf *b, const struct pack_item *it)
-{
-	char key[2 * PACKS_KEY + 1], digest[65];
-	size_t start = b->n;
-
-	hex_print(key, it->key, PACKS_KEY);
-	hex_print(digest, it->digest, 32);
-	if (it->state == PACK_WARM || it->state == PACK_SETTLED)
-		buf_printf(b, "%s %s %s %llu %llu %llu %s %s",
-			it->delta                ? DELTA_WORD
-			: it->state == PACK_WARM ? "warm"
-						 : "settled",
-			key, digest, (unsigned long long)it->size, (unsigned long long)it->tarball,
-			(unsigned long long)it->raw, it->name, it->version);
-	else if (it->delta) /* it would save nothing: not tried again */
-		buf_printf(b, "vain %s %s %s 0 0", key, it->name, it->version);
-	else
-		buf_printf(b, "want %s %s %s %s %s", key, it->sri, it->url, it->name, it->version);
-	packs_line_end(b, start);
-}
-
-void packs_note(struct packs *p, const struct pack_item *it)
-{
-	AUTO(buf_release) struct buf b = BUF_INIT;
-
-	line_of(&b, it);
-	if (fs_write_all(p->journal, b.p, b.n) != 0)
-		log_warn("packs", "journal=unwritten error=\"%s\": it is made again after a restart", strerror(errno));
-}
-
-static char *own(str s)
-{
-	return xstrndup(s);
-}
-
-static void item_set(char **to, str s)
-{
-	free(*to);
-	*to = own(s);
-}
-
-/* One line without its checksum. False: it is none. */
-static bool line_read(struct packs *p, str line)
-{
-	str w[8] = { 0 };
-	uint8_t key[PACKS_KEY], digest[32];
-	size_t n = 0;
-
-	for (str rest = line; rest.n && n < 8; n++)
-		str_cut(rest, ' ', &w[n], &rest);
-	if (packevict_line(p, w, n))
-		return true;
-	if (n < 6 || !hex_read(key, PACKS_KEY, w[1]))
-		return false;
-	if (n == 6 && str_eq(w[0], STR("vain"))) {
-		struct pack_item *it = packs_item(p, key, true);
-		packs_unready(p, it);
-		it->delta = true;
-		it->state = PACK_FAILED;
-		it->retry_ms = INT64_MAX;
-		item_set(&it->name, w[2]);
-		item_set(&it->version, w[3]);
-		return true;
-	}
-	if (n == 6 && str_eq(w[0], STR("want"))) {
-		struct pack_item *it = packs_item(p, key, true);
-		if (it->state != PACK_COLD)
-			return true;
-		item_set(&it->sri, w[2]);
-		item_set(&it->url, w[3]);
-		item_set(&it->name, w[4]);
-		item_set(&it->version, w[5]);
-		return true;
-	}
-	/* Of a format that nobody reads any more: its file is swept, and it is made anew. */
-	if (n == 8 && str_eq(w[0], STR("delta")))
-		return true;
-	bool delta = str_eq(w[0], STR(DELTA_WORD)), settled = delta || str_eq(w[0], STR("settled"));
-	uint64_t size, tarball, raw;
-	if (n != 8 || (!settled && !str_eq(w[0], STR("warm"))) || !hex_read(digest, 32, w[2]) ||
-		!str_u64(w[3], &size) || !str_u64(w[4], &tarball) || !str_u64(w[5], &raw))
-		return false;
-	struct pack_item *it = packs_item(p, key, true);
-	packs_unready(p, it); /* which an earlier line said */
-	it->delta = delta;
-	it->size = size;
-	it->tarball = tarball;
-	it->raw = raw;
-	packs_ready(p, it, settled ? PACK_SETTLED : PACK_WARM);
-	packs_name(p, it, digest);
-	item_set(&it->name, w[6]);
-	item_set(&it->version, w[7]);
-	return true;
-}
-
-/* Whether it is as short as one that is written anew would be, about, and whole: then it can go on as it is. */
-static bool journal_lines(struct packs *p, str text)
-{
-	str line, rest = text, body, sum;
-	char want[9];
-	unsigned bad = 0;
-	size_t lines = 0;
-
-	for (const char *at = text.p; at && (at = memchr(at, '\n', text.n - (size_t)(at - text.p))); at++)
-		lines++;
-	map_reserve(&p->by_key, lines);
-	map_reserve(&p->by_digest, lines);
-	for (lines = 0; rest.n; lines++) {
-		if (!str_cut(rest, '\n', &line, &rest) || !str_rcut(line, ' ', &body, &sum)) {
-			bad++;
-			continue;
-		}
-		line_sum(want, body);
-		bad += !str_eq(sum, str_of(want)) || !line_read(p, body);
-	}
-	if (bad)
-		log_warn("packs", "journal_lines_skipped=%u", bad);
-	return !bad && lines <= 2 * p->item.n + 1000;
-}
-
-static void count_items(struct packs *p)
-{
-	for (size_t i = 0; i < p->item.n; i++) {
-		struct pack_item *it = p->item.p[i];
-		(void)age_clock_pass(&p->clock, it->used_s);
-		if (it->state == PACK_COLD && it->url)
-			packs_want(p, it);
-	}
-	if (p->n.warm + p->n.pending)
-		packs_unsettled(p);
-	else
-		p->n.settled_ms = 0;
-}
-
-/* A million lines are 200 MB, which are not copied. */
-static int journal_read(struct packs *p, bool *keep, struct err *e)
-{
-	struct stat st;
-
-	AUTO(fs_close_auto) int fd = fs_open(p->dir, "journal", O_RDONLY, 0);
-	*keep = false;
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0 || fstat(fd, &st) != 0)
-		return err_os(e, "read %s/packs/journal", p->o.dir);
-	if (st.st_size > JOURNAL_MAX)
-		return err_set(e, ERR_TOOBIG, "%s/packs/journal has %lld bytes, more than %d", p->o.dir,
-			(long long)st.st_size, JOURNAL_MAX);
-	*keep = true;
-	if (st.st_size == 0)
-		return 0;
-	size_t n = (size_t)st.st_size;
-	void *text = mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0); /* packs/ is locked: nobody cuts it */
-	if (text == MAP_FAILED)
-		return err_os(e, "map %s/packs/journal", p->o.dir);
-	*keep = journal_lines(p, (str){ text, n });
-	munmap(text, n);
-	return 0;
-}
-
-/* Reads the journal, writes it anew without what later lines replaced when that pays, and leaves it open for appending. */
-static int journal_open(struct packs *p, struct err *e)
-{
-	AUTO(buf_release) struct buf fresh = BUF_INIT;
-	bool keep;
-
-	if (journal_read(p, &keep, e) < 0)
-		return e->code;
-	for (size_t i = 0; i < p->item.n && !keep; i++) {
-		if (p->item.p[i]->state == PACK_COLD && !p->item.p[i]->url)
-			continue; /* evicted */
-		line_of(&fresh, p->item.p[i]);
-		packevict_line_put(&fresh, p->item.p[i]);
-	}
-	if (!keep && fs_write_file(p->dir, "journal", buf_str(&fresh), 0644, e) < 0)
-		return err_ctx(e, "%s/packs", p->o.dir);
-	p->journal = fs_open(p->dir, "journal", O_WRONLY | O_APPEND, 0);
-	return p->journal < 0 ? err_os(e, "open %s/packs/journal", p->o.dir) : 0;
-}
-
-/* -- asking ------------------------------------------------------------------------ */
-
 /* What can be packed: a registry's tarball whose digest is known. */
 static bool packable(const struct frame_package *f, uint8_t key[PACKS_KEY])
 {
 	return !f->skip && f->unpacked_size <= PACK_MOST_RAW && f->meta.resolution.kind != LOCK_RES_DIRECTORY &&
 	       f->meta.resolution.kind != LOCK_RES_GIT && is_word(f->url) && is_word(f->name) && is_word(f->version) &&
 	       is_word(f->meta.resolution.integrity) && packs_key(key, f->meta.resolution.integrity);
+}
+
+/* IT has failed: whether asking for F instead may mend that. A client's lockfile may say that a tarball is whatever package's, and anywhere. */
+static bool mends(const struct pack_item *it, const struct frame_package *f)
+{
+	struct url was, now;
+	struct err e;
+
+	if (url_parse(&now, f->url, &e) < 0)
+		return false;
+	if (!it->url || url_parse(&was, str_of(it->url), &e) < 0)
+		return true;
+	bool elsewhere = !url_same_origin(&was, &now);
+	switch (it->code) {
+	case ERR_NET:
+	case ERR_TIMEOUT:
+	case ERR_BUSY:
+		return elsewhere;
+	case ERR_POLICY:
+	case ERR_AUTH:
+	case ERR_NOTFOUND:
+	case ERR_INTEGRITY:
+	case ERR_TOOBIG: /* what came had no end */
+		/* Another query does not count: there is no end of them. */
+		return elsewhere || !str_eq(was.path, now.path) || !str_eq(str_of(it->name), f->name);
+	default:
+		return false;
+	}
+}
+
+static bool may_try(const struct pack_item *it, const struct frame_package *f)
+{
+	if (it->state != PACK_FAILED)
+		return it->state == PACK_COLD;
+	if (it->vain)
+		return it->code == ERR_POLICY && str_eq(str_of(it->name), f->name);
+	return clock_ms() >= it->retry_ms || mends(it, f);
+}
+
+/* Has a pack that may be handed out. */
+static bool is_given(const struct pack_item *it)
+{
+	return packs_is_ready(it) && !it->unproved;
 }
 
 void packs_of(struct packs *p, struct frame_package *f)
@@ -421,16 +285,22 @@ void packs_of(struct packs *p, struct frame_package *f)
 	if (!packable(f, key))
 		return;
 	lock_timed(&p->lock, p->o.lock_waits);
-	struct pack_item *it = packs_item(p, key, true);
-	if (it->state == PACK_WARM || it->state == PACK_SETTLED) {
-		memcpy(f->pack, it->digest, 32);
-		f->pack_size = it->size;
-		packs_touch(p, it, true);
-	} else if (it->state == PACK_COLD || it->state == PACK_FAILED) {
-		item_set(&it->sri, f->meta.resolution.integrity);
-		item_set(&it->url, f->url);
-		item_set(&it->name, f->name);
-		item_set(&it->version, f->version);
+	struct pack_item *it = packs_item(p, key, p->item.n < ITEMS_MOST);
+	if (!it) {
+		p->n.dropped++;
+	} else if (packs_is_ready(it)) {
+		if (is_given(it) && str_eq(str_of(it->name), f->name)) { /* else it is not told that there is one */
+			memcpy(f->pack, it->digest, 32);
+			f->pack_size = it->size;
+			packs_touch(p, it, true);
+		}
+	} else if (may_try(it, f)) {
+		it->state = PACK_COLD;
+		it->vain = false;
+		packs_set(&it->sri, f->meta.resolution.integrity);
+		packs_set(&it->url, f->url);
+		packs_set(&it->name, f->name);
+		packs_set(&it->version, f->version);
 		packs_want(p, it);
 		if (it->state == PACK_WANTED)
 			packs_note(p, it);
@@ -442,7 +312,7 @@ bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8
 {
 	lock_timed(&p->lock, p->o.lock_waits);
 	struct pack_item *it = packs_item(p, key, false);
-	bool ready = it && (it->state == PACK_WARM || it->state == PACK_SETTLED);
+	bool ready = is_given(it);
 	if (ready) {
 		memcpy(digest, it->digest, 32);
 		*size = it->size;
@@ -466,13 +336,16 @@ struct pack_item *packs_delta(struct packs *p, const struct pack_item *of, const
 	memcpy(text + 6, of->key, PACKS_KEY);
 	memcpy(text + 6 + PACKS_KEY, base->key, PACKS_KEY);
 	sha256(sum, text, sizeof(text));
-	struct pack_item *d = packs_item(p, sum, true);
-	if (d->state == PACK_COLD) {
+	/* A client that asks from each version to each would have millions. */
+	struct pack_item *d = packs_item(p, sum, p->item.n < ITEMS_MOST && p->n.deltas_pending < p->o.max_pending);
+	if (!d) {
+		p->n.dropped++;
+	} else if (d->state == PACK_COLD) {
 		d->delta = true;
 		memcpy(d->of, of->key, PACKS_KEY);
 		memcpy(d->base, base->key, PACKS_KEY);
-		item_set(&d->name, str_of(of->name));
-		item_set(&d->version, str_of(of->version));
+		packs_set(&d->name, str_of(of->name));
+		packs_set(&d->version, str_of(of->version));
 	}
 	return d;
 }
@@ -484,13 +357,18 @@ bool packs_find_from(struct packs *p, uint8_t digest[32], uint64_t *size, const 
 
 	lock_timed(&p->lock, p->o.lock_waits);
 	struct pack_item *it = packs_item(p, key, false), *from = packs_item(p, base, false);
-	if (packs_is_ready(it) && packs_is_ready(from) && it != from && !it->delta && !from->delta &&
+	if (is_given(it) && is_given(from) && it != from && !it->delta && !from->delta &&
 		strcmp(it->name, from->name) == 0) {
 		d = packs_delta(p, it, from);
-		packs_want(p, d);
+		if (d)
+			packs_want(p, d);
 	}
 	bool found = packs_is_ready(d) && d->size < it->size;
 	if (found) {
+		if (d->unproved) { /* what it is made of is proved, and what that is its key says */
+			d->unproved = false;
+			packs_set(&d->name, str_of(it->name));
+		}
 		memcpy(digest, d->digest, 32);
 		*size = d->size;
 		packs_touch(p, d, true);
@@ -511,8 +389,11 @@ bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct ident
 	lock_timed(&p->lock, p->o.lock_waits);
 	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
 		i = p->item.p[i]->next_same) {
+		const struct pack_item *it = p->item.p[i];
+		if (!packs_is_ready(it)) /* its name is what somebody asked for */
+			continue;
 		hit = true;
-		ok = ok && identity_may_see(who, str_of(p->item.p[i]->name), &e) == 0;
+		ok = ok && !it->unproved && identity_may_see(who, str_of(it->name), &e) == 0;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return hit && ok; /* one that has been superseded has no name any more: a plan names the new one */
@@ -538,7 +419,7 @@ struct packs_counts packs_counts(struct packs *p)
 
 uint64_t packs_unsettled_of(const struct packs_counts *n)
 {
-	return n->pending + n->building + n->deltas_pending + n->warm;
+	return n->pending + n->building + n->deltas_pending + n->warm + n->unproved;
 }
 
 bool packs_settled(struct packs *p)
@@ -574,15 +455,20 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric(b, "settled", "gauge", "Packages with their best encoding.", (double)n.settled);
 	metric(b, "deltas_pending", "gauge", "Deltas between versions that are wanted and not made.",
 		(double)n.deltas_pending);
+	metric(b, "unproved", "gauge", "Packs of an older drayd whose name is not proved yet: nobody is given them.",
+		(double)n.unproved);
 	metric(b, "unsettled", "gauge",
-		"Packages without their best encoding, and deltas that are wanted; 0: all are settled.",
+		"Packages without their best encoding or not proved, and deltas that are wanted; 0: all are settled.",
 		(double)packs_unsettled_of(&n));
 	metric(b, "built_total", "counter", "First encodings made.", (double)n.built);
 	metric(b, "deltas_total", "counter", "Deltas between versions made.", (double)n.deltas);
 	metric(b, "deltas_named_total", "counter", "Deltas that a client was told of.", (double)n.deltas_named);
 	metric(b, "resettled_total", "counter", "Best encodings made.", (double)n.resettled);
 	metric(b, "failed_total", "counter", "Packages that could not be fetched or encoded.", (double)n.failed);
-	metric(b, "dropped_total", "counter", "Packages not queued because the queue was full.", (double)n.dropped);
+	metric(b, "dropped_total", "counter", "Packages and deltas not queued because there were too many.",
+		(double)n.dropped);
+	metric(b, "unnoted_total", "counter", "Changes that the journal missed: the disk is full, or stalls.",
+		(double)n.unnoted);
 	metric(b, "tarball_bytes", "gauge", "Tarballs of the packages that have a pack.", (double)n.tarball_bytes);
 	metric(b, "bytes", "gauge", "Their packs.", (double)n.pack_bytes);
 	metric(b, "build_cpu_seconds_total", "counter", "CPU of first encodings.", (double)n.build_us / 1e6);
@@ -619,6 +505,7 @@ static void opts_default(struct packs_opts *o)
 	o->fresh_s = o->fresh_s ? o->fresh_s : 600;
 	o->lease_s = o->lease_s ? o->lease_s : 600;
 	o->max_pending = o->max_pending ? o->max_pending : 100000;
+	o->journal_slack = o->journal_slack ? o->journal_slack : 64u << 20;
 }
 
 static int dir_open(struct packs *p, struct err *e)
@@ -641,6 +528,20 @@ static int dir_open(struct packs *p, struct err *e)
 				    : err_os(e, "lock %s", path);
 }
 
+static void count_items(struct packs *p)
+{
+	for (size_t i = 0; i < p->item.n; i++) {
+		struct pack_item *it = p->item.p[i];
+		(void)age_clock_pass(&p->clock, it->used_s);
+		if (it->state == PACK_COLD && it->url)
+			packs_want(p, it);
+	}
+	if (p->n.warm + p->n.pending + p->n.unproved)
+		packs_unsettled(p);
+	else
+		p->n.settled_ms = 0;
+}
+
 int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 {
 	struct packs *p = xcalloc(1, sizeof(*p));
@@ -654,13 +555,14 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	p->n.settled_ms = -1;
 	age_clock_start(&p->clock);
 	pthread_mutex_init(&p->lock, NULL);
+	pthread_mutex_init(&p->writing, NULL);
 	pthread_condattr_init(&mono);
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
 	pthread_cond_init(&p->work, &mono);
 	pthread_cond_init(&p->settle, &mono);
 	pthread_cond_init(&p->evict, &mono);
 	pthread_condattr_destroy(&mono);
-	if (dir_open(p, e) < 0 || journal_open(p, e) < 0)
+	if (dir_open(p, e) < 0 || packjournal_open(p, e) < 0)
 		goto fail;
 	count_items(p);
 	packdelta_stock(p);
@@ -682,6 +584,8 @@ void packs_free(struct packs *p)
 		return;
 	packevict_stop(p);
 	packbuild_stop(p);
+	packjournal_write(p);
+	buf_release(&p->lines);
 	fs_close(p->dir);
 	fs_close(p->journal);
 	for (size_t i = 0; i < p->item.n; i++) {
@@ -695,6 +599,8 @@ void packs_free(struct packs *p)
 	vec_release(&p->queue);
 	vec_release(&p->deltas);
 	vec_release(&p->old);
+	vec_release(&p->warm);
+	vec_release(&p->unproved);
 	map_release(&p->by_key);
 	map_release(&p->by_digest);
 	map_release(&p->by_name);
@@ -703,6 +609,7 @@ void packs_free(struct packs *p)
 	pthread_cond_destroy(&p->settle);
 	pthread_cond_destroy(&p->evict);
 	pthread_mutex_destroy(&p->lock);
+	pthread_mutex_destroy(&p->writing);
 	free((void *)(uintptr_t)p->o.dir);
 	free(p);
 }

@@ -31,6 +31,7 @@ struct packs_opts {
 	uint64_t max_bytes;           /* of packs; past it the longest unused go; 0: no limit */
 	unsigned fresh_s, lease_s; /* a pack stays so long after it was made, and after a plan named it; 0: 600 each */
 	uint32_t max_pending;      /* packages waiting; past it they stay cold until asked for again; 0: 100,000 */
+	uint64_t journal_slack;    /* bytes by which the journal may be longer than it need be; 0: 64 MiB */
 	bool no_settle;
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
 };
@@ -50,9 +51,11 @@ bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct ident
 int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size);
 
 struct packs_counts {
-	uint64_t pending, building, warm, settled;      /* packages, now */
-	uint64_t deltas_pending, deltas_building;       /* deltas, now: wanted; of them in the making */
-	uint64_t built, resettled, failed, dropped;     /* since start; dropped: the queue was full */
+	uint64_t pending, building, warm, settled;  /* packages, now */
+	uint64_t deltas_pending, deltas_building;   /* deltas, now: wanted; of them in the making */
+	uint64_t built, resettled, failed, dropped; /* since start; dropped: there were too many */
+	uint64_t unproved; /* of those that are warm or settled: an older drayd's, which nobody is given yet */
+	uint64_t unnoted;  /* changes that the journal missed */
 	uint64_t deltas, deltas_named;                  /* made, and found, since start */
 	uint64_t tarball_bytes, pack_bytes;             /* of the packages that have a pack */
 	uint64_t build_us, delta_us, settle_us;         /* CPU of the threads */
@@ -65,9 +68,9 @@ struct packs_counts {
 /* Evicts as of NOW (Unix time) at once, instead of when its thread gets to it: for tests. */
 size_t packs_evict(struct packs *p, int64_t now);
 struct packs_counts packs_counts(struct packs *p);
-/* Packages that are not at their best, and deltas that are wanted. */
+/* Packages that are not at their best, or not proved, and deltas that are wanted. */
 uint64_t packs_unsettled_of(const struct packs_counts *n);
-/* Nothing is pending and every pack is settled. */
+/* Nothing is pending and every pack is settled, and proved. */
 bool packs_settled(struct packs *p);
 /* Packages that cannot be packed for now (their tarballs cannot be had, or are wrong) and are tried again later. */
 size_t packs_failing(struct packs *p);

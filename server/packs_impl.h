@@ -1,7 +1,8 @@
-/* packs_impl — what packs.c (index and files) and packbuild.c (threads) share. */
+/* packs_impl — what packs.c (index and files), packjournal.c and packbuild.c (threads) share. */
 #pragma once
 #include "age_clock.h"
 #include "pack.h"
+#include "pack_tarball.h"
 #include "packs.h"
 #include "workq.h"
 #include <pthread.h>
@@ -14,6 +15,10 @@ struct pack_item {
 	uint64_t size, tarball, raw;
 	char *name, *version, *url, *sri; /* url and sri until it is built */
 	bool settling;                    /* a settler is at it */
+	bool listed;                      /* in packs.warm */
+	bool unproved;                    /* an older drayd made it: nobody is given it before its name is proved */
+	bool vain;                        /* failed, for what is in the tarball: no URL mends it, nor a restart */
+	int code;                         /* of the failure; vain and ERR_POLICY: the tarball is of package `name` */
 	bool delta;                       /* not a package's own pack: what the one of `of` has beyond that of `base` */
 	uint8_t of[PACKS_KEY], base[PACKS_KEY];
 	bool named;              /* in the chain of its name */
@@ -25,6 +30,13 @@ struct pack_item {
 	int64_t used_s, noted_s; /* of its last use, on the age clock; what the journal says of it */
 	int64_t born_s, lease_s; /* when its pack was made; until when a plan that names it counts as under way */
 };
+/* What was made of one, or why not. */
+struct pack_made {
+	uint8_t digest[32];
+	uint64_t size, tarball, raw;
+	struct pack_named named;
+	bool vain; /* see pack_item */
+};
 /* A pack that a better one replaced. */
 struct pack_old {
 	uint8_t digest[32];
@@ -32,11 +44,17 @@ struct pack_old {
 };
 struct packs {
 	struct packs_opts o;
-	struct age_clock clock; /* constant once the journal is read */
+	struct age_clock clock;      /* constant once the journal is read */
+	atomic_uint_fast64_t serial; /* of files that are being written */
 	int dir, journal;
-	pthread_mutex_t lock; /* all below */
+	uint64_t journal_size, journal_least; /* bytes; as it was when it was last written anew */
+	pthread_mutex_t writing; /* these three, once threads run; taken before the other, never within it */
+	pthread_mutex_t lock;    /* all below */
+	struct buf lines;        /* of the journal, not written yet */
 	pthread_cond_t work, settle;
 	VEC(struct pack_item *) item;
+	VEC(uint32_t) warm;     /* items that are, and some that were */
+	VEC(uint32_t) unproved; /* packages' items, as the journal had them */
 	struct map by_key;
 	struct map by_digest; /* to the first of a chain */
 	struct arena own;     /* items, and digests that are keys */
@@ -52,8 +70,7 @@ struct packs {
 	_Atomic uint64_t sent, sent_bytes, absent;
 	int64_t first_ms, last_ms; /* when something was wanted */
 	uint64_t first_us;         /* CPU of the threads until first_ms */
-	size_t settle_at; /* items before it are settled, or not to be; of the others the one worth most is next */
-	atomic_bool stop; /* set under the lock; encoders look at it without */
+	atomic_bool stop;          /* set under the lock; encoders look at it without */
 	pthread_t *thread;
 	unsigned nthreads;
 	pthread_t evictor;
@@ -73,8 +90,17 @@ uint64_t packs_cpu_us(const struct packs *p);
 /* Writes and publishes a pack's file. No lock. */
 MUST_USE int packs_write(struct packs *p, const uint8_t digest[32], str bytes, struct err *e);
 void packs_remove(struct packs *p, const uint8_t digest[32]);
-/* Journals IT. Under the lock. */
+/* *TO is a copy of S from now on. */
+void packs_set(char **to, str s);
+/* packjournal.c. Under the lock, both: IT's line, or whole lines, for packjournal_write(). */
 void packs_note(struct packs *p, const struct pack_item *it);
+void packs_lines(struct packs *p, str text);
+/* Writes what is collected. No lock; may wait for the disk. */
+void packjournal_write(struct packs *p);
+/* Writes it anew when it is more than twice as long as it was, and journal_slack: what is used is noted every ten minutes. No lock. */
+void packjournal_shorten(struct packs *p);
+/* Reads the journal, writes it anew without what later lines replaced when that pays, and leaves it open for appending. */
+MUST_USE int packjournal_open(struct packs *p, struct err *e);
 /* IT's pack is the one with DIGEST from now on. Under the lock. */
 void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32]);
 
@@ -88,12 +114,13 @@ struct pack_files {
 		.a = ARENA_INIT(1 << 16)                                                                               \
 	}
 void pack_files_release(struct pack_files *f);
-/* No lock. ERR_NOTFOUND: the pack is gone. */
+/* No lock, both. ERR_NOTFOUND: the pack is gone. */
+MUST_USE int packs_read(struct buf *out, struct packs *p, const uint8_t digest[32], struct err *e);
 MUST_USE int packs_files(struct pack_files *out, struct packs *p, const uint8_t digest[32], str label, struct err *e);
 
 /* Under the lock, the next three. */
 bool packs_is_ready(const struct pack_item *it);
-/* The delta OF a package from BASE, both of which have packs; cold where there was none. */
+/* The delta OF a package from BASE, both of which have packs; cold where there was none. NULL: there are too many. */
 struct pack_item *packs_delta(struct packs *p, const struct pack_item *of, const struct pack_item *base);
 /* IT has its pack: deltas between it and other versions that have one are wanted, too. */
 void packdelta_ahead(struct packs *p, struct pack_item *it);
@@ -104,7 +131,7 @@ bool packdelta_ahead_some(struct packs *p, size_t most);
 void packdelta_stock(struct packs *p);
 
 /* packdelta.c. No lock. *GOT has digest and size. ERR_TOOBIG: it would save nothing. */
-MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_item *got, struct err *e);
+MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_made *got, struct err *e);
 
 /* packevict.c. Under the lock: IT is used; LEASE: by a plan whose install begins. */
 void packs_touch(struct packs *p, struct pack_item *it, bool lease);
@@ -116,6 +143,9 @@ MUST_USE int packevict_start(struct packs *p, struct err *e);
 void packevict_stop(struct packs *p);
 /* "<text> <checksum>\n" from BUF's byte START on. */
 void packs_line_end(struct buf *b, size_t start);
+
+/* packproof.c: proves one pack of an older drayd. Called with the lock, which it lets go of meanwhile. False: there is none. */
+bool packproof_one(struct packs *p);
 
 /* packsweep.c: what a killed process was writing goes; once the journal is read, before threads. */
 void packsweep_start(struct packs *p);

@@ -4,11 +4,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+enum { BUCKETS = 4096 };
 struct entry {
 	uint8_t key[32];
 	struct plan_blob *blob;
 	int64_t made_ms;
-	uint64_t used; /* a counter, not a clock: two hits in a millisecond have an order */
+	struct entry *next;          /* of its bucket */
+	struct entry *newer, *older; /* by their last use */
 };
 struct flight {
 	uint8_t key[32];
@@ -18,11 +20,10 @@ struct flight {
 struct plan_cache {
 	struct plan_cache_opts o;
 	pthread_mutex_t lock;
-	VEC(struct entry)
-	entry; /* hundreds at most: a plan is some 100 KB, so a scan of keys is nothing beside sending one */
-	VEC(struct flight) flight;
-	size_t bytes;
-	uint64_t uses;
+	struct entry *bucket[BUCKETS]; /* hundreds of plans of 100 KB, or a hundred thousand small ones */
+	struct entry *newest, *oldest;
+	VEC(struct flight) flight; /* as many as `plans` and `plan-queue` at most */
+	size_t plans, bytes;
 };
 
 void plan_blob_release(struct plan_blob *b)
@@ -33,80 +34,85 @@ void plan_blob_release(struct plan_blob *b)
 	free(b);
 }
 
-struct plan_cache *plan_cache_new(const struct plan_cache_opts *o)
-{
-	struct plan_cache *c = xcalloc(1, sizeof(*c));
-
-	c->o = *o;
-	pthread_mutex_init(&c->lock, NULL);
-	return c;
-}
-
-void plan_cache_free(struct plan_cache *c)
-{
-	if (!c)
-		return;
-	for (size_t i = 0; i < c->entry.n; i++)
-		plan_blob_release(c->entry.p[i].blob);
-	vec_release(&c->entry);
-	vec_release(&c->flight);
-	pthread_mutex_destroy(&c->lock);
-	free(c);
-}
-
 /* ---- under the lock ---- */
 
-static size_t blob_size(const struct plan_blob *b)
+/* What one takes; of a small one most is not its bytes. */
+static size_t entry_size(const struct plan_blob *b)
 {
-	return b->n + b->npacks * PACKS_KEY;
+	return sizeof(struct entry) + sizeof(*b) + b->n + b->npacks * PACKS_KEY;
 }
 
-static void entry_drop(struct plan_cache *c, size_t i)
+static struct entry **entry_find(struct plan_cache *c, const uint8_t key[32])
 {
-	c->bytes -= blob_size(c->entry.p[i].blob);
-	plan_blob_release(c->entry.p[i].blob);
-	c->entry.p[i] = c->entry.p[--c->entry.n];
+	struct entry **at = &c->bucket[(key[0] | (unsigned)key[1] << 8) % BUCKETS];
+
+	while (*at && memcmp((*at)->key, key, 32) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+static void entry_unlink(struct plan_cache *c, struct entry *en)
+{
+	*(en->newer ? &en->newer->older : &c->newest) = en->older;
+	*(en->older ? &en->older->newer : &c->oldest) = en->newer;
+}
+
+static void entry_link(struct plan_cache *c, struct entry *en)
+{
+	en->newer = NULL;
+	en->older = c->newest;
+	*(c->newest ? &c->newest->newer : &c->oldest) = en;
+	c->newest = en;
+}
+
+static void entry_drop(struct plan_cache *c, struct entry *en)
+{
+	*entry_find(c, en->key) = en->next;
+	entry_unlink(c, en);
+	c->bytes -= entry_size(en->blob);
+	c->plans--;
+	plan_blob_release(en->blob);
+	free(en);
 }
 
 static struct plan_blob *entry_hit(struct plan_cache *c, const uint8_t key[32])
 {
-	for (size_t i = 0; i < c->entry.n; i++) {
-		struct entry *en = &c->entry.p[i];
-		if (memcmp(en->key, key, 32) != 0)
-			continue;
-		if (c->o.now_ms() - en->made_ms >= c->o.max_age_ms) {
-			entry_drop(c, i);
-			return NULL;
-		}
-		en->used = ++c->uses;
-		atomic_fetch_add(&en->blob->refs, 1);
-		return en->blob;
+	struct entry *en = *entry_find(c, key);
+
+	if (!en)
+		return NULL;
+	if (c->o.now_ms() - en->made_ms >= c->o.max_age_ms) {
+		entry_drop(c, en);
+		return NULL;
 	}
-	return NULL;
+	entry_unlink(c, en);
+	entry_link(c, en);
+	atomic_fetch_add(&en->blob->refs, 1);
+	return en->blob;
 }
 
-/* Makes room by dropping what was not used for longest; a fresh plan is never refused for an old one's sake. */
+/* Makes room by dropping what was not used for longest; a fresh plan is never refused for an old one's sake, but one
+ * that is larger than the cache is, and drops none. */
 static void entry_add(struct plan_cache *c, const uint8_t key[32], struct plan_blob *b)
 {
-	for (size_t i = 0; i < c->entry.n; i++) {
-		if (memcmp(c->entry.p[i].key, key, 32) == 0)
-			entry_drop(c, i--);
-	}
-	while (c->entry.n && c->bytes + blob_size(b) > c->o.max_bytes) {
-		size_t oldest = 0;
-		for (size_t i = 1; i < c->entry.n; i++) {
-			if (c->entry.p[i].used < c->entry.p[oldest].used)
-				oldest = i;
-		}
-		entry_drop(c, oldest);
-	}
-	if (blob_size(b) > c->o.max_bytes)
+	struct entry *en = *entry_find(c, key);
+
+	if (en)
+		entry_drop(c, en);
+	if (entry_size(b) > c->o.max_bytes)
 		return;
-	struct entry *en = vec_add(&c->entry);
-	*en = (struct entry){ .blob = b, .made_ms = c->o.now_ms(), .used = ++c->uses };
+	while (c->oldest && c->bytes + entry_size(b) > c->o.max_bytes)
+		entry_drop(c, c->oldest);
+	en = xmalloc(sizeof(*en));
+	*en = (struct entry){ .blob = b, .made_ms = c->o.now_ms() };
 	memcpy(en->key, key, 32);
+	struct entry **at = entry_find(c, key);
+	en->next = *at; /* none: it was not there */
+	*at = en;
+	entry_link(c, en);
 	atomic_fetch_add(&b->refs, 1);
-	c->bytes += blob_size(b);
+	c->bytes += entry_size(b);
+	c->plans++;
 }
 
 static struct flight *flight_of(struct plan_cache *c, const uint8_t key[32])
@@ -133,6 +139,26 @@ static void flight_drop(struct plan_cache *c, struct flight *f)
 }
 
 /* ---- calls ---- */
+
+struct plan_cache *plan_cache_new(const struct plan_cache_opts *o)
+{
+	struct plan_cache *c = xcalloc(1, sizeof(*c));
+
+	c->o = *o;
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+void plan_cache_free(struct plan_cache *c)
+{
+	if (!c)
+		return;
+	while (c->oldest)
+		entry_drop(c, c->oldest);
+	vec_release(&c->flight);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
 
 struct plan_blob *plan_cache_hit(struct plan_cache *c, const uint8_t key[32])
 {
@@ -196,7 +222,7 @@ void plan_cache_end(struct plan_cache *c, const uint8_t key[32], const void *run
 void plan_cache_size(struct plan_cache *c, size_t *plans, size_t *bytes)
 {
 	lock_timed(&c->lock, c->o.lock_waits);
-	*plans = c->entry.n;
+	*plans = c->plans;
 	*bytes = c->bytes;
 	pthread_mutex_unlock(&c->lock);
 }

@@ -23,7 +23,7 @@ static const struct row rows[] = {
 	{ "GET", "/v1/health", h_health, false, true, true, false },
 	{ "GET", "/v1/ready", h_ready, false, true, true, false },
 	{ "GET", "/metrics", h_metrics, false, false, true, false },
-	{ "GET", "/", h_page, false, false, false, false },
+	{ "GET", "/", h_page, false, true, false, false },
 };
 enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
 _Static_assert((int)NROWS < (int)METRICS_ROUTES, "a counter for each row and one for what has none");
@@ -57,7 +57,8 @@ struct conn *req_conn(h2o_req_t *req)
 	return sock ? sock->on_close.data : NULL;
 }
 
-void conn_check(h2o_req_t *req, struct conn *c)
+/* Shuts the connection's socket down when its peer resets streams as nothing but an attacker does. */
+static void conn_check(h2o_req_t *req, struct conn *c)
 {
 	if (c->resets < RESETS_MAX || c->resets < c->requests / 2)
 		return;
@@ -212,9 +213,19 @@ void peer_print(char out[64], const h2o_req_t *req)
 		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&sa)->sin6_addr, out, 64);
 }
 
+/* What may be told of PATH: npm logs out of the token that it writes there. */
+static h2o_iovec_t path_told(h2o_iovec_t path)
+{
+	static const char token[] = "/-/user/token/";
+	size_t n = sizeof(token) - 1;
+
+	return path.len > n && memcmp(path.base, token, n) == 0 ? h2o_iovec_init(path.base, n) : path;
+}
+
 /* A path as its sender wrote it may hold anything. */
 static void path_print(char out[256], h2o_iovec_t path)
 {
+	path = path_told(path);
 	size_t n = path.len < 255 ? path.len : 255;
 
 	for (size_t i = 0; i < n; i++) {
@@ -233,6 +244,30 @@ static uint64_t us_since(const struct timeval *from)
 	return us > 0 ? (uint64_t)us : 0;
 }
 
+/* Whether its peer took less of the answer than there is. Of what streams only its handler knows. */
+static bool cut_short(const h2o_req_t *req)
+{
+	return req->res.status == 0 ||
+	       (req->res.content_length != SIZE_MAX && req->bytes_sent < req->res.content_length &&
+		       !iov_is(req->method, "HEAD"));
+}
+
+void count_reset(h2o_req_t *req)
+{
+	static const char name[] = "reset-counted";
+	struct conn *c = req_conn(req);
+	h2o_iovec_t *counted = h2o_req_getenv(req, name, sizeof(name) - 1, 1);
+
+	if (counted->base)
+		return;
+	*counted = h2o_iovec_init(name, sizeof(name) - 1);
+	atomic_fetch_add(&req_loop(req)->s->n.resets, 1);
+	if (!c)
+		return;
+	c->resets += c->resets != UINT32_MAX;
+	conn_check(req, c);
+}
+
 void route_log(h2o_logger_t *self, h2o_req_t *req)
 {
 	struct loop *l = req_loop(req);
@@ -243,6 +278,8 @@ void route_log(h2o_logger_t *self, h2o_req_t *req)
 	char peer[64], path[256];
 
 	(void)self;
+	if (cut_short(req))
+		count_reset(req);
 	counts_request(n, row, status);
 	histogram_add(&n->request, us);
 	atomic_fetch_sub_explicit(&n->streams, 1, memory_order_relaxed);
@@ -309,7 +346,7 @@ int route(h2o_handler_t *self, h2o_req_t *req)
 	struct loop *l = req_loop(req);
 	struct counts *n = &l->s->n;
 	struct conn *c = req_conn(req);
-	h2o_iovec_t path = req_path(req);
+	h2o_iovec_t path = path_told(req_path(req));
 
 	(void)self;
 	atomic_fetch_add_explicit(&n->requests, 1, memory_order_relaxed);

@@ -52,8 +52,9 @@ void peer_print(char out[64], const h2o_req_t *req);
 void answer_auth(h2o_req_t *req, const struct err *e);
 /* NULL where h2o does not tell. */
 struct conn *req_conn(h2o_req_t *req);
-/* Shuts the connection's socket down when its peer resets streams as nothing but an attacker does. */
-void conn_check(h2o_req_t *req, struct conn *c);
+/* REQ's peer did not wait for its answer: counted once a request, however often it is said. Who resets streams as nothing but an attacker does
+ * is cut off. Said by whoever alone knows (a stream of unknown length); of the rest the logger sees it. */
+void count_reset(h2o_req_t *req);
 
 int route(h2o_handler_t *self, h2o_req_t *req);
 /* The rows' labels in metrics, the last one for what has no row; N of them. */
@@ -85,11 +86,11 @@ int h_packs_find(h2o_req_t *req);
 int h_pack(h2o_req_t *req);
 /* h_registry.c: what has no row. */
 int h_registry(h2o_req_t *req);
-/* Work that may wait, for a worker, and its answer: JSON appended to OUT, sent with `status`. */
+/* A change of the token file, by a worker since it may wait, and its answer: JSON appended to OUT, sent with `status`. The server may end
+ * meanwhile, so work() has nothing of it but copies. */
 struct later {
 	int (*work)(const struct later *l, struct buf *out, struct err *e);
-	struct auth *auth;
-	str name; /* copied */
+	str tokens, name; /* the file; copied, both */
 	uint8_t sha256[32];
 	unsigned days;
 	int status;

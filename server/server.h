@@ -84,12 +84,16 @@ struct server {
 	struct running running;
 	int64_t started_ms, started_at; /* monotonic; Unix seconds */
 	atomic_bool draining;
+	atomic_bool unready; /* by what server_ready() said last */
 };
 
 /* Serves until SIGTERM or SIGINT, drains, returns 0. SIGHUP reads the configuration again, from ARGV as at start (argc 0: not at all), takes
  * over what can change while serving and names what needs a restart. The caller must not have started threads before signals were
  * blocked (server_signals). */
 MUST_USE int server_run(const struct config *c, const struct backend *b, int argc, char **argv, struct err *e);
+/* Whether requests can be served, as far as the backend is concerned; the reason, which is not for anybody who asks, when not. A change of
+ * it is logged. Any thread. */
+MUST_USE bool server_ready(struct server *s, struct err *e);
 /* What server_run() would refuse, without serving: a certificate that cannot be read or does not fit its key. */
 MUST_USE int server_check(const struct config *c, struct err *e);
 /* Whether SIGTERM, SIGINT and SIGHUP wait for who serves, or end the program as they do any other. SIGPIPE is ignored. */

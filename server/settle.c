@@ -16,9 +16,9 @@ static void say_progress(int fd, const struct packs_counts *n)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
-	buf_printf(&b, "%llu to be made, %llu deltas, %llu to be encoded better, %llu settled\n",
-		(unsigned long long)n->pending + n->building, (unsigned long long)n->deltas_pending,
-		(unsigned long long)n->warm, (unsigned long long)n->settled);
+	buf_printf(&b, "%llu to be made, %llu to be proved, %llu deltas, %llu to be encoded better, %llu settled\n",
+		(unsigned long long)n->pending + n->building, (unsigned long long)n->unproved,
+		(unsigned long long)n->deltas_pending, (unsigned long long)n->warm, (unsigned long long)n->settled);
 	say(fd, &b);
 }
 

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 32, WAITING = 4096 };
+enum { WORKERS = 16, ASKING = 32, WAITING = 4096 };
 
 void surface_key(uint8_t out[32], const char *kind, str a, str b, str c)
 {
@@ -46,28 +46,39 @@ static void ticket_drop(void *arg)
 	free(k);
 }
 
-bool surface_run(struct surface *s, struct surface_task *t)
+static bool run_on(struct workq *q, struct surface_task *t)
 {
 	struct ticket *k = xcalloc(1, sizeof(*k));
 
 	k->task = t;
-	if (workq_push(s->work, k))
+	if (workq_push(q, k))
 		return true;
 	free(k);
 	return false;
 }
 
-/* Takes finished tasks off the queue's list: they have looked after themselves. */
+bool surface_run(struct surface *s, struct surface_task *t)
+{
+	return run_on(s->work, t);
+}
+
+bool surface_run_asking(struct surface *s, struct surface_task *t)
+{
+	return run_on(s->asking, t);
+}
+
+/* Takes finished tasks off the queues' lists: they have looked after themselves. */
 static void *drain(void *arg)
 {
 	struct surface *s = arg;
 
 	for (;;) {
-		struct pollfd p[2] = { { .fd = s->stop_fd, .events = POLLIN },
-			{ .fd = workq_fd(s->work), .events = POLLIN } };
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		struct pollfd p[3] = { { .fd = s->stop_fd, .events = POLLIN },
+			{ .fd = workq_fd(s->work), .events = POLLIN },
+			{ .fd = workq_fd(s->asking), .events = POLLIN } };
+		if (poll(p, 3, -1) < 0 && errno != EINTR)
 			return NULL;
-		for (struct ticket *k; (k = workq_pop(s->work));)
+		for (struct ticket *k; (k = workq_pop(s->work)) || (k = workq_pop(s->asking));)
 			free(k);
 		if (p[0].revents)
 			return NULL;
@@ -87,6 +98,10 @@ int surface_new(struct surface **out, const struct surface_opts *o, struct err *
 	struct workq_opts wo = {
 		.name = "registry", .workers = WORKERS, .depth = WAITING, .run = ticket_run, .drop = ticket_drop
 	};
+	struct workq_opts ao = wo;
+
+	ao.name = "registry-ask";
+	ao.workers = ASKING;
 
 	s->o = *o;
 	s->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -97,7 +112,8 @@ int surface_new(struct surface **out, const struct surface_opts *o, struct err *
 		goto fail;
 	}
 	if (blobs_new(&s->blobs, arena_printf(&a, "%s/registry", o->dir).p, o->max_bytes, o->lock_waits, e) < 0 ||
-		workq_new(&s->work, &wo, e) < 0 || workq_thread(&s->drain, "registry-done", drain, s, e) < 0)
+		workq_new(&s->work, &wo, e) < 0 || workq_new(&s->asking, &ao, e) < 0 ||
+		workq_thread(&s->drain, "registry-done", drain, s, e) < 0)
 		goto fail;
 	s->draining = true;
 	if (workq_thread(&s->scan, "registry-scan", scan, s, e) < 0)
@@ -125,8 +141,16 @@ void surface_free(struct surface *s)
 			abort(); /* an eventfd of ours takes a write of 1 */
 		pthread_join(s->drain, NULL);
 	}
+	/* The fetch thread hands tasks to the first queue, whose workers hand some to the second, and may be about to begin a fetch. */
+	pthread_mutex_lock(&s->lock);
+	s->closing = true;
+	while (s->fetching)
+		pthread_cond_wait(&s->landed, &s->lock);
+	pthread_mutex_unlock(&s->lock);
 	if (s->work)
 		workq_free(s->work);
+	if (s->asking)
+		workq_free(s->asking);
 	flights_free(s);
 	docs_free(s);
 	blobs_free(s->blobs);
@@ -145,11 +169,6 @@ struct surface_counts surface_counts(struct surface *s)
 	struct surface_counts n = s->n;
 	pthread_mutex_unlock(&s->lock);
 	return n;
-}
-
-struct blobs_counts surface_blobs(struct surface *s)
-{
-	return blobs_counts(s->blobs);
 }
 
 void surface_metrics(struct surface *s, struct buf *b)

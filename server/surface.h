@@ -5,7 +5,7 @@
  * asked for again, or because the upstream is down; that there is none is remembered for a while.
  * Tarballs (surface_tarball.c) are found by the integrity that the packument states, fetched once however many
  * wait, read while they arrive, and kept when they have that digest. Whether a name may be seen
- * is the caller's business. surface_doc() and surface_tarball() block: for workers. */
+ * is the caller's business. surface_doc() and surface_tarball() block on the disk, and on an upstream where they may: for workers. */
 #pragma once
 #include "blobs.h"
 #include "integrity.h"
@@ -27,12 +27,17 @@ MUST_USE int surface_new(struct surface **out, const struct surface_opts *o, str
 /* http_stop() cuts short what is under way. */
 void surface_free(struct surface *s);
 
-/* Runs FN(ARG) on one of the surface's threads; false: too many wait. DROP instead when the surface ends before. */
+/* Runs on one of the surface's threads; false: too many wait. DROP instead when the surface ends before. What waits for an upstream runs on threads
+ * of its own (surface_run_asking), so that one that hangs does not hold up what can be sent without asking. Who asks holds one of these threads, and so does
+ * each that waits for the same answer: when one that hangs has them all, what others have to be asked for waits as well, up to http.h's time limits. */
 struct surface_task {
 	void (*run)(struct surface_task *t);
 	void (*drop)(struct surface_task *t);
 };
 MUST_USE bool surface_run(struct surface *s, struct surface_task *t);
+MUST_USE bool surface_run_asking(struct surface *s, struct surface_task *t);
+/* Of the next two without ASK: an upstream would have to be waited for. */
+enum { SURFACE_ASKS = 1 };
 
 /* A packument as it is sent. Shared and counted; does not change. */
 struct doc {
@@ -51,7 +56,7 @@ struct doc {
 };
 enum doc_age { DOC_FRESH = 0, DOC_STALE, DOC_UPSTREAM_DOWN };
 MUST_USE int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name, enum packument_form form,
-	str base, struct err *e);
+	str base, bool ask, struct err *e);
 /* The same when it is fresh in memory; else NULL. Never blocks. */
 struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form form, str base);
 void doc_release(struct doc *d);
@@ -65,7 +70,7 @@ struct tarball_src {
 	char etag[132];        /* quoted digest */
 };
 MUST_USE int surface_tarball(
-	struct tarball_src *out, struct surface *s, str name, str version, str base, struct err *e);
+	struct tarball_src *out, struct surface *s, str name, str version, str base, bool ask, struct err *e);
 
 /* The name in registry/ of a tarball that has this digest. */
 void surface_tarball_name(uint8_t out[32], const struct digest *d);
@@ -92,6 +97,5 @@ struct surface_counts {
 	uint64_t tarball_hits, tarball_fetched, tarball_joined, tarball_failed, tarball_unkept, doc_unkept;
 };
 struct surface_counts surface_counts(struct surface *s);
-struct blobs_counts surface_blobs(struct surface *s);
 /* Appends Prometheus text. */
 void surface_metrics(struct surface *s, struct buf *out);

@@ -382,7 +382,7 @@ static int fetch_together(
 			doc_remove(s, w->key);
 			struct absent *no = absent_of(s, w->key);
 			memcpy(no->key, w->key, 32);
-			no->until_ms = clock_ms() + ABSENT_MS;
+			no->until_ms = clock_ms() + (s->o.fresh_ms < ABSENT_MS ? s->o.fresh_ms : ABSENT_MS);
 		}
 		rc = flight_result(out, age, f, e);
 		doc_flight_end(s, f);
@@ -443,7 +443,7 @@ static void refresh_start(struct surface *s, const struct want *w, struct doc *o
 	r->w.base = arena_str(&r->a, w->base);
 	r->old = old;
 	atomic_fetch_add(&old->refs, 1);
-	if (!surface_run(s, &r->task))
+	if (!surface_run_asking(s, &r->task))
 		refresh_drop(&r->task);
 }
 
@@ -471,7 +471,7 @@ struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form fo
 }
 
 int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name, enum packument_form form, str base,
-	struct err *e)
+	bool ask, struct err *e)
 {
 	struct want w;
 	int rc = 0;
@@ -479,7 +479,6 @@ int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name
 	if (want_init(&w, s, name, form, base, e) < 0)
 		return e->code;
 	lock_timed(&s->lock, s->o.lock_waits);
-	s->n.docs++;
 	struct doc *d = doc_find(s, w.key);
 	int64_t now = clock_ms(), old = d ? now - atomic_load(&d->at) : 0;
 	const struct absent *no = absent_of(s, w.key);
@@ -496,8 +495,9 @@ int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name
 		s->n.doc_hits += *age == DOC_FRESH;
 		s->n.doc_stale += *age == DOC_STALE;
 	} else {
-		rc = fetch_together(out, age, s, &w, d, e);
+		rc = ask ? fetch_together(out, age, s, &w, d, e) : SURFACE_ASKS;
 	}
+	s->n.docs += rc != SURFACE_ASKS;
 	pthread_mutex_unlock(&s->lock);
 	if (rc == 0 && *age == DOC_STALE)
 		refresh_start(s, &w, *out);

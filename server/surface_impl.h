@@ -27,7 +27,7 @@ struct absent {
 struct surface {
 	struct surface_opts o;
 	struct blobs *blobs;
-	struct workq *work;
+	struct workq *work, *asking;
 	pthread_t drain, scan;
 	int stop_fd; /* eventfd */
 	bool draining, scanning;
@@ -38,6 +38,8 @@ struct surface {
 	VEC(struct doc_flight *) doc_flight;
 	struct absent absent[ABSENT_MOST];
 	VEC(struct flight *) flight;
+	bool closing;      /* no flight begins any more */
+	unsigned fetching; /* flights that the fetch thread has still to end; `landed` tells of each */
 	struct surface_counts n;
 	_Atomic uint64_t flight_memory; /* without the lock */
 };

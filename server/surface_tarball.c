@@ -275,12 +275,18 @@ static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
 	} else if (!f->temp[0] || !surface_run(s, &f->task)) {
 		flight_drop(&f->task);
 	}
+	/* The surface may end from here on. */
+	lock_timed(&s->lock, s->o.lock_waits);
+	s->fetching--;
+	pthread_cond_broadcast(&s->landed);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- where a tarball is ---- */
 
 struct where {
 	str url, sri; /* in the arena */
+	bool old;     /* as it was once: enough for what is on disk */
 };
 
 static int where_in(struct where *out, struct packument p, str version, struct arena *a, struct err *e)
@@ -290,7 +296,8 @@ static int where_in(struct where *out, struct packument p, str version, struct a
 	if (i == UINT32_MAX)
 		return err_set(e, ERR_NOTFOUND, "package " STR_FMT " has no version " STR_FMT,
 			STR_ARG(packument_name(p)), STR_ARG(version));
-	*out = (struct where){ arena_str(a, packument_tarball(p, i)), arena_str(a, packument_integrity(p, i)) };
+	*out = (struct where){ .url = arena_str(a, packument_tarball(p, i)),
+		.sri = arena_str(a, packument_integrity(p, i)) };
 	if (!out->sri.n)
 		return err_set(e, ERR_INTEGRITY, STR_FMT "@" STR_FMT " has no integrity in its packument",
 			STR_ARG(packument_name(p)), STR_ARG(version));
@@ -341,7 +348,7 @@ static int where_from_meta(
 
 /* In a packument that was sent to somebody, whichever base it was made for, else in what the resolver knows. */
 static int where_is(
-	struct where *out, struct surface *s, str name, str version, str base, struct arena *a, struct err *e)
+	struct where *out, struct surface *s, str name, str version, str base, bool ask, struct arena *a, struct err *e)
 {
 	static const char *const forms[] = { "short", "full" };
 	struct packument p;
@@ -363,7 +370,18 @@ static int where_is(
 		if (hit)
 			return 0;
 	}
-	return where_from_meta(out, s, url, name, version, a, e);
+	if (ask)
+		return where_from_meta(out, s, url, name, version, a, e);
+	struct meta_record *r = meta_peek(s->o.meta, url, name, PACKUMENT_ABBREVIATED);
+	bool fresh = r != NULL;
+	if (!r)
+		r = meta_look(s->o.meta, url, name, PACKUMENT_ABBREVIATED);
+	if (!r)
+		return SURFACE_ASKS;
+	int rc = where_in(out, meta_packument(r), version, a, e);
+	out->old = !fresh;
+	meta_record_release(r);
+	return rc < 0 && !fresh ? SURFACE_ASKS : rc; /* an old one may not have the version yet */
 }
 
 /* ---- asked from outside ---- */
@@ -408,6 +426,10 @@ static struct flight *flight_enter(
 		s->n.tarball_joined++;
 		return f;
 	}
+	if (s->closing) {
+		err_set(e, ERR_BUSY, "this server is shutting down");
+		return NULL;
+	}
 	if (s->flight.n >= FLIGHTS_MOST) {
 		err_set(e, ERR_BUSY, "%d tarballs are being fetched already", FLIGHTS_MOST);
 		return NULL;
@@ -430,10 +452,12 @@ static struct flight *flight_enter(
 	f->label = xstrndup(label);
 	atomic_init(&f->refs, 3); /* the table, the fetch, the caller */
 	*vec_add(&s->flight) = f;
+	s->fetching++;
 	return f;
 }
 
-int surface_tarball(struct tarball_src *out, struct surface *s, str name, str version, str base, struct err *e)
+int surface_tarball(
+	struct tarball_src *out, struct surface *s, str name, str version, str base, bool ask, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	struct digest want;
@@ -442,9 +466,11 @@ int surface_tarball(struct tarball_src *out, struct surface *s, str name, str ve
 	bool fresh;
 
 	*out = (struct tarball_src){ .fd = -1 };
-	if (where_is(&at, s, name, version, base, &a, e) < 0 || integrity_parse(&want, at.sri, e) < 0 ||
-		upstream_tarball(s->o.upstreams, name, at.url, e) < 0)
-		return e->code;
+	int rc = where_is(&at, s, name, version, base, ask, &a, e);
+	if (rc != 0)
+		return rc;
+	if (integrity_parse(&want, at.sri, e) < 0 || upstream_tarball(s->o.upstreams, name, at.url, e) < 0)
+		return at.old ? SURFACE_ASKS : e->code;
 	src_etag(out->etag, &want);
 	surface_tarball_name(key, &want);
 	out->fd = blobs_open(s->blobs, key, &out->size);
@@ -453,6 +479,10 @@ int surface_tarball(struct tarball_src *out, struct surface *s, str name, str ve
 		s->n.tarball_hits++;
 		pthread_mutex_unlock(&s->lock);
 		return 0;
+	}
+	if (at.old) {
+		pthread_mutex_unlock(&s->lock);
+		return SURFACE_ASKS;
 	}
 	str label = arena_printf(&a, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version));
 	struct flight *f = flight_enter(s, key, &want, label, &fresh, e);

@@ -1,6 +1,11 @@
 #include "upstream.h"
+#include "addr.h"
 #include "url.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <strings.h>
 #include <time.h>
 
 enum { PROBES = 3 }; /* requests let through when a pause is over: one with its redirects */
@@ -124,6 +129,37 @@ static int check_scopes(const struct upstreams *u, const struct upstream_config 
 	return 0;
 }
 
+/* What its text alone tells: "localhost", or an address of a private range. */
+static bool host_private(str host)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	char text[64];
+
+	if (host.n > 2 && host.p[0] == '[')
+		host = (str){ host.p + 1, host.n - 2 };
+	if (host.n >= sizeof(text))
+		return false;
+	snprintf(text, sizeof(text), STR_FMT, STR_ARG(host));
+	if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
+		return addr_private((const struct sockaddr *)(const void *)&in);
+	if (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1)
+		return addr_private((const struct sockaddr *)(const void *)&in6);
+	return strcasecmp(text, "localhost") == 0;
+}
+
+static int check_credential(const struct upstream *up, const struct upstream_config *c, struct err *e)
+{
+	if (!c->authorization.n || up->at.tls || (c->private_addresses && !c->private_assumed) ||
+		host_private(up->at.host))
+		return 0;
+	return err_set(e, ERR_USAGE,
+		"upstream " STR_FMT ": its credential would travel in clear to " STR_FMT
+		"; use https, or say private-addresses = true in [upstream " STR_FMT
+		"] when that is a loopback or private address in your own network",
+		STR_ARG(up->name), STR_ARG(up->at.host), STR_ARG(up->name));
+}
+
 static int add_upstream(struct upstreams *u, const struct upstream_config *c, struct err *e)
 {
 	struct upstream *up = &u->up[u->nup];
@@ -146,9 +182,8 @@ static int add_upstream(struct upstreams *u, const struct upstream_config *c, st
 	if (up->at.userinfo.p || up->at.query.n)
 		return err_set(e, ERR_USAGE, "upstream " STR_FMT ": a URL without user, password and query is expected",
 			STR_ARG(up->name));
-	if (c->authorization.n && !up->at.tls && !c->private_addresses)
-		return err_set(e, ERR_USAGE, "upstream " STR_FMT ": its credential would travel in clear; use https",
-			STR_ARG(up->name));
+	if (check_credential(up, c, e) < 0)
+		return e->code;
 	u->nup++;
 	if (up->authorization.n)
 		u->auth[u->nauth++] = (struct registry_auth){ up->url, up->authorization };

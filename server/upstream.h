@@ -15,8 +15,9 @@ struct upstream_config {
 	str url;                /* the registry, "https://host/path/" */
 	struct str_list scopes; /* "@acme": names in them come from here and from nowhere else */
 	bool is_default;        /* names in no listed scope come from here; at most one upstream */
-	str authorization;      /* whole header value; empty: none. Not over clear HTTP unless `private_addresses` */
+	str authorization;      /* whole header value; empty: none. Over clear HTTP only to private hosts */
 	bool private_addresses; /* its hosts may be in private ranges */
+	bool private_assumed;   /* nobody has said so: that alone lets no credential travel in clear */
 	struct str_list
 		origins; /* "https://cdn.test": where its tarballs may be, besides its own origin; no credential goes there */
 	struct str_list aliases; /* registry URLs that clients may name and that mean this one */

@@ -83,6 +83,10 @@ static void slot_look(struct watch *w, size_t i, int64_t now)
 	snprintf(what, sizeof(what), "%s", s->what);
 	within = s->within;
 	pthread_mutex_unlock(&s->lock);
+	for (char *c = what; *c; c++) { /* a path as its sender wrote it */
+		if (*c == '"' || *c == '\\')
+			*c = '?';
+	}
 	if (w->o.blocked)
 		atomic_fetch_add(w->o.blocked, 1);
 	log_error("watchdog", "loop=%zu blocked_ms=%lld %s=\"%s\"", i, (long long)(now - beat), within ? "in" : "after",

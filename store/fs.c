@@ -165,12 +165,14 @@ int fs_mkdir_p(int dirfd, const char *path, mode_t mode, struct err *e)
 
 int fs_write_file(int dirfd, const char *name, str data, mode_t mode, struct err *e)
 {
-	char tmp[NAME_MAX + 64];
+	char tmp[PATH_MAX];
 	uint64_t salt = 0;
 
 	if (getrandom(&salt, sizeof(salt), 0) < 0)
 		return err_os(e, "getrandom");
-	snprintf(tmp, sizeof(tmp), "%s.tmp-%016llx", name, (unsigned long long)salt);
+	int n = snprintf(tmp, sizeof(tmp), "%s.tmp-%016llx", name, (unsigned long long)salt);
+	if (n < 0 || (size_t)n >= sizeof(tmp))
+		return err_set(e, ERR_TOOBIG, "the path %.60s… is longer than %d bytes", name, PATH_MAX - 1);
 	int fd = fs_open(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, mode);
 	if (fd < 0)
 		return err_os(e, "create %s", tmp);

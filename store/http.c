@@ -556,8 +556,9 @@ void http_cancel(struct http *h, struct http_call *c)
 void http_hold(struct http *h, bool held)
 {
 	pthread_mutex_lock(&h->lock);
-	atomic_store(&h->hold, held);
-	if (!held)
+	h->holders = held ? h->holders + 1 : h->holders - 1;
+	atomic_store(&h->hold, h->holders > 0);
+	if (h->holders == 0)
 		wake(h);
 	pthread_mutex_unlock(&h->lock);
 }

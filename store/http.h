@@ -86,7 +86,8 @@ void http_resume(struct http *h, struct http_call *c);
 void http_cancel(struct http *h, struct http_call *c);
 /* While HELD no `holdable` request starts, and of those that are answered in HTTP/1.1 no body is read: their sockets fill. Those answered in
  * HTTP/2 share a connection, which would stand as a whole: what has begun is read to its end, that is at most max_active bodies of max_body
- * each. Other requests go on. For who cannot work off what has come. Any thread. */
+ * each. Other requests go on. For who cannot work off what has come, of whom there may be several: each says
+ * true, then false, and it is held as long as one of them does. Any thread. */
 void http_hold(struct http *h, bool held);
 
 struct http_counts {

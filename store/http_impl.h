@@ -62,7 +62,8 @@ struct http {
 
 	pthread_mutex_t lock;
 	pthread_cond_t first;
-	atomic_bool hold;                     /* written under the lock */
+	atomic_bool hold; /* written under the lock: there are holders */
+	unsigned holders;
 	void *multi;                          /* NULL until the first request; set once */
 	struct http_call *inbox, **inbox_end; /* new calls */
 	struct http_call *told;               /* calls that were cancelled or resumed */

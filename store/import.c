@@ -6,7 +6,6 @@
 #include "rebuild.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -24,7 +23,7 @@ static int import_os(struct import *im, const char *verb, str path, struct err *
 
 static int file_entry(struct import *im, str path, struct err *e)
 {
-	char name[12];
+	char room[STORE_FILE_NAME];
 
 	im->cur = map_get(&im->by_path, path);
 	if (im->cur == MAP_NONE) {
@@ -37,17 +36,17 @@ static int file_entry(struct import *im, str path, struct err *e)
 	const struct pkg_entry *f = &im->file.p[im->cur];
 	if (f->size == 0 || !im->s)
 		return 0;
-	snprintf(name, sizeof(name), "%u", f->num);
+	const char *name = store_file_name(room, f->num);
 	return fs_unlink(im->fd, name, 0) == 0 ? 0 : import_os(im, "replace", path, e);
 }
 
 static int file_create(struct import *im, struct pkg_entry *f, struct err *e)
 {
-	char name[12];
+	char room[STORE_FILE_NAME];
 	struct stat st;
 	mode_t mode = f->exec ? 0755 : 0644;
 
-	snprintf(name, sizeof(name), "%u", f->num);
+	const char *name = store_file_name(room, f->num);
 	im->out = fs_open(im->fd, name, O_WRONLY | O_CREAT | O_EXCL, mode);
 	if (im->out < 0)
 		return import_os(im, "create", f->path, e);
@@ -149,7 +148,7 @@ static const char placeholder[] =
 /* pnpm makes the targets of bins executable when it links them. Here the inode is the package's own, so once is enough. */
 static int bins_exec(struct import *im, const struct pkg_info *info, struct err *e)
 {
-	char name[12];
+	char room[STORE_FILE_NAME];
 
 	for (uint32_t i = 0; i < info->nbin; i++) {
 		uint32_t at = map_get(&im->by_path, info->bin[i].path);
@@ -159,7 +158,7 @@ static int bins_exec(struct import *im, const struct pkg_info *info, struct err 
 		f->exec = true;
 		if (f->size == 0 || !im->s)
 			continue;
-		snprintf(name, sizeof(name), "%u", f->num);
+		const char *name = store_file_name(room, f->num);
 		AUTO(fs_close_auto) int fd = fs_open(im->fd, name, O_RDONLY, 0);
 		if (fd < 0 || fs_chmod(fd, 0755) != 0)
 			return import_os(im, "chmod", f->path, e);

@@ -3,23 +3,21 @@
 #include "import.h"
 #include "pack_stream.h"
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 /* The content of an earlier file of this package, once more. */
 static int copy_same(struct import *im, const struct pack_row *row, struct err *e)
 {
-	enum { STEP = 256 * 1024 };
-	uint8_t *buf = xmalloc(STEP);
+	uint8_t buf[64 * 1024];
 	uint64_t at = 0;
-	char name[12];
+	char room[STORE_FILE_NAME];
 	int rc = 0;
 
-	snprintf(name, sizeof(name), "%u", im->file.p[map_get(&im->by_path, row->same->path)].num);
+	const char *name = store_file_name(room, im->file.p[map_get(&im->by_path, row->same->path)].num);
 	AUTO(fs_close_auto) int fd = fs_open(im->fd, name, O_RDONLY, 0);
 	while (rc == 0 && at < row->n) {
-		ssize_t n = fd < 0 ? -1 : pread(fd, buf, STEP, (off_t)at);
+		ssize_t n = fd < 0 ? -1 : pread(fd, buf, sizeof(buf), (off_t)at);
 		if (n <= 0 || fs_write_all(im->out, buf, (size_t)n) != 0)
 			rc = err_os(e, "copy " STR_FMT " of " STR_FMT " in store %s", STR_ARG(row->path),
 				STR_ARG(im->label), im->s->dir);
@@ -27,7 +25,6 @@ static int copy_same(struct import *im, const struct pack_row *row, struct err *
 			buf_add(&im->manifest, (str){ (const char *)buf, (size_t)n });
 		at += n > 0 ? (uint64_t)n : 0;
 	}
-	free(buf);
 	return rc;
 }
 
@@ -93,12 +90,12 @@ static int base_read(void *arg, str path, uint64_t at, uint8_t *to, size_t n, st
 	struct base_files *b = arg;
 	struct pkg_file_row row;
 	uint32_t i;
-	char name[12];
+	char room[STORE_FILE_NAME];
 
 	if (base_row(&row, &i, b->p, path) < 0 || at > row.size || n > row.size - at)
 		return err_set(e, ERR_INTEGRITY, "the version to build on has another " STR_FMT, STR_ARG(path));
 	if (b->fd < 0 || b->open != i) {
-		snprintf(name, sizeof(name), "%u", row.num);
+		const char *name = store_file_name(room, row.num);
 		fs_close(b->fd);
 		b->fd = fs_open(b->dir, name, O_RDONLY, 0);
 		b->open = i;

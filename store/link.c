@@ -6,7 +6,6 @@
 #include "store_impl.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 struct linking {
@@ -14,21 +13,11 @@ struct linking {
 	struct pkg p;
 	int from, to;
 	int64_t mtime;
+	bool fresh;    /* of this process's making */
 	bool unproven; /* came back after a power loss: every byte is looked at */
 	enum pkg_import_method method;
 	struct pkg_link_stats n;
 };
-
-static const char *num_print(char buf[12], uint32_t num)
-{
-	char *at = buf + 11;
-
-	*at = 0;
-	do
-		*--at = (char)('0' + num % 10);
-	while (num /= 10);
-	return at;
-}
 
 static int file_lost(struct linking *l, const struct pkg_file_row *f, int code, const char *what, struct err *e)
 {
@@ -70,7 +59,7 @@ static int file_check(struct linking *l, const struct pkg_file_row *f, const cha
 
 	if (l->unproven)
 		return file_hash_check(l, f, name, false, e);
-	if (l->s->verify == STORE_VERIFY_NONE)
+	if (l->s->verify == STORE_VERIFY_NONE || (l->fresh && l->s->verify == STORE_VERIFY_STAT))
 		return 0;
 	if (l->s->verify == STORE_VERIFY_FULL)
 		return file_hash_check(l, f, name, false, e);
@@ -128,8 +117,8 @@ static int file_copy(struct linking *l, const struct pkg_file_row *f, const char
 
 static int file_link(struct linking *l, const struct pkg_file_row *f, struct err *e)
 {
-	char buf[12];
-	const char *name = num_print(buf, f->num);
+	char buf[STORE_FILE_NAME];
+	const char *name = store_file_name(buf, f->num);
 
 	if (f->size == 0)
 		return file_empty(l, f, e);
@@ -195,8 +184,8 @@ static void package_proven(struct store *s, struct pkg p)
 	free(copy);
 }
 
-int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method method, struct pkg_link_stats *stats,
-	struct err *e)
+int store_link(struct store *s, struct pkg p, bool fresh, int dirfd, enum pkg_import_method method,
+	struct pkg_link_stats *stats, struct err *e)
 {
 	char path[PKG_ID * 2 + 2];
 
@@ -208,6 +197,7 @@ int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method 
 		.from = from,
 		.to = dirfd,
 		.mtime = pkg_mtime(p),
+		.fresh = fresh,
 		.unproven = (pkg_flags(p) & PKG_UNPROVEN) != 0,
 		.method = method == PKG_AUTO ? PKG_HARDLINK : method };
 	int rc;

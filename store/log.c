@@ -157,6 +157,10 @@ void log_at(enum log_level level, const char *event, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	for (char *c = text; *c; c++) { /* what others wrote makes no line of its own */
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = ' ';
+	}
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	line_start(&b, level, event);
 	size_t head = b.n;

@@ -626,6 +626,19 @@ struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum p
 	return r;
 }
 
+struct meta_record *meta_look(struct meta *m, str registry_url, str name, enum packument_form form)
+{
+	struct entry t = { .m = m, .registry = xstrndup(registry_url), .name = xstrndup(name), .form = form };
+	struct err e;
+	int64_t checked_ms;
+
+	(void)load_from_index(&t, &checked_ms, &e); /* of what cannot be read meta_want() says why */
+	free(t.registry);
+	free(t.name);
+	free(t.validator);
+	return t.record;
+}
+
 struct meta_counts meta_counts(const struct meta *m)
 {
 	struct meta *mutable = (struct meta *)(uintptr_t)m; /* for its lock */

@@ -52,6 +52,9 @@ typedef void meta_done(void *arg, struct meta_record *r, const struct err *e);
 void meta_want(struct meta *m, str registry_url, str name, enum packument_form form, meta_done *done, void *arg);
 /* What memory has and meta_want() would answer without asking, at once; NULL when there is nothing. The caller's to release. */
 struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum packument_form form);
+/* What the index has, however old: for what does not change, as a version's digest. Reads the disk, asks nobody, and is not kept in memory; NULL when
+ * there is nothing. The caller's to release. */
+struct meta_record *meta_look(struct meta *m, str registry_url, str name, enum packument_form form);
 /* Gives the memory of all records back that nobody holds: later wants go to the index, and are revalidated as if they were the first. */
 void meta_forget(struct meta *m);
 /* When a row of the index table "meta" was fetched (Unix time, ms); 0: it is none. */

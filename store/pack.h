@@ -3,7 +3,7 @@
  * Built once from a tarball whose integrity was verified, kept by the digest of
  * its own bytes, static and immutable. The digest travels in the plan, so a pack
  * is verified before a byte of it is visible: pack_unpack() takes the digest
- * and hashes what it was given first. Pure; format: docs/store.md.
+ * and hashes what it was given first. Pure. Why it is so: docs/decisions/packs.md.
  *
  *	header   32 bytes, little-endian: magic, version, files, table's size raw and compressed, bytes of the tarball
  *		that it was made of (0: unknown), content's raw size

@@ -125,9 +125,21 @@ static int read_table(struct pack_apply *x, struct pack_reader *r, struct err *e
 	return !r->bad && r->p == r->end && out == raw ? 0 : bad_table(e, "its end");
 }
 
+/* What of S's prefix the one before it has, too, moves to where it belongs: they advance by less than they look at. Returns its bytes. */
+static uint64_t keep_prefix(struct pack_apply *x, const struct pack_segment *s)
+{
+	const struct pack_segment *had = s - 1;
+
+	if (x->next == 0 || s->from < had->from || s->from - had->from >= had->len)
+		return 0;
+	uint64_t by = s->from - had->from, n = had->len - by < s->len ? had->len - by : s->len;
+	memmove(x->prefix, x->prefix + by, (size_t)n);
+	return n;
+}
+
 static int read_prefix(struct pack_apply *x, const struct pack_segment *s, struct err *e)
 {
-	uint64_t got = 0;
+	uint64_t got = keep_prefix(x, s);
 
 	for (uint32_t i = 0; i < x->nold && got < s->len; i++) {
 		const struct old_file *f = &x->old[i];

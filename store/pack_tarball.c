@@ -1,5 +1,9 @@
 #include "pack_tarball.h"
+#include "base/json.h"
 #include "unpack.h"
+
+/* Of a package.json whose name is looked for: its tree takes many times its bytes. */
+enum { MANIFEST_MOST = 2 << 20 };
 
 struct files {
 	struct arena a;
@@ -49,6 +53,45 @@ static int file_end(void *arg, struct err *e)
 	return fs->got == fs->file.p[fs->cur].n ? 0 : err_set(e, ERR_PARSE, "fewer bytes than the file has");
 }
 
+/* S, a word that fits, or nothing. */
+static void word_keep(char *to, size_t most, str s)
+{
+	bool ok = s.n < most;
+
+	for (size_t i = 0; i < s.n && ok; i++)
+		ok = (uint8_t)s.p[i] > ' ' && s.p[i] != 0x7f;
+	if (ok && s.n)
+		memcpy(to, s.p, s.n);
+	to[ok ? s.n : 0] = '\0';
+}
+
+void pack_named_read(struct pack_named *out, str package_json)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(16 * 1024);
+	struct json *j = NULL;
+	struct err ignored; /* no JSON names nothing */
+
+	if (package_json.n > MANIFEST_MOST || json_parse(&j, package_json, &a, &ignored) < 0)
+		j = NULL;
+	word_keep(out->name, sizeof(out->name), json_str(json_get(j, "name")));
+	word_keep(out->version, sizeof(out->version), json_str(json_get(j, "version")));
+}
+
+/* Who may have a package is decided by its name, so the bytes have to be of that name. */
+static int name_check(const struct files *fs, const struct pack_tarball_opts *o, struct err *e)
+{
+	uint32_t at = map_get(&fs->by_path, STR("package.json"));
+	struct pack_named own = { .name = "" }, *named = o->named ? o->named : &own;
+	str text = { 0 };
+
+	if (at != MAP_NONE)
+		text = (str){ (const char *)fs->file.p[at].p, (size_t)fs->file.p[at].n };
+	pack_named_read(named, text);
+	if (!o->name.n || str_eq(str_of(named->name), o->name))
+		return 0;
+	return err_set(e, ERR_POLICY, STR_FMT ": the tarball is of package \"%s\"", STR_ARG(o->label), named->name);
+}
+
 int pack_tarball(struct buf *out, uint8_t digest[32], uint64_t *raw, const struct pack_tarball_opts *o, const void *p,
 	size_t n, struct err *e)
 {
@@ -61,6 +104,8 @@ int pack_tarball(struct buf *out, uint8_t digest[32], uint64_t *raw, const struc
 
 	int rc = o->sri.n ? unpack_tarball(&uo, p, n, e)
 			  : err_set(e, ERR_USAGE, STR_FMT ": no integrity to verify", STR_ARG(o->label));
+	if (rc == 0)
+		rc = name_check(&fs, o, e);
 	struct pack_opts po = o->pack;
 	po.tarball = n <= UINT32_MAX ? (uint32_t)n : 0;
 	if (rc == 0)

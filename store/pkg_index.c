@@ -207,11 +207,6 @@ static int by_path(const void *a, const void *b)
 	return str_cmp(x->path, y->path);
 }
 
-static int by_str(const void *a, const void *b)
-{
-	return str_cmp(*(const str *)a, *(const str *)b);
-}
-
 /* All directories above the files, sorted: parents come first, as they are their children's prefixes. */
 static int dirs_collect(str_vec *dirs, const struct pkg_entry *file, uint32_t n, struct err *e)
 {
@@ -236,7 +231,7 @@ static int dirs_collect(str_vec *dirs, const struct pkg_entry *file, uint32_t n,
 		}
 	}
 	if (dirs->n > 1)
-		qsort(dirs->p, dirs->n, sizeof(str), by_str);
+		qsort(dirs->p, dirs->n, sizeof(str), strs_order);
 	return 0;
 }
 

@@ -52,7 +52,7 @@ void registry_packument(struct registry *r, str registry_url, str name, enum pac
 /* The same without decoding; a broken body is then the caller's to find, by registry_decode(). HOLDABLE: registry_hold() holds it. */
 void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	bool holdable, registry_packument_done *done, void *arg);
-/* While HELD no more holdable packuments are asked for, and none is read but over HTTP/2 (http_hold). Any thread. */
+/* While HELD, by anybody, no more holdable packuments are asked for, and none is read but over HTTP/2 (http_hold). Any thread. */
 void registry_hold(struct registry *r, bool held);
 /* Decodes what raw gave; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG, ERR_PARSE. Pure, any thread. */
 MUST_USE int registry_decode(struct buf *out, str raw, bool gzip, struct err *e);

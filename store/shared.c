@@ -54,6 +54,19 @@ static int stamp_make(struct shared_slots *h, struct err *e)
 	return fd >= 0 ? 0 : err_os(e, "create %s/" STAMP, h->path);
 }
 
+/* Made anew, so that its time changes. Whoever finds it as it was, before the first slot goes, finds all slots as they were. */
+static int stamp_renew(int links, struct err *e)
+{
+	fs_unlink(links, STAMP, 0);
+	AUTO(fs_close_auto) int fd = fs_open(links, STAMP, O_WRONLY | O_CREAT, 0644);
+	return fd >= 0 ? 0 : err_os(e, "create links/" STAMP);
+}
+
+int shared_stamp_renew(struct shared_slots *h, struct err *e)
+{
+	return stamp_renew(h->fd, e);
+}
+
 int shared_open(struct shared_slots **out, const char *dir, struct err *e)
 {
 	struct shared_slots *h = xcalloc(1, sizeof(*h));
@@ -213,6 +226,8 @@ void shared_forget(struct store *s, str root)
 	record_name(name, root);
 	snprintf(path, sizeof(path), "projects/%s", name);
 	fs_unlink(s->fd, path, 0);
+	snprintf(path, sizeof(path), "projects/%s.next", name); /* an install that was killed has left it */
+	fs_unlink(s->fd, path, 0);
 }
 
 /* -- prune --------------------------------------------------------------------- */
@@ -336,12 +351,8 @@ static int slots_sweep(
 
 	if (!d)
 		return err_os(e, "read links");
-	if (!dry_run) {
-		/* before the first one goes: whoever finds the stamp as it was finds all slots as they were */
-		fs_unlink(links, STAMP, 0);
-		AUTO(fs_close_auto) int fd = fs_open(links, STAMP, O_WRONLY | O_CREAT, 0644);
-		rc = fd >= 0 ? 0 : err_os(e, "create links/" STAMP);
-	}
+	if (!dry_run)
+		rc = stamp_renew(links, e);
 	for (struct dirent *de; rc == 0 && (de = fs_readdir(d));) {
 		bool own = de->d_name[0] == OWN_NAMES, left = own && strncmp(de->d_name, ".dray-old-", 10) == 0;
 		if (own && !left)

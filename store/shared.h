@@ -22,6 +22,8 @@ int shared_fd(const struct shared_slots *h);
 str shared_path(const struct shared_slots *h);
 /* A file whose time changes whenever slots are removed. Absolute. */
 str shared_stamp(const struct shared_slots *h);
+/* Slots are about to be replaced: no project is up to date by what it has seen. */
+MUST_USE int shared_stamp_renew(struct shared_slots *h, struct err *e);
 
 /* The right to make slots: 1 when it is ours, 0 when another process has it and WAIT is false. */
 MUST_USE int shared_make(struct shared_slots *h, bool wait, struct err *e);

@@ -316,6 +316,17 @@ void store_tmp_name(char out[24], struct store *s)
 	snprintf(out, 24, "%llu", (unsigned long long)atomic_fetch_add(&s->tmp_next, 1));
 }
 
+const char *store_file_name(char room[STORE_FILE_NAME], uint32_t num)
+{
+	char *at = room + STORE_FILE_NAME - 1;
+
+	*at = 0;
+	do
+		*--at = (char)('0' + num % 10);
+	while (num /= 10);
+	return at;
+}
+
 void store_pkg_path(char out[PKG_ID * 2 + 2], const uint8_t id[PKG_ID])
 {
 	char hex[PKG_ID * 2 + 1];

@@ -66,9 +66,10 @@ struct pkg_link_stats {
 	uint64_t dirs, links, clones, copies, bytes_copied;
 };
 /* Puts all of P's files below DIRFD, an open, empty directory: directories once, files by METHOD with fallback
- * (hardlink -> reflink -> copy), empty files created. ERR_NOTFOUND or ERR_INTEGRITY: the store lost or spoiled a file; the record has been
+ * (hardlink -> reflink -> copy), empty files created. FRESH: this process has imported P and links it at once, so that STORE_VERIFY_STAT need look
+ * at none of them; whoever waits for anything else in between passes false. ERR_NOTFOUND or ERR_INTEGRITY: the store lost or spoiled a file; the record has been
  * dropped from the index and the caller fetches the package again. */
-MUST_USE int store_link(struct store *s, struct pkg p, int dirfd, enum pkg_import_method method,
+MUST_USE int store_link(struct store *s, struct pkg p, bool fresh, int dirfd, enum pkg_import_method method,
 	struct pkg_link_stats *stats, struct err *e);
 
 /* An import in progress: tarball bytes in, a record and files out, or nothing at all. One thread at a time. Without a store (S

@@ -108,11 +108,11 @@ uint64_t store_index_lost(struct store *s)
 
 static int file_verify(int fd, struct pkg p, struct pkg_file_row f, bool full, struct err *e)
 {
-	char name[12];
+	char room[STORE_FILE_NAME];
 	struct stat st;
 	uint8_t block[65536];
 
-	snprintf(name, sizeof(name), "%u", f.num);
+	const char *name = store_file_name(room, f.num);
 	if (fs_stat(fd, name, &st) != 0)
 		return errno == ENOENT ? err_set(e, ERR_NOTFOUND, STR_FMT " is gone", STR_ARG(f.path))
 				       : err_os(e, "stat " STR_FMT, STR_ARG(f.path));
@@ -186,7 +186,7 @@ int store_verify(struct store_verify_result *out, struct store *s, const struct 
 int store_rehash(struct store *s, uint8_t *rec, size_t n, struct err *e)
 {
 	struct pkg p = { rec, n };
-	char path[PKG_ID * 2 + 2], name[12];
+	char path[PKG_ID * 2 + 2], room[STORE_FILE_NAME];
 	uint8_t sha[32], block[65536];
 	struct digest d;
 
@@ -196,7 +196,7 @@ int store_rehash(struct store *s, uint8_t *rec, size_t n, struct err *e)
 	AUTO(fs_close_auto) int dir = fs_open(s->pkgs_fd, path, O_PATH | O_DIRECTORY, 0);
 	for (uint32_t i = 0; i < pkg_nfiles(p); i++) {
 		struct pkg_file_row f = pkg_file_row(p, i);
-		snprintf(name, sizeof(name), "%u", f.num);
+		const char *name = store_file_name(room, f.num);
 		AUTO(fs_close_auto) int in = f.size && dir >= 0 ? fs_open(dir, name, O_RDONLY, 0) : -1;
 		ssize_t got = 0;
 		struct hasher *h = hasher_new(DIGEST_SHA256);
@@ -229,7 +229,7 @@ int store_each(struct store *s, int (*fn)(void *arg, str key, struct pkg p), voi
 /* Whether any of its files has a name outside the store. What cannot be looked at counts as used. */
 static bool pkg_in_use(struct store *s, struct pkg p)
 {
-	char path[PKG_ID * 2 + 2], name[12];
+	char path[PKG_ID * 2 + 2], room[STORE_FILE_NAME];
 	struct stat st;
 
 	store_pkg_path(path, pkg_id(p));
@@ -240,7 +240,7 @@ static bool pkg_in_use(struct store *s, struct pkg p)
 		struct pkg_file_row f = pkg_file_row(p, i);
 		if (f.size == 0)
 			continue;
-		snprintf(name, sizeof(name), "%u", f.num);
+		const char *name = store_file_name(room, f.num);
 		if (fs_stat(fd, name, &st) != 0 ? errno != ENOENT : st.st_nlink > 1)
 			return true;
 	}

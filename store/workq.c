@@ -161,14 +161,6 @@ int workq_fd(const struct workq *q)
 	return q->fd;
 }
 
-unsigned workq_room(struct workq *q)
-{
-	pthread_mutex_lock(&q->lock);
-	unsigned room = q->o.depth - q->live;
-	pthread_mutex_unlock(&q->lock);
-	return room;
-}
-
 void workq_free(struct workq *q)
 {
 	if (!q)

@@ -27,7 +27,6 @@ MUST_USE int workq_new(struct workq **out, const struct workq_opts *o, struct er
 MUST_USE bool workq_push(struct workq *q, void *job); /* false: full; the job is still yours */
 void *workq_pop(struct workq *q);                     /* oldest finished job, yours again; NULL if none */
 int workq_fd(const struct workq *q);                  /* readable: workq_pop() may have something */
-unsigned workq_room(struct workq *q);                 /* jobs that could be pushed now */
 void workq_free(struct workq *q);                     /* joins workers, drops the rest */
 
 /* A named thread of its own, all signals blocked. Join it with pthread_join(). */

@@ -4,5 +4,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "base/vec.h"

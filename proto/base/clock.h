@@ -24,6 +24,15 @@ static inline int64_t clock_wall_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* The clock from which Linux stamps files: what is written from now on has no lesser time. */
+static inline int64_t clock_file_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static inline int64_t clock_wall_s(void)
 {
 	return clock_wall_ms() / 1000;

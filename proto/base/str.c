@@ -9,6 +9,11 @@ int str_cmp(str a, str b)
 	return d ? d : (a.n > b.n) - (a.n < b.n);
 }
 
+int strs_order(const void *a, const void *b)
+{
+	return str_cmp(*(const str *)a, *(const str *)b);
+}
+
 bool str_cut(str s, char sep, str *head, str *tail)
 {
 	size_t at = str_find(s, sep, 0);
@@ -90,8 +95,6 @@ bool str_u64(str s, uint64_t *out)
 	return true;
 }
 
-/* Eight bytes a step, multiply and fold: the keys are names and paths from
- * registries, so the table's seed is what keeps floods out, not this. */
 /* Set once before main() and never again: keys come from registries and peers, who must not know where they collide. */
 static uint64_t hash_seed;
 
@@ -103,6 +106,7 @@ __attribute__((constructor)) static void hash_seed_init(void)
 		memcpy(&hash_seed, random, sizeof(hash_seed));
 }
 
+/* Eight bytes a step, multiply and fold. What keeps floods out is the seed, not this. */
 uint64_t str_hash(str s)
 {
 	uint64_t h = hash_seed ^ (0x9E3779B97F4A7C15u * (s.n + 1));
@@ -137,4 +141,24 @@ bool str_list_has(struct str_list l, str s)
 			return true;
 	}
 	return false;
+}
+
+bool str_list_same(struct str_list a, struct str_list b)
+{
+	bool same = a.n == b.n;
+
+	for (size_t i = 0; same && i < a.n; i++)
+		same = str_list_has(b, a.p[i]);
+	return same;
+}
+
+bool str_map_same(struct str_map a, struct str_map b)
+{
+	bool same = a.n == b.n;
+
+	for (size_t i = 0; same && i < a.n; i++) {
+		const str *v = str_map_get(b, a.p[i].k);
+		same = v && str_eq(*v, a.p[i].v);
+	}
+	return same;
 }

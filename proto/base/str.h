@@ -73,6 +73,8 @@ static inline str str_head(str s, size_t n)
 
 /* Byte order, as UTF-8 code points order; <0, 0, >0. */
 int str_cmp(str a, str b);
+/* The same, for qsort() of slices. */
+int strs_order(const void *a, const void *b);
 /* Splits at the first SEP. Returns whether it was found; without it head is all of S and tail is empty. */
 bool str_cut(str s, char sep, str *head, str *tail);
 /* Splits at the last SEP, likewise. */
@@ -89,3 +91,6 @@ uint64_t str_hash(str s);
 /* Value of KEY in M, or NULL. Linear: for the short maps of manifests. */
 const str *str_map_get(struct str_map m, str key);
 bool str_list_has(struct str_list l, str s);
+/* Whether both have the same, in whatever order. */
+bool str_list_same(struct str_list a, struct str_list b);
+bool str_map_same(struct str_map a, struct str_map b);

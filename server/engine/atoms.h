@@ -17,6 +17,7 @@ struct atom_rec {
 	bool is_name; /* package.c: checked, and a package may be called so */
 	uint8_t spec; /* pick.c: 0 not read yet, else what it asks of a registry; spec_fetch: by which text */
 	atom spec_fetch;
+	atom peer_range; /* pick.c: what it asks of a peer; 0: not read yet */
 };
 struct atoms {
 	struct arena *a;

@@ -1,6 +1,6 @@
 /* catalog — `catalog:` and `catalog:name` specifiers. Pure. */
 #pragma once
-#include "graph.h"
+#include "settings.h"
 
 /* The catalog that SPEC names ("default" for "catalog:"), or absent. */
 str catalog_name(str spec);

@@ -1,4 +1,5 @@
 #include "dedupe.h"
+#include "sorted.h"
 #include <stdlib.h>
 
 static uint32_t deps_count(const struct gnode *n)
@@ -86,12 +87,13 @@ static bool absorbs(struct graph *g, uint32_t larger, uint32_t smaller)
 	return ok;
 }
 
-static void prune(struct run *r, struct graph *g)
+/* Marks what the importers from number FROM to before TO reach. */
+static void reach(struct graph *g, uint32_t from, uint32_t to)
 {
 	VEC(uint32_t) stack = VEC_INIT;
 	for (size_t i = 0; i < g->node.n; i++)
 		g->node.p[i].reached = false;
-	for (uint32_t i = 0; i < r->nimporter; i++)
+	for (uint32_t i = from; i < to; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++)
 			if (g->direct[i].p[k].dp != NONE)
 				*vec_add(&stack) = g->direct[i].p[k].dp;
@@ -104,10 +106,15 @@ static void prune(struct run *r, struct graph *g)
 			if (g->node.p[at].edge[k].dp != NONE)
 				*vec_add(&stack) = g->node.p[at].edge[k].dp;
 	}
+	vec_release(&stack);
+}
+
+static void prune(struct run *r, struct graph *g)
+{
+	reach(g, 0, r->nimporter);
 	for (size_t i = 0; i < g->node.n; i++)
 		if (!g->node.p[i].reached)
 			g->node.p[i].dropped = true;
-	vec_release(&stack);
 }
 
 /* --- injected --- */
@@ -195,53 +202,32 @@ static void decline(struct run *r, struct gnode *n, const struct atomset *names)
 /* Below importer AT, in which no version of some peer would have taken what is there. */
 static void decline_below(struct run *r, struct graph *g, uint32_t at)
 {
-	VEC(uint32_t) stack = VEC_INIT;
+	reach(g, at, at + 1);
 	for (size_t i = 0; i < g->node.n; i++)
-		g->node.p[i].reached = false;
-	for (uint32_t k = 0; k < g->direct[at].n; k++)
-		if (g->direct[at].p[k].dp != NONE)
-			*vec_add(&stack) = g->direct[at].p[k].dp;
-	while (stack.n) {
-		uint32_t x = graph_find(g, stack.p[--stack.n]);
-		if (x == NONE || g->node.p[x].reached)
-			continue;
-		struct gnode *n = &g->node.p[x];
-		n->reached = true;
-		decline(r, n, r->importer[at].declined);
-		for (uint32_t k = 0; k < n->nedge; k++)
-			if (n->edge[k].dp != NONE)
-				*vec_add(&stack) = n->edge[k].dp;
-	}
-	vec_release(&stack);
+		if (g->node.p[i].reached)
+			decline(r, &g->node.p[i], r->importer[at].declined);
 }
 
 /* --- peer variants --- */
 
-struct variant {
-	uint32_t node;
-	struct graph *g;
-};
 struct group {
 	uint32_t *v; /* graph nodes */
 	uint32_t n;
 };
 
-static int by_size(struct graph *g, uint32_t a, uint32_t b)
+/* Of two graph nodes. */
+static int by_text(void *graph, const void *a, const void *b)
 {
-	uint32_t x = deps_count(&g->node.p[a]), y = deps_count(&g->node.p[b]);
-	if (x != y)
-		return x < y ? -1 : 1;
-	return str_cmp(deppath_text(g->paths, g->node.p[a].dp), deppath_text(g->paths, g->node.p[b].dp));
+	struct graph *g = graph;
+	dpid x = g->node.p[*(const uint32_t *)a].dp, y = g->node.p[*(const uint32_t *)b].dp;
+	return str_cmp(deppath_text(g->paths, x), deppath_text(g->paths, y));
 }
 
-static void sort_by_size(struct graph *g, uint32_t *v, uint32_t n)
+static int by_size(void *graph, const void *a, const void *b)
 {
-	for (uint32_t i = 1; i < n; i++)
-		for (uint32_t k = i; k && by_size(g, v[k - 1], v[k]) > 0; k--) {
-			uint32_t x = v[k];
-			v[k] = v[k - 1];
-			v[k - 1] = x;
-		}
+	const struct graph *g = graph;
+	uint32_t x = deps_count(&g->node.p[*(const uint32_t *)a]), y = deps_count(&g->node.p[*(const uint32_t *)b]);
+	return x != y ? (x < y ? -1 : 1) : by_text(graph, a, b);
 }
 
 /* One greedy round over a group; fills TO by graph node. Leaves in the group what did not take part. */
@@ -251,7 +237,7 @@ static bool collapse(struct graph *g, struct group *grp, dpid *to)
 	uint32_t *cur = xmalloc((n + 1) * sizeof(*cur)), *rest = xmalloc((n + 1) * sizeof(*rest));
 	bool *took = xcalloc(g->node.n + 1, sizeof(*took)), any = false;
 	memcpy(cur, grp->v, n * sizeof(*cur));
-	sort_by_size(g, cur, n);
+	rows_sort(cur, n, sizeof(*cur), by_size, g);
 	while (left) {
 		uint32_t largest = cur[--left], m = 0;
 		while (left) {
@@ -265,7 +251,7 @@ static bool collapse(struct graph *g, struct group *grp, dpid *to)
 		}
 		memcpy(cur, rest, m * sizeof(*cur));
 		left = m;
-		sort_by_size(g, cur, left);
+		rows_sort(cur, left, sizeof(*cur), by_size, g);
 	}
 	uint32_t m = 0;
 	for (uint32_t i = 0; i < n; i++)
@@ -388,11 +374,6 @@ static bool rekey(struct namer *m, uint32_t at, dpid to)
 	return true;
 }
 
-static int by_text(struct graph *g, uint32_t a, uint32_t b)
-{
-	return str_cmp(deppath_text(g->paths, g->node.p[a].dp), deppath_text(g->paths, g->node.p[b].dp));
-}
-
 /* A dep path whose suffix names a collapsed variant names the one that stands in for it from now on. */
 static void rename_survivors(struct run *r, struct graph *g, const dpid *collapsed)
 {
@@ -403,15 +384,10 @@ static void rename_survivors(struct run *r, struct graph *g, const dpid *collaps
 	VEC(uint32_t) moved = VEC_INIT;
 	bool merged = false;
 	for (uint32_t i = 0; i < g->node.n; i++) {
-		if (g->node.p[i].dropped || name_of(&m, g->node.p[i].dp) == g->node.p[i].dp)
-			continue;
-		*vec_add(&moved) = i;
-		for (size_t k = moved.n - 1; k && by_text(g, moved.p[k - 1], moved.p[k]) > 0; k--) {
-			uint32_t x = moved.p[k];
-			moved.p[k] = moved.p[k - 1];
-			moved.p[k - 1] = x;
-		}
+		if (!g->node.p[i].dropped && name_of(&m, g->node.p[i].dp) != g->node.p[i].dp)
+			*vec_add(&moved) = i;
 	}
+	rows_sort(moved.p, moved.n, sizeof(*moved.p), by_text, g);
 	graph_grow(g);
 	for (size_t i = 0; i < moved.n; i++)
 		merged |= rekey(&m, moved.p[i], m.name[g->node.p[moved.p[i]].dp]);

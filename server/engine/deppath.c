@@ -55,8 +55,11 @@ dpid deppath_of(struct deppaths *d, atom base, dpid *seg, uint32_t nseg)
 	}
 	struct deppath *x = vec_add(&d->dp);
 	*x = (struct deppath){ .base = base, .nseg = nseg, .seg = arena_new(&d->r->arena, dpid, nseg + 1) };
-	if (nseg)
-		memcpy(x->seg, seg, nseg * sizeof(*seg));
+	for (uint32_t i = 0; i < nseg; i++) {
+		x->seg[i] = seg[i];
+		if (x->depth <= d->dp.p[seg[i]].depth)
+			x->depth = d->dp.p[seg[i]].depth + 1;
+	}
 	d->cell[h] = (uint32_t)d->dp.n;
 	if (d->dp.n * 2 > d->mask)
 		grow(d);
@@ -82,11 +85,6 @@ bool deppath_pair(const struct deppaths *d, dpid at, dpid seg)
 	return false;
 }
 
-static int text_order(const void *a, const void *b)
-{
-	return str_cmp(*(const str *)a, *(const str *)b);
-}
-
 str deppath_text(struct deppaths *d, dpid at)
 {
 	struct deppath *x = &d->dp.p[at];
@@ -102,7 +100,7 @@ str deppath_text(struct deppaths *d, dpid at)
 		seg[i] = deppath_text(d, d->dp.p[at].seg[i]);
 		body += seg[i].n;
 	}
-	qsort(seg, n, sizeof(*seg), text_order);
+	qsort(seg, n, sizeof(*seg), strs_order);
 	char *out = arena_alloc(&d->r->arena, base.n + body + 3, 1, 1), *q = out + base.n;
 	memcpy(out, base.p, base.n);
 	*q++ = '(';

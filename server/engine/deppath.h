@@ -13,6 +13,7 @@ struct deppath {
 	atom base;     /* name@version, with patch hash */
 	uint32_t nseg; /* sorted by number */
 	dpid *seg;
+	uint32_t depth; /* how many dep paths deep it is nested: 0 without segments */
 	uint32_t npair; /* those of SEG that are no dep path but name@version of a peer in a cycle */
 	const dpid *pair;
 	str text; /* absent until printed */

@@ -24,7 +24,7 @@ static void spread(struct run *r, uint32_t *ends)
 		ends[r->doom[i].pkg] = (uint32_t)i + 1;
 	for (bool more = true; more;) {
 		more = false;
-		for (uint32_t i = 0; i < r->pkg.n; i++) {
+		for (uint32_t i = (uint32_t)r->pkg.n; i-- > 0;) { /* most dependents were met before what they need */
 			const struct pkg *p = pkg_at(r, i);
 			for (uint32_t k = 0; k < p->nedge && !ends[i]; k++)
 				if (!p->edge[k].optional && ends[p->edge[k].pkg]) {

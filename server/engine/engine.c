@@ -12,11 +12,12 @@
 #include "plan_emit.h"
 #include "prefer.h"
 #include "reuse.h"
+#include "rewrite.h"
 #include "workspace.h"
 #include <stdlib.h>
 
-#define MINUTE_MS 60000
 #define HOUR_MS 3600000
+enum { SUFFIX_MOST = 64 << 10 }; /* bytes; suffixes nest, and without a bound they double with every level */
 
 /* --- importers --- */
 
@@ -136,10 +137,15 @@ static int importers_init(struct run *r, struct err *e)
 
 /* --- resolutionMode: time-based --- */
 
-/* Newest publish time among direct dependencies; transitive ones may be an hour younger. */
+/* Newest publish time among direct dependencies, as they would be chosen without the lockfile's pins; transitive ones may be an hour
+ * younger. */
 static int time_cutoff(struct run *r, struct err *e)
 {
 	int64_t newest = 0;
+	size_t total = 0, n = 0;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		total += r->importer[i].nwanted;
+	atom *timed = arena_new(&r->arena, atom, total + 1);
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < r->importer[i].nwanted; k++) {
 			const struct wanted *w = &r->importer[i].wanted[k];
@@ -160,9 +166,13 @@ static int time_cutoff(struct run *r, struct err *e)
 				.cutoff = r->cutoff,
 				.lowest = r->lowest_direct };
 			uint32_t v = st == META_HERE ? pick_version(r, p, &spec, &o, &young) : NONE;
-			if (v != NONE && packument_time(p, v) > newest)
-				newest = packument_time(p, v);
+			if (v == NONE || !packument_time(p, v))
+				continue;
+			newest = packument_time(p, v) > newest ? packument_time(p, v) : newest;
+			timed[n++] = atom_fmt(
+				&r->t, STR_FMT "@" STR_FMT, SA(r, spec.name), STR_ARG(packument_version(p, v)));
 		}
+	r->timed = atomset_of(&r->arena, timed, n);
 	if (newest)
 		r->subdep_cutoff = r->cutoff && r->cutoff < newest + HOUR_MS ? r->cutoff : newest + HOUR_MS;
 	return 0;
@@ -177,12 +187,27 @@ static void run_init(struct run *r)
 	r->metas = metas_new(r);
 }
 
+static int run_prior(struct run *r, const struct lockfile *l, struct err *e)
+{
+	const struct lockfile *fits;
+	r->prior = l;
+	reuse_prefer(r);
+	int rc = rewrite_prior(r, &fits, e);
+	r->reuse_subtrees = fits != NULL;
+	r->prior = fits ? fits : l;
+	reuse_init(r);
+	return rc;
+}
+
 static int run_begin(struct run *r, struct err *e)
 {
 	const struct settings *s = r->set;
 	workspace_init(r);
-	if (s->minimum_release_age)
-		r->cutoff = r->io->now_ms - (int64_t)s->minimum_release_age * MINUTE_MS;
+	if (s->peers_suffix_max_length > SUFFIX_MOST)
+		return err_set(e, ERR_UNSUPPORTED,
+			"peersSuffixMaxLength is %u; dray writes suffixes of at most %u bytes",
+			s->peers_suffix_max_length, SUFFIX_MOST);
+	r->cutoff = s->minimum_release_age ? settings_age_cutoff(s, r->io->now_ms) : 0;
 	r->subdep_cutoff = r->cutoff;
 	r->time_based = s->resolution_mode == RESOLVE_TIME_BASED;
 	r->lowest_direct = s->resolution_mode != RESOLVE_HIGHEST;
@@ -192,15 +217,7 @@ static int run_begin(struct run *r, struct err *e)
 	if (rc)
 		return rc;
 	const struct lockfile *l = r->req->lockfile;
-	if (l && !l->absent && (l->nimporters || l->nsnapshots)) {
-		r->prior = l;
-		r->reuse_subtrees = reuse_settings_fit(r);
-		reuse_init(r);
-		for (uint32_t i = 0; i < r->nimporter; i++)
-			reuse_importer(r, &r->importer[i]);
-		reuse_peers_move(r);
-	}
-	return 0;
+	return l && !l->absent && (l->nimporters || l->nsnapshots) ? run_prior(r, l, e) : 0;
 }
 
 static void run_end(struct run *r)
@@ -220,6 +237,8 @@ static void run_end(struct run *r)
 	preferred_release(r);
 	free(r->run_versions);
 	free(r->run_first);
+	marks_release(&r->met);
+	marks_release(&r->weighed);
 }
 
 static void run_release(struct run *r)
@@ -247,11 +266,7 @@ static void look_ahead(struct run *r)
 
 static int check_depth(struct run *r, struct err *e)
 {
-	if (!r->too_deep)
-		return 0;
-	return err_set(e, ERR_TOOBIG,
-		"package " STR_FMT " ends a chain of more than %u dependencies, each needing the next",
-		STR_ARG(atom_str(&r->t, pkg_at(r, r->too_deep - 1)->id)), RUN_MOST_DEPTH);
+	return r->too_deep ? run_too_deep(r, r->too_deep - 1, e) : 0;
 }
 
 static int walk_all(struct run *r, struct err *e)
@@ -265,13 +280,18 @@ static int walk_all(struct run *r, struct err *e)
 	return rc ? rc : check_depth(r, e);
 }
 
-static void graph_all(struct run *r, struct graph *g, struct deppaths *paths)
+static int graph_all(struct run *r, struct graph *g, struct deppaths *paths, struct err *e)
 {
+	deppaths_init(paths, r);
 	peers_graph(r, paths, g);
+	int rc = check_depth(r, e);
+	if (rc)
+		return rc;
 	if (r->set->dedupe_injected_deps)
 		dedupe_injected(r, g);
 	if (r->set->dedupe_peer_dependents)
 		dedupe_peer_dependents(r, g);
+	return 0;
 }
 
 int engine_run(const struct request *req, const struct engine_io *io, frame_sink *sink, void *ctx, struct err *e)
@@ -284,11 +304,8 @@ int engine_run(const struct request *req, const struct engine_io *io, frame_sink
 	int rc = run_begin(&r, e);
 	if (!rc)
 		rc = walk_all(&r, e);
-	if (!rc) {
-		deppaths_init(&paths, &r);
-		graph_all(&r, &g, &paths);
-		rc = check_depth(&r, e);
-	}
+	if (!rc)
+		rc = graph_all(&r, &g, &paths, e);
 	if (rc) {
 		plan_fail(&r, e);
 	} else {

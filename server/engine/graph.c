@@ -6,13 +6,20 @@ int kv_order(const void *a, const void *b)
 	return x->k != y->k ? (x->k < y->k ? -1 : 1) : x->v < y->v ? -1 : x->v > y->v;
 }
 
+const struct kv *kv_find(const struct kv *p, uint32_t n, atom k)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (p[i].k == k)
+			return &p[i];
+	return NULL;
+}
+
 uint32_t pkg_find(const struct run *r, atom id)
 {
 	return id < r->npkg_of_id ? r->pkg_of_id[id] - 1 : NONE;
 }
 
-/* Makes room for index AT in an array by atom; new cells are zero. */
-static void *by_atom(void *p, size_t *n, atom at, size_t size)
+void *by_atom(void *p, size_t *n, atom at, size_t size)
 {
 	if (at < *n)
 		return p;
@@ -44,6 +51,39 @@ uint32_t node_add(struct run *r, uint32_t pkg, int32_t depth)
 	*vec_add(&r->node) = (struct node){ .pkg = pkg, .depth = depth, .next = pkg_at(r, pkg)->nodes };
 	pkg_at(r, pkg)->nodes = i;
 	return i;
+}
+
+bool pkg_has_peer(const struct pkg *p, atom name)
+{
+	for (uint32_t i = 0; i < p->npeer; i++)
+		if (p->peer[i].name == name)
+			return true;
+	return false;
+}
+
+const struct kv *importer_declares(
+	const struct run *r, const struct importer *imp, atom alias, enum lock_dep_type *type)
+{
+	const struct kv *k = kv_find(imp->deps.opt, imp->deps.nopt, alias);
+	*type = LOCK_OPTIONAL;
+	if (k)
+		return k;
+	*type = LOCK_PROD;
+	if ((k = kv_find(imp->deps.dep, imp->deps.ndep, alias)))
+		return k;
+	*type = LOCK_DEV;
+	if ((k = kv_find(imp->dev.dep, imp->dev.ndep, alias)))
+		return k;
+	*type = LOCK_PROD;
+	return r->set->auto_install_peers ? kv_find(imp->deps.peer, imp->deps.npeer, alias) : NULL;
+}
+
+const struct importer *root_importer(const struct run *r)
+{
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		if (str_eq(r->importer[i].req->path, STR(".")))
+			return &r->importer[i];
+	return NULL;
 }
 
 bool is_peer_name(const struct run *r, atom name)
@@ -95,6 +135,13 @@ str chain_text(struct run *r, const struct importer *imp, const struct chain *c,
 	chain_put(r, &b, c);
 	buf_printf(&b, STR_FMT "@" STR_FMT, SA(r, alias), SA(r, spec));
 	return arena_str(&r->arena, buf_str(&b));
+}
+
+int run_too_deep(struct run *r, uint32_t pkg, struct err *e)
+{
+	return err_set(e, ERR_TOOBIG,
+		"package " STR_FMT " is in a chain of more than %u dependencies or peers, each needing the next",
+		SA(r, pkg_at(r, pkg)->id), RUN_MOST_DEPTH);
 }
 
 void run_warn(struct run *r, enum warning_kind kind, str package, str text)

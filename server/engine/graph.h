@@ -12,6 +12,7 @@
 #include "atoms.h"
 #include "base/vec.h"
 #include "engine.h"
+#include "marks.h"
 #include "rows.h"
 
 #define NONE UINT32_MAX
@@ -21,6 +22,8 @@ struct kv {
 };
 /* For qsort: by the atoms' numbers. */
 int kv_order(const void *a, const void *b);
+/* The first of N pairs in no order that has K; NULL: none. */
+const struct kv *kv_find(const struct kv *p, uint32_t n, atom k);
 /* A child to resolve: from dependencies and optionalDependencies, sorted by alias. */
 struct spec {
 	atom alias, range;
@@ -184,14 +187,14 @@ struct importer {
 	const struct atomset *changed; /* direct aliases whose specifier the lockfile doesn't know */
 	const struct lock_importer *prior;
 	/* hoisting */
-	VEC(atom) aliases; /* what is a direct dependency, declared or hoisted */
+	VEC(atom) aliases; /* what is a direct dependency, declared or hoisted; ascending */
 	missing_vec missing;
 	struct kv *optional_missing; /* (name, range) pairs */
 	uint32_t noptional_missing, cap_optional_missing;
 	const struct atomset
 		*declined; /* optional peers not hoisted because they don't take what is there; NULL: none */
 	const struct atomset *locked_peer_names;
-	struct kv *locked_peer_versions;
+	struct kv *locked_peer_versions; /* by kv_order */
 	uint32_t nlocked_peer_versions;
 	bool converged;
 	uint64_t converged_rewrites, walked_rewrites;
@@ -204,8 +207,14 @@ struct ahead {
 	uint32_t pkg;
 	const struct atomset *shadow;
 };
-/* Packages in a chain of dependencies: the peer walk and lockfile reuse go down it by recursion, and a worker's stack is 8 MiB. */
+/* Packages in a chain, each needing the next as a dependency or, in a dep path, as a peer: walks go down it by recursion, and a worker's stack
+ * is 8 MiB. */
 enum { RUN_MOST_DEPTH = 3000 };
+
+/* A project's dependency on NAME, by SPEC; LOCKED is its version in the lockfile, 0: none. */
+struct asking {
+	atom name, spec, locked;
+};
 
 struct run {
 	struct arena arena;
@@ -229,16 +238,18 @@ struct run {
 	VEC(struct node) node;
 	struct importer *importer;
 	uint32_t nimporter;
-	const struct importer *cur;
 
 	bool *is_peer_name; /* by atom: some package declares a peer of this name */
 	size_t nis_peer_name;
 	uint64_t revision, rewrites, breaks;
 
 	struct selector_table preferred, locked; /* see prefer.h */
-	const struct atomset *moved;             /* see reuse_peers_move */
-	const struct kv *peers_stay; /* alias and ref of peers that keep it though their range changed; by kv_order */
-	uint32_t npeers_stay;
+	const struct importer
+		*unlocked; /* the first project that the lockfile doesn't know: the others take over the same */
+	const struct atomset
+		*moved;        /* names for which some project asks for a version that the lockfile doesn't have */
+	struct asking *asking; /* what projects ask for that is another's own peer; by name */
+	uint32_t nasking;
 	struct rows pick;    /* choices made, see pick.c */
 	struct rows first;   /* what projects share, see first_pick.c */
 	struct ahead *ahead; /* packages whose dependencies are still to be asked for ahead */
@@ -253,10 +264,14 @@ struct run {
 	const struct importer *run_versions_of;
 	uint32_t ndeclared; /* packages before it were met before anything was hoisted */
 	uint32_t mark;
+	struct marks met;     /* atoms, in whatever a function looks through */
+	struct marks weighed; /* versions of the packument at hand, while one is chosen */
 
 	int64_t cutoff;        /* newest publish time that minimumReleaseAge lets through; 0: none */
 	int64_t subdep_cutoff; /* the same for transitive dependencies */
 	bool lowest_direct, time_based;
+	const struct atomset
+		*timed; /* "name@version" of what time_cutoff() chose: what has a publish time in the lockfile */
 	struct metas *metas;
 	struct overrides *overrides;
 	struct extender *extender;
@@ -264,7 +279,7 @@ struct run {
 	VEC(struct frame_warning) warning;
 	struct doom *doom; /* see doom.h */
 	size_t ndoom, cap_doom;
-	uint32_t too_deep;  /* package + 1 at which a chain of dependencies passed RUN_MOST_DEPTH */
+	uint32_t too_deep;  /* a package + 1 in a chain of more than RUN_MOST_DEPTH; 0: there is none */
 	uint32_t *frame_of; /* by atom of a package's id: its PACKAGE frame + 1 */
 	size_t nframe_of;
 	uint32_t npackage_frames;
@@ -289,6 +304,16 @@ uint32_t pkg_find(const struct run *r, atom id);
 /* A new, zeroed package under ID. */
 uint32_t pkg_add(struct run *r, atom id);
 uint32_t node_add(struct run *r, uint32_t pkg, int32_t depth);
+/* Whether P wants NAME as a peer, as its owner reads the manifest. */
+bool pkg_has_peer(const struct pkg *p, atom name);
+/* Makes room for index AT in an array of *N rows of SIZE bytes, one by atom; new ones are zero. Returns its place; the heap's. */
+void *by_atom(void *p, size_t *n, atom at, size_t size);
+/* Where IMP's manifest declares ALIAS, and in which group of the lockfile: optional before prod before dev; then its own peers, which
+ * autoInstallPeers installs for it. NULL: nowhere, it was only hoisted. */
+const struct kv *importer_declares(
+	const struct run *r, const struct importer *imp, atom alias, enum lock_dep_type *type);
+/* The project in ".", or NULL. */
+const struct importer *root_importer(const struct run *r);
 bool is_peer_name(const struct run *r, atom name);
 void peer_name_add(struct run *r, atom name);
 const struct chain *chain_push(struct run *r, const struct chain *up, uint32_t pkg);
@@ -296,4 +321,6 @@ const struct chain *chain_push(struct run *r, const struct chain *up, uint32_t p
 int chain_cmp(struct run *r, const struct chain *a, const struct chain *b);
 /* "importer > a@1.0.0 > b@^2", in the run's arena. */
 str chain_text(struct run *r, const struct importer *imp, const struct chain *c, atom alias, atom spec);
+/* Fails for PKG, which is in a chain of more packages than RUN_MOST_DEPTH. */
+int run_too_deep(struct run *r, uint32_t pkg, struct err *e);
 void run_warn(struct run *r, enum warning_kind kind, str package, str text);

@@ -3,27 +3,48 @@
 #include "overrides.h"
 #include "pick.h"
 #include "reuse.h"
+#include "sorted.h"
 #include "workspace.h"
+
+/* Where A is among IMP's aliases, or would be. */
+static size_t alias_at(const struct importer *imp, atom a)
+{
+	size_t lo = 0, hi = imp->aliases.n;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (imp->aliases.p[mid] < a)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
 
 static bool has_alias(const struct importer *imp, atom a)
 {
-	for (size_t i = 0; i < imp->aliases.n; i++)
-		if (imp->aliases.p[i] == a)
-			return true;
-	return false;
+	size_t i = alias_at(imp, a);
+	return i < imp->aliases.n && imp->aliases.p[i] == a;
 }
 
 void alias_add(struct importer *imp, atom a)
 {
-	if (!has_alias(imp, a))
-		*vec_add(&imp->aliases) = a;
+	size_t i = alias_at(imp, a);
+	if (i < imp->aliases.n && imp->aliases.p[i] == a)
+		return;
+	*vec_add(&imp->aliases) = a;
+	memmove(imp->aliases.p + i + 1, imp->aliases.p + i, (imp->aliases.n - 1 - i) * sizeof(a));
+	imp->aliases.p[i] = a;
 }
 
 /* --- ranges --- */
 
-/* Alternatives of X and Y paired, those without a common version left out; 0 when nothing is left. */
-static atom intersect_two(struct run *r, atom x, atom y)
+enum { MOST_PAIRS = 10000 }; /* of alternatives; what has more is written to take long */
+
+/* Alternatives of X and Y paired, those without a common version left out; *OUT 0 when nothing is left. ERR_TOOBIG. */
+static int intersect_two(struct run *r, atom *out_range, atom x, atom y, struct err *e)
 {
+	unsigned pairs = 0;
+	*out_range = 0;
 	const struct range *a = atom_range(&r->t, x), *b = atom_range(&r->t, y);
 	if (!a || !b || !range_intersects(a, b, false))
 		return 0;
@@ -39,6 +60,12 @@ static atom intersect_two(struct run *r, atom x, atom y)
 		for (bool more_b = true; more_b;) {
 			size_t bt = str_find_str(pb, STR("||"), 0);
 			str two = bt == SIZE_MAX ? pb : str_head(pb, bt);
+			if (++pairs > MOST_PAIRS)
+				return err_set(e, ERR_TOOBIG,
+					"ranges \"" STR_FMT "\" and \"" STR_FMT
+					"\" have more than %d pairs of alternatives",
+					STR_ARG(str_head(sof(r, x), 100)), STR_ARG(str_head(sof(r, y), 100)),
+					MOST_PAIRS);
 			more_b = bt != SIZE_MAX;
 			pb = more_b ? str_from(pb, bt + 2) : STR_NONE;
 			const struct range *ra = range_parse(one, true, &r->arena),
@@ -50,9 +77,9 @@ static atom intersect_two(struct run *r, atom x, atom y)
 			first = false;
 		}
 	}
-	if (first)
-		return 0;
-	return out.n ? atom_copy(&r->t, buf_str(&out)) : atom_of(&r->t, STR("*"));
+	if (!first)
+		*out_range = out.n ? atom_copy(&r->t, buf_str(&out)) : atom_of(&r->t, STR("*"));
+	return 0;
 }
 
 static bool of_workspace(struct run *r, atom range)
@@ -68,24 +95,26 @@ static atom without_workspace(struct run *r, atom range)
 	return atom_of(&r->t, workspace_any(s) ? STR("*") : s);
 }
 
-/* What all of V take; 0: there is nothing. Where one asks for the workspace's own, that is what all get (pnpm 12.21). */
-static atom merge_ranges(struct run *r, const atom *v, uint32_t n)
+/* What all of V take, to *OUT; 0: there is nothing. Where one asks for the workspace's own, that is what all get (pnpm 12.21). ERR_TOOBIG. */
+static int merge_ranges(struct run *r, atom *out, const atom *v, uint32_t n, struct err *e)
 {
+	*out = 0;
+	marks_begin(&r->met);
 	atom acc = without_workspace(r, v[0]);
 	bool several = false, workspace = of_workspace(r, v[0]);
-	for (uint32_t i = 1; i < n; i++) {
-		bool dup = false;
-		for (uint32_t k = 0; k < i && !dup; k++)
-			dup = v[k] == v[i];
-		if (dup)
+	for (uint32_t i = 0; i < n; i++) {
+		bool fresh;
+		(void)marks_meet(&r->met, v[i], &fresh);
+		if (!fresh || i == 0)
 			continue;
 		several = true;
 		workspace = workspace || of_workspace(r, v[i]);
-		acc = intersect_two(r, acc, without_workspace(r, v[i]));
-		if (!acc)
-			return 0;
+		int rc = intersect_two(r, &acc, acc, without_workspace(r, v[i]), e);
+		if (rc || !acc)
+			return rc;
 	}
-	return !several ? v[0] : workspace ? atom_fmt(&r->t, "workspace:" STR_FMT, SA(r, acc)) : acc;
+	*out = !several ? v[0] : workspace ? atom_fmt(&r->t, "workspace:" STR_FMT, SA(r, acc)) : acc;
+	return 0;
 }
 
 /* --- one importer's round --- */
@@ -94,34 +123,30 @@ struct required {
 	atom name, range;
 };
 
-static bool locked_peer(const struct importer *imp, atom name, atom version)
+bool locked_peer(const struct importer *imp, atom name, atom version)
 {
-	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++)
-		if (imp->locked_peer_versions[i].k == name && imp->locked_peer_versions[i].v == version)
-			return true;
-	return false;
+	const struct kv key = { name, version };
+	return imp->nlocked_peer_versions &&
+	       bsearch(&key, imp->locked_peer_versions, imp->nlocked_peer_versions, sizeof(key), kv_order);
 }
 
-/* The highest of the bucket's versions in RANGE that this run has resolved. */
-static atom best_in_run(struct run *r, const struct bucket *b, const struct range *range)
+/* Whose locked peers count, and which versions of them. */
+struct locked_choice {
+	const struct importer *imp;
+	atom name;
+	bool depended_on; /* only those that something depends on */
+};
+
+static bool is_locked_choice(const void *ctx, const struct selector *s)
 {
-	struct bucket some = { .r = r };
-	for (uint32_t i = 0; i < b->n; i++)
-		if (selector_in_run(&b->p[i]))
-			some.p[some.n++] = b->p[i];
-	return bucket_best(r, &some, range);
+	const struct locked_choice *c = ctx;
+	return locked_peer(c->imp, c->name, s->spec) && (!c->depended_on || selector_depended_on(s));
 }
 
-/* The highest of the bucket's versions in RANGE that the lockfile has as this peer of IMP's dependencies. DEPENDED_ON: and that something
- * depends on. */
-static atom best_locked(struct run *r, const struct importer *imp, atom name, const struct bucket *b,
-	const struct range *range, bool depended_on)
+static bool is_in_run(const void *ctx, const struct selector *s)
 {
-	struct bucket some = { .r = r };
-	for (uint32_t i = 0; i < b->n; i++)
-		if (locked_peer(imp, name, b->p[i].spec) && (!depended_on || selector_depended_on(&b->p[i])))
-			some.p[some.n++] = b->p[i];
-	return bucket_best(r, &some, range);
+	(void)ctx;
+	return selector_in_run(s);
 }
 
 /* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is none to keep.
@@ -131,7 +156,8 @@ static atom locked_provider(
 {
 	if (r->prior && atomset_has(r->moved, name))
 		return 0;
-	return best_locked(r, imp, name, b, range, best_in_run(r, b, range) != 0);
+	struct locked_choice c = { imp, name, bucket_best_of(r, b, range, is_in_run, NULL) != 0 };
+	return bucket_best_of(r, b, range, is_locked_choice, &c);
 }
 
 static atom joined(struct run *r, atom head, const struct bucket *b)
@@ -161,32 +187,27 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	/* whoever asks for the workspace's own gets no other of that version. Source: pnpm 12.21's behaviour */
 	if (of_workspace(r, m.range))
 		return install ? m.range : 0;
-	struct bucket b;
-	bucket_fill(&b, r, NULL, m.name);
+	struct bucket *b = &h->bucket;
+	bucket_fill(b, r, NULL, m.name);
 	if (!install)
-		bucket_forget(&b);
-	if (!b.n)
+		bucket_forget(b);
+	if (!b->n)
 		return install ? m.range : 0;
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
-	bool versions = bucket_best(r, &b, NULL) != 0;
-	atom fits = range ? locked_provider(r, imp, m.name, &b, range) : 0;
+	bool versions = bucket_best(r, b, NULL) != 0;
+	atom fits = range ? locked_provider(r, imp, m.name, b, range) : 0;
 	if (range && !fits)
-		fits = best_in_run(r, &b, range);
+		fits = bucket_best_of(r, b, range, is_in_run, NULL);
 	if (range && !fits)
-		fits = bucket_best(r, &b, range);
+		fits = bucket_best(r, b, range);
 	if (fits)
 		return fits;
 	bool any_version = false;
-	for (uint32_t i = 0; i < b.n; i++)
-		any_version = any_version || b.p[i].kind == SEL_VERSION;
+	for (uint32_t i = 0; i < b->n; i++)
+		any_version = any_version || b->p[i].kind == SEL_VERSION;
 	if (range && any_version)
 		return install ? m.range : 0;
-	return joined(r, versions ? bucket_best(r, &b, NULL) : 0, &b);
-}
-
-static int required_order(struct run *r, const struct required *a, const struct required *b)
-{
-	return atom_cmp(&r->t, a->name, b->name);
+	return joined(r, versions ? bucket_best(r, b, NULL) : 0, b);
 }
 
 static void optional_add(struct run *r, struct importer *imp, atom name, atom range)
@@ -201,42 +222,53 @@ static void optional_add(struct run *r, struct importer *imp, atom name, atom ra
 	imp->optional_missing[imp->noptional_missing++] = (struct kv){ name, range };
 }
 
-/* Splits what is missing: required peers with one range each, sorted by name; the rest is optional. */
-static struct required *partition(struct run *r, struct importer *imp, uint32_t *n)
+static int missing_order(void *run, const void *a, const void *b)
 {
+	const struct run *r = run;
+	return atom_cmp(&r->t, ((const struct missing *)a)->name, ((const struct missing *)b)->name);
+}
+
+/* Without what IMP has by now, and by name; those of one name stay in the order in which they were found. */
+static void missing_tidy(struct run *r, struct importer *imp)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < imp->missing.n; i++)
+		if (!has_alias(imp, imp->missing.p[i].name))
+			imp->missing.p[n++] = imp->missing.p[i];
+	imp->missing.n = n;
+	rows_sort(imp->missing.p, n, sizeof(*imp->missing.p), missing_order, r);
+}
+
+/* Splits what is missing: *REQUIRED peers with one range each, sorted by name; the rest is optional. ERR_TOOBIG. */
+static int partition(struct run *r, struct importer *imp, struct required **required, uint32_t *n, struct err *e)
+{
+	missing_tidy(r, imp);
+	const struct missing *m = imp->missing.p;
 	struct required *out = arena_new(&r->arena, struct required, imp->missing.n + 1);
 	atom *ranges = arena_new(&r->arena, atom, imp->missing.n + 1);
-	bool *done = arena_new(&r->arena, bool, imp->missing.n + 1);
+	*required = out;
 	*n = 0;
-	for (size_t i = 0; i < imp->missing.n; i++) {
-		atom name = imp->missing.p[i].name;
+	for (size_t i = 0, end; i < imp->missing.n; i = end) {
 		uint32_t nr = 0;
-		if (done[i] || has_alias(imp, name))
-			continue;
-		for (size_t k = i; k < imp->missing.n; k++) {
-			if (imp->missing.p[k].name != name)
-				continue;
-			done[k] = true;
-			if (!imp->missing.p[k].optional)
-				ranges[nr++] = imp->missing.p[k].raw;
-		}
-		if (!nr) {
-			for (size_t k = i; k < imp->missing.n; k++)
-				if (imp->missing.p[k].name == name)
-					optional_add(r, imp, name, imp->missing.p[k].wanted);
-			continue;
-		}
-		atom range = merge_ranges(r, ranges, nr);
+		for (end = i; end < imp->missing.n && m[end].name == m[i].name; end++)
+			if (!m[end].optional)
+				ranges[nr++] = m[end].raw;
+		for (size_t k = i; !nr && k < end; k++)
+			optional_add(r, imp, m[k].name, m[k].wanted);
+		atom range = 0;
+		int rc = nr ? merge_ranges(r, &range, ranges, nr, e) : 0;
+		if (rc)
+			return err_ctx(e, STR_FMT ": peer " STR_FMT, STR_ARG(imp->req->path), SA(r, m[i].name));
 		if (range)
-			out[(*n)++] = (struct required){ name, range };
+			out[(*n)++] = (struct required){ m[i].name, range };
 	}
-	for (uint32_t i = 1; i < *n; i++)
-		for (uint32_t k = i; k && required_order(r, &out[k - 1], &out[k]) > 0; k--) {
-			struct required x = out[k];
-			out[k] = out[k - 1];
-			out[k - 1] = x;
-		}
-	return out;
+	return 0;
+}
+
+static int provider_order(void *run, const void *a, const void *b)
+{
+	const struct run *r = run;
+	return atom_cmp(&r->t, ((const struct direct *)a)->alias, ((const struct direct *)b)->alias);
 }
 
 /* Peers that some package inside the tree already resolved to become visible to the whole importer. */
@@ -245,12 +277,7 @@ static void providers_add(
 {
 	if (!r->set->auto_install_peers)
 		return;
-	for (size_t i = 1; i < d->provider.n; i++)
-		for (size_t k = i; k && atom_cmp(&r->t, d->provider.p[k - 1].alias, d->provider.p[k].alias) > 0; k--) {
-			struct direct x = d->provider.p[k];
-			d->provider.p[k] = d->provider.p[k - 1];
-			d->provider.p[k - 1] = x;
-		}
+	rows_sort(d->provider.p, d->provider.n, sizeof(*d->provider.p), provider_order, r);
 	for (size_t i = 0; i < d->provider.n; i++) {
 		struct direct x = d->provider.p[i];
 		bool wanted = false;
@@ -363,9 +390,13 @@ static int complete(struct hoist *h, struct importer *imp, struct discovery *fir
 		for (size_t i = 0; i < d->missing.n; i++)
 			*vec_add(&imp->missing) = d->missing.p[i];
 		uint32_t n, m = 0;
-		struct required *req = partition(r, imp, &n);
-		providers_add(r, imp, d, req, n);
+		struct required *req;
+		int rc = partition(r, imp, &req, &n, e);
+		if (!rc)
+			providers_add(r, imp, d, req, n);
 		discovery_release(d);
+		if (rc)
+			return rc;
 		if (!n) {
 			imp->converged = true;
 			imp->converged_rewrites = r->rewrites;
@@ -381,7 +412,7 @@ static int complete(struct hoist *h, struct importer *imp, struct discovery *fir
 			return 0;
 		for (uint32_t i = 0; i < m; i++)
 			alias_add(imp, w[i].alias);
-		int rc = resolve_extend(r, imp, w, m, e);
+		rc = resolve_extend(r, imp, w, m, e);
 		if (rc)
 			return err_ctx(e, "peer dependencies of " STR_FMT, STR_ARG(imp->req->path));
 	}

@@ -1,23 +1,33 @@
 #include "hoist_impl.h"
 #include "prefer.h"
+#include "sorted.h"
 
 enum { HOISTED = 1, DECLARED = 2 }; /* weights of what this run resolved */
+
+static void bucket_put(struct bucket *b, struct selector s)
+{
+	b->p = arena_grow(&b->r->arena, b->p, b->n, &b->cap, sizeof(*b->p), _Alignof(struct selector));
+	b->p[b->n++] = s;
+}
 
 static void bucket_add(void *ctx, atom version, bool declared)
 {
 	struct bucket *b = ctx;
-	for (uint32_t i = 0; i < b->n; i++)
-		if (b->p[i].spec == version) {
-			b->p[i].weight = declared || b->p[i].weight == DECLARED ? DECLARED : HOISTED;
-			return;
-		}
-	if (b->n < 512)
-		b->p[b->n++] = (struct selector){ version, SEL_VERSION, declared ? DECLARED : HOISTED };
+	bool fresh;
+	uint32_t *at = marks_meet(&b->r->met, version, &fresh);
+	if (!fresh) {
+		struct selector *s = &b->p[*at];
+		s->weight = declared || s->weight == DECLARED ? DECLARED : HOISTED;
+		return;
+	}
+	*at = b->n;
+	bucket_put(b, (struct selector){ version, SEL_VERSION, declared ? DECLARED : HOISTED });
 }
 
-static int selector_text_order(struct run *r, const struct selector *a, const struct selector *b)
+static int selector_text_order(void *run, const void *a, const void *b)
 {
-	return atom_cmp(&r->t, a->spec, b->spec);
+	const struct run *r = run;
+	return atom_cmp(&r->t, ((const struct selector *)a)->spec, ((const struct selector *)b)->spec);
 }
 
 /* A package of the workspace that stands at ROOT under another name serves nobody but its own project. Source: pnpm 12.21's behaviour. */
@@ -34,28 +44,40 @@ void bucket_fill(struct bucket *b, struct run *r, const struct importer *only, a
 {
 	const struct selectors *s = only ? preferred_for(r, only, name) : preferred_of(r, name);
 	const struct importer *root = root_importer(r);
-	b->r = r;
-	b->n = 0;
-	for (uint32_t i = 0; s && i < s->n && b->n < 512; i++)
-		b->p[b->n++] = s->p[i];
+	*b = (struct bucket){ .r = r, .p = b->p, .cap = b->cap };
+	marks_begin(&r->met);
+	for (uint32_t i = 0; s && i < s->n; i++) { /* each once */
+		bool fresh;
+		*marks_meet(&r->met, s->p[i].spec, &fresh) = b->n;
+		bucket_put(b, s->p[i]);
+	}
 	resolve_run_versions(r, only, name, bucket_add, b);
 	if (only && root && root != only && r->set->resolve_peers_from_workspace_root)
 		bucket_add_root(b, root, name);
-	for (uint32_t i = 1; i < b->n; i++)
-		for (uint32_t k = i; k && selector_text_order(r, &b->p[k - 1], &b->p[k]) > 0; k--) {
-			struct selector x = b->p[k];
-			b->p[k] = b->p[k - 1];
-			b->p[k - 1] = x;
-		}
+	rows_sort(b->p, b->n, sizeof(*b->p), selector_text_order, r);
+}
+
+static bool is_any(const void *ctx, const struct selector *s)
+{
+	(void)ctx;
+	(void)s;
+	return true;
 }
 
 atom bucket_best(struct run *r, const struct bucket *b, const struct range *range)
+{
+	return bucket_best_of(r, b, range, is_any, NULL);
+}
+
+atom bucket_best_of(struct run *r, const struct bucket *b, const struct range *range,
+	bool (*are)(const void *ctx, const struct selector *s), const void *ctx)
 {
 	const struct semver *best = NULL;
 	atom out = 0;
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
-		if (!v || (range && !range_has(range, v, true)) || (best && semver_cmp(v, best) <= 0))
+		if (!v || !are(ctx, &b->p[i]) || (range && !range_has(range, v, true)) ||
+			(best && semver_cmp(v, best) <= 0))
 			continue;
 		best = v;
 		out = b->p[i].spec;

@@ -1,22 +1,18 @@
 #include "hoist_impl.h"
 #include "pick.h"
+#include "sorted.h"
 
-/* Whether the lockfile binds IMP's packages to other versions of NAME than VERSION. With ONLY_RUN, only versions count that this run
- * has, too: a locked provider that nothing depends on any more binds nobody. */
-static bool locked_out(const struct importer *imp, atom name, atom version, const struct bucket *b, bool only_run)
+/* Whether the lockfile binds IMP's packages to versions of NAME. With ONLY_RUN, only versions count that this run has, too: a locked
+ * provider that nothing depends on any more binds nobody. */
+static bool locked_to(const struct importer *imp, atom name, const struct bucket *b, bool only_run)
 {
-	bool any = false;
-	for (uint32_t i = 0; i < imp->nlocked_peer_versions; i++) {
-		if (imp->locked_peer_versions[i].k != name)
-			continue;
-		if (imp->locked_peer_versions[i].v == version)
-			return false;
-		bool counts = !only_run;
-		for (uint32_t k = 0; k < b->n && !counts; k++)
-			counts = b->p[k].spec == imp->locked_peer_versions[i].v && selector_in_run(&b->p[k]);
-		any = any || counts;
-	}
-	return any;
+	for (uint32_t i = 0; !only_run && i < imp->nlocked_peer_versions; i++)
+		if (imp->locked_peer_versions[i].k == name)
+			return true;
+	for (uint32_t k = 0; only_run && k < b->n; k++)
+		if (selector_in_run(&b->p[k]) && locked_peer(imp, name, b->p[k].spec))
+			return true;
+	return false;
 }
 
 /* What of IMP's direct dependencies provides PEER: one called so, or one of that name under an alias. */
@@ -77,10 +73,11 @@ static atom optional_within(struct hoist *h, const struct importer *imp, const s
 	struct run *r = h->r;
 	const struct semver *best = NULL;
 	atom out = 0;
+	bool locked = locked_to(imp, name, b, only_run);
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
 		bool ok = v && (!only_run || selector_in_run(&b->p[i])) && (!bound || range_has(bound, v, false)) &&
-			  !locked_out(imp, name, b->p[i].spec, b, only_run);
+			  (!locked || locked_peer(imp, name, b->p[i].spec));
 		for (uint32_t k = 0; ok && k < imp->noptional_missing; k++)
 			if (imp->optional_missing[k].k == name) {
 				const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
@@ -127,13 +124,32 @@ static atom root_instead(struct hoist *h, atom name, atom version)
  * optional peers are its own affair, and what the lockfile had serves nobody. */
 static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
 {
-	struct bucket b;
+	struct bucket *b = &h->bucket;
 	bool shared = h->r->set->dedupe_peer_dependents;
-	bucket_fill(&b, h->r, shared ? NULL : imp, name);
-	atom out = optional_best(h, imp, w, n, name, &b, true);
+	bucket_fill(b, h->r, shared ? NULL : imp, name);
+	atom out = optional_best(h, imp, w, n, name, b, true);
 	if (!out && shared)
-		out = optional_best(h, imp, w, n, name, &b, false);
+		out = optional_best(h, imp, w, n, name, b, false);
 	return out ? root_instead(h, name, out) : 0;
+}
+
+static int name_order(void *run, const void *a, const void *b)
+{
+	const struct run *r = run;
+	return atom_cmp(&r->t, *(const atom *)a, *(const atom *)b);
+}
+
+/* The optional peers that IMP misses, by name and each once, to NAMES; how many. */
+static uint32_t names_missing(struct run *r, const struct importer *imp, atom *names)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < imp->noptional_missing; i++)
+		names[i] = imp->optional_missing[i].k;
+	rows_sort(names, imp->noptional_missing, sizeof(*names), name_order, r);
+	for (uint32_t i = 0; i < imp->noptional_missing; i++)
+		if (!n || names[n - 1] != names[i])
+			names[n++] = names[i];
+	return n;
 }
 
 int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e)
@@ -142,17 +158,7 @@ int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct 
 	struct wanted *w = arena_new(&r->arena, struct wanted, imp->noptional_missing + 1);
 	atom *names = arena_new(&r->arena, atom, imp->noptional_missing + 1);
 	atom *declined = arena_new(&r->arena, atom, imp->noptional_missing + 1);
-	uint32_t n = 0, nnames = 0, ndeclined = 0;
-	for (uint32_t i = 0; i < imp->noptional_missing; i++) {
-		atom name = imp->optional_missing[i].k;
-		uint32_t at = 0;
-		while (at < nnames && atom_cmp(&r->t, names[at], name) < 0)
-			at++;
-		if (at < nnames && names[at] == name)
-			continue;
-		memmove(names + at + 1, names + at, (nnames++ - at) * sizeof(*names));
-		names[at] = name;
-	}
+	uint32_t n = 0, nnames = names_missing(r, imp, names), ndeclined = 0;
 	for (uint32_t i = 0; i < nnames; i++) {
 		h->declined = false;
 		atom spec = optional_spec(h, imp, w, n, names[i]);

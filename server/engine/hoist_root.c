@@ -1,14 +1,6 @@
 #include "hoist_impl.h"
 #include "workspace.h"
 
-const struct importer *root_importer(const struct run *r)
-{
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		if (str_eq(r->importer[i].req->path, STR(".")))
-			return &r->importer[i];
-	return NULL;
-}
-
 static bool project_relative(str s)
 {
 	return str_starts(s, STR("link:")) || str_starts(s, STR("file:")) || str_starts(s, STR("workspace:."));

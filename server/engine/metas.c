@@ -62,14 +62,7 @@ void metas_count(const struct metas *m, struct frame_done *out)
 
 static struct meta_name *name_at(struct metas *m, atom name)
 {
-	if (name >= m->nof) {
-		size_t n = m->nof ? m->nof : 4096;
-		while (n <= name)
-			n *= 2;
-		m->of = xrealloc(m->of, n * sizeof(*m->of));
-		memset(m->of + m->nof, 0, (n - m->nof) * sizeof(*m->of));
-		m->nof = n;
-	}
+	m->of = by_atom(m->of, &m->nof, name, sizeof(*m->of));
 	if (!m->of[name]) {
 		*vec_add(&m->name) = (struct meta_name){ .name = name, .likely = NONE };
 		m->of[name] = (uint32_t)m->name.n;
@@ -188,50 +181,49 @@ static void look_ahead(struct metas *m, atom name, atom spec, bool full)
 	*vec_add(&m->todo) = at;
 }
 
+/* What the version that SPEC of NAME is likely to be depends on. */
+static void look_below(struct metas *m, struct packument p, atom name, atom spec)
+{
+	static const enum packument_map map[] = { PACKUMENT_DEPS, PACKUMENT_OPTIONAL };
+	struct run *r = m->r;
+	struct reg_spec s;
+	struct pick_opts o = { .cutoff = r->cutoff };
+	bool young;
+	uint32_t v = reg_spec_parse(r, &s, name, spec) ? pick_version(r, p, &s, &o, &young) : NONE;
+	for (size_t k = 0; v != NONE && k < sizeof(map) / sizeof(*map); k++)
+		for (uint32_t i = 0; i < packument_map_n(p, v, map[k]); i++) {
+			str alias, range;
+			packument_map_at(p, v, map[k], i, &alias, &range);
+			look_ahead(m, atom_of(&r->t, alias), atom_of(&r->t, range), map[k] == PACKUMENT_OPTIONAL);
+		}
+}
+
 /* Follows what is here as far as it goes. */
 static void pump(struct metas *m)
 {
-	struct run *r = m->r;
 	while (m->todo.n) {
 		struct meta_name *n = &m->name.p[m->todo.p[--m->todo.n]];
-		uint32_t l = n->likely, keep = NONE;
-		n->likely = NONE;
+		uint32_t next = n->likely, keep = NONE;
 		atom name = n->name;
-		while (l != NONE) {
-			struct likely k = m->likely.p[l];
-			uint32_t next = k.next;
+		n->likely = NONE;
+		while (next != NONE) {
+			uint32_t at = next;
 			struct packument p;
 			const struct err *e;
-			enum meta_state st = metas_get(m, name, k.full, &p, &e);
-			if (st == META_WAITING) {
-				m->likely.p[l].next = keep;
-				keep = l;
-			} else if (st == META_HERE) {
-				struct reg_spec s;
-				struct pick_opts o = { .cutoff = r->cutoff };
-				bool young;
-				uint32_t v =
-					reg_spec_parse(r, &s, name, k.spec) ? pick_version(r, p, &s, &o, &young) : NONE;
-				for (uint32_t i = 0; v != NONE && i < packument_map_n(p, v, PACKUMENT_DEPS); i++) {
-					str a, b;
-					packument_map_at(p, v, PACKUMENT_DEPS, i, &a, &b);
-					look_ahead(m, atom_of(&r->t, a), atom_of(&r->t, b), false);
-				}
-				for (uint32_t i = 0; v != NONE && i < packument_map_n(p, v, PACKUMENT_OPTIONAL); i++) {
-					str a, b;
-					packument_map_at(p, v, PACKUMENT_OPTIONAL, i, &a, &b);
-					look_ahead(m, atom_of(&r->t, a), atom_of(&r->t, b), true);
-				}
-			}
-			l = next;
+			next = m->likely.p[at].next;
+			enum meta_state st = metas_get(m, name, m->likely.p[at].full, &p, &e);
+			if (st == META_HERE)
+				look_below(m, p, name, m->likely.p[at].spec);
+			if (st != META_WAITING)
+				continue;
+			m->likely.p[at].next = keep;
+			keep = at;
 		}
-		if (keep != NONE) {
-			struct meta_name *again = name_at(m, name);
-			uint32_t tail = keep;
-			while (m->likely.p[tail].next != NONE)
-				tail = m->likely.p[tail].next;
-			m->likely.p[tail].next = again->likely;
-			again->likely = keep;
+		for (uint32_t at = keep; at != NONE; at = keep) { /* before what came meanwhile */
+			keep = m->likely.p[at].next;
+			n = name_at(m, name);
+			m->likely.p[at].next = n->likely;
+			n->likely = at;
 		}
 	}
 }

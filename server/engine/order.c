@@ -1,16 +1,7 @@
 #include "order.h"
 #include "installable.h"
+#include "package.h"
 #include <stdlib.h>
-
-static struct str_list list_of(struct run *r, const struct pkg *p, enum packument_list which)
-{
-	uint32_t n = packument_list_n(p->pm, p->pv, which);
-	struct str_list l = { .p = n ? arena_new(&r->arena, str, n) : NULL, .n = n };
-
-	for (uint32_t i = 0; i < n; i++)
-		l.p[i] = packument_list_at(p->pm, p->pv, which, i);
-	return l;
-}
 
 static str node_of(const struct pkg *p)
 {
@@ -33,8 +24,8 @@ static struct runs_on runs_on(struct run *r, const struct pkg *p)
 	str name = sof(r, p->name);
 
 	if (p->kind == PKG_REGISTRY)
-		return (struct runs_on){ name, list_of(r, p, PACKUMENT_OS), list_of(r, p, PACKUMENT_CPU),
-			list_of(r, p, PACKUMENT_LIBC), node_of(p) };
+		return (struct runs_on){ name, package_list(r, p, PACKUMENT_OS), package_list(r, p, PACKUMENT_CPU),
+			package_list(r, p, PACKUMENT_LIBC), node_of(p) };
 	if (!l && !m)
 		return (struct runs_on){ .name = name };
 	const str *node = str_map_get(l ? l->engines : m->engines, STR("node"));
@@ -48,28 +39,6 @@ static bool fits(struct run *r, const struct pkg *p)
 	struct runs_on on = runs_on(r, p);
 
 	return installable_on(&on, &r->req->platform, r->set, true, &r->arena) == INSTALLABLE_YES;
-}
-
-enum group { GROUP_PROD, GROUP_DEV, GROUP_OPTIONAL, GROUP_NONE };
-
-static bool kv_has(const struct kv *p, uint32_t n, atom k)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (p[i].k == k)
-			return true;
-	return false;
-}
-
-static enum group group_of(const struct run *r, const struct importer *imp, atom alias)
-{
-	if (kv_has(imp->deps.opt, imp->deps.nopt, alias))
-		return GROUP_OPTIONAL;
-	if (kv_has(imp->deps.dep, imp->deps.ndep, alias))
-		return GROUP_PROD;
-	if (kv_has(imp->dev.dep, imp->dev.ndep, alias))
-		return GROUP_DEV;
-	/* its own peers are installed for it, and stand in the lockfile as its dependencies */
-	return r->set->auto_install_peers && kv_has(imp->deps.peer, imp->deps.npeer, alias) ? GROUP_PROD : GROUP_NONE;
 }
 
 struct step {
@@ -92,9 +61,10 @@ static void mark_optional(struct run *r, struct graph *g)
 	uint8_t *seen = xcalloc(g->node.n + 1, 1);
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++) {
-			enum group grp = group_of(r, &r->importer[i], g->direct[i].p[k].alias);
-			if (grp != GROUP_NONE)
-				push(&stack, g, g->direct[i].p[k].dp, grp == GROUP_OPTIONAL);
+			enum lock_dep_type type;
+			/* what is only hoisted is no dependency of the importer: whoever asked for it reaches it */
+			if (importer_declares(r, &r->importer[i], g->direct[i].p[k].alias, &type))
+				push(&stack, g, g->direct[i].p[k].dp, type == LOCK_OPTIONAL);
 		}
 	while (stack.n) {
 		struct step s = stack.p[--stack.n];
@@ -116,18 +86,14 @@ static void mark_wanted(struct run *r, struct graph *g)
 {
 	step_vec stack = VEC_INIT;
 	const struct request *q = r->req;
+	const bool wanted[LOCK_NTYPES] = { [LOCK_PROD] = q->prod, [LOCK_DEV] = q->dev, [LOCK_OPTIONAL] = q->optional };
 	for (size_t i = 0; i < g->node.n; i++)
 		g->node.p[i].reached = g->node.p[i].elsewhere = false;
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++) {
-			enum group grp = group_of(r, &r->importer[i], g->direct[i].p[k].alias);
-			/* an auto-installed peer is no dependency of the importer: whoever asked for it reaches it */
-			bool in = grp == GROUP_PROD       ? q->prod
-				  : grp == GROUP_DEV      ? q->dev
-				  : grp == GROUP_OPTIONAL ? q->optional
-							  : false;
-			if (in)
-				push(&stack, g, g->direct[i].p[k].dp, grp == GROUP_OPTIONAL);
+			enum lock_dep_type type;
+			if (importer_declares(r, &r->importer[i], g->direct[i].p[k].alias, &type) && wanted[type])
+				push(&stack, g, g->direct[i].p[k].dp, type == LOCK_OPTIONAL);
 		}
 	while (stack.n) {
 		struct step s = stack.p[--stack.n];

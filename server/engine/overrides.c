@@ -3,6 +3,7 @@
 #include "catalog.h"
 #include "match.h"
 #include "name.h"
+#include "package.h"
 #include "pick.h"
 #include "workspace.h"
 
@@ -19,6 +20,7 @@ struct extension {
 	char kind;
 	atom dep, spec;
 	uint32_t group; /* entries of one selector merge as one */
+	bool general;   /* of the compatibility database, which is about published packages */
 };
 struct extender {
 	VEC(struct extension) all;
@@ -27,8 +29,8 @@ struct extender {
 };
 struct override {
 	atom parent, parent_range, name, range; /* ranges 0: any */
-	atom spec;
 	bool converge;
+	atom spec;
 	str local; /* link: or file: target from the workspace root */
 };
 struct overrides {
@@ -47,16 +49,17 @@ static int extension_order(const void *a, const void *b)
 	return x->group < y->group ? -1 : x->group > y->group;
 }
 
-static void extension_put(struct run *r, atom name, atom range, char kind, str dep, str spec, uint32_t group)
+static void extension_put(
+	struct run *r, atom name, atom range, char kind, str dep, str spec, uint32_t group, bool general)
 {
-	*vec_add(&r->extender->all) =
-		(struct extension){ name, range, kind, atom_of(&r->t, dep), spec.p ? atom_of(&r->t, spec) : 0, group };
+	*vec_add(&r->extender->all) = (struct extension){ name, range, kind, atom_of(&r->t, dep),
+		spec.p ? atom_of(&r->t, spec) : 0, group, general };
 }
 
 static void extension_map(struct run *r, atom name, atom range, char kind, struct str_map m, uint32_t group)
 {
 	for (size_t i = 0; i < m.n; i++)
-		extension_put(r, name, range, kind, m.p[i].k, m.p[i].v, group);
+		extension_put(r, name, range, kind, m.p[i].k, m.p[i].v, group, false);
 }
 
 static int extender_init(struct run *r, struct err *e)
@@ -69,7 +72,7 @@ static int extender_init(struct run *r, struct err *e)
 				 strcmp(compat[i].range, compat[i - 1].range) != 0))
 			group++;
 		extension_put(r, atom_of(&r->t, str_of(compat[i].name)), atom_of(&r->t, str_of(compat[i].range)),
-			compat[i].kind, str_of(compat[i].dep), str_of(compat[i].spec), group);
+			compat[i].kind, str_of(compat[i].dep), str_of(compat[i].spec), group, true);
 	}
 	for (size_t i = 0; i < r->set->nextension; i++) {
 		const struct package_extension *s = &r->set->extension[i];
@@ -85,31 +88,15 @@ static int extender_init(struct run *r, struct err *e)
 		extension_map(r, name, rg, 'O', s->optional_dependencies, group);
 		extension_map(r, name, rg, 'P', s->peer_dependencies, group);
 		for (size_t k = 0; k < s->peer_optional.n; k++)
-			extension_put(r, name, rg, 'M', s->peer_optional.p[k], STR_NONE, group);
+			extension_put(r, name, rg, 'M', s->peer_optional.p[k], STR_NONE, group, false);
 	}
 	qsort(x->all.p, x->all.n, sizeof(*x->all.p), extension_order);
 	for (size_t i = x->all.n; i-- > 0;) {
 		atom n = x->all.p[i].name;
-		if (n >= x->nfirst) {
-			size_t cap = x->nfirst ? x->nfirst : 1024;
-			while (cap <= n)
-				cap *= 2;
-			x->first = xrealloc(x->first, cap * sizeof(*x->first));
-			memset(x->first + x->nfirst, 0, (cap - x->nfirst) * sizeof(*x->first));
-			x->nfirst = cap;
-		}
+		x->first = by_atom(x->first, &x->nfirst, n, sizeof(*x->first));
 		x->first[n] = (uint32_t)i + 1;
 	}
 	return 0;
-}
-
-/* Where "a>b" splits; a ">" that belongs to a range doesn't. */
-static size_t parent_end(str s)
-{
-	for (size_t i = 1; i < s.n; i++)
-		if (s.p[i] == '>' && s.p[i - 1] != ' ' && s.p[i - 1] != '|' && s.p[i - 1] != '@')
-			return i;
-	return SIZE_MAX;
 }
 
 static bool selector_read(struct run *r, str s, atom *name, atom *range, bool *empty)
@@ -151,7 +138,7 @@ static int dollar(struct run *r, str *spec, str selector, struct err *e)
 static int override_read(struct run *r, struct override *o, str selector, str *spec, struct err *e)
 {
 	bool empty = false, parent_empty = false;
-	size_t at = parent_end(selector);
+	size_t at = selector_split(selector);
 	bool ok = true;
 	if (at != SIZE_MAX)
 		ok = selector_read(r, str_head(selector, at), &o->parent, &o->parent_range, &parent_empty);
@@ -219,15 +206,13 @@ struct str_map overrides_resolved(struct run *r)
 	return r->overrides->resolved;
 }
 
-/* --- extensions --- */
-
-static bool kv_has(const struct kv *p, uint32_t n, atom k)
+struct override_selector override_selector(const struct run *r, size_t i)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if (p[i].k == k)
-			return true;
-	return false;
+	const struct override *o = &r->overrides->all.p[i];
+	return (struct override_selector){ o->parent, o->parent_range, o->name, o->range, o->converge };
 }
+
+/* --- extensions --- */
 
 static void kv_put(struct run *r, struct kv **p, uint32_t *n, atom k, atom v)
 {
@@ -243,15 +228,15 @@ static void extension_apply(struct run *r, struct deps *d, const struct extensio
 {
 	switch (x->kind) {
 	case 'D':
-		if (!kv_has(d->dep, d->ndep, x->dep))
+		if (!kv_find(d->dep, d->ndep, x->dep))
 			kv_put(r, &d->dep, &d->ndep, x->dep, x->spec);
 		break;
 	case 'O':
-		if (!kv_has(d->opt, d->nopt, x->dep))
+		if (!kv_find(d->opt, d->nopt, x->dep))
 			kv_put(r, &d->opt, &d->nopt, x->dep, x->spec);
 		break;
 	case 'P':
-		if (!kv_has(d->peer, d->npeer, x->dep))
+		if (!kv_find(d->peer, d->npeer, x->dep))
 			kv_put(r, &d->peer, &d->npeer, x->dep, x->spec);
 		break;
 	default: {
@@ -264,7 +249,7 @@ static void extension_apply(struct run *r, struct deps *d, const struct extensio
 	}
 }
 
-static void extend(struct run *r, struct deps *d, atom name, atom version)
+static void extend(struct run *r, struct deps *d, atom name, atom version, bool project)
 {
 	const struct extender *x = r->extender;
 	if (name >= x->nfirst || !x->first[name])
@@ -272,6 +257,8 @@ static void extend(struct run *r, struct deps *d, atom name, atom version)
 	const struct semver *v = version ? atom_semver(&r->t, version) : NULL;
 	for (size_t i = x->first[name] - 1; i < x->all.n && x->all.p[i].name == name; i++) {
 		const struct extension *p = &x->all.p[i];
+		if (project && p->general)
+			continue;
 		if (!p->range || (v && range_has(atom_range(&r->t, p->range), v, false)))
 			extension_apply(r, d, p);
 	}
@@ -454,7 +441,7 @@ static void override_peers(struct run *r, struct deps *d, atom pkg, atom version
 
 void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom version, const atom *dir)
 {
-	extend(r, d, name, version);
+	extend(r, d, name, version, dev != NULL);
 	if (r->set->ignored_optional.n)
 		ignore_optional(r, d);
 	if (!r->overrides->all.n)
@@ -471,4 +458,61 @@ atom override_undeclared(struct run *r, atom name, atom range, const atom *dir)
 	bool drop;
 	atom spec = overridden(r, 0, 0, (struct kv){ name, range }, dir, &drop);
 	return drop ? atom_of(&r->t, STR("-")) : spec;
+}
+
+/* --- what projects ask for --- */
+
+/* Whether some project asks for something else than its package.json says. */
+static bool hooked(const struct request *req)
+{
+	const struct settings *s = &req->settings;
+	return s->overrides.n || s->nextension || s->ignored_optional.n;
+}
+
+static struct str_map map_out(const struct run *r, const struct kv *p, uint32_t n, struct arena *a)
+{
+	struct str_map m = { .p = arena_new(a, struct str_kv, n + 1), .n = n };
+	for (uint32_t i = 0; i < n; i++)
+		m.p[i] = (struct str_kv){ arena_str(a, sof(r, p[i].k)), arena_str(a, sof(r, p[i].v)) };
+	return m;
+}
+
+static void manifest_hooks(struct run *r, struct request_importer *imp, struct arena *a)
+{
+	struct manifest *m = &imp->manifest;
+	struct deps d, dev;
+	atom dir = atom_of(&r->t, imp->path);
+	deps_of_manifest(r, &d, &dev, m);
+	deps_hooks(r, &d, &dev, m->name.n ? atom_of(&r->t, m->name) : 0, m->version.n ? atom_of(&r->t, m->version) : 0,
+		&dir);
+	m->dependencies = map_out(r, d.dep, d.ndep, a);
+	m->optional_dependencies = map_out(r, d.opt, d.nopt, a);
+	m->peer_dependencies = map_out(r, d.peer, d.npeer, a);
+	m->dev_dependencies = map_out(r, dev.dep, dev.ndep, a);
+}
+
+int projects_hooks(struct projects_hooked *out, const struct request *req, struct arena *a, struct err *e)
+{
+	struct run r = { .req = req, .set = &req->settings };
+	*out = (struct projects_hooked){ req->importer, req->settings.overrides };
+	if (!hooked(req))
+		return 0;
+	r.arena = ARENA_INIT(64 * 1024);
+	atoms_init(&r.t, &r.arena);
+	int rc = overrides_init(&r, e);
+	if (!rc) {
+		out->importer = arena_new(a, struct request_importer, req->nimporters + 1);
+		for (size_t i = 0; i < req->nimporters; i++) {
+			out->importer[i] = req->importer[i];
+			manifest_hooks(&r, &out->importer[i], a);
+		}
+		struct str_map o = overrides_resolved(&r);
+		out->overrides = (struct str_map){ arena_new(a, struct str_kv, o.n + 1), o.n };
+		for (size_t i = 0; i < o.n; i++)
+			out->overrides.p[i] = (struct str_kv){ o.p[i].k, arena_str(a, o.p[i].v) };
+	}
+	overrides_release(&r);
+	atoms_release(&r.t);
+	arena_release(&r.arena);
+	return rc;
 }

@@ -17,5 +17,20 @@ bool deps_peer_optional(const struct deps *d, atom name);
 void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom version, const atom *dir);
 /* The specifier that an override gives to a peer nobody declares; "-" drops it, 0: none applies. */
 atom override_undeclared(struct run *r, atom name, atom range, const atom *dir);
+/* What the selector of one of the settings' overrides says. */
+struct override_selector {
+	atom parent, parent_range; /* 0: everybody's, every version's */
+	atom name, range;          /* range 0: any */
+	bool converge;
+};
+struct override_selector override_selector(const struct run *r, size_t i);
 /* Settings' overrides with catalog: and $name resolved, in their order, for the lockfile. */
 struct str_map overrides_resolved(struct run *r);
+
+/* A request's projects as a lockfile records them. */
+struct projects_hooked {
+	struct request_importer *importer; /* as many as the request has, in its order */
+	struct str_map overrides;          /* as overrides_resolved() */
+};
+/* What REQ's projects ask for after the three hooks, in A; the request's own where nothing changes them. Needs no run. Errors as overrides_init(). */
+MUST_USE int projects_hooks(struct projects_hooked *out, const struct request *req, struct arena *a, struct err *e);

@@ -1,7 +1,9 @@
 #include "package.h"
 #include "name.h"
 #include "overrides.h"
+#include "patches.h"
 #include "pick.h"
+#include "sorted.h"
 
 /* --- manifests --- */
 
@@ -58,6 +60,15 @@ static atom *atoms_of_packument(struct run *r, struct packument p, uint32_t v, e
 	return out;
 }
 
+struct str_list package_list(struct run *r, const struct pkg *p, enum packument_list which)
+{
+	uint32_t n = packument_list_n(p->pm, p->pv, which);
+	struct str_list l = { .p = n ? arena_new(&r->arena, str, n) : NULL, .n = n };
+	for (uint32_t i = 0; i < n; i++)
+		l.p[i] = packument_list_at(p->pm, p->pv, which, i);
+	return l;
+}
+
 static void deps_of_packument(struct run *r, struct deps *d, struct packument p, uint32_t v)
 {
 	uint32_t nbundled;
@@ -72,15 +83,7 @@ static void deps_of_packument(struct run *r, struct deps *d, struct packument p,
 
 /* --- peers and children --- */
 
-static bool kv_has(const struct kv *p, uint32_t n, atom k)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (p[i].k == k)
-			return true;
-	return false;
-}
-
-bool scope_has(const struct scope *s, atom name)
+static bool scope_has(const struct scope *s, atom name)
 {
 	for (; s; s = s->up)
 		if (atomset_has(s->names, name))
@@ -91,31 +94,29 @@ bool scope_has(const struct scope *s, atom name)
 const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const struct scope *scope)
 {
 	const struct deps *d = &p->deps;
-	atom hit[256];
+	if (!d->npeer)
+		return &atomset_none;
+	atom small[64], *hit = d->npeer <= 64 ? small : arena_new(&r->arena, atom, d->npeer);
 	size_t n = 0;
-	for (uint32_t i = 0; i < d->npeer && n < 256; i++)
-		if (kv_has(d->dep, d->ndep, d->peer[i].k) &&
+	for (uint32_t i = 0; i < d->npeer; i++)
+		if (kv_find(d->dep, d->ndep, d->peer[i].k) &&
 			((r->set->auto_install_peers && !deps_peer_optional(d, d->peer[i].k)) ||
 				scope_has(scope, d->peer[i].k)))
 			hit[n++] = d->peer[i].k;
 	return atomset_of(&r->arena, hit, n);
 }
 
-static void peers_sort(struct run *r, struct peer *p, uint32_t n)
+static int peer_order(void *run, const void *a, const void *b)
 {
-	for (uint32_t i = 1; i < n; i++)
-		for (uint32_t k = i; k && atom_cmp(&r->t, p[k - 1].name, p[k].name) > 0; k--) {
-			struct peer x = p[k];
-			p[k] = p[k - 1];
-			p[k - 1] = x;
-		}
+	const struct run *r = run;
+	return atom_cmp(&r->t, ((const struct peer *)a)->name, ((const struct peer *)b)->name);
 }
 
 static bool own_dep(const struct pkg *p, const struct atomset *shadow, atom name)
 {
 	const struct deps *d = &p->deps;
-	return name == p->name || name == p->peer_name || kv_has(d->opt, d->nopt, name) ||
-	       (kv_has(d->dep, d->ndep, name) && !atomset_has(shadow, name));
+	return name == p->name || name == p->peer_name || kv_find(d->opt, d->nopt, name) ||
+	       (kv_find(d->dep, d->ndep, name) && !atomset_has(shadow, name));
 }
 
 bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *shadow)
@@ -136,7 +137,7 @@ bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *sha
 			out[n++] = (struct peer){ d->peer_optional[i], atom_of(&r->t, STR("*")), true };
 		out[k].optional = true;
 	}
-	peers_sort(r, out, n);
+	rows_sort(out, n, sizeof(*out), peer_order, r);
 	bool same = n == p->npeer;
 	for (uint32_t i = 0; same && i < n; i++)
 		same = out[i].name == p->peer[i].name && out[i].range == p->peer[i].range &&
@@ -150,20 +151,12 @@ bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *sha
 	return true;
 }
 
-static int spec_order(struct run *r, const struct spec *a, const struct spec *b)
+static int spec_order(void *run, const void *x, const void *y)
 {
+	const struct run *r = run;
+	const struct spec *a = x, *b = y;
 	int c = atom_cmp(&r->t, a->alias, b->alias);
 	return c ? c : atom_cmp(&r->t, a->range, b->range);
-}
-
-static void specs_sort(struct run *r, struct spec *p, uint32_t n)
-{
-	for (uint32_t i = 1; i < n; i++)
-		for (uint32_t k = i; k && spec_order(r, &p[k - 1], &p[k]) > 0; k--) {
-			struct spec x = p[k];
-			p[k] = p[k - 1];
-			p[k - 1] = x;
-		}
 }
 
 static int alias_check(struct run *r, const struct pkg *p, atom alias, struct err *e)
@@ -197,7 +190,7 @@ int package_specs(struct run *r, struct pkg *p, struct err *e)
 		int rc = alias_check(r, p, d->opt[i].k, e);
 		if (rc)
 			return rc;
-		if (atomset_has(d->bundled, d->opt[i].k) || (d->bundle_all && kv_has(d->dep, d->ndep, d->opt[i].k)))
+		if (atomset_has(d->bundled, d->opt[i].k) || (d->bundle_all && kv_find(d->dep, d->ndep, d->opt[i].k)))
 			continue;
 		uint32_t k = 0;
 		while (k < nplain && out[k].alias != d->opt[i].k)
@@ -207,7 +200,7 @@ int package_specs(struct run *r, struct pkg *p, struct err *e)
 		else
 			out[n++] = (struct spec){ d->opt[i].k, d->opt[i].v, true };
 	}
-	specs_sort(r, out, n);
+	rows_sort(out, n, sizeof(*out), spec_order, r);
 	p->spec = out;
 	p->nspec = n;
 	return 0;
@@ -215,51 +208,10 @@ int package_specs(struct run *r, struct pkg *p, struct err *e)
 
 /* --- patches --- */
 
-/* The patch for NAME@VERSION: an exact version, else the one range that fits, else the whole name. */
-static int patch_of(struct run *r, const struct patch **out, str name, atom version, struct err *e)
-{
-	const struct patch *range_hit = NULL, *all = NULL;
-	const struct semver *v = version ? atom_semver(&r->t, version) : NULL;
-	*out = NULL;
-	for (size_t i = 0; i < r->set->npatch; i++) {
-		const struct patch *p = &r->set->patch[i];
-		str n, want;
-		name_split(p->selector, &n, &want);
-		if (!str_eq(n, name))
-			continue;
-		if (!want.n || str_eq(str_trim(want), STR("*"))) {
-			if (!all || !want.n)
-				all = p;
-			continue;
-		}
-		if (version && str_eq(want, sof(r, version))) {
-			*out = p;
-			return 0;
-		}
-		atom w = atom_of(&r->t, want);
-		if (atom_semver(&r->t, w))
-			continue;
-		const struct range *rg = atom_range(&r->t, w);
-		if (!rg)
-			return err_set(e, ERR_USAGE, "patchedDependencies: \"" STR_FMT "\" is no version range",
-				STR_ARG(want));
-		if (v && range_has(rg, v, false)) {
-			if (range_hit)
-				return err_set(e, ERR_USAGE,
-					"patchedDependencies: two ranges fit " STR_FMT "@" STR_FMT
-					"; write the exact version to choose",
-					STR_ARG(name), SA(r, version));
-			range_hit = p;
-		}
-	}
-	*out = range_hit ? range_hit : all;
-	return 0;
-}
-
 static int patched_id(struct run *r, atom *id, atom key, str name, atom version, struct err *e)
 {
 	const struct patch *p;
-	int rc = patch_of(r, &p, name, version, e);
+	int rc = patch_of(&p, r->set, name, version ? sof(r, version) : STR_NONE, &r->arena, e);
 	if (rc)
 		return rc;
 	*id = p ? atom_fmt(&r->t, STR_FMT "(patch_hash=" STR_FMT ")", SA(r, key), STR_ARG(p->hash)) : key;
@@ -270,7 +222,7 @@ static int patched_id(struct run *r, atom *id, atom key, str name, atom version,
 
 enum { FILE_WORK = 3000 }; /* bytes that are as much work as one more file is. Source: pnpm 12 ranks downloads so */
 
-static bool is_leaf(const struct deps *d)
+bool deps_none(const struct deps *d)
 {
 	return !d->ndep && !d->nopt && !d->npeer && !d->npeer_optional;
 }
@@ -310,6 +262,40 @@ static bool made_same(const void *row, const void *key)
 
 static const struct rows_kind made_kind = { sizeof(struct made), 1024, made_taken, made_hash, made_same };
 
+/* As it is written: without build metadata, and without a "v" in front. */
+static str version_text(struct run *r, struct packument pm, uint32_t v)
+{
+	struct semver sv;
+	str text = packument_version(pm, v);
+	packument_semver(pm, v, &sv);
+	bool other = sv.build.n || (text.n && (text.p[0] == 'v' || text.p[0] == '='));
+	return other ? semver_print(&sv, &r->arena) : text;
+}
+
+/* All of P but its id. */
+static void registry_fill(struct run *r, struct pkg *p, struct packument pm, uint32_t v, str registry, str text)
+{
+	str name = packument_name(pm);
+	p->kind = PKG_REGISTRY;
+	p->key = name_at_version(r, name, text);
+	p->name = p->peer_name = atom_of(&r->t, name);
+	p->version = p->peer_version = p->manifest_version = atom_of(&r->t, text);
+	p->pm = pm;
+	p->pv = v;
+	p->registry = registry;
+	p->published = packument_time(pm, v);
+	p->work = packument_unpacked_size(pm, v) + FILE_WORK * (uint64_t)packument_file_count(pm, v);
+	p->specs_known = false;
+	deps_of_packument(r, &p->deps, pm, v);
+	deps_hooks(r, &p->deps, NULL, p->name, p->version, NULL);
+}
+
+void package_read(struct run *r, struct pkg *out, struct packument pm, uint32_t v, str registry)
+{
+	*out = (struct pkg){ 0 };
+	registry_fill(r, out, pm, v, registry, version_text(r, pm, v));
+}
+
 int package_of_registry(
 	struct run *r, uint32_t *out, struct packument pm, uint32_t v, str registry, bool *fresh, struct err *e)
 {
@@ -319,12 +305,7 @@ int package_of_registry(
 		*fresh = false;
 		return 0;
 	}
-	str name = packument_name(pm);
-	struct semver sv;
-	packument_semver(pm, v, &sv);
-	str text = packument_version(pm, v);
-	if (sv.build.n || (text.n && (text.p[0] == 'v' || text.p[0] == '=')))
-		text = semver_print(&sv, &r->arena);
+	str name = packument_name(pm), text = version_text(r, pm, v);
 	atom key = name_at_version(r, name, text), id = key;
 	if (r->set->npatch) {
 		int rc = patched_id(r, &id, key, name, atom_of(&r->t, text), e);
@@ -339,20 +320,9 @@ int package_of_registry(
 		*out = pkg_add(r, id);
 	/* one that was taken over from the lockfile gets its manifest after all */
 	struct pkg *p = pkg_at(r, *out);
-	p->kind = PKG_REGISTRY;
-	p->key = key;
-	p->name = p->peer_name = atom_of(&r->t, name);
-	p->version = p->peer_version = p->manifest_version = atom_of(&r->t, text);
-	p->pm = pm;
-	p->pv = v;
-	p->registry = registry;
-	p->published = packument_time(pm, v);
-	p->work = packument_unpacked_size(pm, v) + FILE_WORK * (uint64_t)packument_file_count(pm, v);
-	p->specs_known = false;
-	deps_of_packument(r, &p->deps, pm, v);
-	deps_hooks(r, &p->deps, NULL, p->name, p->version, NULL);
+	registry_fill(r, p, pm, v, registry, text);
 	if (*fresh)
-		p->leaf = is_leaf(&p->deps);
+		p->leaf = deps_none(&p->deps);
 	bool first;
 	rows_slot(&r->made, &made_kind, &(struct made){ pm.p, v, *out }, &first, &r->arena);
 	return 0;
@@ -383,7 +353,7 @@ uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom ra
 	} else {
 		p->deps.bundled = &atomset_none;
 	}
-	p->leaf = kind == PKG_LINK || is_leaf(&p->deps);
+	p->leaf = kind == PKG_LINK || deps_none(&p->deps);
 	return at;
 }
 

@@ -5,6 +5,8 @@
 /* name@version of a packument, found or made. FRESH: it is new. ERR_USAGE when two patches fit. */
 MUST_USE int package_of_registry(
 	struct run *r, uint32_t *out, struct packument p, uint32_t v, str registry, bool *fresh, struct err *e);
+/* Version V of PM as a package that is in no graph: its manifest after the hooks, and what its row needs. */
+void package_read(struct run *r, struct pkg *out, struct packument pm, uint32_t v, str registry);
 /* A folder, tarball or workspace package; ID is what stands behind "name@" ("file:lib", a URL), or "link:dir". */
 uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom raw_id, const struct manifest *m,
 	atom name, atom alias, atom directory, str integrity, bool by_workspace, bool *fresh);
@@ -15,6 +17,8 @@ MUST_USE int package_of_tarball(struct run *r, uint32_t *out, atom name, atom ra
 /* A package as the lockfile that exists has it. OWN: names of peers that are dependencies of its own. */
 MUST_USE int package_of_lock(struct run *r, uint32_t *out, const struct lock_package *m, str name, str version,
 	struct str_list own, bool *fresh, struct err *e);
+/* The list WHICH of a registry's package P, in R's arena. */
+struct str_list package_list(struct run *r, const struct pkg *p, enum packument_list which);
 /* What to resolve below it, sorted by alias; not yet without the shadowed names. ERR_PARSE for an alias that is no name. */
 MUST_USE int package_specs(struct run *r, struct pkg *p, struct err *e);
 /* Names both in dependencies and peerDependencies, which the peer provides: those that SCOPE has, and with autoInstallPeers
@@ -22,6 +26,7 @@ MUST_USE int package_specs(struct run *r, struct pkg *p, struct err *e);
 const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const struct scope *scope);
 /* Splits the manifest into peers the way an occurrence with SHADOW reads it. Returns whether that changed them. */
 bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *shadow);
-bool scope_has(const struct scope *s, atom name);
+/* Whether there is nothing in D, peers included. */
+bool deps_none(const struct deps *d);
 /* deps of a manifest, before hooks. DEV (may be NULL) gets devDependencies. */
 void deps_of_manifest(struct run *r, struct deps *d, struct deps *dev, const struct manifest *m);

@@ -2,6 +2,7 @@
 #include "dep_path.h"
 #include "match.h"
 #include "name.h"
+#include "overrides.h"
 #include "pick.h"
 #include "plan_emit.h"
 #include <stdlib.h>
@@ -47,38 +48,35 @@ static void allowed_read(struct walk *w)
 	}
 }
 
-/* Whether VERSION satisfies WANTED; a prerelease also where its release would. What is no version or range must be the same text. Source: pnpm. */
-static bool satisfied(struct run *r, str version, str wanted)
+/* Whether VERSION satisfies WANTED. What is no version or range must be the same text. Source: pnpm. */
+static bool satisfied(struct run *r, atom version, atom wanted)
 {
-	if (str_eq(wanted, STR("*")))
+	if (str_eq(sof(r, wanted), STR("*")))
 		return true;
-	atom v = atom_copy(&r->t, version), x = atom_copy(&r->t, wanted);
-	const struct semver *sv = atom_semver(&r->t, v);
-	const struct range *rg = atom_range(&r->t, x);
-	if (!sv || !rg)
-		return v == x;
-	struct semver release = { .major = sv->major, .minor = sv->minor, .patch = sv->patch };
-	return range_has(rg, sv, false) || (sv->pre.n && range_has(rg, &release, false));
+	const struct semver *sv = atom_semver(&r->t, version);
+	const struct range *rg = atom_range(&r->t, wanted);
+	return sv && rg ? range_has_peer(rg, sv) : version == wanted;
 }
 
-static bool satisfies_one(struct run *r, str version, str versions)
+static bool satisfies_one(struct run *r, atom version, str versions)
 {
 	for (bool more = true; more;) {
 		size_t at = str_find_str(versions, STR("||"), 0);
 		more = at != SIZE_MAX;
-		if (satisfied(r, version, str_trim(more ? str_head(versions, at) : versions)))
+		if (satisfied(r, version, atom_copy(&r->t, str_trim(more ? str_head(versions, at) : versions))))
 			return true;
 		versions = more ? str_from(versions, at + 2) : versions;
 	}
 	return false;
 }
 
-static bool allowed_version(const struct walk *w, str peer, str found, str parent, str parent_version)
+static bool allowed_version(const struct walk *w, str peer, atom found, str parent, str parent_version)
 {
+	atom v = atom_copy(&w->r->t, parent_version);
 	for (size_t i = 0; i < w->nallowed; i++) {
 		const struct allowed *a = &w->allowed[i];
 		if (str_eq(a->peer, peer) && (!a->parent.n || str_eq(a->parent, parent)) &&
-			(!a->parent_range.p || satisfied(w->r, parent_version, a->parent_range)) &&
+			(!a->parent_range.p || satisfied(w->r, v, atom_copy(&w->r->t, a->parent_range))) &&
 			satisfies_one(w->r, found, a->versions))
 			return true;
 	}
@@ -148,7 +146,7 @@ struct declarer {
 	str last; /* end of the chain that is no package of the graph: a linked folder */
 };
 
-static void note(struct walk *w, enum peer_issue_kind kind, const struct declarer *d, str peer, str wanted, str found,
+static void note(struct walk *w, enum peer_issue_kind kind, const struct declarer *d, str peer, atom wanted, atom found,
 	bool optional)
 {
 	struct run *r = w->r;
@@ -162,47 +160,44 @@ static void note(struct walk *w, enum peer_issue_kind kind, const struct declare
 		*vec_add(&w->issue) = (struct frame_peer_issue){ .kind = kind,
 			.importer = w->imp->req->path,
 			.peer = peer,
-			.wanted = wanted,
-			.found = found,
+			.wanted = sof(r, wanted),
+			.found = found ? sof(r, found) : STR_NONE,
 			.by = by,
 			.chain = chain_of(w, d->chain, d->last),
 			.optional = optional };
 }
 
-/* FOUND absent: nobody provides it. */
-static void judge(struct walk *w, const struct declarer *d, str peer, str raw, str found, bool optional)
+/* FOUND 0: nobody provides it. */
+static void judge(struct walk *w, const struct declarer *d, atom peer, atom raw, atom found, bool optional)
 {
 	struct run *r = w->r;
-	str wanted = sof(r, peer_range(r, atom_copy(&r->t, raw)));
-	if (!found.p && !optional)
-		note(w, PEER_MISSING, d, peer, wanted, STR_NONE, false);
-	else if (found.p && !satisfied(r, found, wanted))
-		note(w, PEER_BAD, d, peer, wanted, found, optional);
+	atom wanted = peer_range(r, raw);
+	if (!found && !optional)
+		note(w, PEER_MISSING, d, sof(r, peer), wanted, 0, false);
+	else if (found && !satisfied(r, found, wanted))
+		note(w, PEER_BAD, d, sof(r, peer), wanted, found, optional);
 }
 
-static str edge_version(const struct walk *w, dpid dp, atom link)
+static atom edge_version(const struct walk *w, dpid dp, atom link)
 {
+	struct run *r = w->r;
 	if (dp == NONE)
-		return link_version(w->r, link);
+		return atom_of(&r->t, link_version(r, link));
+	uint32_t at = graph_find(w->g, dp);
+	const struct pkg *p = at == NONE ? NULL : pkg_at(r, w->g->node.p[at].pkg);
+	if (p && p->version)
+		return p->version;
 	str name, version, suffix;
-	dep_path_split(sof(w->r, w->g->paths->dp.p[dp].base), &name, &version, &suffix);
-	return version;
+	dep_path_split(sof(r, w->g->paths->dp.p[dp].base), &name, &version, &suffix);
+	return atom_of(&r->t, version);
 }
 
-static str provided(const struct walk *w, const struct gnode *n, atom name)
+static atom provided(const struct walk *w, const struct gnode *n, atom name)
 {
 	for (uint32_t i = 0; i < n->nedge; i++)
 		if (n->edge[i].alias == name)
 			return edge_version(w, n->edge[i].dp, n->edge[i].link);
-	return STR_NONE;
-}
-
-static bool has_key(const struct kv *p, uint32_t n, atom k)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (p[i].k == k)
-			return true;
-	return false;
+	return 0;
 }
 
 static void judge_node(struct walk *w, const struct gnode *n, const struct chain *chain)
@@ -217,12 +212,9 @@ static void judge_node(struct walk *w, const struct gnode *n, const struct chain
 	dep_path_split(sof(r, p->key), &d.name, &version, &suffix);
 	d.version = pkg_version(r, p);
 	for (uint32_t i = 0; i < x->npeer; i++) {
-		bool optional = false;
-		if (has_key(x->opt, x->nopt, x->peer[i].k)) /* not declared in the lockfile */
-			continue;
-		for (uint32_t k = 0; k < x->npeer_optional; k++)
-			optional = optional || x->peer_optional[k] == x->peer[i].k;
-		judge(w, &d, sof(r, x->peer[i].k), sof(r, x->peer[i].v), provided(w, n, x->peer[i].k), optional);
+		atom name = x->peer[i].k;
+		if (!kv_find(x->opt, x->nopt, name)) /* else it is not declared in the lockfile */
+			judge(w, &d, name, x->peer[i].v, provided(w, n, name), deps_peer_optional(x, name));
 	}
 }
 
@@ -253,18 +245,6 @@ static void walk_from(struct walk *w, dpid dp)
 
 /* --- an importer --- */
 
-/* Which of the lockfile's groups has ALIAS; NONE: it was only hoisted. */
-static uint32_t group_of(const struct run *r, const struct importer *imp, atom alias)
-{
-	if (has_key(imp->deps.opt, imp->deps.nopt, alias))
-		return 2;
-	if (has_key(imp->deps.dep, imp->deps.ndep, alias))
-		return 0;
-	if (has_key(imp->dev.dep, imp->dev.ndep, alias))
-		return 1;
-	return r->set->auto_install_peers && has_key(imp->deps.peer, imp->deps.npeer, alias) ? 0 : NONE;
-}
-
 /* The peers of a linked folder are looked for among the importer's own dependencies. */
 static void judge_link(struct walk *w, const struct gdirects *all, const struct gdirect *link)
 {
@@ -278,11 +258,12 @@ static void judge_link(struct walk *w, const struct gdirects *all, const struct 
 	for (size_t i = 0; i < m->peer_dependencies.n; i++) {
 		const struct str_kv *x = &m->peer_dependencies.p[i];
 		atom name = atom_of(&r->t, x->k);
-		str found = STR_NONE;
-		for (uint32_t k = 0; k < all->n && !found.p; k++)
-			if (all->p[k].alias == name && group_of(r, w->imp, name) != NONE)
+		enum lock_dep_type type;
+		atom found = 0;
+		for (uint32_t k = 0; k < all->n && !found; k++)
+			if (all->p[k].alias == name && importer_declares(r, w->imp, name, &type))
 				found = edge_version(w, all->p[k].dp, all->p[k].link);
-		judge(w, &d, x->k, x->v, found, str_list_has(m->peer_optional, x->k));
+		judge(w, &d, name, atom_of(&r->t, x->v), found, str_list_has(m->peer_optional, x->k));
 	}
 }
 
@@ -308,19 +289,29 @@ static void conflicts(struct walk *w)
 				w->issue.p[k].kind = PEER_CONFLICT;
 }
 
+/* Judges what IMP declares in the lockfile's group TYPE: linked folders, or all else. */
+static void walk_group(struct walk *w, const struct gdirects *d, enum lock_dep_type type, bool links)
+{
+	for (uint32_t i = 0; i < d->n; i++) {
+		enum lock_dep_type is;
+		if ((d->p[i].dp == NONE) != links || !importer_declares(w->r, w->imp, d->p[i].alias, &is) || is != type)
+			continue;
+		if (links)
+			judge_link(w, d, &d->p[i]);
+		else
+			walk_from(w, d->p[i].dp);
+	}
+}
+
 static void walk_importer(struct walk *w, uint32_t at)
 {
+	static const enum lock_dep_type order[] = { LOCK_PROD, LOCK_DEV, LOCK_OPTIONAL };
 	const struct gdirects *d = &w->g->direct[at];
 	w->imp = &w->r->importer[at];
 	w->from = w->issue.n;
-	for (uint32_t group = 0; group < 3; group++)
-		for (uint32_t i = 0; i < d->n; i++)
-			if (d->p[i].dp == NONE && group_of(w->r, w->imp, d->p[i].alias) == group)
-				judge_link(w, d, &d->p[i]);
-	for (uint32_t group = 0; group < 3; group++)
-		for (uint32_t i = 0; i < d->n; i++)
-			if (d->p[i].dp != NONE && group_of(w->r, w->imp, d->p[i].alias) == group)
-				walk_from(w, d->p[i].dp);
+	for (int links = 1; links >= 0; links--)
+		for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
+			walk_group(w, d, order[i], links != 0);
 	conflicts(w);
 }
 

@@ -33,19 +33,36 @@ static void summary_flatten(struct peers *p, struct summary *s, struct discovery
 static void walk_direct(struct peers *p, const struct direct *d, const struct refs *refs, struct discovery *out)
 {
 	struct output o = peers_node(p, d->node, refs, NULL);
-	for (uint32_t i = 0; o.installed && i < o.installed->n; i++)
+	for (uint32_t i = 0; out && o.installed && i < o.installed->n; i++)
 		provider_put(p, out, o.installed->e[i].k, o.installed->e[i].v);
-	if (o.summary)
+	if (out && o.summary)
 		summary_flatten(p, o.summary, out);
 }
 
-static void flags_set(struct peers *p, const struct importer *imp, bool on)
+void peers_mark_providers(struct peers *p, const struct importer *imp, bool on)
 {
-	for (size_t i = 0; i < imp->direct.n; i++) {
-		struct vnode *v = vnode_at(p, imp->direct.p[i].node);
+	for (size_t i = 0; i < imp->direct.n; i++)
 		if (imp->direct.p[i].provider)
-			v->provider = on;
+			vnode_at(p, imp->direct.p[i].node)->provider = on;
+}
+
+void peers_importer(
+	struct peers *p, const struct importer *imp, uint32_t from, const struct refs *refs, struct discovery *out)
+{
+	for (size_t i = from; i < imp->direct.n; i++)
+		if (!vnode_at(p, imp->direct.p[i].node)->provider)
+			peers_remember_direct(p, &imp->direct.p[i], refs);
+	for (size_t i = from; i < imp->direct.n; i++)
+		if (!vnode_at(p, imp->direct.p[i].node)->provider)
+			walk_direct(p, &imp->direct.p[i], refs, out);
+	for (size_t i = from; i < imp->direct.n; i++) {
+		const struct direct *d = &imp->direct.p[i];
+		if (!vnode_at(p, d->node)->provider || vnode_at(p, d->node)->visited == p->call)
+			continue;
+		peers_remember_direct(p, d, refs);
+		walk_direct(p, d, refs, out);
 	}
+	peers_drain(p, refs);
 }
 
 void peers_discover(struct peers *p, struct importer *imp, uint32_t from, struct discovery *out)
@@ -54,23 +71,9 @@ void peers_discover(struct peers *p, struct importer *imp, uint32_t from, struct
 	p->call++;
 	p->summary_mark++;
 	p->missing.n = 0;
-	flags_set(p, imp, true);
-	const struct refs *refs = peers_importer_refs(p, imp, NULL);
-	for (size_t i = from; i < imp->direct.n; i++)
-		if (!vnode_at(p, imp->direct.p[i].node)->provider)
-			peers_remember_direct(p, &imp->direct.p[i], refs);
-	for (size_t i = from; i < imp->direct.n; i++)
-		if (!vnode_at(p, imp->direct.p[i].node)->provider)
-			walk_direct(p, &imp->direct.p[i], refs, out);
-	for (size_t i = from; i < imp->direct.n; i++) {
-		struct direct d = imp->direct.p[i];
-		if (!vnode_at(p, d.node)->provider || vnode_at(p, d.node)->visited == p->call)
-			continue;
-		peers_remember_direct(p, &d, refs);
-		walk_direct(p, &d, refs, out);
-	}
-	peers_drain(p, refs);
-	flags_set(p, imp, false);
+	peers_mark_providers(p, imp, true);
+	peers_importer(p, imp, from, peers_importer_refs(p, imp, NULL), out);
+	peers_mark_providers(p, imp, false);
 	for (size_t i = 0; i < p->missing.n; i++)
 		*vec_add(&out->missing) = p->missing.p[i];
 }

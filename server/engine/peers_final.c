@@ -1,6 +1,8 @@
 #include "match.h"
 #include "peers_view.h"
 #include "pick.h"
+#include "scc.h"
+#include "sorted.h"
 #include <stdlib.h>
 
 /* Every occurrence that resolved some peer, numbered; and which of them form cycles of peers. */
@@ -12,6 +14,7 @@ struct cyc {
 	const struct atomset *names; /* of packages in a cycle of peers */
 	dpid *final;                 /* dense; NONE: not yet */
 	bool *visiting;
+	uint32_t depth; /* of final_of() in itself */
 };
 
 static uint32_t dense_of(const struct cyc *c, uint32_t node)
@@ -35,63 +38,6 @@ static void number(struct cyc *c)
 			c->node[c->n] = i | OWN;
 			c->own[i] = ++c->n;
 		}
-}
-
-/* Tarjan over a graph given by a function; returns component numbers. */
-struct scc_work {
-	uint32_t v, at;
-};
-static uint32_t *components(
-	uint32_t n, void *ctx, uint32_t (*degree)(void *, uint32_t), uint32_t (*target)(void *, uint32_t, uint32_t))
-{
-	uint32_t *index = xmalloc((n + 1) * sizeof(*index)), *low = xmalloc((n + 1) * sizeof(*low));
-	uint32_t *stack = xmalloc((n + 1) * sizeof(*stack)), *scc = xmalloc((n + 1) * sizeof(*scc));
-	bool *on = xcalloc(n + 1, sizeof(*on));
-	struct scc_work *work = xmalloc((n + 1) * sizeof(*work));
-	uint32_t ns = 0, next = 0, nscc = 0;
-	memset(index, 0xff, (n + 1) * sizeof(*index));
-	for (uint32_t root = 0; root < n; root++) {
-		uint32_t nw = 0;
-		if (index[root] == NONE)
-			work[nw++] = (struct scc_work){ root, 0 };
-		while (nw) {
-			struct scc_work *w = &work[nw - 1];
-			uint32_t v = w->v;
-			if (index[v] == NONE) {
-				index[v] = low[v] = next++;
-				stack[ns++] = v;
-				on[v] = true;
-			}
-			if (w->at < degree(ctx, v)) {
-				uint32_t t = target(ctx, v, w->at++);
-				if (t == NONE)
-					continue;
-				if (index[t] == NONE)
-					work[nw++] = (struct scc_work){ t, 0 };
-				else if (on[t] && index[t] < low[v])
-					low[v] = index[t];
-				continue;
-			}
-			if (low[v] == index[v]) {
-				uint32_t m;
-				do {
-					m = stack[--ns];
-					on[m] = false;
-					scc[m] = nscc;
-				} while (m != v);
-				nscc++;
-			}
-			nw--;
-			if (nw && low[v] < low[work[nw - 1].v])
-				low[work[nw - 1].v] = low[v];
-		}
-	}
-	free(index);
-	free(low);
-	free(stack);
-	free(on);
-	free(work);
-	return scc;
 }
 
 static uint32_t node_degree(void *ctx, uint32_t v)
@@ -169,7 +115,7 @@ static void cyclic_names(struct cyc *c)
 			g.out[from].p[g.out[from].n++] = to;
 		}
 	}
-	uint32_t n = (uint32_t)g.name.n, *scc = components(n, &g, name_degree, name_target);
+	uint32_t n = (uint32_t)g.name.n, *scc = scc_find(&(struct scc_graph){ &g, n, name_degree, name_target });
 	uint32_t *size = xcalloc(n + 1, sizeof(*size));
 	atom *cyclic = arena_new(&p->a, atom, n + 1);
 	size_t m = 0;
@@ -186,6 +132,27 @@ static void cyclic_names(struct cyc *c)
 	free(scc);
 	free(size);
 	vec_release(&g.name);
+}
+
+static void cyc_init(struct cyc *c, struct peers *p)
+{
+	*c = (struct cyc){ .p = p };
+	number(c);
+	c->scc = scc_find(&(struct scc_graph){ c, c->n, node_degree, node_target });
+	c->final = xmalloc((c->n + (size_t)1) * sizeof(*c->final));
+	memset(c->final, 0xff, (c->n + (size_t)1) * sizeof(*c->final)); /* NONE */
+	c->visiting = xcalloc(c->n + (size_t)1, sizeof(*c->visiting));
+	cyclic_names(c);
+}
+
+static void cyc_release(struct cyc *c)
+{
+	free(c->base);
+	free(c->own);
+	free(c->node);
+	free(c->scc);
+	free(c->final);
+	free(c->visiting);
 }
 
 /* --- final dep paths --- */
@@ -210,9 +177,12 @@ static dpid final_of(struct cyc *c, uint32_t node)
 		return peers_provisional(c->p, node);
 	if (c->final[d] != NONE)
 		return c->final[d];
-	if (c->visiting[d])
+	if (c->depth >= RUN_MOST_DEPTH)
+		c->p->r->too_deep = vnode_at(c->p, node)->pkg + 1;
+	if (c->visiting[d] || c->p->r->too_deep)
 		return peers_provisional(c->p, node);
 	c->visiting[d] = true;
+	c->depth++;
 	const struct pmap *m = vnode_at(c->p, node)->peers;
 	dpid small[128], *seg = m->n > 64 ? xmalloc(2 * m->n * sizeof(*seg)) : small, *pairs = seg + m->n;
 	uint32_t npair = 0;
@@ -226,6 +196,9 @@ static dpid final_of(struct cyc *c, uint32_t node)
 	deppath_set_pairs(c->p->paths, out, pairs, npair);
 	if (seg != small)
 		free(seg);
+	if (c->p->paths->dp.p[out].depth >= RUN_MOST_DEPTH)
+		c->p->r->too_deep = vnode_at(c->p, node)->pkg + 1;
+	c->depth--;
 	c->visiting[d] = false;
 	return c->final[d] = out;
 }
@@ -319,17 +292,75 @@ static void transitive_add(struct peers *p, struct vnode *v, const struct kv *mo
 	const struct pkg *k = pkg_at(p->r, v->pkg);
 	if (!v->record)
 		return;
-	atom *t = arena_new(&p->a, atom, v->record->transitive->n + n);
+	atom *t = arena_new(&p->a, atom, v->record->transitive->n + (size_t)n);
 	size_t m = v->record->transitive->n;
 	memcpy(t, v->record->transitive->v, m * sizeof(*t));
-	for (uint32_t i = 0; i < n; i++) {
-		bool own = false;
-		for (uint32_t j = 0; j < k->npeer; j++)
-			own = own || k->peer[j].name == more[i].k;
-		if (!own)
+	for (uint32_t i = 0; i < n; i++)
+		if (!pkg_has_peer(k, more[i].k))
 			t[m++] = more[i].k;
-	}
 	v->record->transitive = atomset_of(&p->r->arena, t, m);
+}
+
+/* By package: its occurrences, linked, and the peers by which they differ (NULL: not found yet). */
+struct hiding {
+	uint32_t *of_pkg, *next; /* dense */
+	const struct atomset **differ;
+};
+typedef VEC(struct kv) kv_vec;
+
+static void hiding_init(struct hiding *h, const struct cyc *c)
+{
+	size_t npkg = c->p->r->pkg.n;
+	h->of_pkg = xmalloc((npkg + 1) * sizeof(*h->of_pkg));
+	h->next = xmalloc((c->n + (size_t)1) * sizeof(*h->next));
+	h->differ = xcalloc(npkg + 1, sizeof(*h->differ));
+	memset(h->of_pkg, 0xff, (npkg + 1) * sizeof(*h->of_pkg)); /* NONE */
+	for (uint32_t i = 0; i < c->n; i++) {
+		uint32_t pkg = vnode_at(c->p, c->node[i])->pkg;
+		h->next[i] = h->of_pkg[pkg];
+		h->of_pkg[pkg] = i;
+	}
+}
+
+static void hiding_release(struct hiding *h)
+{
+	free(h->of_pkg);
+	free(h->next);
+	free(h->differ);
+}
+
+/* Whether V has the peer NAME, or is to get it with MORE, or has it as itself or as a child of its own. */
+static bool peer_known(struct peers *p, const struct vnode *v, atom name, const kv_vec *more)
+{
+	if (name == pkg_at(p->r, v->pkg)->peer_name || pmap_find(v->peers, name) ||
+		kv_find(more->p, (uint32_t)more->n, name))
+		return true;
+	for (uint32_t i = 0; v->record && i < v->nkid; i++)
+		if (v->kid[i].alias == name)
+			return true;
+	return false;
+}
+
+/* What the peers of occurrence AT hide that a cycle reduces to name@version. */
+static void hidden_peers(struct cyc *c, struct hiding *h, uint32_t at, kv_vec *more)
+{
+	struct peers *p = c->p;
+	const struct vnode *v = vnode_at(p, c->node[at]);
+	more->n = 0;
+	for (uint32_t k = 0; k < v->peers->n; k++) {
+		struct kv e = v->peers->e[k];
+		const struct vnode *peer = vnode_at(p, e.v);
+		if (!collapses(c, at, e.k, e.v))
+			continue;
+		if (!h->differ[peer->pkg])
+			h->differ[peer->pkg] = distinguishing(c, peer->pkg, h->of_pkg, h->next);
+		const struct atomset *differ = h->differ[peer->pkg];
+		for (uint32_t i = 0; i < differ->n; i++) {
+			const struct kv *hidden = pmap_find(peer->peers, differ->v[i]);
+			if (hidden && !peer_known(p, v, hidden->k, more))
+				*vec_add(more) = *hidden;
+		}
+	}
 }
 
 /* A peer that a cycle reduces to name@version takes along the peers by which that package's occurrences differ; without them
@@ -337,49 +368,23 @@ static void transitive_add(struct peers *p, struct vnode *v, const struct kv *mo
 static void unhide(struct cyc *c)
 {
 	struct peers *p = c->p;
-	uint32_t *of_pkg = xmalloc((p->r->pkg.n + 1) * sizeof(*of_pkg)), *next = xmalloc((c->n + 1) * sizeof(*next));
-	const struct atomset **differ = xcalloc(p->r->pkg.n + 1, sizeof(*differ));
-	const struct pmap **grown = xcalloc(c->n + 1, sizeof(*grown));
-	memset(of_pkg, 0xff, (p->r->pkg.n + 1) * sizeof(*of_pkg));
+	struct hiding h;
+	kv_vec more = VEC_INIT;
+	const struct pmap **grown = xcalloc(c->n + (size_t)1, sizeof(*grown));
+	hiding_init(&h, c);
 	for (uint32_t i = 0; i < c->n; i++) {
-		uint32_t pkg = vnode_at(p, c->node[i])->pkg;
-		next[i] = of_pkg[pkg];
-		of_pkg[pkg] = i;
-	}
-	for (uint32_t i = 0; i < c->n; i++) {
-		const struct vnode *v = vnode_at(p, c->node[i]);
-		struct kv more[64];
-		uint32_t n = 0;
-		for (uint32_t k = 0; k < v->peers->n; k++) {
-			struct kv e = v->peers->e[k];
-			if (!collapses(c, i, e.k, e.v))
-				continue;
-			uint32_t pkg = vnode_at(p, e.v)->pkg;
-			if (!differ[pkg])
-				differ[pkg] = distinguishing(c, pkg, of_pkg, next);
-			for (uint32_t j = 0; j < differ[pkg]->n; j++) {
-				const struct kv *hidden = pmap_find(vnode_at(p, e.v)->peers, differ[pkg]->v[j]);
-				bool have = !hidden || hidden->k == pkg_at(p->r, v->pkg)->peer_name ||
-					    pmap_find(v->peers, hidden->k) != NULL;
-				for (uint32_t m = 0; m < n && !have; m++)
-					have = more[m].k == hidden->k;
-				for (uint32_t m = 0; v->record && m < v->nkid && !have; m++)
-					have = v->kid[m].alias == hidden->k;
-				if (!have && n < 64)
-					more[n++] = *hidden;
-			}
-		}
-		if (n) {
-			grown[i] = pmap_with(p, v->peers, more, n);
-			transitive_add(p, vnode_at(p, c->node[i]), more, n);
-		}
+		struct vnode *v = vnode_at(p, c->node[i]);
+		hidden_peers(c, &h, i, &more);
+		if (!more.n)
+			continue;
+		grown[i] = pmap_with(p, v->peers, more.p, (uint32_t)more.n);
+		transitive_add(p, v, more.p, (uint32_t)more.n);
 	}
 	for (uint32_t i = 0; i < c->n; i++)
 		if (grown[i])
 			vnode_at(p, c->node[i])->peers = grown[i];
-	free(of_pkg);
-	free(next);
-	free(differ);
+	hiding_release(&h);
+	vec_release(&more);
 	free(grown);
 }
 
@@ -397,14 +402,6 @@ void graph_release(struct graph *g)
 	*g = (struct graph){ 0 };
 }
 
-static bool kv_has(const struct kv *p, uint32_t n, atom k)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (p[i].k == k)
-			return true;
-	return false;
-}
-
 static bool edge_optional(const struct pkg *k, atom alias)
 {
 	for (uint32_t i = 0; i < k->nedge; i++)
@@ -413,7 +410,7 @@ static bool edge_optional(const struct pkg *k, atom alias)
 	for (uint32_t i = 0; i < k->npeer; i++)
 		if (k->peer[i].name == alias && k->peer[i].optional)
 			return true;
-	return kv_has(k->deps.opt, k->deps.nopt, alias);
+	return kv_find(k->deps.opt, k->deps.nopt, alias) != NULL;
 }
 
 static struct gedge *edges_of(struct cyc *c, const struct record *rec)
@@ -518,6 +515,8 @@ static void build(struct cyc *c, struct graph *g)
 	struct peers *p = c->p;
 	for (size_t i = 0; i < p->record.n; i++)
 		final_of(c, p->record.p[i]->node);
+	if (p->r->too_deep) /* and nothing goes down the paths that there are */
+		return;
 	graph_grow(g);
 	/* inherited peers of every variant first: the choice between children reads them */
 	for (size_t i = 0; i < p->record.n; i++) {
@@ -553,30 +552,10 @@ static void build(struct cyc *c, struct graph *g)
 	}
 }
 
-static void walk_importer(struct peers *p, struct importer *imp, const struct refs *root)
+static int direct_order(void *run, const void *a, const void *b)
 {
-	const struct refs *refs = peers_importer_refs(p, imp, root);
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; pass == 0 && i < imp->direct.n; i++)
-			if (!vnode_at(p, imp->direct.p[i].node)->provider)
-				peers_remember_direct(p, &imp->direct.p[i], refs);
-		for (size_t i = 0; i < imp->direct.n; i++) {
-			struct direct d = imp->direct.p[i];
-			if (vnode_at(p, d.node)->provider != (pass == 1))
-				continue;
-			if (pass == 1 && vnode_at(p, d.node)->visited == p->call)
-				continue;
-			if (pass == 1)
-				peers_remember_direct(p, &d, refs);
-			peers_node(p, d.node, refs, NULL);
-		}
-	}
-	peers_drain(p, refs);
-}
-
-static int direct_order(struct run *r, const struct gdirect *a, const struct gdirect *b)
-{
-	return atom_cmp(&r->t, a->alias, b->alias);
+	const struct run *r = run;
+	return atom_cmp(&r->t, ((const struct gdirect *)a)->alias, ((const struct gdirect *)b)->alias);
 }
 
 static void direct_of(struct cyc *c, struct graph *g, uint32_t i)
@@ -593,16 +572,30 @@ static void direct_of(struct cyc *c, struct graph *g, uint32_t i)
 			x.link = p->directory;
 		else
 			x.dp = final_of(c, d->node);
-		uint32_t at = 0;
-		while (at < n && direct_order(r, &out[at], &x) < 0)
-			at++;
-		if (at == n || out[at].alias != x.alias) {
-			memmove(out + at + 1, out + at, (n - at) * sizeof(*out));
-			n++;
-		}
-		out[at] = x;
+		out[n++] = x;
 	}
-	g->direct[i] = (struct gdirects){ out, n };
+	rows_sort(out, n, sizeof(*out), direct_order, r);
+	uint32_t to = 0;
+	for (uint32_t k = 0; k < n; k++) { /* of two under one name the later one stands */
+		to -= to && out[to - 1].alias == out[k].alias;
+		out[to++] = out[k];
+	}
+	g->direct[i] = (struct gdirects){ out, to };
+}
+
+/* With resolvePeersFromWorkspaceRoot the others see what the root has, too. */
+static void walk_importers(struct peers *p)
+{
+	struct run *r = p->r;
+	const struct importer *at_root = r->set->resolve_peers_from_workspace_root ? root_importer(r) : NULL;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		peers_mark_providers(p, &r->importer[i], true);
+	const struct refs *root = at_root ? peers_importer_refs(p, at_root, NULL) : NULL;
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		const struct importer *imp = &r->importer[i];
+		peers_importer(p, imp, 0, peers_importer_refs(p, imp, imp == at_root ? NULL : root), NULL);
+		p->missing.n = 0;
+	}
 }
 
 void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
@@ -610,42 +603,17 @@ void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
 	struct peers *p = peers_new(r, false);
 	p->paths = paths;
 	*g = (struct graph){ .paths = paths, .direct = arena_new(&r->arena, struct gdirects, r->nimporter + 1) };
-	p->scc_at = UINT64_MAX;
 	view_sync(p);
 	p->call = 1;
-	const struct refs *root = NULL;
-	uint32_t root_at = NONE;
-	for (uint32_t i = 0; i < r->nimporter; i++) {
-		for (size_t k = 0; k < r->importer[i].direct.n; k++)
-			if (r->importer[i].direct.p[k].provider)
-				vnode_at(p, r->importer[i].direct.p[k].node)->provider = true;
-		if (r->set->resolve_peers_from_workspace_root && str_eq(r->importer[i].req->path, STR(".")))
-			root_at = i;
-	}
-	if (root_at != NONE)
-		root = peers_importer_refs(p, &r->importer[root_at], NULL);
-	for (uint32_t i = 0; i < r->nimporter; i++) {
-		walk_importer(p, &r->importer[i], i == root_at ? NULL : root);
-		p->missing.n = 0;
-	}
-	struct cyc c = { .p = p };
-	number(&c);
-	c.scc = components(c.n, &c, node_degree, node_target);
-	c.final = xmalloc((c.n + 1) * sizeof(dpid));
-	memset(c.final, 0xff, (c.n + 1) * sizeof(dpid));
-	c.visiting = xcalloc(c.n + 1, sizeof(bool));
-	cyclic_names(&c);
+	walk_importers(p);
+	struct cyc c;
+	cyc_init(&c, p);
 	if (!r->set->dedupe_peers)
 		unhide(&c);
 	build(&c, g);
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		direct_of(&c, g, i);
 	graph_grow(g);
-	free(c.base);
-	free(c.own);
-	free(c.node);
-	free(c.scc);
-	free(c.final);
-	free(c.visiting);
+	cyc_release(&c);
 	peers_free(p);
 }

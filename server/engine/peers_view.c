@@ -1,4 +1,5 @@
 #include "peers_view.h"
+#include "scc.h"
 #include <stdlib.h>
 
 const struct pmap pmap_none = { 0 };
@@ -10,6 +11,7 @@ struct peers *peers_new(struct run *r, bool discovery)
 	p->r = r;
 	p->discovery = discovery;
 	p->a = ARENA_INIT(256u << 10);
+	p->scc_at = UINT64_MAX; /* of no revision */
 	deppaths_init(&p->own_paths, r);
 	p->paths = &p->own_paths;
 	return p;
@@ -33,81 +35,29 @@ void peers_free(struct peers *p)
 	free(p);
 }
 
-void view_reset(struct peers *p)
+static void view_reset(struct peers *p)
 {
 	p->base.n = p->own.n = p->free_nodes.n = p->pending.n = 0;
 	p->npkg = 0;
 	p->scc_at = UINT64_MAX;
 }
 
-/* --- strongly connected packages --- */
-
-struct tarjan {
-	struct peers *p;
-	uint32_t *index, *low, *stack, nstack, next, nscc;
-	bool *on;
-	struct {
-		uint32_t pkg, at;
-	} * work;
-};
-
-static void tarjan_root(struct tarjan *t, uint32_t root)
+static uint32_t edge_count(void *run, uint32_t pkg)
 {
-	uint32_t n = 0;
-	t->work[n].pkg = root;
-	t->work[n++].at = 0;
-	while (n) {
-		uint32_t v = t->work[n - 1].pkg, i = t->work[n - 1].at;
-		const struct pkg *k = pkg_at(t->p->r, v);
-		if (i == 0 && t->index[v] == NONE) {
-			t->index[v] = t->low[v] = t->next++;
-			t->stack[t->nstack++] = v;
-			t->on[v] = true;
-		}
-		if (i < k->nedge) {
-			uint32_t c = k->edge[i].pkg;
-			t->work[n - 1].at++;
-			if (t->index[c] == NONE) {
-				t->work[n].pkg = c;
-				t->work[n++].at = 0;
-			} else if (t->on[c] && t->index[c] < t->low[v]) {
-				t->low[v] = t->index[c];
-			}
-			continue;
-		}
-		if (t->low[v] == t->index[v]) {
-			uint32_t m;
-			do {
-				m = t->stack[--t->nstack];
-				t->on[m] = false;
-				t->p->pkg[m].scc = t->nscc;
-			} while (m != v);
-			t->nscc++;
-		}
-		n--;
-		if (n && t->low[v] < t->low[t->work[n - 1].pkg])
-			t->low[t->work[n - 1].pkg] = t->low[v];
-	}
+	return pkg_at(run, pkg)->nedge;
+}
+
+static uint32_t edge_to(void *run, uint32_t pkg, uint32_t i)
+{
+	return pkg_at(run, pkg)->edge[i].pkg;
 }
 
 static void find_cycles(struct peers *p)
 {
-	size_t n = p->r->pkg.n;
-	struct tarjan t = { .p = p };
-	t.index = xmalloc((n + 1) * sizeof(uint32_t));
-	t.low = xmalloc((n + 1) * sizeof(uint32_t));
-	t.stack = xmalloc((n + 1) * sizeof(uint32_t));
-	t.on = xcalloc(n + 1, sizeof(bool));
-	t.work = xmalloc((n + 1) * sizeof(*t.work));
-	memset(t.index, 0xff, (n + 1) * sizeof(uint32_t));
-	for (uint32_t i = 0; i < n; i++)
-		if (t.index[i] == NONE)
-			tarjan_root(&t, i);
-	free(t.index);
-	free(t.low);
-	free(t.stack);
-	free(t.on);
-	free(t.work);
+	uint32_t *scc = scc_find(&(struct scc_graph){ p->r, (uint32_t)p->npkg, edge_count, edge_to });
+	for (size_t i = 0; i < p->npkg; i++)
+		p->pkg[i].scc = scc[i];
+	free(scc);
 }
 
 static void packages_sync(struct peers *p)
@@ -144,7 +94,7 @@ void view_sync(struct peers *p)
 			.nkid = n->nkid,
 			.dp = NONE };
 	}
-	if (p->scc_at != r->revision || !p->scc_at) {
+	if (p->scc_at != r->revision) {
 		find_cycles(p);
 		p->scc_at = r->revision;
 	}

@@ -95,7 +95,6 @@ static inline struct vnode *vnode_at(struct peers *p, uint32_t id)
 }
 /* Brings the view up to date with the run's tables. */
 void view_sync(struct peers *p);
-void view_reset(struct peers *p);
 /* Whether the peer walk leaves out the edge: to itself, or back inside a cycle. */
 bool view_cuts(struct peers *p, uint32_t pkg, uint32_t child);
 bool view_relevant(const struct peers *p, atom alias, uint32_t pkg);
@@ -120,6 +119,14 @@ const struct refs *peers_importer_refs(struct peers *p, const struct importer *i
 void peers_remember_direct(struct peers *p, const struct direct *d, const struct refs *refs);
 struct output peers_node(struct peers *p, uint32_t node, const struct refs *parents, const struct chain *ancestors);
 void peers_drain(struct peers *p, const struct refs *parents);
+
+/* peers.c */
+/* Whether what hoisting found inside the tree counts as a provider: of IMP's direct dependencies. */
+void peers_mark_providers(struct peers *p, const struct importer *imp, bool on);
+/* Walks IMP's direct dependencies from number FROM on: first those that it declares, then the providers that they didn't lead to. OUT, which may
+ * be NULL, gets what is found on the way. */
+void peers_importer(
+	struct peers *p, const struct importer *imp, uint32_t from, const struct refs *refs, struct discovery *out);
 
 /* peers_cache.c: what a package resolved to before, and whether that holds among other parents */
 const struct cache_item *peers_cache_hit(struct peers *p, const struct refs *parents, uint32_t pkg);

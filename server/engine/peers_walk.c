@@ -94,9 +94,10 @@ struct visit {
 	uint32_t node, pkg;
 	const struct refs *parents, *refs; /* what it was given; with its own children */
 	const struct chain *ancestors;
-	struct acc own;     /* refs that it adds: name -> ref */
-	struct acc preview; /* alias -> node of children that can provide peers */
-	uint32_t fresh[64], nfresh;
+	struct acc own;             /* refs that it adds: name -> ref */
+	struct acc preview;         /* alias -> node of children that can provide peers */
+	uint32_t small[64], *fresh; /* nodes made for it: in SMALL, or on the heap when they are more */
+	size_t nfresh, cap_fresh;
 	bool previewed;
 };
 
@@ -110,8 +111,31 @@ static void visit_init(
 	x->ancestors = ancestors;
 	acc_init(&x->own);
 	acc_init(&x->preview);
+	x->fresh = x->small;
 	x->nfresh = 0;
+	x->cap_fresh = sizeof(x->small) / sizeof(*x->small);
 	x->previewed = false;
+}
+
+static void visit_release(struct visit *x)
+{
+	acc_release(&x->own);
+	acc_release(&x->preview);
+	if (x->fresh != x->small)
+		free(x->fresh);
+}
+
+static void fresh_put(struct visit *x, uint32_t node)
+{
+	if (x->nfresh == x->cap_fresh) {
+		uint32_t *more = xmalloc(2 * x->cap_fresh * sizeof(*more));
+		memcpy(more, x->fresh, x->nfresh * sizeof(*more));
+		if (x->fresh != x->small)
+			free(x->fresh);
+		x->fresh = more;
+		x->cap_fresh *= 2;
+	}
+	x->fresh[x->nfresh++] = node;
 }
 
 static void preview(struct peers *p, struct visit *x)
@@ -134,8 +158,8 @@ static void preview(struct peers *p, struct visit *x)
 		bool fresh = true;
 		uint32_t n =
 			pkg_at(p->r, e->pkg)->leaf ? view_leaf(p, e->pkg, depth, &fresh) : view_node(p, e->pkg, depth);
-		if (fresh && x->nfresh < 64)
-			x->fresh[x->nfresh++] = n;
+		if (fresh)
+			fresh_put(x, n);
 		acc_put(&x->preview, e->alias, n, true);
 	}
 }
@@ -153,7 +177,7 @@ static bool kept(const struct output *out, uint32_t node)
 
 static void forget_preview(struct peers *p, struct visit *x, const struct output *out)
 {
-	for (uint32_t i = 0; x->previewed && i < x->nfresh; i++)
+	for (size_t i = 0; x->previewed && i < x->nfresh; i++)
 		if (!kept(out, x->fresh[i]))
 			view_forget(p, x->fresh[i]);
 }
@@ -164,39 +188,42 @@ static bool refs_match(struct peers *p, const struct ref *a, const struct ref *b
 	       pkg_at(p->r, a->pkg)->peer_name == pkg_at(p->r, b->pkg)->peer_name;
 }
 
+/* Whether NAME is one package to CTX and another one to REFS. */
+static bool differs(const struct peers *p, const struct refs *ctx, const struct refs *refs, atom name)
+{
+	const struct ref *a = refs_get(p, ctx, name), *b = refs_get(p, refs, name);
+	return a && b && a->pkg != b->pkg;
+}
+
+/* Whether CHILD has K as a peer, and another one that is not the same to K. */
+static bool torn(const struct peers *p, const struct refs *ctx, const struct refs *refs, const struct pkg *k,
+	const struct pkg *child)
+{
+	if (!pkg_has_peer(child, k->peer_name))
+		return false;
+	for (uint32_t i = 0; i < child->npeer; i++)
+		if (pkg_has_peer(k, child->peer[i].name) && differs(p, ctx, refs, child->peer[i].name))
+			return true;
+	return false;
+}
+
 /* Whether sharing the inherited provider instead of the own child would give a child's peers two versions. */
 static bool breaks_diamond(struct peers *p, struct visit *x, const struct refs *with_own, const struct ref *inherited,
 	const struct ref *own)
 {
-	if (inherited->node == own->node)
+	const struct vnode *there = vnode_at(p, inherited->node), *v = vnode_at(p, x->node);
+	const struct pkg *me = pkg_at(p->r, x->pkg), *k = pkg_at(p->r, own->pkg);
+	if (inherited->node == own->node || !there->alive || !there->ctx)
 		return false;
-	const struct refs *ctx = vnode_at(p, inherited->node)->alive ? vnode_at(p, inherited->node)->ctx : NULL;
-	if (!ctx)
+	bool any = false;
+	for (uint32_t i = 0; i < k->npeer && !any; i++)
+		any = differs(p, there->ctx, with_own, k->peer[i].name);
+	if (!any)
 		return false;
-	const struct pkg *k = pkg_at(p->r, own->pkg);
-	atom conflict[64];
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < k->npeer && n < 64; i++) {
-		const struct ref *a = refs_get(p, ctx, k->peer[i].name), *b = refs_get(p, with_own, k->peer[i].name);
-		if (a && b && a->pkg != b->pkg)
-			conflict[n++] = k->peer[i].name;
-	}
-	if (!n)
-		return false;
-	const struct pkg *me = pkg_at(p->r, x->pkg);
-	const struct vnode *v = vnode_at(p, x->node);
-	uint32_t count = v->lazy ? me->nedge : v->nkid;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct pkg *c = pkg_at(p->r, v->lazy ? me->edge[i].pkg : vnode_at(p, v->kid[i].node)->pkg);
-		bool wants = false, clash = false;
-		for (uint32_t j = 0; j < c->npeer; j++) {
-			wants = wants || c->peer[j].name == k->peer_name;
-			for (uint32_t m = 0; m < n; m++)
-				clash = clash || c->peer[j].name == conflict[m];
-		}
-		if (wants && clash)
+	for (uint32_t i = 0; i < (v->lazy ? me->nedge : v->nkid); i++)
+		if (torn(p, there->ctx, with_own, k,
+			    pkg_at(p->r, v->lazy ? me->edge[i].pkg : vnode_at(p, v->kid[i].node)->pkg)))
 			return true;
-	}
 	return false;
 }
 
@@ -247,15 +274,6 @@ static void extend_refs(struct peers *p, struct visit *x)
 		vnode_at(p, p->ref.p[acc_at(&x->own)[i].v].node)->ctx = x->refs;
 }
 
-static bool is_own_peer(const struct peers *p, uint32_t pkg, atom name)
-{
-	const struct pkg *k = pkg_at(p->r, pkg);
-	for (uint32_t i = 0; i < k->npeer; i++)
-		if (k->peer[i].name == name)
-			return true;
-	return false;
-}
-
 static struct output from_cache(struct peers *p, struct visit *x, const struct cache_item *it)
 {
 	forget_preview(p, x, NULL);
@@ -264,7 +282,8 @@ static struct output from_cache(struct peers *p, struct visit *x, const struct c
 		*c = (struct chain){ x->pkg, x->ancestors ? x->ancestors->len + 1 : 1, x->ancestors };
 		for (uint32_t i = 0; i < it->missing->n; i++) {
 			struct miss m = it->missing->e[i];
-			issue(p, m.name, m.range, m.optional, is_own_peer(p, x->pkg, m.name) ? x->ancestors : c);
+			issue(p, m.name, m.range, m.optional,
+				pkg_has_peer(pkg_at(p->r, x->pkg), m.name) ? x->ancestors : c);
 		}
 	}
 	remember(p, x->node, it->dp);
@@ -484,15 +503,10 @@ static void own_peers(struct peers *p, struct visit *x, struct below *b, struct 
 	}
 }
 
-static int kid_text_order(struct peers *p, atom a, atom b)
-{
-	return atom_cmp(&p->r->t, a, b);
-}
-
 static void edges_put(struct peers *p, struct kid *e, uint32_t *n, struct kid k)
 {
 	uint32_t i = 0;
-	while (i < *n && kid_text_order(p, e[i].alias, k.alias) < 0)
+	while (i < *n && atom_cmp(&p->r->t, e[i].alias, k.alias) < 0)
 		i++;
 	if (i < *n && e[i].alias == k.alias) {
 		e[i] = k;
@@ -523,10 +537,7 @@ static void record_node(
 	size_t nt = 0;
 	for (uint32_t i = 0; i < resolved->n + missing->n; i++) {
 		atom name = i < resolved->n ? resolved->e[i].k : missing->e[i - resolved->n].name;
-		bool mine = false;
-		for (uint32_t j = 0; j < k->npeer; j++)
-			mine = mine || k->peer[j].name == name;
-		if (!mine)
+		if (!pkg_has_peer(k, name))
 			t[nt++] = name;
 	}
 	*rec = (struct record){ x->node, edge, n, atomset_of(&p->r->arena, t, nt), p->record.n };
@@ -621,8 +632,7 @@ struct output peers_node(struct peers *p, uint32_t node, const struct refs *pare
 	p->depth++;
 	struct output out = it ? from_cache(p, &x, it) : resolve_here(p, &x);
 	p->depth--;
-	acc_release(&x.own);
-	acc_release(&x.preview);
+	visit_release(&x);
 	return out;
 }
 

@@ -5,7 +5,6 @@
 #include "name.h"
 #include "prefer.h"
 
-enum { MAX_EXTRA = 256 };
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"
 
 bool any_range(str s)
@@ -150,6 +149,12 @@ bool age_excluded(const struct run *r, str name, str version, bool *whole)
 	return version_listed(r->set->minimum_release_age_exclude, name, version, whole);
 }
 
+bool range_has_peer(const struct range *range, const struct semver *v)
+{
+	const struct semver release = { .major = v->major, .minor = v->minor, .patch = v->patch };
+	return range_has(range, v, false) || (v->pre.n && range_has(range, &release, false));
+}
+
 static str peer_range_part(struct run *r, str s)
 {
 	if (valid_range(r, atom_copy(&r->t, s)) || str_find_str(s, STR("workspace:"), 0) != SIZE_MAX ||
@@ -166,7 +171,7 @@ static str peer_range_part(struct run *r, str s)
 	return STR("*");
 }
 
-atom peer_range(struct run *r, atom raw)
+static atom peer_range_read(struct run *r, atom raw)
 {
 	str s = sof(r, raw);
 	if (str_find_str(s, STR("||"), 0) == SIZE_MAX) {
@@ -187,6 +192,15 @@ atom peer_range(struct run *r, atom raw)
 	return atom_copy(&r->t, buf_str(&b));
 }
 
+atom peer_range(struct run *r, atom raw)
+{
+	if (!r->t.rec[raw].peer_range) {
+		atom x = peer_range_read(r, raw); /* may move the table */
+		r->t.rec[raw].peer_range = x;
+	}
+	return r->t.rec[raw].peer_range;
+}
+
 /* --- the choice --- */
 
 /* A packument as it looks through the filters of age and trust. */
@@ -199,8 +213,9 @@ struct view {
 	str name;
 	const struct range *range;
 	bool star;
-	atom extra[MAX_EXTRA]; /* versions of it that the levels above resolved and no manifest prefers */
+	atom *extra; /* versions of it that the levels above resolved and no manifest prefers */
 	uint32_t nextra;
+	size_t cap_extra;
 };
 
 static bool visible(const struct view *v, uint32_t i)
@@ -284,13 +299,15 @@ struct weighed {
 	uint32_t at, weight;
 };
 
-static void weigh(struct weighed *w, uint32_t *n, uint32_t at, uint32_t weight)
+static void weigh(const struct view *v, struct weighed *w, uint32_t *n, uint32_t at, uint32_t weight)
 {
-	for (uint32_t i = 0; i < *n; i++)
-		if (w[i].at == at) {
-			w[i].weight += weight;
-			return;
-		}
+	bool fresh;
+	uint32_t *place = marks_meet(&v->r->weighed, at, &fresh);
+	if (!fresh) {
+		w[*place].weight += weight;
+		return;
+	}
+	*place = *n;
 	w[(*n)++] = (struct weighed){ at, weight };
 }
 
@@ -305,7 +322,7 @@ static void weigh_range(const struct view *v, struct weighed *w, uint32_t *n, co
 		struct semver s;
 		packument_semver(v->p, i, &s);
 		if (range_has(want, &s, false) && v->range && range_has(v->range, &s, false) && visible(v, i))
-			weigh(w, n, i, weight);
+			weigh(v, w, n, i, weight);
 	}
 }
 
@@ -321,7 +338,7 @@ static void weigh_selector(const struct view *v, struct weighed *w, uint32_t *n,
 	}
 	uint32_t at = sel->kind == SEL_TAG ? tagged(v, sof(r, sel->spec)) : packument_find(v->p, sof(r, sel->spec));
 	if (at != NONE && visible(v, at) && in_range(v, at))
-		weigh(w, n, at, sel->weight);
+		weigh(v, w, n, at, sel->weight);
 }
 
 /* What a manifest, not the lockfile, gives SEL. */
@@ -330,13 +347,14 @@ static uint32_t of_manifests(const struct selector *sel)
 	return sel->weight % PREFER_LOCKED;
 }
 
-/* Whether SPEC is preferred already; what only the lockfile prefers still counts as resolved above. */
-static bool in_selectors(const struct selectors *s, atom spec)
+/* Meets what is preferred already; what only the lockfile prefers still counts as resolved above. */
+static void meet_preferred(struct run *r, const struct selectors *s)
 {
+	bool fresh;
+	marks_begin(&r->met);
 	for (uint32_t i = 0; s && i < s->n; i++)
-		if (s->p[i].spec == spec)
-			return of_manifests(&s->p[i]) > 0;
-	return false;
+		if (of_manifests(&s->p[i]))
+			(void)marks_meet(&r->met, s->p[i].spec, &fresh);
 }
 
 uint32_t level_find(const struct level *l, atom name)
@@ -362,14 +380,19 @@ struct preferences {
 
 static void extra_find(struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
 {
-	v->nextra = 0;
+	bool any = false;
 	for (const struct level *l = o->level; l; l = l->up)
 		for (uint32_t i = level_find(l, spec->name); i < l->n && l->p[i].k == spec->name; i++) {
-			bool known = in_selectors(o->preferred, l->p[i].v);
-			for (uint32_t k = 0; !known && k < v->nextra; k++)
-				known = v->extra[k] == l->p[i].v;
-			if (!known && v->nextra < MAX_EXTRA)
-				v->extra[v->nextra++] = l->p[i].v;
+			bool fresh;
+			if (!any)
+				meet_preferred(v->r, o->preferred);
+			any = true;
+			(void)marks_meet(&v->r->met, l->p[i].v, &fresh);
+			if (!fresh)
+				continue;
+			v->extra = arena_grow(
+				&v->r->arena, v->extra, v->nextra, &v->cap_extra, sizeof(*v->extra), _Alignof(atom));
+			v->extra[v->nextra++] = l->p[i].v;
 		}
 }
 
@@ -384,6 +407,7 @@ static void prefer(
 	out->n = 0;
 	if (!out->any)
 		return;
+	marks_begin(&v->r->weighed);
 	out->w = xmalloc((v->n + v->nextra + 1) * sizeof(*out->w));
 	for (uint32_t i = 0; o->preferred && i < o->preferred->n; i++) {
 		struct selector sel = o->preferred->p[i];
@@ -519,15 +543,7 @@ static uint32_t pick_new(struct view *v, const struct reg_spec *spec, const stru
 uint32_t pick_version(
 	struct run *r, struct packument p, const struct reg_spec *spec, const struct pick_opts *o, bool *young)
 {
-	struct view v; /* .extra is large and filled as far as .nextra says */
-	v.r = r;
-	v.p = p;
-	v.n = packument_nversions(p);
-	v.cutoff = 0;
-	v.trust = false;
-	v.name = sof(r, spec->name);
-	v.range = NULL;
-	v.star = false;
+	struct view v = { .r = r, .p = p, .n = packument_nversions(p), .name = sof(r, spec->name) };
 	extra_find(&v, spec, o);
 	if (v.nextra)
 		return pick_new(&v, spec, o, young);

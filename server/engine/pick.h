@@ -38,6 +38,8 @@ bool selector_kind_of(struct run *r, atom spec, enum selector_kind *out);
 bool age_excluded(const struct run *r, str name, str version, bool *whole);
 /* "^1 || workspace:*" of a peer dependency as a range to compare with. */
 atom peer_range(struct run *r, atom raw);
+/* Whether RANGE of a peer has V; a prerelease also where its release would do. Source: pnpm. */
+bool range_has_peer(const struct range *range, const struct semver *v);
 /* A range in which an empty alternative means any version. */
 bool any_range(str s);
 bool valid_range(struct run *r, atom x);

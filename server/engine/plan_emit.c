@@ -2,10 +2,12 @@
 #include "base/clock.h"
 #include "catalog.h"
 #include "dep_path.h"
+#include "dependencies_meta.h"
 #include "integrity.h"
 #include "metas.h"
 #include "order.h"
 #include "overrides.h"
+#include "package.h"
 #include "workspace.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,19 +25,6 @@ static int send(struct run *r, const struct frame *f, struct err *e)
 }
 
 /* --- packages --- */
-
-static str base_name(str name)
-{
-	str head, tail;
-	return str_rcut(name, '/', &head, &tail) ? tail : name;
-}
-
-static str tarball_of(struct run *r, str registry, str name, str version)
-{
-	str b = base_name(name), v = version, meta;
-	str_cut(version, '+', &v, &meta);
-	return arena_join(&r->arena, registry, name, STR("/-/"), b, STR("-"), v, STR(".tgz"));
-}
 
 static str without_scheme(str s)
 {
@@ -69,15 +58,6 @@ static struct str_map map_of(struct run *r, struct packument p, uint32_t v, enum
 	return m;
 }
 
-static struct str_list list_of(struct run *r, struct packument p, uint32_t v, enum packument_list which)
-{
-	uint32_t n = packument_list_n(p, v, which);
-	struct str_list l = { .p = n ? arena_new(&r->arena, str, n) : NULL, .n = n };
-	for (uint32_t i = 0; i < n; i++)
-		l.p[i] = packument_list_at(p, v, which, i);
-	return l;
-}
-
 /* Whether P needs nobody for its peer NAME: it is itself, or an optional dependency of its own. */
 static bool needs_none(const struct pkg *p, atom name)
 {
@@ -85,10 +65,7 @@ static bool needs_none(const struct pkg *p, atom name)
 
 	if (name == p->peer_name)
 		return true;
-	for (uint32_t i = 0; i < d->nopt; i++)
-		if (d->opt[i].k == name)
-			return true;
-	return false;
+	return kv_find(d->opt, d->nopt, name) != NULL;
 }
 
 /* All that the manifest declares, also what its own dependencies provide, but not itself nor what its optional ones do. */
@@ -119,7 +96,7 @@ static void meta_of_registry(struct run *r, struct frame_package *f, const struc
 	str tarball = packument_tarball(p->pm, p->pv), name = packument_name(p->pm);
 	if (tarball.n && r->io->tarball_url)
 		tarball = r->io->tarball_url(r->io->ctx, p->registry, name, tarball, &r->arena);
-	str usual = tarball_of(r, p->registry, name, sof(r, p->version));
+	str usual = settings_tarball_url(r->set, name, sof(r, p->version), &r->arena);
 	f->url = tarball.n ? tarball : usual;
 	f->unpacked_size = packument_unpacked_size(p->pm, p->pv);
 	f->file_count = packument_file_count(p->pm, p->pv);
@@ -131,14 +108,14 @@ static void meta_of_registry(struct run *r, struct frame_package *f, const struc
 		m->resolution.tarball = f->url;
 	}
 	m->engines = map_of(r, p->pm, p->pv, PACKUMENT_ENGINES);
-	m->os = list_of(r, p->pm, p->pv, PACKUMENT_OS);
-	m->cpu = list_of(r, p->pm, p->pv, PACKUMENT_CPU);
-	m->libc = list_of(r, p->pm, p->pv, PACKUMENT_LIBC);
+	m->os = package_list(r, p, PACKUMENT_OS);
+	m->cpu = package_list(r, p, PACKUMENT_CPU);
+	m->libc = package_list(r, p, PACKUMENT_LIBC);
 	m->libc_scalar = packument_libc_scalar(p->pm, p->pv);
 	m->deprecated = packument_deprecated(p->pm, p->pv);
 	m->has_bin = packument_has_bin(p->pm, p->pv);
 	m->bundle_all = packument_bundle_all(p->pm, p->pv);
-	m->bundled = list_of(r, p->pm, p->pv, PACKUMENT_BUNDLED);
+	m->bundled = package_list(r, p, PACKUMENT_BUNDLED);
 }
 
 static void meta_of_manifest(struct run *r, struct frame_package *f, const struct pkg *p)
@@ -170,6 +147,21 @@ static void meta_of_manifest(struct run *r, struct frame_package *f, const struc
 	m->bundled = x->bundled;
 }
 
+/* What of a package that is taken over is written again: fields of other versions of pnpm are not. */
+static struct lock_package known_meta(const struct lock_package *p)
+{
+	struct lock_package m = *p;
+	m.extra = (struct str_map){ 0 };
+	m.id = m.name = STR_NONE;
+	m.prepare = m.requires_build = false;
+	return m;
+}
+
+static bool same_resolution(const struct lock_resolution *a, const struct lock_resolution *b)
+{
+	return a->kind == b->kind && str_eq(a->integrity, b->integrity) && str_eq(a->tarball, b->tarball);
+}
+
 static void package_frame(struct run *r, struct frame_package *f, const struct pkg *p)
 {
 	str name, version, suffix;
@@ -177,14 +169,12 @@ static void package_frame(struct run *r, struct frame_package *f, const struct p
 	if (p->kind == PKG_REGISTRY) {
 		meta_of_registry(r, f, p);
 	} else if (p->kind == PKG_LOCKED) {
-		f->meta = *p->locked;
-		f->meta.extra = (struct str_map){ 0 };
+		f->meta = known_meta(p->locked);
 		f->url = f->meta.resolution.tarball.n && str_starts(f->meta.resolution.tarball, STR("http"))
 				 ? f->meta.resolution.tarball
-				 : tarball_of(r, p->registry, name, version);
+				 : settings_tarball_url(r->set, name, version, &r->arena);
 	} else if (p->locked) {
-		f->meta = *p->locked; /* a URL that was not read again */
-		f->meta.extra = (struct str_map){ 0 };
+		f->meta = known_meta(p->locked); /* a URL that was not read again */
 		f->url = f->meta.resolution.tarball;
 	} else {
 		meta_of_manifest(r, f, p);
@@ -194,21 +184,22 @@ static void package_frame(struct run *r, struct frame_package *f, const struct p
 	f->version = p->manifest_version ? sof(r, p->manifest_version) : version;
 	peers_of(r, &f->meta, p);
 	const struct lock_package *old = r->req->lockfile ? lockfile_package(r->req->lockfile, f->meta.key) : NULL;
-	if (old && !f->meta.deprecated.n && str_eq(old->resolution.integrity, f->meta.resolution.integrity))
+	if (old && !f->meta.deprecated.n && same_resolution(&old->resolution, &f->meta.resolution))
 		f->meta.deprecated = old->deprecated;
+}
+
+struct lock_package plan_row(struct run *r, const struct pkg *p)
+{
+	struct frame_package f = { 0 };
+
+	package_frame(r, &f, p);
+	return f.meta;
 }
 
 /* Where it is kept which PACKAGE frame P has. */
 static uint32_t *frame_of(struct run *r, const struct pkg *p)
 {
-	if (p->id >= r->nframe_of) {
-		size_t n = r->nframe_of ? r->nframe_of : 4096;
-		while (n <= p->id)
-			n *= 2;
-		r->frame_of = xrealloc(r->frame_of, n * sizeof(*r->frame_of));
-		memset(r->frame_of + r->nframe_of, 0, (n - r->nframe_of) * sizeof(*r->frame_of));
-		r->nframe_of = n;
-	}
+	r->frame_of = by_atom(r->frame_of, &r->nframe_of, p->id, sizeof(*r->frame_of));
 	return &r->frame_of[p->id];
 }
 
@@ -291,11 +282,6 @@ static str ref_of(struct run *r, struct graph *g, atom alias, const struct gedge
 	return dep_path_to_ref(deppath_text(g->paths, edge->dp), sof(r, alias));
 }
 
-static int text_order(const void *a, const void *b)
-{
-	return str_cmp(*(const str *)a, *(const str *)b);
-}
-
 static struct lock_snapshot snapshot_of(struct run *r, struct graph *g, const struct gnode *n)
 {
 	struct lock_snapshot s = { .key = deppath_text(g->paths, n->dp), .optional = n->only_optional };
@@ -310,7 +296,7 @@ static struct lock_snapshot snapshot_of(struct run *r, struct graph *g, const st
 	s.transitive_peers.p = arena_new(&r->arena, str, n->transitive->n + 1);
 	for (uint32_t i = 0; i < n->transitive->n; i++)
 		s.transitive_peers.p[s.transitive_peers.n++] = sof(r, n->transitive->v[i]);
-	qsort(s.transitive_peers.p, s.transitive_peers.n, sizeof(str), text_order);
+	qsort(s.transitive_peers.p, s.transitive_peers.n, sizeof(str), strs_order);
 	return s;
 }
 
@@ -338,31 +324,6 @@ static int emit_slots(struct emit *x, const uint32_t *order, uint32_t n, struct 
 
 /* --- importers --- */
 
-static const struct kv *kv_find(const struct kv *p, uint32_t n, atom k)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (p[i].k == k)
-			return &p[i];
-	return NULL;
-}
-
-/* Where the manifest declares ALIAS, optional before prod before dev, then peers; NULL: nowhere. */
-static const struct kv *declared(const struct run *r, const struct importer *imp, atom alias, enum lock_dep_type *type)
-{
-	const struct kv *k = kv_find(imp->deps.opt, imp->deps.nopt, alias);
-	*type = LOCK_OPTIONAL;
-	if (k)
-		return k;
-	*type = LOCK_PROD;
-	if ((k = kv_find(imp->deps.dep, imp->deps.ndep, alias)))
-		return k;
-	*type = LOCK_DEV;
-	if ((k = kv_find(imp->dev.dep, imp->dev.ndep, alias)))
-		return k;
-	*type = LOCK_PROD;
-	return r->set->auto_install_peers ? kv_find(imp->deps.peer, imp->deps.npeer, alias) : NULL;
-}
-
 static str direct_ref(struct run *r, struct graph *g, const struct importer *imp, const struct gdirect *d)
 {
 	if (d->dp == NONE) {
@@ -384,7 +345,7 @@ static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t
 	for (uint32_t i = 0; i < g->direct[at].n; i++) {
 		const struct gdirect *d = &g->direct[at].p[i];
 		enum lock_dep_type type;
-		const struct kv *k = declared(r, imp, d->alias, &type);
+		const struct kv *k = importer_declares(r, imp, d->alias, &type);
 		if (!k)
 			continue;
 		str spec = sof(r, k->v);
@@ -392,6 +353,11 @@ static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t
 			continue;
 		out.deps[type].p[out.deps[type].n++] =
 			(struct lock_direct){ sof(r, d->alias), spec, direct_ref(r, g, imp, d) };
+	}
+	if (m->meta_text.n) {
+		out.extra = (struct str_map){ arena_new(&r->arena, struct str_kv, 1), 1 };
+		out.extra.p[0] = (struct str_kv){ STR(DEPENDENCIES_META_KEY), m->meta_text };
+		return out;
 	}
 	struct str_list *meta[] = {
 		[META_EMPTY] = &out.meta_empty, [META_INJECTED] = &out.injected, [META_NOT_INJECTED] = &out.not_injected
@@ -472,8 +438,8 @@ static str locked_time(struct run *r, const struct pkg *p)
 	return v < packument_nversions(pm) ? iso_time(r, pm, v) : STR_NONE;
 }
 
-/* Publish times of direct dependencies: what this run knows, else what was recorded. Where every recorded one is gone the section
- * stays, empty; one that was empty before goes. Source: pnpm 12.21's behaviour. */
+/* Publish times of direct dependencies: of those that would be chosen without the lockfile's pins what this run knows, else what was
+ * recorded. Where every recorded one is gone the section stays, empty; one that was empty before goes. Source: pnpm 12.21's behaviour. */
 static void times_of(struct emit *x, struct lock_head *h)
 {
 	struct run *r = x->r;
@@ -490,16 +456,17 @@ static void times_of(struct emit *x, struct lock_head *h)
 			const struct gdirect *d = &x->g->direct[i].p[k];
 			const struct pkg *p = pkg_at(r, d->pkg);
 			enum lock_dep_type type;
-			if (d->dp == NONE || !declared(r, &r->importer[i], d->alias, &type) ||
+			if (d->dp == NONE || !importer_declares(r, &r->importer[i], d->alias, &type) ||
 				str_map_get(h->time, sof(r, p->key)))
 				continue;
 			const str *was = old ? str_map_get(old->time, sof(r, p->key)) : NULL;
+			bool timed = r->time_based && atomset_has(r->timed, p->key);
 			str at = STR_NONE;
-			if (r->time_based && p->kind == PKG_REGISTRY && p->published)
+			if (timed && p->kind == PKG_REGISTRY && p->published)
 				at = iso_time(r, p->pm, p->pv);
 			else if (was)
 				at = *was;
-			else if (r->time_based)
+			else if (timed)
 				at = locked_time(r, p);
 			if (at.n)
 				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), at };

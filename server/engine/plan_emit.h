@@ -10,3 +10,5 @@ int plan_fail(struct run *r, struct err *e);
 MUST_USE int plan_early(struct run *r, struct err *e);
 /* The first frame, once. */
 MUST_USE int plan_hello(struct run *r, struct err *e);
+/* What stands under packages: for P. */
+struct lock_package plan_row(struct run *r, const struct pkg *p);

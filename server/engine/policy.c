@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define MINUTE_MS 60000
 enum {
 	BATCH = 256,
 	HEADS_AT_ONCE = 16, /* a connection each: most are the tarballs' */
@@ -226,11 +225,6 @@ bool policy_asks(const struct request *r)
 
 /* ---- keeping a verdict ---- */
 
-static int text_cmp(const void *a, const void *b)
-{
-	return str_cmp(*(const str *)a, *(const str *)b);
-}
-
 /* Each with its length, in an order of its own. */
 static void put_sorted(struct buf *b, struct str_list l)
 {
@@ -238,7 +232,7 @@ static void put_sorted(struct buf *b, struct str_list l)
 
 	if (l.n)
 		memcpy(p, l.p, l.n * sizeof(*p));
-	qsort(p, l.n, sizeof(*p), text_cmp);
+	qsort(p, l.n, sizeof(*p), strs_order);
 	buf_printf(b, "%zu\n", l.n);
 	for (size_t i = 0; i < l.n; i++)
 		buf_printf(b, "%zu:" STR_FMT "\n", p[i].n, STR_ARG(p[i]));
@@ -270,7 +264,7 @@ void policy_key_of(uint8_t key[32], const struct settings *s, const uint8_t lock
 
 static int64_t cutoff_of(const struct settings *s, int64_t now_ms)
 {
-	return s->minimum_release_age ? now_ms - (int64_t)s->minimum_release_age * MINUTE_MS : INT64_MAX;
+	return s->minimum_release_age ? settings_age_cutoff(s, now_ms) : INT64_MAX;
 }
 
 void policy_value(char value[POLICY_VALUE], const struct settings *s, int64_t now_ms)
@@ -540,7 +534,7 @@ static void entry_add(struct check *c, const struct lock_package *p)
 static void report(struct check *c, struct buf *text)
 {
 	if (c->violation.n)
-		qsort(c->violation.p, c->violation.n, sizeof(*c->violation.p), text_cmp);
+		qsort(c->violation.p, c->violation.n, sizeof(*c->violation.p), strs_order);
 	for (size_t i = 0; i < c->violation.n && i < POLICY_SHOWN; i++)
 		buf_printf(text, "%s" STR_FMT, i ? "\n" : "", STR_ARG(c->violation.p[i]));
 	if (c->violation.n > POLICY_SHOWN)

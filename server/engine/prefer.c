@@ -2,14 +2,7 @@
 
 static struct selectors *table_at(struct selector_table *t, atom name)
 {
-	if (name >= t->n) {
-		size_t n = t->n ? t->n : 4096;
-		while (n <= name)
-			n *= 2;
-		t->p = xrealloc(t->p, n * sizeof(*t->p));
-		memset(t->p + t->n, 0, (n - t->n) * sizeof(*t->p));
-		t->n = n;
-	}
+	t->p = by_atom(t->p, &t->n, name, sizeof(*t->p));
 	return &t->p[name];
 }
 

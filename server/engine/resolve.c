@@ -109,6 +109,8 @@ static int reused_seed(struct run *r, struct seed *out, const struct wanted *w, 
 	int rc = reuse_package(r, &pkg, key, &fresh, e);
 	if (rc)
 		return rc;
+	if (x->depth >= RUN_MOST_DEPTH)
+		return run_too_deep(r, pkg, e);
 	if (closes_cycle(x->parents, pkg))
 		return 0;
 	struct pkg *p = pkg_at(r, pkg);
@@ -171,6 +173,21 @@ static int exotic(struct run *r, const struct wanted *w, const struct pkg *p, co
 		SA(r, w->alias), SA(r, w->spec));
 }
 
+/* Narrows W to what the lockfile has for the edge, where that is to stay. */
+static void pin(struct run *r, struct wanted *w, const struct edge_ctx *x, prior key)
+{
+	/* what a project declared and the lockfile has for it stays while it fits, though other projects have a higher one */
+	bool stays = x->source == FROM_IMPORTER && !x->imp->subdep_rules;
+	atom pinned = key != NONE && (stays || (x->depth > 0 && valid_range(r, w->spec))) ? reuse_pin(r, w, key) : 0;
+	if (pinned)
+		w->spec = pinned;
+}
+
+static bool is_leaf(const struct pkg *p)
+{
+	return p->kind == PKG_LINK || (p->kind == PKG_LOCKED ? p->leaf : deps_none(&p->deps));
+}
+
 static int edge_seed(struct run *r, struct seed *out, struct wanted w, const struct edge_ctx *x, struct err *e)
 {
 	bool optional = w.optional || x->parent_optional, fresh;
@@ -178,14 +195,7 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 	*out = (struct seed){ .kind = SEED_DROPPED };
 	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
 		return reused_seed(r, out, &w, x, key, optional, e);
-	/* what a project declared and the lockfile has for it stays while it fits, though other projects have a higher one */
-	bool stays = x->source == FROM_IMPORTER && (!w.peer || atomset_has(x->imp->changed, w.alias)) &&
-		     !x->imp->subdep_rules;
-	if (key != NONE && (stays || (x->depth > 0 && valid_range(r, w.spec)))) {
-		atom pinned = reuse_pin(r, &w, key);
-		if (pinned)
-			w.spec = pinned;
-	}
+	pin(r, &w, x, key);
 	struct resolve_opts o = {
 		.level = x->level, .dir = x->dir, .cutoff = r->subdep_cutoff, .depth = x->depth, .key = key
 	};
@@ -207,13 +217,13 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 	}
 	if (rc)
 		return rc;
+	if (x->depth >= RUN_MOST_DEPTH)
+		return run_too_deep(r, pkg, e);
 	if (closes_cycle(x->parents, pkg))
 		return 0;
 	struct pkg *p = pkg_at(r, pkg);
 	const struct atomset *shadow = p->kind == PKG_LINK ? &atomset_none : package_shadowed(r, p, x->scope);
-	bool leaf = p->kind == PKG_LINK ||
-		    (p->kind != PKG_LOCKED ? !p->deps.ndep && !p->deps.nopt && !p->deps.npeer && !p->deps.npeer_optional
-					   : p->leaf);
+	bool leaf = is_leaf(p);
 	package_seen(r, p, fresh, optional, shadow, x);
 	resolve_ask_later(r, pkg, shadow);
 	*out = (struct seed){ .kind = SEED_PENDING,
@@ -306,7 +316,7 @@ static void front_add(struct front_vec *f, struct front x)
 /* A new owner that takes the recorded children over still decides anew what is shadowed below it: the names above are others. */
 static bool restates(const struct pkg *p, const struct seed *s)
 {
-	return p->nedge && p->rec_prior == NONE && s->key == NONE;
+	return p->nedge && s->key == NONE;
 }
 
 static void settle_seeds(struct run *r, struct front_vec *f, struct seed *s, uint32_t n, const struct level *level,
@@ -349,9 +359,8 @@ static atom higher_direct(struct run *r, const struct importer *imp, atom name, 
 	return out;
 }
 
-static atom declaring_dir(struct run *r, const struct importer *imp, const struct pkg *p)
+static atom declaring_dir(const struct importer *imp, const struct pkg *p)
 {
-	(void)r;
 	return p->kind == PKG_DIRECTORY ? p->directory : imp->path;
 }
 
@@ -380,7 +389,7 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 			.source = FROM_PARENT,
 			.key = NONE,
 			.level = f->level,
-			.dir = declaring_dir(r, imp, p),
+			.dir = declaring_dir(imp, p),
 			.scope = f->scope };
 		struct wanted w = { s.alias, s.range, s.optional, workspace_injected(p->manifest, sof(r, s.alias)),
 			false };
@@ -434,9 +443,8 @@ static void expand_recorded(struct run *r, const struct front *f, struct expande
 }
 
 /* Asks for what the level will need, so that nothing waits for one name at a time. */
-static void level_ask(struct run *r, const struct importer *imp, const struct front_vec *f)
+static void level_ask(struct run *r, const struct front_vec *f)
 {
-	(void)imp;
 	for (size_t i = 0; i < f->n; i++) {
 		struct pkg *p = pkg_at(r, f->p[i].seed.pkg);
 		struct err ignored;
@@ -459,7 +467,7 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 	seeds_claim(r, imp, all.p, (uint32_t)all.n);
 	settle_seeds(r, &front, seeds, n, level, scope);
 	while (front.n && !rc) {
-		level_ask(r, imp, &front);
+		level_ask(r, &front);
 		level_out.n = all.n = next.n = 0;
 		for (size_t i = 0; i < front.n && !rc; i++) {
 			struct expanded x = { 0 };

@@ -29,6 +29,3 @@ MUST_USE int resolve_ask_ahead(struct run *r, const struct importer *imp, struct
  * hoisted. */
 void resolve_run_versions(struct run *r, const struct importer *imp, atom name,
 	void (*f)(void *ctx, atom version, bool declared), void *ctx);
-/* Publish the children of a package; what the owner decided. */
-void resolve_record(
-	struct run *r, uint32_t pkg, struct edge *edge, uint32_t n, const struct atomset *shadow, prior key);

@@ -93,12 +93,9 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	bool here = instead_here(r, o->depth), young;
 	struct packument p = { 0 };
 	const struct err *why = NULL;
-	int rc;
-	if (here && r->set->prefer_workspace_packages &&
-		(rc = workspace_instead(r, out, imp, w, spec->name, spec->fetch, (int)spec->type, 0, fresh, e)) !=
-			LOCAL_NONE)
-		return rc < 0 ? rc : 0;
-	rc = get_packument(r, &p, &why, spec->name, w->optional, e);
+	if (here && r->set->prefer_workspace_packages && workspace_instead(r, out, imp, w, spec, 0, fresh))
+		return 0;
+	int rc = get_packument(r, &p, &why, spec->name, w->optional, e);
 	if (rc < 0)
 		return rc;
 	uint32_t v = NONE;
@@ -110,9 +107,8 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 		v = shared_pick(r, p, w, spec, o, &po, here, &young);
 	if (here) {
 		atom version = v == NONE ? 0 : atom_of(&r->t, packument_version(p, v));
-		int lc = workspace_instead(r, out, imp, w, spec->name, spec->fetch, (int)spec->type, version, fresh, e);
-		if (lc != LOCAL_NONE)
-			return lc < 0 ? lc : 0;
+		if (workspace_instead(r, out, imp, w, spec, version, fresh))
+			return 0;
 	}
 	if (rc) {
 		*e = *why;

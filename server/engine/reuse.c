@@ -8,6 +8,7 @@
 #include "package.h"
 #include "pick.h"
 #include "prefer.h"
+#include "sorted.h"
 
 static const struct lock_snapshot *snap_at(const struct run *r, prior k)
 {
@@ -30,69 +31,17 @@ static const struct lock_package *package_of(struct run *r, prior k, str *name, 
 {
 	str suffix;
 	dep_path_split(snap_at(r, k)->key, name, version, &suffix);
-	return lockfile_package(
-		r->prior, arena_printf(&r->arena, STR_FMT "@" STR_FMT, STR_ARG(*name), STR_ARG(*version)));
+	return lockfile_package(r->prior, dep_path_package_key(snap_at(r, k)->key));
 }
 
-/* As peers are matched: a prerelease also counts as the release it precedes. An empty range is a tag. */
+/* As peers are matched. An empty range is a tag. */
 static bool satisfies(struct run *r, atom range, atom version)
 {
 	const struct range *rg = sof(r, range).n ? atom_range(&r->t, range) : NULL;
 	const struct semver *v = atom_semver(&r->t, version);
 	if (!rg || !v)
 		return false;
-	struct semver release = { v->major, v->minor, v->patch, STR_NONE, STR_NONE };
-	return range_has(rg, v, false) || (v->pre.n && range_has(rg, &release, false));
-}
-
-/* --- does the lockfile fit --- */
-
-static bool map_same(struct str_map a, struct str_map b)
-{
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++) {
-		const str *v = str_map_get(b, a.p[i].k);
-		if (!v || !str_eq(*v, a.p[i].v))
-			return false;
-	}
-	return true;
-}
-
-static bool list_same(struct str_list a, struct str_list b)
-{
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++)
-		if (!str_list_has(b, a.p[i]))
-			return false;
-	return true;
-}
-
-static bool catalogs_same(const struct run *r)
-{
-	const struct lock_head *h = &r->prior->head;
-	for (size_t i = 0; i < h->ncatalog; i++) {
-		const struct lock_catalog_entry *c = &h->catalog[i];
-		bool same = false;
-		for (size_t k = 0; k < r->set->ncatalog && !same; k++)
-			same = str_eq(r->set->catalog[k].catalog, c->catalog) &&
-			       str_eq(r->set->catalog[k].alias, c->alias) &&
-			       str_eq(r->set->catalog[k].specifier, c->specifier);
-		if (!same)
-			return false;
-	}
-	return true;
-}
-
-bool reuse_settings_fit(struct run *r)
-{
-	const struct lock_head *h = &r->prior->head;
-	return str_eq(h->package_extensions_checksum, r->set->package_extensions_checksum) &&
-	       list_same(h->ignored_optional, r->set->ignored_optional) &&
-	       map_same(h->overrides, overrides_resolved(r)) && catalogs_same(r) &&
-	       /* what is a dependency and a peer, too, is a peer alone with autoInstallPeers: the lockfile doesn't tell */
-	       (h->auto_install_peers == r->set->auto_install_peers || !h->auto_install_peers);
+	return range_has_peer(rg, v);
 }
 
 /* --- versions to prefer --- */
@@ -103,13 +52,9 @@ static bool override_gone(struct run *r, str name)
 	return str_map_get(r->prior->head.overrides, name) && !str_map_get(overrides_resolved(r), name);
 }
 
-void reuse_init(struct run *r)
+void reuse_prefer(struct run *r)
 {
 	const struct lockfile *l = r->prior;
-	r->subtree_reusable = arena_new(&r->arena, int8_t, l->nsnapshots + 1);
-	r->whole = arena_new(&r->arena, prior, l->nsnapshots + 1);
-	r->whole_at = arena_new(&r->arena, uint32_t, l->nsnapshots + 1);
-	r->nwhole = 0;
 	for (size_t i = 0; i < l->nsnapshots; i++) {
 		str name, version, suffix;
 		dep_path_split(l->snapshot[i].key, &name, &version, &suffix);
@@ -144,7 +89,7 @@ static bool spec_unchanged(struct run *r, str alias, str recorded, str spec)
 	return false;
 }
 
-void reuse_importer(struct run *r, struct importer *imp)
+static void reuse_importer(struct run *r, struct importer *imp)
 {
 	atom *changed = arena_new(&r->arena, atom, imp->nwanted + 1);
 	size_t n = 0;
@@ -175,15 +120,15 @@ static void locked_peers_of(struct run *r, struct locked_peers *l, prior key, un
 /* A hashed suffix doesn't tell: what the snapshot, and what it depends on, have under the names of their peers. */
 static void locked_peers_hashed(struct run *r, struct locked_peers *l, prior key, unsigned depth)
 {
-	str name, version, suffix;
-	const struct lock_package *m = package_of(r, key, &name, &version);
-	const struct lock_snapshot *s = snap_at(r, key);
-	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
 	if (!l->seen)
 		l->seen = arena_new(&r->arena, bool, r->prior->nsnapshots);
 	if (l->seen[key] || depth > RUN_MOST_DEPTH)
 		return;
 	l->seen[key] = true;
+	str name, version, suffix;
+	const struct lock_package *m = package_of(r, key, &name, &version);
+	const struct lock_snapshot *s = snap_at(r, key);
+	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
 	for (int k = 0; m && k < 2; k++)
 		for (size_t i = 0; i < maps[k].n; i++) {
 			str alias = maps[k].p[i].alias;
@@ -199,33 +144,50 @@ static void locked_peers_hashed(struct run *r, struct locked_peers *l, prior key
 
 static void locked_peers_of(struct run *r, struct locked_peers *l, prior key, unsigned depth)
 {
-	str name, version, suffix;
+	str name, version, suffix, peer, a, b;
 	bool hashed = false;
 	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
-	for (size_t i = 0; i < suffix.n; i++) {
-		if (suffix.p[i] != '(')
-			continue;
-		size_t end = i + 1;
-		while (end < suffix.n && suffix.p[end] != '(' && suffix.p[end] != ')')
-			end++;
-		str seg = { suffix.p + i + 1, end - i - 1 }, a, b;
-		if (str_rcut(seg, '@', &a, &b) && a.n)
+	while (dep_path_peer(&peer, &suffix)) {
+		if (str_rcut(peer, '@', &a, &b) && a.n)
 			locked_peers_add(r, l, a, b);
-		hashed |= seg.n && str_find(seg, '@', 0) == SIZE_MAX && !str_starts(seg, STR("patch_hash="));
+		hashed |= str_find(peer, '@', 0) == SIZE_MAX;
 	}
 	if (hashed)
 		locked_peers_hashed(r, l, key, depth);
 }
 
-/* Peers that the locked dep paths of this importer's direct dependencies name. */
+/* Each only once, in IMP's fields. */
+static void locked_peers_give(struct run *r, struct locked_peers *l, struct importer *imp)
+{
+	atom *names = arena_new(&r->arena, atom, l->n + 1);
+	uint32_t n = 0;
+	if (l->n)
+		qsort(l->p, l->n, sizeof(*l->p), kv_order);
+	for (uint32_t i = 0; i < l->n; i++)
+		if (!n || kv_order(&l->p[n - 1], &l->p[i]) != 0)
+			l->p[n++] = l->p[i];
+	for (uint32_t i = 0; i < n; i++)
+		names[i] = l->p[i].k;
+	imp->locked_peer_versions = l->p;
+	imp->nlocked_peer_versions = n;
+	imp->locked_peer_names = atomset_of(&r->arena, names, n);
+}
+
 void reuse_lock_peers(struct run *r, struct importer *imp)
 {
 	struct locked_peers l = { 0 };
 	if (!r->prior)
 		return;
+	if (!imp->prior && r->unlocked) {
+		imp->locked_peer_versions = r->unlocked->locked_peer_versions;
+		imp->nlocked_peer_versions = r->unlocked->nlocked_peer_versions;
+		imp->locked_peer_names = r->unlocked->locked_peer_names;
+		return;
+	}
 	if (!imp->prior) {
 		for (size_t i = 0; i < r->prior->nsnapshots; i++)
 			locked_peers_of(r, &l, (prior)i, 0);
+		r->unlocked = imp;
 	} else {
 		for (int t = 0; t < LOCK_NTYPES; t++)
 			for (size_t i = 0; i < imp->prior->deps[t].n; i++) {
@@ -235,12 +197,7 @@ void reuse_lock_peers(struct run *r, struct importer *imp)
 					locked_peers_of(r, &l, k, 0);
 			}
 	}
-	atom *names = arena_new(&r->arena, atom, l.n + 1);
-	for (uint32_t i = 0; i < l.n; i++)
-		names[i] = l.p[i].k;
-	imp->locked_peer_versions = l.p;
-	imp->nlocked_peer_versions = l.n;
-	imp->locked_peer_names = atomset_of(&r->arena, names, l.n);
+	locked_peers_give(r, &l, imp);
 }
 
 /* The range of "npm:NAME@RANGE" or a jsr: specifier, else SPEC. */
@@ -254,86 +211,114 @@ static atom range_in(struct run *r, atom alias, atom spec, str name)
 	return atom_of(&r->t, tail);
 }
 
-static bool moves(struct run *r, const struct importer *imp, const struct wanted *w)
+/* The names for which some project asks for a version that the lockfile doesn't have. */
+static const struct atomset *asked_anew(struct run *r)
 {
-	return !w->peer && atomset_has(imp->changed, w->alias) && atom_range(&r->t, w->spec) &&
-	       !reuse_has_satisfying(r, w);
+	VEC(atom) v = VEC_INIT;
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		const struct importer *imp = &r->importer[i];
+		for (uint32_t k = 0; k < imp->nwanted; k++) {
+			const struct wanted *w = &imp->wanted[k];
+			if (!w->peer && atomset_has(imp->changed, w->alias) && atom_range(&r->t, w->spec) &&
+				!reuse_has_satisfying(r, w))
+				*vec_add(&v) = w->alias;
+		}
+	}
+	const struct atomset *out = atomset_of(&r->arena, v.p, v.n);
+	vec_release(&v);
+	return out;
 }
 
-static bool changed_peer(struct run *r, const struct importer *imp, const struct wanted *w)
+/* The version that D is in the lockfile; 0: none. */
+static atom direct_version(struct run *r, const struct lock_direct *d)
 {
-	(void)r;
-	return w->peer && atomset_has(imp->changed, w->alias);
+	prior k = ref_snapshot(r, d->alias, d->ref);
+	return k == NONE ? 0 : reuse_version(r, k);
 }
 
-static bool by_number(struct run *r, const struct importer *imp, const struct wanted *w)
+static int asking_order(const void *a, const void *b)
 {
-	(void)imp;
-	return atom_semver(&r->t, w->spec) != NULL;
+	atom x = ((const struct asking *)a)->name, y = ((const struct asking *)b)->name;
+	return (x > y) - (x < y);
 }
 
-static const struct atomset *aliases_where(
-	struct run *r, bool (*is)(struct run *, const struct importer *, const struct wanted *))
+/* The first of those that ask for NAME. */
+static uint32_t asking_from(const struct run *r, atom name)
+{
+	uint32_t lo = 0, hi = r->nasking;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (r->asking[mid].name < name)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Names that some project has as a peer of its own. */
+static const struct atomset *own_peers(struct run *r)
 {
 	VEC(atom) v = VEC_INIT;
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < r->importer[i].nwanted; k++)
-			if (is(r, &r->importer[i], &r->importer[i].wanted[k]))
+			if (r->importer[i].wanted[k].peer)
 				*vec_add(&v) = r->importer[i].wanted[k].alias;
 	const struct atomset *out = atomset_of(&r->arena, v.p, v.n);
 	vec_release(&v);
 	return out;
 }
 
-/* A project's own peer whose range changed stays what it was where another project has the same and none asks for a version of it by
- * number; else it is chosen as a new one is. Source: pnpm 12.21's behaviour. */
-static void peers_stay(struct run *r)
+static void asking_collect(struct run *r)
 {
-	const struct atomset *peers = aliases_where(r, changed_peer);
-	if (!peers->n)
-		return;
-	const struct atomset *numbered = aliases_where(r, by_number);
-	VEC(struct kv) had = VEC_INIT;
-	for (uint32_t i = 0; i < peers->n; i++)
-		for (uint32_t k = 0; k < r->nimporter && !atomset_has(numbered, peers->v[i]); k++) {
-			const struct lock_direct *d = direct_find(r->importer[k].prior, sof(r, peers->v[i]));
-			if (d)
-				*vec_add(&had) = (struct kv){ peers->v[i], atom_of(&r->t, d->ref) };
-		}
-	if (had.n)
-		qsort(had.p, had.n, sizeof(*had.p), kv_order);
-	struct kv *out = arena_new(&r->arena, struct kv, had.n + 1);
-	uint32_t n = 0;
-	for (size_t i = 1; i < had.n; i++)
-		if (!kv_order(&had.p[i - 1], &had.p[i]) && (!n || kv_order(&out[n - 1], &had.p[i])))
-			out[n++] = had.p[i];
-	r->peers_stay = out;
-	r->npeers_stay = n;
-	vec_release(&had);
-}
-
-void reuse_peers_move(struct run *r)
-{
-	atom *moved = arena_new(&r->arena, atom, 64);
-	uint32_t n = 0;
-	size_t cap = 64;
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		for (uint32_t k = 0; k < r->importer[i].nwanted; k++) {
-			const struct wanted *w = &r->importer[i].wanted[k];
-			if (!moves(r, &r->importer[i], w))
+	const struct atomset *peers = own_peers(r);
+	size_t cap = 0;
+	for (uint32_t i = 0; peers->n && i < r->nimporter; i++) {
+		const struct importer *imp = &r->importer[i];
+		for (uint32_t k = 0; k < imp->nwanted; k++) {
+			const struct wanted *w = &imp->wanted[k];
+			if (w->peer || !atomset_has(peers, w->alias) || !valid_range(r, w->spec))
 				continue;
-			moved = arena_grow(&r->arena, moved, n, &cap, sizeof(*moved), _Alignof(atom));
-			moved[n++] = w->alias;
+			const struct lock_direct *d = direct_find(imp->prior, sof(r, w->alias));
+			r->asking = arena_grow(
+				&r->arena, r->asking, r->nasking, &cap, sizeof(*r->asking), _Alignof(struct asking));
+			r->asking[r->nasking++] = (struct asking){ w->alias, w->spec, d ? direct_version(r, d) : 0 };
 		}
-	r->moved = atomset_of(&r->arena, moved, n);
-	peers_stay(r);
+	}
+	if (r->nasking)
+		qsort(r->asking, r->nasking, sizeof(*r->asking), asking_order);
 }
 
-/* Whether a peer of a project's own, which was D and has another range now, stays what it was. */
-static bool peer_stays(struct run *r, const struct lock_direct *d)
+void reuse_init(struct run *r)
 {
-	const struct kv key = { atom_of(&r->t, d->alias), atom_of(&r->t, d->ref) };
-	return r->npeers_stay && bsearch(&key, r->peers_stay, r->npeers_stay, sizeof(key), kv_order);
+	r->subtree_reusable = arena_new(&r->arena, int8_t, r->prior->nsnapshots + 1);
+	r->whole = arena_new(&r->arena, prior, r->prior->nsnapshots + 1);
+	r->whole_at = arena_new(&r->arena, uint32_t, r->prior->nsnapshots + 1);
+	r->nwhole = 0;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		reuse_importer(r, &r->importer[i]);
+	r->moved = asked_anew(r);
+	asking_collect(r);
+}
+
+/* Whether W, a project's own peer, stays WAS, which its range OWN takes. What other projects depend on decides, as far as OWN takes what they
+ * have: none of them may name one version, and the peer is what one of them has, or all their ranges take it.
+ * Source: pnpm 12.21's behaviour. */
+static bool peer_stays(struct run *r, const struct wanted *w, const struct range *own, atom was)
+{
+	bool shared = false, fits = true;
+	if (atomset_has(r->moved, w->alias))
+		return false;
+	for (uint32_t i = asking_from(r, w->alias); i < r->nasking && r->asking[i].name == w->alias; i++) {
+		const struct asking *o = &r->asking[i];
+		if (o->locked && !range_has(own, atom_semver(&r->t, o->locked), false))
+			continue;
+		if (atom_semver(&r->t, o->spec))
+			return false;
+		shared |= o->locked == was;
+		fits &= range_has(atom_range(&r->t, o->spec), atom_semver(&r->t, was), false);
+	}
+	return shared || fits;
 }
 
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w)
@@ -344,13 +329,13 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 	str name, version;
 	if (k == NONE || !package_of(r, k, &name, &version) || override_gone(r, name))
 		return NONE;
-	if (w->peer && (atomset_has(r->moved, alias) || (atomset_has(imp->changed, alias) && !peer_stays(r, d))))
-		return NONE;
 	/* unlike below: a prerelease that the range doesn't name goes, though nothing else changed. Source: pnpm 12.21's behaviour */
 	atom range = range_in(r, alias, spec, name);
 	const struct range *rg = sof(r, range).n ? atom_range(&r->t, range) : NULL;
 	const struct semver *v = atom_semver(&r->t, atom_of(&r->t, version));
-	return rg && v && range_has(rg, v, false) ? k : NONE;
+	if (!rg || !v || !range_has(rg, v, false))
+		return NONE;
+	return w->peer && !peer_stays(r, w, rg, atom_of(&r->t, version)) ? NONE : k;
 }
 
 prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
@@ -409,13 +394,13 @@ atom reuse_pin(struct run *r, const struct wanted *w, prior key)
 	return atom_fmt(&r->t, "npm:" STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version));
 }
 
-static bool depends_on_changed(const struct run *r, const struct importer *imp, prior key)
+static bool depends_on_changed(struct run *r, const struct importer *imp, prior key)
 {
 	const struct lock_snapshot *s = snap_at(r, key);
 	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
 	for (int m = 0; imp->changed->n && m < 2; m++)
 		for (size_t i = 0; i < maps[m].n; i++)
-			if (atomset_has(imp->changed, atom_of((struct atoms *)&r->t, maps[m].p[i].alias)))
+			if (atomset_has(imp->changed, atom_of(&r->t, maps[m].p[i].alias)))
 				return true;
 	return false;
 }
@@ -564,12 +549,10 @@ void reuse_foresee(struct run *r)
 	arena_release(&f.a);
 }
 
-static bool is_peer_of(const struct pkg *p, atom name)
+static int kid_order(void *run, const void *a, const void *b)
 {
-	for (uint32_t i = 0; i < p->npeer; i++)
-		if (p->peer[i].name == name)
-			return true;
-	return false;
+	const struct run *r = run;
+	return atom_cmp(&r->t, ((const struct reuse_kid *)a)->alias, ((const struct reuse_kid *)b)->alias);
 }
 
 uint32_t reuse_kids(struct run *r, prior key, const struct pkg *p, struct reuse_kid **out)
@@ -582,13 +565,12 @@ uint32_t reuse_kids(struct run *r, prior key, const struct pkg *p, struct reuse_
 		for (size_t i = 0; i < maps[m].n; i++) {
 			atom alias = atom_of(&r->t, maps[m].p[i].alias);
 			prior c = ref_snapshot(r, maps[m].p[i].alias, maps[m].p[i].ref);
-			if (is_peer_of(p, alias) || str_list_has(s->transitive_peers, maps[m].p[i].alias) || c == NONE)
+			if (pkg_has_peer(p, alias) || str_list_has(s->transitive_peers, maps[m].p[i].alias) ||
+				c == NONE)
 				continue;
-			uint32_t at = n++;
-			for (; at && atom_cmp(&r->t, k[at - 1].alias, alias) > 0; at--)
-				k[at] = k[at - 1];
-			k[at] = (struct reuse_kid){ alias, c, m == 1 };
+			k[n++] = (struct reuse_kid){ alias, c, m == 1 };
 		}
+	rows_sort(k, n, sizeof(*k), kid_order, r);
 	*out = k;
 	return n;
 }
@@ -613,10 +595,13 @@ bool reuse_has_satisfying(struct run *r, const struct wanted *w)
 		range = jsr_range;
 	}
 	const struct range *rg = atom_range(&r->t, atom_of(&r->t, range));
-	for (size_t i = 0; rg && i < r->prior->npackages; i++) {
+	str key = arena_join(&r->arena, name, STR("@"));
+	for (size_t i = lockfile_packages_from(r->prior, key); rg && i < r->prior->npackages; i++) {
 		str n, v, suffix;
+		if (!str_starts(r->prior->package[i].key, key))
+			break;
 		dep_path_split(r->prior->package[i].key, &n, &v, &suffix);
-		const struct semver *sv = str_eq(n, name) ? atom_semver(&r->t, atom_of(&r->t, v)) : NULL;
+		const struct semver *sv = atom_semver(&r->t, atom_of(&r->t, v));
 		if (sv && range_has(rg, sv, false))
 			return true;
 	}

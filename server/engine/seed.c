@@ -2,7 +2,6 @@
 #include "package.h"
 #include <stdlib.h>
 
-/* Gives an occurrence its place in the tree; a shared one keeps its first children and its least depth. */
 void seed_settle(struct run *r, const struct seed *s, bool lazy, struct kid *kid, uint32_t nkid)
 {
 	struct node *n = &r->node.p[s->node];
@@ -50,7 +49,6 @@ static bool still_owner(struct run *r, const struct seed *s)
 	       chain_cmp(r, o->path, s->owner.path) == 0;
 }
 
-/* One claim per package and level, by the occurrence whose path sorts first. */
 void seeds_claim(struct run *r, const struct importer *imp, struct seed **all, uint32_t n)
 {
 	uint32_t *best = xmalloc((n + 1) * sizeof(*best)), nbest = 0, mark = ++r->mark;
@@ -73,16 +71,6 @@ void seeds_claim(struct run *r, const struct importer *imp, struct seed **all, u
 			r->breaks++;
 	}
 	free(best);
-}
-
-void resolve_record(struct run *r, uint32_t pkg, struct edge *edge, uint32_t n, const struct atomset *shadow, prior key)
-{
-	struct pkg *p = pkg_at(r, pkg);
-	p->recorded = true;
-	p->edge = edge;
-	p->nedge = n;
-	p->rec_shadow = shadow;
-	p->rec_prior = key;
 }
 
 static bool pins_over(const struct pkg *p, const struct atomset *shadow, prior key)
@@ -130,11 +118,14 @@ static struct recording record(struct run *r, const struct seed *s, struct edge 
 	out.stale = p->recorded && !edges_same(p, edge, n);
 	if (out.stale)
 		r->breaks++;
-	resolve_record(r, s->pkg, edge, n, s->shadow, s->key);
+	p->recorded = true;
+	p->edge = edge;
+	p->nedge = n;
+	p->rec_shadow = s->shadow;
+	p->rec_prior = s->key;
 	return out;
 }
 
-/* Children of S from the seeds of its edges: records them and settles its node. */
 void seed_settle_children(struct run *r, const struct seed *s, const struct seed *kids, uint32_t n)
 {
 	struct edge *edge = arena_new(&r->arena, struct edge, n + 1);

@@ -13,77 +13,6 @@ struct workspace {
 	struct map local, importer; /* by path */
 };
 
-str path_join(struct arena *a, str base, str rel)
-{
-	bool absolute = rel.n && rel.p[0] == '/';
-	str all[2] = { absolute ? STR_NONE : base, rel };
-	str *part = arena_new(a, str, base.n + rel.n + 2); /* no path has more components than bytes */
-	size_t n = 0, len = 0;
-	for (int k = 0; k < 2; k++) {
-		str rest = all[k], head;
-		for (bool more = rest.n > 0; more;) {
-			more = str_cut(rest, '/', &head, &rest);
-			if (!head.n || str_eq(head, STR(".")))
-				continue;
-			if (str_eq(head, STR("..")) && n && !str_eq(part[n - 1], STR("..")))
-				n--;
-			else
-				part[n++] = head;
-		}
-	}
-	for (size_t i = 0; i < n; i++)
-		len += part[i].n + 1;
-	char *p = arena_alloc(a, len + 3, 1, 1), *q = p;
-	if (absolute)
-		*q++ = '/';
-	for (size_t i = 0; i < n; i++) {
-		memcpy(q, part[i].p, part[i].n);
-		q += part[i].n;
-		if (i + 1 < n)
-			*q++ = '/';
-	}
-	if (q == p)
-		*q++ = '.';
-	return (str){ p, (size_t)(q - p) };
-}
-
-static size_t segments(str s, str *out, size_t cap)
-{
-	size_t n = 0;
-	str head;
-	for (bool more = s.n > 0; more;) {
-		more = str_cut(s, '/', &head, &s);
-		if (head.n && !str_eq(head, STR(".")) && n < cap)
-			out[n++] = head;
-	}
-	return n;
-}
-
-str path_relative(struct arena *a, str from, str to)
-{
-	str f[128], t[128];
-	if (to.n && to.p[0] == '/')
-		return to;
-	size_t nf = segments(from, f, 128), nt = segments(to, t, 128), same = 0, len = 0;
-	while (same < nf && same < nt && str_eq(f[same], t[same]))
-		same++;
-	for (size_t i = same; i < nt; i++)
-		len += t[i].n + 1;
-	char *p = arena_alloc(a, len + (nf - same) * 3 + 1, 1, 1), *q = p;
-	for (size_t i = same; i < nf; i++) {
-		memcpy(q, "../", 3);
-		q += 3;
-	}
-	for (size_t i = same; i < nt; i++) {
-		memcpy(q, t[i].p, t[i].n);
-		q += t[i].n;
-		*q++ = '/';
-	}
-	if (q > p)
-		q--;
-	return (str){ p, (size_t)(q - p) };
-}
-
 void workspace_init(struct run *r)
 {
 	struct workspace *w = r->workspace = xcalloc(1, sizeof(*w));
@@ -120,11 +49,6 @@ const struct manifest *workspace_manifest(const struct run *r, str path, str *in
 	}
 	at = map_get(&r->workspace->importer, path);
 	return at == MAP_NONE ? NULL : &r->req->importer[at].manifest;
-}
-
-bool workspace_always(const struct run *r)
-{
-	return r->set->link_workspace_packages || r->set->link_workspace_packages_deep;
 }
 
 bool workspace_injected(const struct manifest *m, str alias)
@@ -165,13 +89,16 @@ static const struct ws_package *ws_pick(struct run *r, atom name, atom fetch, en
 		*known = true;
 		const struct semver *v = atom_semver(&r->t, p->version);
 		if (type == SPEC_VERSION) {
-			if (p->version == fetch)
+			const struct semver *exact = atom_semver(&r->t, fetch);
+			if (p->version == fetch || (v && exact && semver_cmp(v, exact) == 0))
 				return p;
 			continue;
 		}
+		if (any && !v && !best)
+			best = p; /* what is no version satisfies "*" */
 		if (!v || (!any && (!rg || !range_has(rg, v, false) || (v->pre.n && !names_prerelease(want)))))
 			continue;
-		if (!best || semver_cmp(v, best_v) > 0) {
+		if (!best_v || semver_cmp(v, best_v) > 0) {
 			best = p;
 			best_v = v;
 		}
@@ -231,27 +158,26 @@ static int ws_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 		STR_ARG(imp->req->path), SA(r, s.name), STR_ARG(spec), STR_ARG(buf_str(&b)));
 }
 
-int workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w, atom name,
-	atom fetch, int type, atom version, bool *fresh, struct err *e)
+bool workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
+	const struct reg_spec *spec, atom version, bool *fresh)
 {
 	bool known;
-	(void)e;
-	const struct ws_package *best = ws_pick(r, name, fetch, (enum spec_type)type, &known);
+	const struct ws_package *best = ws_pick(r, spec->name, spec->fetch, spec->type, &known);
 	if (!known)
-		return LOCAL_NONE;
+		return false;
 	for (size_t i = 0; version && i < r->workspace->p.n; i++)
-		if (r->workspace->p.p[i].name == name && r->workspace->p.p[i].version == version) {
+		if (r->workspace->p.p[i].name == spec->name && r->workspace->p.p[i].version == version) {
 			*out = ws_package(r, imp, &r->workspace->p.p[i], w, fresh);
-			return LOCAL_FOUND;
+			return true;
 		}
 	if (!best)
-		return LOCAL_NONE;
+		return false;
 	const struct semver *mine = atom_semver(&r->t, best->version),
 			    *theirs = version ? atom_semver(&r->t, version) : NULL;
 	if (version && !r->set->prefer_workspace_packages && !(mine && theirs && semver_cmp(mine, theirs) > 0))
-		return LOCAL_NONE;
+		return false;
 	*out = ws_package(r, imp, best, w, fresh);
-	return LOCAL_FOUND;
+	return true;
 }
 
 /* --- folders and tarballs --- */
@@ -313,7 +239,7 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 	bool tarball = !ws && !link && is_tarball(s);
 	str path = path_join(&r->arena, file ? sof(r, dir) : imp->req->path, local_path(s));
 	const struct manifest *m = workspace_manifest(r, path, &integrity);
-	bool copy = file || (!link && (tarball || w->injected));
+	bool copy = file || (!link && (tarball || w->injected || (ws && r->set->inject_workspace_packages)));
 	atom d = atom_copy(&r->t, path);
 	if (copy && !m)
 		return local_missing(r, w, path, e);

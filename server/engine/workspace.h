@@ -6,11 +6,6 @@
 #pragma once
 #include "graph.h"
 
-/* BASE/REL, normalised; an absolute REL stays. */
-str path_join(struct arena *a, str base, str rel);
-/* TO as seen from FROM; empty when they are the same. */
-str path_relative(struct arena *a, str from, str to);
-
 struct workspace;
 void workspace_init(struct run *r);
 void workspace_release(struct run *r);
@@ -20,14 +15,13 @@ enum local_result { LOCAL_NONE, LOCAL_FOUND };
  * LOCAL_NONE: not a local specifier. Negative on failure. */
 int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, atom dir, const struct wanted *w,
 	bool *fresh, struct err *e);
-/* With linkWorkspacePackages: the workspace package NAME that takes the place of the registry's VERSION (0: the registry has
- * none). Same results. */
-int workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w, atom name,
-	atom fetch, int type, atom version, bool *fresh, struct err *e);
+struct reg_spec;
+/* With linkWorkspacePackages: *OUT is the workspace package that takes the place of the registry's VERSION (0: the registry has none) of what
+ * SPEC asks for. False: there is none. */
+bool workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
+	const struct reg_spec *spec, atom version, bool *fresh);
 /* Whether "workspace:" and S takes any version. */
 bool workspace_any(str s);
-/* Whether registry specifiers may be satisfied by workspace packages at DEPTH. */
-bool workspace_always(const struct run *r);
 /* Whether dependenciesMeta of M (may be NULL) asks for a copy of ALIAS; it counts in copied folders as well as in projects. */
 bool workspace_injected(const struct manifest *m, str alias);
 /* Manifest of a local folder or tarball by its path, or NULL. */

@@ -1,4 +1,4 @@
-// Nothing to do: found out by a program that loads the C library alone, in a workspace of 50 projects, too.
+// Nothing to do: found out by a program that loads the C library alone, in a workspace of hundreds of projects, too.
 // usage: nothing-to-do.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -13,7 +13,7 @@ const { url } = await fixtureStart(program, ['--packages', packages])
 
 writeFileSync(join(work, 'package.json'), '{"name":"root","version":"1.0.0"}')
 writeFileSync(join(work, 'pnpm-workspace.yaml'), 'packages:\n  - p/*\n')
-for (let i = 0; i < 50; i++) {
+for (let i = 0; i < 500; i++) { // more than one buffer of what is watched
   mkdirSync(join(work, `p/${i}`), { recursive: true })
   writeFileSync(join(work, `p/${i}/package.json`), JSON.stringify({ name: `p${i}`, version: '1.0.0', dependencies: { 'fx-leaf': '1.1.0' } }))
 }
@@ -33,9 +33,9 @@ const again = install({ LD_DEBUG: 'libs,files' })
 assert.match(again.stdout, /up to date/)
 assert.deepEqual(loaded(again).filter((n) => heavy.test(n)), [])
 
-// Each of the 50 manifests counts.
+// Each of the manifests counts.
 const later = new Date(Date.now() + 5000)
-utimesSync(join(work, 'p/37/package.json'), later, later)
+utimesSync(join(work, 'p/437/package.json'), later, later)
 assert.doesNotMatch(install().stdout, /up to date/)
 assert.match(install().stdout, /up to date/)
 rmSync(work, { recursive: true, force: true })

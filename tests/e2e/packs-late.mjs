@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { draydStart, draydsStop, eventsOf, fixtureStart, run, sleep } from './rig.mjs'
 
 const [dray, drayd, fixture] = process.argv.slice(2)
-const PACKAGES = 120, FIRST = 32, MEANWHILE = 64, TRIES = 5
+const PACKAGES = 120, MEANWHILE = 64, TRIES = 5
 const work = mkdtempSync(join(tmpdir(), 'dray-e2e-packs-late-'))
 const names = Array.from({ length: PACKAGES }, (_, i) => `fx-late${i}`)
 let url, port, count = 0
@@ -60,11 +60,10 @@ try {
 
   // A busy machine may let the time pass; without waiting it is never fewer than are downloaded at once.
   const away = await far(false), tarballs = []
-  while (tarballs.length < TRIES && !(tarballs.at(-1) <= FIRST)) tarballs.push((await install(lockfile, away.address().port)).packs.tarballs)
+  while (tarballs.length < TRIES && tarballs.at(-1) !== 0) tarballs.push((await install(lockfile, away.address().port)).packs.tarballs)
   away.close()
-  assert.ok(tarballs.at(-1) <= FIRST, `tarballs: ${tarballs}; ${MEANWHILE} are what comes without waiting`)
-  assert.ok(tarballs.at(-1) > 0, 'the first do not wait')
-  console.log(`ok an answer on its way is waited for: ${tarballs.at(-1)} tarballs of ${PACKAGES}`)
+  assert.equal(tarballs.at(-1), 0, `tarballs: ${tarballs}; ${MEANWHILE} are what comes without waiting`)
+  console.log('ok an answer on its way is waited for')
 
   const mute = await far(true)
   const { packs } = await install(lockfile, mute.address().port)

@@ -55,7 +55,7 @@ function damage(name, version) {
   const lines = readFileSync(join(serverDir, 'packs/journal'), 'utf8').split('\n').map((l) => l.split(' '))
   let n = 0
   for (const [state, , digest, , , , of, at] of lines) {
-    if (!['warm', 'settled'].includes(state) || of !== name || at !== version) continue
+    if (!['warm2', 'settled2'].includes(state) || of !== name || at !== version) continue
     const path = join(serverDir, 'packs', digest.slice(0, 2), digest.slice(2))
     const bytes = readFileSync(path)
     bytes[bytes.length >> 1] ^= 1

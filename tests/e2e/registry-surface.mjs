@@ -149,6 +149,14 @@ const tests = {
     assert.ok((await metric(s, 'registry_packuments_upstream_down_total')) >= 1)
     assert.ok([502, 503].includes((await fetch(s.url + 'fx-app', { headers: short })).status), 'refused, or the breaker is open')
   },
+  async 'absence is remembered no longer than a packument'() {
+    const up = await registry()
+    const s = await serve(['--registry', up.url, '--packument-age', '0'])
+    for (let i = 1; i <= 2; i++) {
+      await json(s.url + 'nothing-here', short, 404)
+      assert.equal(up.asked('/nothing-here'), i)
+    }
+  },
   async 'stale while revalidate'() {
     const up = await registry()
     const s = await serve(['--registry', up.url, '--packument-age', '5'])
@@ -201,7 +209,7 @@ const tests = {
     await json(s.url + 'fx-leaf', bearer(ci.slice(0, -1)), 401)
     await json(s.url + '@fx%2fscoped', bearer(ci))
     await json(s.url + 'fx-leaf', { authorization: `Basic ${Buffer.from(`x:${ci}`).toString('base64')}` })
-    assert.match((await json(s.url + '@fx%2fscoped', bearer(dev), 403)).message, /token dev may not see/)
+    assert.match((await json(s.url + '@fx%2fscoped', bearer(dev), 403)).message, /this token may not see/)
     await json(s.url + '@fx%2fscoped/-/scoped-1.0.0.tgz', bearer(dev), 403)
     await json(s.url + 'fx-leaf', bearer(dev))
     assert.equal((await json(s.url + '-/whoami', bearer(ci))).username, 'ci')
@@ -297,7 +305,7 @@ const tests = {
     assert.equal(r.status, 0, r.stderr)
     r = install('dev', `${host}:_authToken=${dev}\n`) // the same request as ci's: not from its cache
     assert.equal(r.status, 8, r.stderr)
-    assert.match(r.stderr, /access rule secret keeps package @fx\/scoped from token dev/)
+    assert.match(r.stderr, /access rule secret keeps package @fx\/scoped from this token/)
     r = install('other-host', `//127.0.0.1:1/:_authToken=${ci}\n//127.0.0.1:${up.port}/:_authToken=${ci}\n`)
     assert.equal(r.status, 8, 'a token for another host is not sent')
   },

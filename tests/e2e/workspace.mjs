@@ -2,7 +2,7 @@
 // usage: workspace.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fixtureStart } from './rig.mjs'
@@ -123,6 +123,21 @@ const tests = {
     assert.deepEqual(importers(text(dir, 'node_modules/.pnpm/lock.yaml')), ['.', 'apps/d'])
     assert.ok(existsSync(join(dir, 'libs/b/node_modules/fx-leaf/package.json')), 'not touched')
     assert.doesNotMatch(ok(run(dir)), /up to date/)
+  },
+  'a killed install has set the record of the tree aside: what is there of others stays then, too'() {
+    for (const aside of ['.dray-old-lock.yaml', '.dray-old-was.yaml']) {
+      const dir = workspace()
+      ok(run(dir))
+      const before = text(dir, 'node_modules/.pnpm/lock.yaml')
+      const hoisted = () => readdirSync(join(dir, 'node_modules/.pnpm/node_modules'), { recursive: true }).sort()
+      const links = hoisted()
+      renameSync(join(dir, 'node_modules/.pnpm/lock.yaml'), join(dir, 'node_modules/.pnpm', aside))
+      rmSync(join(dir, 'apps/d/node_modules'), { recursive: true })
+      ok(run(dir, '-F', 'd'))
+      assert.equal(text(dir, 'node_modules/.pnpm/lock.yaml'), before)
+      assert.deepEqual(hoisted(), links)
+      assert.deepEqual(readdirSync(join(dir, 'node_modules/.pnpm')).filter((n) => n.startsWith('.')), [])
+    }
   },
   'only the selected projects may change the lockfile'() {
     const dir = workspace()
@@ -303,6 +318,72 @@ const tests = {
     assert.equal(readFileSync(copy('src/two.js'), 'utf8'), 'replaced')
     for (const f of ['one.js', 'src/two.js']) assert.equal(statSync(copy(f)).ino, statSync(join(dir, 'libs/b', f)).ino)
     assert.deepEqual(readdirSync(join(dir, 'node_modules/.pnpm')).filter((n) => n.startsWith('.')), [])
+  },
+  'a frozen lockfile may know projects that are gone: nothing is made for them'() {
+    const dir = workspace()
+    ok(run(dir))
+    rmSync(join(dir, 'apps/d'), { recursive: true })
+    rmSync(join(dir, 'node_modules'), { recursive: true })
+    ok(run(dir, '--frozen-lockfile'))
+    assert.ok(!existsSync(join(dir, 'apps/d')))
+    assert.ok(!slots(dir).includes('fx-files@1.0.0'))
+    assert.deepEqual(importers(text(dir, 'node_modules/.pnpm/lock.yaml')), ['.', 'apps/a', 'libs/b'])
+  },
+  'what is missing in a project is something to do'() {
+    const dir = workspace()
+    ok(run(dir))
+    assert.match(ok(run(dir)), /up to date/)
+    rmSync(join(dir, 'libs/b/node_modules'), { recursive: true })
+    ok(run(dir))
+    assert.ok(existsSync(join(dir, 'libs/b/node_modules/fx-leaf/package.json')))
+    rmSync(join(dir, 'apps/a/node_modules/fx-app'))
+    ok(run(dir))
+    assert.ok(existsSync(join(dir, 'apps/a/node_modules/fx-app/package.json')))
+    assert.match(ok(run(dir)), /up to date/)
+  },
+  'a link to a project that is no dependency any more goes; what the user has linked stays'() {
+    const dir = workspace(), at = (n) => join(dir, 'apps/a/node_modules', n)
+    edit(dir, 'apps/a', { ...manifests['apps/a'], dependencies: { ...manifests['apps/a'].dependencies, near: 'link:../../near' } })
+    edit(dir, 'near', { name: 'near', version: '1.0.0' })
+    ok(run(dir))
+    assert.equal(readlinkSync(at('@s/b')), '../../../../libs/b')
+    assert.equal(readlinkSync(at('near')), '../../../near')
+    symlinkSync('../../../near', at('mine'))
+    edit(dir, 'apps/a', { ...manifests['apps/a'], dependencies: { 'fx-app': '1.0.0' } })
+    ok(run(dir))
+    assert.deepEqual(readdirSync(at('.')).sort(), ['fx-app', 'mine'])
+  },
+  'dedupeDirectDeps: what the root has under the same name is not made again, and comes back without the setting'() {
+    const hoist = 'publicHoistPattern: ["fx-leaf"]\n', on = 'dedupeDirectDeps: true\n' + hoist
+    const dir = workspace(on), at = (p) => join(dir, p, 'node_modules')
+    const names = (p) => (existsSync(at(p)) ? readdirSync(at(p)).filter((n) => n !== '.bin').flatMap((n) => (n[0] === '@' ? readdirSync(join(at(p), n)).map((m) => `${n}/${m}`) : [n])).sort() : [])
+    const commands = ['fx-hello', 'fx-sh'], bins = (p) => (existsSync(join(at(p), '.bin')) ? readdirSync(join(at(p), '.bin')) : [])
+    edit(dir, '.', { name: 'root', devDependencies: { 'fx-bin': '1.0.0', 'fx-files': '1.0.0' }, dependencies: { '@s/b': 'workspace:*', 'fx-app': '1.0.0' } })
+    edit(dir, 'apps/a', { ...manifests['apps/a'], dependencies: { '@s/b': 'workspace:*', 'fx-app': '1.0.0', 'fx-bin': '1.0.0' } })
+    edit(dir, 'libs/d', { ...manifests['apps/d'], dependencies: { 'fx-files': '1.0.0', 'fx-leaf': '2.0.0', other: 'npm:fx-bin@1.0.0' } })
+    rmSync(join(dir, 'apps/d'), { recursive: true })
+    ok(run(dir))
+    assert.deepEqual(['apps/a', 'libs/d', 'libs/b'].map(names), [[], ['fx-leaf', 'other'], []]) // fx-leaf of libs/b is hoisted publicly
+    assert.deepEqual(['.', 'apps/a', 'libs/b', 'libs/d'].filter((p) => existsSync(at(p))), ['.', 'libs/d'])
+    assert.equal(readlinkSync(join(at('.'), 'fx-leaf')), '.pnpm/fx-leaf@1.1.0/node_modules/fx-leaf')
+    assert.deepEqual(['.', 'apps/a', 'libs/d'].map(bins), [commands, [], commands])
+    const locked = lockfile(dir)
+    assert.match(ok(run(dir)), /up to date/)
+    assert.equal(spawnSync(dray, ['verify', '--store-dir', join(work, 'store'), '--registry', url], { cwd: dir, encoding: 'utf8', env }).status, 0)
+    // off, and on again, in the same tree
+    writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'packages:\n  - apps/*\n  - libs/*\n' + hoist)
+    ok(run(dir))
+    assert.deepEqual(['apps/a', 'libs/d', 'libs/b'].map(names), [['@s/b', 'fx-app', 'fx-bin'], ['fx-files', 'fx-leaf', 'other'], ['fx-leaf']])
+    assert.deepEqual(bins('apps/a'), commands)
+    writeFileSync(join(dir, 'pnpm-workspace.yaml'), 'packages:\n  - apps/*\n  - libs/*\n' + on)
+    ok(run(dir))
+    assert.deepEqual(['apps/a', 'libs/d', 'libs/b'].map(names), [[], ['fx-leaf', 'other'], []])
+    assert.deepEqual(['.', 'apps/a', 'libs/b', 'libs/d'].filter((p) => existsSync(at(p))), ['.', 'libs/d'])
+    assert.deepEqual(['.', 'apps/a', 'libs/d'].map(bins), [commands, [], commands])
+    assert.equal(lockfile(dir), locked)
+    // a project that needs no node_modules is installed all the same
+    ok(run(dir, '--filter', 'd'))
+    assert.deepEqual(importers(text(dir, 'node_modules/.pnpm/lock.yaml')), ['.', 'apps/a', 'libs/b', 'libs/d'])
   },
   '--filter with shared slots is refused by name, and nothing is written'() {
     for (const [settings, args] of [['enableGlobalVirtualStore: true\n', []], ['', ['--enable-global-virtual-store']]]) {

@@ -122,6 +122,19 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
 
 class Credentials(unittest.TestCase):
+    def test_of_any_characters(self):
+        """A `#` in one begins no comment; behind a space it does."""
+        with tempfile.TemporaryDirectory() as t:
+            t = pathlib.Path(t)
+            up = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+            threading.Thread(target=up.serve_forever, daemon=True).start()
+            Upstream.wanted, Upstream.seen = "Bearer a#b", []
+            (t / "conf").write_text("# first\n[upstream default] # of them\ntoken = a#b\t# and this is none\n")
+            d = rig.Drayd(DRAYD, f"http://127.0.0.1:{up.server_port}/", t, "--config", str(t / "conf"))
+            self.assertEqual(d.get("/thing")[0], 200)
+            self.assertEqual(d.stop(), 0)
+            up.shutdown()
+
     def test_read_again(self):
         with tempfile.TemporaryDirectory() as t:
             t = pathlib.Path(t)
@@ -249,7 +262,7 @@ class Action(unittest.TestCase):
             self.assertIn("::warning::", r.stdout)
             r, env, out = self.step(t, server=url, wait="0", fallback="error")
             self.assertEqual((r.returncode, env, out), (1, {}, {"ready": "false"}))
-            for wrong in ({"server": "host"}, {"fallback": "x"}, {"wait": "1s"}, {"token": "a\nb"}):
+            for wrong in ({"server": "host"}, {"server": url + "\nPATH=/x"}, {"fallback": "x"}, {"wait": "1s"}, {"token": "a\nb"}):
                 r, env, out = self.step(t, **{"server": url, **wrong})
                 self.assertEqual((r.returncode, env, out), (2, {}, {}), wrong)
 

@@ -334,6 +334,19 @@ class Busy(Case):
     flags = ("--plans", "1", "--plan-queue", "2", "--plans-per-client", "100", "--drain", "1")
     faults = ("stall",)
 
+    def test_a_reset_counts_once(self):
+        body = rig.plan_body(DRAY, rig.project(self.dir / "p", APP, self.registry.url, "p"))
+        for n, path in ((1, b"/v1/plan"), (2, b"/v1/plan?x")):
+            c = h2raw.Conn(self.drayd.port)
+            s = c.request(b"POST", path, body, ((b"content-type", b"application/x-dray-request"),))
+            self.drayd.until(lambda: self.drayd.metric("drayd_plans_active") == 1)
+            c.send(h2raw.frame(h2raw.RST, 0, s, struct.pack(">I", 8)))
+            self.drayd.until(lambda: self.drayd.metric("drayd_plans_active") == 0)
+            s = c.request(b"GET", b"/v1/health")
+            self.assertEqual(c.answer(s)[0], 200, "by now the reset has been logged")
+            self.assertEqual(self.drayd.metric("drayd_resets_total"), n)
+            c.close()
+
     def test_queue_bound(self):
         bodies = [rig.plan_body(DRAY, rig.project(self.dir / f"p{i}", APP, self.registry.url, f"p{i}")) for i in range(6)]
         c = h2raw.Conn(self.drayd.port)
@@ -352,6 +365,41 @@ class Busy(Case):
         self.drayd.until(lambda: self.drayd.metric("drayd_plans_active") == 0)
         self.drayd.until(lambda: self.drayd.metric("drayd_plans_cancelled_total") == 3)
         self.drayd.until(lambda: self.drayd.metric("drayd_plan_body_bytes") == 0)
+
+
+class Hanging(Case):
+    """Two upstreams, of which one takes requests and never answers."""
+
+    def setUp(self):
+        super().setUp()
+        self.silent = socket.create_server(("127.0.0.1", 0), backlog=256)
+        (self.dir / "conf").write_text(f"[upstream silent]\nurl = http://127.0.0.1:{self.silent.getsockname()[1]}/\nscope = @silent\nprivate-addresses = true\n")
+        self.assertEqual(self.drayd.stop(), 0)
+        self.drayd = rig.Drayd(DRAYD, self.registry.url, self.dir, "--config", str(self.dir / "conf"))
+
+    def tearDown(self):
+        self.silent.close()
+        super().tearDown()
+
+    def test_what_is_here_is_served(self):
+        """Packuments in memory and tarballs on disk, while more requests than there are threads wait for that one."""
+        def tarball(seconds):
+            return subprocess.run(["curl", "-sSf", "--max-time", str(seconds), f"http://127.0.0.1:{self.drayd.port}/fx-leaf/-/fx-leaf-1.0.0.tgz"],
+                                  capture_output=True, check=True).stdout
+
+        self.assertEqual(self.drayd.get("/fx-leaf")[0], 200)
+        want = tarball(rig.PATIENCE_S)
+        self.drayd.until(lambda: self.drayd.metric("drayd_registry_cache_files") == 2)
+        held = []
+        for i in range(100):
+            s = socket.create_connection(("127.0.0.1", self.drayd.port))
+            s.sendall(f"GET /@silent%2fp{i} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            held.append(s)
+        self.drayd.until(lambda: self.drayd.metric("drayd_streams_open") >= 100)
+        self.assertEqual(tarball(30), want)  # it is silent for 60
+        self.assertEqual(self.drayd.get("/fx-leaf", timeout=30)[0], 200)
+        for s in held:
+            s.close()
 
 
 class Stalled(Case):
@@ -495,6 +543,32 @@ class Abuse(Case):
             pass  # it is the server who closes: else this times out
         c.close()
         self.drayd.until(lambda: self.drayd.metric("drayd_plans_active") == 0)
+
+    def test_rapid_reset_of_other_requests(self):
+        """Whatever is asked for: a packument that is kept, one that has to be fetched, a plan that is refused."""
+        self.assertEqual(self.drayd.get("/fx-leaf")[0], 200)
+        for method, path in ((b"GET", b"/fx-leaf"), (b"GET", b"/fx-app"), (b"POST", b"/v1/plan")):
+            before, resets = self.drayd.metric("drayd_abusive_connections_total"), self.drayd.metric("drayd_resets_total")
+            c = h2raw.Conn(self.drayd.port)
+            out = b"".join(h2raw.frame(h2raw.HEADERS, h2raw.END_HEADERS | h2raw.END_STREAM, 2 * i + 1, h2raw.head(method, path)) +
+                           h2raw.frame(h2raw.RST, 0, 2 * i + 1, struct.pack(">I", 8)) for i in range(5000))
+            self.swallow(c, out)
+            while c.read() is not None:
+                pass  # it is the server who closes: else this times out
+            c.close()
+            self.drayd.until(lambda b=before: self.drayd.metric("drayd_abusive_connections_total") == b + 1)
+            self.assertGreaterEqual(self.drayd.metric("drayd_resets_total"), resets + 200)
+
+    def test_many_that_are_not_reset(self):
+        """Answers without a body, and without all of one, are no resets."""
+        etag = self.drayd.get("/fx-leaf", {"host": "localhost"})[1]["etag"].encode()  # as h2raw says
+        c = h2raw.Conn(self.drayd.port)
+        for i in range(300):
+            method, extra = ((b"HEAD", ()), (b"GET", ((b"if-none-match", etag),)), (b"GET", ()))[i % 3]
+            status, _ = c.answer(c.request(method, b"/fx-leaf", extra=extra))
+            self.assertEqual(status, 304 if extra else 200)
+        c.close()
+        self.assertEqual(self.drayd.metric("drayd_abusive_connections_total"), 0)
 
     def test_continuation_flood(self):
         before = rig.rss(self.drayd.process.pid)

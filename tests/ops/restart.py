@@ -23,7 +23,7 @@ VERSIONS = 10
 
 def line(i, digest):
     key = hashlib.sha256(b"key %d" % i).hexdigest()[:48]
-    text = f"settled {key} {digest} 4000 5000 20000 package-{i // VERSIONS} 1.{i % VERSIONS}.0"
+    text = f"settled2 {key} {digest} 4000 5000 20000 package-{i // VERSIONS} 1.{i % VERSIONS}.0"
     return f"{text} {hashlib.sha256(text.encode()).hexdigest()[:8]}\n"
 
 

@@ -81,7 +81,7 @@ class Refusals(Case):
                 self.refused(4 if "NOPE" in line else 2, rf"^drayd: {self.conf}:{at}: .*{words}", *command, *args)
         for line, words in (("listen = 127.0.0.1:1\nlisten = 127.0.0.1:1", "listen = 127.0.0.1:1 is there twice"), (upstream.replace("@", ""), 'upstream x: "x" is no scope; expected "@name"'),
                 (upstream.replace("https", "ftp"), 'upstream x: "ftp://x.test/": a URL does not start with http'), (upstream + upstream.replace(" x]", " y]"), "scope @x has two upstreams, x and y"),
-                (upstream.replace("https", "http") + "token = x", "upstream x: its credential would travel in clear; use https"), ("[access x]\nallow = y", "access x needs packages: a line")):
+                (upstream.replace("https", "http") + "token = x", "upstream x: its credential would travel in clear to x.test; use https"), ("[access x]\nallow = y", "access x needs packages: a line")):
             self.refused(2, rf"^drayd: {self.conf}: {words}", "check-config", *self.start(line))
         for line, words in (("[upstream x]\nscope = @x", ": upstream x needs a url"), ("tls-cert = x", ":3: tls-cert and tls-key belong together: tls-key is missing"),
                 ("drain = 1\nlisten = here", ":4: listen = here: expected ADDR:PORT")):
@@ -93,6 +93,16 @@ class Refusals(Case):
                 (("--plans",), "--plans needs a value")):  # not the file's fault
             self.refused(2, rf"^drayd: {words}", *self.start("drain = 1"), *flags)
         self.refused(4, "drayd.conf-none: no such file", "--config", f"{self.conf}-none")
+
+    def test_a_credential_in_clear(self):
+        """The default registry may be private, and is asked with its credential over clear HTTP only when it is said to be, or its URL shows it."""
+        for url, more, status in (("http://x.test/", "", 2), ("http://x.test/", "private-addresses = true\n", 0), ("http://127.0.0.1:1/", "", 0),
+                ("https://x.test/", "", 0), ("http://x.test/", "private-addresses = false\n", 2)):
+            self.conf.write_text(f"registry = {url}\nstore-dir = {self.dir}\n[upstream default]\ntoken = x\n{more}")
+            if status:
+                self.refused(2, f"^drayd: {self.conf}: upstream default: its credential would travel in clear to x.test; .* private-addresses = true in .upstream default.", "check-config", "--config", str(self.conf))
+            else:
+                subprocess.run([DRAYD, "check-config", "--config", str(self.conf)], check=True, capture_output=True, timeout=rig.PATIENCE_S)
 
     def test_no_tokens(self):
         args = self.start(f"token-file = {self.dir}/none")
@@ -178,6 +188,22 @@ class Manager(Case):
                 self.assertNotIn("READY", got)
         except BlockingIOError:
             pass
+
+
+class Descriptors(Case):
+    def test_as_many_as_there_are(self):
+        """A shell's limit is not drayd's: connections past it are served."""
+        wrapper = self.dir / "limited"
+        wrapper.write_text(f'#!/bin/sh\nulimit -Hn 2000\nulimit -Sn 100\nexec {os.path.abspath(DRAYD)} "$@"\n')
+        wrapper.chmod(0o755)
+        drayd = rig.Drayd(str(wrapper), "none", self.dir, "--idle", "600")
+        held = [socket.create_connection(("127.0.0.1", drayd.port), rig.PATIENCE_S) for _ in range(300)]
+        for s in held:
+            s.sendall(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        for s in held:
+            self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200 "))
+            s.close()
+        self.assertEqual(drayd.stop(), 0)
 
 
 class Renewal(Case):

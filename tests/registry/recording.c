@@ -110,16 +110,6 @@ void recording_free(struct recording *r)
 	free(r);
 }
 
-size_t recording_n(const struct recording *r)
-{
-	return r->name.n;
-}
-
-str recording_name(const struct recording *r, size_t i)
-{
-	return r->name.p[i];
-}
-
 /* The lines have one shape: name, [modified,] dist-tags, versions, time. */
 static str without_time(str line)
 {

@@ -13,8 +13,6 @@ struct recording *recording_new(void);
 /* Adds (a copy of) one line of the recorded shape: name, [modified,] dist-tags, versions, time. */
 MUST_USE int recording_add(struct recording *r, str line, struct err *e);
 void recording_free(struct recording *r);
-size_t recording_n(const struct recording *r);
-str recording_name(const struct recording *r, size_t i);
 /* Appends the JSON of NAME: abbreviated without `time`, full without `modified`. BASE has no trailing slash. False: not recorded. */
 bool recording_json(struct buf *out, const struct recording *r, str name, enum packument_form form, str base);
 

@@ -174,13 +174,19 @@ static int on_chunk(nghttp2_session *h, uint8_t flags, int32_t id, const uint8_t
 
 static int on_frame(nghttp2_session *h, const nghttp2_frame *f, void *arg)
 {
-	static const nghttp2_nv head[] = { { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "200", 7, 3,
-		0 } };
+	static const nghttp2_nv head[] = {
+		{ (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "200", 7, 3, 0 },
+		{ (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "503", 7, 3, 0 },
+	};
 
 	(void)arg;
 	if (f->hd.type != NGHTTP2_DATA || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	struct made_stream *st = nghttp2_session_get_stream_user_data(h, f->hd.stream_id);
+	if (st->c->s->o.fails) {
+		atomic_fetch_add(&st->c->s->nasked, 1);
+		return nghttp2_submit_response(h, st->id, &head[1], 1, NULL);
+	}
 	if (st->c->s->o.plans)
 		return answer_plan(st, atomic_fetch_add(&st->c->s->nasked, 1));
 	answer_make(st);

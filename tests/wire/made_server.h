@@ -31,6 +31,7 @@ struct made_opts {
 	uint64_t
 		every; /* bytes of answers that a connection brings before it ends; 0: none, it ends before the first */
 	unsigned most; /* connections that end so; the others never */
+	bool fails;    /* each request is answered 503 */
 };
 struct made_row { /* a pack that was asked for */
 	unsigned fix, conn;
@@ -43,6 +44,6 @@ unsigned made_port(const struct made_server *s);
 /* So far: packs that were asked for, in order; *row borrows them, until the server is freed. */
 unsigned made_rows(struct made_server *s, const struct made_row **row);
 unsigned made_connections(struct made_server *s);
-unsigned made_asked(struct made_server *s); /* requests for plans */
+unsigned made_asked(struct made_server *s); /* requests for plans, or that were answered 503 */
 unsigned made_ended(struct made_server *s);
 void made_free(struct made_server *s); /* NULL is fine */

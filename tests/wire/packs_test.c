@@ -293,6 +293,42 @@ static void connected_before_the_first(void **state)
 	close(fd);
 }
 
+/* A server that has enough of them may refuse a connection: the others go on. */
+static void one_connection_is_refused(void **state)
+{
+	struct env *v = *state;
+	struct pack_fetcher_opts o = { .store = v->store,
+		.connections = 3,
+		.connect_ms = PATIENCE_MS,
+		.connect = true,
+		.done = on_done,
+		.absent = on_absent,
+		.arg = v };
+	int fd = listen_only(v), conn[3];
+	struct err e;
+	char url[80];
+
+	snprintf(url, sizeof(url), "https%s",
+		v->url + strlen("http")); /* nothing is open before a word of the server's */
+	o.url = str_of(url);
+	assert_int_equal(pack_fetcher_new(&v->f, v->pool, &o, &e), 0);
+	for (int i = 0; i < 3; i++) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+		conn[i] = accept(fd, NULL, NULL);
+	}
+	fetch_one(v, 0, false);
+	close(conn[0]);
+	for (int64_t end = clock_ms() + 300; clock_ms() < end;)
+		fetch_turn(v, 20);
+	assert_int_equal(v->absent, 0);
+	close(conn[1]);
+	close(conn[2]);
+	close(fd);
+	fetch_rest(v);
+	assert_int_equal(v->wrong, 1);
+}
+
 /* A server that takes the connection and never says a word keeps nobody. */
 static void a_silent_server_keeps_nobody(void **state)
 {
@@ -591,6 +627,20 @@ static void a_large_pack_goes_on_inside_a_block(void **state)
 	assert_true(row[1].from > 0 && row[1].from < v->fix[7].pack.n);
 }
 
+/* One that answers nothing but failures is asked a few times, and not for each package. */
+static void a_server_that_fails(void **state)
+{
+	struct env *v = *state;
+	struct made_opts o = { .fix = v->fix, .nfix = FIXTURES, .fails = true };
+
+	v->made = made_new(&o);
+	snprintf(v->url, sizeof(v->url), "http://127.0.0.1:%u", made_port(v->made));
+	fetch_all(v, !v->stream);
+	assert_int_equal(v->wrong, FIXTURES);
+	assert_non_null(strstr(v->why, "503"));
+	assert_true(made_asked(v->made) < FIXTURES);
+}
+
 #define BOTH(TEST)                                                                                                     \
 	cmocka_unit_test_setup_teardown(TEST, setup, teardown),                                                        \
 		cmocka_unit_test_setup_teardown(TEST, setup_streamed, teardown)
@@ -614,12 +664,14 @@ int main(int argc, char **argv)
 		BOTH(a_killed_server),
 		BOTH(no_server),
 		cmocka_unit_test_setup_teardown(connected_before_the_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_connection_is_refused, setup, teardown),
 		BOTH(a_goaway_costs_no_byte),
 		BOTH(an_answer_that_a_goaway_ends_goes_on),
 		BOTH(an_answer_that_was_cut_goes_on),
 		BOTH(a_server_that_always_says_goaway),
 		BOTH(a_server_that_always_refuses),
 		BOTH(a_server_that_drains),
+		BOTH(a_server_that_fails),
 		cmocka_unit_test_setup_teardown(large_packs_are_held_within_bounds, setup_streamed, teardown),
 		cmocka_unit_test_setup_teardown(a_large_pack_that_broke_off_goes_first, setup_streamed, teardown),
 		cmocka_unit_test_setup_teardown(a_large_pack_goes_on_inside_a_block, setup_streamed, teardown),

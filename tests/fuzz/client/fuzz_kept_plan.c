@@ -45,7 +45,7 @@ static void as_lockfile(str text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	AUTO(buf_release) struct buf fixed = BUF_INIT;
-	static const char magic[] = "\0dplay03";
+	static const char magic[] = "\0dplay05";
 	uint64_t word;
 
 	one((str){ (const char *)data, n });

@@ -1,3 +1,4 @@
+#include "dependencies_meta.h"
 #include "manifest.h"
 #include "name.h"
 #include <stdlib.h>
@@ -24,6 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (rc < 0 && (rc != e.code || !e.msg[0]))
 		abort();
 	if (rc == 0 && (rc_package < 0 || p.dependencies.n != m.dependencies.n || p.bin.n != m.bin.n))
+		abort();
+	if (rc == 0 && m.meta_text.n && !dependencies_meta_fits(m.meta_text))
 		abort();
 	if (rc_package == 0) {
 		check_deps(p.dependencies);

@@ -165,6 +165,25 @@ static void test_workspace_root(void **state)
 	arena_release(&f.a);
 }
 
+/* c -> a, too: a -> b -> c goes in a circle, which e leads into and the root, without c, does not. */
+static void test_cycles(void **state)
+{
+	enum { ROOT, C = 5 };
+	struct fixture f;
+	(void)state;
+
+	fixture_init(&f);
+	assert_int_equal(filter_cycle(&f.p, NULL, &f.a).n, 0);
+	struct str_kv itself = { STR("@s/c"), STR("workspace:*") };
+	f.p.req.importer[C].manifest.dependencies = (struct str_map){ &itself, 1 };
+	assert_int_equal(filter_cycle(&f.p, NULL, &f.a).n, 0);
+	itself.k = STR("@s/a");
+	assert_string_equal(filter_cycle(&f.p, NULL, &f.a).p, "/w/packages/a, /w/packages/b, /w/packages/c");
+	bool some[N] = { true, true, true, true, true };
+	assert_int_equal(filter_cycle(&f.p, some, &f.a).n, 0);
+	arena_release(&f.a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +191,7 @@ int main(void)
 		cmocka_unit_test(test_prod_and_base),
 		cmocka_unit_test(test_linked_by_range),
 		cmocka_unit_test(test_workspace_root),
+		cmocka_unit_test(test_cycles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

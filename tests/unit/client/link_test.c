@@ -1,4 +1,5 @@
 /* The slot linker as a structure: an all-cold batch must have two links under way at once, whatever the clock says. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -35,6 +37,7 @@ struct fixture {
 	size_t done, failed;
 	unsigned more_files; /* of the next package */
 	struct barrier barrier;
+	struct linker *linker;
 };
 
 static void put(int dirfd, const char *path, const char *text)
@@ -341,6 +344,157 @@ static void an_interrupted_slot_does_not_stand(void **state)
 	fixture_close(&f);
 }
 
+static bool layered;
+
+/* In place of the C library's: overlayfs does not rename a folder of a layer below. */
+int renameat(int fromfd, const char *from, int tofd, const char *to)
+{
+	struct stat st;
+
+	if (layered && fstatat(fromfd, from, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
+		errno = EXDEV;
+		return -1;
+	}
+	return (int)syscall(SYS_renameat2, fromfd, from, tofd, to, 0);
+}
+
+static bool exists(int dirfd, const char *path)
+{
+	struct stat st;
+
+	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* What a slot replaces is set aside, even where a killed process of the same number has left something; the record of what slots are made
+ * of goes first. An install that fails puts the slot back, one that goes well has it pruned. */
+static void a_slot_is_replaced_and_put_back(void **state)
+{
+	(void)state;
+
+	for (unsigned undo = 0; undo < 2; undo++) {
+		struct fixture f;
+		char old[ASIDE_NAME], path[ASIDE_NAME + 8];
+		uint64_t removed = 0;
+		fixture_open(&f);
+		struct slot *a = fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
+		fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
+		assert_int_equal(mkdirat(f.vstore, "a@1.0.0", 0755), 0);
+		put(f.vstore, "a@1.0.0/was", "x");
+		put(f.vstore, "lock.yaml", "x");
+		slot_aside(old, a);
+		assert_int_equal(mkdirat(f.vstore, old, 0755), 0);
+		snprintf(path, sizeof(path), "%s/older", old);
+		put(f.vstore, path, "x");
+		struct linker *l = fixture_linker(&f, false);
+		link_slots_parallel(l, f.out, 2);
+		run(&f, l);
+		assert_int_equal(f.failed, 0);
+		assert_true(slot_stands(f.vstore, a));
+		assert_false(exists(f.vstore, path));
+		assert_false(exists(f.vstore, "lock.yaml"));
+		assert_true(exists(f.vstore, ASIDE_LOCK));
+		if (undo) {
+			prune_made(f.vstore, &f.tree);
+			assert_true(exists(f.vstore, "a@1.0.0/was"));
+			assert_false(exists(f.vstore, "a@1.0.0/node_modules"));
+			assert_false(exists(f.vstore, "b@1.0.0"));
+		} else {
+			assert_int_equal(mkdirat(f.vstore, "gone@1.0.0", 0555), 0);
+			put(f.vstore, ASIDE "file", "x");
+			prune_vstore(f.vstore, NULL, &removed);
+			assert_true(exists(f.vstore, "gone@1.0.0"));
+			prune_vstore(f.vstore, &f.tree, &removed);
+			assert_int_equal(removed, 1);
+			assert_false(exists(f.vstore, "gone@1.0.0"));
+			assert_true(exists(f.vstore, ASIDE_LOCK)); /* until there is a new one */
+			assert_false(exists(f.vstore, ASIDE "file"));
+			assert_true(slot_stands(f.vstore, a));
+		}
+		assert_false(exists(f.vstore, old));
+		linker_free(l);
+		fixture_close(&f);
+	}
+}
+
+/* Where folders cannot be renamed, slots are replaced and removed where they lie. */
+static void slots_of_a_layer_below_go_in_place(void **state)
+{
+	struct fixture f;
+	char old[ASIDE_NAME];
+	uint64_t removed = 0;
+
+	(void)state;
+	fixture_open(&f);
+	struct slot *a = fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
+	assert_int_equal(mkdirat(f.vstore, "a@1.0.0", 0755), 0);
+	assert_int_equal(mkdirat(f.vstore, "a@1.0.0/node_modules", 0755), 0);
+	put(f.vstore, "a@1.0.0/node_modules/was", "x");
+	assert_int_equal(mkdirat(f.vstore, "gone@1.0.0", 0755), 0);
+	assert_int_equal(mkdirat(f.vstore, "gone@1.0.0/node_modules", 0755), 0);
+	put(f.vstore, "lock.yaml", "x");
+	layered = true;
+	struct linker *l = fixture_linker(&f, false);
+	link_slots_parallel(l, f.out, 1);
+	run(&f, l);
+	assert_int_equal(f.failed, 0);
+	assert_true(slot_stands(f.vstore, a));
+	assert_false(exists(f.vstore, "a@1.0.0/node_modules/was"));
+	assert_true(exists(f.vstore, ASIDE_LOCK));
+	slot_aside(old, a);
+	assert_false(exists(f.vstore, old));
+	prune_vstore(f.vstore, &f.tree, &removed);
+	assert_int_equal(removed, 1);
+	assert_false(exists(f.vstore, "gone@1.0.0"));
+	assert_false(prune_made(f.vstore, &f.tree)); /* the record of the tree stays aside */
+	assert_false(exists(f.vstore, "a@1.0.0"));
+	layered = false;
+	linker_free(l);
+	fixture_close(&f);
+}
+
+static void on_done_stop(void *arg, struct slot *s)
+{
+	struct fixture *f = arg;
+
+	on_done(arg, s);
+	linker_stop(f->linker);
+}
+
+/* Who has failed waits for what runs, not for all that was to come. */
+static void a_stopped_linker_begins_nothing_more(void **state)
+{
+	char name[SLOTS][8], key[SLOTS][16];
+	struct fixture f;
+	size_t begun = 0;
+
+	(void)state;
+	fixture_open(&f);
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		snprintf(name[i], sizeof(name[i]), "p%u", i);
+		snprintf(key[i], sizeof(key[i]), "p%u@1.0.0", i);
+		fixture_slot(&f, i, name[i], (struct lock_snapshot){ .key = str_of(key[i]) });
+	}
+	struct linker_opts o = { .vstore = f.vstore,
+		.vstore_to_root = STR("../.."),
+		.store = f.store,
+		.in_flight = 1,
+		.done = on_done_stop,
+		.arg = &f };
+	f.linker = linker_new(f.pool, &f.tree, &o);
+	link_slots_parallel(f.linker, f.out, SLOTS);
+	while (pool_live(f.pool) > 0) {
+		struct pollfd fd = { .fd = pool_fd(f.pool), .events = POLLIN };
+		poll(&fd, 1, -1);
+		pool_drain(f.pool);
+	}
+	assert_int_equal(f.done, 1);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		begun += f.out[i]->begun;
+	assert_true(begun >= 1 && begun < SLOTS);
+	linker_free(f.linker);
+	fixture_close(&f);
+}
+
 static void slots_that_share_a_folder_have_one_owner(void **state)
 {
 	struct fixture f;
@@ -394,6 +548,9 @@ int main(void)
 		cmocka_unit_test(a_slot_has_its_files_and_its_dependencies),
 		cmocka_unit_test(a_slot_that_was_whole),
 		cmocka_unit_test(an_interrupted_slot_does_not_stand),
+		cmocka_unit_test(a_slot_is_replaced_and_put_back),
+		cmocka_unit_test(slots_of_a_layer_below_go_in_place),
+		cmocka_unit_test(a_stopped_linker_begins_nothing_more),
 		cmocka_unit_test(slots_that_share_a_folder_have_one_owner),
 		cmocka_unit_test(a_large_slot_is_begun_first),
 	};

@@ -109,8 +109,14 @@ static void test_workspace(void **state)
 		assert_true(str_eq(b->p.req.importer[i].path, str_of(want[i])));
 	assert_true(str_eq(b->p.current, STR("apps/web")) && b->p.is_workspace);
 	assert_true(str_ends(b->p.importer[2].dir, STR("/w/libs/a")));
-	assert_int_equal(load_at(b, "w/other", NULL), ERR_USAGE);
-	assert_non_null(strstr(b->e.msg, "--ignore-workspace"));
+	/* none of the workspace's packages: for itself */
+	const char *alone[] = { "w/other", "w/apps/web/deep" };
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(load_at(b, alone[i], NULL), 0);
+		assert_int_equal(b->p.req.nimporters, 1);
+		assert_true(str_ends(b->p.root, str_of(alone[i])) && !b->p.is_workspace);
+		assert_true(str_ends(b->p.around, STR("/w/pnpm-workspace.yaml")));
+	}
 }
 
 static void test_registries_and_credentials(void **state)
@@ -175,31 +181,12 @@ static void test_locals_and_patches(void **state)
 	/* sha256 of "a\nb\n" */
 	assert_true(str_eq(b->p.req.settings.patch[0].hash,
 		STR("911169ddaaf146aff539f58c26c489af3b892dff0fe283c1c264c65ae5aa59a2")));
-	assert_true(str_eq(b->p.req.settings.overrides.p[0].v, STR("^1")));
 	assert_true(warned(b, "\"pnpm.overrides\"") && warned(b, "resolutions"));
 
 	put(b->dir, "p/package.json", "{\"dependencies\":{\"a\":\"file:./gone\"}}");
 	put(b->dir, "p/pnpm-workspace.yaml", "");
 	assert_int_equal(load_at(b, "p", NULL), ERR_NOTFOUND);
 	assert_non_null(strstr(b->e.msg, "a@file:./gone"));
-}
-
-/* What the lockfile is compared with is what the catalog says; a missing entry is left to the resolver. */
-static void test_overrides_of_catalogs(void **state)
-{
-	struct box *b = *state;
-	const char *want[] = { "2.1.2", "~2.0.0", "~2.0.0", "npm:other@1", "catalog:none", "2.1.2", "catalog:" };
-
-	put(b->dir, "p/package.json", "{\"dependencies\":{\"ms\":\"catalog:\"}}");
-	put(b->dir, "p/pnpm-workspace.yaml",
-		"catalog:\n  ms: 2.1.2\n  q: link:./q\ncatalogs:\n  x:\n    ms: ~2.0.0\n    '@s/n': npm:other@1\n"
-		"overrides:\n  ms: 'catalog:'\n  debug>ms: catalog:x\n  'debug@>=4>ms@^2': catalog:x\n"
-		"  debug>@s/n@1: catalog:x\n  debug@3>ms: catalog:none\n  debug@2>ms: $ms\n  q: 'catalog:'\n");
-	assert_int_equal(load_at(b, "p", NULL), 0);
-	const struct str_map *o = &b->p.req.settings.overrides;
-	assert_int_equal(o->n, sizeof(want) / sizeof(want[0]));
-	for (size_t i = 0; i < o->n; i++)
-		assert_true(str_eq(o->p[i].v, str_of(want[i])));
 }
 
 static void test_refused(void **state)
@@ -289,7 +276,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_workspace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_registries_and_credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locals_and_patches, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_overrides_of_catalogs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pins, setup, teardown),
 		cmocka_unit_test(test_may_build),

@@ -34,8 +34,14 @@ static const struct {
 		SETTINGS PATCHED
 		"\nimporters:\n\n  .:\n    other: 1\n    dependencies:\n      ms:\n        specifier: 2.1.2\n"
 		"        version: 2.1.2\n\npackages:\n\n  ms@2.1.2:\n    requiresBuild: true\n    dev: true\n"
-		"    resolution: {integrity: sha512-a}\n\nsnapshots:\n\n  ms@2.1.2:\n    other: 1\n",
+		"    resolution: {integrity: sha512-a}\n    id: x\n    name: ms\n\nsnapshots:\n\n  ms@2.1.2:\n    "
+		"other: 1\n",
 		PLAIN },
+	{ "fields of snapshots that are only kept",
+		SETTINGS "\nsnapshots:\n\n  ms@2.1.2:\n    id: x\n    other: 1\n    patched: true\n",
+		SETTINGS "\nsnapshots:\n\n  ms@2.1.2:\n    id: x\n    patched: true\n" },
+	{ "no settings", "lockfileVersion: '9.0'\nimporters:\n  .: {}\n",
+		"lockfileVersion: '9.0'\n\nimporters:\n\n  .: {}\n" },
 };
 
 static void test_reprint(void **state)

@@ -11,9 +11,19 @@
 	"lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  excludeLinksFromLockfile: "                  \
 	"false\n\nimporters:\n\n"
 #define MS "  .:\n    dependencies:\n      ms:\n        specifier: 2.1.2\n        version: 2.1.2\n"
+#define META(entry) "    dependenciesMeta:\n      ms:\n        " entry "\n"
+#define MS_META(meta) "{\"dependencies\":{\"ms\":\"2.1.2\"},\"dependenciesMeta\":" meta "}"
 #define LINKED                                                                                                         \
 	"  .:\n    dependencies:\n      b:\n        specifier: workspace:^1.0.0\n        version: link:packages/b\n"   \
 	"\n  packages/b: {}\n"
+/* 9.0.0-beta.0 where SPEC is asked for. */
+#define PRE(what, spec, fits)                                                                                          \
+	{                                                                                                              \
+		what,                                                                                                  \
+			HEAD "  .:\n    dependencies:\n      ms:\n        specifier: '" spec                           \
+			     "'\n        version: 9.0.0-beta.0\n",                                                     \
+			"{\"dependencies\":{\"ms\":\"" spec "\"}}", NULL, fits, fits                                   \
+	}
 
 static const struct {
 	const char *what, *lock, *root, *b; /* manifests of "." and, unless NULL, packages/b */
@@ -21,6 +31,19 @@ static const struct {
 } cases[] = {
 	{ "unchanged", HEAD MS, "{\"dependencies\":{\"ms\":\"2.1.2\"}}", NULL, true, true },
 	{ "another specifier", HEAD MS, "{\"dependencies\":{\"ms\":\"^2.1.2\"}}", NULL, false, false },
+	{ "a version that is not in its range: a bad merge",
+		HEAD "  .:\n    dependencies:\n      ms:\n        specifier: ^2.0.0\n        version: 1.0.0\n",
+		"{\"dependencies\":{\"ms\":\"^2.0.0\"}}", NULL, false, false },
+	{ "the same of a version that ends like the range",
+		HEAD "  .:\n    dependencies:\n      ms:\n        specifier: ^11.0.0\n        version: 1.0.0\n",
+		"{\"dependencies\":{\"ms\":\"^11.0.0\"}}", NULL, false, false },
+	PRE("any prerelease", "*", true),
+	PRE("any prerelease, the range left out", "", true),
+	PRE("a prerelease as an x-range, which takes none", "x", false),
+	PRE("a prerelease under a range that names none", ">=8", false),
+	PRE("a prerelease of another version", ">=8.0.0-rc.1", false),
+	PRE("a later prerelease", "^9.0.0-beta.1", false),
+	PRE("a prerelease that the range names", ">=9.0.0-alpha <10", true),
 	{ "an optional dependency that nobody could get", HEAD MS,
 		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"optionalDependencies\":{\"none\":\"1\"}}", NULL, false, true },
 	{ "moved to optional", HEAD MS, "{\"optionalDependencies\":{\"ms\":\"2.1.2\"}}", NULL, false, false },
@@ -45,6 +68,17 @@ static const struct {
 		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"publishConfig\":{\"directory\":\"dist\",\"linkDirectory\":"
 		"false}}",
 		NULL, true, true },
+	{ "what dependenciesMeta says beyond injected", HEAD MS META("built: false"),
+		MS_META("{\"ms\":{\"built\":false}}"), NULL, true, true },
+	{ "it says something else since", HEAD MS META("built: false"), MS_META("{\"ms\":{\"built\":true}}"), NULL,
+		false, false },
+	{ "it says more since", HEAD MS META("injected: false"),
+		MS_META("{\"ms\":{\"injected\":false,\"built\":false}}"), NULL, false, false },
+	{ "it says less since", HEAD MS META("built: false"), MS_META("{\"ms\":{}}"), NULL, false, false },
+	{ "it is gone", HEAD MS META("built: false"), "{\"dependencies\":{\"ms\":\"2.1.2\"}}", NULL, false, false },
+	{ "its keys in another order", HEAD MS META("injected: false\n        built: 1000.0"),
+		MS_META("{\"ms\":{\"built\":1e3,\"injected\":false}}"), NULL, true, true },
+	{ "a number is no text", HEAD MS META("n: 1"), MS_META("{\"ms\":{\"n\":\"1\"}}"), NULL, false, false },
 	{ "linkDirectory without a folder", HEAD MS,
 		"{\"dependencies\":{\"ms\":\"2.1.2\"},\"publishConfig\":{\"linkDirectory\":false}}", NULL, true, true },
 };

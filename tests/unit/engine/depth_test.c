@@ -1,5 +1,5 @@
-/* A registry made up on the spot: c1 needs c2, c2 needs c3, and so on. A chain longer than RUN_MOST_DEPTH packages is an error that
- * names where it ends, never a stack overflow; one package less is a plan. */
+/* A registry made up on the spot: c1 needs c2, c2 needs c3, and so on, as a dependency or as a peer. A chain longer than RUN_MOST_DEPTH
+ * packages is an error that names one of them, never a stack overflow; one package less is a plan. */
 #include "graph.h"
 #include "made_request.h"
 #include <setjmp.h>
@@ -11,9 +11,14 @@
 /* cmocka wants the ones above */
 #include <cmocka.h>
 
+enum need {
+	PURE,
+	WANTING, /* each also wants the first as a peer, so that nothing below is pure */
+	PEERS,   /* each wants the next as a peer; the project depends on all */
+};
 struct made {
 	unsigned length; /* of the chain */
-	bool peers;      /* each also wants the first as a peer, so that nothing below is pure */
+	enum need chain;
 	struct buf record[RUN_MOST_DEPTH + 3];
 	struct engine_packument got[RUN_MOST_DEPTH + 3];
 	uint32_t ticket[RUN_MOST_DEPTH + 3]; /* those wanted and not handed out */
@@ -37,8 +42,9 @@ static void made_compile(struct made *m, unsigned i)
 		"\"0000000000000000000000000000000000000000\"}",
 		i, i, i, i);
 	if (i < m->length)
-		buf_printf(&json, ",\"dependencies\":{\"c%u\":\"^1.0.0\"}", i + 1);
-	if (m->peers && i > 1)
+		buf_printf(&json, ",\"%s\":{\"c%u\":\"^1.0.0\"}",
+			m->chain == PEERS ? "peerDependencies" : "dependencies", i + 1);
+	if (m->chain == WANTING && i > 1)
 		buf_add(&json, STR(",\"peerDependencies\":{\"c1\":\"^1.0.0\"}"));
 	buf_add(&json, STR("}}}"));
 	assert_int_equal(packument_compile(&m->record[i], buf_str(&json), str_of(name), &e), 0);
@@ -83,14 +89,17 @@ static int on_frame(void *ctx, const struct frame *f, struct err *e)
 	return 0;
 }
 
-static int resolve(struct made *m, unsigned length, bool peers, struct err *e)
+static int resolve(struct made *m, unsigned length, enum need chain, struct err *e)
 {
-	struct str_kv dep = { STR("c1"), STR("^1.0.0") };
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+	struct str_kv *dep = arena_new(&a, struct str_kv, length);
 	struct made_request made;
 
-	made_request_init(&made, &dep, 1);
+	for (unsigned i = 0; i < length; i++)
+		dep[i] = (struct str_kv){ arena_printf(&a, "c%u", i + 1), STR("^1.0.0") };
+	made_request_init(&made, dep, chain == PEERS ? length : 1);
 	m->length = length;
-	m->peers = peers;
+	m->chain = chain;
 	struct engine_io io = { .ctx = m, .now_ms = 1, .want = want, .wait = poll_any, .poll = poll_any };
 	return engine_run(&made.req, &io, on_frame, m, e);
 }
@@ -102,11 +111,11 @@ static void made_free(struct made *m)
 	free(m);
 }
 
-static void check(unsigned length, bool peers, bool fits)
+static void check(unsigned length, enum need chain, bool fits)
 {
 	struct made *m = xcalloc(1, sizeof(*m));
 	struct err e = { 0 };
-	int rc = resolve(m, length, peers, &e);
+	int rc = resolve(m, length, chain, &e);
 
 	if (fits) {
 		assert_int_equal(rc, 0);
@@ -124,15 +133,18 @@ static void check(unsigned length, bool peers, bool fits)
 static void test_longest_chain_fits(void **state)
 {
 	(void)state;
-	check(RUN_MOST_DEPTH, false, true);
-	check(RUN_MOST_DEPTH, true, true);
+	check(RUN_MOST_DEPTH, PURE, true);
+	check(RUN_MOST_DEPTH, WANTING, true);
+	check(RUN_MOST_DEPTH, PEERS, true);
 }
 
 static void test_longer_chain_is_an_error(void **state)
 {
 	(void)state;
-	check(RUN_MOST_DEPTH + 2, false, false);
-	check(RUN_MOST_DEPTH + 2, true, false);
+	check(RUN_MOST_DEPTH + 1, PURE, false);
+	check(RUN_MOST_DEPTH + 1, WANTING, false);
+	check(RUN_MOST_DEPTH + 1, PEERS, false);
+	check(RUN_MOST_DEPTH + 2, PEERS, false);
 }
 
 /* Sanitizers make frames several times as large: there, and only there, with a larger stack than a worker's 8 MiB. */

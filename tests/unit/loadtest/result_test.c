@@ -1,9 +1,11 @@
 /* Results read back, spreads, and the gates over hand-made samples. */
 #include "gates.h"
+#include "report.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -33,6 +35,7 @@ static void test_apart(void **state)
 		{ { 1, 2, 3, 3 }, { 3, 5, 6, 3 }, false }, /* they touch */
 		{ { 1, 5, 9, 3 }, { 4, 5, 6, 3 }, false }, /* one inside the other */
 		{ { 1, 2, 3, 3 }, { 4, 5, 6, 0 }, false }, /* nothing is known of the other */
+		{ { 1, 1, 1, 1 }, { 4, 5, 6, 3 }, false }, /* one run has no spread */
 	};
 
 	(void)state;
@@ -223,11 +226,13 @@ static void test_noisy(void **state)
 	struct buf said = BUF_INIT;
 	struct result r;
 	struct err e;
-	const char *lines = KEY("p3", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1")
+	const char *once = KEY("p3", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1")
 		KEY("p3", "dray-warm") GOOD("4") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1");
 
 	(void)state;
-	assert_int_equal(read_lines(&r, lines, &a, &e), 0);
+	assert_int_equal(read_lines(&r, once, &a, &e), 0);
+	assert_int_equal(gates_check(&said, &r, &gates_noisy), 1); /* one run has no spread that excuses it */
+	assert_int_equal(read_lines(&r, arena_printf(&a, "%s%s", once, once).p, &a, &e), 0);
 	assert_int_equal(gates_check(&said, &r, &gates_noisy), 1);
 	r.cell[1].spread[METRIC_WALL].min = 0.9;
 	assert_int_equal(gates_check(&said, &r, &gates_noisy), 0);
@@ -235,11 +240,78 @@ static void test_noisy(void **state)
 	arena_release(&a);
 }
 
+/* A dray that was asked for and could not take part is no gate that held, until it has taken part. */
+static void test_unavailable(void **state)
+{
+#define UNAVAILABLE(subject)                                                                                           \
+	"{\"kind\":\"unavailable\",\"project\":\"p\",\"subject\":\"" subject "\",\"why\":\"no drayd in bin\"}\n"
+	static const char direct[] =
+		KEY("p3", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1"),
+			  warm[] =
+				  KEY("p3", "dray-warm") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1"),
+			  none[] = UNAVAILABLE("dray-warm"), peer[] = UNAVAILABLE("yarn");
+	static const struct {
+		const char *line[3];
+		unsigned failed;
+	} row[] = { { { direct, none, "" }, 1 }, { { direct, warm, none }, 1 }, { { none, direct, none }, 1 },
+		{ { none, direct, warm }, 0 }, { { direct, warm, peer }, 0 }, { { none, "", "" }, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct arena a = ARENA_INIT(0);
+		struct buf said = BUF_INIT;
+		struct result r;
+		struct err e;
+		assert_int_equal(
+			read_lines(&r, arena_printf(&a, "%s%s%s", row[i].line[0], row[i].line[1], row[i].line[2]).p, &a,
+				&e),
+			0);
+		assert_int_equal(gates_check(&said, &r, &gates_noisy), row[i].failed);
+		if (row[i].failed)
+			assert_true(str_find_str(buf_str(&said), STR("p dray-warm: not available: no drayd in bin"),
+					    0) != SIZE_MAX);
+		buf_release(&said);
+		arena_release(&a);
+	}
+}
+
+/* A page is put in the place of a file; where a link or a pipe stands, it goes through. */
+static void test_report_write(void **state)
+{
+	char dir[] = "/tmp/dray-report-XXXXXX";
+	struct arena a = ARENA_INIT(0);
+	struct result r = { 0 };
+	struct stat st;
+	struct err e;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	const char *page = arena_printf(&a, "%s/page.html", dir).p, *link = arena_printf(&a, "%s/link", dir).p;
+	assert_int_equal(symlink("page.html", link), 0);
+	for (int i = 0; i < 2; i++) { /* the page is not there yet, and then it is */
+		assert_int_equal(report_write(link, &r, STR_NONE, &e), 0);
+		assert_int_equal(lstat(link, &st), 0);
+		assert_true(S_ISLNK(st.st_mode));
+		assert_int_equal(lstat(page, &st), 0);
+		assert_true(S_ISREG(st.st_mode) && st.st_size > 100);
+	}
+	off_t size = st.st_size;
+	assert_int_equal(truncate(page, 0), 0);
+	assert_int_equal(report_write(page, &r, STR_NONE, &e), 0);
+	assert_int_equal(lstat(page, &st), 0);
+	assert_int_equal(st.st_size, size);
+	assert_int_equal(report_write(dir, &r, STR_NONE, &e), ERR_IO);
+	unlink(page);
+	unlink(link);
+	rmdir(dir);
+	arena_release(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_spread), cmocka_unit_test(test_apart),
 		cmocka_unit_test(test_read), cmocka_unit_test(test_floor), cmocka_unit_test(test_gates),
-		cmocka_unit_test(test_noisy) };
+		cmocka_unit_test(test_noisy), cmocka_unit_test(test_unavailable), cmocka_unit_test(test_report_write) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,9 @@ static void test_refused(void **state)
 		{ "lockfileVersion: '9.0'\npackages:\n  a@1.0.0:\n    hasBin: true\n", ERR_PARSE, "no resolution" },
 		{ "lockfileVersion: '9.0'\npackages:\n  a@1.0.0:\n    resolution: {integritty: x}\n", ERR_PARSE,
 			"integritty" },
+		{ "lockfileVersion: '9.0'\npackages:\n  a@1.0.0:\n    resolution: {integrity: x}\n"
+		  "    peerDependenciesMeta: {b: {}}\n",
+			ERR_PARSE, "expected optional" },
 		{ "lockfileVersion: '9.0'\nsnapshots:\n  a@1.0.0: {}\n  a@1.0.0: {}\n", ERR_PARSE, "a@1.0.0" },
 		{ "lockfileVersion: '9.0'\nlockfileVersion: '9.0'\n", ERR_PARSE, "twice" },
 		{ "lockfileVersion: '9.0'\nsnapshots:\n  a@1.0.0:\n    dependencies:\n      b: 1\n      b: 2\n",

@@ -57,6 +57,12 @@ static void scopes_and_splits(void **state)
 	assert_non_null(rest.p);
 	name_split(STR(""), &name, &rest);
 	is(name, "");
+	is(selector_name(STR("b")), "b");
+	is(selector_name(STR("b@>=2")), "b");
+	is(selector_name(STR("b@^1 || >2")), "b");
+	is(selector_name(STR("a>7z@2")), "7z");
+	is(selector_name(STR("@s/a@>=1 <2>@s/b@>=2")), "@s/b");
+	assert_true(selector_split(STR("b@1 >=2")) == SIZE_MAX);
 }
 
 static void splits_dep_paths(void **state)
@@ -85,6 +91,21 @@ static void splits_dep_paths(void **state)
 		is(suffix, t[i].suffix);
 		assert_int_equal(key.n + suffix.n, strlen(t[i].in));
 	}
+}
+
+static void peers_of_a_suffix(void **state)
+{
+	static const char *const want[] = { "b@2.0.0", "@s/c@3.0.0", "0123abcd", "d@4.0.0" };
+	str peer, rest = STR("(patch_hash=ab)(b@2.0.0(@s/c@3.0.0))()(0123abcd)(d@4.0.0"); /* cut off */
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		assert_true(dep_path_peer(&peer, &rest));
+		is(peer, want[i]);
+	}
+	assert_false(dep_path_peer(&peer, &rest));
+	rest = STR_NONE;
+	assert_false(dep_path_peer(&peer, &rest));
 }
 
 static void refs(void **state)
@@ -148,6 +169,7 @@ int main(void)
 		cmocka_unit_test(valid_names),
 		cmocka_unit_test(scopes_and_splits),
 		cmocka_unit_test(splits_dep_paths),
+		cmocka_unit_test(peers_of_a_suffix),
 		cmocka_unit_test(refs),
 		cmocka_unit_test(filenames),
 	};

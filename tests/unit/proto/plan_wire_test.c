@@ -20,6 +20,7 @@ struct plan {
 	struct frame f[12];
 	size_t n;
 	str list[2][2];
+	struct str_kv meta[1];
 	struct str_kv kv[2];
 	struct lock_dep dep[4];
 	struct lock_direct direct[2];
@@ -87,10 +88,12 @@ static void plan_rest(struct plan *p)
 		.slot = { .id = 1, .package = 1, .skip = true, .snap = { .key = STR("b@2.0.0"), .optional = true } } };
 	p->direct[0] = (struct lock_direct){ STR("@s/a"), STR("^1.0.0"), STR("1.0.0(b@2.0.0)") };
 	p->direct[1] = (struct lock_direct){ STR("b"), STR("*"), STR("2.0.0") };
+	p->meta[0] = (struct str_kv){ STR("dependenciesMeta"), STR("\n      x:\n        built: false") };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_IMPORTER,
 		.importer = { .importer = { .path = STR("."),
 				      .deps = { { p->direct, 1 }, { p->direct + 1, 1 }, { p->direct, 2 } },
 				      .injected = list2(p->list[1], "x", "y"),
+				      .extra = { p->meta, 1 },
 				      .publish_directory = STR("dist") } } };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_VERDICT, .verdict = { VERDICT_VIOLATION, STR("too young") } };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_WARNING,
@@ -171,6 +174,9 @@ static void check_frame(const struct frame *f, const struct frame *w)
 	} else if (f->kind == FRAME_IMPORTER) {
 		eq(f->importer.importer.deps[LOCK_OPTIONAL].p[1].specifier,
 			w->importer.importer.deps[LOCK_OPTIONAL].p[1].specifier);
+		assert_int_equal(f->importer.importer.extra.n, 1);
+		eq(f->importer.importer.extra.p[0].k, STR("dependenciesMeta"));
+		eq(f->importer.importer.extra.p[0].v, w->importer.importer.extra.p[0].v);
 	} else if (f->kind == FRAME_PEER_ISSUE) {
 		assert_int_equal(f->peer_issue.kind, PEER_CONFLICT);
 		assert_true(f->peer_issue.optional);
@@ -356,6 +362,7 @@ static void sample_request(struct request *r, struct str_kv *kv, struct request_
 			.dev_dependencies = { kv, 1 },
 			.dependencies_meta = meta,
 			.ndependencies_meta = 1,
+			.meta_text = STR("\n      inj:\n        built: false"),
 			.publish_link_directory = true } };
 	lo[0] = (struct request_local){
 		.path = STR("lib"), .is_dir = true, .manifest = { .name = STR("lib"), .bin = { kv, 1 } }
@@ -401,6 +408,7 @@ static void test_request(void **state)
 	eq(out.req.lockfile_text, r.lockfile_text);
 	eq(out.req.importer[0].manifest.dependencies.p[0].v, STR("^1.0.0"));
 	assert_true(out.req.importer[0].manifest.dependencies_meta[0].injected);
+	eq(out.req.importer[0].manifest.meta_text, STR("\n      inj:\n        built: false"));
 	eq(out.req.settings.registry[1].url, STR("https://other.test/"));
 	assert_int_equal(out.accept, PLAN_ACCEPT_PACKS);
 	settings_digest(want, &r.settings);

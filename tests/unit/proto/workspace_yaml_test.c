@@ -71,6 +71,14 @@ static void test_refused(void **state)
 		{ "a: 1\nhoistPattern: x\n", ERR_PARSE, ":2:15: hoistPattern: expected a list" },
 		{ "peersSuffixMaxLength: -1\n", ERR_PARSE, "invalid number" },
 		{ "peersSuffixMaxLength: 99999999999\n", ERR_PARSE, "invalid number" },
+		{ "peersSuffixMaxLength: 017\n", ERR_PARSE, "invalid number" },
+		{ "peersSuffixMaxLength: 1__0\n", ERR_PARSE, "invalid number" },
+		{ "peersSuffixMaxLength: 10_\n", ERR_PARSE, "invalid number" },
+		{ "peersSuffixMaxLength: 0x\n", ERR_PARSE, "invalid number" },
+		{ "peersSuffixMaxLength: 0b12\n", ERR_PARSE, "invalid number" },
+		{ "fetchTimeout: 18446744073709551616\n", ERR_PARSE, "invalid number" },
+		{ "catalogs: {x: null}\n", ERR_PARSE, "catalogs" },
+		{ "packageExtensions: {x: null}\n", ERR_PARSE, "packageExtensions" },
 		{ "resolutionMode: newest\n", ERR_PARSE, "resolutionMode" },
 		{ "overrides:\n  a: [1]\n", ERR_PARSE, "overrides" },
 		{ "nodeLinker: hoisted\n", ERR_UNSUPPORTED, "nodeLinker: hoisted" },
@@ -95,6 +103,37 @@ static void test_refused(void **state)
 		int rc = parse(&w, t[i].text, &a, &e);
 		if (rc != t[i].code || !strstr(e.msg, t[i].says))
 			fail_msg("%zu: %d %s", i, rc, e.msg);
+	}
+}
+
+/* As YAML 1.1 has them, quoted or not; pnpm 12.21 reads the same. */
+static void test_spellings(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t means;
+	} numbers[] = { { "1_000", 1000 }, { "0x10", 16 }, { "0X1_0", 16 }, { "+0o17", 15 }, { "0b11", 3 },
+		{ "'0x10'", 16 }, { "+5", 5 }, { "0", 0 } };
+	static const struct {
+		const char *text;
+		bool means;
+	} words[] = { { "no", false }, { "Off", false }, { "n", false }, { "falsE", false }, { "'no'", false },
+		{ "yEs", true }, { "on", true }, { "Y", true }, { "\"TRUE\"", true } };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers) + sizeof(words) / sizeof(*words); i++) {
+		struct arena a AUTO(arena_release) = ARENA_INIT(0);
+		struct workspace_yaml w;
+		struct err e;
+		size_t n = sizeof(numbers) / sizeof(*numbers);
+		char text[64];
+		snprintf(text, sizeof(text), "%s: %s\n", i < n ? "peersSuffixMaxLength" : "autoInstallPeers",
+			i < n ? numbers[i].text : words[i - n].text);
+		if (parse(&w, text, &a, &e) < 0)
+			fail_msg("%s: %s", text, e.msg);
+		if (i < n ? w.settings.peers_suffix_max_length != numbers[i].means
+			  : w.settings.auto_install_peers != words[i - n].means)
+			fail_msg("%s: means something else", text);
 	}
 }
 
@@ -157,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_spellings),
 		cmocka_unit_test(test_warned),
 		cmocka_unit_test(test_env),
 		cmocka_unit_test(test_checksum),

@@ -197,6 +197,49 @@ static void test_who_reads_reads_on(void **state)
 	assert_int_equal(blobs_open(v->b, key, &size), -1); /* and no answer outlives it */
 }
 
+/* ---- many that find too much ---- */
+
+struct pass {
+	struct env *v;
+	pthread_t tid;
+	size_t evicted;
+};
+
+static void *evict(void *arg)
+{
+	struct pass *p = arg;
+
+	p->evicted = blobs_evict(p->v->b, p->v->now + 1000);
+	return NULL;
+}
+
+/* What goes at once is as much as one of them would have evicted, and the next finds the way free. */
+static void test_many_evict_as_one(void **state)
+{
+	struct env *v = *state;
+	struct pass p[8];
+	size_t sum = 0;
+	struct err e;
+
+	for (int i = 0; i < N; i++)
+		put(v, i);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 8; i++) {
+			p[i] = (struct pass){ .v = v };
+			assert_int_equal(workq_thread(&p[i].tid, "evict", evict, &p[i], &e), 0);
+		}
+		sum = 0;
+		for (int i = 0; i < 8; i++) {
+			pthread_join(p[i].tid, NULL);
+			sum += p[i].evicted;
+		}
+		assert_int_equal(sum, 6);
+		assert_int_equal(blobs_counts(v->b).files, 14);
+		for (int i = 0; i < N; i++)
+			put(v, i);
+	}
+}
+
 /* ---- a name that leaves and comes at once ---- */
 
 struct second {
@@ -249,6 +292,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_their_order_survives_a_clock_that_is_put_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_fresh_write_is_neither_refused_nor_evicted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_reads_reads_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_evict_as_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_name_that_leaves_and_comes, setup, teardown),
 	};
 

@@ -13,6 +13,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "running.h"
+#include "server.h"
 #include "workq.h"
 #include <arpa/inet.h>
 #include <cmocka.h>
@@ -43,7 +44,7 @@ static void test_blocked(void **state)
 	pause_ms(500);
 	assert_int_equal(blocked, 0); /* a loop that has not begun */
 	watch_beat(&slot);
-	watch_enter(&slot, STR("/v1/plan"), STR("abc"));
+	watch_enter(&slot, STR("/v1/\"pl\nan"), STR("abc"));
 	while (blocked == 0)
 		pause_ms(10);
 	pause_ms(500);
@@ -52,9 +53,50 @@ static void test_blocked(void **state)
 	watch_rest(&slot);
 	watch_free(w);
 	assert_true(read(fd[0], text, sizeof(text) - 1) > 0);
-	assert_non_null(strstr(text, "in=\"/v1/plan id=abc\""));
+	assert_non_null(strstr(text, "in=\"/v1/?pl an id=abc\"\n"));
 	log_setup(STDERR_FILENO, LOG_WARN, LOG_TEXT);
 	watch_slot_release(&slot);
+}
+
+static bool store_is_well;
+
+static bool ready(void *ctx, struct err *e)
+{
+	(void)ctx;
+	if (!store_is_well)
+		err_set(e, ERR_IO, "the index is gone");
+	return store_is_well;
+}
+
+/* Anybody may ask whether it is ready, as often as they like: a line for each change, not for each that asks. */
+static void test_ready(void **state)
+{
+	static const bool well[] = { true, true, false, false, false, true, true, false };
+	const struct backend backend = { .ready = ready };
+	static struct server s;
+	int fd[2];
+	char text[2048] = "";
+	unsigned lines = 0;
+
+	(void)state;
+	s.backend = &backend;
+	assert_int_equal(pipe(fd), 0);
+	log_setup(fd[1], LOG_INFO, LOG_TEXT);
+	for (size_t i = 0; i < sizeof(well) / sizeof(well[0]); i++) {
+		struct err e = { 0 };
+		store_is_well = well[i];
+		assert_int_equal(server_ready(&s, &e), well[i]);
+		assert_int_equal(e.code, well[i] ? 0 : ERR_IO);
+	}
+	log_setup(STDERR_FILENO, LOG_WARN, LOG_TEXT);
+	assert_true(read(fd[0], text, sizeof(text) - 1) > 0);
+	for (const char *p = text; (p = strchr(p, '\n')); p++)
+		lines++;
+	assert_int_equal(lines, 3);
+	const char *bad = strstr(text, "ready error=\"the index is gone\"\n"), *good = strstr(text, "ready again=1\n");
+	assert_true(bad && good && bad < good);
+	close(fd[0]);
+	close(fd[1]);
 }
 
 static void test_stage(void **state)
@@ -118,6 +160,9 @@ static void test_clients(void **state)
 		clients_leave(c, &a);
 	assert_int_equal(clients_open(c), 3);
 	assert_true(clients_enter(c, &a));
+	struct client_key mapped = key6("::ffff:192.0.2.1"), another = key6("::ffff:192.0.2.9");
+	assert_memory_equal(&mapped, &a, sizeof(a)); /* as one who listens on [::] sees it */
+	assert_memory_not_equal(&mapped, &another, sizeof(a));
 	clients_free(c);
 }
 
@@ -239,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_blocked),
+		cmocka_unit_test(test_ready),
 		cmocka_unit_test(test_stage),
 		cmocka_unit_test(test_clients),
 		cmocka_unit_test(test_histogram),

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "fs.h"
 #include "pack.h"
-#include "packs.h"
+#include "packs_impl.h"
 #include "registry.h"
 #include "test_server.h"
 #include "tgz.h"
@@ -10,13 +10,28 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* How often a journal that is written anew was on the disk before it had its name. */
+static atomic_uint journal_syncs;
+int fdatasync(int fd)
+{
+	char link[64], to[4096];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, to, sizeof(to));
+	journal_syncs += n > 12 && memcmp(to + n - 12, "/tmp-journal", 12) == 0;
+	return (int)syscall(SYS_fdatasync, fd);
+}
 
 enum { N = 12 };
 struct env {
@@ -47,13 +62,13 @@ static void serve_tarball(void *arg, struct reply *r, const struct seen *q)
 		r->bytes.p[r->bytes.n - 30] ^= 1;
 }
 
-static struct buf make_tarball(int i)
+static struct buf make_tarball(const char *name, int i)
 {
 	struct buf t = BUF_INIT;
 	AUTO(buf_release) struct buf text = BUF_INIT;
 	char json[100];
 
-	snprintf(json, sizeof(json), "{\"name\":\"p%d\",\"version\":\"1.0.%d\"}", i, i);
+	snprintf(json, sizeof(json), "{\"name\":\"%s\",\"version\":\"1.0.%d\"}", name, i);
 	tar_file(&t, "package/package.json", json);
 	for (uint32_t k = 0, rng = (uint32_t)i; k < 1500u * (uint32_t)(i + 1); k++) {
 		static const char *const word[] = { "const ", "return ", "function ", "value", "(", ")", " = ", ";\n" };
@@ -81,7 +96,9 @@ static int setup(void **state)
 	snprintf(v->root, sizeof(v->root), "/tmp/dray-packs-test-XXXXXX");
 	assert_non_null(mkdtemp(v->root));
 	for (int i = 0; i < N; i++) {
-		v->tgz[i] = make_tarball(i);
+		char name[16];
+		snprintf(name, sizeof(name), "p%d", i);
+		v->tgz[i] = make_tarball(name, i);
 		v->sri[i] = tgz_sri(&v->tgz[i], &v->a);
 	}
 	server_start(&v->s, serve_tarball, v);
@@ -195,6 +212,390 @@ static void what_is_asked_for_is_made_once(void **state)
 	assert_false(packs_settled(v->p));
 }
 
+/* What a client's lockfile says of a tarball is not what it is, and keeps nobody else from having it. */
+static void a_pack_is_of_the_name_in_its_tarball(void **state)
+{
+	struct env *v = *state;
+	struct frame_package evil = package(v, 3), own = package(v, 3), far = package(v, 4);
+	uint8_t key[PACKS_KEY], digest[32];
+	uint64_t size;
+
+	evil.name = STR("evil");
+	far.url = arena_printf(&v->a, "http://127.0.0.1:%u/99", v->s.port);
+	packs_start(v);
+	packs_of(v->p, &evil);
+	packs_of(v->p, &far);
+	wait_until(v, c.failed == 2 && c.pending + c.building == 0);
+	assert_true(packs_key(key, v->sri[3]));
+	assert_false(packs_find(v->p, digest, &size, key));
+	packs_of(v->p, &evil); /* it was tried */
+	packs_of(v->p, &own);
+	far = package(v, 4);
+	packs_of(v->p, &far);
+	wait_until(v, c.built == 2 && c.pending + c.building == 0);
+	assert_int_equal(packs_counts(v->p).failed, 2);
+	packs_of(v->p, &own);
+	assert_served(v, &own);
+	packs_of(v->p, &evil);
+	assert_int_equal(evil.pack_size, 0);
+}
+
+static void journal_text(struct buf *out, const struct env *v)
+{
+	char path[100];
+	struct err e;
+
+	buf_clear(out);
+	snprintf(path, sizeof(path), "%s/packs/journal", v->root);
+	assert_int_equal(fs_read_file(out, AT_FDCWD, path, 1 << 20, &e), 0);
+}
+
+/* As a drayd wrote it that did not look at names: packages' lines have another word. p3's says that it is evil's, p4's is of another version. */
+static void journal_make_older(const struct env *v)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT, old = BUF_INIT;
+	char path[100];
+	str line, body, sum, w[8];
+	struct err e;
+
+	journal_text(&text, v);
+	for (str rest = buf_str(&text); str_cut(rest, '\n', &line, &rest);) {
+		size_t at = old.n, n = 0;
+		assert_true(str_rcut(line, ' ', &body, &sum));
+		for (str words = body; words.n && n < 8; n++)
+			str_cut(words, ' ', &w[n], &words);
+		if (!str_eq(w[0], STR("warm2")))
+			continue;
+		assert_int_equal(n, 8);
+		buf_printf(&old, "warm");
+		for (size_t i = 1; i < 6; i++)
+			buf_printf(&old, " " STR_FMT, STR_ARG(w[i]));
+		buf_printf(&old, " " STR_FMT " " STR_FMT, STR_ARG(str_eq(w[6], STR("p3")) ? STR("evil") : w[6]),
+			STR_ARG(str_eq(w[6], STR("p4")) ? STR("9.9.9") : w[7]));
+		packs_line_end(&old, at);
+	}
+	snprintf(path, sizeof(path), "%s/packs/journal", v->root);
+	assert_int_equal(fs_write_file(AT_FDCWD, path, buf_str(&old), 0644, &e), 0);
+}
+
+/* Made before names were looked at, a pack is given to nobody until its own has been read; then it is as good as any, or made anew. */
+static void packs_of_an_older_server_are_proved(void **state)
+{
+	struct env *v = *state;
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	struct frame_package evil = package(v, 3), f;
+
+	evil.name = STR("evil");
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N && c.pending + c.building == 0);
+	packs_free(v->p);
+	journal_make_older(v);
+	packs_start(v);
+	packs_of(v->p, &evil);
+	assert_int_equal(evil.pack_size, 0);
+	wait_until(v, c.unproved == 0);
+	assert_int_equal(packs_counts(v->p).warm, N - 1);
+	packs_of(v->p, &evil);
+	assert_int_equal(evil.pack_size, 0);
+	wait_until(v, c.failed == 1 && c.pending + c.building == 0);
+	assert_int_equal(v->s.requests, N + 1);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	assert_int_equal(v->s.requests, N + 2); /* nothing but p3 */
+	packs_free(v->p);
+	packs_start(v);
+	assert_int_equal(packs_counts(v->p).unproved, 0); /* once for all */
+	for (int i = 0; i < N; i++) {
+		f = package(v, i);
+		packs_of(v->p, &f);
+		assert_served(v, &f);
+	}
+	packs_of(v->p, &evil);
+	assert_int_equal(evil.pack_size, 0);
+	journal_text(&text, v);
+	assert_true(str_find_str(buf_str(&text), STR(" p4 1.0.4 "), 0) != SIZE_MAX);
+}
+
+/* What is in a tarball stays so, wherever it lies and however often a server starts. */
+static void what_no_url_mends_is_remembered(void **state)
+{
+	struct env *v = *state;
+	struct frame_package many = package(v, 0), evil = package(v, 3), own = package(v, 3);
+	struct buf t = BUF_INIT;
+
+	tar_file(&t, "package/package.json", "{\"name\":\"p0\"}");
+	for (int i = 0; i < 4000; i++) { /* whose digests take more than they do */
+		char path[40], text[16];
+		snprintf(path, sizeof(path), "package/%d", i);
+		snprintf(text, sizeof(text), "%d", i);
+		tar_file(&t, path, text);
+	}
+	tar_close(&t);
+	buf_release(&v->tgz[0]);
+	v->tgz[0] = tgz(&t);
+	v->sri[0] = tgz_sri(&v->tgz[0], &v->a);
+	many = package(v, 0);
+	evil.name = STR("evil");
+	packs_start(v);
+	packs_of(v->p, &many);
+	packs_of(v->p, &evil);
+	wait_until(v, c.failed == 2 && c.pending + c.building == 0);
+	for (int start = 0; start < 2; start++) {
+		evil.name = start ? STR("evil2") : STR("evil1");
+		evil.url = arena_printf(&v->a, "http://127.0.0.1:%u/3?%d", v->s.port, start);
+		many.url = arena_printf(&v->a, "http://localhost:%u/0?%d", v->s.port, start);
+		packs_of(v->p, &many);
+		packs_of(v->p, &evil);
+		assert_int_equal(packs_counts(v->p).pending + packs_counts(v->p).building, 0);
+		packs_free(v->p);
+		packs_start(v);
+	}
+	assert_int_equal(v->s.requests, 2);
+	assert_int_equal(packs_failing(v->p), 0);
+	packs_of(v->p, &own);
+	wait_until(v, c.warm == 1);
+	packs_of(v->p, &own);
+	assert_served(v, &own);
+}
+
+/* A tarball that is not where it was said to be is looked for elsewhere at once; another query is nowhere else. */
+static void another_place_is_tried_at_once(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 4);
+
+	packs_start(v);
+	for (int i = 0; i < 3; i++) {
+		f.url = arena_printf(&v->a, "http://127.0.0.1:%u/99?%d", v->s.port, i);
+		packs_of(v->p, &f);
+		wait_until(v, c.failed == 1 && c.pending + c.building == 0);
+	}
+	assert_int_equal(v->s.requests, 1);
+	assert_int_equal(packs_failing(v->p), 1);
+	f = package(v, 4);
+	packs_of(v->p, &f);
+	wait_until(v, c.warm == 1);
+}
+
+/* A host whose address is refused may have another one in ten minutes. */
+static void a_refused_address_is_tried_again(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 1);
+	struct registry_opts o = { .no_retries = true };
+	struct registry *r;
+	struct http *h;
+	struct err e;
+
+	assert_int_equal(http_new(&h, &(struct http_opts){ 0 }, &e), 0);
+	assert_int_equal(registry_new(&r, h, &o, &e), 0);
+	v->o.registry = r;
+	f.url = arena_printf(&v->a, "http://localhost:%u/1", v->s.port);
+	packs_start(v);
+	packs_of(v->p, &f);
+	wait_until(v, c.failed == 1);
+	assert_int_equal(packs_failing(v->p), 1);
+	assert_int_equal(v->s.requests, 0);
+	http_stop(h);
+	packs_free(v->p);
+	v->p = NULL;
+	registry_free(r);
+	http_free(h);
+}
+
+/* The version, too, is the tarball's: which delta pays goes by it. A byte order mark is no part of JSON, and npm takes it. */
+static void the_version_is_the_tarballs(void **state)
+{
+	struct env *v = *state;
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	struct frame_package f;
+	struct buf t = BUF_INIT;
+
+	tar_file(&t, "package/package.json", "\xEF\xBB\xBF{\"name\":\"p2\",\"version\":\"1.2.3\"}");
+	tar_file(&t, "package/index.js", "1");
+	tar_close(&t);
+	buf_release(&v->tgz[2]);
+	v->tgz[2] = tgz(&t);
+	v->sri[2] = tgz_sri(&v->tgz[2], &v->a);
+	f = package(v, 2);
+	f.version = STR("9.9.9");
+	packs_start(v);
+	packs_of(v->p, &f);
+	wait_until(v, c.warm == 1);
+	packs_free(v->p);
+	v->p = NULL;
+	journal_text(&text, v);
+	size_t at = str_find_str(buf_str(&text), STR("warm2 "), 0);
+	assert_true(at != SIZE_MAX && str_find_str(buf_str(&text), STR(" p2 1.2.3 "), at) != SIZE_MAX);
+}
+
+/* The descriptor of the journal that this process has open. */
+static int journal_fd(void)
+{
+	char link[64], to[4096];
+
+	for (int fd = 3; fd < 1000; fd++) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		ssize_t n = readlink(link, to, sizeof(to));
+		if (n > 14 && memcmp(to + n - 14, "/packs/journal", 14) == 0)
+			return fd;
+	}
+	fail();
+	return -1;
+}
+
+/* Nobody who asks waits for a disk that takes nothing; it is a pipe here that nobody reads. */
+static void a_disk_that_stalls_holds_up_nobody(void **state)
+{
+	struct env *v = *state;
+	uint8_t key[PACKS_KEY], digest[32];
+	char text[4096];
+	uint64_t size;
+	int fd[2];
+
+	signal(SIGPIPE, SIG_IGN); /* who writes last may find the pipe closed */
+	packs_start(v);
+	int journal = journal_fd(), real = dup(journal);
+	assert_int_equal(pipe(fd), 0);
+	assert_int_equal(fcntl(fd[1], F_SETFL, O_NONBLOCK), 0);
+	while (write(fd[1], text, sizeof(text)) > 0) {
+	}
+	assert_int_equal(fcntl(fd[1], F_SETFL, 0), 0);
+	assert_int_equal(dup2(fd[1], journal), journal);
+	alarm(120); /* before all is held up for good */
+	ask_all(v);
+	wait_until(v, c.built >= 2); /* by two builders, which then wait for the disk */
+	ask_all(v);
+	assert_true(packs_key(key, v->sri[0]));
+	(void)packs_find(v->p, digest, &size, key);
+	assert_int_equal(packs_evict(v->p, 0), 0);
+	assert_int_equal(fcntl(fd[0], F_SETFL, O_NONBLOCK), 0);
+	for (struct packs_counts c; c = packs_counts(v->p), c.built < N || c.pending + c.building;) {
+		while (read(fd[0], text, sizeof(text)) > 0) {
+		}
+		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+	}
+	assert_int_equal(packs_counts(v->p).unnoted, 0);
+	assert_int_equal(dup2(real, journal), journal);
+	alarm(0);
+	close(real);
+	close(fd[1]);
+	while (read(fd[0], text, sizeof(text)) > 0) {
+	}
+	close(fd[0]);
+}
+
+static off_t journal_length(const struct env *v)
+{
+	char path[100];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/packs/journal", v->root);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/* A server that runs for months notes every use: its journal is written anew when that pays, and knows the same. */
+static void a_long_journal_is_shortened(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f[N];
+
+	v->o.journal_slack = 1;
+	packs_start(v);
+	for (int i = 1; i < N; i++) {
+		f[i] = package(v, i);
+		packs_of(v->p, &f[i]);
+	}
+	wait_until(v, c.built == N - 1 && packs_unsettled_of(&c) == c.warm);
+	packjournal_write(v->p);
+	off_t was = journal_length(v);
+	unsigned syncs = journal_syncs;
+	packjournal_shorten(v->p);
+	off_t is = journal_length(v);
+	assert_int_equal(journal_syncs, syncs + 1);
+	assert_true(is < was * 3 / 4); /* what was wanted and is made */
+	packjournal_shorten(v->p);
+	assert_int_equal(journal_length(v), is); /* nothing is gained */
+	f[0] = package(v, 0);
+	packs_of(v->p, &f[0]);
+	wait_until(v, c.built == N && packs_unsettled_of(&c) == c.warm);
+	struct packs_counts before = packs_counts(v->p);
+	packs_free(v->p);
+	assert_true(journal_length(v) > is);
+	packs_start(v);
+	assert_int_equal(packs_counts(v->p).warm, before.warm);
+	assert_int_equal(packs_counts(v->p).settled, before.settled); /* deltas */
+	for (int i = 0; i < N; i++) {
+		packs_of(v->p, &f[i]);
+		assert_served(v, &f[i]);
+	}
+	assert_int_equal(v->s.requests, N);
+}
+
+/* A line of the journal that is not as it was written says nothing: what it was about is made again. */
+static void a_spoiled_line_is_none(void **state)
+{
+	struct env *v = *state;
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	uint8_t key[PACKS_KEY], digest[32];
+	char path[100];
+	uint64_t size;
+	struct err e;
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.built == N && c.pending + c.building == 0);
+	packs_free(v->p);
+	snprintf(path, sizeof(path), "%s/packs/journal", v->root);
+	assert_int_equal(fs_read_file(&text, AT_FDCWD, path, 1 << 20, &e), 0);
+	size_t at = str_find_str(buf_str(&text), STR("warm2 "), 0);
+	assert_true(at != SIZE_MAX);
+	char *d = text.p + at + 6 + 2 * PACKS_KEY + 1; /* the digest of the first one that was made */
+	*d = *d == '0' ? '1' : '0';
+	assert_int_equal(fs_write_file(AT_FDCWD, path, buf_str(&text), 0644, &e), 0);
+	packs_start(v);
+	wait_until(v, c.warm == N); /* one of them anew */
+	assert_int_equal(packs_counts(v->p).built, 1);
+	for (int i = 0; i < N; i++) {
+		assert_true(packs_key(key, v->sri[i]));
+		assert_true(packs_find(v->p, digest, &size, key));
+		int fd = packs_open(v->p, digest, &size);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+}
+
+/* What was wanted when a server ended is made by the next one; a journal of many lines about few packs is written anew. */
+static void a_start_goes_on(void **state)
+{
+	struct env *v = *state;
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	uint8_t key[PACKS_KEY];
+	char path[100], hex[2 * PACKS_KEY + 1];
+	struct err e;
+
+	packs_start(v);
+	packs_free(v->p);
+	assert_true(packs_key(key, v->sri[0]));
+	hex_print(hex, key, PACKS_KEY);
+	buf_printf(&text, "want %s " STR_FMT " http://127.0.0.1:%u/0 p0 1.0.0", hex, STR_ARG(v->sri[0]), v->s.port);
+	packs_line_end(&text, 0);
+	for (int i = 0; i < 2000; i++) {
+		size_t at = text.n;
+		buf_printf(&text, "used %s %d", hex, 1000000 + i);
+		packs_line_end(&text, at);
+	}
+	snprintf(path, sizeof(path), "%s/packs/journal", v->root);
+	assert_int_equal(fs_write_file(AT_FDCWD, path, buf_str(&text), 0644, &e), 0);
+	unsigned syncs = journal_syncs;
+	packs_start(v);
+	assert_int_equal(journal_syncs, syncs + 1);
+	assert_true(journal_length(v) < 1000);
+	wait_until(v, c.built == 1 && c.warm == 1);
+}
+
 static void packs_outlive_the_server(void **state)
 {
 	struct env *v = *state;
@@ -256,6 +657,29 @@ static void a_lost_file_is_made_again(void **state)
 	assert_served(v, &f);
 	assert_int_equal(packs_counts(v->p).pack_bytes, n.pack_bytes);
 	assert_int_equal(packs_counts(v->p).tarball_bytes, n.tarball_bytes);
+}
+
+/* A file that cannot be opened is not gone: a server that has too many open forgets nothing. */
+static void too_many_descriptors_lose_no_pack(void **state)
+{
+	struct env *v = *state;
+	struct rlimit was, few;
+	uint64_t size;
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	struct frame_package f = package(v, 0);
+	packs_of(v->p, &f);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = was;
+	few.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	int fd = packs_open(v->p, f.pack, &size);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(fd, -1);
+	assert_int_equal(packs_counts(v->p).warm, N);
+	assert_served(v, &f);
 }
 
 static void all_of_them_settle(void **state)
@@ -683,7 +1107,12 @@ static void deltas_found_last_are_made_at_once(void **state)
 {
 	struct env *v = *state;
 
-	v->o.idle_ms = 60000; /* no delta yet */
+	v->o.idle_ms = 60000;         /* no delta yet */
+	for (int i = 0; i < 2; i++) { /* versions of one package */
+		buf_release(&v->tgz[i]);
+		v->tgz[i] = make_tarball("p", i);
+		v->sri[i] = tgz_sri(&v->tgz[i], &v->a);
+	}
 	packs_start(v);
 	for (int i = 0; i < 2; i++) {
 		struct frame_package f = package(v, i);
@@ -721,7 +1150,7 @@ static void the_largest_settles_first(void **state)
 	assert_int_equal(fs_read_file(&text, AT_FDCWD, path, 1 << 20, &e), 0);
 	for (str rest = buf_str(&text); str_cut(rest, '\n', &line, &rest);) {
 		size_t at = str_find_str(line, STR(" p"), 0);
-		if (!str_starts(line, STR("settled ")) || at == SIZE_MAX)
+		if (!str_starts(line, STR("settled2 ")) || at == SIZE_MAX)
 			continue;
 		int i = atoi(line.p + at + 2);
 		assert_true(i < last);
@@ -735,9 +1164,20 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_asked_for_is_made_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_pack_is_of_the_name_in_its_tarball, setup, teardown),
+		cmocka_unit_test_setup_teardown(packs_of_an_older_server_are_proved, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_no_url_mends_is_remembered, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_place_is_tried_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_refused_address_is_tried_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_version_is_the_tarballs, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_disk_that_stalls_holds_up_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_long_journal_is_shortened, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_spoiled_line_is_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_start_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(packs_outlive_the_server, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_bytes_make_no_pack, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_file_is_made_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(too_many_descriptors_lose_no_pack, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_restart_settles_the_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_largest_settles_first, setup, teardown),

@@ -195,6 +195,31 @@ static void test_credentials(void **state)
 	upstreams_free(u);
 }
 
+/* A credential may travel in clear to a host that is private by what its URL says, or by what its operator does. */
+static void test_clear(void **state)
+{
+	static const struct upstream_config row[] = {
+		{ .name = STR_INIT("a"),
+			.url = STR_INIT("http://127.0.0.1:1/"),
+			.authorization = STR_INIT("Bearer S") },
+		{ .name = STR_INIT("a"), .url = STR_INIT("http://10.1.2.3/"), .authorization = STR_INIT("Bearer S") },
+		{ .name = STR_INIT("a"), .url = STR_INIT("http://[::1]:1/"), .authorization = STR_INIT("Bearer S") },
+		{ .name = STR_INIT("a"),
+			.url = STR_INIT("http://[::ffff:10.1.2.3]/"),
+			.authorization = STR_INIT("Bearer S") },
+		{ .name = STR_INIT("a"), .url = STR_INIT("http://LocalHost/"), .authorization = STR_INIT("Bearer S") },
+		{ .name = STR_INIT("a"),
+			.url = STR_INIT("http://x.test/"),
+			.authorization = STR_INIT("Bearer S"),
+			.private_addresses = true },
+		{ .name = STR_INIT("a"), .url = STR_INIT("https://x.test/"), .authorization = STR_INIT("Bearer S") },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		upstreams_free(make(&row[i], 1, NULL));
+}
+
 static void test_configuration(void **state)
 {
 	static str bad_scope[] = { STR_INIT("acme") }, good_scope[] = { STR_INIT("@a") };
@@ -207,6 +232,16 @@ static void test_configuration(void **state)
 		{ { { .name = STR_INIT("a"), .url = STR_INIT("https://u:SECRET@x.test/") } }, "without user" },
 		{ { { .name = STR_INIT("a"),
 			  .url = STR_INIT("http://x.test/"),
+			  .authorization = STR_INIT("Bearer SECRET") } },
+			"in clear" },
+		{ { { .name = STR_INIT("default"), /* as `registry` is: it may be private, nobody said that it is */
+			  .url = STR_INIT("http://x.test/"),
+			  .authorization = STR_INIT("Bearer SECRET"),
+			  .private_addresses = true,
+			  .private_assumed = true } },
+			"in clear" },
+		{ { { .name = STR_INIT("a"),
+			  .url = STR_INIT("http://192.0.20.1/"),
 			  .authorization = STR_INIT("Bearer SECRET") } },
 			"in clear" },
 		{ { { .name = STR_INIT("a"), .url = STR_INIT("https://x.test/"), .scopes = { bad_scope, 1 } } },
@@ -293,6 +328,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_routes), cmocka_unit_test(test_aliases),
 		cmocka_unit_test(test_guard), cmocka_unit_test(test_tarballs), cmocka_unit_test(test_credentials),
-		cmocka_unit_test(test_configuration), cmocka_unit_test(test_breaker) };
+		cmocka_unit_test(test_clear), cmocka_unit_test(test_configuration), cmocka_unit_test(test_breaker) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

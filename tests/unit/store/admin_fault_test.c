@@ -44,7 +44,7 @@ static void used(struct env *v)
 	struct pkg p = import(v, "1.0.0");
 
 	int fd = slot(v, "tree");
-	assert_int_equal(store_link(v->s, p, fd, PKG_AUTO, NULL, &e), 0);
+	assert_int_equal(store_link(v->s, p, false, fd, PKG_AUTO, NULL, &e), 0);
 	close(fd);
 	pkg_drop(&p);
 	dir(v, "project/node_modules/.pnpm");

@@ -49,7 +49,7 @@ static void test_verify(void **state)
 	assert_int_equal(r.packages, 2);
 	assert_int_equal(r.bad, 0);
 	int fd = slot(v, "a");
-	assert_int_equal(store_link(v->s, p, fd, PKG_AUTO, NULL, &e), 0);
+	assert_int_equal(store_link(v->s, p, false, fd, PKG_AUTO, NULL, &e), 0);
 	struct stat st;
 	assert_int_equal(fstatat(fd, "run.sh", &st, 0), 0);
 	int f = openat(fd, "run.sh", O_WRONLY | O_CLOEXEC);
@@ -86,7 +86,7 @@ static void test_prune(void **state)
 	struct pkg p = import(v, "1.0.0"), q = import(v, "1.0.1");
 	int fd = slot(v, "a");
 
-	assert_int_equal(store_link(v->s, p, fd, PKG_HARDLINK, NULL, &e), 0);
+	assert_int_equal(store_link(v->s, p, false, fd, PKG_HARDLINK, NULL, &e), 0);
 	assert_int_equal(store_prune(&r, v->s, &(struct store_prune_opts){ .min_age = 3600 }, &e), 0);
 	assert_int_equal(r.packages, 0);
 	assert_int_equal(store_prune(&r, v->s, &(struct store_prune_opts){ .unused = keep_all, .arg = &asked }, &e), 0);
@@ -103,9 +103,9 @@ static void test_prune(void **state)
 	assert_int_equal(count(v, "pkgs", "-type f"), 5 + 1); /* and the record */
 	/* an install that had looked it up before finds the files gone, and a new import heals */
 	int late = slot(v, "late");
-	assert_int_equal(store_link(v->s, q, late, PKG_HARDLINK, NULL, &e), ERR_NOTFOUND);
+	assert_int_equal(store_link(v->s, q, false, late, PKG_HARDLINK, NULL, &e), ERR_NOTFOUND);
 	struct pkg again = import(v, "1.0.1");
-	assert_int_equal(store_link(v->s, again, late, PKG_HARDLINK, NULL, &e), 0);
+	assert_int_equal(store_link(v->s, again, false, late, PKG_HARDLINK, NULL, &e), 0);
 	close(late);
 	close(fd);
 	pkg_drop(&p);
@@ -136,7 +136,7 @@ static void test_orphans(void **state)
 	assert_int_equal(r.orphans, 1);
 	assert_int_equal(count(v, "pkgs", "-mindepth 2 -type d"), 1);
 	int fd = slot(v, "a");
-	assert_int_equal(store_link(v->s, q, fd, PKG_HARDLINK, NULL, &e), 0); /* the younger one stayed */
+	assert_int_equal(store_link(v->s, q, false, fd, PKG_HARDLINK, NULL, &e), 0); /* the younger one stayed */
 	close(fd);
 	pkg_drop(&p);
 	pkg_drop(&q);

@@ -103,7 +103,7 @@ static void test_link_faults(void **state)
 			fail_at = n;
 			calls = 0;
 			fail_with = errnos[w];
-			int rc = store_link(v->s, p, fd, PKG_AUTO, &st, &e);
+			int rc = store_link(v->s, p, false, fd, PKG_AUTO, &st, &e);
 			hit = calls >= n;
 			fail_at = 0;
 			assert_int_equal(open_fds(), fds);

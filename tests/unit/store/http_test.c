@@ -671,9 +671,11 @@ static void test_hold(void **state)
 
 	get(f->h, &first, r.url, r); /* the host has been reached */
 	http_hold(f->h, true);
+	http_hold(f->h, true); /* for somebody else */
 	r.arg = &held;
 	r.holdable = true;
 	http_start(f->h, &r);
+	http_hold(f->h, false);
 	get(f->h, &small, server_url(&f->a, "/ok"), (struct http_request){ .small = true });
 	get(f->h, &tarball, server_url(&f->a, "/ok"), (struct http_request){ 0 });
 	assert_true(small.status == 200 && tarball.status == 200);

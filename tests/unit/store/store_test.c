@@ -41,7 +41,7 @@ static void test_roundtrip(void **state)
 	assert_int_equal(pkg_script(q, "test").n, 0);
 
 	int fd = slot(v, "slot");
-	assert_int_equal(store_link(v->s, q, fd, PKG_HARDLINK, &n, &e), 0);
+	assert_int_equal(store_link(v->s, q, false, fd, PKG_HARDLINK, &n, &e), 0);
 	assert_int_equal(n.links, 5);
 	assert_int_equal(n.dirs, 3);
 	assert_int_equal(mode_of(fd, "bin/cli.js", &links), 0755); /* a bin */
@@ -53,7 +53,7 @@ static void test_roundtrip(void **state)
 	close(fd);
 	fd = slot(v, "copy");
 	n = (struct pkg_link_stats){ 0 };
-	assert_int_equal(store_link(v->s, q, fd, PKG_COPY, &n, &e), 0);
+	assert_int_equal(store_link(v->s, q, false, fd, PKG_COPY, &n, &e), 0);
 	assert_int_equal(n.links + n.clones, 0);
 	assert_int_equal(mode_of(fd, "run.sh", &links), 0755);
 	assert_int_equal(links, 1);
@@ -123,7 +123,7 @@ static void spoil(int fd, const char *path, const char *text, bool keep_time)
 static int link_code(struct env *v, struct pkg p, const char *name, struct err *e)
 {
 	int fd = slot(v, name);
-	int rc = store_link(v->s, p, fd, PKG_AUTO, NULL, e);
+	int rc = store_link(v->s, p, false, fd, PKG_AUTO, NULL, e);
 
 	close(fd);
 	return rc;
@@ -136,11 +136,17 @@ static void test_spoiled(void **state)
 	struct err e;
 	int fd = slot(v, "a");
 
-	assert_int_equal(store_link(v->s, p, fd, PKG_AUTO, NULL, &e), 0);
-	/* touched but the same: hashed, accepted, and its time put back */
-	assert_int_equal(utimensat(fd, "lib/deep/a.js", NULL, 0), 0);
-	assert_int_equal(link_code(v, p, "b", &e), 0);
+	assert_int_equal(store_link(v->s, p, false, fd, PKG_AUTO, NULL, &e), 0);
 	struct stat st;
+	assert_int_equal(utimensat(fd, "lib/deep/a.js", NULL, 0), 0);
+	/* nobody had it yet, says its importer: nothing is looked at */
+	int fresh = slot(v, "fresh");
+	assert_int_equal(store_link(v->s, p, true, fresh, PKG_AUTO, NULL, &e), 0);
+	assert_int_equal(fstatat(fresh, "lib/deep/a.js", &st, 0), 0);
+	assert_int_not_equal(st.st_mtim.tv_nsec, 0);
+	close(fresh);
+	/* touched but the same: hashed, accepted, and its time put back */
+	assert_int_equal(link_code(v, p, "b", &e), 0);
 	assert_int_equal(fstatat(fd, "lib/deep/a.js", &st, 0), 0);
 	assert_int_equal(st.st_mtim.tv_nsec, 0);
 	spoil(fd, "lib/deep/a.js", "b", false);
@@ -175,12 +181,15 @@ static void test_verify_full(void **state)
 	struct err e;
 	int fd = slot(v, "a");
 
-	assert_int_equal(store_link(v->s, p, fd, PKG_AUTO, NULL, &e), 0);
+	assert_int_equal(store_link(v->s, p, false, fd, PKG_AUTO, NULL, &e), 0);
 	spoil(fd, "lib/deep/a.js", "b", true);
 	assert_int_equal(link_code(v, p, "stat", &e), 0); /* what a stat cannot see */
 	store_close(v->s);
 	assert_int_equal(store_open(&v->s, v->store, &(struct store_opts){ .verify = STORE_VERIFY_FULL }, &e), 0);
 	assert_int_equal(link_code(v, p, "full", &e), ERR_INTEGRITY);
+	int fresh = slot(v, "fresh"); /* who wants all bytes looked at gets that */
+	assert_int_equal(store_link(v->s, p, true, fresh, PKG_AUTO, NULL, &e), ERR_INTEGRITY);
+	close(fresh);
 	close(fd);
 	pkg_drop(&p);
 }
@@ -255,7 +264,7 @@ static int link_key(struct env *v, str key, const char *to, uint32_t *flags)
 	assert_int_equal(store_read_begin(&r, v->s, &e), 0);
 	if (store_get(&q, r, key, &e) == 1) {
 		*flags = pkg_flags(q);
-		rc = store_link(v->s, q, fd, PKG_HARDLINK, NULL, &e);
+		rc = store_link(v->s, q, false, fd, PKG_HARDLINK, NULL, &e);
 	}
 	store_read_end(r);
 	store_flush(v->s);
@@ -405,7 +414,7 @@ static void *import_many(void *arg)
 		if (m->rc < 0 || mkdirat(top, name.p, 0755) != 0)
 			break;
 		int fd = openat(top, name.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		m->rc = store_link(m->s, p, fd, PKG_AUTO, NULL, &m->e);
+		m->rc = store_link(m->s, p, false, fd, PKG_AUTO, NULL, &m->e);
 		close(fd);
 		pkg_drop(&p);
 		if (m->rc == ERR_NOTFOUND && i % 4 == 0)

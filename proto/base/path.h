@@ -1,0 +1,10 @@
+/* path — names of files as text: joined, made plain, one as seen from another. Pure; nothing is looked up. */
+#pragma once
+#include "base/arena.h"
+
+/* PATH as seen from BASE, or PATH itself when it is absolute, without "." and with ".." taken back as far as there is something to take;
+ * "." for nothing. In A, with a NUL behind it. */
+str path_join(struct arena *a, str base, str path);
+/* How to get from the folder FROM to TO, both relative to one folder; TO itself when it is absolute, empty for the same. In A, with a NUL
+ * behind it. */
+str path_relative(struct arena *a, str from, str to);

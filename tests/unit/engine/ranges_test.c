@@ -1,0 +1,123 @@
+/* Two packages want the same peer, by ranges of many alternatives, on a registry made up on the spot: as many pairs of them as are compared
+ * give a plan with the peer, more are an error that names the limit, the peer and the project, never a peer that silently isn't there. */
+#include "made_request.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* cmocka wants the ones above */
+#include <cmocka.h>
+
+enum { NAMES = 3 };
+struct made {
+	unsigned alternatives[2]; /* that a and b have */
+	struct buf record[NAMES];
+	struct engine_packument got[NAMES];
+	uint32_t ticket[NAMES];
+	unsigned at[NAMES], waiting;
+	struct frame_done done;
+};
+
+static void made_compile(struct made *m, unsigned i)
+{
+	AUTO(buf_release) struct buf json = BUF_INIT;
+	const char name[] = { "abp"[i], 0 };
+	struct err e;
+
+	buf_printf(&json,
+		"{\"name\":\"%s\",\"dist-tags\":{\"latest\":\"1.0.0\"},\"versions\":{\"1.0.0\":{\"name\":\"%s\","
+		"\"version\":\"1.0.0\",\"dist\":{\"tarball\":\"http://registry.test/%s/-/%s-1.0.0.tgz\",\"shasum\":"
+		"\"0000000000000000000000000000000000000000\"}",
+		name, name, name, name);
+	if (i < 2) {
+		buf_add(&json, STR(",\"peerDependencies\":{\"p\":\""));
+		for (unsigned k = 0; k < m->alternatives[i]; k++)
+			buf_printf(&json, i ? "%s%u.0.0" : "%s^%u.0.0", k ? " || " : "", k + 1);
+		buf_add(&json, STR("\"}"));
+	}
+	buf_add(&json, STR("}}}"));
+	assert_int_equal(packument_compile(&m->record[i], buf_str(&json), str_of(name), &e), 0);
+	assert_int_equal(packument_open(&m->got[i].rec, m->record[i].p, m->record[i].n, &e), 0);
+}
+
+static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
+{
+	struct made *m = ctx;
+	unsigned i = name.p[0] == 'p' ? 2 : (unsigned)(name.p[0] - 'a');
+
+	(void)registry;
+	(void)form;
+	assert_true(name.n == 1 && i < NAMES);
+	if (!m->record[i].n)
+		made_compile(m, i);
+	m->ticket[m->waiting] = ticket;
+	m->at[m->waiting++] = i;
+}
+
+static int poll_any(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
+{
+	struct made *m = ctx;
+	uint32_t n = 0;
+
+	(void)e;
+	while (n < cap && m->waiting) {
+		ticket[n] = m->ticket[--m->waiting];
+		got[n++] = &m->got[m->at[m->waiting]];
+	}
+	return (int)n;
+}
+
+static int on_frame(void *ctx, const struct frame *f, struct err *e)
+{
+	struct made *m = ctx;
+
+	(void)e;
+	if (f->kind == FRAME_DONE)
+		m->done = f->done;
+	return 0;
+}
+
+static int resolve(struct made *m, unsigned a, unsigned b, struct err *e)
+{
+	struct str_kv dep[] = { { STR("a"), STR("1.0.0") }, { STR("b"), STR("1.0.0") } };
+	struct made_request made;
+
+	*m = (struct made){ .alternatives = { a, b } };
+	made_request_init(&made, dep, 2);
+	struct engine_io io = { .ctx = m, .now_ms = 1, .want = want, .wait = poll_any, .poll = poll_any };
+	int rc = engine_run(&made.req, &io, on_frame, m, e);
+	for (unsigned i = 0; i < NAMES; i++)
+		buf_release(&m->record[i]);
+	return rc;
+}
+
+static void test_as_many_pairs_as_there_may_be(void **state)
+{
+	struct made m;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(resolve(&m, 100, 100, &e), 0);
+	assert_int_equal(m.done.packages, 3);
+}
+
+static void test_too_many_pairs_are_named(void **state)
+{
+	struct made m;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(resolve(&m, 100, 101, &e), ERR_TOOBIG);
+	assert_non_null(strstr(e.msg, "10000"));
+	assert_non_null(strstr(e.msg, "peer p"));
+	assert_non_null(strstr(e.msg, "^1.0.0"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_as_many_pairs_as_there_may_be),
+		cmocka_unit_test(test_too_many_pairs_are_named),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,77 @@
+/* path_test — paths as text. */
+#include "base/base.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void test_join(void **state)
+{
+	static const char *const cases[][3] = {
+		{ ".", "a/b", "a/b" },
+		{ "p/q", "../../x", "x" },
+		{ "p", "../..", ".." },
+		{ "p", "..", "." },
+		{ "p", "./q//r/.", "p/q/r" },
+		{ "/r/s", "../t", "/r/t" },
+		{ "/r", "../..", "/.." },
+		{ "/r", "..", "/" },
+		{ "p", "/abs/./x", "/abs/x" },
+		{ "", "", "." },
+		{ "../o", "../n", "../n" },
+	};
+	struct arena a = ARENA_INIT(256);
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(path_join(&a, str_of(cases[i][0]), str_of(cases[i][1])).p, cases[i][2]);
+	arena_release(&a);
+}
+
+static void test_relative(void **state)
+{
+	static const char *const cases[][3] = {
+		{ ".", "a/b", "a/b" },
+		{ "a", "a/b", "b" },
+		{ "a/b/c", "a", "../.." },
+		{ "a/b", "a/c/d", "../c/d" },
+		{ "a", "../x", "../../x" },
+		{ "a", "a", "" },
+		{ "a", ".", ".." },
+		{ "a", "/x", "/x" },
+	};
+	struct arena a = ARENA_INIT(256);
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(path_relative(&a, str_of(cases[i][0]), str_of(cases[i][1])).p, cases[i][2]);
+	arena_release(&a);
+}
+
+/* More components than fit into any array of a fixed size. */
+static void test_deep(void **state)
+{
+	struct arena a = ARENA_INIT(256);
+	struct buf deep = BUF_INIT, up = BUF_INIT;
+	(void)state;
+
+	for (int i = 0; i < 1000; i++) {
+		buf_add(&deep, STR("d/"));
+		buf_add(&up, STR("../"));
+	}
+	assert_string_equal(path_join(&a, buf_str(&deep), buf_str(&up)).p, ".");
+	assert_int_equal(path_join(&a, STR("."), buf_str(&deep)).n, 1999);
+	assert_int_equal(path_relative(&a, buf_str(&deep), STR("x")).n, 3001);
+	buf_release(&deep);
+	buf_release(&up);
+	arena_release(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_join), cmocka_unit_test(test_relative),
+		cmocka_unit_test(test_deep) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
