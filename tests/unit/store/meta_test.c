@@ -270,7 +270,8 @@ static void on_blocked(void *arg, struct meta_record *r, const struct err *e)
 /* The network is faster than the worker: no more is read than the limit, and what had been asked for comes all the same. */
 static void test_too_much_is_held(void **state)
 {
-	enum { NAMES = 1000, LIMIT = 1000, BODY = 200, AT_ONCE = 128 }; /* that many requests http.h has begun at most */
+	/* http.h has begun so many requests AT_ONCE at most */
+	enum { NAMES = 1000, LIMIT = 1000, BODY = 200, AT_ONCE = 128 };
 	struct fixture *f = *state;
 	struct meta *m = make(f, (struct meta_opts){ .workers = 1, .max_pending = LIMIT });
 	struct blocked b = { .w = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER } };
