@@ -62,6 +62,7 @@ struct fetch {
 	h2o_req_t *req;       /* NULL: gone */
 	struct fetch **watch; /* in the request's memory, which outlives the fetch or tells it to forget the request */
 	str path;
+	const char *kind; /* what is fetched; the request may want the packument's other form */
 	bool full, gzip;
 	int code;
 	long status;
@@ -245,6 +246,20 @@ static bool answer(struct mirror *m, h2o_req_t *req, str path, bool full, bool g
 	return en != NULL;
 }
 
+/* What of PATH is not kept yet, the form that is asked for first; NULL: nothing. Who measures may ask for either form. */
+static const char *missing(struct mirror *m, str path, bool full)
+{
+	const char *const form[] = { full ? "full" : "corgi", full ? "corgi" : "full" };
+
+	if (is_tarball(path))
+		return entry_open(m, "tarball", path) ? NULL : "tarball";
+	for (size_t i = 0; i < 2; i++) {
+		if (!entry_open(m, form[i], path))
+			return form[i];
+	}
+	return NULL;
+}
+
 /* On the fetch thread: the body is copied and handed to the loop. */
 static void on_fetched(void *arg, int code, const struct http_response *r, str body, const struct err *e)
 {
@@ -258,25 +273,33 @@ static void on_fetched(void *arg, int code, const struct http_response *r, str b
 	h2o_multithread_send_message(&f->m->inbox, &f->msg);
 }
 
+static void fetch_start(struct mirror *m, h2o_req_t *req, const char *kind, str path, bool full, bool gzip);
+
+/* Keeps what came. False: nothing did. */
+static bool fetch_keep(struct fetch *f)
+{
+	str body = f->status == 404 ? STR("") : buf_str(&f->body);
+
+	if (f->code == 0 && f->status != 200 && f->status != 404)
+		err_set(&f->err, ERR_NET, STR_FMT ": the registry answers %ld", STR_ARG(f->path), f->status);
+	else if (f->code == 0 && entry_save(f->m, f->kind, f->path, body, &f->err) == 0)
+		return true;
+	fprintf(stderr, "mirror: %s\n", f->err.msg);
+	return false;
+}
+
+/* The request is answered when both forms are kept, or what it wants if the other cannot be had. */
 static void fetch_finish(struct fetch *f)
 {
 	struct mirror *m = f->m;
-	struct err e;
-	const char *kind = is_tarball(f->path) ? "tarball" : f->full ? "full" : "corgi";
+	const char *next = fetch_keep(f) && f->req ? missing(m, f->path, f->full) : NULL;
 
-	if (f->code == 0 && f->status == 404) {
-		buf_clear(&f->body);
-		if (entry_save(m, kind, f->path, STR(""), &e) < 0)
-			fprintf(stderr, "mirror: %s\n", e.msg);
-	}
-	if (f->code == 0 && f->status == 200 && entry_save(m, kind, f->path, buf_str(&f->body), &e) < 0)
-		fprintf(stderr, "mirror: %s\n", e.msg);
-	if (f->code < 0)
-		fprintf(stderr, "mirror: %s\n", f->err.msg);
 	if (f->req)
 		*f->watch = NULL; /* answering may end the request, and the fetch ends here */
-	if (f->req && (f->code < 0 || f->status != 200 || !answer(m, f->req, f->path, f->full, f->gzip)))
-		send_error(f->req, f->status == 404 ? 404 : 502, "{\"error\":\"not there\"}");
+	if (next)
+		fetch_start(m, f->req, next, f->path, f->full, f->gzip);
+	else if (f->req && !answer(m, f->req, f->path, f->full, f->gzip))
+		send_error(f->req, 502, "{\"error\":\"not there\"}");
 	buf_release(&f->body);
 	free((void *)(uintptr_t)f->path.p);
 	free(f);
@@ -301,19 +324,19 @@ static void on_gone(void *p)
 		(*f)->req = NULL;
 }
 
-static void fetch_start(struct mirror *m, h2o_req_t *req, str path, bool full, bool gzip)
+static void fetch_start(struct mirror *m, h2o_req_t *req, const char *kind, str path, bool full, bool gzip)
 {
 	struct fetch *f = xcalloc(1, sizeof(*f));
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 
-	*f = (struct fetch){ .m = m, .req = req, .full = full, .gzip = gzip };
+	*f = (struct fetch){ .m = m, .req = req, .kind = kind, .full = full, .gzip = gzip };
 	f->path = (str){ xstrndup(path), path.n };
 	f->watch = h2o_mem_alloc_shared(&req->pool, sizeof(*f->watch), on_gone);
 	*f->watch = f;
 	struct http_request r = { .max_body = MOST_BODY, .done = on_fetched, .arg = f };
 	r.url = arena_printf(&a, STR_FMT STR_FMT, STR_ARG(m->o.upstream), STR_ARG(path));
-	r.headers = full || is_tarball(path) ? STR("Accept: application/json, */*\n")
-					     : STR("Accept: application/vnd.npm.install-v1+json\n");
+	r.headers = strcmp(kind, "corgi") == 0 ? STR("Accept: application/vnd.npm.install-v1+json\n")
+					       : STR("Accept: application/json, */*\n");
 	http_start(m->http, &r);
 }
 
@@ -359,12 +382,13 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 	str accept = header(req, H2O_TOKEN_ACCEPT), enc = header(req, H2O_TOKEN_ACCEPT_ENCODING);
 	bool full = str_find_str(accept, STR("vnd.npm.install-v1+json"), 0) == SIZE_MAX;
 	bool gzip = str_find_str(enc, STR("gzip"), 0) != SIZE_MAX;
-	if (answer(m, req, path, full, gzip))
-		return 0;
-	if (m->http && path.n) {
-		fetch_start(m, req, path, full, gzip);
+	const char *kind = m->http && path.n ? missing(m, path, full) : NULL;
+	if (kind) {
+		fetch_start(m, req, kind, path, full, gzip);
 		return 0;
 	}
+	if (answer(m, req, path, full, gzip))
+		return 0;
 	m->o.counts->misses++;
 	snprintf(m->o.counts->last_miss, sizeof(m->o.counts->last_miss), "%s " STR_FMT, full ? "full" : "corgi",
 		STR_ARG(path));

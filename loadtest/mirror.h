@@ -1,7 +1,7 @@
 /* mirror — a registry frozen on disk, for measuring.
  *
  * Recording: what is missing is asked of the upstream once and kept (packuments in
- * both forms, tarballs), so a project is recorded by installing it through
+ * both forms, whichever was asked for, and tarballs), so a project is recorded by installing it through
  * the mirror. Frozen: what is missing is a 404 and counted as a miss, and a
  * run with a miss is a failed run. Serves HTTP/1.1 and h2c on loopback from
  * memory-mapped files; tarball URLs in packuments are put behind the base URL

@@ -126,6 +126,14 @@ static void env_common(struct words *env, const struct invoke_opts *at)
 	word(env, "LANG=C.UTF-8");
 }
 
+/* What says how the lockfile is meant. p5 is the plain command that people repeat: with --frozen-lockfile pnpm looks at everything. */
+static const char *lockfile_flag(enum phase p)
+{
+	if (p == P1)
+		return "--lockfile-only";
+	return p == P5 ? NULL : phase_resolves(p) ? "--no-frozen-lockfile" : "--frozen-lockfile";
+}
+
 static void args_dray(struct words *argv, const struct subject *s, enum phase p, const struct invoke_opts *at)
 {
 	word(argv, "install");
@@ -140,7 +148,7 @@ static void args_dray(struct words *argv, const struct subject *s, enum phase p,
 	} else {
 		word(argv, "--direct");
 	}
-	word(argv, p == P1 ? "--lockfile-only" : phase_resolves(p) ? "--no-frozen-lockfile" : "--frozen-lockfile");
+	word(argv, lockfile_flag(p));
 }
 
 static void args_pnpm(struct words *argv, enum phase p, const struct invoke_opts *at)
@@ -148,7 +156,7 @@ static void args_pnpm(struct words *argv, enum phase p, const struct invoke_opts
 	word(argv, "install");
 	word_fmt(argv, "--store-dir=%s", at->store);
 	word(argv, "--ignore-scripts");
-	word(argv, p == P1 ? "--lockfile-only" : phase_resolves(p) ? "--no-frozen-lockfile" : "--frozen-lockfile");
+	word(argv, lockfile_flag(p));
 }
 
 static void args_bun(struct words *argv, enum phase p, const struct invoke_opts *at)
@@ -158,7 +166,7 @@ static void args_bun(struct words *argv, enum phase p, const struct invoke_opts 
 	word(argv, "--no-progress");
 	word_fmt(argv, "--cache-dir=%s", at->store);
 	word_fmt(argv, "--registry=%s", at->registry);
-	word(argv, p == P1 ? "--lockfile-only" : p == P0 || p == UPDATE ? NULL : "--frozen-lockfile");
+	word(argv, p == P1 ? "--lockfile-only" : p == P0 || p == UPDATE || p == P5 ? NULL : "--frozen-lockfile");
 }
 
 static void args_utoo(struct words *argv, enum phase p, const struct invoke_opts *at)
