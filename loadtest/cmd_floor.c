@@ -5,7 +5,12 @@
  * that list in a bare loop: each round once with one thread and once with two
  * (or only with THREADS), each into a new folder below DEST, which must be on
  * the store's file system. Nothing is removed. Files that are no links into
- * STORE (shims, empty files, state) are counted and left out. */
+ * STORE (shims, empty files, state) are counted and left out.
+ *
+ * Where STORE is "-" all files are written, as an install does that starts
+ * with nothing: openat with the file's mode, its size in bytes of one block of
+ * memory, close. A file that TREE has under several names is written once and
+ * linked at the end. DEST may then be anywhere. */
 #include "base/base.h"
 #include "cmd.h"
 #include "fs.h"
@@ -21,13 +26,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_ROUNDS = 100, UNITS_AT_ONCE = 16 };
-enum op_kind { OP_MKDIR, OP_ENTER, OP_SOURCE, OP_LINK, OP_SYMLINK };
+enum { MAX_ROUNDS = 100, UNITS_AT_ONCE = 16, BLOCK = 1 << 20 };
+enum op_kind { OP_MKDIR, OP_ENTER, OP_SOURCE, OP_LINK, OP_SYMLINK, OP_WRITE };
 struct op {
 	enum op_kind kind;
+	mode_t mode; /* of WRITE */
 	const char
 		*path; /* below the folder that was entered last; of ENTER below the tree, of SOURCE below the store */
 	const char *from; /* of LINK: below the last SOURCE; of SYMLINK: its text */
+	uint64_t size;    /* of WRITE */
 };
 struct unit { /* what one thread does at a stretch: a slot */
 	size_t first, n;
@@ -39,7 +46,11 @@ struct floor {
 	VEC(const char *) stored;
 	struct map by_inode; /* -> index in stored */
 	const char *entered, *source;
-	size_t links, dirs, symlinks, others;
+	size_t links, dirs, symlinks, others, writes;
+	uint64_t bytes;       /* of these writes */
+	bool writing;         /* there is no store: `stored` has the tree's own files */
+	VEC(struct op) again; /* LINKs, both names below the tree: what was written under another name */
+	const char *block;    /* what is written */
 	int store;
 };
 struct round {
@@ -62,6 +73,7 @@ static void floor_release(struct floor *f)
 	vec_release(&f->op);
 	vec_release(&f->unit);
 	vec_release(&f->stored);
+	vec_release(&f->again);
 	map_release(&f->by_inode);
 	arena_release(&f->a);
 }
@@ -123,9 +135,9 @@ static int store_dir_read(struct floor *f, int dirfd, const char *path, struct e
 static void op_add(struct floor *f, enum op_kind kind, const char *base, const char *path, const char *from)
 {
 	if (!f->entered || strcmp(f->entered, base) != 0)
-		*vec_add(&f->op) = (struct op){ OP_ENTER, *base ? base : ".", NULL };
+		*vec_add(&f->op) = (struct op){ .kind = OP_ENTER, .path = *base ? base : "." };
 	f->entered = base;
-	*vec_add(&f->op) = (struct op){ kind, *base ? path + strlen(base) + 1 : path, from };
+	*vec_add(&f->op) = (struct op){ .kind = kind, .path = *base ? path + strlen(base) + 1 : path, .from = from };
 }
 
 static void unit_end(struct floor *f)
@@ -137,8 +149,31 @@ static void unit_end(struct floor *f)
 	f->entered = f->source = NULL;
 }
 
+/* Without a store. */
+static void write_add(struct floor *f, const struct entry *x, const char *base)
+{
+	bool fresh;
+	uint32_t i = map_add(&f->by_inode, inode_key(&x->st, &f->a), (uint32_t)f->stored.n, &fresh);
+
+	if (!fresh) {
+		*vec_add(&f->again) = (struct op){ .kind = OP_LINK, .path = x->path, .from = f->stored.p[i] };
+		f->links++;
+		return;
+	}
+	*vec_add(&f->stored) = x->path;
+	op_add(f, OP_WRITE, base, x->path, NULL);
+	f->op.p[f->op.n - 1].mode = x->st.st_mode & 0777;
+	f->op.p[f->op.n - 1].size = (uint64_t)x->st.st_size;
+	f->writes++;
+	f->bytes += (uint64_t)x->st.st_size;
+}
+
 static void file_add(struct floor *f, const struct entry *x, const char *base)
 {
+	if (f->writing) {
+		write_add(f, x, base);
+		return;
+	}
 	uint32_t i = map_get(&f->by_inode, inode_key(&x->st, &f->a));
 
 	if (i == MAP_NONE) {
@@ -148,7 +183,7 @@ static void file_add(struct floor *f, const struct entry *x, const char *base)
 	const char *slash = strrchr(f->stored.p[i], '/');
 	const char *dir = arena_str(&f->a, (str){ f->stored.p[i], (size_t)(slash - f->stored.p[i]) }).p;
 	if (!f->source || strcmp(f->source, dir) != 0)
-		*vec_add(&f->op) = (struct op){ OP_SOURCE, dir, NULL };
+		*vec_add(&f->op) = (struct op){ .kind = OP_SOURCE, .path = dir };
 	f->source = dir;
 	op_add(f, OP_LINK, base, x->path, slash + 1);
 	f->links++;
@@ -222,6 +257,21 @@ static int tree_dir_read(struct floor *f, int dirfd, const char *path, const cha
 
 /* ---- running it ---- */
 
+static int file_write(const struct op *op, const char *block, int at)
+{
+	AUTO(fs_close_auto) int fd = openat(at, op->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, op->mode);
+
+	if (fd < 0)
+		return -1;
+	for (uint64_t left = op->size; left > 0;) {
+		ssize_t n = write(fd, block, left < BLOCK ? (size_t)left : BLOCK);
+		if (n < 0)
+			return -1;
+		left -= (uint64_t)n;
+	}
+	return 0;
+}
+
 static int op_run(const struct op *op, const struct round *r, int *at, int *from)
 {
 	switch (op->kind) {
@@ -231,6 +281,8 @@ static int op_run(const struct op *op, const struct round *r, int *at, int *from
 		return symlinkat(op->from, *at, op->path);
 	case OP_LINK:
 		return linkat(*from, op->from, *at, op->path, 0);
+	case OP_WRITE:
+		return file_write(op, r->f->block, *at);
 	case OP_ENTER:
 		fs_close_auto(at);
 		*at = openat(r->dest, op->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -257,12 +309,21 @@ static void unit_run(struct round *r, const struct unit *u)
 static void *round_thread(void *arg)
 {
 	struct round *r = arg;
+	size_t step = r->f->writing ? 1 : UNITS_AT_ONCE; /* sizes of what is written differ more */
 
-	for (size_t i; (i = atomic_fetch_add(&r->next, UNITS_AT_ONCE)) < r->f->unit.n;) {
-		for (size_t k = i; k < i + UNITS_AT_ONCE && k < r->f->unit.n; k++)
+	for (size_t i; (i = atomic_fetch_add(&r->next, step)) < r->f->unit.n;) {
+		for (size_t k = i; k < i + step && k < r->f->unit.n; k++)
 			unit_run(r, &r->f->unit.p[k]);
 	}
 	return NULL;
+}
+
+static void again_run(struct round *r)
+{
+	for (size_t i = 0; i < r->f->again.n; i++) {
+		if (op_run(&r->f->again.p[i], r, &r->dest, &r->dest) != 0)
+			atomic_store(&r->failed, errno);
+	}
 }
 
 static int round_run(const struct floor *f, int dest, unsigned number, unsigned threads, struct err *e)
@@ -288,6 +349,7 @@ static int round_run(const struct floor *f, int dest, unsigned number, unsigned 
 	round_thread(&r);
 	if (threads > 1)
 		pthread_join(tid, NULL);
+	again_run(&r);
 	double wall = measure_now() - start;
 	getrusage(RUSAGE_SELF, &is);
 	errno = atomic_load(&r.failed);
@@ -307,21 +369,39 @@ static int dir_open(const char *path, struct err *e)
 	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
 }
 
+/* Bytes of no pattern that a file system might make less of. */
+static const char *block_new(struct arena *a)
+{
+	char *p = arena_new(a, char, BLOCK);
+	uint32_t x = 2463534242u;
+
+	for (size_t i = 0; i < BLOCK; i++) {
+		x ^= x << 13;
+		x ^= x >> 17;
+		x ^= x << 5;
+		p[i] = (char)x;
+	}
+	return p;
+}
+
 /* THREADS 0: once with one and once with two, in turns. */
 static int floor_run(struct floor *f, char **argv, unsigned rounds, unsigned threads, struct err *e)
 {
+	f->writing = strcmp(argv[2], "-") == 0;
 	AUTO(fs_close_auto) int tree = dir_open(argv[1], e);
-	AUTO(fs_close_auto) int store = dir_open(argv[2], e);
+	AUTO(fs_close_auto) int store = f->writing ? -1 : dir_open(argv[2], e);
 	AUTO(fs_close_auto) int dest = dir_open(argv[3], e);
 
-	if (tree < 0 || store < 0 || dest < 0)
+	if (tree < 0 || (store < 0 && !f->writing) || dest < 0)
 		return e->code;
 	f->store = store;
-	if (store_dir_read(f, store, "", e) < 0 || tree_dir_read(f, tree, "", "", e) < 0)
+	if ((!f->writing && store_dir_read(f, store, "", e) < 0) || tree_dir_read(f, tree, "", "", e) < 0)
 		return e->code;
 	unit_end(f);
-	printf("mkdirat=%zu linkat=%zu symlinkat=%zu left_out=%zu units=%zu\n", f->dirs, f->links, f->symlinks,
-		f->others, f->unit.n);
+	if (f->writing)
+		f->block = block_new(&f->a);
+	printf("mkdirat=%zu linkat=%zu symlinkat=%zu writes=%zu bytes=%llu left_out=%zu units=%zu\n", f->dirs, f->links,
+		f->symlinks, f->writes, (unsigned long long)f->bytes, f->others, f->unit.n);
 	for (unsigned i = 0; i < rounds; i++) {
 		unsigned first = threads ? threads : 1 + i % 2;
 		if (round_run(f, dest, i, first, e) < 0 || (!threads && round_run(f, dest, i, 3 - first, e) < 0))
@@ -339,7 +419,7 @@ int cmd_floor(int argc, char **argv)
 	if (argc < 4 || argc > 6 ||
 		(argc > 4 && (!str_u64(str_of(argv[4]), &rounds) || rounds < 1 || rounds > MAX_ROUNDS)) ||
 		(argc > 5 && (!str_u64(str_of(argv[5]), &threads) || threads < 1 || threads > 2))) {
-		fprintf(stderr, "usage: dray-bench floor TREE STORE DEST [ROUNDS [THREADS: 1 or 2]]\n");
+		fprintf(stderr, "usage: dray-bench floor TREE STORE|- DEST [ROUNDS [THREADS: 1 or 2]]\n");
 		return 2;
 	}
 	if (floor_run(&f, argv, (unsigned)rounds, (unsigned)threads, &e) < 0) {

@@ -142,7 +142,10 @@ bool cell_is_peer(const struct cell *c)
 
 const struct cell *result_floor(const struct result *r, const struct cell *c)
 {
-	if (!str_eq(c->subject, STR("dray-direct")))
+	bool warm = str_eq(c->phase, STR("p4"));
+	bool isolated = str_starts(c->subject, STR("dray-")) && !str_eq(c->subject, STR("dray-gvs"));
+
+	if (warm ? !str_eq(c->subject, STR("dray-direct")) : !isolated)
 		return NULL;
 	const struct cell *f = result_find(r, c->project, c->link, c->phase, STR(FLOOR_SUBJECT));
 	return f && f->n ? f : NULL;

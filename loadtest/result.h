@@ -52,7 +52,7 @@ struct result {
 const struct cell *result_best_peer(const struct result *r, const struct cell *like);
 /* Another installer: neither dray nor a floor. */
 bool cell_is_peer(const struct cell *c);
-/* The bare system calls of the tree that C, a warm link of dray's, made: in C's own scenario, or NULL. */
+/* The bare system calls of the tree that C, an install of dray's, made: in C's own scenario, or NULL. */
 const struct cell *result_floor(const struct result *r, const struct cell *c);
 /* ERR_IO, ERR_PARSE with the line. */
 MUST_USE int result_read(struct result *out, const char *path, struct arena *a, struct err *e);

@@ -42,6 +42,11 @@ const struct link_profile *link_find(const char *name)
 	return NULL;
 }
 
+bool link_is_none(const struct link_profile *l)
+{
+	return l->server_rtt_us == 0 && l->registry_rtt_us == 0 && l->rate_bps == 0;
+}
+
 enum { TO_REGISTRY, TO_SERVER, NROUTES };
 struct shared {
 	struct mirror_counts mirror;

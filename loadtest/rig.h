@@ -19,6 +19,8 @@ struct link_profile {
 extern const struct link_profile links[];
 extern const size_t nlinks;
 const struct link_profile *link_find(const char *name);
+/* Nothing is waited for on L. */
+bool link_is_none(const struct link_profile *l);
 
 struct rig_opts {
 	const char *mirror_dir;

@@ -326,15 +326,33 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 	return 0;
 }
 
-/* Warm links of dray's own isolated trees stand beside their floor. */
-static bool has_floor(const struct bench *b, size_t i)
+/* Whether subject I takes part in the step's phase at all. */
+static bool takes_part(const struct bench *b, size_t i)
 {
-	const struct subject *sub = b->o->subject[i];
-
-	return b->step->phase == P4 && sub->is_dray && !sub->gvs && sub->server == SERVER_NONE;
+	return (b->step->subjects >> i & 1) && b->program[i] && b->state[i] != UNFIT &&
+	       subject_takes_part(b->o->subject[i], b->step->phase);
 }
 
-/* The primed tree of subject I, made once more from the primed store by nothing but system calls. */
+static bool is_isolated(const struct bench *b, size_t i)
+{
+	return takes_part(b, i) && b->o->subject[i]->is_dray && !b->o->subject[i]->gvs;
+}
+
+/* Warm links of dray's own isolated trees stand beside their floor. So do cold installs where no link is what they wait for: all of dray's make one
+ * tree, so the first of them brings the floor. */
+static bool has_floor(const struct bench *b, size_t i)
+{
+	enum phase p = b->step->phase;
+	bool first = is_isolated(b, i);
+
+	if (p == P4)
+		return first && b->o->subject[i]->server == SERVER_NONE;
+	for (size_t k = 0; k < i; k++)
+		first &= !is_isolated(b, k);
+	return first && (p == P0 || p == P3) && link_is_none(b->step->link);
+}
+
+/* The primed tree of subject I, made once more by nothing but system calls: from the primed store, or from memory. */
 static int sample_floor(struct bench *b, size_t i, unsigned round, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
@@ -348,6 +366,13 @@ static int sample_floor(struct bench *b, size_t i, unsigned round, struct err *e
 		.store = arena_printf(&b->a, "%s/pkgs", at.store).p,
 		.dest = at.home,
 		.log = at.log };
+	if (!phase_shares_store(b->step->phase)) { /* on the file system of the round */
+		if (place_for(&at, &b->place, sub->name, sub->lockfile, P0, &b->a, e) < 0)
+			return e->code;
+		fp.store = "-";
+		fp.dest = at.home;
+		fp.log = at.log;
+	}
 	place_sync(&b->place);
 	if (run_floor(&out.s, &fp, &b->a, e) < 0)
 		return e->code;
@@ -365,13 +390,6 @@ static int sample_and_floor(struct bench *b, size_t i, unsigned round, struct er
 	if (sample_one(b, i, round, e) < 0)
 		return e->code;
 	return has_floor(b, i) && round % 2 ? sample_floor(b, i, round, e) : 0;
-}
-
-/* Whether subject I takes part in the step's phase at all. */
-static bool takes_part(const struct bench *b, size_t i)
-{
-	return (b->step->subjects >> i & 1) && b->program[i] && b->state[i] != UNFIT &&
-	       subject_takes_part(b->o->subject[i], b->step->phase);
 }
 
 static bool is_wanted(const struct bench *b, size_t i, unsigned round)

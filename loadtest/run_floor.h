@@ -1,4 +1,7 @@
-/* run_floor — the floor of a sample of p4: the bare system calls that make the same tree from the same store, timed in the same round.
+/* run_floor — the floor of a sample: the bare system calls that make the same tree, timed in the same round.
+ *
+ * Of p4 from the same store; of p0 and p3, where nothing is there before, every
+ * file is written from memory.
  *
  * A process of its own (`dray-bench floor`), so that its list of calls does
  * not count for the peak of whatever is measured next; what it takes to
@@ -9,8 +12,9 @@
 /* The subject under which floors stand in results: no peer, nor dray. */
 #define FLOOR_SUBJECT "floor"
 struct floor_place {
-	const char *tree, *store; /* a finished node_modules, and what its files are linked from */
-	const char *dest;         /* a folder on the same file system; the tree stays there */
+	const char *tree;  /* a finished node_modules */
+	const char *store; /* what its files are linked from; "-": they are written */
+	const char *dest;  /* a folder on the store's file system; the tree stays there */
 	const char *log;
 };
 /* Two threads, as dray's linker has on the machines of the bars. OUT's peak and faults stay 0. A run that failed has an exit status, and

@@ -121,7 +121,12 @@ static void test_floor(void **state)
 					 "p4", "floor") ",\"ok\":true,\"wall_s\":1}\n" KEY("p4",
 					 "bun") ",\"ok\":true,\"wall_s\":2}\n" KEY("p3",
 					 "dray-direct") ",\"ok\":true,\"wall_s\":3}\n" KEY("p3",
-					 "floor") ",\"ok\":false,\"why\":\"exit status 1\"}\n",
+					 "floor") ",\"ok\":false,\"why\":\"exit status 1\"}\n" KEY("p4",
+					 "dray-warm") ",\"ok\":true,\"wall_s\":1.5}\n" KEY("p0",
+					 "floor") ",\"ok\":true,\"wall_s\":6}\n" KEY("p0",
+					 "dray-settled") ",\"ok\":true,\"wall_s\":7}\n" KEY("p0",
+					 "bun") ",\"ok\":true,\"wall_s\":8}\n" KEY("p0",
+					 "dray-gvs") ",\"ok\":true,\"wall_s\":7}\n",
 				 &a, &e),
 		0);
 	const struct cell *dray = result_find(&r, STR("p"), STR("ci"), STR("p4"), STR("dray-direct"));
@@ -133,6 +138,13 @@ static void test_floor(void **state)
 	assert_false(cell_is_peer(dray));
 	assert_true(cell_is_peer(bun));
 	assert_null(result_floor(&r, bun));
+	/* a warm link through a server starts from another store; a cold one writes the same files whoever sends them */
+	assert_null(result_floor(&r, result_find(&r, STR("p"), STR("ci"), STR("p4"), STR("dray-warm"))));
+	floor = result_floor(&r, result_find(&r, STR("p"), STR("ci"), STR("p0"), STR("dray-settled")));
+	assert_non_null(floor);
+	assert_true(floor->spread[METRIC_WALL].median == 6);
+	assert_null(result_floor(&r, result_find(&r, STR("p"), STR("ci"), STR("p0"), STR("dray-gvs"))));
+	assert_null(result_floor(&r, result_find(&r, STR("p"), STR("ci"), STR("p0"), STR("bun"))));
 	/* one that failed is none */
 	assert_null(result_floor(&r, result_find(&r, STR("p"), STR("ci"), STR("p3"), STR("dray-direct"))));
 	arena_release(&a);
