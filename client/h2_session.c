@@ -1,12 +1,10 @@
 #include "h2_session.h"
 #include "base/clock.h"
+#include "host_dial.h"
 #include "host_lookup.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -34,7 +32,8 @@ struct h2 {
 	int fd;
 	char *host; /* for certificate and messages */
 	char *where;
-	struct addrinfo *all, *ai;
+	struct addrinfo *all;
+	struct host_dial *dial; /* NULL: connected */
 	SSL_CTX *tls;
 	SSL *ssl;
 	bool want_write; /* TLS waits for the socket */
@@ -241,27 +240,6 @@ static void session_start(struct h2 *h)
 	nghttp2_option_del(opt);
 }
 
-/* The next address, or the last failure. */
-static int tcp_start(struct h2 *h, struct err *e)
-{
-	for (; h->ai; h->ai = h->ai->ai_next) {
-		int one = 1;
-		h->fd = socket(h->ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (h->fd < 0)
-			continue;
-		setsockopt(h->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		setsockopt(h->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-		if (connect(h->fd, h->ai->ai_addr, h->ai->ai_addrlen) == 0 || errno == EINPROGRESS)
-			return 0;
-		int os = errno;
-		close(h->fd);
-		h->fd = -1;
-		errno = os;
-	}
-	err_os(e, "connect to %s", h->where);
-	return e->code = ERR_NET;
-}
-
 static int tls_error(const struct h2 *h, struct err *e)
 {
 	long bad = h->ssl ? SSL_get_verify_result(h->ssl) : X509_V_OK;
@@ -365,26 +343,19 @@ static int handshake(struct h2 *h, struct err *e)
 	return 0;
 }
 
-static int connected(struct h2 *h, struct err *e)
+static int dial(struct h2 *h, struct err *e)
 {
-	int os = 0;
-	socklen_t n = sizeof(os);
-	struct pollfd p = { .fd = h->fd, .events = POLLOUT };
+	int rc = host_dial_go(&h->fd, h->dial, e);
 
-	if (poll(&p, 1, 0) <= 0) /* or a signal */
-		return 0;
-	if (getsockopt(h->fd, SOL_SOCKET, SO_ERROR, &os, &n) == 0 && os == 0) {
-		if (h->tls)
-			return tls_start(h, e);
-		h->state = H2_OPEN;
-		h->heard = clock_ms();
-		return 0;
-	}
-	close(h->fd);
-	h->fd = -1;
-	h->ai = h->ai->ai_next;
-	errno = os;
-	return tcp_start(h, e);
+	if (rc <= 0)
+		return rc;
+	host_dial_free(h->dial);
+	h->dial = NULL;
+	if (h->tls)
+		return tls_start(h, e);
+	h->state = H2_OPEN;
+	h->heard = clock_ms();
+	return 0;
 }
 
 static int read_all(struct h2 *h, struct err *e)
@@ -459,8 +430,11 @@ static int drive(struct h2 *h, bool reads, struct err *e)
 {
 	if (check_time(h, e) < 0)
 		return e->code;
-	if (reads && h->state == H2_TCP && connected(h, e) < 0)
-		return e->code;
+	if (h->dial && (reads || clock_ms() >= host_dial_due_ms(h->dial))) {
+		if (dial(h, e) < 0)
+			return e->code;
+		reads = true; /* TLS, if it may begin, speaks first */
+	}
 	if (reads && h->state == H2_TLS && handshake(h, e) < 0)
 		return e->code;
 	if (h->state != H2_OPEN)
@@ -510,8 +484,7 @@ int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e)
 	session_start(h);
 	if (host_lookup(&h->all, o->host, o->port, h->connect_by, e) < 0)
 		goto fail;
-	h->ai = h->all;
-	if ((o->tls && tls_init(h, o, e) < 0) || tcp_start(h, e) < 0)
+	if ((o->tls && tls_init(h, o, e) < 0) || host_dial_new(&h->dial, h->all, h->where, e) < 0)
 		goto fail;
 	*out = h;
 	return 0;
@@ -522,13 +495,13 @@ fail:
 
 int h2_fd(const struct h2 *h)
 {
-	return h->fd;
+	return h->dial ? host_dial_fd(h->dial) : h->fd;
 }
 
 short h2_events(const struct h2 *h)
 {
-	if (h->state == H2_TCP)
-		return POLLOUT;
+	if (h->dial)
+		return POLLIN;
 	if (h->state == H2_TLS)
 		return h->want_write ? POLLOUT : POLLIN;
 	return h->want_write || h->at < h->out.n || nghttp2_session_want_write(h->s) ? POLLIN | POLLOUT : POLLIN;
@@ -536,6 +509,8 @@ short h2_events(const struct h2 *h)
 
 int64_t h2_deadline_ms(const struct h2 *h)
 {
+	if (h->dial && host_dial_due_ms(h->dial) < h->connect_by)
+		return host_dial_due_ms(h->dial);
 	if (h->state < H2_OPEN)
 		return h->connect_by;
 	if (!h->streams)
@@ -565,6 +540,7 @@ void h2_close(struct h2 *h)
 	nghttp2_session_del(h->s);
 	SSL_free(h->ssl);
 	SSL_CTX_free(h->tls);
+	host_dial_free(h->dial);
 	if (h->fd >= 0)
 		close(h->fd);
 	if (h->all)
