@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "fetch_body.h"
+#include "log.h"
 #include "net_opts.h"
 #include "unpack.h"
 
@@ -35,6 +37,7 @@ struct fetch {
 	uint64_t seq;
 	struct pkg rec;
 	uint64_t import_us;
+	unsigned tries; /* that brought a tarball which was not what it should be */
 	int code;
 	bool last;       /* feed is the end of it */
 	bool importing;  /* its job is with the pool */
@@ -313,6 +316,50 @@ static void fetch_finish(struct fetch *x, int code, const struct err *e)
 	f->o.done(f->o.arg, p, code, &err);
 }
 
+/* ---- what came is not what it should be ---- */
+
+static void waiting_add(struct fetcher *f, struct fetch *x);
+static void fetch_more(struct fetcher *f);
+
+/* A tarball that was damaged on its way, or put together from two answers that do not belong together, is asked for anew, from its first byte, as often as a
+ * download that breaks off. True: it is. */
+static bool fetch_anew(struct fetch *x)
+{
+	struct fetcher *f = x->f;
+
+	if ((x->code != ERR_INTEGRITY && x->code != ERR_PARSE) || x->tries >= registry_retries(f->o.registry))
+		return false;
+	log_info("fetch", "%s; asked for again", x->err->msg);
+	fetch_forget(x);
+	blocked_remove(x);
+	atomic_fetch_sub(&f->held, x->buf.n + x->feed.n);
+	fetch_body_release(&x->buf, &f->bodies);
+	fetch_body_release(&x->feed, &f->bodies);
+	free(x->err);
+	free(x->end_err);
+	struct fetch fresh = {
+		.job = x->job, .f = f, .p = x->p, .piece = f->o.piece, .priority = x->priority, .seq = x->seq
+	};
+	fresh.import_us = x->import_us;
+	fresh.tries = x->tries + 1;
+	*x = fresh;
+	waiting_add(f, x);
+	fetch_more(f);
+	return true;
+}
+
+/* The import said no, and nothing of X is under way any more. */
+static void fetch_refused(struct fetch *x)
+{
+	size_t n = strlen(x->err->msg);
+
+	if (fetch_anew(x))
+		return;
+	if (x->tries && n < sizeof(x->err->msg))
+		snprintf(x->err->msg + n, sizeof(x->err->msg) - n, " (%u attempts)", x->tries + 1);
+	fetch_finish(x, x->code, x->err);
+}
+
 static void fetch_step(struct fetch *x, bool force);
 static void unblock(struct fetcher *f);
 
@@ -341,7 +388,7 @@ static void fetch_imported(struct job *job, void *ctx)
 		http_cancel(f->o.http, x->call); /* its end is told in time */
 	pthread_mutex_unlock(&f->lock);
 	if (x->code < 0 && !cancel)
-		fetch_finish(x, x->code, x->err);
+		fetch_refused(x);
 	else if (!cancel)
 		fetch_step(x, false);
 	unblock(f);
@@ -374,7 +421,7 @@ static void fetch_step(struct fetch *x, bool force)
 		return;
 	blocked_remove(x);
 	if (x->code < 0) { /* the import failed before the download ended */
-		fetch_finish(x, x->code, x->err);
+		fetch_refused(x);
 		return;
 	}
 	if (ended && x->end_code < 0) {

@@ -142,6 +142,11 @@ int registry_new(struct registry **out, struct http *h, const struct registry_op
 	return 0;
 }
 
+unsigned registry_retries(const struct registry *r)
+{
+	return r->o.retries;
+}
+
 bool registry_reauthorize(struct registry *r, str url, str authorization)
 {
 	for (size_t i = 0; i < r->ncredentials && header_safe(authorization); i++) {

@@ -32,6 +32,8 @@ MUST_USE int registry_new(struct registry **out, struct http *h, const struct re
 /* The credential that was given for URL has another value from now on. False: there was none for it, or AUTHORIZATION is malformed. One thread at
  * a time. */
 bool registry_reauthorize(struct registry *r, str url, str authorization);
+/* How often what failed is tried again. */
+unsigned registry_retries(const struct registry *r);
 /* Waits for its requests that are under way: http_stop() before, to cut that short. Never from a callback. */
 void registry_free(struct registry *r);
 
