@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 enum { FRESH_S = 60, LEASE_S = 600, TOUCH_S = 3600, YOUNG_S = 86400, PINNED_SHARE = 4, ROWS = 4096 };
+/* A pass that could not free enough, since all is fresh or in use, is made again after this long, not at each file that comes. */
+enum { AGAIN_S = 5 };
 struct blob {
 	uint8_t key[32];
 	uint64_t size;
@@ -34,9 +36,10 @@ struct blobs {
 	uint64_t serial;
 	bool stop;
 	bool evicting; /* a pass copies, sorts and chooses */
+	int64_t again_s;
 	struct blobs_counts n;
-	void (*unlinking)(void *arg); /* for tests */
-	void *unlinking_arg;
+	void (*unlinking)(void *arg), (*choosing)(void *arg); /* for tests */
+	void *unlinking_arg, *choosing_arg;
 };
 
 static void blob_path(char out[66], const uint8_t key[32])
@@ -208,6 +211,12 @@ void blobs_on_unlink(struct blobs *b, void (*fn)(void *arg), void *arg)
 	b->unlinking_arg = arg;
 }
 
+void blobs_on_choice(struct blobs *b, void (*fn)(void *arg), void *arg)
+{
+	b->choosing = fn;
+	b->choosing_arg = arg;
+}
+
 size_t blobs_evict(struct blobs *b, int64_t now)
 {
 	rows all = VEC_INIT, out = VEC_INIT;
@@ -215,13 +224,17 @@ size_t blobs_evict(struct blobs *b, int64_t now)
 	lock_timed(&b->lock, b->lock_waits);
 	bool go = b->n.bytes > b->max && !b->evicting; /* who evicts chooses for what comes meanwhile, too */
 	b->evicting |= go;
+	b->n.passes += go;
 	pthread_mutex_unlock(&b->lock);
 	if (!go)
 		return 0;
 	candidates(&all, b, now);
+	if (b->choosing)
+		b->choosing(b->choosing_arg);
 	lock_timed(&b->lock, b->lock_waits);
 	choose(b, &out, &all, now);
 	b->evicting = false;
+	b->again_s = b->n.bytes > b->max ? age_clock_s(&b->clock) + AGAIN_S : 0;
 	pthread_mutex_unlock(&b->lock);
 	vec_release(&all);
 	for (size_t i = 0; i < out.n; i++) {
@@ -387,17 +400,17 @@ static struct blob *coming(struct blobs *b, const uint8_t key[32])
 	return o;
 }
 
-/* Whether there is too much now. */
+/* Whether there is too much now, and something may be done about it. */
 static bool come(struct blobs *b, struct blob *o, const struct stat *st)
 {
 	lock_timed(&b->lock, b->lock_waits);
+	int64_t now = age_clock_s(&b->clock);
 	o->coming--;
 	if (st) {
-		int64_t now = age_clock_s(&b->clock);
 		set_row(b, o->key, (uint64_t)st->st_size, now);
 		o->born_s = now;
 	}
-	bool over = b->n.bytes > b->max;
+	bool over = b->n.bytes > b->max && now >= b->again_s;
 	pthread_mutex_unlock(&b->lock);
 	return over;
 }

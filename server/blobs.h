@@ -3,7 +3,7 @@
  * Owns <dir>/<2 hex>/<62 hex> by SHA-256 of a name, and <dir>/tmp. A file appears whole, synced and
  * renamed. What was longest unused goes first when the limit is passed, in one
  * pass down to nine tenths of it, but never what was written within the last minute, and what was used within ten minutes only
- * when such files are over a quarter of the limit; when something was last used is its mtime, so that the order survives a restart (to an hour). Finding asks the file system, so
+ * when such files are over a quarter of the limit (a pass that frees too little is made again after five seconds at the earliest); when something was last used is its mtime, so that the order survives a restart (to an hour). Finding asks the file system, so
  * that a start does not wait for the scan of what is there, which a thread of the caller's makes.
  * Any thread. */
 #pragma once
@@ -32,9 +32,12 @@ MUST_USE int blobs_put(struct blobs *b, const uint8_t key[32], str bytes, struct
 size_t blobs_evict(struct blobs *b, int64_t now);
 /* Calls FN before each file that an eviction unlinks. For tests. */
 void blobs_on_unlink(struct blobs *b, void (*fn)(void *arg), void *arg);
+/* Calls FN in each pass, when it has looked at all files and not chosen yet. For tests. */
+void blobs_on_choice(struct blobs *b, void (*fn)(void *arg), void *arg);
 void blobs_remove(struct blobs *b, const uint8_t key[32]);
 
 struct blobs_counts {
 	uint64_t files, bytes, evicted, evicted_young; /* young: unused for less than a day */
+	uint64_t passes;                               /* over all files, in search of what may go */
 };
 struct blobs_counts blobs_counts(struct blobs *b);

@@ -1,4 +1,5 @@
 /* What leaves a cache of files, what does not, and a name that leaves and comes at once. ctest label: threads */
+#include "base/clock.h"
 #include "blobs.h"
 #include "workq.h"
 #include <fcntl.h>
@@ -197,11 +198,33 @@ static void test_who_reads_reads_on(void **state)
 	assert_int_equal(blobs_open(v->b, key, &size), -1); /* and no answer outlives it */
 }
 
+/* When nothing may go, not every file that comes makes a pass over all. */
+static void test_no_pass_for_each_that_comes(void **state)
+{
+	struct env *v = *state;
+	int64_t begun = clock_ms();
+
+	for (int i = 0; i < N; i++)
+		put(v, i);
+	uint64_t most = 1 + (uint64_t)(clock_ms() - begun) / 5000 + 1;
+	struct blobs_counts n = blobs_counts(v->b);
+	assert_true(n.bytes > MAX);
+	assert_int_equal(n.evicted, 0);
+	assert_true(n.passes >= 1 && n.passes <= most);        /* or one for each of the last four */
+	assert_int_equal(blobs_evict(v->b, v->now + 1000), 6); /* who says that it is later is heard */
+}
+
 /* ---- many that find too much ---- */
 
+enum { OTHERS = 7 };
 struct pass {
 	struct env *v;
 	pthread_t tid;
+	size_t evicted;
+};
+struct others {
+	struct env *v;
+	bool met;
 	size_t evicted;
 };
 
@@ -213,30 +236,43 @@ static void *evict(void *arg)
 	return NULL;
 }
 
-/* What goes at once is as much as one of them would have evicted, and the next finds the way free. */
+/* A pass is about to choose: others find too much as well, and end before it goes on. */
+static void on_choice(void *arg)
+{
+	struct others *o = arg;
+	struct pass p[OTHERS];
+	struct err e;
+
+	if (o->met)
+		return;
+	o->met = true;
+	for (int i = 0; i < OTHERS; i++) {
+		p[i] = (struct pass){ .v = o->v };
+		assert_int_equal(workq_thread(&p[i].tid, "evict", evict, &p[i], &e), 0);
+	}
+	for (int i = 0; i < OTHERS; i++) {
+		pthread_join(p[i].tid, NULL);
+		o->evicted += p[i].evicted;
+	}
+}
+
+/* One of them looks and chooses for all, and the next finds the way free. */
 static void test_many_evict_as_one(void **state)
 {
 	struct env *v = *state;
-	struct pass p[8];
-	size_t sum = 0;
-	struct err e;
 
-	for (int i = 0; i < N; i++)
-		put(v, i);
 	for (int round = 0; round < 2; round++) {
-		for (int i = 0; i < 8; i++) {
-			p[i] = (struct pass){ .v = v };
-			assert_int_equal(workq_thread(&p[i].tid, "evict", evict, &p[i], &e), 0);
-		}
-		sum = 0;
-		for (int i = 0; i < 8; i++) {
-			pthread_join(p[i].tid, NULL);
-			sum += p[i].evicted;
-		}
-		assert_int_equal(sum, 6);
-		assert_int_equal(blobs_counts(v->b).files, 14);
+		struct others o = { .v = v };
 		for (int i = 0; i < N; i++)
 			put(v, i);
+		uint64_t passes = blobs_counts(v->b).passes;
+		blobs_on_choice(v->b, on_choice, &o);
+		assert_int_equal(blobs_evict(v->b, v->now + 1000), 6);
+		blobs_on_choice(v->b, NULL, NULL);
+		assert_true(o.met);
+		assert_int_equal(o.evicted, 0);
+		assert_int_equal(blobs_counts(v->b).passes, passes + 1);
+		assert_int_equal(blobs_counts(v->b).files, 14);
 	}
 }
 
@@ -292,6 +328,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_their_order_survives_a_clock_that_is_put_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_fresh_write_is_neither_refused_nor_evicted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_reads_reads_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_pass_for_each_that_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_evict_as_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_name_that_leaves_and_comes, setup, teardown),
 	};
