@@ -1,8 +1,10 @@
 #include "index_limit.h"
 #include "base/clock.h"
+#include "base/le.h"
 #include "integrity.h"
 #include "log.h"
 #include "meta.h"
+#include "policy.h"
 #include "store_admin.h"
 #include "workq.h"
 #include <pthread.h>
@@ -75,7 +77,7 @@ bool index_lockfile_keep(struct store *s, const uint8_t sha256[32], str text, in
 /* ---- a pass ---- */
 
 struct row {
-	const char *table, *ages;
+	const char *table, *ages; /* ages NULL: a row says itself how old it is */
 	str key;
 	int64_t used_ms;
 	uint64_t bytes;
@@ -96,6 +98,12 @@ static uint64_t row_bytes(str key, str value)
 	return n < PAGE / 2 ? n : (n + PAGE - 1) / PAGE * PAGE;
 }
 
+/* A verdict's value is the time up to which all was published: before it was made, by as much as minimumReleaseAge says. */
+static int64_t verdict_ms(str value)
+{
+	return value.n == POLICY_VALUE ? (int64_t)le_get64((const uint8_t *)value.p) : 0;
+}
+
 static int collect(void *arg, str key, str value)
 {
 	struct rows *rs = arg;
@@ -103,9 +111,9 @@ static int collect(void *arg, str key, str value)
 
 	rs->p = arena_grow(&rs->a, rs->p, rs->n, &rs->cap, sizeof(*rs->p), _Alignof(struct row));
 	o = &rs->p[rs->n++];
-	*o = (struct row){ rs->table, rs->ages, arena_str(&rs->a, key), age_get(rs->r, rs->ages, key),
-		row_bytes(key, value) };
-	int64_t made = meta_row_ms(value); /* 0 for a lockfile */
+	*o = (struct row){ rs->table, rs->ages, arena_str(&rs->a, key),
+		rs->ages ? age_get(rs->r, rs->ages, key) : verdict_ms(value), row_bytes(key, value) };
+	int64_t made = rs->ages ? meta_row_ms(value) : 0; /* 0 for a lockfile */
 	if (made > o->used_ms)
 		o->used_ms = made;
 	return 0;
@@ -120,10 +128,11 @@ static int older_first(const void *x, const void *y)
 
 static int rows_read(struct rows *rs, struct store *s, struct err *e)
 {
-	static const char *const tables[][2] = { { "meta", "meta-age" }, { "lockfiles", "lockfile-age" } };
+	static const char *const tables[][2] = { { "meta", "meta-age" }, { "lockfiles", "lockfile-age" },
+		{ "verdicts", NULL } };
 	int rc = store_read_begin(&rs->r, s, e);
 
-	for (int i = 0; i < 2 && rc >= 0; i++) {
+	for (int i = 0; i < 3 && rc >= 0; i++) {
 		rs->table = tables[i][0];
 		rs->ages = tables[i][1];
 		rc = store_kv_each(rs->r, rs->table, collect, rs, e);
@@ -138,7 +147,7 @@ static bool row_delete(struct store *s, const struct row *o, size_t i)
 {
 	if (i % BATCH == BATCH - 1)
 		store_flush(s);
-	return store_kv_put(s, o->table, o->key, STR_NONE) && store_kv_put(s, o->ages, o->key, STR_NONE);
+	return store_kv_put(s, o->table, o->key, STR_NONE) && (!o->ages || store_kv_put(s, o->ages, o->key, STR_NONE));
 }
 
 static size_t pass(struct index_limit *l, int64_t now_ms)

@@ -1,4 +1,4 @@
-/* index_limit — keeps what a server's index remembers within bounds: compiled packuments and lockfiles that clients sent.
+/* index_limit — keeps what a server's index remembers within bounds: compiled packuments, lockfiles that clients sent, verdicts.
  *
  * A thread looks once a minute; past the limit the rows that were longest unused go, down to nine tenths, but none that was used within ten
  * minutes. Rows are chosen in one read transaction and deleted by the store's writer, in batches. What went is fetched, or asked for, again.

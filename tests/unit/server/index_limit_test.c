@@ -1,6 +1,7 @@
 /* An index that grows without end, and what goes when. ctest label: threads */
 #include "index_limit.h"
 #include "integrity.h"
+#include "policy.h"
 #include "store_admin.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -147,12 +148,62 @@ static void test_rows_of_a_later_time_go(void **state)
 	end(s, root);
 }
 
+static int count_row(void *arg, str key, str value)
+{
+	(void)key;
+	(void)value;
+	++*(int *)arg;
+	return 0;
+}
+
+static int verdicts(struct store *s)
+{
+	struct store_read *r;
+	struct err e;
+	int n = 0;
+
+	assert_int_equal(store_read_begin(&r, s, &e), 0);
+	assert_int_equal(store_kv_each(r, "verdicts", count_row, &n, &e), 0);
+	store_read_end(r);
+	return n;
+}
+
+/* A verdict is kept for each lockfile that was ever judged: these go as well, in their order, and nothing goes in their stead. */
+static void test_verdicts_go(void **state)
+{
+	char root[] = ROOT;
+	int64_t now = (int64_t)time(NULL) * 1000;
+	struct store *s;
+	struct index_limit *l;
+	struct err e;
+
+	(void)state;
+	s = begin(root);
+	for (int i = 0; i < 20; i++) {
+		char key[65], value[POLICY_VALUE];
+		snprintf(key, sizeof(key), "%064d", i);
+		for (int k = 0; k < POLICY_VALUE; k++)
+			value[k] = (char)((uint64_t)(now - (i < 15 ? 1440 : 1) * MINUTE) >> 8 * k & 0xff);
+		assert_true(store_kv_put(s, "verdicts", (str){ key, 64 }, (str){ value, sizeof(value) }));
+	}
+	keep(s, 0, now);
+	store_flush(s);
+	assert_int_equal(index_limit_new(&l, s, 1, &e), 0);
+	(void)index_limit_pass(l, now); /* if its thread has not done it */
+	assert_int_equal(index_limit_evicted(l), 15);
+	assert_int_equal(verdicts(s), 5);
+	assert_true(has(s, 0, now));
+	index_limit_free(l);
+	end(s, root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_longest_unused_go),
 		cmocka_unit_test(test_fresh_rows_stay),
 		cmocka_unit_test(test_rows_of_a_later_time_go),
+		cmocka_unit_test(test_verdicts_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
