@@ -19,6 +19,8 @@
 enum { RETRY_MS = 10 * 60 * 1000, WORSE_MAX = 4096 };
 /* What a start found is looked through so many packs at a time, under the lock, and with such pauses. */
 enum { STOCK_STEPS = 1000, STOCK_MS = 10 };
+/* So many of those that may be settled are compared at a time, under the lock, from where the last ones ended: with a million it is not the best of all. */
+enum { COMPARED = 4096 };
 
 static uint64_t thread_cpu_us(void)
 {
@@ -125,8 +127,11 @@ static void item_failed(
 	it->state = PACK_FAILED;
 	it->code = code;
 	it->vain = got->vain;
-	/* What is too large to be fetched is tried again from elsewhere only. */
-	it->retry_ms = got->vain || code == ERR_TOOBIG ? INT64_MAX : clock_ms() + RETRY_MS;
+	/* What is too large to be fetched is tried again from elsewhere only, after a restart as well. */
+	bool big = code == ERR_TOOBIG && !got->vain;
+	it->retry_ms = got->vain || big ? INT64_MAX : clock_ms() + RETRY_MS;
+	if (big)
+		it->tarball = p->o.max_tarball;
 	if (!it->delta || !got->vain) {
 		p->n.failed++;
 		log_info("pack", "package=%s@%s failed=%s message=\"%s\"", it->name, it->version, err_name(code),
@@ -134,7 +139,7 @@ static void item_failed(
 	}
 	if (got->vain && code == ERR_POLICY) /* for who asks for that one it is tried again */
 		packs_set(&it->name, str_of(got->named.name[0] ? got->named.name : "-"));
-	if (got->vain)
+	if (got->vain || big)
 		packs_note(p, it);
 }
 
@@ -275,18 +280,21 @@ static uint64_t worth(const struct pack_item *it)
 static struct pack_item *next_unsettled(struct packs *p)
 {
 	struct pack_item *best = NULL;
-	size_t kept = 0;
 
-	for (size_t i = 0; i < p->warm.n; i++) {
-		struct pack_item *it = p->item.p[p->warm.p[i]];
+	for (size_t n = 0; n < p->warm.n && (n < COMPARED || !best);) {
+		if (p->warm_at >= p->warm.n)
+			p->warm_at = 0;
+		struct pack_item *it = p->item.p[p->warm.p[p->warm_at]];
 		it->listed = it->state == PACK_WARM;
-		if (!it->listed)
+		if (!it->listed) {
+			p->warm.p[p->warm_at] = p->warm.p[--p->warm.n];
 			continue;
-		p->warm.p[kept++] = it->at;
+		}
 		if (!it->settling && (!best || worth(it) > worth(best)))
 			best = it;
+		p->warm_at++;
+		n++;
 	}
-	p->warm.n = kept;
 	return best;
 }
 

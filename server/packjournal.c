@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LINES_MOST = 8 << 20, ROWS = 4096 };
@@ -65,6 +66,9 @@ static void line_of(struct buf *b, const struct pack_item *it)
 			it->name, it->version);
 	else if (it->state == PACK_FAILED && it->vain)
 		buf_printf(b, "%s %s %s %s 0 0", vain_word(it), key, it->name, it->version);
+	else if (it->state == PACK_FAILED && it->code == ERR_TOOBIG)
+		buf_printf(b, "big %s %s %s %s %s %llu", key, it->sri, it->url, it->name, it->version,
+			(unsigned long long)it->tarball);
 	else
 		buf_printf(b, "want %s %s %s %s %s", key, it->sri, it->url, it->name, it->version);
 	packs_line_end(b, start);
@@ -182,12 +186,40 @@ static bool vain_line(struct packs *p, const uint8_t key[PACKS_KEY], const str *
 	struct pack_item *it = packs_item(p, key, true);
 	packs_unready(p, it);
 	it->delta = delta;
+	if (delta)
+		packs_made(p, it);
 	it->state = PACK_FAILED;
 	it->vain = true;
 	it->code = other ? ERR_POLICY : ERR_TOOBIG;
 	it->retry_ms = INT64_MAX;
 	packs_set(&it->name, w[2]);
 	packs_set(&it->version, w[3]);
+	return true;
+}
+
+/* "want <key> <sri> <url> <name> <version>", or "big" and the same and the bytes past which it was not read: it is not tried from there
+ * again, but where more are read now. */
+static bool want_line(struct packs *p, const uint8_t key[PACKS_KEY], const str *w, size_t n)
+{
+	bool big = n == 7 && str_eq(w[0], STR("big"));
+	uint64_t most = 0;
+
+	if (!(n == 6 && str_eq(w[0], STR("want"))) && !(big && str_u64(w[6], &most)))
+		return false;
+	struct pack_item *it = packs_item(p, key, true);
+	if (it->state != PACK_COLD && (it->state != PACK_FAILED || it->vain))
+		return true;
+	packs_set(&it->sri, w[2]);
+	packs_set(&it->url, w[3]);
+	packs_set(&it->name, w[4]);
+	packs_set(&it->version, w[5]);
+	it->state = PACK_COLD;
+	if (big && most >= p->o.max_tarball) {
+		it->state = PACK_FAILED;
+		it->code = ERR_TOOBIG;
+		it->tarball = most;
+		it->retry_ms = INT64_MAX;
+	}
 	return true;
 }
 
@@ -236,42 +268,70 @@ static bool line_read(struct packs *p, str line)
 		return false;
 	if (n == 6 && vain_line(p, key, w))
 		return true;
-	if (n == 6 && str_eq(w[0], STR("want"))) {
-		struct pack_item *it = packs_item(p, key, true);
-		if (it->state != PACK_COLD)
-			return true;
-		packs_set(&it->sri, w[2]);
-		packs_set(&it->url, w[3]);
-		packs_set(&it->name, w[4]);
-		packs_set(&it->version, w[5]);
+	if (want_line(p, key, w, n))
 		return true;
-	}
 	/* Of a format that nobody reads any more: its file is swept, and it is made anew. */
 	if (n == 8 && str_eq(w[0], STR("delta")))
 		return true;
 	return n == 8 && ready_line(p, key, w);
 }
 
+/* What the checksums say of each line, looked at ahead on another thread: a start waits for a million of them. */
+struct sums {
+	str text;
+	uint8_t *good;       /* a line */
+	_Atomic size_t done; /* of them */
+};
+
+static void *sums_run(void *arg)
+{
+	struct sums *s = arg;
+	str line, rest = s->text, body, sum;
+	char want[9];
+
+	for (size_t n = 0; rest.n; n++) {
+		bool whole = str_cut(rest, '\n', &line, &rest) && str_rcut(line, ' ', &body, &sum);
+		if (whole)
+			line_sum(want, body);
+		s->good[n] = whole && str_eq(sum, str_of(want));
+		if (n % 256 == 255)
+			atomic_store_explicit(&s->done, n + 1, memory_order_release);
+	}
+	atomic_store_explicit(&s->done, SIZE_MAX, memory_order_release);
+	return NULL;
+}
+
+static bool sums_good(struct sums *s, size_t n)
+{
+	while (n >= atomic_load_explicit(&s->done, memory_order_acquire))
+		nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 }, NULL);
+	return s->good[n];
+}
+
 /* Whether it is as short as one that is written anew would be, about, and whole: then it can go on as it is. */
 static bool journal_lines(struct packs *p, str text)
 {
 	str line, rest = text, body, sum;
-	char want[9];
 	unsigned bad = 0;
 	size_t lines = 0;
+	pthread_t ahead;
+	struct err e;
 
 	for (const char *at = text.p; at && (at = memchr(at, '\n', text.n - (size_t)(at - text.p))); at++)
 		lines++;
 	map_reserve(&p->by_key, lines);
 	map_reserve(&p->by_digest, lines);
+	struct sums s = { .text = text, .good = xmalloc(lines + 1) };
+	bool threaded = workq_thread(&ahead, "sums", sums_run, &s, &e) == 0;
+	if (!threaded)
+		sums_run(&s);
 	for (lines = 0; rest.n; lines++) {
-		if (!str_cut(rest, '\n', &line, &rest) || !str_rcut(line, ' ', &body, &sum)) {
-			bad++;
-			continue;
-		}
-		line_sum(want, body);
-		bad += !str_eq(sum, str_of(want)) || !line_read(p, body);
+		str_cut(rest, '\n', &line, &rest);
+		bad += !sums_good(&s, lines) || !str_rcut(line, ' ', &body, &sum) || !line_read(p, body);
 	}
+	if (threaded)
+		pthread_join(ahead, NULL);
+	free(s.good);
 	if (bad)
 		log_warn("packs", "journal_lines_skipped=%u", bad);
 	return !bad && lines <= 2 * p->item.n + 1000;

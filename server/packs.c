@@ -102,9 +102,17 @@ struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool
 	memcpy(it->key, key, PACKS_KEY);
 	it->next_same = it->next_named = MAP_NONE;
 	it->at = (uint32_t)p->item.n;
+	it->unmade = true;
+	p->n.unmade++;
 	map_set(&p->by_key, (str){ (const char *)it->key, PACKS_KEY }, (uint32_t)p->item.n);
 	*vec_add(&p->item) = it;
 	return it;
+}
+
+void packs_made(struct packs *p, struct pack_item *it)
+{
+	p->n.unmade -= it->unmade;
+	it->unmade = false;
 }
 
 /* IT's old digest is nobody's any more. */
@@ -127,6 +135,7 @@ void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32])
 {
 	bool first;
 
+	packs_made(p, it);
 	memcpy(it->digest, digest, 32);
 	if (it->chained && memcmp(it->chained, digest, 32) == 0)
 		return;
@@ -285,7 +294,7 @@ void packs_of(struct packs *p, struct frame_package *f)
 	if (!packable(f, key))
 		return;
 	lock_timed(&p->lock, p->o.lock_waits);
-	struct pack_item *it = packs_item(p, key, p->item.n < ITEMS_MOST);
+	struct pack_item *it = packs_item(p, key, p->item.n < ITEMS_MOST && p->n.unmade < p->o.max_unmade);
 	if (!it) {
 		p->n.dropped++;
 	} else if (packs_is_ready(it)) {
@@ -341,6 +350,7 @@ struct pack_item *packs_delta(struct packs *p, const struct pack_item *of, const
 	if (!d) {
 		p->n.dropped++;
 	} else if (d->state == PACK_COLD) {
+		packs_made(p, d); /* it is no package */
 		d->delta = true;
 		memcpy(d->of, of->key, PACKS_KEY);
 		memcpy(d->base, base->key, PACKS_KEY);
@@ -467,6 +477,8 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric(b, "failed_total", "counter", "Packages that could not be fetched or encoded.", (double)n.failed);
 	metric(b, "dropped_total", "counter", "Packages and deltas not queued because there were too many.",
 		(double)n.dropped);
+	metric(b, "unmade", "gauge", "Packages that are known and never had a pack; past 500,000 new ones get none.",
+		(double)n.unmade);
 	metric(b, "unnoted_total", "counter", "Changes that the journal missed: the disk is full, or stalls.",
 		(double)n.unnoted);
 	metric(b, "tarball_bytes", "gauge", "Tarballs of the packages that have a pack.", (double)n.tarball_bytes);
@@ -505,6 +517,7 @@ static void opts_default(struct packs_opts *o)
 	o->fresh_s = o->fresh_s ? o->fresh_s : 600;
 	o->lease_s = o->lease_s ? o->lease_s : 600;
 	o->max_pending = o->max_pending ? o->max_pending : 100000;
+	o->max_unmade = o->max_unmade ? o->max_unmade : 500000;
 	o->journal_slack = o->journal_slack ? o->journal_slack : 64u << 20;
 }
 

@@ -31,7 +31,9 @@ struct packs_opts {
 	uint64_t max_bytes;           /* of packs; past it the longest unused go; 0: no limit */
 	unsigned fresh_s, lease_s; /* a pack stays so long after it was made, and after a plan named it; 0: 600 each */
 	uint32_t max_pending;      /* packages waiting; past it they stay cold until asked for again; 0: 100,000 */
-	uint64_t journal_slack;    /* bytes by which the journal may be longer than it need be; 0: 64 MiB */
+	uint32_t
+		max_unmade; /* packages that are known and never had a pack: clients' lockfiles name what there is not; 0: 500,000 */
+	uint64_t journal_slack; /* bytes by which the journal may be longer than it need be; 0: 64 MiB */
 	bool no_settle;
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
 };
@@ -55,6 +57,7 @@ struct packs_counts {
 	uint64_t deltas_pending, deltas_building;   /* deltas, now: wanted; of them in the making */
 	uint64_t built, resettled, failed, dropped; /* since start; dropped: there were too many */
 	uint64_t unproved; /* of those that are warm or settled: an older drayd's, which nobody is given yet */
+	uint64_t unmade;   /* packages that are known and never had a pack, now */
 	uint64_t unnoted;  /* changes that the journal missed */
 	uint64_t deltas, deltas_named;                  /* made, and found, since start */
 	uint64_t tarball_bytes, pack_bytes;             /* of the packages that have a pack */

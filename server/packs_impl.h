@@ -12,10 +12,11 @@ struct pack_item {
 	uint8_t key[PACKS_KEY], digest[32];
 	uint32_t at; /* in packs.item */
 	enum pack_state state;
-	uint64_t size, tarball, raw;
+	uint64_t size, tarball, raw;      /* tarball: of one that was too large, how much of it was read */
 	char *name, *version, *url, *sri; /* url and sri until it is built */
 	bool settling;                    /* a settler is at it */
 	bool listed;                      /* in packs.warm */
+	bool unmade;                      /* a package that never had a pack */
 	bool unproved;                    /* an older drayd made it: nobody is given it before its name is proved */
 	bool vain;                        /* failed, for what is in the tarball: no URL mends it, nor a restart */
 	int code;                         /* of the failure; vain and ERR_POLICY: the tarball is of package `name` */
@@ -54,6 +55,7 @@ struct packs {
 	pthread_cond_t work, settle;
 	VEC(struct pack_item *) item;
 	VEC(uint32_t) warm;     /* items that are, and some that were */
+	size_t warm_at;         /* how far they have been compared: next_unsettled() */
 	VEC(uint32_t) unproved; /* packages' items, as the journal had them */
 	struct map by_key;
 	struct map by_digest; /* to the first of a chain */
@@ -81,6 +83,8 @@ struct packs {
 /* Under the lock. */
 struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool make);
 void packs_want(struct packs *p, struct pack_item *it);
+/* IT is none of those any more, if it was, that never had a pack. */
+void packs_made(struct packs *p, struct pack_item *it);
 /* IT, whose sizes are known, has a pack from now on: warm or settled. */
 void packs_ready(struct packs *p, struct pack_item *it, enum pack_state state);
 /* IT has none any more, if it had: cold. */

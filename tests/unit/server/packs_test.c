@@ -430,6 +430,76 @@ static void the_version_is_the_tarballs(void **state)
 	assert_true(at != SIZE_MAX && str_find_str(buf_str(&text), STR(" p2 1.2.3 "), at) != SIZE_MAX);
 }
 
+/* What a lockfile names and nobody can have takes no more than a bound of memory; what had a pack once does not count. */
+static void what_there_is_not_has_a_bound(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f;
+
+	v->o.max_unmade = 3;
+	packs_start(v);
+	for (int i = 0; i < 3; i++) {
+		f = package(v, i);
+		f.url = arena_printf(&v->a, "http://127.0.0.1:%u/99", v->s.port);
+		packs_of(v->p, &f);
+	}
+	wait_until(v, c.failed == 3 && c.pending + c.building == 0);
+	for (int start = 0; start < 2; start++) {
+		assert_int_equal(packs_counts(v->p).unmade, 3);
+		f = package(v, 4);
+		packs_of(v->p, &f);
+		assert_int_equal(packs_counts(v->p).dropped, 1);
+		assert_int_equal(packs_counts(v->p).pending + packs_counts(v->p).building, 0);
+		packs_free(v->p);
+		packs_start(v); /* which tries again what was wanted */
+		wait_until(v, c.failed == 3 && c.pending + c.building == 0);
+	}
+	f = package(v, 0);
+	packs_of(v->p, &f);
+	wait_until(v, c.built == 1 && c.unmade == 2);
+	f = package(v, 4);
+	packs_of(v->p, &f);
+	wait_until(v, c.built == 2 && c.unmade == 2 && packs_unsettled_of(&c) == c.warm);
+	packs_free(v->p);
+	packs_start(v);
+	assert_int_equal(packs_counts(v->p).unmade, 2);
+}
+
+/* A tarball that is larger than is read: not fetched again from there, after a restart either, unless more is read then. */
+static void what_is_too_large_is_remembered(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 11), far = package(v, 11), own = package(v, 11);
+
+	far.url = arena_printf(&v->a, "http://localhost:%u/11", v->s.port);
+	v->o.max_tarball = v->tgz[11].n - 1;
+	packs_start(v);
+	packs_of(v->p, &f);
+	wait_until(v, c.failed == 1 && c.pending + c.building == 0);
+	for (int start = 0; start < 2; start++) {
+		packs_free(v->p);
+		packs_start(v);
+		packs_of(v->p, &f);
+		assert_int_equal(packs_counts(v->p).pending + packs_counts(v->p).building, 0);
+		assert_int_equal(packs_failing(v->p), 0);
+	}
+	assert_int_equal(v->s.requests, 1);
+	packs_of(v->p, &far); /* whoever named the first place may have lied */
+	wait_until(v, c.failed == 1 && c.pending + c.building == 0);
+	assert_int_equal(v->s.requests, 2);
+	packs_free(v->p);
+	packs_start(v);
+	packs_of(v->p, &far);
+	assert_int_equal(packs_counts(v->p).pending + packs_counts(v->p).building, 0);
+	packs_free(v->p);
+	v->o.max_tarball++;
+	packs_start(v);
+	wait_until(v, c.warm == 1); /* it was wanted */
+	packs_of(v->p, &own);
+	assert_served(v, &own);
+	assert_int_equal(v->s.requests, 3);
+}
+
 /* The descriptor of the journal that this process has open. */
 static int journal_fd(void)
 {
@@ -445,22 +515,49 @@ static int journal_fd(void)
 	return -1;
 }
 
-/* Nobody who asks waits for a disk that takes nothing; it is a pipe here that nobody reads. */
+/* All that P had to note has been taken from the pipe FD into TOOK, and P writes to REAL again, which is open as TO. */
+static void take_notes(struct buf *took, struct packs *p, int fd, int real, int to)
+{
+	char text[4096];
+
+	for (bool all = false;;) {
+		for (ssize_t n; (n = read(fd, text, sizeof(text))) > 0;)
+			buf_add(took, (str){ text, (size_t)n });
+		if (all)
+			return;
+		struct packs_counts c = packs_counts(p);
+		if (c.built == N && c.pending + c.building == 0 && pthread_mutex_trylock(&p->writing) == 0) {
+			pthread_mutex_lock(&p->lock);
+			all = p->lines.n == 0; /* nor is any being written */
+			pthread_mutex_unlock(&p->lock);
+			if (all)
+				assert_int_equal(dup2(real, to), to);
+			pthread_mutex_unlock(&p->writing);
+		}
+		if (!all)
+			nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+	}
+}
+
+/* Nobody who asks waits for a disk that takes nothing; it is a pipe here that nobody reads. What is written once it takes something is all that there was
+ * to note: a restart knows it. */
 static void a_disk_that_stalls_holds_up_nobody(void **state)
 {
 	struct env *v = *state;
+	AUTO(buf_release) struct buf took = BUF_INIT;
 	uint8_t key[PACKS_KEY], digest[32];
-	char text[4096];
+	char text[4096] = { 0 };
+	size_t filled = 0;
 	uint64_t size;
 	int fd[2];
 
-	signal(SIGPIPE, SIG_IGN); /* who writes last may find the pipe closed */
+	signal(SIGPIPE, SIG_IGN);
 	packs_start(v);
 	int journal = journal_fd(), real = dup(journal);
 	assert_int_equal(pipe(fd), 0);
 	assert_int_equal(fcntl(fd[1], F_SETFL, O_NONBLOCK), 0);
-	while (write(fd[1], text, sizeof(text)) > 0) {
-	}
+	for (ssize_t n; (n = write(fd[1], text, sizeof(text))) > 0;)
+		filled += (size_t)n;
 	assert_int_equal(fcntl(fd[1], F_SETFL, 0), 0);
 	assert_int_equal(dup2(fd[1], journal), journal);
 	alarm(120); /* before all is held up for good */
@@ -471,19 +568,21 @@ static void a_disk_that_stalls_holds_up_nobody(void **state)
 	(void)packs_find(v->p, digest, &size, key);
 	assert_int_equal(packs_evict(v->p, 0), 0);
 	assert_int_equal(fcntl(fd[0], F_SETFL, O_NONBLOCK), 0);
-	for (struct packs_counts c; c = packs_counts(v->p), c.built < N || c.pending + c.building;) {
-		while (read(fd[0], text, sizeof(text)) > 0) {
-		}
-		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
-	}
-	assert_int_equal(packs_counts(v->p).unnoted, 0);
-	assert_int_equal(dup2(real, journal), journal);
+	take_notes(&took, v->p, fd[0], real, journal);
 	alarm(0);
-	close(real);
-	close(fd[1]);
-	while (read(fd[0], text, sizeof(text)) > 0) {
-	}
+	assert_int_equal(packs_counts(v->p).unnoted, 0);
 	close(fd[0]);
+	close(fd[1]);
+	packs_free(v->p);
+	v->p = NULL;
+	assert_true(took.n > filled);
+	assert_int_equal(fs_write_all(real, took.p + filled, took.n - filled), 0);
+	close(real);
+	packs_start(v);
+	struct packs_counts c = packs_counts(v->p);
+	assert_int_equal(c.warm, N);
+	assert_int_equal(c.pending + c.building + c.built, 0);
+	assert_int_equal(v->s.requests, N);
 }
 
 static off_t journal_length(const struct env *v)
@@ -1170,6 +1269,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_place_is_tried_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_refused_address_is_tried_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_version_is_the_tarballs, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_there_is_not_has_a_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_too_large_is_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_disk_that_stalls_holds_up_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_long_journal_is_shortened, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_spoiled_line_is_none, setup, teardown),
