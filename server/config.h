@@ -54,7 +54,7 @@ struct config {
 	uint64_t connections_per_address; /* the same for one address; 0: no limit */
 	uint64_t drain_s;                 /* after SIGTERM, until what is left is cut off */
 	uint64_t idle_s;                  /* a connection without requests is closed */
-	uint64_t stall_s;                 /* a connection whose peer takes nothing of a plan or of packs is closed */
+	uint64_t stall_s;                 /* a connection whose peer takes nothing of an answer is closed */
 	uint64_t packument_age_s;         /* how long a packument is fresh, and a plan made of them is kept */
 	uint64_t index_mib;               /* of the index's pages in use; below its map of 64 GiB */
 	uint64_t plan_cache_mib;          /* of plans kept in memory; 0: only requests at the same time share one */

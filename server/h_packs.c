@@ -133,6 +133,8 @@ static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
 	h2o_iovec_t v = h2o_iovec_init(s->buf, n < 0 ? 0 : (size_t)n);
 
 	s->send_ms = clock_ms();
+	if (n >= 0 && last)
+		answer_whole(req, s->bytes);
 	h2o_send(req, &v, v.len ? 1 : 0,
 		n < 0  ? H2O_SEND_STATE_ERROR
 		: last ? H2O_SEND_STATE_FINAL
@@ -142,7 +144,7 @@ static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
 static void on_stop(h2o_generator_t *gen, h2o_req_t *req)
 {
 	(void)gen;
-	(void)req; /* the pool disposes */
+	count_reset(req); /* the pool disposes */
 }
 
 static void stream_start(h2o_req_t *req, struct packs_stream *s)

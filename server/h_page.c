@@ -118,10 +118,8 @@ static void head_put(struct buf *b, struct server *s)
 	buf_add(b, STR("<span class=dim>version " DRAY_VERSION ", up <span id=uptime>"));
 	put_time(b, (double)up);
 	buf_add(b, STR("</span>"));
-	if (e.code) {
-		buf_add(b, STR(" &middot; "));
-		buf_add_html(b, str_of(e.msg));
-	}
+	if (!ready && !drain)
+		buf_add(b, STR(" &middot; the store cannot be used; the log says why"));
 	buf_add(b, STR("</span></header>"));
 }
 

@@ -103,6 +103,7 @@ static void job_send_rest(struct plan_job *j)
 	*held = j->run;
 	atomic_fetch_add(&j->loop->s->n.bytes_out, rest.n);
 	job_end(j, true, 0);
+	answer_tail(req, plan_run_bytes(*held).n);
 	h2o_send(req, &v, rest.n ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
 
@@ -278,8 +279,6 @@ static int plan_send_kept(h2o_req_t *req, struct plan_blob *b, uint64_t begun_us
 {
 	struct loop *l = req_loop(req);
 	struct plan_blob **held = h2o_mem_alloc_shared(&req->pool, sizeof(struct plan_blob *), blob_drop);
-	h2o_generator_t *gen = h2o_mem_alloc_pool(&req->pool, sizeof(*gen));
-	h2o_iovec_t v = h2o_iovec_init(b->bytes, b->n);
 
 	*held = b;
 	plan_run_renew(l->s, b);
@@ -290,9 +289,7 @@ static int plan_send_kept(h2o_req_t *req, struct plan_blob *b, uint64_t begun_us
 	set_head(req, 200, PLAN_CONTENT_TYPE);
 	req->res.content_length = b->n;
 	histogram_add(&l->s->n.plan_first, clock_us() - begun_us);
-	*gen = (h2o_generator_t){ NULL, NULL }; /* nothing is owed to it */
-	h2o_start_response(req, gen);
-	h2o_send(req, &v, 1, H2O_SEND_STATE_FINAL);
+	answer_bytes(req, b->bytes, b->n);
 	count_end(l, req_id(req), begun_us, true, 0, "cached");
 	return 0;
 }

@@ -1,25 +1,28 @@
 /* What npm, pnpm, yarn and bun ask of a registry: packuments, tarballs and the few commands that need no publishing. Everything
  * that writes is refused by name. Work that may wait runs on the surface's workers. */
+#include "base/clock.h"
 #include "base/json.h"
 #include "integrity.h"
 #include "name.h"
 #include "npm_rewrite.h"
 #include "route.h"
 #include "surface.h"
-#include <libdeflate.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum { CHUNK = 64 * 1024, MAX_HOST = 255 };
 enum ask { ASK_PACKUMENT, ASK_TARBALL, ASK_LATER };
 
-/* A request that waits or streams. The loop's thread owns all but what a worker fills in between surface_run() and its message. */
+/* A request that waits or streams. The loop's thread owns all but what a worker fills in between surface_run() and its message; while it waits for an
+ * upstream no thread does. */
 struct reg_job {
 	h2o_generator_t gen; /* first: h2o gives it back to us */
 	struct loop_call call;
 	struct surface_task task;
 	struct flight_waiter waiter;
-	_Atomic unsigned refs; /* the response; the task, or whoever will send the message */
+	struct doc_waiter doc_waiter;
+	struct surface_ask asks;
+	_Atomic unsigned refs; /* the response; the task, or what it waits for, or whoever will send the message */
 	struct arena a;
 	struct surface *surface;
 	struct loop *loop;
@@ -30,13 +33,16 @@ struct reg_job {
 	str name, version, base, if_none_match;
 	enum packument_form form;
 	bool gzip, head_only, started;
-	bool asking; /* on a thread that may wait for an upstream */
+	bool asked;  /* `asks` has landed */
+	bool called; /* the loop has had its first message */
 	struct doc *doc;
+	struct doc_plain *plain; /* for who takes no gzip */
 	enum doc_age age;
 	struct tarball_src src;
 	uint64_t at;
 	unsigned generation;
-	char *buf; /* of the request's pool */
+	char *buf;       /* of the request's pool */
+	int64_t send_ms; /* since when its peer has something to take; 0: it waits for us */
 	struct err err;
 	struct later later; /* and what it gave: */
 	struct buf answer;
@@ -49,6 +55,9 @@ static void job_unref(struct reg_job *j)
 	if (atomic_fetch_sub(&j->refs, 1) != 1)
 		return;
 	doc_release(j->doc);
+	doc_plain_release(j->plain);
+	if (j->asks.r)
+		meta_record_release(j->asks.r);
 	flight_release(j->src.flight);
 	if (j->src.fd >= 0 && !j->src.flight)
 		close(j->src.fd);
@@ -101,16 +110,23 @@ static void on_dispose(void *arg)
 {
 	struct reg_job *j = *(struct reg_job **)arg;
 
-	if (j)
-		job_end(j);
+	if (!j)
+		return;
+	/* What waits for an upstream is to be no more than the requests that do. */
+	if (!j->called && surface_doc_leave(j->surface, &j->doc_waiter))
+		job_unref(j);
+	job_end(j);
 }
 
 /* The last bytes of a stream, which lie in the request's pool. */
 static void job_send_last(struct reg_job *j, h2o_iovec_t v, bool ok)
 {
 	h2o_req_t *req = j->req;
+	uint64_t n = j->at;
 
 	job_end(j);
+	if (ok)
+		answer_tail(req, n);
 	h2o_send(req, &v, v.len ? 1 : 0, ok ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_ERROR);
 }
 
@@ -119,23 +135,13 @@ static bool is_head(const h2o_req_t *req)
 	return h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
 }
 
-/* A whole answer, whose bytes the request's pool has or holds: h2o_send_inline() would copy them. */
-static void send_whole(h2o_req_t *req, h2o_iovec_t v)
-{
-	h2o_generator_t *gen = h2o_mem_alloc_pool(&req->pool, sizeof(*gen));
-
-	*gen = (h2o_generator_t){ NULL, NULL }; /* nothing is owed to it */
-	h2o_start_response(req, gen);
-	h2o_send(req, &v, v.len && !is_head(req) ? 1 : 0, H2O_SEND_STATE_FINAL);
-}
-
 /* The response starts only now: HTTP/1.1 decides then whether the connection can be kept. */
 static void job_send_all(struct reg_job *j, h2o_iovec_t v)
 {
 	h2o_req_t *req = j->req;
 
 	job_end(j);
-	send_whole(req, v);
+	answer_bytes(req, v.base, v.len);
 }
 
 static void head(h2o_req_t *req, int status, const char *type, size_t length)
@@ -181,39 +187,52 @@ static void doc_drop(void *held)
 	doc_release(*(struct doc **)held);
 }
 
-/* Headers and body of D. The bytes lie in the pool, or are D's, which the request then holds: who takes nothing of a hundred answers does not make a
- * hundred copies. */
-static h2o_iovec_t doc_answer(
-	h2o_req_t *req, struct doc *d, enum doc_age age, enum packument_form form, str if_none_match, bool gzip)
+static void plain_drop(void *held)
 {
-	struct doc **held;
+	doc_plain_release(*(struct doc_plain **)held);
+}
+
+/* Headers and body of D. The bytes are D's, or those of PLAIN, which is taken, for who takes no gzip; the request holds either from here on: who takes
+ * nothing of a hundred answers does not make a hundred copies. */
+static h2o_iovec_t doc_answer(h2o_req_t *req, struct doc *d, enum doc_age age, enum packument_form form,
+	str if_none_match, bool gzip, struct doc_plain *plain)
+{
 	const char *type = form == PACKUMENT_FULL ? "application/json" : "application/vnd.npm.install-v1+json";
 
 	answer_header(req, "etag", str_of(d->etag));
 	answer_header(req, "cache-control", STR("private, max-age=60"));
 	answer_header(req, "vary", STR("accept, accept-encoding, authorization"));
 	say_age(req, d, age);
+	if (plain) {
+		struct doc_plain **held = h2o_mem_alloc_shared(&req->pool, sizeof(struct doc_plain *), plain_drop);
+		*held = plain;
+	}
 	if (etag_in(if_none_match, d->etag)) {
 		head(req, 304, NULL, SIZE_MAX);
 		return h2o_iovec_init(NULL, 0);
 	}
-	if (gzip) {
-		answer_header(req, "content-encoding", STR("gzip"));
-		head(req, 200, type, d->n);
-		held = h2o_mem_alloc_shared(&req->pool, sizeof(struct doc *), doc_drop);
-		atomic_fetch_add(&d->refs, 1);
-		*held = d;
-		return h2o_iovec_init(d->gz, d->n);
-	}
-	struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
-	if (!z)
-		die_oom(0);
-	h2o_iovec_t out = h2o_iovec_init(h2o_mem_alloc_pool(&req->pool, d->plain + 1), d->plain);
-	if (libdeflate_gzip_decompress(z, d->gz, d->n, out.base, d->plain, NULL) != LIBDEFLATE_SUCCESS)
-		abort(); /* we compressed it */
-	libdeflate_free_decompressor(z);
-	head(req, 200, type, d->plain);
-	return out;
+	head(req, 200, type, gzip ? d->n : d->plain);
+	if (!gzip)
+		return h2o_iovec_init(plain ? plain->p : NULL, plain ? plain->n : 0); /* none: of HEAD */
+	answer_header(req, "content-encoding", STR("gzip"));
+	struct doc **held = h2o_mem_alloc_shared(&req->pool, sizeof(struct doc *), doc_drop);
+	atomic_fetch_add(&d->refs, 1);
+	*held = d;
+	return h2o_iovec_init(d->gz, d->n);
+}
+
+/* Whether D has to be unpacked for that answer. */
+static bool wants_plain(const struct doc *d, bool gzip, bool head_only, str if_none_match)
+{
+	return !gzip && !head_only && !etag_in(if_none_match, d->etag);
+}
+
+static void doc_send(struct reg_job *j)
+{
+	struct doc_plain *plain = j->plain;
+
+	j->plain = NULL;
+	job_send_all(j, doc_answer(j->req, j->doc, j->age, j->form, j->if_none_match, j->gzip, plain));
 }
 
 static void later_send(struct reg_job *j)
@@ -278,6 +297,7 @@ static void tarball_send(struct reg_job *j)
 		tarball_start(j);
 		j->generation = st.generation;
 	}
+	j->send_ms = clock_ms();
 	size_t want = st.size - j->at < CHUNK ? (size_t)(st.size - j->at) : CHUNK;
 	ssize_t n = want ? pread(j->src.fd, j->buf, want, (off_t)j->at) : 0;
 	bool bad = n < (ssize_t)want || st.generation != j->generation || (st.ended && st.code < 0);
@@ -291,14 +311,29 @@ static void tarball_send(struct reg_job *j)
 
 static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)
 {
+	struct reg_job *j = (struct reg_job *)gen;
+
 	(void)req;
-	tarball_send((struct reg_job *)gen);
+	j->send_ms = 0;
+	tarball_send(j);
 }
 
 static void on_stop(h2o_generator_t *gen, h2o_req_t *req)
 {
 	(void)gen;
-	(void)req; /* the pool disposes */
+	count_reset(req); /* the pool disposes */
+}
+
+void h_registry_tick(struct loop *l, int64_t now_ms)
+{
+	int64_t most = (int64_t)l->s->config->stall_s * 1000;
+
+	for (struct reg_job *j = l->registry_jobs; j; j = j->next) {
+		if (!j->send_ms || now_ms - j->send_ms < most)
+			continue;
+		stalled(j->req, now_ms - j->send_ms);
+		j->send_ms = now_ms;
+	}
 }
 
 /* A worker has an answer, or a flight more bytes. */
@@ -306,6 +341,7 @@ static void on_call(struct loop_call *call)
 {
 	struct reg_job *j = H2O_STRUCT_FROM_MEMBER(struct reg_job, call, call);
 
+	j->called = true;
 	if (j->req) {
 		if (j->err.code < 0)
 			job_send_error(j);
@@ -314,7 +350,7 @@ static void on_call(struct loop_call *call)
 		else if (j->ask == ASK_TARBALL)
 			tarball_send(j);
 		else
-			job_send_all(j, doc_answer(j->req, j->doc, j->age, j->form, j->if_none_match, j->gzip));
+			doc_send(j);
 	}
 	job_unref(j);
 }
@@ -335,37 +371,77 @@ void h_registry_abandon(struct loop *l)
 
 /* ---- on a worker ---- */
 
-static int task_work(struct reg_job *j)
+static void job_done(struct reg_job *j, int rc)
 {
-	switch (j->ask) {
-	case ASK_TARBALL:
-		return surface_tarball(&j->src, j->surface, j->name, j->version, j->base, j->asking, &j->err);
-	case ASK_PACKUMENT:
-		return surface_doc(&j->doc, &j->age, j->surface, j->name, j->form, j->base, j->asking, &j->err);
-	case ASK_LATER:
-		break;
-	}
-	return j->later.work(&j->later, &j->answer, &j->err);
+	if (rc == 0)
+		j->err.code = 0;
+	job_post(j);
+}
+
+static void doc_done(struct reg_job *j, int rc)
+{
+	if (rc == 0 && wants_plain(j->doc, j->gzip, j->head_only, j->if_none_match))
+		rc = doc_plain_new(&j->plain, j->surface, j->doc, &j->err);
+	job_done(j, rc);
+}
+
+static void on_doc(struct doc_waiter *w, struct doc *d, enum doc_age age, const struct err *e)
+{
+	struct reg_job *j = H2O_STRUCT_FROM_MEMBER(struct reg_job, doc_waiter, w);
+
+	j->doc = d;
+	j->age = age;
+	if (!d)
+		j->err = *e;
+	if (job_gone(j))
+		job_unref(j);
+	else
+		doc_done(j, d ? 0 : j->err.code);
+}
+
+static void doc_run(struct reg_job *j)
+{
+	int rc = surface_doc(&j->doc, &j->age, j->surface, j->name, j->form, j->base, &j->doc_waiter, &j->err);
+
+	if (rc != SURFACE_ASKS) /* else it may be gone */
+		doc_done(j, rc);
+}
+
+static void on_asked(struct surface_ask *k)
+{
+	struct reg_job *j = H2O_STRUCT_FROM_MEMBER(struct reg_job, asks, k);
+
+	j->asked = true;
+	if (!surface_run(j->surface, &j->task))
+		job_done(j, err_set(&j->err, ERR_BUSY, "too many requests wait for the registry's workers"));
+}
+
+static void tarball_run(struct reg_job *j)
+{
+	int rc =
+		surface_tarball(&j->src, j->surface, j->name, j->version, j->base, j->asked ? &j->asks : NULL, &j->err);
+
+	if (rc == SURFACE_ASKS && j->asked) /* what the upstream says now is not old */
+		rc = err_set(&j->err, ERR_NOTFOUND, "package " STR_FMT " has no version " STR_FMT, STR_ARG(j->name),
+			STR_ARG(j->version));
+	if (rc == SURFACE_ASKS)
+		rc = surface_ask(j->surface, &j->asks, j->name, &j->err) < 0 ? j->err.code : SURFACE_ASKS;
+	if (rc != SURFACE_ASKS) /* else it may be gone */
+		job_done(j, rc);
 }
 
 static void task_run(struct surface_task *t)
 {
 	struct reg_job *j = H2O_STRUCT_FROM_MEMBER(struct reg_job, task, t);
 
-	if (j->ask != ASK_LATER && job_gone(j)) { /* while it waited for this thread */
+	if (j->ask != ASK_LATER && job_gone(j)) /* while it waited for this thread */
 		job_unref(j);
-		return;
-	}
-	int rc = task_work(j);
-	if (rc == SURFACE_ASKS) {
-		j->asking = true;
-		if (surface_run_asking(j->surface, t))
-			return;
-		rc = err_set(&j->err, ERR_BUSY, "too many requests wait for the upstreams");
-	}
-	if (rc == 0)
-		j->err.code = 0;
-	job_post(j);
+	else if (j->ask == ASK_LATER)
+		job_done(j, j->later.work(&j->later, &j->answer, &j->err));
+	else if (j->ask == ASK_TARBALL)
+		tarball_run(j);
+	else
+		doc_run(j);
 }
 
 static void task_drop(struct surface_task *t)
@@ -424,12 +500,20 @@ static bool wants_short(h2o_req_t *req)
 	       SIZE_MAX;
 }
 
-static int doc_now(h2o_req_t *req, struct doc *d, enum packument_form form, bool gzip)
+/* Takes D. */
+static int doc_now(h2o_req_t *req, struct surface *s, struct doc *d, enum packument_form form, bool gzip)
 {
-	h2o_iovec_t v = doc_answer(req, d, DOC_FRESH, form, header_of(req, H2O_TOKEN_IF_NONE_MATCH), gzip);
+	str match = header_of(req, H2O_TOKEN_IF_NONE_MATCH);
+	struct doc_plain *plain = NULL;
+	struct err e;
 
+	if (wants_plain(d, gzip, is_head(req), match) && doc_plain_new(&plain, s, d, &e) < 0) {
+		answer_error(req, &e);
+	} else {
+		h2o_iovec_t v = doc_answer(req, d, DOC_FRESH, form, match, gzip, plain);
+		answer_bytes(req, v.base, v.len);
+	}
 	doc_release(d);
-	send_whole(req, v);
 	return 0;
 }
 
@@ -443,6 +527,8 @@ static struct reg_job *job_new(h2o_req_t *req, struct surface *s, enum ask ask)
 	j->call.run = on_call;
 	j->task = (struct surface_task){ task_run, task_drop };
 	j->waiter.wake = on_wake;
+	j->doc_waiter.landed = on_doc;
+	j->asks.landed = on_asked;
 	atomic_init(&j->refs, 2);
 	pthread_mutex_init(&j->lock, NULL);
 	j->surface = s;
@@ -488,7 +574,7 @@ static int package_start(h2o_req_t *req, struct surface *s, enum ask ask, str na
 	struct doc *d = ask == ASK_PACKUMENT ? surface_doc_peek(s, name, form, base) : NULL;
 
 	if (d && (gzip || d->plain < 256 * 1024))
-		return doc_now(req, d, form, gzip);
+		return doc_now(req, s, d, form, gzip);
 	doc_release(d);
 	struct reg_job *j = job_new(req, s, ask);
 	j->form = form;

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -398,6 +399,8 @@ static void *loop_run(void *arg)
 		if (now - tick >= 1000) {
 			h_plan_tick(l, now);
 			h_packs_tick(l, now);
+			h_registry_tick(l, now);
+			answer_tick(l, now);
 			tick = now;
 		}
 		if (!since && atomic_load(&l->s->draining)) {
@@ -447,6 +450,18 @@ static int watch_start(struct run *r, struct err *e)
 		&r->watch, &(struct watch_opts){ .slot = slot, .n = r->nloops, .blocked = &r->s.n.loops_blocked }, e);
 }
 
+/* As many connections as there may be, or as there are descriptors for: without one more nothing can be accepted, nor refused, and the loops would ask for
+ * ever. A quarter is left for what connections ask for. */
+static uint64_t connections_most(const struct config *c)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY)
+		return c->max_connections;
+	uint64_t most = (uint64_t)r.rlim_cur / 4 * 3;
+	return most < c->max_connections ? most : c->max_connections;
+}
+
 static int run_start(struct run *r, struct err *e)
 {
 	const struct config *c = r->s.config;
@@ -468,7 +483,8 @@ static int run_start(struct run *r, struct err *e)
 		.now_ms = clock_ms,
 		.ref = plan_run_ref,
 		.lock_waits = &r->s.n.lock_waits });
-	r->clients = clients_new(c->max_connections, c->connections_per_address);
+	uint64_t most = connections_most(c);
+	r->clients = clients_new(most, c->connections_per_address);
 	if (auth_new(&r->s.auth, c, &r->s.n.lock_waits, e) < 0)
 		return e->code;
 	if (bind_all(r, e) < 0 || workq_new(&r->s.plans, &o, e) < 0)
@@ -496,6 +512,9 @@ static int run_start(struct run *r, struct err *e)
 		return e->code;
 	if (ready_write(r, e) < 0)
 		return e->code;
+	if (most < c->max_connections)
+		log_warn("listen", "connections=%llu max-connections=%llu: there are no more descriptors (ulimit -n)",
+			(unsigned long long)most, (unsigned long long)c->max_connections);
 	notify("READY=1\nSTATUS=Serving");
 	return 0;
 }

@@ -108,7 +108,7 @@ void answer_text(h2o_req_t *req, int status, const char *type, str body)
 	req->res.reason = "";
 	req->res.content_length = body.n;
 	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, strlen(type));
-	h2o_send_inline(req, copy.base, copy.len);
+	answer_bytes(req, copy.base, copy.len);
 }
 
 void answer_json(struct buf *b, int code, str message)
@@ -124,7 +124,8 @@ static void answer(h2o_req_t *req, int status, int code, str message)
 
 	answer_json(&b, code, message);
 	id_answer(req);
-	if ((status == 429 || status == 503) && h2o_find_header(&req->res.headers, H2O_TOKEN_RETRY_AFTER, -1) < 0)
+	if ((status == 429 || status == 503) &&
+		h2o_find_header_by_str(&req->res.headers, H2O_STRLIT("retry-after"), -1) < 0)
 		answer_header(req, "retry-after", STR("1"));
 	answer_text(req, status, "application/json", buf_str(&b));
 }

@@ -22,6 +22,7 @@ struct loop {
 	h2o_timeout_t flush;                 /* how long a frame may wait for company */
 	struct plan_job *jobs;               /* whose response has not ended */
 	struct packs_stream *streams;        /* likewise */
+	struct answer *answers;              /* likewise; answer.c */
 	struct watch_slot watch;
 	uint64_t next_id; /* of requests */
 	unsigned njobs, nconns;
@@ -69,15 +70,23 @@ void answer_error(h2o_req_t *req, const struct err *e);
 void answer_status(h2o_req_t *req, int status, int code, const char *message);
 void answer_text(h2o_req_t *req, int status, const char *type, str body);
 void answer_header(h2o_req_t *req, const char *name, str value);
+/* answer.c: N bytes at P, which REQ's pool has or holds, with the head that is set; of HEAD that alone. */
+void answer_bytes(h2o_req_t *req, const void *p, size_t n);
+/* What streams has an end, behind N bytes: said before the last of them are sent, so that the logger can tell whether its peer took them all. */
+void answer_whole(h2o_req_t *req, uint64_t n);
+/* The same, and they are not watched by who sends them: it counts as under way until its peer has them. */
+void answer_tail(h2o_req_t *req, uint64_t n);
 
 int h_plan(h2o_req_t *req);
 /* On the loop's thread: a plan has something to send. */
 void h_plan_message(h2o_multithread_message_t *m);
 /* Shuts down the connection of REQ, whose peer takes nothing of a response for longer than `stall`. */
 void stalled(h2o_req_t *req, int64_t ms);
-/* Every second: so with plans, and with packs. */
+/* Every second: so with packs, with plans, with tarballs that stream, and with answers that are whole. */
 void h_packs_tick(struct loop *l, int64_t now_ms);
 void h_plan_tick(struct loop *l, int64_t now_ms);
+void h_registry_tick(struct loop *l, int64_t now_ms);
+void answer_tick(struct loop *l, int64_t now_ms);
 /* The loop ends: its plans are cancelled and send no more messages. */
 void h_plan_abandon(struct loop *l);
 /* h_packs.c */

@@ -10,7 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 16, ASKING = 32, WAITING = 4096 };
+enum { WORKERS = 16, WAITING = 4096 };
+/* Packuments are made on threads of their own, so that what is here is sent meanwhile. More come at a time only where there are hundreds of upstreams. */
+enum { MAKERS = 8, MAKING = 65536 };
+/* And what came is kept by others, so that nobody but they waits for a disk that stalls. */
+enum { KEEPERS = 8, KEEPING = 1024, KEEP_STEPS = 500, KEEP_STEP_MS = 10 };
 
 void surface_key(uint8_t out[32], const char *kind, str a, str b, str c)
 {
@@ -62,9 +66,14 @@ bool surface_run(struct surface *s, struct surface_task *t)
 	return run_on(s->work, t);
 }
 
-bool surface_run_asking(struct surface *s, struct surface_task *t)
+bool surface_run_making(struct surface *s, struct surface_task *t)
 {
-	return run_on(s->asking, t);
+	return run_on(s->making, t);
+}
+
+bool surface_run_keeping(struct surface *s, struct surface_task *t)
+{
+	return run_on(s->keeping, t);
 }
 
 /* Takes finished tasks off the queues' lists: they have looked after themselves. */
@@ -73,12 +82,13 @@ static void *drain(void *arg)
 	struct surface *s = arg;
 
 	for (;;) {
-		struct pollfd p[3] = { { .fd = s->stop_fd, .events = POLLIN },
-			{ .fd = workq_fd(s->work), .events = POLLIN },
-			{ .fd = workq_fd(s->asking), .events = POLLIN } };
-		if (poll(p, 3, -1) < 0 && errno != EINTR)
+		struct pollfd p[4] = { { .fd = s->stop_fd, .events = POLLIN },
+			{ .fd = workq_fd(s->work), .events = POLLIN }, { .fd = workq_fd(s->making), .events = POLLIN },
+			{ .fd = workq_fd(s->keeping), .events = POLLIN } };
+		if (poll(p, 4, -1) < 0 && errno != EINTR)
 			return NULL;
-		for (struct ticket *k; (k = workq_pop(s->work)) || (k = workq_pop(s->asking));)
+		for (struct ticket *k;
+			(k = workq_pop(s->work)) || (k = workq_pop(s->making)) || (k = workq_pop(s->keeping));)
 			free(k);
 		if (p[0].revents)
 			return NULL;
@@ -98,11 +108,14 @@ int surface_new(struct surface **out, const struct surface_opts *o, struct err *
 	struct workq_opts wo = {
 		.name = "registry", .workers = WORKERS, .depth = WAITING, .run = ticket_run, .drop = ticket_drop
 	};
-	struct workq_opts ao = wo;
+	struct workq_opts mo = wo, ko = wo;
 
-	ao.name = "registry-ask";
-	ao.workers = ASKING;
-
+	mo.name = "registry-make";
+	mo.workers = MAKERS;
+	mo.depth = MAKING;
+	ko.name = "registry-keep";
+	ko.workers = KEEPERS;
+	ko.depth = KEEPING;
 	s->o = *o;
 	s->stop_fd = eventfd(0, EFD_CLOEXEC);
 	pthread_mutex_init(&s->lock, NULL);
@@ -112,8 +125,8 @@ int surface_new(struct surface **out, const struct surface_opts *o, struct err *
 		goto fail;
 	}
 	if (blobs_new(&s->blobs, arena_printf(&a, "%s/registry", o->dir).p, o->max_bytes, o->lock_waits, e) < 0 ||
-		workq_new(&s->work, &wo, e) < 0 || workq_new(&s->asking, &ao, e) < 0 ||
-		workq_thread(&s->drain, "registry-done", drain, s, e) < 0)
+		workq_new(&s->work, &wo, e) < 0 || workq_new(&s->making, &mo, e) < 0 ||
+		workq_new(&s->keeping, &ko, e) < 0 || workq_thread(&s->drain, "registry-done", drain, s, e) < 0)
 		goto fail;
 	s->draining = true;
 	if (workq_thread(&s->scan, "registry-scan", scan, s, e) < 0)
@@ -141,16 +154,24 @@ void surface_free(struct surface *s)
 			abort(); /* an eventfd of ours takes a write of 1 */
 		pthread_join(s->drain, NULL);
 	}
-	/* The fetch thread hands tasks to the first queue, whose workers hand some to the second, and may be about to begin a fetch. */
+	/* The fetch thread and the resolver hand tasks to both queues, whose workers may be about to begin a fetch. */
 	pthread_mutex_lock(&s->lock);
 	s->closing = true;
+	pthread_mutex_unlock(&s->lock);
+	docs_close(s);
+	pthread_mutex_lock(&s->lock);
 	while (s->fetching)
 		pthread_cond_wait(&s->landed, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 	if (s->work)
 		workq_free(s->work);
-	if (s->asking)
-		workq_free(s->asking);
+	if (s->making)
+		workq_free(s->making);
+	/* What came last is kept as well, unless the disk stalls. */
+	for (int i = 0; i < KEEP_STEPS && atomic_load(&s->keeps); i++)
+		nanosleep(&(struct timespec){ .tv_nsec = KEEP_STEP_MS * 1000000L }, NULL);
+	if (s->keeping)
+		workq_free(s->keeping);
 	flights_free(s);
 	docs_free(s);
 	blobs_free(s->blobs);
@@ -167,7 +188,10 @@ struct surface_counts surface_counts(struct surface *s)
 {
 	lock_timed(&s->lock, s->o.lock_waits);
 	struct surface_counts n = s->n;
+	for (const struct doc_upstream *up = s->up; up; up = up->next)
+		n.doc_pending += up->waiting + up->asked;
 	pthread_mutex_unlock(&s->lock);
+	n.plain_bytes = atomic_load(&s->plain);
 	return n;
 }
 
@@ -192,6 +216,9 @@ void surface_metrics(struct surface *s, struct buf *b)
 			n.doc_absent },
 		{ "registry_packuments_unkept_total", "counter",
 			"Packuments that were sent and not kept on disk: it is full.", n.doc_unkept },
+		{ "registry_packuments_pending", "gauge",
+			"Packuments that an upstream is asked for, or that wait for their turn.", n.doc_pending },
+		{ "registry_unpacked_bytes", "gauge", "Packuments that are being sent without gzip.", n.plain_bytes },
 		{ "registry_tarballs_hit_total", "counter", "Tarballs sent from disk.", n.tarball_hits },
 		{ "registry_tarballs_fetched_total", "counter", "Tarballs fetched from upstream.", n.tarball_fetched },
 		{ "registry_tarballs_joined_total", "counter",
@@ -203,6 +230,8 @@ void surface_metrics(struct surface *s, struct buf *b)
 		{ "registry_cache_files", "gauge", "Files in the cache of packuments and tarballs.", f.files },
 		{ "registry_cache_bytes", "gauge", "Their bytes.", f.bytes },
 		{ "registry_cache_evicted_total", "counter", "Files evicted.", f.evicted },
+		{ "registry_cache_passes_total", "counter", "Times that all files were looked at for what may go.",
+			f.passes },
 		{ "registry_cache_evicted_young_total", "counter",
 			"Of these, used within a day: the cache is too small.", f.evicted_young },
 	};

@@ -1,5 +1,4 @@
-/* The packuments of surface.h. */
-#include "base/clock.h"
+/* The packuments of surface.h, as documents: made of JSON, kept in memory as they are sent, and on disk as received. surface_fetch.c asks for them. */
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -10,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ABSENT_MS = 30 * 1000, RETRY_MS = 5 * 1000, MAX_KEPT = 300 << 20 };
+enum { MAX_KEPT = 300 << 20 };
 
 /* ---- documents ---- */
 
@@ -43,48 +42,51 @@ struct doc *doc_find(struct surface *s, const uint8_t key[32])
 	return NULL;
 }
 
-/* Under the lock. */
-static void doc_remove(struct surface *s, const uint8_t key[32])
+static void doc_unlink(struct surface *s, struct doc *d)
+{
+	*(d->newer ? &d->newer->older : &s->newest) = d->older;
+	*(d->older ? &d->older->newer : &s->oldest) = d->newer;
+}
+
+static void doc_link(struct surface *s, struct doc *d)
+{
+	d->newer = NULL;
+	d->older = s->newest;
+	*(s->newest ? &s->newest->newer : &s->oldest) = d;
+	s->newest = d;
+}
+
+void doc_used(struct surface *s, struct doc *d)
+{
+	doc_unlink(s, d);
+	doc_link(s, d);
+}
+
+void doc_remove(struct surface *s, const uint8_t key[32])
 {
 	struct doc **at = &s->bucket[bucket_of(key)];
 
-	for (; *at; at = &(*at)->next) {
-		struct doc *d = *at;
-		if (memcmp(d->key, key, 32) != 0)
-			continue;
-		*at = d->next;
-		s->doc_bytes -= doc_bytes(d);
-		doc_release(d);
+	while (*at && memcmp((*at)->key, key, 32) != 0)
+		at = &(*at)->next;
+	struct doc *d = *at;
+	if (!d)
 		return;
-	}
+	*at = d->next;
+	doc_unlink(s, d);
+	s->doc_bytes -= doc_bytes(d);
+	doc_release(d);
 }
 
-static void doc_evict(struct surface *s)
-{
-	while (s->doc_bytes > DOC_MEMORY) {
-		const struct doc *oldest = NULL;
-		for (unsigned i = 0; i < DOC_BUCKETS; i++) {
-			for (const struct doc *d = s->bucket[i]; d; d = d->next) {
-				if (!oldest || d->used < oldest->used)
-					oldest = d;
-			}
-		}
-		if (!oldest)
-			return; /* the sum of nothing is 0: only for who reads this alone */
-		doc_remove(s, oldest->key);
-	}
-}
-
-/* Under the lock; takes a reference of its own. */
-static void doc_add(struct surface *s, struct doc *d)
+void docs_add(struct surface *s, struct doc *d)
 {
 	doc_remove(s, d->key);
 	atomic_fetch_add(&d->refs, 1);
-	d->used = clock_ms();
 	d->next = s->bucket[bucket_of(d->key)];
 	s->bucket[bucket_of(d->key)] = d;
+	doc_link(s, d);
 	s->doc_bytes += doc_bytes(d);
-	doc_evict(s);
+	while (s->doc_bytes > DOC_MEMORY && s->oldest)
+		doc_remove(s, s->oldest->key);
 }
 
 void docs_free(struct surface *s)
@@ -93,11 +95,14 @@ void docs_free(struct surface *s)
 		while (s->bucket[i])
 			doc_remove(s, s->bucket[i]->key);
 	}
-	vec_release(&s->doc_flight);
+	while (s->up) {
+		struct doc_upstream *up = s->up;
+		s->up = up->next;
+		free(up);
+	}
 }
 
-/* JSON as received → a document. */
-static int doc_make(struct doc **out, const uint8_t key[32], str json, str validator, str name, str base, struct err *e)
+int doc_make(struct doc **out, const uint8_t key[32], str json, str validator, str name, str base, struct err *e)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT, record = BUF_INIT;
 	uint8_t sha[32];
@@ -129,19 +134,13 @@ static int doc_make(struct doc **out, const uint8_t key[32], str json, str valid
 
 /* ---- as received, on disk: validator, "\n" and the body ---- */
 
-struct kept {
-	struct buf file;
-	str validator, json; /* into file */
-	struct buf plain;
-};
-
-static void kept_release(struct kept *k)
+void kept_release(struct kept *k)
 {
 	buf_release(&k->file);
 	buf_release(&k->plain);
 }
 
-static bool kept_read(struct kept *k, struct surface *s, const uint8_t key[32])
+bool kept_read(struct kept *k, struct surface *s, const uint8_t key[32])
 {
 	uint64_t size;
 	struct err e;
@@ -171,12 +170,26 @@ static bool kept_read(struct kept *k, struct surface *s, const uint8_t key[32])
 	return true;
 }
 
-static bool kept_write(struct surface *s, const uint8_t key[32], str validator, str raw, bool gzip)
+void kept_validator(char out[MAX_VALIDATOR + 1], struct surface *s, const uint8_t key[32])
+{
+	char line[MAX_VALIDATOR + 1];
+	uint64_t size;
+	str validator, rest;
+	int fd = blobs_open(s->blobs, key, &size);
+	ssize_t n = fd < 0 ? 0 : pread(fd, line, sizeof(line), 0);
+
+	out[0] = 0;
+	fs_close(fd);
+	if (n > 0 && str_cut((str){ line, (size_t)n }, '\n', &validator, &rest))
+		snprintf(out, MAX_VALIDATOR + 1, STR_FMT, STR_ARG(validator));
+}
+
+bool kept_write(struct surface *s, const uint8_t key[32], str validator, str raw, bool gzip)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	struct err e;
 
-	if (validator.n > 1000 || str_find(validator, '\n', 0) != SIZE_MAX)
+	if (validator.n > MAX_VALIDATOR || str_find(validator, '\n', 0) != SIZE_MAX)
 		validator = STR_NONE;
 	buf_add(&b, validator);
 	buf_addc(&b, '\n');
@@ -196,310 +209,35 @@ static bool kept_write(struct surface *s, const uint8_t key[32], str validator, 
 	return rc == 0;
 }
 
-/* ---- asking the upstream; blocks ---- */
+/* ---- for who takes no gzip ---- */
 
-struct ask {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool ended, not_modified, gzip;
-	int code;
-	struct err err;
-	struct buf raw;
-	char validator[1024];
-};
-
-static void on_packument(void *arg, int code, const struct registry_packument *p, const struct err *e)
+int doc_plain_new(struct doc_plain **out, struct surface *s, const struct doc *d, struct err *e)
 {
-	struct ask *q = arg;
+	uint64_t others = atomic_fetch_add(&s->plain, d->plain);
 
-	pthread_mutex_lock(&q->lock);
-	q->code = code;
-	if (code < 0) {
-		q->err = *e;
-	} else {
-		q->not_modified = p->not_modified;
-		q->gzip = p->gzip;
-		buf_add(&q->raw, p->raw);
-		if (p->validator.n < sizeof(q->validator))
-			memcpy(q->validator, p->validator.p ? p->validator.p : "", p->validator.n);
+	if (others && others + d->plain > PLAIN_MOST) { /* the first one may be of any size */
+		atomic_fetch_sub(&s->plain, d->plain);
+		return err_set(e, ERR_BUSY,
+			"%llu bytes of packuments are being sent without gzip; accept it, or come later",
+			(unsigned long long)others);
 	}
-	q->ended = true;
-	pthread_cond_signal(&q->cond);
-	pthread_mutex_unlock(&q->lock);
-}
-
-static void ask(struct ask *q, struct surface *s, str url, str name, enum packument_form form, str validator)
-{
-	registry_packument_raw(s->o.registry, url, name, form, validator, false, on_packument, q);
-	pthread_mutex_lock(&q->lock);
-	while (!q->ended)
-		pthread_cond_wait(&q->cond, &q->lock);
-	pthread_mutex_unlock(&q->lock); /* also: on_packument has let go of it */
-	pthread_cond_destroy(&q->cond);
-	pthread_mutex_destroy(&q->lock);
-}
-
-/* What an upstream that is not well answers, as opposed to one that says no. */
-static bool is_trouble(int code)
-{
-	return code == ERR_NET || code == ERR_TIMEOUT || code == ERR_BUSY || code == ERR_PARSE || code == ERR_IO;
-}
-
-struct want {
-	str name, base;
-	enum packument_form form;
-	uint8_t key[32], file[32];
-	str url;
-};
-
-static int want_init(struct want *w, struct surface *s, str name, enum packument_form form, str base, struct err *e)
-{
-	str f = form == PACKUMENT_FULL ? STR("full") : STR("short");
-
-	*w = (struct want){ .name = name, .base = base, .form = form };
-	if (upstream_route(&w->url, s->o.upstreams, name, STR_NONE, e) < 0)
-		return e->code;
-	surface_key(w->key, "doc", f, name, base);
-	surface_key(w->file, "packument", f, name, w->url);
+	struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
+	if (!z)
+		die_oom(0);
+	struct doc_plain *p = xmalloc(sizeof(*p) + d->plain);
+	p->s = s;
+	p->n = d->plain;
+	if (libdeflate_gzip_decompress(z, d->gz, d->n, p->p, d->plain, NULL) != LIBDEFLATE_SUCCESS)
+		abort(); /* we compressed it */
+	libdeflate_free_decompressor(z);
+	*out = p;
 	return 0;
 }
 
-/* Under no lock. OLD: what is in memory, or NULL. */
-static int fetch(
-	struct doc **out, enum doc_age *age, struct surface *s, const struct want *w, struct doc *old, struct err *e)
+void doc_plain_release(struct doc_plain *p)
 {
-	struct ask q = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
-	AUTO(kept_release) struct kept kept = { 0 };
-	AUTO(buf_release) struct buf json = BUF_INIT;
-	bool has = !old && kept_read(&kept, s, w->file), unkept = false;
-	str validator = old ? str_of(old->validator) : has ? kept.validator : STR_NONE;
-	int rc = 0;
-
-	*age = DOC_FRESH;
-	ask(&q, s, w->url, w->name, w->form, validator);
-	bool down = q.code < 0 && is_trouble(q.code) && (old || has);
-	if (q.code < 0 && !down) {
-		*e = q.err;
-		rc = e->code;
-	} else if (down || q.not_modified) {
-		if (old)
-			atomic_fetch_add(&old->refs, 1);
-		else if (has)
-			rc = doc_make(&old, w->key, kept.json, kept.validator, w->name, w->base, e);
-		else
-			rc = err_set(e, ERR_NET, "package " STR_FMT ": the registry says 304 to who has nothing",
-				STR_ARG(w->name));
-		*age = down ? DOC_UPSTREAM_DOWN : DOC_FRESH;
-		if (rc == 0)
-			*out = old;
-	} else {
-		rc = registry_decode(&json, buf_str(&q.raw), q.gzip, e);
-		if (rc == 0)
-			rc = doc_make(out, w->key, buf_str(&json), str_of(q.validator), w->name, w->base, e);
-		unkept = rc == 0 && !kept_write(s, w->file, str_of(q.validator), buf_str(&q.raw), q.gzip);
-	}
-	buf_release(&q.raw);
-	/* What is stale because the upstream is down is asked for again soon, not at each request. */
-	if (rc == 0) {
-		atomic_store(&(*out)->at, clock_ms() - (down ? s->o.fresh_ms - RETRY_MS : 0));
-		atomic_store(&(*out)->down, down);
-	}
-	lock_timed(&s->lock, s->o.lock_waits);
-	s->n.doc_fetched += q.code == 0 && !q.not_modified;
-	s->n.doc_revalidated += q.code == 0 && q.not_modified;
-	s->n.doc_down += down;
-	s->n.doc_unkept += unkept;
-	pthread_mutex_unlock(&s->lock);
-	return rc;
-}
-
-/* ---- who asks together ---- */
-
-/* Under the lock. */
-static struct doc_flight *doc_flight_of(struct surface *s, const uint8_t key[32])
-{
-	for (size_t i = 0; i < s->doc_flight.n; i++) {
-		if (memcmp(s->doc_flight.p[i]->key, key, 32) == 0)
-			return s->doc_flight.p[i];
-	}
-	return NULL;
-}
-
-/* Under the lock: F is gone before anybody is told. */
-static void doc_flight_end(struct surface *s, const struct doc_flight *f)
-{
-	for (size_t i = 0; i < s->doc_flight.n; i++) {
-		if (s->doc_flight.p[i] == f)
-			s->doc_flight.p[i] = s->doc_flight.p[--s->doc_flight.n];
-	}
-	pthread_cond_broadcast(&s->landed);
-}
-
-static struct absent *absent_of(struct surface *s, const uint8_t key[32])
-{
-	return &s->absent[(key[2] | (unsigned)key[3] << 8) % ABSENT_MOST];
-}
-
-static int flight_result(struct doc **out, enum doc_age *age, const struct doc_flight *f, struct err *e)
-{
-	if (f->code < 0) {
-		*e = f->err;
-		return f->code;
-	}
-	atomic_fetch_add(&f->doc->refs, 1);
-	*out = f->doc;
-	*age = f->age;
-	return 0;
-}
-
-/* Under the lock, given up for as long as it fetches or waits. */
-static int fetch_together(
-	struct doc **out, enum doc_age *age, struct surface *s, const struct want *w, struct doc *old, struct err *e)
-{
-	struct doc_flight *f = doc_flight_of(s, w->key);
-	int rc;
-
-	if (f) {
-		f->waiters++;
-		while (!f->ended)
-			pthread_cond_wait(&s->landed, &s->lock);
-		rc = flight_result(out, age, f, e);
-	} else {
-		f = xcalloc(1, sizeof(*f));
-		memcpy(f->key, w->key, 32);
-		f->waiters = 1;
-		*vec_add(&s->doc_flight) = f;
-		if (old)
-			atomic_fetch_add(&old->refs, 1);
-		pthread_mutex_unlock(&s->lock);
-		f->code = fetch(&f->doc, &f->age, s, w, old, &f->err);
-		doc_release(old);
-		lock_timed(&s->lock, s->o.lock_waits);
-		f->ended = true;
-		if (f->code == 0)
-			doc_add(s, f->doc);
-		if (f->code == ERR_NOTFOUND) {
-			doc_remove(s, w->key);
-			struct absent *no = absent_of(s, w->key);
-			memcpy(no->key, w->key, 32);
-			no->until_ms = clock_ms() + (s->o.fresh_ms < ABSENT_MS ? s->o.fresh_ms : ABSENT_MS);
-		}
-		rc = flight_result(out, age, f, e);
-		doc_flight_end(s, f);
-	}
-	if (--f->waiters == 0) {
-		doc_release(f->doc);
-		free(f);
-	}
-	return rc;
-}
-
-/* ---- stale-while-revalidate ---- */
-
-struct refresh {
-	struct surface_task task; /* first */
-	struct surface *s;
-	struct want w;
-	struct arena a;
-	struct doc *old;
-};
-
-static void refresh_drop(struct surface_task *t)
-{
-	struct refresh *r = (struct refresh *)t;
-
-	atomic_store(&r->old->refreshing, false);
-	doc_release(r->old);
-	arena_release(&r->a);
-	free(r);
-}
-
-static void refresh_run(struct surface_task *t)
-{
-	struct refresh *r = (struct refresh *)t;
-	struct doc *d = NULL;
-	enum doc_age age;
-	struct err e;
-
-	lock_timed(&r->s->lock, r->s->o.lock_waits);
-	int rc = fetch_together(&d, &age, r->s, &r->w, r->old, &e);
-	pthread_mutex_unlock(&r->s->lock);
-	if (rc < 0)
-		log_info("registry", "package=" STR_FMT " refresh=failed message=\"%s\"", STR_ARG(r->w.name), e.msg);
-	doc_release(d);
-	refresh_drop(t);
-}
-
-static void refresh_start(struct surface *s, const struct want *w, struct doc *old)
-{
-	if (atomic_exchange(&old->refreshing, true))
+	if (!p)
 		return;
-	struct refresh *r = xcalloc(1, sizeof(*r));
-	r->task = (struct surface_task){ refresh_run, refresh_drop };
-	r->s = s;
-	r->w = *w;
-	r->a.chunk_size = 1024;
-	r->w.name = arena_str(&r->a, w->name);
-	r->w.base = arena_str(&r->a, w->base);
-	r->old = old;
-	atomic_fetch_add(&old->refs, 1);
-	if (!surface_run_asking(s, &r->task))
-		refresh_drop(&r->task);
-}
-
-/* ---- asked from outside ---- */
-
-struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form form, str base)
-{
-	struct want w;
-	struct err e;
-
-	if (want_init(&w, s, name, form, base, &e) < 0)
-		return NULL;
-	lock_timed(&s->lock, s->o.lock_waits);
-	struct doc *d = doc_find(s, w.key);
-	if (d && clock_ms() - atomic_load(&d->at) < s->o.fresh_ms) {
-		d->used = clock_ms();
-		atomic_fetch_add(&d->refs, 1);
-		s->n.docs++;
-		s->n.doc_hits++;
-	} else {
-		d = NULL;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return d;
-}
-
-int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name, enum packument_form form, str base,
-	bool ask, struct err *e)
-{
-	struct want w;
-	int rc = 0;
-
-	if (want_init(&w, s, name, form, base, e) < 0)
-		return e->code;
-	lock_timed(&s->lock, s->o.lock_waits);
-	struct doc *d = doc_find(s, w.key);
-	int64_t now = clock_ms(), old = d ? now - atomic_load(&d->at) : 0;
-	const struct absent *no = absent_of(s, w.key);
-	if (no->until_ms > now && memcmp(no->key, w.key, 32) == 0) {
-		s->n.doc_absent++;
-		rc = err_set(e, ERR_NOTFOUND, "package \"" STR_FMT "\" is not in the registry " STR_FMT, STR_ARG(name),
-			STR_ARG(w.url));
-	} else if (d && old < 2 * s->o.fresh_ms) {
-		/* Up to as long again as it was fresh it is sent at once, and asked for meanwhile. */
-		atomic_fetch_add(&d->refs, 1);
-		d->used = now;
-		*out = d;
-		*age = old >= s->o.fresh_ms ? DOC_STALE : atomic_load(&d->down) ? DOC_UPSTREAM_DOWN : DOC_FRESH;
-		s->n.doc_hits += *age == DOC_FRESH;
-		s->n.doc_stale += *age == DOC_STALE;
-	} else {
-		rc = ask ? fetch_together(out, age, s, &w, d, e) : SURFACE_ASKS;
-	}
-	s->n.docs += rc != SURFACE_ASKS;
-	pthread_mutex_unlock(&s->lock);
-	if (rc == 0 && *age == DOC_STALE)
-		refresh_start(s, &w, *out);
-	return rc;
+	atomic_fetch_sub(&p->s->plain, p->n);
+	free(p);
 }

@@ -1,5 +1,5 @@
-/* The tarballs of surface.h. A flight's file is written on the fetch thread and read by whoever waits; syncing it and
- * giving it its name is left to a worker. When the disk takes no more the file goes on in memory, bounded, and is not kept. */
+/* The tarballs of surface.h. A flight's file is written on the fetch thread and read by whoever waits. It lies in memory, as long as there is room for it,
+ * so that nobody waits for a disk that stalls; a keeper brings it there. Where there is no room it goes to the disk at once, and when that is full, back. */
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -19,9 +19,11 @@ struct flight {
 	uint8_t key[32];
 	struct digest want;
 	char *label, etag[132];
-	int fd;                /* what it stands for changes when the disk is full, not the number */
-	char temp[32];         /* "": none, it is in memory */
+	int fd;                /* what it stands for changes, not the number */
+	char temp[32];         /* its name on the disk; "": it is in memory */
+	bool was_full;         /* the disk was: it does not go there again */
 	_Atomic uint64_t held; /* bytes of the surface's flight_memory */
+	uint64_t queued;       /* and of its keep_memory */
 	struct hasher *hash;   /* fetch thread */
 	uint64_t pos;          /* fetch thread: of the attempt that runs */
 	pthread_mutex_t lock;  /* all below */
@@ -117,6 +119,8 @@ static bool hold(struct flight *f, uint64_t size)
 {
 	if (size <= f->held)
 		return true;
+	if (size > FLIGHT_HELD && !f->was_full)
+		return false;
 	uint64_t n = size - f->held;
 	if (atomic_fetch_add(&f->s->flight_memory, n) + n > FLIGHT_MEMORY) {
 		atomic_fetch_sub(&f->s->flight_memory, n);
@@ -126,38 +130,90 @@ static bool hold(struct flight *f, uint64_t size)
 	return true;
 }
 
+/* Copies the first SIZE bytes of FROM to the end of TO. False: errno says why. */
+static bool copy(int to, int from, uint64_t size)
+{
+	char bytes[65536];
+
+	for (uint64_t at = 0; at < size;) {
+		size_t want = size - at < sizeof(bytes) ? (size_t)(size - at) : sizeof(bytes);
+		ssize_t n = pread(from, bytes, want, (off_t)at);
+		if (n == 0)
+			errno = EIO;
+		if (n <= 0 || fs_write_all(to, bytes, (size_t)n) != 0)
+			return false;
+		at += (uint64_t)n;
+	}
+	return true;
+}
+
+/* It needs no room in memory any more. */
+static void unhold(struct flight *f)
+{
+	atomic_fetch_sub(&f->s->flight_memory, f->held);
+	f->held = 0;
+}
+
 /* The disk is full. What the file has is copied, so that who reads finds the same bytes under the same number. False: no memory for it either. */
 static bool flight_to_memory(struct flight *f, uint64_t size)
 {
-	char bytes[16384];
 	int to = memfd_create("tarball", MFD_CLOEXEC);
-	bool ok = to >= 0 && hold(f, size);
 
-	for (uint64_t at = 0; ok && at < size;) {
-		size_t want = size - at < sizeof(bytes) ? (size_t)(size - at) : sizeof(bytes);
-		ssize_t n = pread(f->fd, bytes, want, (off_t)at);
-		ok = n > 0 && fs_write_all(to, bytes, (size_t)n) == 0;
-		at += ok ? (uint64_t)n : 0;
-	}
-	ok = ok && (f->fd < 0 || dup3(to, f->fd, O_CLOEXEC) >= 0);
-	if (ok && f->fd < 0)
-		f->fd = to;
-	else
-		fs_close(to);
-	if (ok && f->temp[0])
+	f->was_full = true;
+	bool ok = to >= 0 && hold(f, size) && copy(to, f->fd, size) && dup3(to, f->fd, O_CLOEXEC) >= 0;
+
+	fs_close(to);
+	if (ok) {
 		blobs_drop(f->s->blobs, f->temp);
-	if (ok)
 		f->temp[0] = 0;
+	}
 	return ok;
+}
+
+/* The other way. False: f->os says why. */
+static bool flight_to_disk(struct flight *f, uint64_t size)
+{
+	char temp[32];
+	struct err e;
+	int to;
+
+	f->os = ENOSPC; /* of memory, where the disk is full already */
+	if (f->was_full)
+		return false;
+	if (blobs_temp(f->s->blobs, &to, temp, &e) < 0) {
+		f->os = e.code == ERR_NOSPACE ? ENOSPC : EIO;
+		f->was_full = is_full(f->os);
+		return false;
+	}
+	bool ok = copy(to, f->fd, size) && dup3(to, f->fd, O_CLOEXEC) >= 0;
+	f->os = ok ? 0 : errno;
+	fs_close(to);
+	if (!ok) {
+		f->was_full = is_full(f->os);
+		blobs_drop(f->s->blobs, temp);
+		return false;
+	}
+	memcpy(f->temp, temp, sizeof(temp));
+	unhold(f);
+	return true;
+}
+
+/* Room for what it has from then on: SIZE bytes, of which it HAS some. False: f->os says why. */
+static bool room(struct flight *f, uint64_t has, uint64_t size)
+{
+	if (f->temp[0] || hold(f, size) || flight_to_disk(f, has))
+		return true;
+	if (!is_full(f->os) || !hold(f, size))
+		return false;
+	f->os = 0; /* in memory, however large */
+	return true;
 }
 
 static bool write_at(struct flight *f, const char *p, size_t n, uint64_t at)
 {
 	for (size_t done = 0; done < n;) {
-		if (!f->temp[0] && !hold(f, at + n)) {
-			f->os = ENOSPC;
+		if (!room(f, at + done, at + n))
 			return false;
-		}
 		ssize_t k = pwrite(f->fd, p + done, n - done, (off_t)(at + done));
 		int why = errno;
 		if (k > 0)
@@ -205,16 +261,50 @@ static ptrdiff_t on_bytes(void *arg, const void *p, size_t n)
 	return (ptrdiff_t)n;
 }
 
+/* On the disk, under its name; from there it is read from now on. */
+static int flight_store(struct flight *f, struct err *e)
+{
+	struct surface *s = f->s;
+	char temp[32];
+	int to;
+
+	if (f->temp[0])
+		return blobs_keep(s->blobs, f->key, f->fd, f->temp, e);
+	if (blobs_temp(s->blobs, &to, temp, e) < 0)
+		return e->code;
+	int rc = 0;
+	if (copy(to, f->fd, f->size)) {
+		rc = blobs_keep(s->blobs, f->key, to, temp, e);
+	} else {
+		rc = err_os(e, "write tmp/%s", temp);
+		blobs_drop(s->blobs, temp);
+	}
+	if (rc == 0 && dup3(to, f->fd, O_CLOEXEC) >= 0)
+		unhold(f);
+	fs_close(to);
+	return rc;
+}
+
+/* False: the keepers are behind. */
+static bool keep_room(struct flight *f)
+{
+	f->queued = f->held;
+	atomic_fetch_add(&f->s->keeps, 1);
+	uint64_t others = atomic_fetch_add(&f->s->keep_memory, f->queued);
+	return !others || others + f->queued <= KEEP_MEMORY;
+}
+
+/* The keepers are behind, or the surface ends. */
 static void flight_drop(struct surface_task *t)
 {
 	struct flight *f = (struct flight *)t;
 	struct surface *s = f->s;
 
+	atomic_fetch_sub(&s->keep_memory, f->queued);
+	atomic_fetch_sub(&s->keeps, 1);
 	if (f->temp[0])
 		blobs_drop(s->blobs, f->temp);
-	else
-		log_warn("registry", "tarball=%s kept=0 message=\"the disk is full: it was sent from memory\"",
-			f->label);
+	log_warn("registry", "tarball=%s kept=0 message=\"the disk does not keep up\"", f->label);
 	lock_timed(&s->lock, s->o.lock_waits);
 	s->n.tarball_unkept++;
 	flight_remove(s, f);
@@ -228,7 +318,9 @@ static void flight_keep(struct surface_task *t)
 	struct surface *s = f->s;
 	struct err e;
 
-	int rc = blobs_keep(s->blobs, f->key, f->fd, f->temp, &e);
+	int rc = flight_store(f, &e);
+	atomic_fetch_sub(&s->keep_memory, f->queued);
+	atomic_fetch_sub(&s->keeps, 1);
 	if (rc < 0)
 		log_warn("registry", "tarball=%s kept=0 message=\"%s\"", f->label, e.msg);
 	lock_timed(&s->lock, s->o.lock_waits);
@@ -260,6 +352,7 @@ static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
 	/* A failed one is gone before anybody is told. */
 	lock_timed(&s->lock, s->o.lock_waits);
 	*(code < 0 ? &s->n.tarball_failed : &s->n.tarball_fetched) += 1;
+	s->flying--;
 	if (code < 0)
 		flight_remove(s, f);
 	pthread_mutex_unlock(&s->lock);
@@ -272,7 +365,7 @@ static void on_end(void *arg, int code, uint64_t bytes, const struct err *e)
 		if (f->temp[0])
 			blobs_drop(s->blobs, f->temp);
 		flight_release(f);
-	} else if (!f->temp[0] || !surface_run(s, &f->task)) {
+	} else if (!keep_room(f) || !surface_run_keeping(s, &f->task)) {
 		flight_drop(&f->task);
 	}
 	/* The surface may end from here on. */
@@ -304,51 +397,62 @@ static int where_in(struct where *out, struct packument p, str version, struct a
 	return 0;
 }
 
-struct meta_wait {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool ended;
-	struct meta_record *r;
-	struct err err;
-};
+enum { RESOLVER_MOST = 4096 }; /* asked for one upstream's packages */
 
 static void on_meta(void *arg, struct meta_record *r, const struct err *e)
 {
-	struct meta_wait *w = arg;
+	struct surface_ask *k = arg;
+	struct surface *s = k->s;
+	struct doc_upstream *up = k->up;
 
-	pthread_mutex_lock(&w->lock);
-	w->r = r;
+	k->r = r;
 	if (!r)
-		w->err = *e;
-	w->ended = true;
-	pthread_cond_signal(&w->cond);
-	pthread_mutex_unlock(&w->lock);
+		k->err = *e;
+	k->landed(k);
+	lock_timed(&s->lock, s->o.lock_waits);
+	up->resolver--;
+	s->fetching--;
+	pthread_cond_broadcast(&s->landed);
+	pthread_mutex_unlock(&s->lock);
+	/* The surface may end from here on. */
 }
 
-static int where_from_meta(
-	struct where *out, struct surface *s, str url, str name, str version, struct arena *a, struct err *e)
+int surface_ask(struct surface *s, struct surface_ask *k, str name, struct err *e)
 {
-	struct meta_wait w = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+	int rc = 0;
+	str url;
 
-	meta_want(s->o.meta, url, name, PACKUMENT_ABBREVIATED, on_meta, &w);
-	pthread_mutex_lock(&w.lock);
-	while (!w.ended)
-		pthread_cond_wait(&w.cond, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	pthread_cond_destroy(&w.cond);
-	pthread_mutex_destroy(&w.lock);
-	if (!w.r) {
-		*e = w.err;
+	if (upstream_route(&url, s->o.upstreams, name, STR_NONE, e) < 0)
 		return e->code;
+	lock_timed(&s->lock, s->o.lock_waits);
+	k->s = s;
+	k->up = surface_upstream(s, url);
+	if (s->closing)
+		rc = err_set(e, ERR_BUSY, "this server is shutting down");
+	else if (k->up->resolver >= RESOLVER_MOST)
+		rc = err_set(
+			e, ERR_BUSY, "%d tarballs of " STR_FMT " are waited for already", RESOLVER_MOST, STR_ARG(url));
+	if (rc == 0) {
+		k->up->resolver++;
+		s->fetching++;
 	}
-	int rc = where_in(out, meta_packument(w.r), version, a, e);
-	meta_record_release(w.r);
+	pthread_mutex_unlock(&s->lock);
+	if (rc == 0)
+		meta_want(s->o.meta, url, name, PACKUMENT_ABBREVIATED, on_meta, k);
 	return rc;
 }
 
+static int where_from_ask(struct where *out, const struct surface_ask *k, str version, struct arena *a, struct err *e)
+{
+	if (k->r)
+		return where_in(out, meta_packument(k->r), version, a, e);
+	*e = k->err;
+	return e->code;
+}
+
 /* In a packument that was sent to somebody, whichever base it was made for, else in what the resolver knows. */
-static int where_is(
-	struct where *out, struct surface *s, str name, str version, str base, bool ask, struct arena *a, struct err *e)
+static int where_is(struct where *out, struct surface *s, str name, str version, str base,
+	const struct surface_ask *asked, struct arena *a, struct err *e)
 {
 	static const char *const forms[] = { "short", "full" };
 	struct packument p;
@@ -370,8 +474,8 @@ static int where_is(
 		if (hit)
 			return 0;
 	}
-	if (ask)
-		return where_from_meta(out, s, url, name, version, a, e);
+	if (asked)
+		return where_from_ask(out, asked, version, a, e);
 	struct meta_record *r = meta_peek(s->o.meta, url, name, PACKUMENT_ABBREVIATED);
 	bool fresh = r != NULL;
 	if (!r)
@@ -430,7 +534,7 @@ static struct flight *flight_enter(
 		err_set(e, ERR_BUSY, "this server is shutting down");
 		return NULL;
 	}
-	if (s->flight.n >= FLIGHTS_MOST) {
+	if (s->flying >= FLIGHTS_MOST) {
 		err_set(e, ERR_BUSY, "%d tarballs are being fetched already", FLIGHTS_MOST);
 		return NULL;
 	}
@@ -440,10 +544,9 @@ static struct flight *flight_enter(
 	memcpy(f->key, key, 32);
 	f->want = *want;
 	pthread_mutex_init(&f->lock, NULL);
-	int rc = blobs_temp(s->blobs, &f->fd, f->temp, e);
-	if (rc < 0)
-		f->temp[0] = 0;
-	if (rc < 0 && !(rc == ERR_NOSPACE && flight_to_memory(f, 0))) {
+	f->fd = memfd_create("tarball", MFD_CLOEXEC); /* no disk: others wait for the lock */
+	if (f->fd < 0) {
+		err_os(e, "memory for a tarball");
 		atomic_init(&f->refs, 1);
 		flight_release(f);
 		return NULL;
@@ -452,12 +555,13 @@ static struct flight *flight_enter(
 	f->label = xstrndup(label);
 	atomic_init(&f->refs, 3); /* the table, the fetch, the caller */
 	*vec_add(&s->flight) = f;
+	s->flying++;
 	s->fetching++;
 	return f;
 }
 
-int surface_tarball(
-	struct tarball_src *out, struct surface *s, str name, str version, str base, bool ask, struct err *e)
+int surface_tarball(struct tarball_src *out, struct surface *s, str name, str version, str base,
+	const struct surface_ask *asked, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
 	struct digest want;
@@ -466,7 +570,7 @@ int surface_tarball(
 	bool fresh;
 
 	*out = (struct tarball_src){ .fd = -1 };
-	int rc = where_is(&at, s, name, version, base, ask, &a, e);
+	int rc = where_is(&at, s, name, version, base, asked, &a, e);
 	if (rc != 0)
 		return rc;
 	if (integrity_parse(&want, at.sri, e) < 0 || upstream_tarball(s->o.upstreams, name, at.url, e) < 0)

@@ -223,7 +223,12 @@ const tests = {
     token(s.store, 'revoke', 'ci')
     await until('ci is out', async () => (await fetch(s.url + 'fx-leaf', { headers: bearer(ci) })).status === 401)
     let limited = 0
-    for (let i = 0; i < 30; i++) limited += (await fetch(s.url + 'fx-leaf', { headers: bearer('dray_x') })).status === 429
+    for (let i = 0; i < 30; i++) {
+      const r = await fetch(s.url + 'fx-leaf', { headers: bearer('dray_x') })
+      limited += r.status === 429
+      assert.equal(r.headers.get('retry-after'), r.status === 429 ? '60' : null)
+      await r.text()
+    }
     assert.ok(limited > 0, 'failures are limited')
     const late = token(s.store, 'add', 'late')
     assert.equal((await fetch(s.url + 'fx-leaf', { headers: bearer(late) })).status, 200, 'a good token is known at once, and never limited')

@@ -62,10 +62,12 @@ class Certificates(unittest.TestCase):
         self.registry.stop()
         self.tmp.cleanup()
 
-    def ask(self, who=None, highest=ssl.TLSVersion.TLSv1_3, path="/v1/health"):
+    def ask(self, who=None, highest=ssl.TLSVersion.TLSv1_3, path="/v1/health", ciphers=None):
         """The status; None: no connection."""
         x = ssl.create_default_context(cafile=str(self.dir / "ours.pem"))
         x.maximum_version = highest
+        if ciphers:
+            x.set_ciphers(ciphers)
         if who:
             x.load_cert_chain(self.dir / f"{who}.pem", self.dir / f"{who}.key")
         try:
@@ -82,6 +84,12 @@ class Certificates(unittest.TestCase):
             self.assertIsNone(self.ask("eve", version), "another authority's")
         with self.assertRaises(OSError):
             self.drayd.get("/v1/health")  # clear HTTP
+
+    def test_ciphers(self):
+        """Below TLS 1.3 nothing but AEAD with forward secrecy."""
+        for ciphers, status in (("ECDHE+AESGCM", 200), ("ECDHE+CHACHA20", 200), ("ECDHE+AES:!AESGCM:!AESCCM", None), ("kRSA", None), ("DHE", None)):
+            self.assertEqual(self.ask("ann", ssl.TLSVersion.TLSv1_2, ciphers=ciphers), status, ciphers)
+        self.assertIsNone(self.ask("ann", ssl.TLSVersion.TLSv1_1))
 
     def test_authorities_are_read_again(self):
         (self.dir / "clients.pem").write_bytes((self.dir / "theirs.pem").read_bytes())

@@ -1,4 +1,4 @@
-"""A drayd whose wall clock is put back, or ahead: what it has is not fresh for longer, who may not is refused, who may is let in.
+"""A drayd whose wall clock is put back, or ahead: what it has is not fresh for longer, who may not is refused, who may is let in. And one whose loop is blocked.
 
     clock_test.py CLOCK_DRAYD DRAY FIXTURE_REGISTRY [unittest's arguments]        CLOCK_DRAYD: with clock_wrap.c
 """
@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -110,6 +111,26 @@ class Clock(unittest.TestCase):
         self.drayd.until(lambda: self.status(wrong) == 429)
         self.ahead(-HOUR)
         self.assertEqual(self.status(wrong), 401)
+
+    def test_a_blocked_loop_is_told(self):
+        """By the watchdog, with what it is at, while it is blocked."""
+        self.start()
+        self.assertEqual(self.drayd.get("/v1/health")[0], 200)
+        self.assertEqual(self.drayd.metric("drayd_loops_blocked_total"), 0)
+        block = self.dir / "clock.block"
+        block.touch()
+        try:
+            got = []
+            asker = threading.Thread(target=lambda: got.append(self.drayd.get("/v1/health", {"x-request-id": "stuck-one"})[0]))
+            asker.start()
+            told = r'watchdog .*blocked_ms=\d+ in="/v1/health id=stuck-one"'
+            self.drayd.until(lambda: re.search(told, self.drayd.logged()))
+            self.assertEqual(got, [])
+        finally:
+            block.unlink()
+        asker.join()
+        self.assertEqual(got, [200])
+        self.assertEqual(self.drayd.metric("drayd_loops_blocked_total"), 1)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,22 @@
-/* For a drayd whose wall clock a test sets: --wrap=clock_gettime,--wrap=time. The file $DRAY_TEST_CLOCK has the seconds to add, as an int64. */
+/* For a drayd whose wall clock a test sets, and whose loop it blocks: --wrap=clock_gettime,--wrap=time,--wrap=h_health. The file $DRAY_TEST_CLOCK has the
+ * seconds to add, as an int64; while there is one named so with ".block" behind it, whoever asks for /v1/health blocks the loop. */
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 static const volatile int64_t *ahead_s;
+static char block[4096];
 
 int __real_clock_gettime(clockid_t id, struct timespec *t);
 int __wrap_clock_gettime(clockid_t id, struct timespec *t);
 time_t __wrap_time(time_t *out);
+struct st_h2o_req_t;
+int __real_h_health(struct st_h2o_req_t *req);
+int __wrap_h_health(struct st_h2o_req_t *req);
 
 __attribute__((constructor)) static void clock_map(void)
 {
@@ -21,6 +27,14 @@ __attribute__((constructor)) static void clock_map(void)
 		abort();
 	close(fd);
 	ahead_s = p;
+	snprintf(block, sizeof(block), "%s.block", getenv("DRAY_TEST_CLOCK"));
+}
+
+int __wrap_h_health(struct st_h2o_req_t *req)
+{
+	while (access(block, F_OK) == 0)
+		usleep(10000);
+	return __real_h_health(req);
 }
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *t)

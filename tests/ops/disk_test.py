@@ -98,10 +98,10 @@ class Full(unittest.TestCase):
         self.install("one", APP)
         self.drayd.until(lambda: self.counted("cache_writes_dropped_total"))
         self.drayd.until(lambda: self.counted("packs_pending", 0))
-        self.tarball("fx-leaf")
-        self.tarball("fx-leaf")
-        self.assertEqual(self.drayd.metric("drayd_registry_packuments_unkept_total"), 1)
-        self.drayd.until(lambda: self.drayd.metric("drayd_registry_tarballs_unkept_total") == 2)
+        for n in (1, 2):
+            self.tarball("fx-leaf")
+            self.drayd.until(lambda n=n: self.drayd.metric("drayd_registry_tarballs_unkept_total") == n)
+        self.drayd.until(lambda: self.drayd.metric("drayd_registry_packuments_unkept_total") == 1)
         self.assertEqual(self.drayd.metric("drayd_registry_tarballs_failed_total"), 0)
         self.assertEqual(self.whole(), 0)
         self.assertEqual(self.drayd.get("/v1/ready")[0], 200)
@@ -125,6 +125,8 @@ class Full(unittest.TestCase):
         self.assertEqual(self.drayd.metric("drayd_packs_warm"), 1)
         self.install("two", APP)
         self.tarball("fx-files")
+        for what in ("tarballs", "packuments"):
+            self.drayd.until(lambda what=what: self.counted(f"registry_{what}_unkept_total"))
         self.assertEqual(self.whole(), 1)
 
     def test_it_was_always_full(self):

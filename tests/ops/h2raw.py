@@ -1,5 +1,6 @@
 """HTTP/2 by hand: frames as an attacker or a careless client sends them, and just enough reading to know the answer."""
 
+import select
 import socket
 import struct
 import time
@@ -54,6 +55,7 @@ class Conn:
         self.sock.connect(("127.0.0.1", port))
         self.left = b""
         self.next = 1
+        self.window = self.initial = 65535  # of its peer, for what we send
         payload = b"".join(struct.pack(">HI", k, v) for k, v in settings)
         self.sock.sendall(PREFACE + frame(SETTINGS, 0, 0, payload))
         if window:
@@ -118,6 +120,39 @@ class Conn:
 
     def close(self):
         self.sock.close()
+
+
+def post(c, byte, size):
+    """(status, RST_STREAM's code) of a plan request of SIZE bytes, sent as the windows allow; None when the peer has closed."""
+    stream, c.next = c.next, c.next + 2
+    kind = ((b"content-type", b"application/x-dray-request"),)
+    c.send(frame(HEADERS, END_HEADERS, stream, head(b"POST", b"/v1/plan", kind)))
+    left, window = size, c.initial
+    while True:
+        n = min(16384, left, window, c.window)
+        if n > 0:
+            left, window, c.window = left - n, window - n, c.window - n
+            c.send(frame(DATA, 0 if left else END_STREAM, stream, byte * n))
+            if not select.select([c.sock], [], [], 0)[0] and len(c.left) < 9:
+                continue
+        got = c.read()
+        if got is None:
+            return None
+        kind, flags, of, payload = got
+        if kind == SETTINGS:
+            for at in range(0, len(payload), 6):
+                name, value = struct.unpack_from(">HI", payload, at)
+                if name == 4:  # INITIAL_WINDOW_SIZE
+                    window += value - c.initial
+                    c.initial = value
+        elif kind == WINDOW and of == 0:
+            c.window += int.from_bytes(payload, "big")
+        elif kind == WINDOW and of == stream:
+            window += int.from_bytes(payload, "big")
+        elif kind == HEADERS and of == stream:
+            return status_of(payload), None
+        elif kind == RST and of == stream:
+            return None, int.from_bytes(payload, "big")
 
 
 def record(listener):

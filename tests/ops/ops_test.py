@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -301,6 +302,24 @@ class Operations(Case):
         for stage in ("stage=drain", "stage=workers", "stage=store", "stopped"):
             self.assertIn(stage, self.drayd.logged())
 
+    def test_a_drain_waits_for_it(self):
+        """What is whole and not taken yet counts as under way: it is not cut off when the server stops."""
+        body = rig.plan_body(DRAY, self.app)
+        c = h2raw.Conn(self.drayd.port)
+        self.assertEqual(c.answer(c.plan(body))[0], 200)
+        c.close()
+        c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+        s = c.plan(body)
+        self.drayd.until(lambda: self.drayd.metric("drayd_plans_cached_total") == 1)
+        self.drayd.process.terminate()
+        self.drayd.until(lambda: "event=drain" in self.drayd.logged() or " drain " in self.drayd.logged())
+        time.sleep(1.5)  # idle connections are closed after half a second
+        c.send(h2raw.frame(h2raw.WINDOW, 0, s, struct.pack(">I", 1 << 20)))
+        status, got = c.answer(s)
+        self.assertEqual(status, 200)
+        self.assertGreater(len(got), 100)
+        c.close()
+
     def test_ready(self):
         self.assertEqual(self.drayd.get("/v1/ready")[0], 200)
         self.assertEqual(self.drayd.get("/v1/health")[0], 200)
@@ -326,6 +345,67 @@ class Connections(Case):
             return self.drayd.get("/v1/health")[0]
         except OSError:
             return 0
+
+
+class Idle(Case):
+    flags = ("--idle", "1")
+
+    def test_it_is_closed(self):
+        for path in (None, b"/v1/health"):
+            c = h2raw.Conn(self.drayd.port)
+            if path:
+                try:
+                    self.assertIn(c.answer(c.request(b"GET", path))[0], (200, None))  # None: we were slower than that
+                except OSError:
+                    pass
+            while c.read() is not None:
+                pass  # it is the server who closes: else this times out
+            c.close()
+        self.drayd.until(lambda: self.drayd.metric("drayd_connections_open") == 1)  # who asks
+        self.assertEqual(self.drayd.metric("drayd_abusive_connections_total"), 0)
+
+
+class Full(Case):
+    """As many requests, and bytes of them, as there may be, before a registry that stalls."""
+
+    flags = ("--max-requests", "6", "--plans", "1", "--max-body", "8", "--max-bodies", "8", "--drain", "1")
+    faults = ("stall",)
+
+    def ended(self):
+        """Nothing is under way any more, but who asks."""
+        def no():
+            status, _, text = self.drayd.get("/metrics")
+            return status == 200 and "\ndrayd_streams_open 1\n" in text and "\ndrayd_plan_body_bytes 0\n" in text
+        self.drayd.until(no)
+
+    def test_requests(self):
+        c = h2raw.Conn(self.drayd.port)
+        for i in range(6):
+            c.request(b"GET", b"/fx-leaf?%d" % i)
+        self.drayd.until(lambda: self.drayd.get("/v1/health")[0] == 503)
+        status, headers, text = self.drayd.get("/v1/health")
+        self.assertEqual((status, headers["retry-after"]), (503, "1"))
+        self.assertIn("max-requests", text)
+        c.close()
+        self.ended()
+        self.assertGreaterEqual(self.drayd.metric("drayd_rejected_total"), 2)
+
+    def test_bodies(self):
+        """Of plan requests that wait for a worker."""
+        c = h2raw.Conn(self.drayd.port)
+        c.plan(rig.plan_body(DRAY, self.app))
+        self.drayd.until(lambda: self.drayd.metric("drayd_plans_running") == 1)
+        first, second = (h2raw.Conn(self.drayd.port) for _ in range(2))
+        waits = threading.Thread(target=lambda: h2raw.post(first, b"x", 5 << 20))
+        waits.start()
+        self.drayd.until(lambda: self.drayd.metric("drayd_plan_body_bytes") >= 5 << 20)
+        self.assertEqual(h2raw.post(second, b"y", 5 << 20), (503, None))
+        self.assertEqual(self.drayd.metric("drayd_plans_refused_total"), 1)
+        first.sock.shutdown(socket.SHUT_RDWR)
+        waits.join()
+        for x in (first, second, c):
+            x.close()
+        self.ended()
 
 
 class Busy(Case):
@@ -382,7 +462,7 @@ class Hanging(Case):
         super().tearDown()
 
     def test_what_is_here_is_served(self):
-        """Packuments in memory and tarballs on disk, while more requests than there are threads wait for that one."""
+        """Packuments in memory, tarballs on disk, and what the other upstream has, while more requests than there are threads wait for that one."""
         def tarball(seconds):
             return subprocess.run(["curl", "-sSf", "--max-time", str(seconds), f"http://127.0.0.1:{self.drayd.port}/fx-leaf/-/fx-leaf-1.0.0.tgz"],
                                   capture_output=True, check=True).stdout
@@ -398,12 +478,22 @@ class Hanging(Case):
         self.drayd.until(lambda: self.drayd.metric("drayd_streams_open") >= 100)
         self.assertEqual(tarball(30), want)  # it is silent for 60
         self.assertEqual(self.drayd.get("/fx-leaf", timeout=30)[0], 200)
+        for path in ("/fx-app", "/@fx%2fscoped/-/scoped-1.0.0.tgz"):
+            subprocess.run(["curl", "-sSf", "--max-time", "30", "-o", self.dir / "got", f"http://127.0.0.1:{self.drayd.port}{path}"], check=True)
+        self.drayd.until(lambda: self.drayd.metric("drayd_registry_packuments_pending") == 100)
+        # Who leaves leaves the line (over HTTP/1.1 nobody notices).
+        c = h2raw.Conn(self.drayd.port)
+        for i in range(5):
+            c.request(b"GET", b"/@silent%%2fq%d" % i)
+        self.drayd.until(lambda: self.drayd.metric("drayd_registry_packuments_pending") == 105)
+        c.close()
+        self.drayd.until(lambda: self.drayd.metric("drayd_registry_packuments_pending") == 100)
         for s in held:
             s.close()
 
 
 class Stalled(Case):
-    """A peer that takes nothing of packs is cut off, after three seconds here: nobody is to be held up so long between two lines of a test."""
+    """A peer that takes nothing of an answer is cut off, after three seconds here: nobody is to be held up so long between two lines of a test."""
 
     flags = ("--stall", "3", "--pack-settle-level", "0")
 
@@ -412,6 +502,24 @@ class Stalled(Case):
         self.drayd.until(lambda: self.drayd.metric("drayd_packs_warm") >= 4)
         f = max((self.dir / "store/packs").glob("??/*"), key=lambda f: f.stat().st_size)
         return f"/v1/packs/{f.parent.name}{f.name}".encode()
+
+    def test_whatever_it_is(self):
+        """A packument, a tarball, a plan that is kept."""
+        body = rig.plan_body(DRAY, self.app)
+        c = h2raw.Conn(self.drayd.port)
+        self.assertEqual(c.answer(c.plan(body))[0], 200)
+        c.close()
+        tarball = b"/fx-leaf/-/fx-leaf-1.0.0.tgz"
+        for path in ("/fx-leaf", tarball.decode()):
+            subprocess.run(["curl", "-sSf", "-o", self.dir / "got", f"http://127.0.0.1:{self.drayd.port}{path}"], check=True)
+        for n, ask in enumerate((lambda c: c.request(b"GET", b"/fx-leaf"), lambda c: c.request(b"GET", tarball), lambda c: c.plan(body)), 1):
+            c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+            ask(c)
+            while c.read() is not None:
+                pass  # it is the server who closes: else this times out
+            c.close()
+            self.drayd.until(lambda n=n: self.drayd.metric("drayd_abusive_connections_total") == n)
+        self.drayd.until(lambda: self.drayd.metric("drayd_streams_open") <= 1)
 
     def test_packs(self):
         path = self.pack()
@@ -432,51 +540,81 @@ class Stalled(Case):
         self.assertEqual(self.drayd.metric("drayd_abusive_connections_total"), 1)
 
 
+    def test_a_reset_of_packs_counts(self):
+        digest = bytes.fromhex(self.pack().decode().rsplit("/", 1)[1])
+        c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+        before = self.drayd.metric("drayd_resets_total")
+        s = c.request(b"POST", b"/v1/packs", b"DPQ1" + digest + bytes(8), ((b"content-type", b"application/x-dray-packs"),))
+        self.drayd.until(lambda: c.read()[0] == h2raw.HEADERS)
+        c.send(h2raw.frame(h2raw.RST, 0, s, struct.pack(">I", 8)))
+        self.drayd.until(lambda: self.drayd.metric("drayd_resets_total") == before + 1)
+        c.close()
+
+
+class Slow(Case):
+    flags = ("--stall", "10")
+
+    def test_a_slow_reader_is_served(self):
+        """An answer of which a little is taken each half second, for longer than nothing may be taken."""
+        gzip = ((b"accept-encoding", b"gzip"),)
+        self.assertEqual(self.drayd.get("/fx-leaf")[0], 200)
+        c = h2raw.Conn(self.drayd.port)
+        size = len(c.answer(c.request(b"GET", b"/fx-leaf", extra=gzip))[1])
+        c.close()
+        c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+        s = c.request(b"GET", b"/fx-leaf", extra=gzip)
+        got, ended, begun = 0, False, time.monotonic()
+        while not ended:
+            c.send(h2raw.frame(h2raw.WINDOW, 0, s, struct.pack(">I", max(1, size // 24))))
+            time.sleep(0.5)
+            while not ended and (len(c.left) >= 9 or select.select([c.sock], [], [], 0)[0]):
+                kind, flags, of, payload = c.read()
+                self.assertNotEqual(kind, h2raw.GOAWAY)
+                got += len(payload) if (kind, of) == (h2raw.DATA, s) else 0
+                ended = of == s and kind == h2raw.DATA and flags & h2raw.END_STREAM
+        c.close()
+        self.assertEqual(got, size)
+        self.assertGreater(time.monotonic() - begun, 12)
+        self.assertEqual(self.drayd.metric("drayd_abusive_connections_total"), 0)
+
+
+class Streamed(Case):
+    """Tarballs that come half way from upstream, and no further."""
+
+    faults = ("stall,match=.tgz",)
+
+    def test_a_reset_of_tarballs_counts(self):
+        c = h2raw.Conn(self.drayd.port)
+        for n in range(1, 251):
+            try:
+                s = c.request(b"GET", b"/fx-leaf/-/fx-leaf-1.0.0.tgz")
+                f = c.read()
+                while f and not (f[0] == h2raw.DATA and f[2] == s and f[3]):
+                    f = c.read()
+                if f is None:
+                    break
+                c.send(h2raw.frame(h2raw.RST, 0, s, struct.pack(">I", 8)))
+            except OSError:
+                break
+        c.close()
+        self.assertIn(n, (200, 201), "it is the server who closes")
+        self.assertIn(self.drayd.metric("drayd_resets_total"), (200, 201))
+        self.assertEqual(self.drayd.metric("drayd_abusive_connections_total"), 1)
+
+
 class Bodies(Case):
     """A body over max-body is answered; one over twice that is refused as it arrives, and the connection goes on."""
 
     flags = ("--max-body", "1")
     MIB = 1 << 20
 
-    def post(self, c, size):
-        """(status, RST_STREAM's code) of a plan request of SIZE bytes, sent as the windows allow."""
-        stream, c.next = c.next, c.next + 2
-        head = h2raw.head(b"POST", b"/v1/plan", ((b"content-type", b"application/x-dray-request"),))
-        c.send(h2raw.frame(h2raw.HEADERS, h2raw.END_HEADERS, stream, head))
-        left, window = size, {stream: self.initial}
-        while True:
-            n = min(16384, left, window[stream], self.window)
-            if n > 0:
-                left, window[stream], self.window = left - n, window[stream] - n, self.window - n
-                c.send(h2raw.frame(h2raw.DATA, 0 if left else h2raw.END_STREAM, stream, b"x" * n))
-                if not select.select([c.sock], [], [], 0)[0] and len(c.left) < 9:
-                    continue
-            frame = c.read()
-            self.assertIsNotNone(frame, "the connection goes on")
-            kind, flags, of, payload = frame
-            if kind == h2raw.SETTINGS:
-                for at in range(0, len(payload), 6):
-                    name, value = struct.unpack_from(">HI", payload, at)
-                    if name == 4:  # INITIAL_WINDOW_SIZE
-                        window[stream] += value - self.initial
-                        self.initial = value
-            elif kind == h2raw.WINDOW and of == 0:
-                self.window += int.from_bytes(payload, "big")
-            elif kind == h2raw.WINDOW and of == stream:
-                window[stream] += int.from_bytes(payload, "big")
-            elif kind == h2raw.HEADERS and of == stream:
-                return h2raw.status_of(payload), None
-            elif kind == h2raw.RST and of == stream:
-                return None, int.from_bytes(payload, "big")
-
     def test_over_http2(self):
         c = h2raw.Conn(self.drayd.port)
-        self.window = self.initial = 65535
-        self.assertEqual(self.post(c, self.MIB), (400, None))
-        self.assertEqual(self.post(c, self.MIB + 1), (413, None))
-        self.assertEqual(self.post(c, 2 * self.MIB), (413, None))
+        self.assertEqual(h2raw.post(c, b"x", self.MIB), (400, None))
+        self.assertEqual(h2raw.post(c, b"x", self.MIB + 1), (413, None))
+        self.assertEqual(h2raw.post(c, b"x", 2 * self.MIB), (413, None))
         for _ in range(5):
-            self.assertEqual(self.post(c, 8 * self.MIB), (None, 7))  # REFUSED_STREAM
+            self.assertEqual(h2raw.post(c, b"x", 8 * self.MIB), (None, 7))  # REFUSED_STREAM
         self.assertEqual(c.answer(c.request(b"GET", b"/v1/health"))[0], 200)
         c.close()
         self.well()

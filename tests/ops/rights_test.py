@@ -82,6 +82,27 @@ class Open(Case):
         status, headers, _ = self.ask("GET", self.pack())
         self.assertEqual((status, headers["cache-control"]), (200, "public, max-age=31536000, immutable"))
 
+    def test_ranges_of_packs(self):
+        app = rig.project(self.dir / "app", {"fx-files": "1.0.0"}, self.registry.url)
+        self.assertEqual(self.install(app).returncode, 0)
+        path = self.pack()
+        whole = self.ask("GET", path)[2]
+        n = len(whole)
+        for asked, part in (("bytes=0-9", (0, 10)), (f"bytes={n - 5}-", (n - 5, n)), ("bytes=-7", (n - 7, n)), (f"bytes=10-{n + 100}", (10, n)),
+                (f"bytes=-{n + 5}", (0, n)), (f"bytes={n}-", None), ("bytes=-0", None), ("bytes=5-2", ()), ("bytes=0-1,4-5", ()), ("lines=0-1", ())):
+            c = http.client.HTTPConnection("127.0.0.1", self.drayd.port, timeout=rig.PATIENCE_S)
+            c.request("GET", path, headers={"range": asked})
+            r = c.getresponse()
+            got = r.read()
+            c.close()
+            if part:
+                self.assertEqual((r.status, r.headers["content-range"]), (206, f"bytes {part[0]}-{part[1] - 1}/{n}"), asked)
+                self.assertEqual(got, whole[slice(*part)], asked)
+            elif part is None:
+                self.assertEqual((r.status, r.headers["content-range"]), (416, f"bytes */{n}"), asked)
+            else:
+                self.assertEqual((r.status, got), (200, whole), asked)
+
     def test_head(self):
         """An answer to HEAD has no body: one that had would be taken for the next answer on the connection."""
         dist = json.loads(self.ask("GET", "/fx-files")[2])["versions"]["1.0.0"]["dist"]

@@ -6,6 +6,7 @@
 import os
 import pathlib
 import re
+import select
 import socket
 import ssl
 import subprocess
@@ -203,6 +204,24 @@ class Descriptors(Case):
         for s in held:
             self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200 "))
             s.close()
+        self.assertEqual(drayd.stop(), 0)
+
+    def test_no_more_than_there_are(self):
+        """Where they end, connections are refused and not left waiting; those that are open are served."""
+        wrapper = self.dir / "limited"
+        wrapper.write_text(f'#!/bin/sh\nulimit -n 600\nexec {os.path.abspath(DRAYD)} "$@"\n')
+        wrapper.chmod(0o755)
+        drayd = rig.Drayd(str(wrapper), "none", self.dir, "--idle", "600")
+        drayd.until(lambda: "connections=450 max-connections=10000" in drayd.logged())
+        held = [socket.create_connection(("127.0.0.1", drayd.port), rig.PATIENCE_S) for _ in range(600)]
+        closed = []
+        drayd.until(lambda: closed.extend(s for s in select.select(held, [], [], 0)[0] if s not in closed) or len(closed) >= 150)
+        for s in held:
+            if s not in closed:
+                s.sendall(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200 "))
+            s.close()
+        self.assertEqual(len(closed), 150)
         self.assertEqual(drayd.stop(), 0)
 
 

@@ -7,7 +7,8 @@
  *   "newer"    HELLO of a protocol to come
  *   "gated"    HELLO; "slow" once somebody has asked for "open the gate"
  *   "late"     fails then, before any frame
- *   "locked"   fails unless the lockfile came along */
+ *   "locked"   fails unless the lockfile came along
+ *   "spoil"    its store cannot be used any more, for a reason that is nobody's business */
 #include "server.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 struct stub {
 	_Atomic uint64_t plans, cancelled;
 	atomic_bool open; /* the gate */
+	atomic_bool spoiled;
 	pthread_mutex_t lock;
 	uint8_t sha[32];
 	char *text;
@@ -108,6 +110,8 @@ static int plan(void *ctx, struct plan_request *r, const struct identity *who, s
 		return hello(r, sink, sink_ctx, e) < 0 ? e->code : packages(0, 0, sink, sink_ctx, e);
 	}
 	st->plans++;
+	if (str_eq(name, STR("spoil")))
+		st->spoiled = true;
 	if (str_eq(name, STR("late")))
 		return gate(st, c, e) < 0 ? e->code : err_set(e, ERR_NOMATCH, "late");
 	if (str_eq(name, STR("nomatch")))
@@ -151,6 +155,13 @@ static void lockfile_keep(void *ctx, const uint8_t sha[32], str text)
 	pthread_mutex_unlock(&st->lock);
 }
 
+static bool ready(void *ctx, struct err *e)
+{
+	struct stub *st = ctx;
+
+	return !st->spoiled || (err_set(e, ERR_IO, "open /secret/place: broken"), false);
+}
+
 static void metrics(void *ctx, struct buf *b)
 {
 	struct stub *st = ctx;
@@ -163,9 +174,12 @@ int main(int argc, char **argv)
 {
 	AUTO(config_release) struct config c = { 0 };
 	struct stub st = { .lock = PTHREAD_MUTEX_INITIALIZER };
-	struct backend b = {
-		.ctx = &st, .plan = plan, .lockfile = lockfile, .lockfile_keep = lockfile_keep, .metrics = metrics
-	};
+	struct backend b = { .ctx = &st,
+		.plan = plan,
+		.lockfile = lockfile,
+		.lockfile_keep = lockfile_keep,
+		.ready = ready,
+		.metrics = metrics };
 	struct err e = { 0 };
 
 	server_signals(true);

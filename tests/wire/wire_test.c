@@ -96,6 +96,30 @@ static void test_bad_requests(void **state)
 	assert_int_equal(status_of(s, "POST", "/v1/plan", type, buf_str(&newer)), 400);
 }
 
+/* Why the store cannot be used is for the log: who may see the page or ask whether it is ready is not told. */
+static void test_unready(void **state)
+{
+	static const char *const path[] = { "/v1/ready", "/" };
+	const struct served *s = *state;
+	struct got g = { 0 };
+	struct err e = { 0 };
+	struct answer a;
+
+	if (ask(s->url, "spoil", STR_NONE, &g, &e) < 0)
+		fail_msg("%s", e.msg);
+	for (size_t i = 0; i < 2; i++) {
+		struct h2 *h = connect_to(s);
+		start(h, &a, "GET", path[i], NULL, STR_NONE);
+		assert_int_equal(drive_until(h, &a.done), 0);
+		assert_int_equal(a.status, i ? 200 : 503);
+		assert_true(str_find_str(buf_str(&a.body), STR("the store cannot be used; the log says why"), 0) !=
+			    SIZE_MAX);
+		assert_true(str_find_str(buf_str(&a.body), STR("secret"), 0) == SIZE_MAX);
+		buf_release(&a.body);
+		h2_close(h);
+	}
+}
+
 static void test_http1(void **state)
 {
 	const struct served *s = *state;
@@ -501,6 +525,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lockfile_is_asked_for_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unready, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_http1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cached, setup, teardown),

@@ -22,12 +22,25 @@ struct env {
 	str sri;
 	struct arena a;
 	atomic_bool ended;
+	atomic_bool hold_all;    /* packuments are held, too */
+	atomic_int not_modified; /* the next so many are answered 304, whatever was asked with */
+	atomic_int failing;      /* and so many 500 */
+	atomic_int strange;      /* and so many 200, with what is no packument */
+	atomic_uint asked_with;  /* requests that had a validator */
 };
 
-static atomic_bool full; /* the disk takes no new file */
+static atomic_bool full;     /* the disk takes no new file */
+static atomic_bool stalled;  /* nor does it write: who tries hangs */
+static atomic_uint stalling; /* so many do */
 
 int fs_fault(const char *op)
 {
+	if (strcmp(op, "write") == 0 && stalled) {
+		stalling++;
+		while (stalled)
+			nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+		stalling--;
+	}
 	return full && strcmp(op, "open") == 0 ? ENOSPC : 0;
 }
 
@@ -111,8 +124,21 @@ static void serve(void *arg, struct reply *r, const struct seen *q)
 		reply_text(r, 200, "", buf_str(&v->tgz));
 		return;
 	}
-	packument_put(&json, v);
-	reply_text(r, 200, "", buf_str(&json));
+	r->hold = v->hold_all;
+	v->asked_with += header_of(q, "If-None-Match").n > 0;
+	if (v->not_modified > 0) {
+		v->not_modified--;
+		reply_text(r, 304, "", STR_NONE);
+	} else if (v->failing > 0) {
+		v->failing--;
+		reply_text(r, 500, "", STR_NONE);
+	} else if (v->strange > 0) {
+		v->strange--;
+		reply_text(r, 200, "", STR("<html>log in first</html>"));
+	} else {
+		packument_put(&json, v);
+		reply_text(r, 200, "ETag: \"one\"\r\n", buf_str(&json));
+	}
 }
 
 static int setup(void **state)
@@ -153,6 +179,7 @@ static int teardown(void **state)
 	struct env *v = *state;
 	char cmd[128];
 
+	full = stalled = false; /* of a test that failed half way */
 	http_stop(v->http);
 	surface_free(v->surface);
 	registry_free(v->registry);
@@ -167,24 +194,69 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* ---- who asks ---- */
+
 static void nap(void)
 {
 	nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+}
+
+struct asker {
+	struct doc_waiter w; /* first */
+	struct doc *d;
+	enum doc_age age;
+	struct err err;
+	atomic_bool told;
+};
+
+static void on_landed(struct doc_waiter *w, struct doc *d, enum doc_age age, const struct err *e)
+{
+	struct asker *k = (struct asker *)w;
+
+	k->d = d;
+	k->age = age;
+	if (!d)
+		k->err = *e;
+	k->told = true;
+}
+
+static int want(struct env *v, struct asker *k, str base)
+{
+	*k = (struct asker){ .w = { .landed = on_landed } };
+	return surface_doc(&k->d, &k->age, v->surface, STR("x"), PACKUMENT_FULL, base, &k->w, &k->err);
+}
+
+static int wait_told(struct asker *k)
+{
+	for (int i = 0; !k->told; i++) {
+		assert_true(i < 12000);
+		nap();
+	}
+	return k->d ? 0 : k->err.code;
+}
+
+/* K's packument of x, asked for if need be. */
+static int get(struct env *v, struct asker *k, str base)
+{
+	int rc = want(v, k, base);
+
+	return rc == SURFACE_ASKS ? wait_told(k) : rc;
 }
 
 /* A tarball that its upstream holds back, with the packument that says where it is. */
 static void begin(struct env *v, struct tarball_src *src)
 {
 	enum doc_age age;
+	struct asker k;
 	struct doc *d;
 	struct err e;
 	str base = STR("http://here/");
 
-	assert_int_equal(surface_doc(&d, &age, v->surface, STR("x"), PACKUMENT_FULL, base, false, &e), SURFACE_ASKS);
+	assert_int_equal(surface_doc(&d, &age, v->surface, STR("x"), PACKUMENT_FULL, base, NULL, &e), SURFACE_ASKS);
 	assert_int_equal(v->s.requests, 0);
-	assert_int_equal(surface_doc(&d, &age, v->surface, STR("x"), PACKUMENT_FULL, base, true, &e), 0);
-	doc_release(d);
-	assert_int_equal(surface_tarball(src, v->surface, STR("x"), STR("1.0.0"), base, false, &e), 0);
+	assert_int_equal(get(v, &k, base), 0);
+	doc_release(k.d);
+	assert_int_equal(surface_tarball(src, v->surface, STR("x"), STR("1.0.0"), base, NULL, &e), 0);
 	assert_non_null(src->flight);
 	for (int i = 0; v->s.requests < 2; i++) {
 		assert_true(i < 12000);
@@ -268,12 +340,20 @@ static void it_begins_nothing_as_it_ends(void **state)
 		pthread_mutex_unlock(&v->surface->lock);
 	}
 	assert_int_equal(
-		surface_tarball(&src, v->surface, STR("x"), STR("2.0.0"), STR("http://here/"), false, &e), ERR_BUSY);
+		surface_tarball(&src, v->surface, STR("x"), STR("2.0.0"), STR("http://here/"), NULL, &e), ERR_BUSY);
 	assert_non_null(strstr(e.msg, "shutting down"));
 	assert_null(src.flight);
 	v->s.hold_until = 1;
 	pthread_join(t, NULL);
 	v->surface = NULL;
+}
+
+static bool ask_landed;
+
+static void on_ask(struct surface_ask *k)
+{
+	(void)k;
+	ask_landed = true;
 }
 
 /* A tarball that is on disk is sent though its packument is not in memory, as after a restart: the index has one, of whatever age. A version that
@@ -295,18 +375,22 @@ static void on_disk_after_a_restart(void **state)
 	while (blobs_counts(v->surface->blobs).files < 2)
 		nap();
 	v->surface->o.meta = &m;
-	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("1.0.0"), elsewhere, false, &e), SURFACE_ASKS);
+	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("1.0.0"), elsewhere, NULL, &e), SURFACE_ASKS);
 	packument_put(&json, v);
 	assert_int_equal(packument_compile(&kept.bytes, buf_str(&json), STR("x"), &e), 0);
 	m.kept = &kept;
-	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("1.0.0"), elsewhere, false, &e), 0);
+	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("1.0.0"), elsewhere, NULL, &e), 0);
 	assert_true(src.fd >= 0);
 	assert_null(src.flight);
 	assert_int_equal(src.size, v->tgz.n);
 	fs_close(src.fd);
 	assert_int_equal(m.looked, 2);
-	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("3.0.0"), elsewhere, false, &e), SURFACE_ASKS);
-	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("3.0.0"), elsewhere, true, &e), ERR_NET);
+	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("3.0.0"), elsewhere, NULL, &e), SURFACE_ASKS);
+	struct surface_ask ask = { .landed = on_ask };
+	assert_int_equal(surface_ask(v->surface, &ask, STR("x"), &e), 0);
+	assert_true(ask_landed);
+	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("3.0.0"), elsewhere, &ask, &e), ERR_NET);
+	assert_int_equal(v->surface->fetching, 0);
 	buf_release(&kept.bytes);
 }
 
@@ -332,8 +416,12 @@ static void a_full_disk(void **state)
 		full = true;
 		v->surface->flight_memory = taken;
 		assert_int_equal(
-			surface_tarball(&src, v->surface, STR("x"), STR("1.0.0"), STR("http://here/"), false, &e), 0);
+			surface_tarball(&src, v->surface, STR("x"), STR("1.0.0"), STR("http://here/"), NULL, &e), 0);
 		struct flight_state st = await(&src);
+		for (int i = 0; left && surface_counts(v->surface).tarball_unkept == 0; i++) {
+			assert_true(i < 12000);
+			nap();
+		}
 		full = false;
 		assert_int_equal(st.code, left ? 0 : ERR_NOSPACE);
 		assert_int_equal(st.own, !left);
@@ -355,6 +443,250 @@ static void a_full_disk(void **state)
 	v->surface->flight_memory = 0;
 }
 
+/* ---- packuments that are waited for ---- */
+
+static struct surface_counts until_asked(struct env *v, unsigned n)
+{
+	for (int i = 0; v->s.requests < n; i++) {
+		assert_true(i < 12000);
+		nap();
+	}
+	return surface_counts(v->surface);
+}
+
+/* Who asks the same waits for the same answer; who leaves is told nothing. */
+static void one_fetch_for_all(void **state)
+{
+	struct env *v = *state;
+	struct asker k[5];
+
+	v->hold_all = true;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(want(v, &k[i], STR("http://here/")), SURFACE_ASKS);
+	assert_int_equal(until_asked(v, 1).doc_pending, 1);
+	assert_true(surface_doc_leave(v->surface, &k[0].w)); /* who began it */
+	assert_true(surface_doc_leave(v->surface, &k[3].w));
+	assert_false(surface_doc_leave(v->surface, &k[3].w));
+	v->s.hold_until = 1;
+	for (int i = 0; i < 5; i++) {
+		if (i == 0 || i == 3)
+			continue;
+		assert_int_equal(wait_told(&k[i]), 0);
+		assert_ptr_equal(k[i].d, k[4].d);
+		assert_false(surface_doc_leave(v->surface, &k[i].w));
+	}
+	for (int i = 1; i < 5; i++)
+		doc_release(k[i].d);
+	assert_false(k[0].told || k[3].told);
+	assert_int_equal(v->s.requests, 1);
+	assert_int_equal(surface_counts(v->surface).doc_fetched, 1);
+}
+
+/* However many are asked for, so many are under way, the rest waits in line without a thread, and what is here is served. Who leaves the line takes
+ * nothing of the upstream. */
+static void a_line_has_a_bound(void **state)
+{
+	struct env *v = *state;
+	enum { N = ASKED_MOST + 40 };
+	struct asker *k = xcalloc(N, sizeof(*k));
+	struct asker here;
+	char base[N][32];
+	struct tarball_src src;
+	struct err e;
+
+	v->s.hold_until = 1;
+	begin(v, &src);
+	assert_int_equal(await(&src).code, 0);
+	flight_release(src.flight);
+	v->s.hold_until = 1000;
+	v->hold_all = true;
+	for (int i = 0; i < N; i++) {
+		snprintf(base[i], sizeof(base[i]), "http://%d/", i);
+		assert_int_equal(want(v, &k[i], str_of(base[i])), SURFACE_ASKS);
+	}
+	assert_int_equal(surface_counts(v->surface).doc_pending, N);
+	pthread_mutex_lock(&v->surface->lock);
+	assert_int_equal(v->surface->up->asked, ASKED_MOST);
+	pthread_mutex_unlock(&v->surface->lock);
+	assert_int_equal(get(v, &here, STR("http://here/")), 0);
+	doc_release(here.d);
+	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("1.0.0"), STR("http://here/"), NULL, &e), 0);
+	flight_release(src.flight);
+	if (!src.flight)
+		fs_close(src.fd);
+	for (int i = ASKED_MOST + 10; i < N; i++)
+		assert_true(surface_doc_leave(v->surface, &k[i].w));
+	assert_int_equal(surface_counts(v->surface).doc_pending, ASKED_MOST + 10);
+	v->s.hold_until = 1;
+	for (int i = 0; i < ASKED_MOST + 10; i++) {
+		assert_int_equal(wait_told(&k[i]), 0);
+		doc_release(k[i].d);
+	}
+	for (int i = ASKED_MOST + 10; i < N; i++)
+		assert_false(k[i].told);
+	for (int i = 0; surface_counts(v->surface).doc_pending; i++) {
+		assert_true(i < 12000);
+		nap();
+	}
+	assert_int_equal(surface_counts(v->surface).doc_fetched, 1 + ASKED_MOST + 10);
+	free(k);
+}
+
+/* As it ends, those in line are told so, and those under way get what comes of their fetch. */
+static void who_waits_as_it_ends_is_told(void **state)
+{
+	struct env *v = *state;
+	enum { N = ASKED_MOST + 5 };
+	struct asker *k = xcalloc(N, sizeof(*k));
+	char base[N][32];
+
+	v->hold_all = true;
+	for (int i = 0; i < N; i++) {
+		snprintf(base[i], sizeof(base[i]), "http://%d/", i);
+		assert_int_equal(want(v, &k[i], str_of(base[i])), SURFACE_ASKS);
+	}
+	http_stop(v->http);
+	surface_free(v->surface);
+	v->surface = NULL;
+	for (int i = 0; i < N; i++) {
+		assert_true(k[i].told);
+		assert_null(k[i].d);
+		assert_int_equal(k[i].err.code, ERR_CANCELLED);
+	}
+	free(k);
+}
+
+/* All that came is on the disk. */
+static void until_kept(struct env *v)
+{
+	for (int i = 0; v->surface->keep_memory; i++) {
+		assert_true(i < 12000);
+		nap();
+	}
+}
+
+/* What is kept on disk answers for an upstream that confirms it, or that is down; when it turns out to be spoiled it is asked for anew. */
+static void what_is_kept_is_asked_about(void **state)
+{
+	struct env *v = *state;
+	struct asker k;
+	struct surface_counts n;
+
+	assert_int_equal(get(v, &k, STR("http://a/")), 0);
+	doc_release(k.d);
+	until_kept(v);
+	assert_int_equal(v->asked_with, 0);
+	v->not_modified = 1;
+	assert_int_equal(get(v, &k, STR("http://b/")), 0);
+	assert_int_equal(k.age, DOC_FRESH);
+	doc_release(k.d);
+	assert_int_equal(v->asked_with, 1);
+	v->failing = 1;
+	assert_int_equal(get(v, &k, STR("http://c/")), 0);
+	assert_int_equal(k.age, DOC_UPSTREAM_DOWN);
+	doc_release(k.d);
+	v->strange = 1;
+	assert_int_equal(get(v, &k, STR("http://c2/")), 0);
+	assert_int_equal(k.age, DOC_UPSTREAM_DOWN);
+	doc_release(k.d);
+	n = surface_counts(v->surface);
+	assert_int_equal(n.doc_fetched, 1);
+	assert_int_equal(n.doc_revalidated, 1);
+	assert_int_equal(n.doc_down, 2);
+	char cmd[512];
+	snprintf(cmd, sizeof(cmd),
+		"for f in %s/registry/[0-9a-f][0-9a-f]/*; do head -n 1 $f > %s/t; echo spoiled >> %s/t; cp %s/t $f; "
+		"done",
+		v->root, v->root, v->root, v->root);
+	assert_int_equal(system(cmd), 0);
+	v->failing = 1;
+	assert_int_equal(get(v, &k, STR("http://d/")), ERR_NET); /* it is all there is */
+	assert_int_equal(blobs_counts(v->surface->blobs).files, 0);
+	assert_int_equal(get(v, &k, STR("http://e/")), 0);
+	doc_release(k.d);
+	until_kept(v);
+	assert_int_equal(system(cmd), 0);
+	v->not_modified = 1;
+	unsigned before = v->s.requests;
+	assert_int_equal(
+		get(v, &k, STR("http://f/")), 0); /* confirmed, and not there: the second time without a validator */
+	assert_int_equal(k.age, DOC_FRESH);
+	doc_release(k.d);
+	assert_int_equal(v->s.requests, before + 2);
+	n = surface_counts(v->surface);
+	assert_int_equal(n.doc_fetched, 3);
+	assert_int_equal(n.doc_revalidated, 1);
+}
+
+/* More than the keepers can take waits for a disk that writes nothing: who asks is answered all the same, and nobody who asks waits for it. What has no
+ * room in their queue is not kept, and counted. */
+static void a_disk_that_stalls_holds_up_nobody(void **state)
+{
+	struct env *v = *state;
+	struct tarball_src src, again;
+	struct asker k;
+	char base[32];
+	struct err e;
+
+	v->s.hold_until = 1;
+	stalled = true;
+	begin(v, &src);
+	assert_int_equal(await(&src).code, 0);
+	for (int i = 0; i < 20; i++) {
+		snprintf(base, sizeof(base), "http://%d/", i);
+		assert_int_equal(get(v, &k, str_of(base)), 0);
+		doc_release(k.d);
+	}
+	assert_int_equal(surface_tarball(&again, v->surface, STR("x"), STR("1.0.0"), STR("http://here/"), NULL, &e), 0);
+	assert_ptr_equal(again.flight, src.flight); /* as long as it is not kept */
+	flight_release(again.flight);
+	assert_int_equal(surface_counts(v->surface).tarball_fetched, 1);
+	for (int i = 0; stalling == 0; i++) {
+		assert_true(i < 12000);
+		nap();
+	}
+	atomic_fetch_add(&v->surface->keep_memory, KEEP_MEMORY);
+	assert_int_equal(get(v, &k, STR("http://last/")), 0);
+	doc_release(k.d);
+	assert_int_equal(surface_counts(v->surface).doc_unkept, 1);
+	assert_int_equal(surface_tarball(&again, v->surface, STR("x"), STR("1.0.0"), STR("http://here/"), NULL, &e), 0);
+	assert_non_null(again.flight);
+	flight_release(again.flight);
+	atomic_fetch_sub(&v->surface->keep_memory, KEEP_MEMORY);
+	stalled = false;
+	for (int i = 0; v->surface->keep_memory || v->surface->flight_memory; i++) {
+		assert_true(i < 12000);
+		nap();
+	}
+	flight_release(src.flight);
+	assert_int_equal(blobs_counts(v->surface->blobs).files, 2);
+	assert_int_equal(surface_counts(v->surface).tarball_unkept, 0);
+}
+
+/* Unpacked copies have a bound; one alone may be of any size. */
+static void unpacked_copies_have_a_bound(void **state)
+{
+	struct env *v = *state;
+	struct doc_plain *one, *two;
+	struct asker k;
+	struct err e;
+
+	assert_int_equal(get(v, &k, STR("http://here/")), 0);
+	assert_int_equal(doc_plain_new(&one, v->surface, k.d, &e), 0);
+	assert_int_equal(one->n, k.d->plain);
+	assert_int_equal(one->p[0], '{');
+	assert_int_equal(one->p[one->n - 1], '}');
+	atomic_fetch_add(&v->surface->plain, PLAIN_MOST - 2 * one->n + 1);
+	assert_int_equal(doc_plain_new(&two, v->surface, k.d, &e), ERR_BUSY);
+	atomic_fetch_sub(&v->surface->plain, 1);
+	assert_int_equal(doc_plain_new(&two, v->surface, k.d, &e), 0);
+	atomic_fetch_sub(&v->surface->plain, PLAIN_MOST - 2 * one->n);
+	doc_plain_release(two);
+	doc_plain_release(one);
+	assert_int_equal(surface_counts(v->surface).plain_bytes, 0);
+	doc_release(k.d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +695,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(it_begins_nothing_as_it_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(on_disk_after_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_fetch_for_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_line_has_a_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_waits_as_it_ends_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_kept_is_asked_about, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_disk_that_stalls_holds_up_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(unpacked_copies_have_a_bound, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
