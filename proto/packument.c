@@ -312,6 +312,7 @@ static int emit(struct compile *c, struct buf *out)
 		.has_time = c->has_time,
 		.modified = c->modified ? c->modified : c->time_modified,
 		.name = pk_string_id(c, c->name),
+		.tarball_head = c->tarball_head,
 		.nversions = (uint32_t)c->rank.n,
 		.ntags = (uint32_t)c->tag.n,
 		.nhash = (uint32_t)c->hash.n };
@@ -355,17 +356,29 @@ static void compile_trim(struct compile *c)
 		compile_release(c);
 }
 
+/* Wiped for each document, so a large one's table is not kept for the small ones that follow. */
+static void cells_reset(uint32_t **cell, uint32_t *mask)
+{
+	if (*mask >= KEEP_CELLS) {
+		free(*cell);
+		*cell = NULL;
+		*mask = 0;
+	} else if (*cell) {
+		memset(*cell, 0, (*mask + (size_t)1) * sizeof(**cell));
+	}
+}
+
 /* As if nothing had been compiled before, but for memory. */
 static void compile_reset(struct compile *c)
 {
 	arena_release(&c->a);
 	c->string.n = c->mark.n = c->group.n = c->pool.n = c->scratch.n = 0;
 	c->version.n = c->rank.n = c->hash.n = c->tag.n = 0;
-	if (c->scell)
-		memset(c->scell, 0, (c->smask + (size_t)1) * sizeof(*c->scell));
-	if (c->gcell)
-		memset(c->gcell, 0, (c->gmask + (size_t)1) * sizeof(*c->gcell));
+	cells_reset(&c->scell, &c->smask);
+	cells_reset(&c->gcell, &c->gmask);
+	c->nscell = 0;
 	memset(c->memo, 0, sizeof(c->memo));
+	c->tarball_head = 0;
 	c->time_raw = STR_NONE;
 	c->has_time = c->time_seen = false;
 	c->modified = c->time_modified = 0;

@@ -73,7 +73,8 @@ int64_t packument_time(struct packument p, uint32_t i);
 str packument_time_text(struct packument p, uint32_t i);
 str packument_integrity(
 	struct packument p, uint32_t i); /* SRI; from shasum when dist.integrity is missing; may be empty */
-str packument_tarball(struct packument p, uint32_t i);            /* dist.tarball as the registry wrote it */
+str packument_tarball(
+	struct packument p, uint32_t i, struct arena *a);         /* dist.tarball as the registry wrote it; or in A */
 str packument_deprecated(struct packument p, uint32_t i);         /* empty: not deprecated */
 uint64_t packument_unpacked_size(struct packument p, uint32_t i); /* dist.unpackedSize, 0 unknown */
 uint32_t packument_file_count(struct packument p, uint32_t i);

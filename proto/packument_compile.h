@@ -10,7 +10,7 @@
 
 /* Kinds of raw text that are remembered, because the next version mostly repeats them. */
 enum memo { MEMO_MAP, MEMO_LIST = MEMO_MAP + PACKUMENT_NMAPS, MEMO_N = MEMO_LIST + PACKUMENT_NLISTS };
-enum { MEMO_WAYS = 4, MAX_VERSION = 256, TIME_EMPTY = 0, KEEP_STRINGS = 1 << 15 };
+enum { MEMO_WAYS = 4, MAX_VERSION = 256, TIME_EMPTY = 0, KEEP_STRINGS = 1 << 15, KEEP_CELLS = 1 << 10 };
 
 struct memo_entry {
 	str raw;
@@ -41,12 +41,14 @@ struct compile {
 	VEC(struct rank) rank;  /* in the record's order, once all are known */
 	VEC(struct pk_tag) tag; /* .version is a string id until the versions are sorted */
 	uint32_t *scell, smask; /* string id + 1 by hash of its bytes */
+	uint32_t nscell;        /* how many are taken: most strings are not looked up */
 	uint32_t *gcell, gmask; /* group id + 1 by hash of its members */
 	VEC(uint32_t) hash;     /* the record's, once they are sorted */
 	struct words fields, dist, map[PACKUMENT_NMAPS];
 	struct memo_entry memo[MEMO_N][MEMO_WAYS];
 	unsigned memo_at[MEMO_N];
-	str time_raw; /* the `time` object, read when the versions are known */
+	uint32_t tarball_head; /* string; 0: not known yet */
+	str time_raw;          /* the `time` object, read when the versions are known */
 	bool has_time, time_seen;
 	int64_t modified, time_modified;
 	struct err *e;

@@ -16,19 +16,20 @@
 #include "packument.h"
 
 #define PK_MAGIC 0x6b706472u /* "drpk" */
-#define PK_FORMAT 4u
+#define PK_FORMAT 5u
 #define PK_NONE UINT32_MAX
+#define PK_USUAL UINT32_MAX /* a tarball that is the head of all, the version's text and ".tgz" */
 
 struct pk_head {
 	uint32_t magic, format, size, has_time;
 	int64_t modified;
-	uint32_t name, nversions, ntags, nstrings, ngroups, npool, nhash, nblob;
+	uint32_t name, tarball_head, reserved, nversions, ntags, nstrings, ngroups, npool, nhash, nblob;
 };
 enum { PK_INSTALL_SCRIPT = 1, PK_BUNDLE_ALL = 2, PK_HAS_BIN = 4, PK_LIBC_SCALAR = 8, PK_TRUST_SHIFT = 8 };
 struct pk_version {
 	uint64_t major, minor, patch, unpacked_size;
 	int64_t time;
-	uint32_t text, integrity, tarball, deprecated; /* strings */
+	uint32_t text, integrity, tarball, deprecated; /* strings; the tarball may be PK_USUAL */
 	uint32_t map[PACKUMENT_NMAPS];                 /* groups */
 	uint32_t list[PACKUMENT_NLISTS];
 	uint32_t file_count, flags;
@@ -38,7 +39,7 @@ struct pk_version {
 struct pk_tag {
 	uint32_t tag, version; /* string; index or PK_NONE */
 };
-_Static_assert(sizeof(struct pk_head) == 56, "the record's layout");
+_Static_assert(sizeof(struct pk_head) == 64, "the record's layout");
 _Static_assert(sizeof(struct pk_version) == 120 && sizeof(struct pk_tag) == 8, "the record's layout");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are read in place");
 

@@ -32,7 +32,7 @@ uint32_t pk_string_id(struct compile *c, str s)
 {
 	if (s.n == 0)
 		return 0;
-	if (c->string.n * 2 > c->smask)
+	if (c->nscell * 2 >= c->smask)
 		string_rehash(c);
 	uint32_t h = (uint32_t)str_hash(s);
 	for (;; h++) {
@@ -43,6 +43,7 @@ uint32_t pk_string_id(struct compile *c, str s)
 			return id - 1;
 	}
 	uint32_t id = pk_string_push(c, s);
+	c->nscell++;
 	c->scell[h & c->smask] = id + 1;
 	return id;
 }

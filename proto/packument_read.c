@@ -74,7 +74,8 @@ static bool version_ok(const struct view *view, const struct pk_version *v, cons
 {
 	uint32_t ns = view->h.nstrings, ng = view->h.ngroups;
 
-	if (v->text >= ns || v->integrity >= ns || v->tarball >= ns || v->deprecated >= ns || v->time_text >= ns)
+	if (v->text >= ns || v->integrity >= ns || (v->tarball >= ns && v->tarball != PK_USUAL) ||
+		v->deprecated >= ns || v->time_text >= ns)
 		return false;
 	uint32_t bad = 0;
 	for (unsigned i = 0; i < PACKUMENT_NMAPS; i++)
@@ -92,7 +93,7 @@ static bool record_ok(const uint8_t *p, size_t n)
 	struct view v = view_of(p);
 	if (v.h.magic != PK_MAGIC || v.h.format != PK_FORMAT || v.size != n || v.h.size != n)
 		return false;
-	if (v.h.nstrings == 0 || v.h.ngroups == 0 || v.h.name >= v.h.nstrings ||
+	if (v.h.nstrings == 0 || v.h.ngroups == 0 || v.h.name >= v.h.nstrings || v.h.tarball_head >= v.h.nstrings ||
 		v.h.nversions > PACKUMENT_MAX_VERSIONS || v.h.nhash == 0 || (v.h.nhash & (v.h.nhash - 1)) ||
 		v.h.nhash <= v.h.nversions)
 		return false;
@@ -221,9 +222,14 @@ str packument_integrity(struct packument p, uint32_t i)
 	return string_at(p, version_at(p, i).integrity);
 }
 
-str packument_tarball(struct packument p, uint32_t i)
+str packument_tarball(struct packument p, uint32_t i, struct arena *a)
 {
-	return string_at(p, version_at(p, i).tarball);
+	struct pk_version v = version_at(p, i);
+
+	if (v.tarball != PK_USUAL)
+		return string_at(p, v.tarball);
+	str part[] = { string_at(p, view_of(p.p).h.tarball_head), string_at(p, v.text), STR(".tgz") };
+	return arena_cat(a, part, 3);
 }
 
 str packument_deprecated(struct packument p, uint32_t i)

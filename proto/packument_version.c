@@ -242,23 +242,32 @@ static uint32_t field_of(const struct field_name *table, size_t n, str key)
 	return FIELD_OTHER;
 }
 
+/* The field KEY, which is new behind the word PREV. Its word, 0 where it has none. */
+static uint32_t field_learn(struct compile *c, struct words *t, const struct field_name *table, size_t n, uint32_t prev,
+	str key, uint32_t *field)
+{
+	*field = field_of(table, n, key);
+	return words_learn(t, &c->s, prev, key, *field);
+}
+
 /* Steps to the next field of an object. *AT is its word, 0 where it has none. */
-static bool field_next(struct compile *c, struct words *t, const struct field_name *table, size_t n, bool *first,
+static inline bool field_next(struct compile *c, struct words *t, const struct field_name *table, size_t n, bool *first,
 	uint32_t *at, uint32_t *field)
 {
 	str key = STR_NONE;
 	uint32_t prev = *at;
-	enum word_step step = words_next(t, &c->s, at, first, &key);
 
-	if (step == WORD_END)
-		return false;
-	if (step == WORD_KNOWN) {
+	switch (words_next(t, &c->s, at, first, &key)) {
+	case WORD_KNOWN:
 		*field = t->w[*at].what;
 		return true;
+	case WORD_NEW:
+		*at = field_learn(c, t, table, n, prev, key, field);
+		return true;
+	case WORD_END:
+		break;
 	}
-	*field = field_of(table, n, key);
-	*at = words_learn(t, &c->s, prev, key, *field);
-	return true;
+	return false;
 }
 
 /* A value that nobody reads: often the same as before. */
@@ -270,6 +279,27 @@ static void field_skip(struct compile *c, struct words *t, uint32_t at)
 	const char *from = c->s.p;
 	scan_skip(&c->s);
 	words_keep(t, &c->s, at, from, 0);
+}
+
+/* S without the version in front of ".tgz", if that is what there is. */
+static bool tarball_cut(const struct compile *c, str s, str *head)
+{
+	str version = c->version.p[c->version.n - 1].text, tail = STR(".tgz");
+
+	*head = str_head(s, s.n > tail.n + version.n ? s.n - tail.n - version.n : 0);
+	return head->n && str_ends(s, tail) && str_starts(str_from(s, head->n), version);
+}
+
+/* All tarballs of a package mostly have one head: it is kept once, and the rest follows from the version. */
+static uint32_t tarball_id(struct compile *c, str s)
+{
+	str head;
+
+	if (!tarball_cut(c, s, &head))
+		return pk_string_push(c, s);
+	if (!c->tarball_head)
+		c->tarball_head = pk_string_push(c, head);
+	return str_eq(head, c->string.p[c->tarball_head]) ? PK_USUAL : pk_string_push(c, s);
 }
 
 static void dist_read(struct compile *c, struct pk_version *v, bool *provenance)
@@ -300,7 +330,7 @@ static void dist_read(struct compile *c, struct pk_version *v, bool *provenance)
 			break;
 		case FIELD_TARBALL:
 			if (scan_str(&c->s, &s))
-				v->tarball = pk_string_push(c, s);
+				v->tarball = tarball_id(c, s);
 			break;
 		case FIELD_SIZE:
 			v->unpacked_size = scan_u64(&c->s);

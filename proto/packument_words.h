@@ -28,6 +28,22 @@ enum word_step words_next_slow(struct words *t, struct scan *s, uint32_t *at, bo
 /* Notes KEY, which words_next() just called new, behind the word PREV. The word, or 0 where it cannot be kept. */
 uint32_t words_learn(struct words *t, const struct scan *s, uint32_t prev, str key, uint32_t what);
 
+/* memcmp() == 0 of what is mostly short, and the same. */
+static inline bool words_same(const char *a, const char *b, size_t n)
+{
+	uint64_t x, y, other = 0;
+
+	if (n < sizeof(x) || n > 4 * sizeof(x))
+		return memcmp(a, b, n) == 0;
+	for (size_t i = 0;; i = i + 2 * sizeof(x) <= n ? i + sizeof(x) : n - sizeof(x)) {
+		memcpy(&x, a + i, sizeof(x));
+		memcpy(&y, b + i, sizeof(y));
+		other |= x ^ y;
+		if (i + sizeof(x) == n)
+			return !other;
+	}
+}
+
 /* Steps to the next member, as scan_key() does. *AT is the word before (0 to begin with) and becomes this one, 0 when it is new: only
  * then is *KEY set. */
 static inline enum word_step words_next(struct words *t, struct scan *s, uint32_t *at, bool *first, str *key)
@@ -35,13 +51,15 @@ static inline enum word_step words_next(struct words *t, struct scan *s, uint32_
 	const struct word *guess = &t->w[t->w[*at].next];
 	const char *p = s->p;
 
-	if (!*first && p < s->end && *p == ',')
-		p++;
-	else if (!*first)
+	if (p < s->end && *p == '}') {
+		s->p++;
+		return WORD_END;
+	}
+	if (!*first && (p == s->end || *p++ != ','))
 		return words_next_slow(t, s, at, first, key);
 	while (p < s->end && *p == ' ')
 		p++;
-	if (!guess->raw.n || guess->raw.n > (size_t)(s->end - p) || memcmp(p, guess->raw.p, guess->raw.n) != 0)
+	if (!guess->raw.n || guess->raw.n > (size_t)(s->end - p) || !words_same(p, guess->raw.p, guess->raw.n))
 		return words_next_slow(t, s, at, first, key);
 	s->p = p + guess->raw.n;
 	*first = false;
@@ -56,7 +74,7 @@ static inline bool words_value(const struct words *t, struct scan *s, uint32_t a
 
 	while (s->p < s->end && *s->p == ' ')
 		s->p++;
-	if (!w->value.n || w->value.n > (size_t)(s->end - s->p) || memcmp(s->p, w->value.p, w->value.n) != 0)
+	if (!w->value.n || w->value.n > (size_t)(s->end - s->p) || !words_same(s->p, w->value.p, w->value.n))
 		return false;
 	s->p += w->value.n;
 	return true;

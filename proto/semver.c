@@ -5,6 +5,7 @@
 /* How many characters node-semver lets a number and an identifier have; versions are shorter anyway, but whether a
  * longer comparator is skipped or makes a loose range invalid depends on them. */
 enum { DIGITS = 256, LETTERS = 250 };
+enum { PLAIN_DIGITS = 15 }; /* as many are a safe number, whichever they are */
 
 static bool is_digit(char c)
 {
@@ -221,6 +222,58 @@ static str trim_end(str s)
 	return str_head(s, 0);
 }
 
+/* The number at *AT, which is moved past it: without leading zeros, and too short to be too large. */
+static bool plain_number(uint64_t *out, str s, size_t *at)
+{
+	size_t from = *at, end = s.n - from > PLAIN_DIGITS ? from + PLAIN_DIGITS : s.n, i = from;
+	uint64_t v = 0;
+
+	for (; i < end && is_digit(s.p[i]); i++)
+		v = v * 10 + (uint64_t)(s.p[i] - '0');
+	*out = v;
+	*at = i;
+	return i > from && (s.p[from] != '0' || i == from + 1);
+}
+
+/* Whether S has identifiers that are valid everywhere. */
+static bool plain_pre(str s)
+{
+	size_t from = 0;
+	bool number = true;
+
+	for (size_t i = 0; i <= s.n; i++) {
+		if (i == s.n || s.p[i] == '.') {
+			if (i == from || (number && s.p[from] == '0' && i > from + 1))
+				return false;
+			from = i + 1;
+			number = true;
+		} else if (is_letter(s.p[i])) {
+			number = false;
+		} else if (!is_digit(s.p[i])) {
+			return false;
+		}
+	}
+	return s.n <= LETTERS;
+}
+
+/* "1.2.3" and "1.2.3-beta.4", as most are, in one go; false: S has to be looked at more closely. */
+static bool plain(struct semver *out, str s)
+{
+	struct semver v = { 0 };
+	size_t at = 0;
+
+	if (!plain_number(&v.major, s, &at) || at == s.n || s.p[at++] != '.' || !plain_number(&v.minor, s, &at) ||
+		at == s.n || s.p[at++] != '.' || !plain_number(&v.patch, s, &at))
+		return false;
+	if (at < s.n) {
+		v.pre = str_from(s, at + 1);
+		if (s.p[at] != '-' || !plain_pre(v.pre))
+			return false;
+	}
+	*out = v;
+	return true;
+}
+
 bool semver_parse(struct semver *out, str s, bool loose)
 {
 	struct semver_core c;
@@ -228,6 +281,8 @@ bool semver_parse(struct semver *out, str s, bool loose)
 
 	if (s.n > SEMVER_MAX_LENGTH && utf16_len(s) > SEMVER_MAX_LENGTH)
 		return false;
+	if (plain(out, s))
+		return true;
 	while ((n = semver_blank(s)) > 0)
 		s = str_from(s, n);
 	s = trim_end(s);

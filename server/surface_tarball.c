@@ -389,7 +389,7 @@ static int where_in(struct where *out, struct packument p, str version, struct a
 	if (i == UINT32_MAX)
 		return err_set(e, ERR_NOTFOUND, "package " STR_FMT " has no version " STR_FMT,
 			STR_ARG(packument_name(p)), STR_ARG(version));
-	*out = (struct where){ .url = arena_str(a, packument_tarball(p, i)),
+	*out = (struct where){ .url = arena_str(a, packument_tarball(p, i, a)),
 		.sri = arena_str(a, packument_integrity(p, i)) };
 	if (!out->sri.n)
 		return err_set(e, ERR_INTEGRITY, STR_FMT "@" STR_FMT " has no integrity in its packument",

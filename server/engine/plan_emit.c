@@ -93,7 +93,7 @@ static void peers_of(struct run *r, struct lock_package *m, const struct pkg *p)
 static void meta_of_registry(struct run *r, struct frame_package *f, const struct pkg *p)
 {
 	struct lock_package *m = &f->meta;
-	str tarball = packument_tarball(p->pm, p->pv), name = packument_name(p->pm);
+	str tarball = packument_tarball(p->pm, p->pv, &r->arena), name = packument_name(p->pm);
 	if (tarball.n && r->io->tarball_url)
 		tarball = r->io->tarball_url(r->io->ctx, p->registry, name, tarball, &r->arena);
 	str usual = settings_tarball_url(r->set, name, sof(r, p->version), &r->arena);

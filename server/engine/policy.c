@@ -333,7 +333,7 @@ static str bare_url(str url, struct arena *a)
 static void judge_url(struct check *c, const struct group *g, const struct entry *x, struct packument p, uint32_t at)
 {
 	const struct engine_io *io = c->io->known;
-	str stated = at == UINT32_MAX ? STR("") : packument_tarball(p, at);
+	str stated = at == UINT32_MAX ? STR("") : packument_tarball(p, at, &c->a);
 
 	if (stated.n && io->tarball_url)
 		stated = io->tarball_url(io->ctx, g->registry, g->name, stated, &c->a);

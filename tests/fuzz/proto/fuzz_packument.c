@@ -15,6 +15,7 @@ static void touch(str s)
 
 static void walk_version(struct packument p, uint32_t i)
 {
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	struct semver sv;
 	str k, v;
 
@@ -23,7 +24,7 @@ static void walk_version(struct packument p, uint32_t i)
 	touch(sv.build);
 	touch(packument_version(p, i));
 	touch(packument_integrity(p, i));
-	touch(packument_tarball(p, i));
+	touch(packument_tarball(p, i, &a));
 	touch(packument_deprecated(p, i));
 	sink += packument_find(p, packument_version(p, i));
 	for (int m = 0; m < PACKUMENT_NMAPS; m++) {

@@ -23,6 +23,7 @@ static struct packument compile(struct buf *out, str json, const char *name)
 /* Reads everything that the accessors give; the sum keeps it from being optimised away. */
 static size_t walk(struct packument p)
 {
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	size_t sum = packument_name(p).n;
 	str k, v;
 	uint32_t at;
@@ -45,7 +46,7 @@ static size_t walk(struct packument p)
 		BYTES(sv.build);
 		BYTES(packument_version(p, i));
 		BYTES(packument_integrity(p, i));
-		BYTES(packument_tarball(p, i));
+		BYTES(packument_tarball(p, i, &a));
 		BYTES(packument_deprecated(p, i));
 		sum += packument_find(p, packument_version(p, i));
 		for (int m = 0; m < PACKUMENT_NMAPS; m++) {
@@ -67,6 +68,7 @@ static size_t walk(struct packument p)
 static void test_fields(void **state)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	str k, v;
 
 	(void)state;
@@ -132,7 +134,7 @@ static void test_fields(void **state)
 	IS_STR(packument_list_at(p, 2, PACKUMENT_BUNDLED, 0), "b");
 	IS_STR(packument_integrity(p, 2), "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=");
 	IS_STR(packument_integrity(p, 0), "sha512-x");
-	IS_STR(packument_tarball(p, 2), "http://registry.test/a.tgz");
+	IS_STR(packument_tarball(p, 2, &a), "http://registry.test/a.tgz");
 	assert_int_equal(packument_unpacked_size(p, 2), 1234);
 	assert_int_equal(packument_file_count(p, 2), 5);
 	assert_int_equal(packument_trust(p, 2), 2);
@@ -166,6 +168,31 @@ static void test_shapes(void **state)
 	assert_int_equal(packument_nversions(p), 2);
 	assert_int_equal(packument_map_n(p, 0, PACKUMENT_DEPS), 0);
 	assert_int_equal(packument_map_n(p, 1, PACKUMENT_DEPS), 1);
+}
+
+/* Most tarballs differ in the version only; each is told as it was. */
+static void test_tarballs(void **state)
+{
+	static const char *const url[] = { "https://r.test/a/-/a-1.0.0.tgz", "https://r.test/a/-/a-1.0.1.tgz",
+		"https://r.test/b/-/a-1.0.2.tgz", "https://r.test/a/-/a-1.0.2.tgz", "1.0.4.tgz",
+		"https://r.test/a/-/a-1.0.5.tar", "" };
+	enum { N = sizeof(url) / sizeof(*url) };
+	AUTO(buf_release) struct buf b = BUF_INIT, json = BUF_INIT;
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
+
+	(void)state;
+	for (unsigned from = 0; from < N; from++) {
+		buf_clear(&json);
+		buf_add(&json, STR("{\"versions\":{\"0.1.0\":{}"));
+		for (unsigned i = from; i < N; i++)
+			buf_printf(&json, ",\"1.0.%u\":{\"dist\":{\"tarball\":\"%s\"}}", i, url[i]);
+		buf_add(&json, STR("}}"));
+		struct packument p = compile(&b, buf_str(&json), "a");
+		assert_int_equal(packument_nversions(p), 1 + N - from);
+		assert_int_equal(packument_tarball(p, 0, &a).n, 0);
+		for (unsigned i = from; i < N; i++)
+			assert_true(str_eq(packument_tarball(p, 1 + i - from, &a), str_of(url[i])));
+	}
 }
 
 static void test_invalid(void **state)
@@ -262,6 +289,8 @@ static void put_random_map(struct buf *b, uint32_t *seed, uint32_t n)
 	buf_addc(b, '}');
 }
 
+enum { VERSIONS = 40 };
+
 static void put_random_version(struct buf *b, uint32_t *seed, uint32_t i)
 {
 	uint32_t turn = dice(seed, 4) ? 0 : dice(seed, 4);
@@ -277,7 +306,8 @@ static void put_random_version(struct buf *b, uint32_t *seed, uint32_t i)
 			buf_printf(b, "\"readme\":%s", dice(seed, 4) ? "{\"a\":[1,\"]\"]}" : "\"a\"");
 			break;
 		case 2:
-			buf_printf(b, "\"dist\":{\"integrity\":\"sha512-%u\",\"tarball\":\"http://x/%u\"}", i, i / 2);
+			buf_printf(b, "\"dist\":{\"integrity\":\"sha512-%u\",\"tarball\":\"http://x/%u-1.%u.0.tgz\"}",
+				i, i / 9, i * 7 % VERSIONS);
 			break;
 		case 3:
 			buf_add(b, STR("\"peerDependencies\":"));
@@ -290,8 +320,10 @@ static void put_random_version(struct buf *b, uint32_t *seed, uint32_t i)
 
 static void assert_same_version(struct packument a, uint32_t i, struct packument b)
 {
+	AUTO(arena_release) struct arena text = ARENA_INIT(1024);
+
 	assert_true(str_eq(packument_integrity(a, i), packument_integrity(b, 0)));
-	assert_true(str_eq(packument_tarball(a, i), packument_tarball(b, 0)));
+	assert_true(str_eq(packument_tarball(a, i, &text), packument_tarball(b, 0, &text)));
 	for (int i_map = 0; i_map < PACKUMENT_NMAPS; i_map++) {
 		enum packument_map m = (enum packument_map)i_map;
 		uint32_t n = packument_map_n(a, i, m);
@@ -308,7 +340,6 @@ static void assert_same_version(struct packument a, uint32_t i, struct packument
 /* What a version says does not depend on those before it, nor on what was compiled before. */
 static void test_repeated(void **state)
 {
-	enum { VERSIONS = 40 };
 	struct packument_compiler *pc = packument_compiler_new();
 	AUTO(buf_release) struct buf all = BUF_INIT, one = BUF_INIT, ra = BUF_INIT, rb = BUF_INIT, again = BUF_INIT;
 	struct err e;
@@ -377,6 +408,7 @@ static void slurp(struct buf *out, const char *path)
 static void check_real(str json)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
+	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	str name = str_from(json, 9);
 	char own[256];
 
@@ -389,8 +421,8 @@ static void check_real(str json)
 		struct semver v, w;
 		packument_semver(p, i, &v);
 		assert_int_equal(packument_find(p, packument_version(p, i)), i);
-		assert_true(
-			packument_time(p, i) > 0 && packument_integrity(p, i).n > 0 && packument_tarball(p, i).n > 0);
+		assert_true(packument_time(p, i) > 0 && packument_integrity(p, i).n > 0 &&
+			    packument_tarball(p, i, &a).n > 0);
 		if (i + 1 < n) {
 			packument_semver(p, i + 1, &w);
 			assert_true(semver_cmp(&v, &w) < 0);
@@ -436,6 +468,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_tarballs),
 		cmocka_unit_test(test_invalid),
 		cmocka_unit_test(test_skipped),
 		cmocka_unit_test(test_repeated),
