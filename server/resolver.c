@@ -279,7 +279,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 	struct resolver *r = xcalloc(1, sizeof(*r));
 	struct upstreams_opts uo = { .upstream = c->upstream, .n = c->nupstreams };
 	/* Three quarters of them are the 128 that one upstream has use for. */
-	struct http_opts ho = { .max_active = 171, .keep_room = true };
+	struct http_opts ho = { .ready = true, .max_active = 171, .keep_room = true };
 	struct registry_opts ro = { .user_agent = STR("drayd/" DRAY_VERSION) };
 	int64_t age_ms = (int64_t)c->packument_age_s * 1000;
 	struct meta_opts mo = {

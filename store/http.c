@@ -110,6 +110,7 @@ static void call_settle(struct http_call *c, int code, struct err *e)
 	pthread_mutex_lock(&c->h->lock);
 	c->h->counts.received += c->res.received;
 	pthread_mutex_unlock(&c->h->lock);
+	c->res.memory = &c->body;
 	c->r.done(c->r.arg, code, &c->res, body, e);
 	call_free(c);
 }
@@ -334,7 +335,8 @@ static void tell(struct http_call *c)
 static bool take(struct http *h)
 {
 	pthread_mutex_lock(&h->lock);
-	while (!h->multi && !h->inbox && !h->quit)
+	bool load = h->o.ready && h->load_err.code == 0;
+	while (!h->multi && !h->inbox && !h->quit && (!load || h->stop))
 		pthread_cond_wait(&h->first, &h->lock);
 	bool stop = h->stop;
 	h->woken = false;

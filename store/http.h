@@ -13,6 +13,7 @@ struct http;
  * connection at a time. In clear it is always HTTP/1.1. */
 enum http_version { HTTP_VERSION_DEFAULT = 0, HTTP_VERSION_1, HTTP_VERSION_2 };
 struct http_opts {
+	bool ready;            /* libcurl is loaded now: for a server, which will need it */
 	unsigned max_active;   /* 0: 128 */
 	unsigned max_per_host; /* requests to one origin that have a connection each, unless they are small; 0: 64 */
 	/* For a server, whose requests are many peoples': of those to one origin that are small, of those that share connections, and of
@@ -46,6 +47,7 @@ struct http_response {
 	long status; /* 0 when none arrived */
 	str etag, last_modified, content_type, content_encoding, retry_after, cache_control, content_range;
 	int64_t content_length; /* -1 unknown */
+	struct buf *memory;     /* the collected body's: done may take it over */
 	uint64_t received; /* body bytes; of the last attempt where `again` is asked, of the whole where done is told */
 	bool hopeless; /* failed in a way that asking again will not change: policy, TLS verification, a malformed URL */
 };
@@ -84,10 +86,12 @@ struct http_call;
 struct http_call *http_start(struct http *h, const struct http_request *r);
 void http_resume(struct http *h, struct http_call *c);
 void http_cancel(struct http *h, struct http_call *c);
-/* While HELD no `holdable` request starts, and of those that are answered in HTTP/1.1 no body is read: their sockets fill. Those answered in
- * HTTP/2 share a connection, which would stand as a whole: what has begun is read to its end, that is at most max_active bodies of max_body
- * each. Other requests go on. For who cannot work off what has come, of whom there may be several: each says
- * true, then false, and it is held as long as one of them does. Any thread. */
+/* While HELD no `holdable` request starts, and of those that are answered in HTTP/1.1 no body is read past HTTP_HELD bytes: their sockets
+ * fill. Most end before that, and to stop and start one costs more than the memory that it takes. Those answered in HTTP/2 share a connection,
+ * which would stand as a whole: what has begun is read to its end, that is at most max_active bodies of max_body each. Other requests go on.
+ * For who cannot work off what has come, of whom there may be several: each says true, then false, and it is held as long as one of them does.
+ * Any thread. */
+#define HTTP_HELD (64u << 10)
 void http_hold(struct http *h, bool held);
 
 struct http_counts {

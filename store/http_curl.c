@@ -258,7 +258,7 @@ static size_t on_body(char *p, size_t size, size_t count, void *arg)
 	c->last_ms = clock_ms();
 	if (n == 0)
 		return 0;
-	if (c->r.holdable && !c->multiplexed && atomic_load(&c->h->hold)) {
+	if (c->r.holdable && !c->multiplexed && c->res.received + n > HTTP_HELD && atomic_load(&c->h->hold)) {
 		c->paused = c->held = c->h->any_held = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}

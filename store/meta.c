@@ -14,6 +14,8 @@
 #define STALE_GRACE_MS 5000
 /* Work for all compile workers for some 50 ms. */
 #define DEFAULT_PENDING ((size_t)2 << 20)
+/* Bodies from here on take a worker for some milliseconds. */
+#define LARGE_BODY ((size_t)128 << 10)
 /* Buffers of a compile job up to this size are kept for the next one. */
 #define KEEP_JSON ((size_t)2 << 20)
 
@@ -41,6 +43,10 @@ struct task {
 	struct waiter waiter;
 };
 
+struct task_list {
+	struct task *first, **end;
+};
+
 /* A worker's memory, kept from one packument to the next: fresh pages cost more than what is written to them. */
 struct scratch {
 	struct scratch *next;
@@ -56,9 +62,10 @@ struct meta {
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
 	struct meta_table table;
-	struct task *tasks, **tasks_end;
-	unsigned runners; /* pool jobs that take tasks */
-	unsigned live;    /* busy entries and answers on their way */
+	struct task_list quick, small, large; /* the latter are to be compiled; see list_next() */
+	unsigned at_large;                    /* workers that compile a large one */
+	unsigned runners;                     /* pool jobs that take tasks */
+	unsigned live;                        /* busy entries and answers on their way */
 	unsigned compiling;
 	bool held;               /* the registry, since too much waits to be compiled */
 	struct scratch *scratch; /* not in use; as many as ever compiled at once */
@@ -88,11 +95,28 @@ static struct entry *entry_find(struct meta *m, str registry, str name, enum pac
 
 /* ---- the pool ---- */
 
-/* Hands T to the pool; never blocks. Under the lock. The list is as long as there are wants, at most. */
+static bool is_large(const struct task *t)
+{
+	return t->step == STEP_COMPILE && t->raw.n >= LARGE_BODY;
+}
+
+/* What a worker does next. To ask comes first, so that the network does not wait for the workers. Small bodies do not wait for large ones,
+ * since each may bring more to ask for; but those have half of the workers while both are there, for they bring as much. */
+static struct task_list *list_next(struct meta *m)
+{
+	if (m->quick.first)
+		return &m->quick;
+	bool large = m->large.first && (!m->small.first || m->at_large < m->o.workers / 2);
+	return large ? &m->large : &m->small;
+}
+
+/* Hands T to the pool; never blocks. Under the lock. The lists are as long as there are wants, at most. */
 static void task_push(struct meta *m, struct task *t)
 {
-	*m->tasks_end = t;
-	m->tasks_end = &t->next;
+	struct task_list *l = t->step != STEP_COMPILE ? &m->quick : is_large(t) ? &m->large : &m->small;
+
+	*l->end = t;
+	l->end = &t->next;
 	if (m->runners == m->o.workers)
 		return;
 	while (workq_pop(m->pool)) /* finished runners make room */
@@ -129,12 +153,14 @@ static void pending_end(struct meta *m, size_t n)
 
 static struct task *task_take(struct meta *m)
 {
-	struct task *t = m->tasks;
+	struct task_list *l = list_next(m);
+	struct task *t = l->first;
 
 	if (t) {
-		m->tasks = t->next;
-		if (!m->tasks)
-			m->tasks_end = &m->tasks;
+		l->first = t->next;
+		if (!l->first)
+			l->end = &l->first;
+		m->at_large += is_large(t);
 		pending_end(m, t->raw.n);
 	}
 	return t;
@@ -220,20 +246,24 @@ static void entry_fail(struct entry *t, const struct err *e)
 
 /* ---- the index ---- */
 
-static void index_put(struct entry *t, enum packument_form form, const struct task *c, str record, int64_t now)
+/* What stands in front of a record that was fetched now. */
+static void head_put(struct buf *value, str validator)
+{
+	struct stored_head h = { STORED_MAGIC, (uint16_t)validator.n, 0, clock_wall_ms() };
+
+	buf_add(value, (str){ (const char *)&h, sizeof(h) });
+	buf_add(value, validator);
+}
+
+static void index_put(struct entry *t, enum packument_form form, const struct task *c, str value)
 {
 	struct meta *m = t->m;
-	AUTO(buf_release) struct buf key = BUF_INIT, value = BUF_INIT;
-	str validator = str_of(c->validator);
-	struct stored_head h = { STORED_MAGIC, (uint16_t)validator.n, 0, now };
+	AUTO(buf_release) struct buf key = BUF_INIT;
 
-	meta_key_put(&key, str_of(t->registry), str_of(t->name), form);
-	if (!m->store || key.n > MAX_KEY || validator.n > UINT16_MAX)
+	if (!m->store || str_of(c->validator).n > UINT16_MAX)
 		return;
-	buf_add(&value, (str){ (const char *)&h, sizeof(h) });
-	buf_add(&value, validator);
-	buf_add(&value, record);
-	if (!store_kv_put(m->store, "meta", buf_str(&key), buf_str(&value)))
+	meta_key_put(&key, str_of(t->registry), str_of(t->name), form);
+	if (key.n <= MAX_KEY && !store_kv_put(m->store, "meta", buf_str(&key), value))
 		count(m, &m->counts.put_dropped, 1);
 }
 
@@ -380,13 +410,14 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 	struct task *c = xcalloc(1, sizeof(*c));
 	c->step = STEP_COMPILE;
 	c->entry = t;
-	buf_add(&c->raw, p->raw);
+	c->raw = *p->memory;
+	*p->memory = BUF_INIT;
 	c->gzip = p->gzip;
 	c->validator = xstrndup(p->validator);
 	lock_timed(&m->lock, m->o.lock_waits);
 	m->counts.fetched++;
-	m->counts.bytes += p->raw.n;
-	pending_add(m, p->raw.n);
+	m->counts.bytes += c->raw.n;
+	pending_add(m, c->raw.n);
 	task_push(m, c);
 	pthread_mutex_unlock(&m->lock);
 }
@@ -401,6 +432,8 @@ static struct meta_record *compile(struct entry *t, struct task *c, struct scrat
 {
 	buf_clear(&w->json);
 	buf_clear(&w->out);
+	head_put(&w->out, str_of(c->validator));
+	size_t head = w->out.n;
 	if (registry_decode(&w->json, buf_str(&c->raw), c->gzip, e) < 0 ||
 		packument_compiler_run(w->compiler, &w->out, buf_str(&w->json), str_of(t->name), e) < 0) {
 		AUTO(buf_release) struct buf shown = BUF_INIT;
@@ -408,10 +441,10 @@ static struct meta_record *compile(struct entry *t, struct task *c, struct scrat
 		err_ctx(e, "package %s from " STR_FMT, t->name, STR_ARG(buf_str(&shown)));
 		return NULL;
 	}
-	struct meta_record *r = meta_record_new(buf_str(&w->out), e);
+	struct meta_record *r = meta_record_new(str_from(buf_str(&w->out), head), e);
 	if (r) {
 		meta_record_set_origin(r, META_FETCHED);
-		index_put(t, t->asked_form, c, buf_str(&w->out), clock_wall_ms());
+		index_put(t, t->asked_form, c, buf_str(&w->out));
 		free(t->validator);
 		t->validator = c->validator;
 		c->validator = NULL;
@@ -499,8 +532,10 @@ static void run_tasks(void *arg)
 			step_compile(c->entry, c);
 		else
 			step_answer(m, c);
+		bool large = is_large(c);
 		task_free(c);
 		lock_timed(&m->lock, m->o.lock_waits);
+		m->at_large -= large;
 	}
 	m->runners--;
 	pthread_mutex_unlock(&m->lock);
@@ -526,7 +561,9 @@ int meta_new(struct meta **out, struct store *s, struct registry *reg, const str
 		m->o.max_pending = DEFAULT_PENDING;
 	if (m->o.memory == 0)
 		m->o.memory = DEFAULT_MEMORY;
-	m->tasks_end = &m->tasks;
+	m->quick.end = &m->quick.first;
+	m->small.end = &m->small.first;
+	m->large.end = &m->large.first;
 	/* At most `workers` runners take tasks, and as many again have stopped to and are not yet back. */
 	struct workq_opts q = { .name = "meta",
 		.workers = m->o.workers,

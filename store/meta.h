@@ -20,8 +20,8 @@ struct meta_opts {
 	int64_t absent_ms; /* how long it is remembered that a registry has no such package; 0: not at all */
 	bool offline;      /* never ask the registry; any age will do */
 	unsigned workers;  /* compile workers; 0: one per CPU */
-	/* Bytes fetched that wait to be compiled, past which no more packuments are asked for or read; 0: 2 MiB. What is answered in HTTP/2 and has
-	 * begun comes on top: http_hold() says how much that may be. */
+	/* Bytes fetched that wait to be compiled, past which no more packuments are asked for, and no large ones read; 0: 2 MiB. What has begun
+	 * comes on top: http_hold() says how much that may be. */
 	size_t max_pending;
 	_Atomic uint64_t *lock_waits; /* for the table, of over 1 ms, are counted here; may be NULL */
 	size_t memory; /* bytes of records kept for later wants, least recently used go first; 0: 512 MiB */

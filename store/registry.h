@@ -38,10 +38,11 @@ unsigned registry_retries(const struct registry *r);
 void registry_free(struct registry *r);
 
 struct registry_packument {
-	bool not_modified; /* 304: nothing else is set, but max_age_s */
-	str json;          /* decoded body, borrowed for the call; empty from registry_packument_raw() */
-	str raw;           /* the body as received, borrowed for the call: for registry_decode() on another thread */
-	bool gzip;         /* how raw is encoded */
+	bool not_modified;  /* 304: nothing else is set, but max_age_s */
+	str json;           /* decoded body, borrowed for the call; empty from registry_packument_raw() */
+	str raw;            /* the body as received, borrowed for the call: for registry_decode() on another thread */
+	struct buf *memory; /* raw's, which may be taken over */
+	bool gzip;          /* how raw is encoded */
 	str validator;     /* what to ask again with: its ETag, or its Last-Modified when it has none; empty: neither */
 	int64_t max_age_s; /* -1: none stated */
 };

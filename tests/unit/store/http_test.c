@@ -690,6 +690,78 @@ static void test_hold(void **state)
 	outcome_release(&tarball);
 }
 
+/* One that is loaded before there is a request ends without one, and serves one. */
+static void test_ready(void **state)
+{
+	struct fixture *f = *state;
+	struct http_opts o = plain();
+	OUTCOME(got);
+
+	o.ready = true;
+	for (unsigned i = 0; i < 3; i++) {
+		struct http *h = make(&o);
+		if (i == 1)
+			http_stop(h);
+		if (i == 2)
+			get(h, &got, server_url(&f->a, "/ok"), (struct http_request){ 0 });
+		http_free(h);
+	}
+	assert_int_equal(got.status, 200);
+	outcome_release(&got);
+}
+
+struct holder {
+	struct outcome o; /* first: on_done() gets it */
+	struct http *h;
+	bool held;
+};
+
+static ptrdiff_t hold_and_take(void *arg, const void *p, size_t n)
+{
+	struct holder *x = arg;
+
+	if (!x->held)
+		http_hold(x->h, true);
+	x->held = true;
+	return on_data(&x->o, p, n);
+}
+
+static size_t streamed(struct outcome *o)
+{
+	pthread_mutex_lock(&o->lock);
+	size_t n = o->streamed.n;
+	pthread_mutex_unlock(&o->lock);
+	return n;
+}
+
+/* What is held has come in part only, until it may go on. */
+static void test_hold_of_large(void **state)
+{
+	struct fixture *f = *state;
+	struct holder x = { .o = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER }, .h = f->h };
+	OUTCOME(other);
+
+	http_start(f->h, &(struct http_request){ .url = server_url(&f->a, "/big"),
+				 .holdable = true,
+				 .small = true,
+				 .data = hold_and_take,
+				 .done = on_done,
+				 .arg = &x });
+	for (unsigned i = 0; i < 60000 && streamed(&x.o) == 0; i++)
+		usleep(1000);
+	usleep(200000); /* for what should not come */
+	size_t n = streamed(&x.o);
+	assert_true(n > 0 && n <= HTTP_HELD);
+	get(f->h, &other, server_url(&f->a, "/big"), (struct http_request){ .small = true });
+	assert_int_equal(other.body.n, 1000000);
+	http_hold(f->h, false);
+	wait_done(&x.o, 1);
+	assert_int_equal(x.o.code, 0);
+	assert_int_equal(x.o.streamed.n, 1000000);
+	outcome_release(&x.o);
+	outcome_release(&other);
+}
+
 static bool is_private(const char *text)
 {
 	struct sockaddr_in a4 = { .sin_family = AF_INET };
@@ -754,6 +826,6 @@ int main(void)
 		T(test_refused_urls), T(test_stall_and_drip), T(test_after_a_stall), T(test_policy),
 		T(test_pause_resume), T(test_pause_is_no_stall), T(test_tls_to_clear), T(test_receiver_stops),
 		T(test_again), T(test_cancel), T(test_stop_is_final), T(test_bounds), T(test_keep_room),
-		T(test_priority), T(test_hold) };
+		T(test_priority), T(test_hold), T(test_hold_of_large), T(test_ready) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

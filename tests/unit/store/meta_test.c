@@ -126,12 +126,14 @@ struct upstream {
 	atomic_uint fetches, conditional;
 };
 
+enum { HUGE_BODY = 200 * 1000 }; /* of names that begin so */
+
 static void serve(void *arg, struct reply *r, const struct seen *q)
 {
 	struct upstream *u = arg;
 	AUTO(buf_release) struct buf json = BUF_INIT;
 
-	r->hold = atomic_load(&u->holds);
+	r->hold = atomic_load(&u->holds) && !str_starts(q->path, STR("/first"));
 	if (atomic_load(&u->down)) {
 		reply_text(r, 503, "", STR_NONE);
 	} else if (str_starts(q->path, STR("/nosuch"))) {
@@ -143,10 +145,10 @@ static void serve(void *arg, struct reply *r, const struct seen *q)
 		atomic_fetch_add(&u->fetches, 1);
 		str name = str_from(q->path, 1);
 		buf_printf(&json,
-			"{\"name\":\"" STR_FMT
-			"\",\"dist-tags\":{\"latest\":\"1.2.3\"},\"versions\":{\"1.2.3\":{\"name\":\"" STR_FMT
+			"{\"name\":\"" STR_FMT "\",\"dist-tags\":{\"latest\":\"1.2.3\"},\"readme\":\"%0*d\","
+			"\"versions\":{\"1.2.3\":{\"name\":\"" STR_FMT
 			"\",\"version\":\"1.2.3\",\"dist\":{\"tarball\":\"http://x/t.tgz\"}}}}",
-			STR_ARG(name), STR_ARG(name));
+			STR_ARG(name), str_starts(name, STR("huge")) ? HUGE_BODY : 1, 0, STR_ARG(name));
 		if (atomic_load(&u->broken) && q->nth == 0)
 			json.n -= 2;
 		reply_text(r, 200, "ETag: \"e1\"\r\n", buf_str(&json));
@@ -297,6 +299,119 @@ static void test_too_much_is_held(void **state)
 	assert_int_equal(n.pending, 0);
 	assert_true(n.most_pending <= LIMIT + AT_ONCE * BODY);
 	meta_record_release(b.w.last);
+	meta_free(m);
+}
+
+struct behind {
+	struct blocked b; /* first: on_blocked() gets it */
+	struct server *server;
+	unsigned calls, requests;
+	bool asked;
+};
+
+/* On the only worker. The second that it has compiled waits for a request that somebody else made meanwhile. */
+static void on_behind(void *arg, struct meta_record *r, const struct err *e)
+{
+	struct behind *b = arg;
+
+	for (unsigned i = 0; b->calls == 1 && i < 10000 && atomic_load(&b->server->requests) < b->requests; i++)
+		usleep(1000);
+	b->asked |= b->calls++ == 1 && atomic_load(&b->server->requests) == b->requests;
+	on_blocked(&b->b, r, e);
+}
+
+/* What is wanted while others wait to be compiled is asked for before they are. */
+static void test_asked_first(void **state)
+{
+	enum { NAMES = 5 };
+	struct fixture *f = *state;
+	struct meta *m = make(f, (struct meta_opts){ .workers = 1 });
+	struct behind b = { .b.w = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER },
+		.server = &f->server,
+		.requests = NAMES + 1 };
+
+	for (unsigned i = 0; i < NAMES; i++) {
+		char name[20];
+		snprintf(name, sizeof(name), "p%u", i);
+		meta_want(m, str_of(f->base), str_of(name), PACKUMENT_ABBREVIATED, on_behind, &b);
+	}
+	for (unsigned i = 0; i < 60000 && meta_counts(m).fetched < NAMES; i++)
+		usleep(1000);
+	meta_want(m, str_of(f->base), STR("late"), PACKUMENT_ABBREVIATED, on_behind, &b);
+	atomic_store(&b.b.go, true);
+	wait_done(&b.b.w, NAMES + 1);
+	assert_int_equal(b.b.w.good, NAMES + 1);
+	assert_true(b.asked);
+	meta_record_release(b.b.w.last);
+	meta_free(m);
+}
+
+struct gate {
+	struct blocked b; /* first: on_blocked() gets it */
+	atomic_uint here;
+};
+
+static void on_gate(void *arg, struct meta_record *r, const struct err *e)
+{
+	struct gate *g = arg;
+
+	atomic_fetch_add(&g->here, 1);
+	on_blocked(&g->b, r, e);
+}
+
+static void want_some(struct fixture *f, struct meta *m, const char *name, unsigned n, meta_done *done, void *arg)
+{
+	for (unsigned i = 0; i < n; i++) {
+		char full[20];
+		snprintf(full, sizeof(full), "%s%u", name, i);
+		meta_want(m, str_of(f->base), str_of(full), PACKUMENT_ABBREVIATED, done, arg);
+	}
+}
+
+static unsigned done_of(struct wanted *w, unsigned n)
+{
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < 30000 && done < n; i++) {
+		usleep(1000);
+		pthread_mutex_lock(&w->lock);
+		done = w->done;
+		pthread_mutex_unlock(&w->lock);
+	}
+	return done;
+}
+
+/* Of two workers the large ones take one, while small ones wait. */
+static void test_large_beside_small(void **state)
+{
+	enum { LARGE = 2, SMALL = 10, WORKERS = 2 };
+	struct fixture *f = *state;
+	struct meta *m = make(f, (struct meta_opts){ .workers = WORKERS });
+	struct gate first = { .b.w = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER } };
+	struct gate large = { .b.w = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER } };
+	WANTED(small);
+
+	atomic_store(&f->up.holds, true);
+	atomic_store(&f->server.hold_until, 1000);
+	want_some(f, m, "huge", LARGE, on_gate, &large);
+	want_some(f, m, "p", SMALL, on_record, &small);
+	for (unsigned i = 0; i < 60000 && atomic_load(&f->server.requests) < LARGE + SMALL; i++)
+		usleep(1000);
+	want_some(f, m, "first", WORKERS, on_gate, &first);
+	for (unsigned i = 0; i < 60000 && atomic_load(&first.here) < WORKERS; i++)
+		usleep(1000);
+	atomic_store(&f->server.hold_until, 1);
+	for (unsigned i = 0; i < 60000 && meta_counts(m).fetched < LARGE + SMALL + WORKERS; i++)
+		usleep(1000);
+	atomic_store(&first.b.go, true); /* all others wait, and the workers take them now */
+	assert_int_equal(done_of(&small, SMALL), SMALL);
+	atomic_store(&large.b.go, true);
+	assert_int_equal(done_of(&large.b.w, LARGE), LARGE);
+	assert_int_equal(small.good + large.b.w.good, SMALL + LARGE);
+	wait_done(&first.b.w, WORKERS);
+	meta_record_release(first.b.w.last);
+	meta_record_release(large.b.w.last);
+	meta_record_release(small.last);
 	meta_free(m);
 }
 
@@ -585,6 +700,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { T(test_single_flight_then_304), T(test_compiles_in_parallel),
 		T(test_offline), T(test_fresh_and_aged), T(test_full_answers_abbreviated), T(test_trouble),
 		T(test_absent), T(test_broken_body_once), T(test_full_queue_and_memory), T(test_too_much_is_held),
-		T(test_compiling_is_not_pending), T(test_free_waits), T(test_index_has_no_credentials) };
+		T(test_asked_first), T(test_large_beside_small), T(test_compiling_is_not_pending), T(test_free_waits),
+		T(test_index_has_no_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
