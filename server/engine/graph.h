@@ -189,7 +189,7 @@ struct importer {
 	/* hoisting */
 	VEC(atom) aliases; /* what is a direct dependency, declared or hoisted; ascending */
 	missing_vec missing;
-	struct kv *optional_missing; /* (name, range) pairs */
+	struct kv *optional_missing; /* (name, range) pairs, by kv_order */
 	uint32_t noptional_missing, cap_optional_missing;
 	const struct atomset
 		*declined; /* optional peers not hoisted because they don't take what is there; NULL: none */
@@ -211,7 +211,7 @@ struct ahead {
  * is 8 MiB. */
 enum { RUN_MOST_DEPTH = 3000 };
 
-/* A project's dependency on NAME, by SPEC; LOCKED is its version in the lockfile, 0: none. */
+/* Projects' dependency on NAME, by SPEC; LOCKED is its version in the lockfile, 0: none. */
 struct asking {
 	atom name, spec, locked;
 };

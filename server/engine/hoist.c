@@ -212,14 +212,17 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 
 static void optional_add(struct run *r, struct importer *imp, atom name, atom range)
 {
-	for (uint32_t i = 0; i < imp->noptional_missing; i++)
-		if (imp->optional_missing[i].k == name && imp->optional_missing[i].v == range)
-			return;
+	const struct kv x = { name, range };
+	uint32_t at = optional_at(imp, x);
+	if (at < imp->noptional_missing && kv_order(&imp->optional_missing[at], &x) == 0)
+		return;
 	size_t cap = imp->cap_optional_missing;
 	imp->optional_missing = arena_grow(&r->arena, imp->optional_missing, imp->noptional_missing, &cap,
 		sizeof(*imp->optional_missing), _Alignof(struct kv));
 	imp->cap_optional_missing = (uint32_t)cap;
-	imp->optional_missing[imp->noptional_missing++] = (struct kv){ name, range };
+	memmove(imp->optional_missing + at + 1, imp->optional_missing + at,
+		(imp->noptional_missing++ - at) * sizeof(*imp->optional_missing));
+	imp->optional_missing[at] = x;
 }
 
 static int missing_order(void *run, const void *a, const void *b)

@@ -54,5 +54,8 @@ bool locked_peer(const struct importer *imp, atom name, atom version);
 /* Makes a name known as one that IMP has. */
 void alias_add(struct importer *imp, atom a);
 
+/* Where X is among IMP's optional_missing, or would be. */
+uint32_t optional_at(const struct importer *imp, struct kv x);
+
 /* Adds the optional peers that some version in the graph satisfies for all who ask; *HOISTED: there were any. */
 MUST_USE int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct err *e);

@@ -2,6 +2,19 @@
 #include "pick.h"
 #include "sorted.h"
 
+uint32_t optional_at(const struct importer *imp, struct kv x)
+{
+	uint32_t lo = 0, hi = imp->noptional_missing;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (kv_order(&imp->optional_missing[mid], &x) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 /* Whether the lockfile binds IMP's packages to versions of NAME. With ONLY_RUN, only versions count that this run has, too: a locked
  * provider that nothing depends on any more binds nobody. */
 static bool locked_to(const struct importer *imp, atom name, const struct bucket *b, bool only_run)
@@ -74,15 +87,15 @@ static atom optional_within(struct hoist *h, const struct importer *imp, const s
 	const struct semver *best = NULL;
 	atom out = 0;
 	bool locked = locked_to(imp, name, b, only_run);
+	uint32_t first = optional_at(imp, (struct kv){ name, 0 });
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;
 		bool ok = v && (!only_run || selector_in_run(&b->p[i])) && (!bound || range_has(bound, v, false)) &&
 			  (!locked || locked_peer(imp, name, b->p[i].spec));
-		for (uint32_t k = 0; ok && k < imp->noptional_missing; k++)
-			if (imp->optional_missing[k].k == name) {
-				const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
-				ok = rg && range_has(rg, v, false);
-			}
+		for (uint32_t k = first; ok && k < imp->noptional_missing && imp->optional_missing[k].k == name; k++) {
+			const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
+			ok = rg && range_has(rg, v, false);
+		}
 		if (!ok || (best && semver_cmp(v, best) <= 0))
 			continue;
 		if (!accepts(h, imp, w, n, name, b->p[i].spec)) {
@@ -144,11 +157,9 @@ static uint32_t names_missing(struct run *r, const struct importer *imp, atom *n
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < imp->noptional_missing; i++)
-		names[i] = imp->optional_missing[i].k;
-	rows_sort(names, imp->noptional_missing, sizeof(*names), name_order, r);
-	for (uint32_t i = 0; i < imp->noptional_missing; i++)
-		if (!n || names[n - 1] != names[i])
-			names[n++] = names[i];
+		if (!n || names[n - 1] != imp->optional_missing[i].k)
+			names[n++] = imp->optional_missing[i].k;
+	rows_sort(names, n, sizeof(*names), name_order, r);
 	return n;
 }
 

@@ -85,11 +85,17 @@ void preferred_locked(struct run *r, atom name, atom version)
 {
 	locked_set(r, table_at(&r->preferred, name), version);
 	locked_set(r, table_at(&r->locked, name), version);
-	for (uint32_t i = 0; i < r->nimporter; i++) {
-		uint32_t k = own_at(&r->importer[i], name);
-		if (k < r->importer[i].nown && r->importer[i].own[k].name == name)
-			locked_set(r, &r->importer[i].own[k].preferred, version);
-	}
+}
+
+void preferred_locked_end(struct run *r)
+{
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		for (uint32_t k = 0; k < r->importer[i].nown; k++) {
+			struct own_preferred *own = &r->importer[i].own[k];
+			const struct selectors *s = table_get(&r->locked, own->name);
+			for (uint32_t n = 0; s && n < s->n; n++)
+				locked_set(r, &own->preferred, s->p[n].spec);
+		}
 }
 
 void preferred_release(struct run *r)

@@ -18,4 +18,6 @@ const struct selectors *preferred_for(struct run *r, const struct importer *imp,
 void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec, enum selector_kind kind);
 /* The lockfile has VERSION of NAME; a second time is ignored. */
 void preferred_locked(struct run *r, atom name, atom version);
+/* All that it has is told, once: projects prefer it, too. */
+void preferred_locked_end(struct run *r);
 void preferred_release(struct run *r);

@@ -62,6 +62,7 @@ void reuse_prefer(struct run *r)
 		if (atom_semver(&r->t, v) && !override_gone(r, name))
 			preferred_locked(r, n, v);
 	}
+	preferred_locked_end(r);
 }
 
 /* --- importers --- */
@@ -238,8 +239,12 @@ static atom direct_version(struct run *r, const struct lock_direct *d)
 
 static int asking_order(const void *a, const void *b)
 {
-	atom x = ((const struct asking *)a)->name, y = ((const struct asking *)b)->name;
-	return (x > y) - (x < y);
+	const struct asking *x = a, *y = b;
+	if (x->name != y->name)
+		return x->name < y->name ? -1 : 1;
+	if (x->spec != y->spec)
+		return x->spec < y->spec ? -1 : 1;
+	return (x->locked > y->locked) - (x->locked < y->locked);
 }
 
 /* The first of those that ask for NAME. */
@@ -287,6 +292,11 @@ static void asking_collect(struct run *r)
 	}
 	if (r->nasking)
 		qsort(r->asking, r->nasking, sizeof(*r->asking), asking_order);
+	uint32_t n = 0; /* many projects ask for the same */
+	for (uint32_t i = 0; i < r->nasking; i++)
+		if (!n || asking_order(&r->asking[n - 1], &r->asking[i]) != 0)
+			r->asking[n++] = r->asking[i];
+	r->nasking = n;
 }
 
 void reuse_init(struct run *r)
