@@ -2,7 +2,8 @@
  *
  * Cold: nothing is known; gzipped packuments come over loopback from the frozen mirror, a process of its own whose CPU
  * is told apart. Warm: the same process again, compiled packuments in memory; from the request to the last frame,
- * then with the frames encoded as drayd does. Each round is a child, so that its peak memory is its own. */
+ * then with the frames encoded as drayd does. Each round is a child, so that its peak memory is its own; it has its heap as drayd has, and
+ * libcurl is loaded as in a server that is up. */
 #include "base/base.h"
 #include "base/clock.h"
 #include "cmd.h"
@@ -14,6 +15,7 @@
 #include "project.h"
 #include "setup.h"
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ struct round {
 	uint64_t peak_kb, packuments, received, packages, slots, plan_bytes;
 	uint8_t digest[32];
 };
+enum { LOADED_US = 100 * 1000 };
 struct bench {
 	const char *dir, *mirror;
 	unsigned rounds, warm_runs;
@@ -108,6 +111,14 @@ static int run_warm(
 	return 0;
 }
 
+/* What drayd's heap_setup() does, on two CPUs. */
+static void heap_as_drayd(void)
+{
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, 32 << 20);
+}
+
 static int run_round(struct round *out, const struct bench *b, clockid_t mirror_clock, struct err *e)
 {
 	char registry[64], *no_env[] = { NULL };
@@ -120,12 +131,14 @@ static int run_round(struct round *out, const struct bench *b, clockid_t mirror_
 
 	snprintf(registry, sizeof(registry), "http://127.0.0.1:%u/", b->port);
 	struct project_opts po = { .dir = str_of(b->dir), .registry = str_of(registry), .env = no_env };
-	struct http_opts ho = { .private_addresses = true, .proxy = "" };
+	struct http_opts ho = { .ready = true, .private_addresses = true, .proxy = "" };
 	struct registry_opts ro = { .no_retries = true };
 	struct meta_opts mo = { 0 };
-	if (project_load(&project, &po, e) < 0 || http_new(&http, &ho, e) < 0 || registry_new(&reg, http, &ro, e) < 0 ||
-		meta_new(&meta, NULL, reg, &mo, e) < 0)
+	heap_as_drayd();
+	if (http_new(&http, &ho, e) < 0 || registry_new(&reg, http, &ro, e) < 0 ||
+		meta_new(&meta, NULL, reg, &mo, e) < 0 || project_load(&project, &po, e) < 0)
 		return e->code;
+	usleep(LOADED_US); /* a server that is up has libcurl */
 	int64_t now_ms = clock_wall_ms();
 	double wall = of_clock_ms(CLOCK_MONOTONIC), cpu = of_clock_ms(CLOCK_PROCESS_CPUTIME_ID);
 	double mirror = of_clock_ms(mirror_clock);

@@ -7,7 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVERY_S = 10, KEPT_LEAST = 32 << 20 };
+enum {
+	EVERY_S = 10,
+	KEPT_LEAST = 32 << 20,
+	LARGE = 4 << 20, /* blocks of so many bytes are the system's again when they are freed */
+};
 
 struct heap {
 	pthread_t tid;
@@ -22,6 +26,8 @@ void heap_setup(void)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	mallopt(M_ARENA_MAX, cpus > 2 ? (int)cpus : 2);
+	mallopt(M_MMAP_THRESHOLD, LARGE);
+	mallopt(M_TRIM_THRESHOLD, KEPT_LEAST);
 }
 
 /* Bytes in memory that no file backs. */

@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include <stdatomic.h>
 
-/* Before any thread is started: as many heaps as CPUs, two at least. */
+/* Before any thread is started: as many heaps as CPUs, two at least, that keep what a plan took for the next one. */
 void heap_setup(void);
 
 struct heap_sizes {
