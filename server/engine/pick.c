@@ -241,15 +241,30 @@ static bool in_range(const struct view *v, uint32_t i)
 	return v->range && range_has(v->range, &s, false);
 }
 
-static bool tag_candidate(const struct view *v, const struct semver *was, bool latest, uint32_t i)
+/* What stands in for a tag's version. */
+struct instead {
+	const struct semver *was;
+	bool pre, any_major;
+};
+
+/* The best one that is visible and no higher, or NONE. */
+static uint32_t instead_of(const struct view *v, struct instead want)
 {
-	struct semver s;
-	packument_semver(v->p, i, &s);
-	return visible(v, i) && semver_cmp(&s, was) <= 0 && (latest || s.major == was->major) &&
-	       (s.pre.n == 0) == (was->pre.n == 0);
+	uint32_t best = NONE;
+	for (uint32_t i = 0; i < v->n; i++) { /* ascending: a later candidate is higher */
+		struct semver s;
+		packument_semver(v->p, i, &s);
+		bool kind = (s.pre.n > 0) == want.pre && (want.any_major || s.major == want.was->major);
+		if (!kind || !visible(v, i) || semver_cmp(&s, want.was) > 0)
+			continue;
+		if (best == NONE || !deprecated(v, i) || deprecated(v, best))
+			best = i;
+	}
+	return best;
 }
 
-/* The version under TAG; one that is too young gives way to the best older one of its kind. */
+/* The version under TAG; one that is too young gives way to the best older one of its kind and major. `latest` takes a prerelease of that
+ * major sooner than another major (pnpm 12.8.2). */
 static uint32_t tagged(const struct view *v, str tag)
 {
 	uint32_t at = packument_tag(v->p, tag);
@@ -257,14 +272,12 @@ static uint32_t tagged(const struct view *v, str tag)
 		return at;
 	struct semver was;
 	packument_semver(v->p, at, &was);
-	bool latest = str_eq(tag, STR("latest"));
-	uint32_t best = NONE;
-	for (uint32_t i = 0; i < v->n; i++) { /* ascending: a later candidate is higher */
-		if (!tag_candidate(v, &was, latest, i))
-			continue;
-		if (best == NONE || !deprecated(v, i) || deprecated(v, best))
-			best = i;
-	}
+	bool pre = was.pre.n > 0, latest = str_eq(tag, STR("latest"));
+	uint32_t best = instead_of(v, (struct instead){ &was, pre, false });
+	if (best == NONE && latest && !pre)
+		best = instead_of(v, (struct instead){ &was, true, false });
+	if (best == NONE && latest)
+		best = instead_of(v, (struct instead){ &was, pre, true });
 	return best;
 }
 

@@ -22,6 +22,8 @@ export const table = {
   'old-loss': { '1.0.0': { ago: 900 * DAY, trust: 'provenance' }, '1.1.0': { ago: 800 * DAY } },
   'no-time': { '1.0.0': { ago: 90 * DAY, trust: 'provenance' }, '1.1.0': { ago: 60 * DAY, time: false } },
   'no-time-before': { '1.0.0': { ago: 90 * DAY, trust: 'provenance', time: false }, '1.1.0': { ago: 60 * DAY } },
+  'pre-of-major': { '0.9.0': { ago: 90 * DAY }, '1.0.0-beta.4': { ago: 60 * DAY }, '1.0.0': { ago: HOUR } },
+  'stable-of-major': { '1.0.0': { ago: 90 * DAY }, '1.1.0-beta.4': { ago: 60 * DAY }, '1.1.0': { ago: HOUR } },
   'uses-lost': { '1.0.0': { ago: 90 * DAY, deps: { 'lost-provenance': '1.1.0' } } },
 }
 const trust = (more = '') => `minimumReleaseAge: 0\ntrustPolicy: no-downgrade\n${more}`
@@ -41,6 +43,7 @@ export const cases = {
   'young-excluded-other': { deps: { young: '^1.0.0' }, made: 'minimumReleaseAge: 0', used: 'minimumReleaseAgeExclude:\n  - young@1.0.0' },
   'young-excluded-scope': { deps: { '@s/scoped': '1.0.0' }, made: 'minimumReleaseAge: 0', used: "minimumReleaseAgeExclude:\n  - '@s/*'" },
   'young-scope': { deps: { '@s/scoped': '1.0.0' }, made: 'minimumReleaseAge: 0', used: '' },
+  'latest-young-pre': { deps: { 'pre-of-major': 'latest', 'stable-of-major': 'latest' }, used: 'minimumReleaseAge: 1440' },
   'recent-fine': { deps: { recent: '^1.0.0' }, made: 'minimumReleaseAge: 0', used: '' },
   'recent-week': { deps: { recent: '^1.0.0' }, made: 'minimumReleaseAge: 0', used: 'minimumReleaseAge: 10080' },
   'two-kinds': { deps: { young: '^1.0.0', fresh: '1.0.0', old: '1.0.0' }, made: 'minimumReleaseAge: 0', used: '' },
