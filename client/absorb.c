@@ -46,7 +46,7 @@ static bool overridden(const struct absorb *b, str alias)
 {
 	const struct str_map *o = &b->req->settings.overrides;
 	for (size_t i = 0; i < o->n; i++)
-		if (str_find_str(o->p[i].k, alias, 0) != SIZE_MAX)
+		if (str_find_str(o->p[i].k, alias, 0) != SIZE_MAX || str_find(o->p[i].k, '*', 0) != SIZE_MAX)
 			return true;
 	return false;
 }

@@ -1,4 +1,5 @@
 #include "project_local.h"
+#include "catalog.h"
 #include "tarball_manifest.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -133,11 +134,21 @@ static int add_local(struct locals *l, enum spec_kind kind, str path)
 	return add_specs(l, &m, local->is_dir ? path : STR("."), false);
 }
 
+/* DEP's spec as a manifest in BASE means it, through the catalogs. */
+static str meant(const struct request *req, struct str_kv dep, str base, struct arena *a)
+{
+	struct err ignored;
+	str spec = dep.v;
+
+	return catalog_resolve(&req->settings, &spec, dep.k, dep.v, &(struct catalog_user){ base, a }, &ignored) ? dep.v
+														 : spec;
+}
+
 static int add_map(struct locals *l, struct str_map m, str base, str who)
 {
 	for (size_t i = 0; i < m.n; i++) {
 		str path;
-		enum spec_kind kind = spec_kind(m.p[i].v, &path);
+		enum spec_kind kind = spec_kind(meant(l->req, m.p[i], base, l->a), &path);
 		if (kind == SPEC_OTHER)
 			continue;
 		int rc = add_local(l, kind, path_join(l->a, base, path));
@@ -156,6 +167,8 @@ static int add_specs(struct locals *l, const struct manifest *m, str base, bool 
 		rc = add_map(l, m->optional_dependencies, base, base);
 	if (rc == 0 && dev)
 		rc = add_map(l, m->dev_dependencies, base, base);
+	if (rc == 0 && dev && l->req->settings.auto_install_peers)
+		rc = add_map(l, m->peer_dependencies, base, base);
 	return rc;
 }
 
@@ -172,11 +185,13 @@ int project_locals(struct request *req, str root, struct arena *a, struct err *e
 	return rc;
 }
 
-static bool names_folder(struct str_map m)
+static bool names_folder(const struct request *req, struct str_map m)
 {
+	AUTO(arena_release) struct arena a = ARENA_INIT(0);
+
 	for (size_t i = 0; i < m.n; i++) {
 		str path;
-		if (spec_kind(m.p[i].v, &path) == SPEC_FILE && !is_tarball(path))
+		if (spec_kind(meant(req, m.p[i], STR("."), &a), &path) == SPEC_FILE && !is_tarball(path))
 			return true;
 	}
 	return false;
@@ -186,9 +201,9 @@ bool project_copies_folders(const struct request *req)
 {
 	for (size_t i = 0; i < req->nimporters; i++) {
 		const struct manifest *m = &req->importer[i].manifest;
-		if (names_folder(m->dependencies) || names_folder(m->dev_dependencies) ||
-			names_folder(m->optional_dependencies))
+		if (names_folder(req, m->dependencies) || names_folder(req, m->dev_dependencies) ||
+			names_folder(req, m->optional_dependencies))
 			return true;
 	}
-	return names_folder(req->settings.overrides);
+	return names_folder(req, req->settings.overrides);
 }

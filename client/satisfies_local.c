@@ -57,7 +57,9 @@ static bool overridden(const struct check *c, str alias)
 	const struct str_map *o = &c->req->settings.overrides;
 
 	for (size_t i = 0; i < o->n; i++) {
-		if (str_eq(selector_name(o->p[i].k), alias))
+		str name = selector_name(str_trim(o->p[i].k));
+		size_t group = str_find(name, ':', 0);
+		if (match_one(group == SIZE_MAX ? name : str_head(name, group), alias))
 			return true;
 	}
 	return false;
@@ -89,10 +91,11 @@ static bool is_peer(const struct check *c, str alias)
 /* The specifier behind `catalog:`, if a catalog has one. */
 static str spec_of(const struct check *c, str alias, str spec)
 {
+	const struct catalog_user u = { c->p->resolution.directory, c->a };
 	struct err ignored;
 	str meant = spec;
 
-	return catalog_resolve(&c->req->settings, &meant, alias, spec, &ignored) ? spec : meant;
+	return catalog_resolve(&c->req->settings, &meant, alias, spec, &u, &ignored) ? spec : meant;
 }
 
 static bool is_project(const struct check *c, str path)

@@ -80,7 +80,8 @@ static int importer_wants(struct run *r, struct importer *imp, struct err *e)
 		for (uint32_t k = 0; k < d->nopt; k++)
 			w->optional = w->optional || d->opt[k].k == w->alias;
 		w->injected = workspace_injected(&imp->req->manifest, sof(r, w->alias));
-		int rc = catalog_resolve(r->set, &spec, sof(r, w->alias), sof(r, w->spec), e);
+		const struct catalog_user u = { imp->req->path, &r->arena };
+		int rc = catalog_resolve(r->set, &spec, sof(r, w->alias), sof(r, w->spec), &u, e);
 		if (rc)
 			return err_ctx(e, STR_FMT, STR_ARG(imp->req->path));
 		w->spec = atom_of(&r->t, spec);
@@ -94,7 +95,8 @@ static void prefer_direct(struct run *r, struct importer *imp, const struct kv *
 	for (uint32_t i = 0; i < n; i++) {
 		struct err ignored; /* importer_wants() reports it */
 		str spec;
-		if (catalog_resolve(r->set, &spec, sof(r, p[i].k), sof(r, p[i].v), &ignored))
+		const struct catalog_user u = { imp->req->path, &r->arena };
+		if (catalog_resolve(r->set, &spec, sof(r, p[i].k), sof(r, p[i].v), &u, &ignored))
 			continue;
 		atom s = atom_of(&r->t, spec);
 		if (selector_kind_of(r, s, &kind))

@@ -27,15 +27,18 @@ struct extender {
 	uint32_t *first; /* by atom of the name: index + 1 of its first entry; entries of a name are adjacent */
 	size_t nfirst;
 };
+enum group { GROUP_ANY, GROUP_PROD, GROUP_OPTIONAL, GROUP_PEER, GROUP_DEV };
 struct override {
 	atom parent, parent_range, name, range; /* ranges 0: any */
-	bool converge;
+	bool converge, parents, names;          /* PARENT, NAME is a pattern */
+	enum group group;
 	atom spec;
-	str local; /* link: or file: target from the workspace root */
+	str scheme, local; /* a folder: how it is written, and where it is from the workspace root; absent: none */
 };
 struct overrides {
 	VEC(struct override) all;
 	struct map names; /* names that some override targets */
+	bool patterns;    /* some override targets all names like it */
 	struct str_map resolved;
 };
 
@@ -99,14 +102,53 @@ static int extender_init(struct run *r, struct err *e)
 	return 0;
 }
 
-static bool selector_read(struct run *r, str s, atom *name, atom *range, bool *empty)
+/* Whether N is a name, or a pattern of names. */
+static bool names_something(struct run *r, str n, bool *pattern)
+{
+	str plain = arena_str(&r->arena, n);
+	*pattern = false;
+	for (size_t i = 0; i < n.n; i++)
+		if (n.p[i] == '*') {
+			((char *)plain.p)[i] = 'x';
+			*pattern = true;
+		}
+	return name_valid(plain);
+}
+
+static bool selector_read(struct run *r, str s, atom *name, atom *range, bool *pattern, bool *empty)
 {
 	str n, rest;
 	name_split(s, &n, &rest);
 	*empty = rest.p && !rest.n;
 	*name = atom_of(&r->t, n);
 	*range = rest.n ? atom_of(&r->t, rest) : 0;
-	return name_valid(n);
+	return names_something(r, n, pattern);
+}
+
+/* Takes ":prod" and its like from the end of S. */
+static enum group group_cut(str *s)
+{
+	static const struct {
+		const char *end;
+		enum group group;
+	} t[] = { { ":prod", GROUP_PROD }, { ":optional", GROUP_OPTIONAL }, { ":peer", GROUP_PEER } };
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++)
+		if (str_ends(*s, str_of(t[i].end))) {
+			*s = str_head(*s, s->n - strlen(t[i].end));
+			return t[i].group;
+		}
+	return GROUP_ANY;
+}
+
+/* The folder that O's specifier names. */
+static void local_read(struct run *r, struct override *o, str spec)
+{
+	str path;
+	if (!catalog_folder(spec, &o->scheme, &path)) {
+		o->scheme = o->local = STR_NONE;
+		return;
+	}
+	o->local = path_join(&r->arena, STR("."), path);
 }
 
 /* "$name" takes what the workspace root itself asks for. */
@@ -139,11 +181,12 @@ static int override_read(struct run *r, struct override *o, str selector, str *s
 {
 	bool empty = false, parent_empty = false;
 	size_t at = selector_split(selector);
+	str target = at == SIZE_MAX ? selector : str_from(selector, at + 1);
 	bool ok = true;
+	o->group = group_cut(&target);
 	if (at != SIZE_MAX)
-		ok = selector_read(r, str_head(selector, at), &o->parent, &o->parent_range, &parent_empty);
-	ok = ok &&
-	     selector_read(r, at == SIZE_MAX ? selector : str_from(selector, at + 1), &o->name, &o->range, &empty);
+		ok = selector_read(r, str_head(selector, at), &o->parent, &o->parent_range, &o->parents, &parent_empty);
+	ok = ok && selector_read(r, target, &o->name, &o->range, &o->names, &empty);
 	if (!ok)
 		return err_set(e, ERR_USAGE, "overrides: cannot read the selector \"" STR_FMT "\"", STR_ARG(selector));
 	if (str_starts(*spec, STR("$"))) {
@@ -151,17 +194,20 @@ static int override_read(struct run *r, struct override *o, str selector, str *s
 		if (rc)
 			return rc;
 	}
-	int rc = catalog_resolve(r->set, spec, sof(r, o->name), *spec, e);
+	str written = *spec;
+	int rc = catalog_resolve(
+		r->set, spec, sof(r, o->name), written, &(struct catalog_user){ STR("."), &r->arena }, e);
 	if (rc)
 		return err_ctx(e, "overrides");
+	if (catalog_name(written).n)
+		*spec = *catalog_entry(r->set, sof(r, o->name), catalog_name(written));
 	o->spec = atom_of(&r->t, *spec);
 	o->converge = empty;
 	if (parent_empty || (empty && (o->parent || !atom_semver(&r->t, o->spec))))
 		return err_set(e, ERR_USAGE,
 			"overrides: \"" STR_FMT "\" with an empty range needs one exact version and no parent",
 			STR_ARG(selector));
-	if (str_starts(*spec, STR("link:")) || str_starts(*spec, STR("file:")))
-		o->local = path_join(&r->arena, STR("."), str_from(*spec, 5));
+	local_read(r, o, *spec);
 	return 0;
 }
 
@@ -177,11 +223,12 @@ int overrides_init(struct run *r, struct err *e)
 	for (size_t i = 0; i < in.n; i++) {
 		struct override *v = vec_add(&o->all);
 		*v = (struct override){ 0 };
-		str spec = in.p[i].v;
-		rc = override_read(r, v, in.p[i].k, &spec, e);
+		str spec = in.p[i].v, selector = str_trim(in.p[i].k);
+		rc = override_read(r, v, selector, &spec, e);
 		if (rc)
 			return rc;
-		o->resolved.p[i] = (struct str_kv){ in.p[i].k, spec };
+		o->resolved.p[i] = (struct str_kv){ selector, spec };
+		o->patterns |= v->names;
 		map_set(&o->names, sof(r, v->name), 1);
 	}
 	return 0;
@@ -209,7 +256,8 @@ struct str_map overrides_resolved(struct run *r)
 struct override_selector override_selector(const struct run *r, size_t i)
 {
 	const struct override *o = &r->overrides->all.p[i];
-	return (struct override_selector){ o->parent, o->parent_range, o->name, o->range, o->converge };
+	return (struct override_selector){ o->parent, o->parent_range, o->name, o->range, o->converge,
+		o->names || o->parents || o->group != GROUP_ANY };
 }
 
 /* --- extensions --- */
@@ -302,7 +350,7 @@ static bool applies(struct run *r, const struct override *o, atom name, atom ver
 {
 	if (!o->parent)
 		return true;
-	if (o->parent != name)
+	if (o->parents ? !match_one(sof(r, o->parent), sof(r, name)) : o->parent != name)
 		return false;
 	if (!o->parent_range)
 		return true;
@@ -311,21 +359,41 @@ static bool applies(struct run *r, const struct override *o, atom name, atom ver
 	return v && rg && range_has(rg, v, false);
 }
 
-/* Less: A is more specific than B. */
+/* Names before patterns, one group before all (pnpm 12.21); then A takes less than B. */
 static bool more_specific(struct run *r, const struct override *a, const struct override *b)
 {
+	if (a->parents != b->parents)
+		return b->parents;
+	if (a->names != b->names)
+		return b->names;
+	if (!a->group != !b->group)
+		return a->group != GROUP_ANY;
 	bool b_covers = !b->range || (a->range && intersects(r, b->range, a->range));
 	bool a_covers = !a->range || (b->range && intersects(r, a->range, b->range));
 	return b_covers && !a_covers;
 }
 
-static const struct override *choose_of(struct run *r, atom pkg, atom version, bool scoped, atom dep, atom spec)
+/* Whether O is about DEP in GROUP. */
+static bool targets(struct run *r, const struct override *o, enum group group, atom dep)
+{
+	if (o->names ? !match_one(sof(r, o->name), sof(r, dep)) : o->name != dep)
+		return false;
+	return o->group == GROUP_ANY || o->group == group;
+}
+
+/* A package's dependency, in a group of its manifest. */
+struct place {
+	atom pkg, version;
+	enum group group;
+};
+
+static const struct override *choose_of(struct run *r, struct place at, bool scoped, atom dep, atom spec)
 {
 	const struct override *best = NULL;
 	for (size_t i = 0; i < r->overrides->all.n; i++) {
 		const struct override *o = &r->overrides->all.p[i];
-		if (o->converge || o->name != dep || (o->parent != 0) != scoped || !applies(r, o, pkg, version) ||
-			!intersects(r, o->range, spec))
+		if (o->converge || (o->parent != 0) != scoped || !targets(r, o, at.group, dep) ||
+			!applies(r, o, at.pkg, at.version) || !intersects(r, o->range, spec))
 			continue;
 		if (!best || more_specific(r, o, best))
 			best = o;
@@ -333,10 +401,10 @@ static const struct override *choose_of(struct run *r, atom pkg, atom version, b
 	return best;
 }
 
-static const struct override *choose(struct run *r, atom pkg, atom version, atom dep, atom spec)
+static const struct override *choose(struct run *r, struct place at, atom dep, atom spec)
 {
-	const struct override *o = pkg ? choose_of(r, pkg, version, true, dep, spec) : NULL;
-	return o ? o : choose_of(r, pkg, version, false, dep, spec);
+	const struct override *o = at.pkg ? choose_of(r, at, true, dep, spec) : NULL;
+	return o ? o : choose_of(r, at, false, dep, spec);
 }
 
 /* A converging override takes every range that its version satisfies. */
@@ -358,8 +426,7 @@ static atom override_spec(struct run *r, const struct override *o, const atom *d
 {
 	if (!o->local.p || !dir)
 		return o->spec;
-	str to = path_relative(&r->arena, sof(r, *dir), o->local);
-	return atom_fmt(&r->t, STR_FMT STR_FMT, STR_ARG(str_head(sof(r, o->spec), 5)), STR_ARG(to));
+	return atom_copy(&r->t, catalog_folder_from(o->scheme, o->local, sof(r, *dir), &r->arena));
 }
 
 /* What a selector's range is compared with: for "catalog:" what stands there, if it does (pnpm 12.20). */
@@ -367,18 +434,19 @@ static atom range_meant(struct run *r, struct kv edge)
 {
 	str spec = sof(r, edge.v);
 	struct err ignored;
-	if (catalog_name(spec).n && !catalog_resolve(r->set, &spec, sof(r, edge.k), spec, &ignored))
+	const struct catalog_user u = { STR("."), &r->arena };
+	if (catalog_name(spec).n && !catalog_resolve(r->set, &spec, sof(r, edge.k), spec, &u, &ignored))
 		return atom_of(&r->t, spec);
 	return edge.v;
 }
 
 /* The new specifier of an edge: 0 leaves it; *DROP removes it. */
-static atom overridden(struct run *r, atom pkg, atom version, struct kv edge, const atom *dir, bool *drop)
+static atom overridden(struct run *r, struct place at, struct kv edge, const atom *dir, bool *drop)
 {
 	*drop = false;
-	if (map_get(&r->overrides->names, sof(r, edge.k)) == MAP_NONE)
+	if (!r->overrides->patterns && map_get(&r->overrides->names, sof(r, edge.k)) == MAP_NONE)
 		return 0;
-	const struct override *o = choose(r, pkg, version, edge.k, range_meant(r, edge));
+	const struct override *o = choose(r, at, edge.k, range_meant(r, edge));
 	if (!o)
 		return converge(r, edge.k, edge.v);
 	if (str_eq(sof(r, o->spec), STR("-"))) {
@@ -388,12 +456,12 @@ static atom overridden(struct run *r, atom pkg, atom version, struct kv edge, co
 	return override_spec(r, o, dir);
 }
 
-static void override_map(struct run *r, struct kv *p, uint32_t *n, atom pkg, atom version, const atom *dir)
+static void override_map(struct run *r, struct kv *p, uint32_t *n, struct place at, const atom *dir)
 {
 	uint32_t to = 0;
 	for (uint32_t i = 0; i < *n; i++) {
 		bool drop;
-		atom spec = overridden(r, pkg, version, p[i], dir, &drop);
+		atom spec = overridden(r, at, p[i], dir, &drop);
 		if (drop)
 			continue;
 		p[to] = p[i];
@@ -412,15 +480,27 @@ bool deps_peer_optional(const struct deps *d, atom name)
 	return false;
 }
 
-static void override_peers(struct run *r, struct deps *d, atom pkg, atom version, const atom *dir, bool project)
+/* Forgets that peer NAME is optional. */
+static void peer_required(struct deps *d, atom name)
+{
+	uint32_t to = 0;
+	for (uint32_t i = 0; i < d->npeer_optional; i++)
+		if (d->peer_optional[i] != name)
+			d->peer_optional[to++] = d->peer_optional[i];
+	d->npeer_optional = to;
+}
+
+static void override_peers(struct run *r, struct deps *d, struct place at, const atom *dir, bool project)
 {
 	uint32_t to = 0;
 	for (uint32_t i = 0; i < d->npeer; i++) {
 		bool drop;
 		struct kv edge = d->peer[i];
-		atom spec = overridden(r, pkg, version, edge, dir, &drop);
-		if (drop)
+		atom spec = overridden(r, at, edge, dir, &drop);
+		if (drop) {
+			peer_required(d, edge.k);
 			continue;
+		}
 		str s = spec ? sof(r, spec) : STR_NONE;
 		if (spec && !valid_range(r, spec) && str_find_str(s, STR("workspace:"), 0) == SIZE_MAX &&
 			str_find_str(s, STR("catalog:"), 0) == SIZE_MAX) {
@@ -446,17 +526,17 @@ void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom
 		ignore_optional(r, d);
 	if (!r->overrides->all.n)
 		return;
-	override_map(r, d->dep, &d->ndep, name, version, dir);
-	override_map(r, d->opt, &d->nopt, name, version, dir);
+	override_map(r, d->dep, &d->ndep, (struct place){ name, version, GROUP_PROD }, dir);
+	override_map(r, d->opt, &d->nopt, (struct place){ name, version, GROUP_OPTIONAL }, dir);
 	if (dev)
-		override_map(r, dev->dep, &dev->ndep, name, version, dir);
-	override_peers(r, d, name, version, dir, dev != NULL);
+		override_map(r, dev->dep, &dev->ndep, (struct place){ name, version, GROUP_DEV }, dir);
+	override_peers(r, d, (struct place){ name, version, GROUP_PEER }, dir, dev != NULL);
 }
 
 atom override_undeclared(struct run *r, atom name, atom range, const atom *dir)
 {
 	bool drop;
-	atom spec = overridden(r, 0, 0, (struct kv){ name, range }, dir, &drop);
+	atom spec = overridden(r, (struct place){ 0, 0, GROUP_PEER }, (struct kv){ name, range }, dir, &drop);
 	return drop ? atom_of(&r->t, STR("-")) : spec;
 }
 

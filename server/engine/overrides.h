@@ -22,6 +22,7 @@ struct override_selector {
 	atom parent, parent_range; /* 0: everybody's, every version's */
 	atom name, range;          /* range 0: any */
 	bool converge;
+	bool some; /* of what has the name: one group, or where the parent or the name is a pattern */
 };
 struct override_selector override_selector(const struct run *r, size_t i);
 /* Settings' overrides with catalog: and $name resolved, in their order, for the lockfile. */

@@ -169,10 +169,16 @@ static void package_frame(struct run *r, struct frame_package *f, const struct p
 	if (p->kind == PKG_REGISTRY) {
 		meta_of_registry(r, f, p);
 	} else if (p->kind == PKG_LOCKED) {
+		str usual = settings_tarball_url(r->set, name, version, &r->arena);
 		f->meta = known_meta(p->locked);
-		f->url = f->meta.resolution.tarball.n && str_starts(f->meta.resolution.tarball, STR("http"))
-				 ? f->meta.resolution.tarball
-				 : settings_tarball_url(r->set, name, version, &r->arena);
+		struct lock_resolution *res = &f->meta.resolution;
+		f->url = res->tarball.n && str_starts(res->tarball, STR("http")) ? res->tarball : usual;
+		/* a URL that lockfileIncludeTarballUrl put there goes with that */
+		if (!r->set->lockfile_include_tarball_url && res->kind == LOCK_RES_TARBALL && res->integrity.n &&
+			!res->git_hosted && same_url(r, usual, res->tarball)) {
+			res->kind = LOCK_RES_REGISTRY;
+			res->tarball = STR_NONE;
+		}
 	} else if (p->locked) {
 		f->meta = known_meta(p->locked); /* a URL that was not read again */
 		f->url = f->meta.resolution.tarball;
@@ -333,6 +339,17 @@ static str direct_ref(struct run *r, struct graph *g, const struct importer *imp
 	return dep_path_to_ref(deppath_text(g->paths, d->dp), sof(r, d->alias));
 }
 
+/* Whether ALIAS is asked for with "workspace:", directly or in a catalog. */
+static bool of_workspace(struct run *r, const struct importer *imp, atom alias, str spec)
+{
+	const struct catalog_user u = { imp->req->path, &r->arena };
+	struct err ignored;
+	str meant = spec;
+	return str_starts(spec, STR("workspace:")) ||
+	       (!catalog_resolve(r->set, &meant, sof(r, alias), spec, &u, &ignored) &&
+		       str_starts(meant, STR("workspace:")));
+}
+
 static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t at)
 {
 	const struct importer *imp = &r->importer[at];
@@ -349,7 +366,7 @@ static struct lock_importer importer_of(struct run *r, struct graph *g, uint32_t
 		if (!k)
 			continue;
 		str spec = sof(r, k->v);
-		if (d->dp == NONE && r->set->exclude_links_from_lockfile && !str_starts(spec, STR("workspace:")))
+		if (d->dp == NONE && r->set->exclude_links_from_lockfile && !of_workspace(r, imp, d->alias, spec))
 			continue;
 		out.deps[type].p[out.deps[type].n++] =
 			(struct lock_direct){ sof(r, d->alias), spec, direct_ref(r, g, imp, d) };
@@ -397,16 +414,24 @@ static void catalogs_of(struct emit *x, struct lock_head *h)
 			for (size_t k = 0; k < x->lf.importer[i].deps[t].n; k++) {
 				const struct lock_direct *d = &x->lf.importer[i].deps[t].p[k];
 				str catalog = catalog_name(d->specifier), spec, name, version, suffix;
+				const struct catalog_user u = { STR("."), &r->arena };
 				struct err ignored;
-				bool known = !catalog.n || str_starts(d->ref, STR("link:")) ||
-					     catalog_resolve(r->set, &spec, d->alias, d->specifier, &ignored);
+				bool known = !catalog.n ||
+					     catalog_resolve(r->set, &spec, d->alias, d->specifier, &u, &ignored);
+				bool local = !known && catalog_local(spec);
+				if (local)
+					spec = *catalog_entry(r->set, d->alias, catalog);
+				known = known || (!local && str_starts(d->ref, STR("link:")));
 				for (size_t j = 0; j < h->ncatalog && !known; j++)
 					known = str_eq(h->catalog[j].catalog, catalog) &&
 						str_eq(h->catalog[j].alias, d->alias);
 				str dp = known ? STR_NONE : dep_path_from_ref(d->alias, d->ref, &r->arena);
 				if (known)
 					continue;
-				dep_path_split(dp, &name, &version, &suffix);
+				if (local)
+					version = spec;
+				else
+					dep_path_split(dp, &name, &version, &suffix);
 				h->catalog = arena_grow(&r->arena, h->catalog, h->ncatalog, &cap, sizeof(*h->catalog),
 					_Alignof(struct lock_catalog_entry));
 				h->catalog[h->ncatalog++] =

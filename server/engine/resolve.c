@@ -28,7 +28,7 @@ struct edge_ctx {
 	enum source source;
 	prior key; /* FROM_PARENT */
 	const struct level *level;
-	atom dir;
+	atom dir, link_dir;
 	const struct scope *scope;
 };
 
@@ -196,9 +196,12 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
 		return reused_seed(r, out, &w, x, key, optional, e);
 	pin(r, &w, x, key);
-	struct resolve_opts o = {
-		.level = x->level, .dir = x->dir, .cutoff = r->subdep_cutoff, .depth = x->depth, .key = key
-	};
+	struct resolve_opts o = { .level = x->level,
+		.dir = x->dir,
+		.link_dir = x->link_dir,
+		.cutoff = r->subdep_cutoff,
+		.depth = x->depth,
+		.key = key };
 	if (x->depth == 0 && !x->imp->subdep_rules) {
 		o.cutoff = r->cutoff;
 		o.lowest = r->lowest_direct;
@@ -359,9 +362,9 @@ static atom higher_direct(struct run *r, const struct importer *imp, atom name, 
 	return out;
 }
 
-static atom declaring_dir(const struct importer *imp, const struct pkg *p)
+static atom declaring_dir(struct run *r, const struct pkg *p)
 {
-	return p->kind == PKG_DIRECTORY ? p->directory : imp->path;
+	return p->kind == PKG_DIRECTORY ? p->directory : atom_of(&r->t, STR("."));
 }
 
 struct expanded {
@@ -389,13 +392,15 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 			.source = FROM_PARENT,
 			.key = NONE,
 			.level = f->level,
-			.dir = declaring_dir(imp, p),
+			.dir = declaring_dir(r, p),
+			.link_dir = p->kind == PKG_DIRECTORY ? imp->path : declaring_dir(r, p),
 			.scope = f->scope };
 		struct wanted w = { s.alias, s.range, s.optional, workspace_injected(p->manifest, sof(r, s.alias)),
 			false };
 		if (through_catalogs(p)) {
 			str spec;
-			rc = catalog_resolve(r->set, &spec, sof(r, s.alias), sof(r, s.range), e);
+			const struct catalog_user u = { sof(r, x.dir), &r->arena };
+			rc = catalog_resolve(r->set, &spec, sof(r, s.alias), sof(r, s.range), &u, e);
 			if (rc)
 				return rc;
 			w.spec = atom_of(&r->t, spec);
@@ -523,9 +528,12 @@ int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, 
 	r->revision++;
 	struct seed *s = arena_new(&r->arena, struct seed, n + 1);
 	for (uint32_t i = 0; i < n; i++) {
-		struct edge_ctx x = {
-			.imp = imp, .source = FROM_IMPORTER, .key = NONE, .dir = imp->path, .scope = scope
-		};
+		struct edge_ctx x = { .imp = imp,
+			.source = FROM_IMPORTER,
+			.key = NONE,
+			.dir = imp->path,
+			.link_dir = imp->path,
+			.scope = scope };
 		int rc = edge_seed(r, &s[i], w[i], &x, e);
 		if (rc)
 			return rc;

@@ -13,7 +13,8 @@ MUST_USE int resolve_extend(struct run *r, struct importer *imp, const struct wa
 /* One specifier to its package, nothing below. *OUT is NONE when there is no such version and the edge is optional. */
 struct resolve_opts {
 	const struct level *level;
-	atom dir; /* folder of the declaring manifest */
+	/* where file: and link: start: the lockfile's folder for what is published, where only overrides say so */
+	atom dir, link_dir;
 	int64_t cutoff;
 	bool lowest;
 	int32_t depth;

@@ -130,7 +130,7 @@ int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, con
 	const struct resolve_opts *o, bool *fresh, struct err *e)
 {
 	str s = sof(r, w->spec);
-	int rc = workspace_resolve(r, out, imp, o->dir, w, fresh, e);
+	int rc = workspace_resolve(r, out, imp, o->dir, o->link_dir, w, fresh, e);
 	if (rc)
 		return rc < 0 ? rc : 0;
 	if (str_starts(s, STR("catalog:")))

@@ -483,7 +483,7 @@ static bool override_move(struct rewrite *x, size_t i, const str *was, str now)
 	struct run *r = x->r;
 	struct override_selector s = override_selector(r, i);
 	struct move m = { .name = sof(r, s.name), .parent = s.parent, .parent_range = s.parent_range };
-	if (s.range || s.converge)
+	if (s.range || s.converge || s.some)
 		return false;
 	if (!str_eq(now, STR("-"))) {
 		atom to = atom_of(&r->t, now);

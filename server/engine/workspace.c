@@ -223,8 +223,8 @@ static str base_name(str path)
 	return str_rcut(path, '/', &head, &tail) ? tail : path;
 }
 
-int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, atom dir, const struct wanted *w,
-	bool *fresh, struct err *e)
+int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, atom files, atom links,
+	const struct wanted *w, bool *fresh, struct err *e)
 {
 	str s = sof(r, w->spec), integrity;
 	bool file = str_starts(s, STR("file:")), link = str_starts(s, STR("link:")),
@@ -237,7 +237,7 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 	if (!file && !link && !ws && !is_path(s))
 		return LOCAL_NONE;
 	bool tarball = !ws && !link && is_tarball(s);
-	str path = path_join(&r->arena, file ? sof(r, dir) : imp->req->path, local_path(s));
+	str path = path_join(&r->arena, sof(r, file ? files : links), local_path(s));
 	const struct manifest *m = workspace_manifest(r, path, &integrity);
 	bool copy = file || (!link && (tarball || w->injected || (ws && r->set->inject_workspace_packages)));
 	atom d = atom_copy(&r->t, path);
@@ -261,7 +261,8 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 		int rc = package_of_tarball(r, out, name, raw, d, l, NULL, fresh, e);
 		return rc ? rc : LOCAL_FOUND;
 	}
+	bool project = ws && map_get(&r->workspace->importer, path) != MAP_NONE;
 	*out = package_of_manifest(r, PKG_DIRECTORY, atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, raw)), raw,
-		m, name, 0, d, integrity, false, fresh);
+		m, name, 0, d, integrity, project, fresh);
 	return LOCAL_FOUND;
 }

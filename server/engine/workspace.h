@@ -11,10 +11,10 @@ void workspace_init(struct run *r);
 void workspace_release(struct run *r);
 
 enum local_result { LOCAL_NONE, LOCAL_FOUND };
-/* Resolves W of importer IMP (DIR: folder of the manifest that declares it) when its specifier is local. *OUT: the package.
+/* Resolves W of importer IMP when its specifier is local: file: from FILES, other folders from LINKS. *OUT: the package.
  * LOCAL_NONE: not a local specifier. Negative on failure. */
-int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, atom dir, const struct wanted *w,
-	bool *fresh, struct err *e);
+int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, atom files, atom links,
+	const struct wanted *w, bool *fresh, struct err *e);
 struct reg_spec;
 /* With linkWorkspacePackages: *OUT is the workspace package that takes the place of the registry's VERSION (0: the registry has none) of what
  * SPEC asks for. False: there is none. */
