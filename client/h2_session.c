@@ -2,13 +2,11 @@
 #include "base/clock.h"
 #include "host_dial.h"
 #include "host_lookup.h"
+#include "tls_lib.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <nghttp2/nghttp2.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -33,7 +31,8 @@ struct h2 {
 	char *host; /* for certificate and messages */
 	char *where;
 	struct addrinfo *all;
-	struct host_dial *dial; /* NULL: connected */
+	struct host_dial *dial;    /* NULL: connected */
+	const struct tls_lib *lib; /* with TLS */
 	SSL_CTX *tls;
 	SSL *ssl;
 	bool want_write; /* TLS waits for the socket */
@@ -242,14 +241,14 @@ static void session_start(struct h2 *h)
 
 static int tls_error(const struct h2 *h, struct err *e)
 {
-	long bad = h->ssl ? SSL_get_verify_result(h->ssl) : X509_V_OK;
+	long bad = h->ssl ? h->lib->SSL_get_verify_result_(h->ssl) : X509_V_OK;
 	char text[200];
 
 	if (bad != X509_V_OK)
 		return err_set(e, ERR_NET, "certificate of %s: %s (cafile in ~/.npmrc names a private authority)",
-			h->where, X509_verify_cert_error_string(bad));
-	unsigned long code = ERR_get_error();
-	ERR_error_string_n(code, text, sizeof(text));
+			h->where, h->lib->X509_verify_cert_error_string_(bad));
+	unsigned long code = h->lib->ERR_get_error_();
+	h->lib->ERR_error_string_n_(code, text, sizeof(text));
 	return err_set(e, ERR_NET, "TLS with %s: %s", h->where, code ? text : "the connection was closed");
 }
 
@@ -257,32 +256,39 @@ static int tls_init(struct h2 *h, const struct h2_opts *o, struct err *e)
 {
 	static const unsigned char alpn[] = "\x02h2";
 
+	h->lib = tls_lib(e);
+	if (!h->lib)
+		return e->code;
 	if (o->tls_kept && *o->tls_kept) {
 		h->tls = *o->tls_kept;
-		SSL_CTX_up_ref(h->tls);
+		h->lib->SSL_CTX_up_ref_(h->tls);
 		return 0;
 	}
-	h->tls = SSL_CTX_new(TLS_client_method());
+	h->tls = h->lib->SSL_CTX_new_(h->lib->TLS_client_method_());
 	if (!h->tls)
 		die_oom(0);
-	SSL_CTX_set_min_proto_version(h->tls, TLS1_2_VERSION);
-	SSL_CTX_set_verify(h->tls, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_mode(h->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	if (o->ca_file ? SSL_CTX_load_verify_locations(h->tls, o->ca_file, NULL) != 1
-		       : SSL_CTX_set_default_verify_paths(h->tls) != 1)
+	h->lib->SSL_CTX_ctrl_(h->tls, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_2_VERSION, NULL);
+	h->lib->SSL_CTX_set_verify_(h->tls, SSL_VERIFY_PEER, NULL);
+	h->lib->SSL_CTX_ctrl_(
+		h->tls, SSL_CTRL_MODE, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, NULL);
+	if (o->ca_file ? h->lib->SSL_CTX_load_verify_locations_(h->tls, o->ca_file, NULL) != 1
+		       : h->lib->SSL_CTX_set_default_verify_paths_(h->tls) != 1)
 		return err_set(
 			e, ERR_USAGE, "no usable certificates in %s", o->ca_file ? o->ca_file : "the system's store");
-	SSL_CTX_set_alpn_protos(h->tls, alpn, 3);
+	h->lib->SSL_CTX_set_alpn_protos_(h->tls, alpn, 3);
 	if (o->tls_kept) {
 		*o->tls_kept = h->tls;
-		SSL_CTX_up_ref(h->tls);
+		h->lib->SSL_CTX_up_ref_(h->tls);
 	}
 	return 0;
 }
 
 void h2_tls_free(SSL_CTX **kept)
 {
-	SSL_CTX_free(*kept);
+	struct err e;
+
+	if (*kept) /* so the library is there */
+		tls_lib(&e)->SSL_CTX_free_(*kept);
 	*kept = NULL;
 }
 
@@ -290,16 +296,16 @@ static int tls_start(struct h2 *h, struct err *e)
 {
 	unsigned char ip[16];
 
-	h->ssl = SSL_new(h->tls);
-	if (!h->ssl || SSL_set_fd(h->ssl, h->fd) != 1)
+	h->ssl = h->lib->SSL_new_(h->tls);
+	if (!h->ssl || h->lib->SSL_set_fd_(h->ssl, h->fd) != 1)
 		return tls_error(h, e);
 	if (inet_pton(AF_INET, h->host, ip) == 1 || inet_pton(AF_INET6, h->host, ip) == 1) {
-		X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(h->ssl), h->host);
+		h->lib->X509_VERIFY_PARAM_set1_ip_asc_(h->lib->SSL_get0_param_(h->ssl), h->host);
 	} else {
-		SSL_set_tlsext_host_name(h->ssl, h->host);
-		SSL_set1_host(h->ssl, h->host);
+		h->lib->SSL_ctrl_(h->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, h->host);
+		h->lib->SSL_set1_host_(h->ssl, h->host);
 	}
-	SSL_set_connect_state(h->ssl);
+	h->lib->SSL_set_connect_state_(h->ssl);
 	h->state = H2_TLS;
 	return 0;
 }
@@ -310,7 +316,7 @@ static ssize_t io_result(struct h2 *h, ssize_t n, const char *what, struct err *
 	if (n > 0)
 		return n;
 	if (h->ssl) {
-		int why = SSL_get_error(h->ssl, (int)n);
+		int why = h->lib->SSL_get_error_(h->ssl, (int)n);
 		h->want_write |= why == SSL_ERROR_WANT_WRITE;
 		if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
 			return 0;
@@ -331,11 +337,11 @@ static int handshake(struct h2 *h, struct err *e)
 	unsigned n;
 
 	h->want_write = false;
-	ERR_clear_error();
-	int rc = SSL_do_handshake(h->ssl);
+	h->lib->ERR_clear_error_();
+	int rc = h->lib->SSL_do_handshake_(h->ssl);
 	if (rc != 1)
 		return (int)io_result(h, rc, "TLS with", e);
-	SSL_get0_alpn_selected(h->ssl, &alpn, &n);
+	h->lib->SSL_get0_alpn_selected_(h->ssl, &alpn, &n);
 	if (n != 2 || memcmp(alpn, "h2", 2) != 0)
 		return err_set(e, ERR_PROTOCOL, "%s does not speak HTTP/2 (no h2 in ALPN): is it a drayd?", h->where);
 	h->state = H2_OPEN;
@@ -361,9 +367,10 @@ static int dial(struct h2 *h, struct err *e)
 static int read_all(struct h2 *h, struct err *e)
 {
 	for (;;) {
-		ERR_clear_error();
+		if (h->ssl)
+			h->lib->ERR_clear_error_();
 		errno = 0;
-		ssize_t n = h->ssl ? SSL_read(h->ssl, h->read, READ_SIZE) : recv(h->fd, h->read, READ_SIZE, 0);
+		ssize_t n = h->ssl ? h->lib->SSL_read_(h->ssl, h->read, READ_SIZE) : recv(h->fd, h->read, READ_SIZE, 0);
 		n = io_result(h, n, "read from", e);
 		if (n <= 0)
 			return (int)n;
@@ -392,11 +399,13 @@ static int write_all(struct h2 *h, struct err *e)
 		}
 		if (h->at == h->out.n)
 			return 0;
-		ERR_clear_error();
+		if (h->ssl)
+			h->lib->ERR_clear_error_();
 		errno = 0;
 		size_t left = h->out.n - h->at;
-		ssize_t n = h->ssl ? SSL_write(h->ssl, h->out.p + h->at, left > INT32_MAX ? INT32_MAX : (int)left)
-				   : send(h->fd, h->out.p + h->at, left, MSG_NOSIGNAL);
+		ssize_t n =
+			h->ssl ? h->lib->SSL_write_(h->ssl, h->out.p + h->at, left > INT32_MAX ? INT32_MAX : (int)left)
+			       : send(h->fd, h->out.p + h->at, left, MSG_NOSIGNAL);
 		n = io_result(h, n, "write to", e);
 		if (n <= 0)
 			return (int)n;
@@ -538,8 +547,10 @@ void h2_close(struct h2 *h)
 		free(st);
 	}
 	nghttp2_session_del(h->s);
-	SSL_free(h->ssl);
-	SSL_CTX_free(h->tls);
+	if (h->lib) {
+		h->lib->SSL_free_(h->ssl);
+		h->lib->SSL_CTX_free_(h->tls);
+	}
 	host_dial_free(h->dial);
 	if (h->fd >= 0)
 		close(h->fd);

@@ -5,6 +5,7 @@
 #include "platform.h"
 #include "project_glob.h"
 #include "project_local.h"
+#include "sha256.h"
 #include "workspace_file.h"
 #include <errno.h>
 #include <limits.h>
@@ -25,7 +26,7 @@ struct load {
 	bool has_yaml;
 	struct workspace_yaml w;
 	struct credentials rc;
-	struct hasher *manifests;
+	struct sha256 manifests;
 	struct err *e;
 };
 
@@ -290,6 +291,15 @@ static int hash_patches(struct load *l)
 
 /* ---- manifests ---- */
 
+static void hash_manifest(struct sha256 *h, const struct project *p, str path, str text)
+{
+	uint64_t size[] = { path.n - p->root.n, text.n };
+
+	sha256_add(h, size, sizeof(size));
+	sha256_add(h, path.p + p->root.n, path.n - p->root.n);
+	sha256_add(h, text.p, text.n);
+}
+
 static int read_manifest(struct load *l, str dir, struct manifest *out, bool *there)
 {
 	str path = join(l, dir, "package.json"), text;
@@ -298,10 +308,7 @@ static int read_manifest(struct load *l, str dir, struct manifest *out, bool *th
 	*there = text.p != NULL;
 	if (rc || !*there)
 		return rc;
-	uint64_t size[] = { path.n - l->p->root.n, text.n };
-	hasher_add(l->manifests, size, sizeof(size));
-	hasher_add(l->manifests, path.p + l->p->root.n, path.n - l->p->root.n);
-	hasher_add(l->manifests, text.p, text.n);
+	hash_manifest(&l->manifests, l->p, path, text);
 	return manifest_parse(out, text, path, l->a, l->e);
 }
 
@@ -470,6 +477,25 @@ int project_lockfile(struct project *p, struct err *e)
 	return rc;
 }
 
+bool project_manifests_same(const struct project *p)
+{
+	struct arena a AUTO(arena_release) = ARENA_INIT(4096);
+	struct sha256 h;
+	uint8_t now[32];
+	struct err e;
+
+	sha256_begin(&h);
+	for (size_t i = 0; i < p->req.nimporters; i++) {
+		struct buf b AUTO(buf_release) = BUF_INIT;
+		str path = arena_printf(&a, STR_FMT "/package.json", STR_ARG(p->importer[i].dir));
+		if (project_read_file(&b, path.p, FILE_MAX, &e) != 0)
+			return false;
+		hash_manifest(&h, p, path, buf_str(&b));
+	}
+	sha256_end(&h, now);
+	return memcmp(now, p->manifests, sizeof(now)) == 0;
+}
+
 /* What the projects themselves say of the node they run on: a warning, or with engineStrict an error. */
 static int check_engines(struct load *l)
 {
@@ -533,18 +559,11 @@ static int load_all(struct load *l)
 static int load(struct project *p, const struct project_opts *o, struct err *e)
 {
 	*p = (struct project){ .arena = ARENA_INIT(256 * 1024) };
-	struct load l = { .p = p,
-		.o = o,
-		.a = &p->arena,
-		.env = o->env ? o->env : environ,
-		.manifests = hasher_new(DIGEST_SHA256),
-		.e = e };
-	struct digest d;
+	struct load l = { .p = p, .o = o, .a = &p->arena, .env = o->env ? o->env : environ, .e = e };
 
+	sha256_begin(&l.manifests);
 	int rc = load_all(&l);
-	hasher_end(l.manifests, &d);
-	hasher_free(l.manifests);
-	memcpy(p->manifests, d.b, sizeof(p->manifests));
+	sha256_end(&l.manifests, p->manifests);
 	return rc;
 }
 

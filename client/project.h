@@ -65,6 +65,8 @@ int project_load(struct project *p, const struct project_opts *o, struct err *e)
 MUST_USE int project_lockfile(struct project *p, struct err *e);
 /* The same for a lockfile that was parsed before: LF, which must live as long as P. */
 void project_lockfile_is(struct project *p, const struct lockfile *lf);
+/* Whether all package.json files have the bytes that were read: a script may have written them anew. */
+bool project_manifests_same(const struct project *p);
 void project_release(struct project *p);
 /* Packages whose builds allowBuilds settles: 1 yes, 0 no, -1 it says nothing. NAME and VERSION of the package. */
 int project_may_build(const struct client_settings *c, str name, str version);

@@ -37,8 +37,8 @@ foreach(c DRAY DRAYD DRAY-BENCH)
   string(TOLOWER ${c} lower)
   set(CPACK_DEBIAN_${c}_PACKAGE_NAME ${lower})
 endforeach()
-# libcurl is loaded at run time, so nothing finds it by itself.
-set(CPACK_DEBIAN_DRAY_PACKAGE_DEPENDS "libcurl4, ca-certificates")
+# What is loaded at run time is not found by itself.
+set(CPACK_DEBIAN_DRAY_PACKAGE_DEPENDS "libcurl4, libssl3, ca-certificates")
 set(CPACK_DEBIAN_DRAYD_PACKAGE_DEPENDS "libcurl4, ca-certificates, adduser, init-system-helpers (>= 1.54~)")
 set(CPACK_DEBIAN_DRAY-BENCH_PACKAGE_DEPENDS "libcurl4, dray, drayd")
 # The first line is the synopsis.

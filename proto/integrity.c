@@ -2,8 +2,14 @@
  * than hashing a small file, and they cannot fail. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "integrity.h"
+#include "sha256.h"
+#include <dlfcn.h>
 #include <openssl/sha.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+enum { LARGE = 1 << 20 };
 
 static const struct alg {
 	str name;
@@ -118,6 +124,43 @@ bool digest_eq(const struct digest *a, const struct digest *b)
 	return a->alg == b->alg && a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
 }
 
+/* libcrypto's functions. Loading the library takes two milliseconds, which only who hashes what comes over the network pays. Constant once loaded. */
+#define CRYPTO_FUNCTIONS(X)                                                                                            \
+	X(SHA1_Init)                                                                                                   \
+	X(SHA1_Update)                                                                                                 \
+	X(SHA1_Final)                                                                                                  \
+	X(SHA256_Init)                                                                                                 \
+	X(SHA256_Update)                                                                                               \
+	X(SHA256_Final)                                                                                                \
+	X(SHA384_Init)                                                                                                 \
+	X(SHA384_Update)                                                                                               \
+	X(SHA384_Final)                                                                                                \
+	X(SHA512_Init)                                                                                                 \
+	X(SHA512_Update)                                                                                               \
+	X(SHA512_Final)
+static struct crypto {
+#define CRYPTO_MEMBER(f) __typeof__(f) *f##_;
+	CRYPTO_FUNCTIONS(CRYPTO_MEMBER)
+#undef CRYPTO_MEMBER
+} crypto;
+static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
+
+/* Without it nothing that was downloaded can be checked: there is no way on. */
+static void crypto_load(void)
+{
+	void *library = dlopen("libcrypto.so.3", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE), *f;
+
+#define CRYPTO_LOAD(name)                                                                                              \
+	f = library ? dlsym(library, #name) : NULL;                                                                    \
+	if (!f) {                                                                                                      \
+		fprintf(stderr, "libcrypto.so.3 cannot be loaded (%s); install OpenSSL 3\n", dlerror());               \
+		_Exit(1);                                                                                              \
+	}                                                                                                              \
+	memcpy(&crypto.name##_, &f, sizeof(f)); /* ISO C has no cast from void * to a function pointer */
+	CRYPTO_FUNCTIONS(CRYPTO_LOAD)
+#undef CRYPTO_LOAD
+}
+
 struct hasher {
 	enum digest_alg alg;
 	union {
@@ -131,16 +174,16 @@ static void hasher_start(struct hasher *h)
 {
 	switch (h->alg) {
 	case DIGEST_SHA1:
-		SHA1_Init(&h->u.s1);
+		crypto.SHA1_Init_(&h->u.s1);
 		return;
 	case DIGEST_SHA256:
-		SHA256_Init(&h->u.s256);
+		crypto.SHA256_Init_(&h->u.s256);
 		return;
 	case DIGEST_SHA384:
-		SHA384_Init(&h->u.s512);
+		crypto.SHA384_Init_(&h->u.s512);
 		return;
 	case DIGEST_SHA512:
-		SHA512_Init(&h->u.s512);
+		crypto.SHA512_Init_(&h->u.s512);
 		return;
 	case DIGEST_NONE:
 		break;
@@ -152,6 +195,7 @@ struct hasher *hasher_new(enum digest_alg alg)
 {
 	struct hasher *h = xcalloc(1, sizeof(*h));
 
+	pthread_once(&crypto_once, crypto_load);
 	h->alg = alg;
 	hasher_start(h);
 	return h;
@@ -160,26 +204,26 @@ struct hasher *hasher_new(enum digest_alg alg)
 void hasher_add(struct hasher *h, const void *p, size_t n)
 {
 	if (h->alg == DIGEST_SHA1)
-		SHA1_Update(&h->u.s1, p, n);
+		crypto.SHA1_Update_(&h->u.s1, p, n);
 	else if (h->alg == DIGEST_SHA256)
-		SHA256_Update(&h->u.s256, p, n);
+		crypto.SHA256_Update_(&h->u.s256, p, n);
 	else if (h->alg == DIGEST_SHA384)
-		SHA384_Update(&h->u.s512, p, n);
+		crypto.SHA384_Update_(&h->u.s512, p, n);
 	else
-		SHA512_Update(&h->u.s512, p, n);
+		crypto.SHA512_Update_(&h->u.s512, p, n);
 }
 
 void hasher_end(struct hasher *h, struct digest *out)
 {
 	*out = (struct digest){ .alg = h->alg, .n = algs[h->alg].bytes };
 	if (h->alg == DIGEST_SHA1)
-		SHA1_Final(out->b, &h->u.s1);
+		crypto.SHA1_Final_(out->b, &h->u.s1);
 	else if (h->alg == DIGEST_SHA256)
-		SHA256_Final(out->b, &h->u.s256);
+		crypto.SHA256_Final_(out->b, &h->u.s256);
 	else if (h->alg == DIGEST_SHA384)
-		SHA384_Final(out->b, &h->u.s512);
+		crypto.SHA384_Final_(out->b, &h->u.s512);
 	else
-		SHA512_Final(out->b, &h->u.s512);
+		crypto.SHA512_Final_(out->b, &h->u.s512);
 	hasher_start(h);
 }
 
@@ -190,11 +234,19 @@ void hasher_free(struct hasher *h)
 
 void sha256(uint8_t out[32], const void *p, size_t n)
 {
-	SHA256_CTX c;
+	struct sha256 s;
 
-	SHA256_Init(&c);
-	SHA256_Update(&c, p, n);
-	SHA256_Final(out, &c);
+	if (n >= LARGE && !sha256_fast()) { /* then libcrypto has better ways */
+		SHA256_CTX c;
+		pthread_once(&crypto_once, crypto_load);
+		crypto.SHA256_Init_(&c);
+		crypto.SHA256_Update_(&c, p, n);
+		crypto.SHA256_Final_(out, &c);
+		return;
+	}
+	sha256_begin(&s);
+	sha256_add(&s, p, n);
+	sha256_end(&s, out);
 }
 
 void hex_print(char *out, const uint8_t *p, size_t n)

@@ -65,6 +65,16 @@ assert.equal(install('--registry', url.replace('127.0.0.1', 'localhost')).kept_p
   mute.close()
 }
 
+// -- what an install that finds all of it here does not load: it would take longer than all else of a small one -----------------
+{
+  rmSync(join(dir, 'node_modules'), { recursive: true })
+  const libraries = (more, how) => [...spawnSync(dray, args(more), { env: { ...env, LD_DEBUG: 'files', ASAN_OPTIONS: 'detect_leaks=0', ...how }, encoding: 'utf8', maxBuffer: 1 << 26 }).stderr.matchAll(/file=lib(crypto|ssl|curl)\.so/g)].map((m) => m[1])
+  assert.deepEqual(libraries([]), [])
+  same(tree(), whole, 'without them')
+  rmSync(join(dir, 'node_modules'), { recursive: true })
+  assert.ok(libraries(['--store-dir', join(work, 'other')]).includes('crypto'), 'the test sees what is loaded')
+}
+
 // -- spoiled ------------------------------------------------
 for (const spoil of [(f) => truncateSync(f, 30), (f) => { const b = readFileSync(f); b[b.length >> 1] ^= 1; writeFileSync(f, b) }, (f) => writeFileSync(f, 'garbage'), (f) => writeFileSync(f, '')]) {
   for (const f of readdirSync(plans)) spoil(join(plans, f))
