@@ -16,11 +16,13 @@
 enum {
 	KEY_MAX = 511, /* LMDB's, table and its NUL included */
 	READERS_MAX = 1024,
-	BATCH_WAIT_MS = 20,     /* a commit waits this long for company … */
-	BATCH_ENOUGH = 64,      /* … unless so many are there */
-	SAY_MS = 10000,         /* between two lines about lost writes */
-	MAPPED_KEPT = 8 << 20,  /* of the map, before its pages are let go */
-	MAPPED_EACH = 64 << 10, /* by a touch: the kernel maps that much around it */
+	BATCH_WAIT_MS = 20,    /* a commit waits this long for company … */
+	BATCH_ENOUGH = 64,     /* … unless so many are there */
+	SAY_MS = 10000,        /* between two lines about lost writes */
+	MAPPED_KEPT = 8 << 20, /* of the map, before its pages are let go */
+	WINDOW = 64 << 10,     /* the kernel maps that much around what is touched, and as much is aligned */
+	WINDOWS = 1024,        /* told apart; what lies further on shares their places */
+	PAGE_HEADER = 16,      /* LMDB's */
 	WRITTEN_KEPT =
 		1 << 20, /* bytes committed before they are let go: the writer looks at the pages around what it adds */
 };
@@ -42,9 +44,10 @@ struct kv {
 	char *path;
 	pthread_t tid;
 	bool running;
-	atomic_size_t mapped;    /* at most, since they were let go */
-	atomic_uintptr_t lo, hi; /* where values were read: part of the map */
-	size_t written;          /* since the writer let go; the writer's own */
+	atomic_size_t mapped;                       /* at most, since they were let go */
+	atomic_uint_least64_t window[WINDOWS / 64]; /* which of it, where that is known */
+	atomic_uintptr_t lo, hi;                    /* where values were read: part of the map */
+	size_t written;                             /* since the writer let go; the writer's own */
 	int64_t said_ms; /* when it last said that writes are lost, and how many it has not said; the writer's own */
 	uint64_t unsaid;
 	bool looked; /* for the map, once; the writer's own */
@@ -268,6 +271,15 @@ static void *writer(void *arg)
 	return NULL;
 }
 
+/* Lock held. The writer starts with the first write: a process that only reads has no use for it. */
+static bool writer_runs(struct kv *k)
+{
+	if (!k->running)
+		k->running = workq_thread(&k->tid, "index", writer, k, &k->failed) == 0;
+	k->lost += !k->running;
+	return k->running;
+}
+
 static bool op_push(struct kv *k, struct op *op, bool wait)
 {
 	size_t size = op->key_n + op->value_n;
@@ -281,6 +293,7 @@ static bool op_push(struct kv *k, struct op *op, bool wait)
 	while (wait && k->n > 0 && (k->n >= k->o.depth || k->bytes + size > k->o.max_queued))
 		pthread_cond_wait(&k->room, &k->lock);
 	bool ok = k->n == 0 || (k->n < k->o.depth && k->bytes + size <= k->o.max_queued);
+	ok = ok && writer_runs(k);
 	if (ok) {
 		*k->last = op;
 		k->last = &op->next;
@@ -424,11 +437,10 @@ int kv_open(struct kv **out, const char *path, const struct kv_opts *o, struct e
 	pthread_cond_init(&k->room, &mono);
 	pthread_cond_init(&k->committed, &mono);
 	pthread_condattr_destroy(&mono);
-	if (env_open(k, e) < 0 || workq_thread(&k->tid, "index", writer, k, e) < 0) {
+	if (env_open(k, e) < 0) {
 		kv_close(k);
 		return e->code;
 	}
-	k->running = true;
 	*out = k;
 	return 0;
 }
@@ -498,12 +510,33 @@ void kv_read_end(struct kv_read *r)
 	free(r);
 }
 
-void kv_touch(struct kv *k, size_t n)
+/* Whether the window of AT is touched for the first time since all were let go. */
+static bool window_touch(struct kv *k, uintptr_t at)
 {
-	if (atomic_fetch_add(&k->mapped, n + MAPPED_EACH) + n + MAPPED_EACH < MAPPED_KEPT)
+	size_t w = at / WINDOW % WINDOWS;
+	uint64_t bit = (uint64_t)1 << (w % 64);
+
+	return !(atomic_load(&k->window[w / 64]) & bit) && !(atomic_fetch_or(&k->window[w / 64], bit) & bit);
+}
+
+/* N bytes at P, and MORE at places that are not known. */
+static void touch(struct kv *k, const void *p, size_t n, size_t more)
+{
+	uintptr_t from = (uintptr_t)p, end = from + n;
+
+	for (uintptr_t at = from - from % WINDOW; n && at < end; at += WINDOW)
+		more += window_touch(k, at) ? WINDOW : 0;
+	if (!more || atomic_fetch_add(&k->mapped, more) + more < MAPPED_KEPT)
 		return;
+	for (size_t i = 0; i < WINDOWS / 64; i++)
+		atomic_store(&k->window[i], 0);
 	atomic_store(&k->mapped, 0);
 	range_let_go(k);
+}
+
+void kv_touch(struct kv *k, const void *p, size_t n)
+{
+	touch(k, p, n, 0);
 }
 
 int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e)
@@ -512,12 +545,15 @@ int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *
 	MDB_val k = { key_make(full, table, key), full }, v;
 	int rc = mdb_get(r->txn, r->k->dbi, &k, &v);
 
-	kv_touch(r->k, rc == 0 ? MAPPED_EACH + v.mv_size : 0); /* the way to the value, and the value */
-	if (rc == MDB_NOTFOUND)
+	if (rc == MDB_NOTFOUND) {
+		touch(r->k, NULL, 0, WINDOW); /* where it would be */
 		return 0;
+	}
 	if (rc != 0)
 		return kv_err(e, rc, r->k, "read");
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)v.mv_data;
+	/* a small value lies beside its key, which was found elsewhere for one that has pages of its own, behind their header */
+	touch(r->k, v.mv_data, v.mv_size, at % page == PAGE_HEADER ? WINDOW : 0);
 	range_note(r->k, at & ~(page - 1), (at + v.mv_size + page - 1) & ~(page - 1));
 	*out = (str){ v.mv_data, v.mv_size };
 	return 1;

@@ -3,7 +3,7 @@
  * Owns the environment and the writer. Readers see memory of the map, without a
  * copy; a value lives until its read transaction is renewed or ended. Writes
  * are queued (bounded in number and bytes) and committed in batches by the one
- * writer, without waiting for the disk: a killed process loses nothing that
+ * writer, who starts with the first of them, without waiting for the disk: a killed process loses nothing that
  * was committed, a power loss may lose the file, which is the caller's to
  * notice (store.c keeps the boot id). Tables share one tree; a table is a prefix
  * of the key. The one includer of lmdb.h.
@@ -33,9 +33,9 @@ void kv_read_end(struct kv_read *r);
 /* 1 and *out, 0 when there is none, or a negative error. Keys longer than LMDB's are kept by their SHA-256. */
 MUST_USE int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e);
 
-/* A value of N bytes is about to be read, on any thread. Now and then the map's pages are let go, so that a process that has read all of a large
+/* The value of N bytes at P is about to be read, on any thread. Now and then the map's pages are let go, so that a process that has read all of a large
  * index once does not hold all of it: what a file mapping holds counts as this process's memory. */
-void kv_touch(struct kv *k, size_t n);
+void kv_touch(struct kv *k, const void *p, size_t n);
 
 /* Queues a write of a copy of VALUE; a VALUE of STR_NONE deletes. WAIT: blocks while the queue is full, else false is returned then. */
 bool kv_put(struct kv *k, const char *table, str key, str value, bool wait);

@@ -189,7 +189,7 @@ int store_link(struct store *s, struct pkg p, bool fresh, int dirfd, enum pkg_im
 {
 	char path[PKG_ID * 2 + 2];
 
-	kv_touch(s->kv, p.n);
+	kv_touch(s->kv, p.p, p.n);
 	store_pkg_path(path, pkg_id(p));
 	AUTO(fs_close_auto) int from = fs_open(s->pkgs_fd, path, O_PATH | O_DIRECTORY, 0);
 	struct linking l = { .s = s,

@@ -255,6 +255,55 @@ static int map_random(const char *path)
 	return random;
 }
 
+/* KiB of PATH's data that this process has mapped. */
+static long map_rss(const char *path)
+{
+	char line[1024];
+	FILE *f = fopen("/proc/self/smaps", "re");
+	long kib = 0, n;
+	bool here = false;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		size_t word = strcspn(line, " \n");
+		if (word && line[word - 1] != ':')
+			here = strstr(line, path) && strstr(line, "/data.mdb");
+		else if (here && sscanf(line, "Rss: %ld", &n) == 1)
+			kib += n;
+	}
+	(void)fclose(f);
+	return kib;
+}
+
+/* Who reads all of a large index holds a small part of it. */
+static void test_let_go(void **state)
+{
+	enum { VALUES = 1500, SIZE = 24 << 10 }; /* 35 MiB, of which 8 are kept */
+	struct env *v = *state;
+	struct kv_read *r;
+	char key[16], *value = xcalloc(1, SIZE);
+	struct err e;
+	str got;
+
+	for (int i = 0; i < VALUES; i++) {
+		snprintf(key, sizeof(key), "%d", i);
+		assert_true(kv_put(v->k, "t", str_of(key), (str){ value, SIZE }, true));
+	}
+	assert_int_equal(kv_flush(v->k, &e), 0);
+	kv_close(v->k);
+	assert_int_equal(kv_open(&v->k, v->dir, &(struct kv_opts){ .map_size = 64 << 20 }, &e), 0);
+	assert_int_equal(kv_read_begin(&r, v->k, &e), 0);
+	for (int i = 0; i < VALUES; i++) {
+		snprintf(key, sizeof(key), "%d", i * 7 % VALUES);
+		assert_int_equal(kv_get(&got, r, "t", str_of(key), &e), 1);
+		assert_memory_equal(got.p, value, SIZE);
+		if (i % 100 == 99)
+			assert_true(map_rss(v->dir) < 20 << 10);
+	}
+	kv_read_end(r);
+	free(value);
+}
+
 /* Without it the first install after a start of the machine waited for the disk 4,000 times. */
 static void test_readahead(void **state)
 {
@@ -279,6 +328,7 @@ int main(void)
 		T(test_refused),
 		T(test_dead_readers),
 		T(test_readahead),
+		T(test_let_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
