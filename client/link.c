@@ -200,9 +200,11 @@ void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
 		left += slot_weight(slots[i]);
 		slots[own++] = slots[i];
 	}
-	large_first(slots, own, LARGE_SLOT);
-	/* Each job is a part of what is left, so that the last ones are short; a slot is never split, and few slots are never lumped. */
+	/* of few slots even a small one is large: begun last, it would be waited for */
 	const unsigned workers = pool_workers(l->pool);
+	uint64_t large = left / (32u * workers);
+	large_first(slots, own, large < LEAST_JOB ? LEAST_JOB : large > LARGE_SLOT ? LARGE_SLOT : large);
+	/* Each job is a part of what is left, so that the last ones are short; a slot is never split, and few slots are never lumped. */
 	uint64_t weight = 0, least = left / (4u * workers) < LEAST_JOB ? left / (4u * workers) : LEAST_JOB;
 	size_t from = 0;
 	for (size_t i = 0; i < own; i++) {

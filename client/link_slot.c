@@ -18,6 +18,21 @@
 /* Longest "<dir>/node_modules/@scope/name" and symlink text: dir is at most 255 bytes, a name 214. */
 #define SLOT_PATH 1024
 
+/* PART, N of them, one after another as a string in OUT: snprintf() takes longer than most of the calls that get the paths. False: it does not fit. */
+static bool join(char *out, size_t room, const str *part, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (part[i].n >= room - at)
+			return false;
+		memcpy(out + at, part[i].p, part[i].n);
+		at += part[i].n;
+	}
+	out[at] = 0;
+	return true;
+}
+
 static int64_t mtime_ns(const struct stat *st)
 {
 	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
@@ -50,14 +65,9 @@ bool slot_stands_still(int vstore, struct slot *s)
 	char path[SLOT_PATH];
 	struct stat st;
 
-	/* without snprintf: it takes longer than the call */
-	size_t n = strlen(s->dir);
-	if (n + sizeof("/node_modules") > sizeof(path))
-		return false;
-	memcpy(path, s->dir, n);
-	memcpy(path + n, "/node_modules", sizeof("/node_modules"));
-	bool there =
-		fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && !(st.st_mode & S_ISVTX);
+	bool there = join(path, sizeof(path), (str[]){ str_of(s->dir), STR("/node_modules") }, 2) &&
+		     fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+		     !(st.st_mode & S_ISVTX);
 	/* A package's folder that was taken away or put there changes that time, but not below a scope. */
 	if (there && mtime_ns(&st) == s->modules_ns && !name_scope(s->name).n)
 		return true;
@@ -152,7 +162,8 @@ static int slot_begin(const struct linker_opts *o, struct slot *s, struct err *e
 			return err_os(e, "replace folder %s", s->dir);
 	}
 	s->begun = true;
-	snprintf(path, sizeof(path), "%s/node_modules", s->dir);
+	if (!join(path, sizeof(path), (str[]){ str_of(s->dir), STR("/node_modules") }, 2))
+		return err_set(e, ERR_TOOBIG, "folder %.100s… is longer than %d bytes", s->dir, SLOT_PATH);
 	if (mkdirat(o->vstore, path, 01777) != 0)
 		return err_os(e, "make folder %s", path);
 	int fd = openat(o->vstore, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -229,12 +240,14 @@ static int slot_files(const struct linker_opts *o, const struct tree *t, const s
 	struct stat st;
 	str none = STR_NONE;
 
+	if (!join(name, sizeof(name), &s->name, 1))
+		return err_set(
+			e, ERR_TOOBIG, "name " STR_FMT " is longer than %zu bytes", STR_ARG(s->name), sizeof(name));
 	if (make_scope(modules, s->name, &none, e) < 0)
 		return e->code;
-	snprintf(name, sizeof(name), STR_FMT, STR_ARG(s->name));
 	if (mkdirat(modules, name, 0777) != 0)
 		return err_os(e, "make folder %s", name);
-	AUTO(fs_close_auto) int fd = openat(modules, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(fs_close_auto) int fd = openat(modules, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_os(e, "open folder %s", name);
 	bool builds = s->builds && (pkg_flags(s->package->rec) & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
@@ -268,21 +281,15 @@ static int slot_dep(const struct linker_opts *o, const struct tree *t, const str
 		return 0;
 	if (!name_valid(d->alias))
 		return err_set(e, ERR_PROTOCOL, "dependency \"" STR_FMT "\" is no name", STR_ARG(d->alias));
-	const char *up = name_scope(d->alias).n ? "../../.." : "../..";
-	str dir = tree_dir_of(t, d->alias, d->ref, &name, a);
-	int n;
-	if (dir.n)
-		n = snprintf(target, sizeof(target), "%s/" STR_FMT "/node_modules/" STR_FMT, up, STR_ARG(dir),
-			STR_ARG(name));
-	else if (!str_starts(d->ref, STR("link:")))
+	str up = name_scope(d->alias).n ? STR("../../../") : STR("../../"),
+	    dir = tree_dir_of(t, d->alias, d->ref, &name, a);
+	if (!dir.n && !str_starts(d->ref, STR("link:")))
 		return 0; /* not in the plan */
-	else
-		n = snprintf(target, sizeof(target), "%s/" STR_FMT "/" STR_FMT, up, STR_ARG(o->vstore_to_root),
-			STR_ARG(str_from(d->ref, strlen("link:"))));
-	if (n < 0 || (size_t)n >= sizeof(target))
+	str in_slot[] = { up, dir, STR("/node_modules/"), name };
+	str folder[] = { up, o->vstore_to_root, STR("/"), str_from(d->ref, dir.n ? 0 : strlen("link:")) };
+	if (!join(target, sizeof(target), dir.n ? in_slot : folder, 4) || !join(link, sizeof(link), &d->alias, 1))
 		return err_set(
 			e, ERR_TOOBIG, "symlink for " STR_FMT " is longer than %d bytes", STR_ARG(d->alias), SLOT_PATH);
-	snprintf(link, sizeof(link), STR_FMT, STR_ARG(d->alias));
 	if (make_scope(modules, d->alias, scope, e) < 0)
 		return e->code;
 	if (symlinkat(target, modules, link) != 0)

@@ -70,7 +70,19 @@ str dep_path_to_ref(str dep_path, str alias)
 	return dep_path;
 }
 
-/* Characters that a directory name may not have, and parentheses: "(" and ")(" become one "_", the last ")" nothing. */
+/* Characters that a name of a folder may not have. A table: this is asked of every character of every dep path that is linked to. */
+static const bool odd[256] = { ['\\'] = true,
+	['/'] = true,
+	[':'] = true,
+	['*'] = true,
+	['?'] = true,
+	['"'] = true,
+	['<'] = true,
+	['>'] = true,
+	['|'] = true,
+	['#'] = true };
+
+/* Those become "+"; and parentheses: "(" and ")(" one "_", the last ")" nothing. */
 static str escape(str s, struct arena *a)
 {
 	char *out = arena_new(a, char, s.n + 1);
@@ -81,7 +93,7 @@ static str escape(str s, struct arena *a)
 		s.n--;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
-		if (c && strchr("\\/:*?\"<>|#", c)) {
+		if (odd[(uint8_t)c]) {
 			c = '+';
 		} else if (parens && (c == '(' || c == ')')) {
 			i += c == ')' && i + 1 < s.n && s.p[i + 1] == '(';

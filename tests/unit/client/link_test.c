@@ -515,28 +515,31 @@ static void slots_that_share_a_folder_have_one_owner(void **state)
 	fixture_close(&f);
 }
 
-/* Begun last, the one large package would keep one worker busy while the others idle. */
+/* Begun last, the one large package would keep one worker busy while the others idle: of few slots, one that is larger than the others. */
 static void a_large_slot_is_begun_first(void **state)
 {
-	struct fixture f;
+	static const unsigned files[] = { 600, 150 };
 
 	(void)state;
-	fixture_open(&f);
-	fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
-	fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
-	f.more_files = 600;
-	struct slot *large = fixture_slot(&f, 2, "c", (struct lock_snapshot){ .key = STR("c@1.0.0") });
-	f.more_files = 0;
-	struct slot *last = fixture_slot(&f, 3, "d", (struct lock_snapshot){ .key = STR("d@1.0.0") });
-	struct linker *l = fixture_linker(&f, false);
-	link_slots_parallel(l, f.out, 4);
-	assert_ptr_equal(f.out[0], large);
-	assert_ptr_equal(f.out[3], last);
-	run(&f, l);
-	assert_int_equal(f.done, 4);
-	assert_int_equal(f.failed, 0);
-	linker_free(l);
-	fixture_close(&f);
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture f;
+		fixture_open(&f);
+		fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
+		fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
+		f.more_files = files[i];
+		struct slot *large = fixture_slot(&f, 2, "c", (struct lock_snapshot){ .key = STR("c@1.0.0") });
+		f.more_files = 0;
+		struct slot *last = fixture_slot(&f, 3, "d", (struct lock_snapshot){ .key = STR("d@1.0.0") });
+		struct linker *l = fixture_linker(&f, false);
+		link_slots_parallel(l, f.out, 4);
+		assert_ptr_equal(f.out[0], large);
+		assert_ptr_equal(f.out[3], last);
+		run(&f, l);
+		assert_int_equal(f.done, 4);
+		assert_int_equal(f.failed, 0);
+		linker_free(l);
+		fixture_close(&f);
+	}
 }
 
 int main(void)
