@@ -2,6 +2,7 @@
 #include "fs.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "link.h"
 #include "link_root.h"
 #include "manifest.h"
+#include "name.h"
 #include "prune.h"
 
 enum { BIN_DEPTH = 8 }; /* folders below directories.bin */
@@ -27,15 +29,24 @@ struct source_pkg {
 };
 struct chosen {
 	str command, path;
+	size_t at; /* in the package's list */
 	const struct source_pkg *from;
+};
+/* A command has the same text in the .bin of all slots whose names have as many folders: it is written once, and linked from there. By target, command
+ * and whether the slot's name has a scope: the id of a slot that has it, +1. */
+struct made {
+	uint32_t *first; /* by slot id: its first command in AT */
+	atomic_uint *at;
 };
 struct bin_dir {
 	struct arena *a;
 	VEC(struct source_pkg) pkg;
 	VEC(struct chosen) chosen;
-	str to_vstore; /* from the .bin folder to the virtual store */
-	str hoisted;   /* from there to the hoisted packages; empty: not for a slot that projects share */
-	bool fresh;    /* nothing can be there yet */
+	str to_vstore;           /* from the .bin folder to the virtual store */
+	str hoisted;             /* from there to the hoisted packages; empty: not for a slot that projects share */
+	bool fresh;              /* nothing can be there yet */
+	const struct slot *slot; /* whose .bin it is; NULL: no slot's */
+	const struct made *made; /* NULL: each shim is written by itself */
 };
 struct bins_job {
 	struct job job;
@@ -49,6 +60,7 @@ struct bins_job {
 };
 struct bins {
 	struct bins_opts o;
+	struct made made;
 	struct bins_counts counts;
 	struct err err;
 };
@@ -127,9 +139,9 @@ static void choose(struct bin_dir *d)
 			while (at < d->chosen.n && !str_eq(d->chosen.p[at].command, p->bin[k].command))
 				at++;
 			if (at == d->chosen.n)
-				*vec_add(&d->chosen) = (struct chosen){ p->bin[k].command, p->bin[k].path, p };
+				*vec_add(&d->chosen) = (struct chosen){ p->bin[k].command, p->bin[k].path, k, p };
 			else if (wins(p->bin[k].command, d->chosen.p[at].from, p))
-				d->chosen.p[at] = (struct chosen){ p->bin[k].command, p->bin[k].path, p };
+				d->chosen.p[at] = (struct chosen){ p->bin[k].command, p->bin[k].path, k, p };
 		}
 	}
 }
@@ -203,6 +215,31 @@ static bool shim_of_pnpm_does(int dirfd, int old, const struct shim *s, struct a
 			return false;
 	}
 	return fstat(old, &st) == 0 && (st.st_mode & 0100);
+}
+
+/* Where it is kept which slot has C already, in the same words; NULL: nowhere. */
+static atomic_uint *made_place(const struct bin_dir *d, const struct chosen *c)
+{
+	const struct slot *to = c->from->slot;
+
+	if (!d->made || !d->fresh || !to || c->from->own || to->package->state != PACKAGE_READY)
+		return NULL;
+	return &d->made->at[2 * (d->made->first[to->id] + c->at) + (name_scope(d->slot->name).n > 0)];
+}
+
+/* C's shim as a link to that of the slot that is kept in MADE. False: there is none, or this file system makes no more of them. */
+static bool shim_link(int dirfd, const struct bins_opts *o, const struct chosen *c, const atomic_uint *made)
+{
+	char path[1400], name[256];
+	unsigned id = atomic_load(made);
+
+	if (!id)
+		return false;
+	const struct slot *s = o->layout.tree->slot[id - 1];
+	snprintf(name, sizeof(name), STR_FMT, STR_ARG(c->command));
+	int n = snprintf(
+		path, sizeof(path), "%s/node_modules/" STR_FMT "/node_modules/.bin/%s", s->dir, STR_ARG(s->name), name);
+	return n > 0 && (size_t)n < sizeof(path) && linkat(o->vstore, path, dirfd, name, 0) == 0;
 }
 
 /* 1 when the shim was written, 0 when it was right already or its target is no file that can be read. One that is not there (yet) gets a shim by
@@ -294,8 +331,16 @@ static int bin_dir_write(int dirfd, str path, struct bin_dir *d, const struct bi
 	if (fd < 0)
 		return e->code;
 	for (size_t i = 0; i < d->chosen.n; i++) {
-		if (shim_put(fd, d, o, &d->chosen.p[i], counts, e) < 0)
+		atomic_uint *made = made_place(d, &d->chosen.p[i]);
+		if (made && shim_link(fd, o, &d->chosen.p[i], made)) {
+			counts->linked++;
+			continue;
+		}
+		int put = shim_put(fd, d, o, &d->chosen.p[i], counts, e);
+		if (put < 0)
 			return err_ctx(e, STR_FMT, STR_ARG(path));
+		if (made && put)
+			atomic_store(made, d->slot->id + 1);
 	}
 	if (prune)
 		shims_prune(fd, d, counts);
@@ -352,13 +397,15 @@ static void add_bundled(struct bin_dir *d, const struct bins *b, str package, co
 static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *counts, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
-	AUTO(bin_dir_release) struct bin_dir d = { .a = &a, .fresh = s->state == SLOT_LINKED && !b->o.again };
+	AUTO(bin_dir_release)
+	struct bin_dir d = { .a = &a,
+		.fresh = s->state == SLOT_LINKED && !b->o.again,
+		.slot = s,
+		.made = b->made.at ? &b->made : NULL };
 	bool scoped = s->name.p[0] == '@';
 
 	/* from <slot>/node_modules/<name>/node_modules/.bin to the virtual store */
 	d.to_vstore = scoped ? STR("../../../../../..") : STR("../../../../..");
-	if (!b->o.layout.tree->shared.n)
-		d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(d.to_vstore));
 	add_slot_deps(&d, b, s, s->snap->dependencies, d.to_vstore);
 	add_slot_deps(&d, b, s, s->snap->optional_dependencies, d.to_vstore);
 	size_t others = d.pkg.n;
@@ -366,11 +413,16 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 		add_slot(&d, b->o.vstore, s, STR("../.."), false);
 	if (d.pkg.n > others)
 		d.pkg.p[others].own = true;
+	bool bundles = s->package->f->meta.bundle_all || s->package->f->meta.bundled.n;
+	if (!d.pkg.n && !bundles)
+		return 0;
 	str package = slot_package_dir(s, &a);
-	if (s->package->f->meta.bundle_all || s->package->f->meta.bundled.n)
+	if (bundles)
 		add_bundled(&d, b, package, "");
 	if (!d.pkg.n)
 		return 0;
+	if (!b->o.layout.tree->shared.n)
+		d.hoisted = arena_printf(&a, STR_FMT "/node_modules", STR_ARG(d.to_vstore));
 	d.fresh = d.fresh && !(s->package->flags & PKG_HAS_BUNDLED);
 	str path = arena_printf(&a, STR_FMT "/node_modules/.bin", STR_ARG(package));
 	if (bin_dir_write(b->o.vstore, path, &d, &b->o, false, counts, e) < 0)
@@ -558,6 +610,7 @@ static void bins_job_run(struct job *job)
 static void bins_add_counts(struct bins *b, const struct bins_counts *c)
 {
 	b->counts.written += c->written;
+	b->counts.linked += c->linked;
 	b->counts.kept += c->kept;
 	b->counts.removed += c->removed;
 	b->counts.chmodded += c->chmodded;
@@ -608,8 +661,20 @@ static bool wants_bins(const struct bins *b, const struct slot *s, struct arena 
 	const struct tree *t = b->o.layout.tree;
 
 	if (s->state != SLOT_KEPT || !t->shared.n)
-		return s->state == SLOT_LINKED;
+		return s->state == SLOT_LINKED || (s->state == SLOT_KEPT && s->bins_due);
 	return leads_to_new(t, s->snap->dependencies, a) || leads_to_new(t, s->snap->optional_dependencies, a);
+}
+
+static void made_init(struct made *m, const struct tree *t)
+{
+	size_t n = 0;
+
+	m->first = xcalloc(t->nslots + 1, sizeof(*m->first));
+	for (size_t i = 0; i < t->nslots; i++) {
+		m->first[i] = (uint32_t)n;
+		n += t->slot[i]->package->state == PACKAGE_READY ? t->slot[i]->package->nbins : 0;
+	}
+	m->at = xcalloc(2 * n, sizeof(*m->at));
 }
 
 struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct hoist_place *hoisted)
@@ -620,6 +685,8 @@ struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct 
 	size_t share = t->nslots / (8u * pool_workers(p)) + 1;
 
 	b->o = *o;
+	if (o->link && !o->again)
+		made_init(&b->made, t);
 	if (hoisted) {
 		struct bins_job *j = job_new(b, 0);
 		j->hoisted = hoisted;
@@ -652,6 +719,8 @@ int bins_finish(struct bins *b, struct bins_counts *out, struct err *e)
 		*e = b->err;
 	else
 		*out = b->counts;
+	free(b->made.first);
+	free(b->made.at);
 	free(b);
 	return code;
 }

@@ -17,9 +17,10 @@ struct bins_opts {
 	bool extend_node_path;
 	bool peers_listed; /* autoInstallPeers */
 	bool again;        /* after build scripts: what is there already is looked at */
+	bool link;         /* a shim that several slots have in the same words may be one file */
 };
 struct bins_counts {
-	uint64_t written, kept, removed, chmodded;
+	uint64_t written, linked, kept, removed, chmodded;
 };
 /* Whether shims extend NODE_PATH. */
 bool bins_node_path(const struct client_settings *c);

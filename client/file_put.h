@@ -12,6 +12,9 @@
  * place, perhaps to elsewhere, is refused. Of several that write at the same time the last one wins. */
 MUST_USE int file_put(int dirfd, const char *path, str text, bool own, struct err *e);
 
+/* Removes what a file_put() that was killed has left beside PATH. */
+void file_put_clear(int dirfd, const char *path);
+
 struct staged;
 /* Prints LF on POOL, and writes it to the file system of DIRFD, as file_put() does. Both are borrowed, and LF unchanged, until the job has
  * ended. */

@@ -324,25 +324,66 @@ static bool own(const struct finish_opts *o, const struct written *w, str path)
 	       (str_ends(path, STR("/..")) && holds_modules(o->project, path));
 }
 
-/* What is watched counts as it was when it was read: the tree is what it asked for then. */
-static struct state_watch seen(const struct finish_opts *o, const struct written *w, size_t i, bool *edited)
-{
-	struct state_watch now = { .path = o->watched[i].path };
+/* What is watched, as it is now; W is what the command has written. */
+struct look {
+	const struct finish_opts *o;
+	const struct written *w;
+	struct state_watch *now;
+	int manifests; /* whether they have the bytes that were read, asked after NOW was: 1, -1; 0: not asked yet */
+};
 
-	state_stat(&now, o->root_fd, INT64_MAX);
-	if ((now.mtime_ns == o->watched[i].mtime_ns && now.size == o->watched[i].size) || own(o, w, now.path))
-		return now;
+static struct look look(const struct finish_opts *o, const struct written *w, struct arena *a)
+{
+	struct look l = { .o = o, .w = w, .now = arena_new(a, struct state_watch, o->nwatched + 1) };
+
+	for (size_t i = 0; i < o->nwatched; i++) {
+		l.now[i].path = o->watched[i].path;
+		state_stat(&l.now[i], o->root_fd, INT64_MAX);
+	}
+	return l;
+}
+
+static bool is_manifest(const struct project *p, str path)
+{
+	str name = STR("/package.json");
+
+	for (size_t i = 0; str_ends(path, name) && i < p->req.nimporters; i++) {
+		if (str_eq(p->importer[i].dir, str_head(path, path.n - name.n)))
+			return true;
+	}
+	return false;
+}
+
+/* A project's script may write its package.json in each install: what counts is what stands there. */
+static bool manifest_same(struct look *l, str path)
+{
+	if (!is_manifest(l->o->project, path))
+		return false;
+	if (!l->manifests)
+		l->manifests = project_manifests_same(l->o->project) ? 1 : -1;
+	return l->manifests > 0;
+}
+
+/* What is watched counts as it was when it was read: the tree is what it asked for then. */
+static struct state_watch seen(struct look *l, size_t i, bool *edited)
+{
+	const struct state_watch *was = &l->o->watched[i], *now = &l->now[i];
+
+	if ((now->mtime_ns == was->mtime_ns && now->size == was->size) || own(l->o, l->w, now->path) ||
+		manifest_same(l, now->path))
+		return *now;
 	*edited = true;
-	return o->watched[i];
+	return *was;
 }
 
 /* Whether a file was edited while this install ran: the tree is not what it asks for, then, and nobody may take it for that. */
-static bool edited_meanwhile(const struct finish_opts *o, const struct written *w)
+static bool edited_meanwhile(const struct finish_opts *o, const struct written *w, struct arena *a)
 {
+	struct look l = look(o, w, a);
 	bool edited = false;
 
 	for (size_t i = 0; i < o->nwatched && !edited; i++)
-		(void)seen(o, w, i, &edited);
+		(void)seen(&l, i, &edited);
 	return edited;
 }
 
@@ -366,7 +407,7 @@ static int write_state(const struct finish_opts *o, const struct written *w, str
 		const struct slot *x = t->slot[i];
 		if (!t->shared.n && (x->state == SLOT_LINKED || x->state == SLOT_KEPT))
 			s.slot[s.nslots++] =
-				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns };
+				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns, false };
 	}
 	/* Ignored builds are said again by every install until allowBuilds settles them: there is something to do. */
 	bool unsettled = o->ignored_builds.n > 0 && o->project->client.strict_dep_builds;
@@ -375,13 +416,36 @@ static int write_state(const struct finish_opts *o, const struct written *w, str
 	/* Written twice: making the file changes node_modules itself, and that time belongs into it. */
 	if (state_write(&s, o->root_fd, e) < 0)
 		return e->code;
+	struct look l = look(o, w, a);
 	for (size_t i = 0; i < s.nwatch; i++) {
 		if (i < o->nwatched)
-			s.watch[i] = seen(o, w, i, &edited);
+			s.watch[i] = seen(&l, i, &edited);
 		else
 			state_stat(&s.watch[i], o->root_fd, INT64_MAX);
 	}
 	return state_update(&s, o->root_fd, e);
+}
+
+void finish_failed(const struct tree *t, int root)
+{
+	AUTO(arena_release) struct arena a = ARENA_INIT(64 * 1024);
+	struct state s = { .slot = arena_new(&a, struct state_slot, t->nslots + 1) };
+	struct err ignored;
+
+	for (int begun = 0; begun < 2; begun++) {
+		for (size_t i = 0; i < t->nslots; i++) {
+			const struct slot *x = t->slot[i];
+			bool kept = x->state == SLOT_KEPT && !x->bins_due;
+			/* what is to be built may have been in part */
+			if ((x->state != SLOT_KEPT && x->state != SLOT_LINKED) || kept == begun ||
+				(x->state == SLOT_LINKED && x->builds && scripts_wanted(x->package)))
+				continue;
+			s.slot[s.nslots++] =
+				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns, begun };
+		}
+	}
+	if (state_write(&s, root, &ignored) < 0)
+		state_forget(root); /* as it was when this install began */
 }
 
 /* Source: pnpm, when minimumReleaseAge is loose. */
@@ -423,7 +487,7 @@ static int write_pnpm_state(const struct finish_opts *o, const struct written *w
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	struct pnpm_state s = { .project = o->project, .req = o->req, .filtered = o->filtered, .old = o->pnpm_state };
 
-	if (o->ignored_builds.n || pending_list(o, a).n || edited_meanwhile(o, w) || !pnpm_state_print(&b, &s, a))
+	if (o->ignored_builds.n || pending_list(o, a).n || edited_meanwhile(o, w, a) || !pnpm_state_print(&b, &s, a))
 		return 0;
 	return file_put(o->root_fd, "node_modules/.pnpm-workspace-state-v1.json", buf_str(&b), false, e);
 }

@@ -42,3 +42,5 @@ struct finish_opts {
 struct lockfile current_lockfile(
 	const struct lockfile *lockfile, const struct tree *tree, const struct request *req, struct arena *a);
 MUST_USE int finish_write(struct written *out, const struct finish_opts *o, struct err *e);
+/* An install has failed, and T's slots stay as they are: those that are whole are written down for the next one. */
+void finish_failed(const struct tree *t, int root);

@@ -86,13 +86,15 @@ static bool slot_kept(struct install *in, struct slot *s)
 		return !in->o->force && slot_stands(in->slots, s);
 	if (in->has_current && !in->o->force)
 		return slot_adopted(in, s);
+	s->bins_due = was && was->begun;
 	return was && was->wiring == s->wiring && slot_stands(in->slots, s) && was->modules_ns == s->modules_ns &&
 	       was->package_ns == s->package_ns;
 }
 
 void slot_ready(struct install *in, struct slot *s)
 {
-	s->wiring = slot_wiring(s);
+	if (!s->wiring)
+		s->wiring = slot_wiring(s);
 	if (!in->planned)
 		in->r->slots_before_done++;
 	*vec_add(&in->ready) = s;

@@ -50,6 +50,7 @@ struct install_result {
 	bool plan_cached;               /* the server had the plan ready */
 	uint64_t slots_before_done;     /* linked before the plan's last frame */
 	struct str_list ignored_builds; /* name@version, in *arena */
+	struct str_list excluded;       /* likewise: what came into minimumReleaseAgeExclude */
 	struct arena arena;
 	bool lockfile_written, workspace_written;
 	str lockfile_text; /* when it was wanted, in *arena */

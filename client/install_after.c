@@ -49,8 +49,11 @@ static int install_hoisted(struct install *in, const struct bins_opts *bo, struc
 
 static struct bins_opts bins_opts_of(struct install *in, bool again)
 {
+	enum import_method how = in->o->project->client.import_method;
+
 	return (struct bins_opts){ .root = in->root,
 		.again = again,
+		.link = how == IMPORT_AUTO || how == IMPORT_HARDLINK,
 		.vstore = in->slots,
 		.layout = layout_of(&in->tree, &in->hoist, in->o->req, &in->arena),
 		.extend_node_path = bins_node_path(&in->o->project->client),
@@ -163,6 +166,9 @@ static int install_finish(struct install *in, struct err *e)
 	int code = finish_write(&w, &fo, e);
 	in->r->lockfile_written = w.lockfile;
 	in->r->workspace_written = w.workspace;
+	in->r->excluded.p = arena_new(&in->r->arena, str, in->young.n + 1);
+	for (; in->r->excluded.n < in->young.n; in->r->excluded.n++)
+		in->r->excluded.p[in->r->excluded.n] = arena_str(&in->r->arena, in->young.p[in->r->excluded.n]);
 	if (code == 0 && fo.write_lockfile)
 		verdict_made(in, key);
 	if (code == 0 && !in->o->lockfile_only)

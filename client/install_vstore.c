@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file_put.h"
+#include "finish.h"
 #include "link_root.h"
 #include "partial.h"
 #include "pnpm_state.h"
@@ -159,6 +161,8 @@ static void places_clear(const struct install *in)
 			(st.st_mode & S_IFMT) != place[i].type)
 			remove_all(in->root, place[i].path); /* what stays is met again, by whoever writes there */
 	}
+	file_put_clear(in->root, "pnpm-lock.yaml");
+	file_put_clear(in->root, "pnpm-workspace.yaml");
 }
 
 int vstore_open(struct install *in, struct err *e)
@@ -182,13 +186,18 @@ int vstore_open(struct install *in, struct err *e)
 }
 
 /* An install that failed before anything of the project pointed at its slots leaves the tree as it was before: the store keeps what was
- * downloaded. One that was interrupted takes no time for that: the next one makes anew what it cannot know to be whole. */
+ * downloaded. One that was interrupted takes no time for that: the next one makes what is missing. */
 void vstore_undo(struct install *in)
 {
 	if (in->vstore < 0 && in->vstore_link.n) /* it could not be opened */
 		(void)symlinkat(in->vstore_link.p, in->root, "node_modules/.pnpm");
-	if (in->vstore < 0 || in->finishing || (in->planned && in->err.code == ERR_CANCELLED))
+	if (in->vstore < 0)
 		return;
+	if (in->finishing || (in->planned && in->err.code == ERR_CANCELLED)) {
+		if (!in->shared)
+			finish_failed(&in->tree, in->root);
+		return;
+	}
 	bool whole = prune_made(in->slots, &in->tree);
 	if (!in->made_vstore) {
 		if (whole) /* all slots are what it says again */

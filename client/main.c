@@ -364,6 +364,19 @@ static int invocation_filter(struct invocation *s, bool *none, struct err *e)
 	return 0;
 }
 
+/* What the first step has taken although it is young is among what the second one lets in. */
+static void invocation_exclude(struct invocation *s, struct str_list young)
+{
+	struct str_list *l = &s->req.settings.minimum_release_age_exclude;
+	str *all = arena_new(&s->arena, str, l->n + young.n + 1);
+
+	if (l->n)
+		memcpy(all, l->p, l->n * sizeof(*all));
+	for (size_t i = 0; i < young.n; i++)
+		all[l->n + i] = arena_str(&s->arena, young.p[i]);
+	*l = (struct str_list){ all, l->n + young.n };
+}
+
 /* A part of a workspace whose lockfile does not fit: first the lockfile, then the tree from it. */
 static int invocation_resolve(struct invocation *s, struct err *e)
 {
@@ -391,6 +404,7 @@ static int invocation_resolve(struct invocation *s, struct err *e)
 	}
 	s->install.just_written = r.lockfile_written;
 	s->install.just_excluded = r.workspace_written;
+	invocation_exclude(s, r.excluded);
 	install_result_release(&r);
 	s->req.lockfile = &s->resolved;
 	s->install.locked = true;

@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Bytes of a line that are kept; the rest of it is dropped. */
 #define LINE_MAX_BYTES 4096
+/* Reads in a row: who writes faster than it is shown keeps neither the others nor an interruption waiting. It is more than a pipe holds. */
+enum { READS = 64 };
 /* What a script that is interrupted has for its end. */
 enum { END_MS = 5000, END_STEP_MS = 20 };
 
@@ -20,12 +23,14 @@ struct child {
 	struct script script;
 	pid_t pid;
 	int out, pidfd;
+	bool reaped, gone; /* when scripts are interrupted: it has been waited for; so is nobody left of its group */
 	char line[LINE_MAX_BYTES];
 	size_t n;
 };
 struct script_set {
 	struct script_opts o;
 	VEC(struct child *) child;
+	int cancel_fd; /* of the last turn; -1 */
 };
 
 struct script_set *script_set_new(const struct script_opts *o)
@@ -33,6 +38,7 @@ struct script_set *script_set_new(const struct script_opts *o)
 	struct script_set *set = xcalloc(1, sizeof(*set));
 
 	set->o = *o;
+	set->cancel_fd = -1;
 	return set;
 }
 
@@ -238,9 +244,9 @@ static void child_line(struct script_set *set, struct child *c)
 static void child_read(struct script_set *set, struct child *c)
 {
 	char part[4096];
-	ssize_t n;
+	ssize_t n = -1;
 
-	while ((n = read(c->out, part, sizeof(part))) > 0) {
+	for (unsigned reads = 0; reads < READS && (n = read(c->out, part, sizeof(part))) > 0; reads++) {
 		for (ssize_t i = 0; i < n; i++) {
 			if (part[i] == '\n')
 				child_line(set, c);
@@ -299,7 +305,11 @@ int script_turn(struct script_set *set, int cancel_fd, struct err *e)
 	poll(fd.p, fd.n, 1000);
 	bool cancelled = fd.p[fd.n - 1].revents != 0;
 	vec_release(&fd);
+	set->cancel_fd = cancel_fd;
 	if (cancelled) {
+		struct signalfd_siginfo first; /* so that it tells of a second one */
+		while (read(cancel_fd, &first, sizeof(first)) > 0) {
+		}
 		kill_all(set, SIGTERM);
 		return err_set(
 			e, ERR_CANCELLED, "interrupted while build scripts ran; the next install runs them again");
@@ -316,7 +326,7 @@ int script_turn(struct script_set *set, int cancel_fd, struct err *e)
 	return 0;
 }
 
-/* Whether C and those who hold its output open have ended. It is not reaped, so that its number remains its group's. */
+/* Whether C and those who hold its output open have ended; of them only its group's members are waited for, not a daemon that has left it. */
 static bool child_over(struct child *c)
 {
 	siginfo_t info = { 0 };
@@ -326,10 +336,16 @@ static bool child_over(struct child *c)
 		close(c->out);
 		c->out = -1;
 	}
-	return c->out < 0 && (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0);
+	if (!c->reaped && waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0)
+		return false;
+	if (c->out < 0)
+		return true; /* not reaped, its number remains its group's */
+	/* reaped, it does as long as the group has other members */
+	c->reaped = c->reaped || waitpid(c->pid, NULL, WNOHANG) == c->pid;
+	return c->gone = kill(-c->pid, 0) != 0 && errno == ESRCH;
 }
 
-/* Asks the scripts to end, which have a while for that; then whatever is left of their groups is killed. */
+/* Asks the scripts to end, which have a while for that, unless there is a second interruption; then whatever is left of their groups is killed. */
 static void end_all(struct script_set *set)
 {
 	bool left = set->child.n > 0;
@@ -338,13 +354,18 @@ static void end_all(struct script_set *set)
 	for (unsigned ms = 0; left && ms < END_MS; ms += END_STEP_MS) {
 		left = false;
 		for (size_t i = 0; i < set->child.n; i++)
-			left |= !child_over(set->child.p[i]);
-		if (left)
-			poll(NULL, 0, END_STEP_MS);
+			left |= !set->child.p[i]->gone && !child_over(set->child.p[i]);
+		struct pollfd again = { .fd = set->cancel_fd, .events = POLLIN };
+		if (left && poll(&again, 1, END_STEP_MS) > 0)
+			break;
 	}
-	kill_all(set, SIGKILL);
-	for (size_t i = 0; i < set->child.n; i++)
-		waitpid(set->child.p[i]->pid, NULL, 0);
+	for (size_t i = 0; i < set->child.n; i++) {
+		struct child *c = set->child.p[i];
+		if (!c->gone)
+			kill(-c->pid, SIGKILL);
+		if (!c->reaped)
+			waitpid(c->pid, NULL, 0);
+	}
 }
 
 void script_set_free(struct script_set *set)

@@ -18,7 +18,7 @@ enum { SCOPES_MAX = 256 }; /* what is beyond is not watched */
 
 struct head {
 	uint64_t magic, settings;
-	uint32_t nwatch, head_bytes, nslots, reserved;
+	uint32_t nwatch, head_bytes, nslots, nbegun;
 };
 
 /* Folders of node_modules that hold the dependencies of a scope. */
@@ -122,7 +122,8 @@ static bool state_parse(struct state *s, const char *p, size_t n)
 	if (n < sizeof(h))
 		return false;
 	memcpy(&h, p, sizeof(h));
-	if (h.magic != STATE_MAGIC || h.head_bytes < sizeof(h) || h.head_bytes > n || h.nslots > n / 32)
+	if (h.magic != STATE_MAGIC || h.head_bytes < sizeof(h) || h.head_bytes > n || h.nslots > n / 32 ||
+		h.nbegun > h.nslots)
 		return false;
 	struct cursor c = { p + h.head_bytes, p + n, false };
 	s->settings = h.settings;
@@ -133,6 +134,7 @@ static bool state_parse(struct state *s, const char *p, size_t n)
 		x->wiring = take_u64(&c);
 		x->modules_ns = (int64_t)take_u64(&c);
 		x->package_ns = (int64_t)take_u64(&c);
+		x->begun = i >= h.nslots - h.nbegun;
 		if (c.bad)
 			return false;
 		map_set(&s->by_dir, x->dir, i);
@@ -178,6 +180,8 @@ static void state_print(struct buf *b, const struct state *s)
 		.nwatch = (uint32_t)s->nwatch,
 		.nslots = (uint32_t)s->nslots };
 
+	for (size_t i = 0; i < s->nslots; i++)
+		h.nbegun += s->slot[i].begun;
 	buf_add(b, (str){ (const char *)&h, sizeof(h) });
 	for (size_t i = 0; i < s->nwatch; i++) {
 		put_name(b, s->watch[i].path);

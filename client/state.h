@@ -17,12 +17,13 @@ struct state_slot {
 	str dir;
 	uint64_t wiring;
 	int64_t modules_ns, package_ns;
+	bool begun; /* by an install that failed: its commands may be missing */
 };
 struct state {
 	uint64_t settings; /* hash of everything else that decides what an install does */
 	struct state_watch *watch;
 	size_t nwatch;
-	struct state_slot *slot;
+	struct state_slot *slot; /* those that were only begun come last */
 	size_t nslots;
 	struct map by_dir; /* only after state_read() */
 	struct arena arena;

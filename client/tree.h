@@ -50,6 +50,7 @@ struct slot {
 	struct str_list absent; /* aliases of dependencies that are skipped here: no symlink */
 	bool builds;            /* it may build: then its files are copies, no shared inodes */
 	bool reached;           /* from the importers over the groups asked for, tree_reach() */
+	bool bins_due;          /* kept, and made by an install that failed: its commands may be missing */
 	bool deferred;          /* waits until it is known which of its dependencies are skipped */
 	uint64_t wiring;        /* hash of all that its folder is made of, once it is linked or kept */
 	int64_t modules_ns, package_ns; /* mtimes of its node_modules and its package's folder, once linked or kept */

@@ -184,6 +184,34 @@ for (const [what, damage] of [['slot', (s) => rmSync(join(store, 'links', s), { 
 }
 assert.deepEqual(readdirSync(join(store, 'links')).filter((n) => n.startsWith('.dray-old')), [], 'what was replaced is gone')
 
+// -- what this install has stored itself is looked at, too: it waited before it linked, and files could be spoiled meanwhile -------
+{
+  const other = join(work, 'store-of-waiting'), first = project('first', { 'fx-leaf': '1.1.0' }), dir = project('waiting')
+  install(first, other)
+  const stored = () => Object.keys(list(join(other, 'pkgs'), {})).filter((n) => lstatSync(join(other, 'pkgs', n)).isFile())
+  const before = new Set(stored())
+  const holder = spawn('flock', [join(other, 'links/.make'), '-c', 'echo held; read x'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  await new Promise((ok) => holder.stdout.once('data', ok))
+  const child = spawn(dray, argsOf(dir, other, []), { env })
+  const end = new Promise((ok) => child.on('close', ok))
+  let text = ''
+  for (const from of [child.stdout, child.stderr]) from.on('data', (d) => (text += d))
+  // the last package is in the store when the last of its files is: none came for a while, and some have come
+  let fresh = []
+  for (let i = 0, still = 0; i < 3000 && still < 25; i++) {
+    await new Promise((ok) => setTimeout(ok, 20))
+    const now = /waiting for it/.test(text) ? stored().filter((n) => !before.has(n)) : []
+    still = now.length && now.length === fresh.length ? still + 1 : 0
+    fresh = now
+  }
+  assert.match(text, /another install is making shared slots/)
+  for (const n of fresh) writeFileSync(join(other, 'pkgs', n), readFileSync(join(other, 'pkgs', n), 'utf8') + '// spoiled\n')
+  holder.stdin.end('\n')
+  assert.equal(await end, 0, text)
+  assert.match(text, /is damaged: fetching it again/)
+  same(view(dir, other), view(one, store), 'after its files were spoiled')
+}
+
 // -- the folder of hoisted names goes when nobody leads there, though another project keeps every slot ---------------------
 {
   const leaf = Object.keys(whole.slots).find((s) => s.startsWith('fx-leaf@')).match(/@([0-9.]+)/)[1]

@@ -24,7 +24,7 @@ function tarEntry(path, text) {
 }
 export const tarball = (manifest) => gzipSync(Buffer.concat([tarEntry('package/package.json', JSON.stringify(manifest)), tarEntry('package/index.js', 'module.exports = 1\n'), Buffer.alloc(1024)]))
 
-// TABLE: { name: { version: { ago: milliseconds, deps, peers, optionalPeers: [name], trust, time: false } } }; trust: 'provenance', 'publisher', 'staged'.
+// TABLE: { name: { version: { ago: milliseconds, deps, peers, optionalPeers: [name], scripts, bin, trust, time: false } } }; trust: 'provenance', 'publisher', 'staged'.
 export function registryStart(table) {
   const now = Date.now(), asked = [], files = new Map(), docs = new Map()
   let url, down = false, silent = false
@@ -34,6 +34,7 @@ export function registryStart(table) {
     for (const [version, v] of Object.entries(versions)) {
       const manifest = { name, version, dependencies: v.deps }
       if (v.scripts) manifest.scripts = v.scripts
+      if (v.bin) manifest.bin = v.bin
       if (v.peers) manifest.peerDependencies = v.peers
       if (v.optionalPeers) manifest.peerDependenciesMeta = Object.fromEntries(v.optionalPeers.map((p) => [p, { optional: true }]))
       const bytes = tarball(manifest), file = `/${name}/-/${name.split('/').pop()}-${version}.tgz`

@@ -190,6 +190,26 @@ async function testGate(dray) {
   registry.setDown(false)
 }
 
+// What an install writes into pnpm-workspace.yaml itself is nothing to do for the next one, also where only some projects were asked for.
+async function testExcluded(dray) {
+  for (const args of [[], ['--filter', 'p']]) {
+    const dir = join(work, `p${count++}`), yaml = join(dir, 'pnpm-workspace.yaml')
+    project(dir, {}, { young: '^1.1.0' }, 'packages:\n  - q')
+    mkdirSync(join(dir, 'q'))
+    writeFileSync(join(dir, 'q/package.json'), JSON.stringify({ name: 'q', version: '1.0.0', dependencies: { old: '^1.0.0' } }))
+    const install = (...more) => run(dray, ['install', '--store-dir', `${dir}-store`, '--registry', registry.url, '--direct', ...more], { cwd: dir, env: { PATH: process.env.PATH, HOME: work } })
+    const r = await install(...args)
+    assert.equal(r.status, 0, r.out)
+    assert.match(readFileSync(yaml, 'utf8'), /minimumReleaseAgeExclude:\n +- '?young@1\.1\.0/, r.out)
+    const whole = await install()
+    assert.equal(whole.status, 0, whole.out)
+    if (!args.length) assert.match(whole.out, /up to date/)
+    assert.match((await install()).out, /up to date/)
+    writeFileSync(yaml, readFileSync(yaml, 'utf8') + '# an edit\n')
+    assert.doesNotMatch((await install()).out, /up to date/)
+  }
+}
+
 // drayd judges for everybody: the second client's question goes no further than drayd.
 async function testServer(dray, drayd) {
   const d = await draydStart(drayd, join(work, 'drayd'), '--registry', registry.url, '--pack-settle-level', '0')
@@ -228,6 +248,7 @@ try {
     await testKept(a)
     await testHeads(a)
     await testGate(a)
+    await testExcluded(a)
     await testServer(a, b)
   }
 } finally {

@@ -182,17 +182,74 @@ const tests = {
     p.child.kill('SIGINT')
     assert.equal(await p.end, 130, p.text)
   },
+  async 'a second interruption gives a script no time'() {
+    const dir = project({ scripts: { postinstall: "trap ': > beats' TERM; trap '' INT; echo at-work; while :; do echo >> beats; sleep 0.1; done" } }), beats = join(dir, 'beats')
+    const p = start(dray, options(dir, '--reporter', 'append-only'))
+    await until(p, /at-work/)
+    for (let i = 0; p.child.exitCode === null && i < 600; i++) {
+      p.child.kill('SIGINT')
+      await sleep(20)
+    }
+    assert.equal(await p.end, 130, p.text)
+    assert.ok(!existsSync(beats) || readFileSync(beats, 'utf8').length < 40, 'it had five seconds') // by its own count, one each tenth of a second
+  },
   async 'what an interrupted script leaves behind that does not heed it is ended, too'() {
     const dir = project({ scripts: { postinstall: "sh -c \"trap '' TERM INT; echo at-work \\$\\$; sleep 100; true\"; true" } })
     const p = start(dray, options(dir, '--reporter', 'append-only'))
     await until(p, /at-work \d+/)
     const pid = /at-work (\d+)/.exec(p.text)[1]
     const state = () => (existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1][0] : 'gone')
-    assert.equal(state(), 'S')
+    assert.match(state(), /[RSD]/)
     p.child.kill('SIGINT')
     assert.equal(await p.end, 130, p.text)
     for (let i = 0; i < 100 && !/gone|Z/.test(state()); i++) await sleep(50)
     assert.match(state(), /gone|Z/)
+  },
+  async 'a daemon that an interrupted script has left is nobody\'s to end'() {
+    const dir = project({ scripts: { postinstall: 'setsid sleep 300 & echo left $!; sleep 300' } })
+    const p = start(dray, options(dir, '--reporter', 'append-only'))
+    await until(p, /left \d+/)
+    const pid = Number(/left (\d+)/.exec(p.text)[1])
+    const name = () => (existsSync(`/proc/${pid}/comm`) ? readFileSync(`/proc/${pid}/comm`, 'utf8').trim() : 'gone')
+    for (let i = 0; i < 1500 && name() !== 'sleep'; i++) await sleep(20) // setsid is through
+    try {
+      p.child.kill('SIGINT')
+      assert.equal(await p.end, 130, p.text)
+      assert.equal(name(), 'sleep')
+    } finally {
+      process.kill(pid)
+    }
+  },
+  'what a failed or interrupted install has made stays, and its commands are looked at'() {
+    const reference = describe((() => { const d = project(); ok(install(d)); return d })())
+    const dir = project({ scripts: { postinstall: 'exit 3' } }), vstore = join(dir, 'node_modules/.pnpm')
+    assert.notEqual(install(dir).status, 0)
+    const slots = () => Object.fromEntries(readdirSync(vstore).filter((n) => n.includes('@')).map((n) => [n, lstatSync(join(vstore, n)).ino]))
+    const made = slots(), shim = join(vstore, 'fx-bin@1.0.0/node_modules/fx-bin/node_modules/.bin/fx-hello')
+    assert.ok(Object.keys(made).length > 3)
+    unlinkSync(shim) // as if it had not come to that
+    something(dir, 'without the script')
+    ok(install(dir))
+    same(dir, reference, 'what was left out')
+    assert.deepEqual(slots(), made)
+  },
+  'a package.json that a script writes in each install is up to date as long as it says the same'() {
+    const dir = project({ scripts: { postinstall: 'cp package.json copy && cat copy > package.json' } })
+    ok(install(dir))
+    assert.match(ok(install(dir)), /up to date/)
+    const file = join(dir, 'package.json')
+    writeFileSync(file, readFileSync(file, 'utf8').replace('cp package.json copy', 'echo >> copy'))
+    ok(install(dir))
+    assert.doesNotMatch(ok(install(dir)), /up to date/, 'it says something else each time')
+  },
+  'a file that a killed install was about to put in place goes'() {
+    const dir = project(), left = ['pnpm-lock.yaml.0.dray.tmp', 'node_modules/.modules.yaml.0.dray.tmp'].map((n) => join(dir, n))
+    ok(install(dir))
+    for (const f of left) writeFileSync(f, 'half of it')
+    something(dir, 'to do')
+    ok(install(dir))
+    assert.deepEqual(left.filter((f) => existsSync(f)), [])
+    assert.deepEqual(readdirSync(dir).sort(), ['node_modules', 'package.json', 'pnpm-lock.yaml'])
   },
   'patches and hooks count among what is to be looked at'() {
     const dir = project()
