@@ -24,12 +24,13 @@ static inline int64_t clock_wall_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* The clock from which Linux stamps files: what is written from now on has no lesser time. */
+/* What has a later time was written after now. The reverse may not hold: Linux stamps files by the tick, unless they are looked at (6.13 and later), so
+ * that the coarse clock, which they were stamped from, may be behind what was written before. */
 static inline int64_t clock_file_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &t);
+	clock_gettime(CLOCK_REALTIME, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
