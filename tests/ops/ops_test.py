@@ -542,13 +542,13 @@ class Stalled(Case):
 
     def test_a_reset_of_packs_counts(self):
         digest = bytes.fromhex(self.pack().decode().rsplit("/", 1)[1])
-        c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
-        before = self.drayd.metric("drayd_resets_total")
-        s = c.request(b"POST", b"/v1/packs", b"DPQ1" + digest + bytes(8), ((b"content-type", b"application/x-dray-packs"),))
-        self.drayd.until(lambda: c.read()[0] == h2raw.HEADERS)
-        c.send(h2raw.frame(h2raw.RST, 0, s, struct.pack(">I", 8)))
-        self.drayd.until(lambda: self.drayd.metric("drayd_resets_total") == before + 1)
-        c.close()
+        for n, rows in enumerate((1, 1000), 1):  # an answer that is sent at once, and one that is not
+            c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+            s = c.request(b"POST", b"/v1/packs", b"DPQ1" + (digest + bytes(8)) * rows, ((b"content-type", b"application/x-dray-packs"),))
+            self.drayd.until(lambda c=c: c.read()[0] == h2raw.HEADERS)
+            c.send(h2raw.frame(h2raw.RST, 0, s, struct.pack(">I", 8)))
+            self.drayd.until(lambda n=n: self.drayd.metric("drayd_resets_total") == n)
+            c.close()
 
 
 class Slow(Case):
