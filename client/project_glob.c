@@ -13,6 +13,7 @@ struct walk {
 	str root;
 	struct arena *a;
 	struct str_list not ; /* exclusions */
+	size_t cap_not;
 	VEC(str) found;
 	struct map seen;
 	size_t dirs;
@@ -143,13 +144,25 @@ static int walk_parts(struct walk *w, str dir, str glob, unsigned depth)
 	return walk_parts(w, join(w->a, dir, part), glob, depth + 1);
 }
 
-/* "a{b,c}d" → abd, acd, each walked; nested braces too. */
-static int walk_braces(struct walk *w, str glob, unsigned depth)
+static int include_one(struct walk *w, str glob)
+{
+	return walk_parts(w, STR_NONE, glob, 0);
+}
+
+static int exclude_one(struct walk *w, str glob)
+{
+	w->not .p = arena_grow(w->a, w->not .p, w->not .n, &w->cap_not, sizeof(str), _Alignof(str));
+	w->not .p[w->not .n++] = glob;
+	return 0;
+}
+
+/* "a{b,c}d" → abd, acd, to EACH; nested braces too. */
+static int braces(struct walk *w, str glob, unsigned depth, int (*each)(struct walk *w, str glob))
 {
 	size_t open = str_find(glob, '{', 0), level = 0;
 
 	if (open == SIZE_MAX || depth > 8)
-		return walk_parts(w, STR_NONE, glob, 0);
+		return each(w, glob);
 	size_t from = open + 1, close = open;
 	for (close = open; close < glob.n; close++) {
 		level += glob.p[close] == '{';
@@ -166,7 +179,7 @@ static int walk_braces(struct walk *w, str glob, unsigned depth)
 		if ((glob.p[i] == ',' && level == 0) || i == close) {
 			str one = arena_printf(w->a, STR_FMT "%.*s" STR_FMT, STR_ARG(str_head(glob, open)),
 				(int)(i - from), glob.p + from, STR_ARG(str_from(glob, close + 1)));
-			int rc = walk_braces(w, one, depth + 1);
+			int rc = braces(w, one, depth + 1, each);
 			if (rc)
 				return rc;
 			from = i + 1;
@@ -181,21 +194,20 @@ int project_glob(struct str_list *out, str root, struct str_list globs, struct a
 	struct walk w = { .root = root, .a = a, .e = e };
 	int rc = 0;
 
-	w.not .p = arena_new(a, str, globs.n);
-	for (size_t i = 0; i < globs.n; i++) {
+	for (size_t i = 0; i < globs.n && rc == 0; i++) {
 		if (str_starts(globs.p[i], STR("!")))
-			w.not .p[w.not .n++] = str_from(globs.p[i], 1);
+			rc = braces(&w, str_from(globs.p[i], 1), 0, exclude_one);
 	}
 	for (size_t i = 0; i < globs.n && rc == 0; i++) {
-		str g = str_trim(globs.p[i]);
-		if (str_starts(g, STR("!")) || !g.n)
+		str g = globs.p[i];
+		if (str_starts(g, STR("!")) || !str_trim(g).n)
 			continue;
 		rc = str_starts(g, STR("../")) || str_starts(g, STR("/"))
 			     ? err_set(e, ERR_UNSUPPORTED,
 				       "packages: \"" STR_FMT
 				       "\" leads out of the workspace; dray does not support that",
 				       STR_ARG(g))
-			     : walk_braces(&w, g, 0);
+			     : braces(&w, g, 0, include_one);
 	}
 	if (rc == 0) {
 		out->p = arena_new(a, str, w.found.n);

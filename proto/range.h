@@ -1,6 +1,6 @@
 /* range — how a parsed range lies in memory, and the grammar that versions and ranges share.
  *
- * Internal to semver.c, range_parse.c and range.c; everybody else includes
+ * Internal to semver.c, range_parse.c, range.c and range_meet.c; everybody else includes
  * semver.h. A range is read once; matching it compares integers. Asking for
  * prereleases changes how node-semver reads a range (lower bounds get "-0"),
  * so both readings are kept. */

@@ -2,6 +2,7 @@
 #include "hoist_impl.h"
 #include "overrides.h"
 #include "pick.h"
+#include "range_meet.h"
 #include "reuse.h"
 #include "sorted.h"
 #include "workspace.h"
@@ -38,49 +39,7 @@ void alias_add(struct importer *imp, atom a)
 
 /* --- ranges --- */
 
-enum { MOST_PAIRS = 10000 }; /* of alternatives; what has more is written to take long */
-
-/* Alternatives of X and Y paired, those without a common version left out; *OUT 0 when nothing is left. ERR_TOOBIG. */
-static int intersect_two(struct run *r, atom *out_range, atom x, atom y, struct err *e)
-{
-	unsigned pairs = 0;
-	*out_range = 0;
-	const struct range *a = atom_range(&r->t, x), *b = atom_range(&r->t, y);
-	if (!a || !b || !range_intersects(a, b, false))
-		return 0;
-	AUTO(buf_release) struct buf out = BUF_INIT;
-	bool first = true;
-	str pa = range_print(a, &r->arena);
-	for (bool more_a = true; more_a;) {
-		size_t at = str_find_str(pa, STR("||"), 0);
-		str one = at == SIZE_MAX ? pa : str_head(pa, at);
-		more_a = at != SIZE_MAX;
-		pa = more_a ? str_from(pa, at + 2) : STR_NONE;
-		str pb = range_print(b, &r->arena);
-		for (bool more_b = true; more_b;) {
-			size_t bt = str_find_str(pb, STR("||"), 0);
-			str two = bt == SIZE_MAX ? pb : str_head(pb, bt);
-			if (++pairs > MOST_PAIRS)
-				return err_set(e, ERR_TOOBIG,
-					"ranges \"" STR_FMT "\" and \"" STR_FMT
-					"\" have more than %d pairs of alternatives",
-					STR_ARG(str_head(sof(r, x), 100)), STR_ARG(str_head(sof(r, y), 100)),
-					MOST_PAIRS);
-			more_b = bt != SIZE_MAX;
-			pb = more_b ? str_from(pb, bt + 2) : STR_NONE;
-			const struct range *ra = range_parse(one, true, &r->arena),
-					   *rb = range_parse(two, true, &r->arena);
-			if (!ra || !rb || !range_intersects(ra, rb, false))
-				continue;
-			buf_printf(&out, "%s" STR_FMT "%s" STR_FMT, first ? "" : "||", STR_ARG(str_trim(one)),
-				one.n && two.n ? " " : "", STR_ARG(str_trim(two)));
-			first = false;
-		}
-	}
-	if (!first)
-		*out_range = out.n ? atom_copy(&r->t, buf_str(&out)) : atom_of(&r->t, STR("*"));
-	return 0;
-}
+enum { MOST_ALTERNATIVES = 10000 }; /* of a merged range; what has more is written to take long */
 
 static bool of_workspace(struct run *r, atom range)
 {
@@ -95,26 +54,58 @@ static atom without_workspace(struct run *r, atom range)
 	return atom_of(&r->t, workspace_any(s) ? STR("*") : s);
 }
 
+/* Narrows ACC to what RANGE takes, too; false where nothing is left, or RANGE is none. */
+static bool spans_narrow(struct run *r, struct spans *acc, atom range)
+{
+	const struct range *rg = solid_range(r, range);
+	AUTO(spans_release) struct spans mine = rg ? spans_of(rg) : (struct spans){ 0 };
+	struct spans out = spans_meet(acc, &mine);
+	spans_release(acc);
+	*acc = out;
+	return out.n > 0;
+}
+
+/* The range of SPANS, to *OUT. ERR_TOOBIG. */
+static int spans_range(struct run *r, atom *out, const struct spans *s, struct err *e)
+{
+	str text = s->n <= MOST_ALTERNATIVES ? spans_print(s, &r->arena) : STR_NONE;
+	if (s->n > MOST_ALTERNATIVES || text.n > RANGE_MAX_LENGTH)
+		return err_set(e, ERR_TOOBIG,
+			"what the ranges asked for have in common has %zu alternatives and does not fit into %u bytes",
+			s->n, RANGE_MAX_LENGTH);
+	*out = atom_of(&r->t, text);
+	return 0;
+}
+
 /* What all of V take, to *OUT; 0: there is nothing. Where one asks for the workspace's own, that is what all get (pnpm 12.21). ERR_TOOBIG. */
 static int merge_ranges(struct run *r, atom *out, const atom *v, uint32_t n, struct err *e)
 {
 	*out = 0;
 	marks_begin(&r->met);
-	atom acc = without_workspace(r, v[0]);
+	const struct range *first = solid_range(r, without_workspace(r, v[0]));
+	AUTO(spans_release) struct spans acc = { 0 };
 	bool several = false, workspace = of_workspace(r, v[0]);
 	for (uint32_t i = 0; i < n; i++) {
 		bool fresh;
 		(void)marks_meet(&r->met, v[i], &fresh);
 		if (!fresh || i == 0)
 			continue;
+		if (!first)
+			return 0;
+		if (!several)
+			acc = spans_of(first);
 		several = true;
 		workspace = workspace || of_workspace(r, v[i]);
-		int rc = intersect_two(r, &acc, acc, without_workspace(r, v[i]), e);
-		if (rc || !acc)
-			return rc;
+		if (!spans_narrow(r, &acc, without_workspace(r, v[i])))
+			return 0;
+		if (acc.n > MOST_ALTERNATIVES)
+			break;
 	}
-	*out = !several ? v[0] : workspace ? atom_fmt(&r->t, "workspace:" STR_FMT, SA(r, acc)) : acc;
-	return 0;
+	*out = v[0];
+	int rc = several ? spans_range(r, out, &acc, e) : 0;
+	if (!rc && several && workspace)
+		*out = atom_fmt(&r->t, "workspace:" STR_FMT, SA(r, *out));
+	return rc;
 }
 
 /* --- one importer's round --- */
@@ -184,8 +175,8 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	}
 	if (root)
 		return root;
-	/* whoever asks for the workspace's own gets no other of that version. Source: pnpm 12.21's behaviour */
-	if (of_workspace(r, m.range))
+	/* whoever asks for the workspace's own gets no other of that version, nor of what a protocol leads to. Source: pnpm 12.21's behaviour */
+	if (of_workspace(r, m.range) || (str_find(sof(r, m.range), ':', 0) != SIZE_MAX && !valid_range(r, m.range)))
 		return install ? m.range : 0;
 	struct bucket *b = &h->bucket;
 	bucket_fill(b, r, NULL, m.name);

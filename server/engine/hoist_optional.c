@@ -93,7 +93,7 @@ static atom optional_within(struct hoist *h, const struct importer *imp, const s
 		bool ok = v && (!only_run || selector_in_run(&b->p[i])) && (!bound || range_has(bound, v, false)) &&
 			  (!locked || locked_peer(imp, name, b->p[i].spec));
 		for (uint32_t k = first; ok && k < imp->noptional_missing && imp->optional_missing[k].k == name; k++) {
-			const struct range *rg = atom_range(&r->t, imp->optional_missing[k].v);
+			const struct range *rg = solid_range(r, imp->optional_missing[k].v);
 			ok = rg && range_has(rg, v, false);
 		}
 		if (!ok || (best && semver_cmp(v, best) <= 0))

@@ -181,11 +181,12 @@ static int override_read(struct run *r, struct override *o, str selector, str *s
 {
 	bool empty = false, parent_empty = false;
 	size_t at = selector_split(selector);
-	str target = at == SIZE_MAX ? selector : str_from(selector, at + 1);
+	str target = at == SIZE_MAX ? selector : str_trim(str_from(selector, at + 1));
 	bool ok = true;
 	o->group = group_cut(&target);
 	if (at != SIZE_MAX)
-		ok = selector_read(r, str_head(selector, at), &o->parent, &o->parent_range, &o->parents, &parent_empty);
+		ok = selector_read(
+			r, str_trim(str_head(selector, at)), &o->parent, &o->parent_range, &o->parents, &parent_empty);
 	ok = ok && selector_read(r, target, &o->name, &o->range, &o->names, &empty);
 	if (!ok)
 		return err_set(e, ERR_USAGE, "overrides: cannot read the selector \"" STR_FMT "\"", STR_ARG(selector));

@@ -25,6 +25,21 @@ bool valid_range(struct run *r, atom x)
 	return atom_range(&r->t, x) != NULL;
 }
 
+const struct range *solid_range(struct run *r, atom x)
+{
+	str s = sof(r, x), part;
+	if (str_find_str(s, STR("||"), 0) == SIZE_MAX || !any_range(s))
+		return atom_range(&r->t, x);
+	AUTO(buf_release) struct buf b = BUF_INIT;
+	for (size_t at = 0; at != SIZE_MAX; s = at == SIZE_MAX ? s : str_from(s, at + 2)) {
+		at = str_find_str(s, STR("||"), 0);
+		part = str_trim(at == SIZE_MAX ? s : str_head(s, at));
+		if (part.n)
+			buf_printf(&b, "%s" STR_FMT, b.n ? " || " : "", STR_ARG(part));
+	}
+	return atom_range(&r->t, b.n ? atom_copy(&r->t, buf_str(&b)) : x);
+}
+
 static bool tag_text(str s)
 {
 	for (size_t i = 0; i < s.n; i++)

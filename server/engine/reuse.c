@@ -37,7 +37,7 @@ static const struct lock_package *package_of(struct run *r, prior k, str *name, 
 /* As peers are matched. An empty range is a tag. */
 static bool satisfies(struct run *r, atom range, atom version)
 {
-	const struct range *rg = sof(r, range).n ? atom_range(&r->t, range) : NULL;
+	const struct range *rg = sof(r, range).n ? solid_range(r, range) : NULL;
 	const struct semver *v = atom_semver(&r->t, version);
 	if (!rg || !v)
 		return false;
@@ -341,7 +341,7 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 		return NONE;
 	/* unlike below: a prerelease that the range doesn't name goes, though nothing else changed. Source: pnpm 12.21's behaviour */
 	atom range = range_in(r, alias, spec, name);
-	const struct range *rg = sof(r, range).n ? atom_range(&r->t, range) : NULL;
+	const struct range *rg = sof(r, range).n ? solid_range(r, range) : NULL;
 	const struct semver *v = atom_semver(&r->t, atom_of(&r->t, version));
 	if (!rg || !v || !range_has(rg, v, false))
 		return NONE;

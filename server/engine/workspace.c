@@ -94,8 +94,8 @@ static const struct ws_package *ws_pick(struct run *r, atom name, atom fetch, en
 				return p;
 			continue;
 		}
-		if (any && !v && !best)
-			best = p; /* what is no version satisfies "*" */
+		if (!v && !best && (any || p->version == fetch))
+			best = p; /* what is no version satisfies "*", and itself */
 		if (!v || (!any && (!rg || !range_has(rg, v, false) || (v->pre.n && !names_prerelease(want)))))
 			continue;
 		if (!best_v || semver_cmp(v, best_v) > 0) {
