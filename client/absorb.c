@@ -70,14 +70,18 @@ bool stands_alone(const struct absorb *b, str key)
 	return s && !s->transitive_peers.n;
 }
 
-/* The highest locked version of D that its range takes: what resolving prefers over anything in the registry. Absent where
- * the lockfile doesn't tell: versions that have peers are tied to a place, and resolution modes that start low may want another. */
-static str locked_pick(const struct absorb *b, const struct declared *d)
+/* Locked versions of a name that a range takes. */
+struct fits {
+	str highest;
+	size_t n;
+	bool peers; /* some version of the name has peers */
+};
+
+static struct fits locked_fits(const struct absorb *b, const struct declared *d)
 {
 	const struct range *range = range_parse(d->spec, false, b->a);
 	struct semver v, highest = { 0 };
-	str out = STR_NONE;
-	size_t fit = 0;
+	struct fits out = { 0 };
 
 	for (size_t i = 0; range && i < b->lf->npackages; i++) {
 		const struct lock_package *p = &b->lf->package[i];
@@ -85,19 +89,45 @@ static str locked_pick(const struct absorb *b, const struct declared *d)
 		dep_path_split(p->key, &name, &version, &suffix);
 		if (!str_eq(name, d->alias))
 			continue;
-		if (has_peers(p))
-			return STR_NONE;
+		out.peers = out.peers || has_peers(p);
 		if (!semver_parse(&v, version, false) || !range_has(range, &v, false))
 			continue;
-		if (!fit++ || semver_cmp(&v, &highest) > 0) {
+		if (!out.n++ || semver_cmp(&v, &highest) > 0) {
 			highest = v;
-			out = version;
+			out.highest = version;
 		}
 	}
-	if ((fit > 1 && b->req->settings.resolution_mode != RESOLVE_HIGHEST) ||
-		!stands_alone(b, arena_printf(b->a, STR_FMT "@" STR_FMT, STR_ARG(d->alias), STR_ARG(out))))
-		return STR_NONE;
 	return out;
+}
+
+/* Which end of a range a resolution mode that starts low wants, the lockfile doesn't tell. */
+static bool either_end(const struct absorb *b, const struct fits *f)
+{
+	return f->n > 1 && b->req->settings.resolution_mode != RESOLVE_HIGHEST;
+}
+
+/* The highest locked version of D that its range takes: what resolving prefers over anything in the registry. Absent where
+ * the lockfile doesn't tell: versions that have peers are tied to a place. */
+static str locked_pick(const struct absorb *b, const struct declared *d)
+{
+	struct fits f = locked_fits(b, d);
+
+	if (!f.n || f.peers || either_end(b, &f) ||
+		!stands_alone(b, arena_printf(b->a, STR_FMT "@" STR_FMT, STR_ARG(d->alias), STR_ARG(f.highest))))
+		return STR_NONE;
+	return f.highest;
+}
+
+/* Whether the version that is locked as HAVE is the one that D's new range would take, too; with its peers it stays where it is. */
+static bool stays(const struct absorb *b, const struct declared *d, const struct lock_direct *have)
+{
+	struct fits f = locked_fits(b, d);
+	str path = dep_path_from_ref(have->alias, have->ref, b->a), name, version, suffix;
+
+	if (!path.n || !f.n || either_end(b, &f))
+		return false;
+	dep_path_split(path, &name, &version, &suffix);
+	return str_eq(name, d->alias) && str_eq(version, f.highest);
 }
 
 /* --- edges --- */
@@ -172,7 +202,13 @@ static bool edge_kept(struct absorb *b, struct lock_direct *out, const struct de
 		b->regraded = true;
 	if (str_eq(have->specifier, d->spec))
 		return true;
-	if (overridden(b, d->alias) || !semver_parse(&v, have->ref, false))
+	if (overridden(b, d->alias))
+		return false;
+	if (stays(b, d, have)) {
+		out->specifier = d->spec;
+		return true;
+	}
+	if (!semver_parse(&v, have->ref, false))
 		return false;
 	str version = locked_pick(b, d);
 	if (!version.n)

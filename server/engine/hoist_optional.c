@@ -1,4 +1,5 @@
 #include "hoist_impl.h"
+#include "package.h"
 #include "pick.h"
 #include "sorted.h"
 
@@ -68,7 +69,7 @@ static bool accepts(
 	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
 {
 	struct run *r = h->r;
-	uint32_t at = pkg_find(r, atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, version)));
+	uint32_t at = package_find(r, name, version);
 	for (uint32_t i = 0; at != NONE && i < pkg_at(r, at)->npeer; i++) {
 		struct peer p = pkg_at(r, at)->peer[i];
 		const struct range *rg = atom_range(&r->t, peer_range(r, p.range));

@@ -218,6 +218,13 @@ static int patched_id(struct run *r, atom *id, atom key, str name, atom version,
 	return 0;
 }
 
+uint32_t package_find(struct run *r, atom name, atom version)
+{
+	atom id, key = atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, version));
+	struct err ignored;
+	return patched_id(r, &id, key, sof(r, name), version, &ignored) ? NONE : pkg_find(r, id);
+}
+
 /* --- packages --- */
 
 enum { FILE_WORK = 3000 }; /* bytes that are as much work as one more file is. Source: pnpm 12 ranks downloads so */

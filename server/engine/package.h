@@ -2,6 +2,8 @@
 #pragma once
 #include "graph.h"
 
+/* The registry's NAME in VERSION, patched or not, if it was met; NONE. */
+uint32_t package_find(struct run *r, atom name, atom version);
 /* name@version of a packument, found or made. FRESH: it is new. ERR_USAGE when two patches fit. */
 MUST_USE int package_of_registry(
 	struct run *r, uint32_t *out, struct packument p, uint32_t v, str registry, bool *fresh, struct err *e);

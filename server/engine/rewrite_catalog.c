@@ -135,8 +135,6 @@ int catalogs_step(struct rewrite *x, bool patched, struct err *e)
 	entries_read(&c);
 	if (!references_known(&c))
 		return 0;
-	if (!x->from->head.ncatalog && s->ncatalog)
-		return 0;
 	if (catalogs_move(&c, false, &changed))
 		return !changed || !by_catalogs;
 	x->move.n = 0;
