@@ -437,8 +437,6 @@ static int check_time(struct h2 *h, struct err *e)
 /* READS: there may be something to read. */
 static int drive(struct h2 *h, bool reads, struct err *e)
 {
-	if (check_time(h, e) < 0)
-		return e->code;
 	if (h->dial && (reads || clock_ms() >= host_dial_due_ms(h->dial))) {
 		if (dial(h, e) < 0)
 			return e->code;
@@ -446,12 +444,14 @@ static int drive(struct h2 *h, bool reads, struct err *e)
 	}
 	if (reads && h->state == H2_TLS && handshake(h, e) < 0)
 		return e->code;
-	if (h->state != H2_OPEN)
-		return 0;
-	h->want_write = false;
-	if ((reads && read_all(h, e) < 0) || write_all(h, e) < 0)
+	if (h->state == H2_OPEN)
+		h->want_write = false;
+	if (reads && h->state == H2_OPEN && read_all(h, e) < 0)
 		return e->code;
-	return 0;
+	/* What has come counts, however late this process was given the CPU to take it. */
+	if (reads && check_time(h, e) < 0)
+		return e->code;
+	return h->state == H2_OPEN ? write_all(h, e) : 0;
 }
 
 static int drive_or_lose(struct h2 *h, bool reads, struct err *e)
