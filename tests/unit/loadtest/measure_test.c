@@ -108,7 +108,7 @@ static void expect_dead(struct fixture *f)
 
 	assert_true(str_u64(output(f), &pid));
 	snprintf(path, sizeof(path), "/proc/%llu/stat", (unsigned long long)pid);
-	for (int i = 0; i < 200; i++) { /* a signal takes its time */
+	for (int i = 0; i < 2000; i++) { /* a signal takes its time */
 		int fd = open(path, O_RDONLY);
 		ssize_t n = fd < 0 ? 0 : read(fd, state, sizeof(state) - 1);
 		if (fd >= 0)

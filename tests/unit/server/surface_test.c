@@ -160,7 +160,7 @@ static int setup(void **state)
 		.name = STR("default"), .url = str_of(v->url), .is_default = true, .private_addresses = true
 	};
 	assert_int_equal(upstreams_new(&v->upstreams, &(struct upstreams_opts){ .upstream = &up, .n = 1 }, &e), 0);
-	assert_int_equal(http_new(&v->http, &(struct http_opts){ .private_addresses = true }, &e), 0);
+	assert_int_equal(http_new(&v->http, &(struct http_opts){ .private_addresses = true, .proxy = "" }, &e), 0);
 	assert_int_equal(registry_new(&v->registry, v->http, &(struct registry_opts){ .no_retries = true }, &e), 0);
 	assert_int_equal(surface_new(&v->surface,
 				 &(struct surface_opts){ .dir = v->root,
@@ -372,8 +372,10 @@ static void on_disk_after_a_restart(void **state)
 	begin(v, &src);
 	assert_int_equal(await(&src).code, 0);
 	flight_release(src.flight);
-	while (blobs_counts(v->surface->blobs).files < 2)
+	for (int i = 0; blobs_counts(v->surface->blobs).files < 2; i++) {
+		assert_true(i < 12000);
 		nap();
+	}
 	v->surface->o.meta = &m;
 	assert_int_equal(surface_tarball(&src, v->surface, STR("x"), STR("1.0.0"), elsewhere, NULL, &e), SURFACE_ASKS);
 	packument_put(&json, v);

@@ -1,5 +1,6 @@
 /* ctest label: threads */
 /* The index under several writers and readers, its bounds, and the uses that it refuses. */
+#include "base/clock.h"
 #include "kv.h"
 #include "workq.h"
 #include <setjmp.h>
@@ -128,6 +129,7 @@ static void test_threads(void **state)
 	pthread_t tid[WRITERS];
 	struct err e;
 	struct kv_stats st;
+	int64_t from = clock_ms();
 
 	for (int i = 0; i < WRITERS; i++)
 		assert_int_equal(workq_thread(&tid[i], "test", write_some, v->k, &e), 0);
@@ -141,7 +143,8 @@ static void test_threads(void **state)
 	assert_int_equal(kv_flush(v->k, &e), 0);
 	kv_stats(v->k, &st);
 	assert_int_equal(st.entries, EACH);
-	assert_true(st.commits < WRITERS * EACH / 8); /* batches, not one commit a write */
+	/* Batches, not one commit a write: each has 64 of them or has waited 20 ms, but for what the flush and the first look cut short. */
+	assert_true(st.commits <= WRITERS * EACH / 64 + (uint64_t)(clock_ms() - from) / 20 + 3);
 }
 
 static void test_queue_bound(void **state)

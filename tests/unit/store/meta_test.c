@@ -427,13 +427,13 @@ static void test_compiling_is_not_pending(void **state)
 	meta_want(m, str_of(f->base), STR("large"), PACKUMENT_ABBREVIATED, on_blocked, &b);
 	for (unsigned i = 0; i < 60000 && meta_counts(m).most_compiling == 0; i++)
 		usleep(1000);
-	for (unsigned i = 0; i < 10000 && n.pending; i++) {
+	for (unsigned i = 0; i < 60000 && n.pending; i++) {
 		usleep(1000);
 		n = meta_counts(m);
 	}
 	bool idle = n.pending == 0 && n.most_pending > 100;
 	meta_want(m, str_of(f->base), STR("other"), PACKUMENT_ABBREVIATED, on_record, &w);
-	for (unsigned i = 0; i < 10000 && meta_counts(m).fetched < 2; i++)
+	for (unsigned i = 0; i < 60000 && meta_counts(m).fetched < 2; i++)
 		usleep(1000);
 	bool fetched = meta_counts(m).fetched == 2;
 	atomic_store(&b.go, true);

@@ -172,7 +172,7 @@ static void body_is_right(const struct rig *rig)
 
 static struct http *client(void)
 {
-	struct http_opts o = { .private_addresses = true, .proxy = "", .stall_timeout_ms = 5000 };
+	struct http_opts o = { .private_addresses = true, .proxy = "", .stall_timeout_ms = 60000 };
 	struct http *h;
 	struct err e;
 
