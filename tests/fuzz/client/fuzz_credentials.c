@@ -1,4 +1,5 @@
 /* A project's .npmrc never gets a user's variable into a credential or an address. */
+#include "accepted.h"
 #include "credentials.h"
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	if (credentials_auth(&rc, STR("https://registry.test/"), rc.scope, rc.nscope, &auth, &nauth, &e) != 0)
 		return 0;
+	accepted();
 	check(rc.registry);
 	check(rc.https_proxy);
 	check(rc.http_proxy);

@@ -1,5 +1,6 @@
 /* Any bytes as an image, as they are and with a sum that fits: what image_parse() lets through prints as the same bytes, and no item
  * lies outside of folders that the image itself makes below node_modules. */
+#include "accepted.h"
 #include "image.h"
 #include "kept.h"
 #include <stdlib.h>
@@ -25,6 +26,7 @@ static void one(str bytes)
 
 	if (image_parse(&im, bytes, &a, &e) < 0)
 		return;
+	accepted();
 	for (size_t i = 0; i < im.nitems && i < 1000; i++) {
 		const struct image_item *it = &im.item[i];
 		if (str_find_str(it->path, STR(".."), 0) == 0 || it->path.p[it->path.n] != 0)

@@ -1,4 +1,5 @@
 /* What the reader takes, the writer prints so that it reads and prints the same again. */
+#include "accepted.h"
 #include "lockfile.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (lockfile_parse(&lf, (str){ (const char *)data, n }, STR("fuzz"), &a, &e) != 0)
 		return 0;
+	accepted();
 	lockfile_print(&once, &lf);
 	if (lockfile_parse(&lf, buf_str(&once), STR("printed"), &a, &e) != 0) {
 		fprintf(stderr, "%s\n" STR_FMT, e.msg, STR_ARG(buf_str(&once)));

@@ -1,3 +1,4 @@
+#include "accepted.h"
 #include "dependencies_meta.h"
 #include "manifest.h"
 #include "name.h"
@@ -28,6 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		abort();
 	if (rc == 0 && m.meta_text.n && !dependencies_meta_fits(m.meta_text))
 		abort();
+	if (rc == 0)
+		accepted();
 	if (rc_package == 0) {
 		check_deps(p.dependencies);
 		check_deps(p.dev_dependencies);

@@ -1,4 +1,5 @@
 /* Bytes as a plan request (before compression). Property: read, written and read again gives the same bytes. */
+#include "accepted.h"
 #include "frame.h"
 #include "plan_wire.h"
 #include <stdlib.h>
@@ -17,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	frame_pack(&in, (str){ (const char *)data, n }, 1);
 	if (request_decode(&r, buf_str(&in), &a, &e) < 0)
 		return 0;
+	accepted();
 	if (request_encode(&one, &r.req, r.accept, true, &e) < 0 || request_decode(&r, buf_str(&one), &a, &e) < 0 ||
 		request_encode(&two, &r.req, r.accept, true, &e) < 0 || !str_eq(buf_str(&one), buf_str(&two)))
 		abort();

@@ -1,5 +1,6 @@
 /* A request's path: what is decoded is no longer than it came, has no NUL, and escaped and decoded again is the same; a tarball's file name gives
  * a version only of the package that it is asked of. */
+#include "accepted.h"
 #include "npm_rewrite.h"
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		again = malloc(b.n ? b.n : 1);
 		if (!again || !npm_unescape(&back, again, buf_str(&b)) || !str_eq(back, path))
 			abort();
+		accepted();
 		if (str_cut(path, ' ', &name, &file) && npm_tarball_version(&version, name, file) &&
 			(version.p < file.p || version.p + version.n > file.p + file.n))
 			abort();
