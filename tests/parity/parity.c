@@ -71,7 +71,7 @@ static int on_frame(void *ctx, const struct frame *f, struct err *e)
 static int ask_drayd(const struct parity_case *c, str url, struct sink *sink, struct err *e)
 {
 	struct source *s;
-	struct source_remote_opts o = { .url = url, .connect_ms = 10000 };
+	struct source_remote_opts o = { .url = url, .connect_ms = 60000 };
 
 	if (source_remote_new(&s, &o, e) < 0)
 		return e->code;

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_TRIES = 600, START_PAUSE_MS = 50 };
+enum { START_TRIES = 4000, START_PAUSE_MS = 50 };
 
 struct parity_drayd {
 	pid_t registry, drayd;

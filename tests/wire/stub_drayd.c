@@ -1,15 +1,16 @@
 /* stub_drayd — drayd's server with frames of its own making. What it does is chosen by the root importer's name:
  *   "many"     HELLO, 3,000 packages and slots, DONE
- *   "slow"     the same with 20 packages, 50 ms apart
- *   "block"    HELLO, then nothing until the client leaves
+ *   "stopped"  the same with 20 packages, 50 ms apart, while the server has been told to stop
+ *   "block"    HELLO, then nothing until the client leaves; "some": and two packages
  *   "nomatch"  fails before any frame; "midway": after HELLO
  *   "settings" HELLO with another digest
  *   "newer"    HELLO of a protocol to come
- *   "gated"    HELLO; "slow" once somebody has asked for "open the gate"
+ *   "gated"    HELLO; 20 packages, 50 ms apart, once somebody has asked for "open the gate"
  *   "late"     fails then, before any frame
  *   "locked"   fails unless the lockfile came along
  *   "spoil"    its store cannot be used any more, for a reason that is nobody's business */
 #include "server.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,21 +40,27 @@ static int hello(const struct plan_request *r, frame_sink *sink, void *ctx, stru
 	return sink(ctx, &f, e);
 }
 
+static int package(uint32_t i, frame_sink *sink, void *ctx, struct err *e)
+{
+	char key[32];
+	int k = snprintf(key, sizeof(key), "p%u@1.0.0", i);
+	str dep_path = { key, (size_t)k };
+	struct frame p = { .kind = FRAME_PACKAGE,
+		.package = { .id = i,
+			.name = str_head(dep_path, (size_t)k - 6),
+			.version = STR("1.0.0"),
+			.meta.key = dep_path } };
+	struct frame s = { .kind = FRAME_SLOT, .slot = { .id = i, .package = i, .snap.key = dep_path } };
+
+	return sink(ctx, &p, e) < 0 || sink(ctx, &s, e) < 0 ? e->code : 0;
+}
+
 static int packages(uint32_t n, unsigned pause_ms, frame_sink *sink, void *ctx, struct err *e)
 {
 	struct frame done = { .kind = FRAME_DONE, .done = { .packages = n, .slots = n } };
 
 	for (uint32_t i = 0; i < n; i++) {
-		char key[32];
-		int k = snprintf(key, sizeof(key), "p%u@1.0.0", i);
-		str dep_path = { key, (size_t)k };
-		struct frame p = { .kind = FRAME_PACKAGE,
-			.package = { .id = i,
-				.name = str_head(dep_path, (size_t)k - 6),
-				.version = STR("1.0.0"),
-				.meta.key = dep_path } };
-		struct frame s = { .kind = FRAME_SLOT, .slot = { .id = i, .package = i, .snap.key = dep_path } };
-		if (sink(ctx, &p, e) < 0 || sink(ctx, &s, e) < 0)
+		if (package(i, sink, ctx, e) < 0)
 			return e->code;
 		if (pause_ms)
 			nanosleep(&(struct timespec){ 0, (long)pause_ms * 1000000 }, NULL);
@@ -87,7 +94,7 @@ static int block(struct stub *st, struct cancel *c, struct err *e)
 /* Waits until somebody asks for "open the gate". */
 static int gate(struct stub *st, struct cancel *c, struct err *e)
 {
-	for (int i = 0; i < 6000; i++) {
+	for (int i = 0; i < 20000; i++) {
 		if (atomic_load(&st->open))
 			return 0;
 		if (cancel_is_set(c))
@@ -122,13 +129,16 @@ static int plan(void *ctx, struct plan_request *r, const struct identity *who, s
 		return e->code;
 	if (str_eq(name, STR("midway")))
 		return err_set(e, ERR_NOTFOUND, "x is not in the registry");
-	if (str_eq(name, STR("block")))
-		return block(ctx, c, e);
-	bool gated = str_eq(name, STR("gated"));
-	if (gated && gate(st, c, e) < 0)
+	if (str_eq(name, STR("some")) && (package(0, sink, sink_ctx, e) < 0 || package(1, sink, sink_ctx, e) < 0))
 		return e->code;
-	return gated || str_eq(name, STR("slow")) ? packages(20, 50, sink, sink_ctx, e)
-						  : packages(3000, 0, sink, sink_ctx, e);
+	if (str_eq(name, STR("block")) || str_eq(name, STR("some")))
+		return block(ctx, c, e);
+	bool slow = str_eq(name, STR("gated")) || str_eq(name, STR("stopped"));
+	if (str_eq(name, STR("gated")) && gate(st, c, e) < 0)
+		return e->code;
+	if (str_eq(name, STR("stopped")) && kill(getpid(), SIGTERM) != 0)
+		return err_os(e, "SIGTERM");
+	return slow ? packages(20, 50, sink, sink_ctx, e) : packages(3000, 0, sink, sink_ctx, e);
 }
 
 static bool lockfile(void *ctx, str *out, const uint8_t sha[32], struct arena *a)

@@ -69,6 +69,16 @@ static inline int setup(void **state)
 	return 0;
 }
 
+/* One connection may have as many plans under way as the limit can be. */
+static inline int setup_many(void **state)
+{
+	struct served *s = calloc(1, sizeof(*s));
+
+	serve(s, "--plans-per-client", "100", NULL);
+	*state = s;
+	return 0;
+}
+
 static inline int teardown(void **state)
 {
 	int rc = stop(*state);

@@ -151,7 +151,8 @@ static void test_client_leaves(void **state)
 	assert_int_equal(ask(s->url, "block", STR_NONE, &g, &e), ERR_CANCELLED);
 	assert_true(wait_metric(s, "stub_cancelled 1\n"));
 	g.stop_at = 5;
-	assert_int_equal(ask(s->url, "slow", STR_NONE, &g, &e), ERR_CANCELLED);
+	assert_int_equal(ask(s->url, "some", STR_NONE, &g, &e), ERR_CANCELLED);
+	assert_true(wait_metric(s, "stub_cancelled 2\n"));
 	assert_true(wait_metric(s, "drayd_plans_active 0\n"));
 	assert_true(wait_metric(s, "drayd_plans_cancelled_total 2\n"));
 }
@@ -386,32 +387,20 @@ static void test_reset_storm(void **state)
 	assert_true(wait_metric(s, "drayd_plans_active 0\n"));
 }
 
-/* As soon as a plan is under way; else after a while, and the test finds the wrong answer. */
-static void *term_soon(void *arg)
-{
-	const struct served *s = arg;
-
-	(void)wait_metric(s, "drayd_plans_active 1\n");
-	kill(s->pid, SIGTERM);
-	return NULL;
-}
-
 /* SIGTERM with a plan under way: the plan ends whole, nothing new is accepted, exit 0. */
 static void test_drain(void **state)
 {
 	struct served s;
 	struct got g = { 0 };
 	struct err e = { 0 };
-	pthread_t tid;
 	int status;
 
 	(void)state;
 	serve(&s, NULL, NULL, NULL);
-	assert_int_equal(workq_thread(&tid, "term", term_soon, &s, &e), 0);
-	if (ask(s.url, "slow", STR_NONE, &g, &e) < 0)
+	if (ask(s.url, "stopped", STR_NONE, &g, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(g.last, FRAME_DONE);
-	pthread_join(tid, NULL);
+	assert_int_equal(g.slots, 20);
 	assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
 	assert_int_equal(status, 0);
 	assert_int_equal(ask(s.url, "many", STR_NONE, &g, &e), ERR_NET);
@@ -535,7 +524,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_joiner_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_from_another_thread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plans_per_client, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reset_storm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reset_storm, setup_many, teardown),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_bound),
 		cmocka_unit_test(test_silent_server),
