@@ -172,7 +172,7 @@ class Credentials(unittest.TestCase):
             up.shutdown()
 
 
-@unittest.skipUnless(os.geteuid() == 0, "needs root")
+@unittest.skipUnless(rig.runs_as(DRAYD, 65534), "needs root, and a program that others may run")
 class Tokens(unittest.TestCase):
     def test_of_a_server_that_is_another_user(self):
         """What root adds, a server without privileges reads at its start and while it runs, and it can change it."""

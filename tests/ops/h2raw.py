@@ -50,7 +50,7 @@ class Conn:
         self.sock = socket.socket()
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.sock.settimeout(60)
+        self.sock.settimeout(120)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.connect(("127.0.0.1", port))
         self.left = b""
@@ -158,13 +158,13 @@ def post(c, byte, size):
 def record(listener):
     """Accepts one connection as a server that never answers: the body of the first POST on it."""
     sock, _ = listener.accept()
-    sock.settimeout(60)
+    sock.settimeout(120)
     sock.sendall(frame(SETTINGS, 0, 0) + frame(WINDOW, 0, 0, struct.pack(">I", 1 << 28)))
     buf, body, of = b"", b"", None
     while len(buf) < len(PREFACE):
         buf += sock.recv(65536)
     buf = buf[len(PREFACE) :]
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         while len(buf) < 9 or len(buf) < 9 + int.from_bytes(buf[:3], "big"):
             got = sock.recv(65536)

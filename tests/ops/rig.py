@@ -16,7 +16,7 @@ import time
 import h2raw
 
 # What must come comes within this, on any machine; what is held to be quick is so by its CPU or its order.
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -24,6 +24,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 def with_us():
     """In a child: it ends when its test does, however that ends, and keeps nobody waiting who reads our output."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def runs_as(program, user):
+    """Whether this user may have PROGRAM run as USER, and that one may."""
+    try:
+        return os.geteuid() == 0 and subprocess.run([program, "--help"], user=user, capture_output=True).returncode == 0
+    except PermissionError:
+        return False  # it lies where that one may not go
 
 
 class Registry:
@@ -42,7 +50,7 @@ class Registry:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE_S)
         self.process.stdout.close()
 
 
@@ -95,7 +103,7 @@ class Drayd:
     def hup(self):
         self.process.send_signal(signal.SIGHUP)
 
-    def stop(self, seconds=90):
+    def stop(self, seconds=PATIENCE_S):
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(seconds)
@@ -129,6 +137,14 @@ def plan_body(dray, where):
         p.kill()
         p.wait()
     return got[0]
+
+
+def waited_for_cpu(pid):
+    """Seconds that the threads of PID could have run and were not let; 0 where the kernel does not say."""
+    try:
+        return sum(int(p.read_text().split()[1]) for p in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    except (OSError, IndexError):
+        return 0
 
 
 def rss(pid):

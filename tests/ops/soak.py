@@ -36,11 +36,12 @@ import rig
 
 PROJECTS = ("express@5.3.0", "fastify@5.12.8", "redux@5.0.1", "d3@7.9.2", "peers-heavy", "vue@3.5.45")
 APP = {"fx-app": "1.0.0", "fx-leaf": "^1.0.0", "@fx/scoped": "1.0.0", "fx-files": "1.0.0"}
-CLIENT_S = 150  # no client may take longer: the registry's stalls end sooner
+CLIENT_S = 300  # no client may take longer: the registry's stalls end sooner
 USED_GROWTH, RSS_GROWTH = 1 << 20, 16 << 20
 PLANS, PLAN_BYTES = 8, 50 << 20
 SANITIZED = 3  # a byte that is allocated takes so many under AddressSanitizer, with what lies around it, its shadow and what is held back
 JUDGED_S = 60  # a shorter life says nothing
+GOOD = 5  # installs that went well, at least
 CACHES = ("plan_cache_bytes", "packument_memory_bytes", "plan_body_bytes")
 FAULTS = ("503,every=37", "truncate,every=61", "integrity,every=13", "stall,every=97,limit=6", "429,every=53,retry-after=1")
 
@@ -64,13 +65,27 @@ class Soak:
         self.paused, self.parked = threading.Event(), 0
         self.growth = []
         self.reasons = collections.Counter()
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = self.port_free()
+
+    def port_free(self):
+        """One that no client is given while nobody listens there: the kernel takes theirs from higher up."""
+        low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        while True:
+            with socket.socket() as s:
+                port = self.random.randrange(10000, low if low > 11000 else 60000)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    s.bind(("127.0.0.1", port))
+                    return port
+                except OSError:
+                    pass
 
     def count(self, what):
         with self.lock:
             self.seen[what] += 1
+
+    def good(self):
+        return self.seen["installed"] + self.seen["resolved"]
 
     def fail(self, what):
         with self.lock:
@@ -81,12 +96,11 @@ class Soak:
 
     def registry_start(self, *faults):
         args = [self.o.registry, "--recording", str(rig.HERE.parent / "parity/packuments.ndjson.zst"), "--packages",
-                str(rig.HERE.parent / "registry/packages"), "--port", str(getattr(self, "registry_port", 0))]
+                str(rig.HERE.parent / "registry/packages"), "--port", str(self.registry_port)]
         for f in faults:
             args += ["--faults", f]
         self.registry = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
         self.url = self.registry.stdout.readline().strip()
-        self.registry_port = int(re.search(r":(\d+)/?$", self.url)[1])
 
     def registry_stop(self):
         self.registry.send_signal(signal.SIGCONT)
@@ -96,6 +110,7 @@ class Soak:
 
     def prepare(self):
         """Each project's lockfile by a direct install, and the body of its plan request."""
+        self.registry_port = self.port_free()
         self.registry_start()
         self.want, self.bodies = {}, []
         for name in (*PROJECTS, "app"):
@@ -282,14 +297,14 @@ class Soak:
     def scraper(self, rnd):
         try:
             for path in ("/metrics", "/", "/v1/health", "/v1/ready", "/nothing"):
-                status, _, text = self.drayd.get(path, timeout=30)
+                status, _, text = self.drayd.get(path, timeout=CLIENT_S)
                 if status not in (200, 404, 503):
                     self.fail(f"{path} answered {status}")
                 if path == "/metrics":
                     self.caches = max(self.caches, sum(int(float(n)) for c in CACHES for n in re.findall(rf"^drayd_{c} (\S+)$", text, re.M)))
             self.count("scraped")
         except TimeoutError:
-            self.fail("no answer to a scrape within 30 s")
+            self.fail(f"no answer to a scrape within {CLIENT_S} s")
         except OSError:
             pass
         time.sleep(0.2 * rnd.random())
@@ -318,7 +333,7 @@ class Soak:
 
     def loop(self, actor, seed):
         rnd = random.Random(seed)
-        while time.monotonic() < self.end and not self.stopping.is_set():
+        while not self.stopping.is_set():
             if self.paused.is_set():
                 with self.lock:
                     self.parked += 1
@@ -342,7 +357,8 @@ class Soak:
         for t in threads:
             t.start()
         born = time.monotonic()
-        while time.monotonic() < self.end:
+        # A slow machine is given longer, until there is something to judge.
+        while time.monotonic() < self.end or (self.good() < GOOD and time.monotonic() < self.end + CLIENT_S):
             time.sleep(1)
             self.drayd.hup()
             self.count("SIGHUP")
@@ -363,6 +379,7 @@ class Soak:
                 self.drayd_stop()
                 self.drayd_start()
                 born = time.monotonic()
+        self.stopping.set()
         for t in threads:
             t.join(CLIENT_S + 60)
             if t.is_alive():
@@ -393,9 +410,9 @@ class Soak:
         print(*self.growth, sep="\n", flush=True)
         for reason, n in self.reasons.most_common(12):
             print(f"{n:6} x {reason}")
-        good = self.seen["installed"] + self.seen["resolved"]
+        good = self.good()
         bad = sum(n for k, n in self.seen.items() if k.startswith("failed"))
-        if good < 5 or good < bad:
+        if good < GOOD or good < bad:
             self.fail(f"{good} good installs, {bad} failed ones")
         return 1 if self.wrong else 0
 
