@@ -21,7 +21,7 @@ async function serve() {
 }
 async function deltaMade() {
   for (let i = 0; (await metric('deltas_total')) < 1; i++) {
-    assert.ok(i < 1200, `a delta is made: warm ${await metric('warm')}, settled ${await metric('settled')}, failed ${await metric('failed_total')}`)
+    assert.ok(i < 6000, `a delta is made: warm ${await metric('warm')}, settled ${await metric('settled')}, failed ${await metric('failed_total')}`)
     await sleep(50)
   }
 }
@@ -76,7 +76,7 @@ function same(a, b) {
   assert.equal(readFileSync(join(a.dir, 'pnpm-lock.yaml'), 'utf8'), readFileSync(join(b.dir, 'pnpm-lock.yaml'), 'utf8'))
 }
 
-const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100000)
+const timer = setTimeout(() => { throw new Error('not done within 880 s') }, 880000)
 try {
   packages()
   url = (await fixtureStart(fixture, ['--packages', join(work, 'packages')])).url

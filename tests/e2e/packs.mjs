@@ -65,7 +65,7 @@ function damage(name, version) {
   return n
 }
 
-const timer = setTimeout(() => { throw new Error('not done within 100 s') }, 100000)
+const timer = setTimeout(() => { throw new Error('not done within 880 s') }, 880000)
 try {
   url = (await fixtureStart(fixture, ['--packages', packages])).url
   const direct = await install()
@@ -76,7 +76,7 @@ try {
   const all = cold.packs.tarballs + cold.packs.packs
   assert.ok(all >= 5)
   for (let i = 0; (await metric('warm')) < all; i++) {
-    assert.ok(i < 400, `${await metric('warm')} of ${all} packs are made`)
+    assert.ok(i < 6000, `${await metric('warm')} of ${all} packs are made`)
     await sleep(50)
   }
   console.log('ok cold server: as direct, and packs are made')

@@ -218,10 +218,14 @@ async function testServer(dray, drayd) {
   project(dir, {}, { old: '^1.0.0', recent: '^1.0.0' }, '')
   assert.equal((await install(dir, ['--lockfile-only'], 'making')).status, 0)
   for (const client of ['first', 'second']) {
-    registry.asked.length = 0
-    const r = await install(dir, ['--frozen-lockfile', '--lockfile-only'], client)
-    assert.equal(r.status, 0, r.out)
-    assert.equal(source(r), 'server')
+    let r
+    // A machine that lets it be silent for a second is not what this is about; each try has a store of its own.
+    for (let i = 0; i === 0 || (i < 30 && /no answer within \d+ ms/.test(r.out)); i++) {
+      registry.asked.length = 0
+      r = await install(dir, ['--frozen-lockfile', '--lockfile-only'], `${client}${i}`)
+      assert.equal(r.status, 0, r.out)
+    }
+    assert.equal(source(r), 'server', r.out)
     if (client === 'second') assert.deepEqual(registry.asked, [])
   }
   await d.stop()

@@ -38,11 +38,12 @@ export async function draydStart(program, dir, ...options) {
   const end = new Promise((ok) => child.on('close', ok))
   process.on('exit', () => child.kill())
   for (let i = 0; !existsSync(ready) || !readFileSync(ready, 'utf8').includes('\n'); i++) {
-    assert.ok(i < 600 && child.exitCode === null, 'drayd starts')
+    assert.ok(i < 4000 && child.exitCode === null, 'drayd starts')
     await sleep(50)
   }
   const port = Number(readFileSync(ready, 'utf8').trim().split(':').pop()), url = `http://127.0.0.1:${port}`
-  const metrics = async () => (await fetch(url + '/metrics')).text()
+  // A connection of its own: while spawnSync blocks this process a kept one may end unseen.
+  const metrics = async () => (await fetch(url + '/metrics', { headers: { connection: 'close' } })).text()
   const stop = () => { child.kill(); return end }
   servers.push(stop)
   return { child, port, url, metrics, stop }

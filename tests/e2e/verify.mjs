@@ -41,7 +41,7 @@ function after(change, status, expected) {
   return r
 }
 
-const timer = setTimeout(() => { throw new Error('not done within 280 s') }, 280000)
+const timer = setTimeout(() => { throw new Error('not done within 880 s') }, 880000)
 try {
   await start()
   mkdirSync(dir)
