@@ -114,7 +114,10 @@ class Conn:
                 body += payload
                 if payload:
                     add = struct.pack(">I", len(payload))
-                    self.send(frame(WINDOW, 0, 0, add), frame(WINDOW, 0, stream, add))
+                    try:
+                        self.send(frame(WINDOW, 0, 0, add), frame(WINDOW, 0, stream, add))
+                    except OSError:
+                        pass  # it closes behind its last answer; what it sent before can still be read
             if flags & END_STREAM and kind in (HEADERS, DATA):
                 return status, body
 
