@@ -436,6 +436,16 @@ class Busy(Case):
             self.assertEqual(self.drayd.metric("drayd_resets_total"), n)
             c.close()
 
+    def test_drain_bound(self):
+        """What never ends is cut off, over HTTP/1.1 as well, of which libh2o knows no end."""
+        s = socket.create_connection(("127.0.0.1", self.drayd.port))
+        s.sendall(b"GET /fx-leaf HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.drayd.until(lambda: self.drayd.metric("drayd_registry_packuments_pending") == 1)
+        self.drayd.process.terminate()
+        self.assertEqual(self.drayd.process.wait(rig.PATIENCE_S), 0)
+        self.assertIn("cut_off=1", self.drayd.logged())
+        s.close()
+
     def test_queue_bound(self):
         bodies = [rig.plan_body(DRAY, rig.project(self.dir / f"p{i}", APP, self.registry.url, f"p{i}")) for i in range(6)]
         c = h2raw.Conn(self.drayd.port)
@@ -596,7 +606,16 @@ class Slow(Case):
 class Streamed(Case):
     """Tarballs that come half way from upstream, and no further."""
 
+    flags = ("--stall", "3")
     faults = ("stall,match=.tgz",)
+
+    def test_who_takes_nothing_is_cut_off(self):
+        c = h2raw.Conn(self.drayd.port, settings=((4, 0),))
+        c.request(b"GET", b"/fx-leaf/-/fx-leaf-1.0.0.tgz")
+        while c.read() is not None:
+            pass  # it is the server who closes: else this times out
+        c.close()
+        self.drayd.until(lambda: self.drayd.metric("drayd_abusive_connections_total") == 1)
 
     def test_a_reset_of_tarballs_counts(self):
         c = h2raw.Conn(self.drayd.port)
