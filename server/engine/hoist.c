@@ -141,11 +141,12 @@ static bool is_in_run(const void *ctx, const struct selector *s)
 }
 
 /* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is none to keep.
- * What was only hoisted for other projects' peers is nothing that depends on it. Source: pnpm 12.21's behaviour. */
+ * What was only hoisted for other projects' peers is nothing that depends on it. A project that the lockfile doesn't know has chosen none.
+ * Source: pnpm 12.21's behaviour. */
 static atom locked_provider(
 	struct run *r, const struct importer *imp, atom name, const struct bucket *b, const struct range *range)
 {
-	if (r->prior && atomset_has(r->moved, name))
+	if (!imp->prior || (r->prior && atomset_has(r->moved, name)))
 		return 0;
 	struct locked_choice c = { imp, name, bucket_best_of(r, b, range, is_in_run, NULL) != 0 };
 	return bucket_best_of(r, b, range, is_locked_choice, &c);
