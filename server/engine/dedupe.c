@@ -128,7 +128,8 @@ static uint32_t importer_at(const struct run *r, str path)
 }
 
 /* Whether E, a child of an injected copy, is what the project itself has. pnpm compares links as they are written, the copy's from
- * the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested project never match. */
+ * the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested project never match.
+ * Variants of which one can stand in for the other are the same: dedupe_peer_dependents() would merge them (pnpm 12.8.2). */
 static bool served(struct graph *g, const struct gdirects *target, bool at_root, const struct gedge *e)
 {
 	for (uint32_t i = 0; i < target->n; i++) {
@@ -139,7 +140,8 @@ static bool served(struct graph *g, const struct gdirects *target, bool at_root,
 			return d->dp != NONE || at_root;
 		uint32_t a = d->dp == NONE ? NONE : graph_find(g, d->dp),
 			 b = e->dp == NONE ? NONE : graph_find(g, e->dp);
-		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg && absorbs(g, a, b);
+		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg &&
+		       (absorbs(g, a, b) || absorbs(g, b, a));
 	}
 	return false;
 }
