@@ -1,8 +1,8 @@
 #include "plan_key.h"
 
 #include "integrity.h"
-#include "sha256.h"
 #include <limits.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -36,27 +36,27 @@
 	X(hoist_pattern)                                                                                               \
 	X(public_hoist_pattern)
 
-static void add_text(struct sha256 *h, str s)
+static void add_text(struct sha256_ctx *h, str s)
 {
 	uint64_t n = s.n;
 
-	sha256_add(h, &n, sizeof(n));
-	sha256_add(h, s.p, s.n);
+	sha256_update(h, sizeof(n), (const uint8_t *)&n);
+	sha256_update(h, s.n, (const uint8_t *)s.p);
 }
 
-static void add_number(struct sha256 *h, uint64_t n)
+static void add_number(struct sha256_ctx *h, uint64_t n)
 {
-	sha256_add(h, &n, sizeof(n));
+	sha256_update(h, sizeof(n), (const uint8_t *)&n);
 }
 
-static void add_list(struct sha256 *h, struct str_list l)
+static void add_list(struct sha256_ctx *h, struct str_list l)
 {
 	add_number(h, l.n);
 	for (size_t i = 0; i < l.n; i++)
 		add_text(h, l.p[i]);
 }
 
-static void add_client(struct sha256 *h, const struct client_settings *c)
+static void add_client(struct sha256_ctx *h, const struct client_settings *c)
 {
 #define X(f) add_number(h, (uint64_t)c->f);
 	CLIENT_BOOLS(X)
@@ -76,7 +76,7 @@ static void add_client(struct sha256 *h, const struct client_settings *c)
 }
 
 /* Which node it is, where its version is not known: it decides which packages fit and what is built. */
-static void add_node(struct sha256 *h)
+static void add_node(struct sha256_ctx *h)
 {
 	const char *env = getenv("PATH");
 	str path = str_of(env ? env : ""), dir;
@@ -106,14 +106,14 @@ void plan_key_base(uint8_t out[32], const struct plan_key_input *in)
 	struct settings settings = p->req.settings;
 	const struct platform *m = &p->req.platform;
 	uint8_t digest[32];
-	struct sha256 hash, *h = &hash;
+	struct sha256_ctx hash, *h = &hash;
 
 	settings.nregistry = 0;
 	settings_digest(digest, &settings);
-	sha256_begin(h);
+	sha256_init(h);
 	add_text(h, STR("dray plan 2 " DRAY_VERSION));
-	sha256_add(h, digest, sizeof(digest));
-	sha256_add(h, p->manifests, sizeof(p->manifests));
+	sha256_update(h, sizeof(digest), digest);
+	sha256_update(h, sizeof(p->manifests), p->manifests);
 	add_client(h, &p->client);
 	add_list(h, (struct str_list){ (str[]){ m->os, m->cpu, m->libc, m->node_version, in->store_dir }, 5 });
 	if (!m->node_version.n)
@@ -126,7 +126,7 @@ void plan_key_base(uint8_t out[32], const struct plan_key_input *in)
 		add_text(h, str_of(v ? v : ""));
 	}
 	add_list(h, p->patterns);
-	sha256_end(h, out);
+	sha256_digest(h, SHA256_DIGEST_SIZE, out);
 }
 
 void plan_key(uint8_t out[32], const uint8_t base[32], enum plan_kind kind, const uint8_t lockfile[32])

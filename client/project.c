@@ -5,10 +5,10 @@
 #include "platform.h"
 #include "project_glob.h"
 #include "project_local.h"
-#include "sha256.h"
 #include "workspace_file.h"
 #include <errno.h>
 #include <limits.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,7 +26,7 @@ struct load {
 	bool has_yaml;
 	struct workspace_yaml w;
 	struct credentials rc;
-	struct sha256 manifests;
+	struct sha256_ctx manifests;
 	struct err *e;
 };
 
@@ -291,13 +291,13 @@ static int hash_patches(struct load *l)
 
 /* ---- manifests ---- */
 
-static void hash_manifest(struct sha256 *h, const struct project *p, str path, str text)
+static void hash_manifest(struct sha256_ctx *h, const struct project *p, str path, str text)
 {
 	uint64_t size[] = { path.n - p->root.n, text.n };
 
-	sha256_add(h, size, sizeof(size));
-	sha256_add(h, path.p + p->root.n, path.n - p->root.n);
-	sha256_add(h, text.p, text.n);
+	sha256_update(h, sizeof(size), (const uint8_t *)size);
+	sha256_update(h, path.n - p->root.n, (const uint8_t *)path.p + p->root.n);
+	sha256_update(h, text.n, (const uint8_t *)text.p);
 }
 
 static int read_manifest(struct load *l, str dir, struct manifest *out, bool *there)
@@ -480,11 +480,11 @@ int project_lockfile(struct project *p, struct err *e)
 bool project_manifests_same(const struct project *p)
 {
 	struct arena a AUTO(arena_release) = ARENA_INIT(4096);
-	struct sha256 h;
+	struct sha256_ctx h;
 	uint8_t now[32];
 	struct err e;
 
-	sha256_begin(&h);
+	sha256_init(&h);
 	for (size_t i = 0; i < p->req.nimporters; i++) {
 		struct buf b AUTO(buf_release) = BUF_INIT;
 		str path = arena_printf(&a, STR_FMT "/package.json", STR_ARG(p->importer[i].dir));
@@ -492,7 +492,7 @@ bool project_manifests_same(const struct project *p)
 			return false;
 		hash_manifest(&h, p, path, buf_str(&b));
 	}
-	sha256_end(&h, now);
+	sha256_digest(&h, SHA256_DIGEST_SIZE, now);
 	return memcmp(now, p->manifests, sizeof(now)) == 0;
 }
 
@@ -561,9 +561,9 @@ static int load(struct project *p, const struct project_opts *o, struct err *e)
 	*p = (struct project){ .arena = ARENA_INIT(256 * 1024) };
 	struct load l = { .p = p, .o = o, .a = &p->arena, .env = o->env ? o->env : environ, .e = e };
 
-	sha256_begin(&l.manifests);
+	sha256_init(&l.manifests);
 	int rc = load_all(&l);
-	sha256_end(&l.manifests, p->manifests);
+	sha256_digest(&l.manifests, SHA256_DIGEST_SIZE, p->manifests);
 	return rc;
 }
 

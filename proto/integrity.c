@@ -2,14 +2,12 @@
  * than hashing a small file, and they cannot fail. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "integrity.h"
-#include "sha256.h"
 #include <dlfcn.h>
+#include <nettle/sha2.h>
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { LARGE = 1 << 20 };
 
 static const struct alg {
 	str name;
@@ -234,19 +232,11 @@ void hasher_free(struct hasher *h)
 
 void sha256(uint8_t out[32], const void *p, size_t n)
 {
-	struct sha256 s;
+	struct sha256_ctx c;
 
-	if (n >= LARGE && !sha256_fast()) { /* then libcrypto has better ways */
-		SHA256_CTX c;
-		pthread_once(&crypto_once, crypto_load);
-		crypto.SHA256_Init_(&c);
-		crypto.SHA256_Update_(&c, p, n);
-		crypto.SHA256_Final_(out, &c);
-		return;
-	}
-	sha256_begin(&s);
-	sha256_add(&s, p, n);
-	sha256_end(&s, out);
+	sha256_init(&c);
+	sha256_update(&c, n, p);
+	sha256_digest(&c, SHA256_DIGEST_SIZE, out);
 }
 
 void hex_print(char *out, const uint8_t *p, size_t n)

@@ -21,7 +21,7 @@ bool integrity_plain(struct digest *out, str sri);
 str integrity_print(const struct digest *d, struct arena *a);
 bool digest_eq(const struct digest *a, const struct digest *b);
 
-/* Streaming, over libcrypto, which the first one loads. For a key or a name: sha256.h. */
+/* Streaming, over libcrypto, which the first one loads. For what is whole: sha256(). */
 struct hasher;
 struct hasher *hasher_new(enum digest_alg alg);
 void hasher_add(struct hasher *h, const void *p, size_t n);
