@@ -16,13 +16,7 @@ str env_get(char **env, const char *name)
 
 static void warn(struct credentials *n, str text)
 {
-	struct str_list *l = &n->warnings;
-	str *p = arena_new(n->a, str, l->n + 1);
-
-	if (l->n)
-		memcpy(p, l->p, l->n * sizeof(*p));
-	p[l->n] = text;
-	*l = (struct str_list){ p, l->n + 1 };
+	*arena_add(n->a, n->warnings.p, n->warnings.n) = text;
 }
 
 /* ---- keys ---- */
@@ -46,9 +40,9 @@ static struct credential *cred_of(struct credentials *n, str uri)
 		if (str_eq(n->cred[i].uri, uri))
 			return &n->cred[i];
 	}
-	n->cred = arena_grow(n->a, n->cred, n->ncred, &n->cap_cred, sizeof(*n->cred), _Alignof(struct credential));
-	n->cred[n->ncred] = (struct credential){ .uri = uri };
-	return &n->cred[n->ncred++];
+	struct credential *c = arena_add(n->a, n->cred, n->ncred);
+	c->uri = uri;
+	return c;
 }
 
 /* "//host/path/:_authToken" → uri and suffix; a bare key has no uri. */

@@ -20,7 +20,7 @@ struct credentials {
 	struct registry_route *scope;
 	size_t nscope;
 	struct credential *cred;
-	size_t ncred, cap_cred;
+	size_t ncred;
 	str cafile, ca, https_proxy, http_proxy, no_proxy, strict_ssl;
 	struct str_list warnings;
 };

@@ -194,12 +194,6 @@ static str lower(str s, struct arena *a)
 	return out;
 }
 
-static void hoist_add(struct hoist *h, struct walk *w, struct hoisted it)
-{
-	h->p = arena_grow(w->a, h->p, h->n, &h->cap, sizeof(*h->p), _Alignof(struct hoisted));
-	h->p[h->n++] = it;
-}
-
 /* 1 public, 0 private, -1 neither. */
 static int hoist_kind(const struct hoist_opts *o, str alias)
 {
@@ -208,31 +202,34 @@ static int hoist_kind(const struct hoist_opts *o, str alias)
 	return match_list(o->private_pattern, alias) ? 0 : -1;
 }
 
+/* IT, unless no pattern wants it or its name is taken: of names that differ by case alone the first counts. */
+static void hoist_add(struct hoist *h, struct walk *w, const struct hoist_opts *o, struct map *taken, struct hoisted it)
+{
+	int kind = hoist_kind(o, it.alias);
+	str key = lower(it.alias, &w->scratch);
+
+	if (kind < 0 || map_get(taken, key) != MAP_NONE)
+		return;
+	map_set(taken, key, 1);
+	it.is_public = kind == 1;
+	*arena_add(w->a, h->p, h->n) = it;
+}
+
 static void hoist_entry(
 	struct hoist *h, struct walk *w, const struct hoist_opts *o, const struct entry *en, struct map *taken)
 {
 	for (size_t i = 0; i < en->n; i++) {
-		int kind = hoist_kind(o, en->child[i].alias);
-		str key = lower(en->child[i].alias, &w->scratch);
-		if (kind < 0 || map_get(taken, key) != MAP_NONE || !slot_wanted(en->child[i].to))
-			continue;
-		map_set(taken, key, 1);
-		hoist_add(h, w,
-			(struct hoisted){ .alias = en->child[i].alias, .to = en->child[i].to, .is_public = kind == 1 });
+		const struct child *c = &en->child[i];
+		if (slot_wanted(c->to))
+			hoist_add(h, w, o, taken, (struct hoisted){ .alias = c->alias, .to = c->to });
 	}
 }
 
 static void hoist_workspace(struct hoist *h, struct walk *w, const struct hoist_opts *o, struct map *taken)
 {
 	for (size_t i = 0; i < o->workspace.n; i++) {
-		int kind = hoist_kind(o, o->workspace.p[i].k);
-		str key = lower(o->workspace.p[i].k, &w->scratch);
-		if (kind < 0 || map_get(taken, key) != MAP_NONE)
-			continue;
-		map_set(taken, key, 1);
-		hoist_add(h, w,
-			(struct hoisted){
-				.alias = o->workspace.p[i].k, .folder = o->workspace.p[i].v, .is_public = kind == 1 });
+		const struct str_kv *package = &o->workspace.p[i];
+		hoist_add(h, w, o, taken, (struct hoisted){ .alias = package->k, .folder = package->v });
 	}
 }
 

@@ -20,6 +20,6 @@ struct hoisted {
 };
 struct hoist {
 	struct hoisted *p;
-	size_t n, cap;
+	size_t n;
 };
 void hoist_compute(struct hoist *out, const struct tree *t, const struct hoist_opts *o, struct arena *a);

@@ -14,7 +14,7 @@ struct link {
 };
 struct links {
 	struct link *p;
-	size_t n, cap;
+	size_t n;
 	struct arena *a;
 	const struct root_opts *o; /* NULL: of the folder of hoisted names, where every symlink is ours */
 	str importer;
@@ -91,8 +91,7 @@ int dir_make(int dirfd, str path, struct err *e)
 
 static void links_add(struct links *l, str alias, str target)
 {
-	l->p = arena_grow(l->a, l->p, l->n, &l->cap, sizeof(*l->p), _Alignof(struct link));
-	l->p[l->n++] = (struct link){ alias, target };
+	*arena_add(l->a, l->p, l->n) = (struct link){ alias, target };
 }
 
 static bool link_wanted(const struct map *wanted, const char *scope, const char *name)

@@ -32,13 +32,7 @@ struct load {
 
 static void warn(struct project *p, str text)
 {
-	struct str_list *l = &p->warnings;
-	str *all = arena_new(&p->arena, str, l->n + 1);
-
-	if (l->n)
-		memcpy(all, l->p, l->n * sizeof(*all));
-	all[l->n] = text;
-	*l = (struct str_list){ all, l->n + 1 };
+	*arena_add(&p->arena, p->warnings.p, p->warnings.n) = text;
 }
 
 static void warn_all(struct project *p, struct str_list l)

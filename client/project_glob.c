@@ -13,7 +13,6 @@ struct walk {
 	str root;
 	struct arena *a;
 	struct str_list not ; /* exclusions */
-	size_t cap_not;
 	VEC(str) found;
 	struct map seen;
 	size_t dirs;
@@ -151,8 +150,7 @@ static int include_one(struct walk *w, str glob)
 
 static int exclude_one(struct walk *w, str glob)
 {
-	w->not .p = arena_grow(w->a, w->not .p, w->not .n, &w->cap_not, sizeof(str), _Alignof(str));
-	w->not .p[w->not .n++] = glob;
+	*arena_add(w->a, w->not .p, w->not .n) = glob;
 	return 0;
 }
 

@@ -44,7 +44,6 @@ struct locals {
 	str root;
 	struct arena *a;
 	struct map seen;
-	size_t cap;
 	struct err *e;
 };
 
@@ -94,11 +93,10 @@ static int add_specs(struct locals *l, const struct manifest *m, str base, bool 
 
 static struct request_local *new_local(struct locals *l, str path, bool is_dir)
 {
-	struct request *r = l->req;
+	struct request_local *local = arena_add(l->a, l->req->local, l->req->nlocal);
 
-	r->local = arena_grow(l->a, r->local, r->nlocal, &l->cap, sizeof(*r->local), _Alignof(struct request_local));
-	r->local[r->nlocal] = (struct request_local){ .path = path, .is_dir = is_dir };
-	return &r->local[r->nlocal++];
+	*local = (struct request_local){ .path = path, .is_dir = is_dir };
+	return local;
 }
 
 static int read_folder(struct locals *l, struct request_local *local, str dir, bool needed)

@@ -65,7 +65,7 @@ struct entry {
 };
 struct entries {
 	struct entry *p;
-	size_t n, cap;
+	size_t n;
 };
 
 static void floor_release(struct floor *f)
@@ -95,8 +95,7 @@ static int list_dir(struct entries *out, int at, const char *path, struct arena 
 	for (struct dirent *en; rc == 0 && (en = readdir(d));) {
 		if (strcmp(en->d_name, ".") == 0 || strcmp(en->d_name, "..") == 0)
 			continue;
-		out->p = arena_grow(a, out->p, out->n, &out->cap, sizeof(*out->p), _Alignof(struct entry));
-		struct entry *x = &out->p[out->n++];
+		struct entry *x = arena_add(a, out->p, out->n);
 		x->name = arena_str(a, str_of(en->d_name)).p;
 		x->path = arena_printf(a, "%s%s%s", path, *path ? "/" : "", en->d_name).p;
 		if (fstatat(dirfd(d), x->name, &x->st, AT_SYMLINK_NOFOLLOW) != 0)

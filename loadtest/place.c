@@ -280,18 +280,11 @@ static str older_version(const struct bench_place *p, str name, str version, str
 	return found;
 }
 
-static void pin_add(struct str_map *m, size_t *cap, str k, str v, struct arena *a)
-{
-	m->p = arena_grow(a, m->p, m->n, cap, sizeof(*m->p), _Alignof(struct str_kv));
-	m->p[m->n++] = (struct str_kv){ k, v };
-}
-
 /* OLD pins them a minor version below, BUMPED asks for what the lockfile has. */
 static void choose_bumps(struct str_map *old, struct str_map *bumped, const struct bench_place *p,
 	const struct lockfile *lf, struct arena *a)
 {
 	const struct lock_importer *im = lockfile_importer(lf, STR("."));
-	size_t cap = 0, cap_bumped = 0;
 
 	for (int t = 0; im && t < LOCK_NTYPES; t++) {
 		for (size_t i = 0; i < im->deps[t].n && old->n < BUMPED; i++) {
@@ -300,8 +293,9 @@ static void choose_bumps(struct str_map *old, struct str_map *bumped, const stru
 			str_cut(d->ref, '(', &version, &rest);
 			if (str_find(d->specifier, '^', 0) != 0 || !(older = older_version(p, d->alias, version, a)).n)
 				continue;
-			pin_add(old, &cap, d->alias, older, a);
-			pin_add(bumped, &cap_bumped, d->alias, arena_printf(a, "^" STR_FMT, STR_ARG(version)), a);
+			*arena_add(a, old->p, old->n) = (struct str_kv){ d->alias, older };
+			*arena_add(a, bumped->p, bumped->n) =
+				(struct str_kv){ d->alias, arena_printf(a, "^" STR_FMT, STR_ARG(version)) };
 		}
 	}
 }

@@ -20,7 +20,7 @@ double result_number(const struct json *j, const char *key)
 	return result_value(json_get(j, key));
 }
 
-static struct cell *cell_of(struct result *r, size_t *cap, const struct json *j, struct arena *a)
+static struct cell *cell_of(struct result *r, const struct json *j, struct arena *a)
 {
 	struct cell key = { .project = json_str(json_get(j, "project")),
 		.link = json_str(json_get(j, "link")),
@@ -33,23 +33,18 @@ static struct cell *cell_of(struct result *r, size_t *cap, const struct json *j,
 			str_eq(c->subject, key.subject))
 			return c;
 	}
-	r->cell = arena_grow(a, r->cell, r->n, cap, sizeof(*r->cell), _Alignof(struct cell));
-	r->cell[r->n] = key;
-	return &r->cell[r->n++];
+	struct cell *c = arena_add(a, r->cell, r->n);
+	*c = key;
+	return c;
 }
 
 /* Room for one more good run. */
 static void cell_grow(struct cell *c, struct arena *a)
 {
-	size_t cap = c->cap;
-
-	for (int m = 0; m < NMETRICS; m++) {
-		cap = c->cap;
-		c->v[m] = arena_grow(a, c->v[m], c->n, &cap, sizeof(double), _Alignof(double));
-	}
-	cap = c->cap;
-	c->lock = arena_grow(a, c->lock, c->n, &cap, sizeof(str), _Alignof(str));
-	c->dray = arena_grow(a, c->dray, c->n, &c->cap, sizeof(*c->dray), _Alignof(const struct json *));
+	for (int m = 0; m < NMETRICS; m++)
+		arena_room(a, c->v[m], c->n);
+	arena_room(a, c->lock, c->n);
+	arena_room(a, c->dray, c->n);
 }
 
 static void cell_add(struct cell *c, const struct json *j, size_t line, struct arena *a)
@@ -85,17 +80,11 @@ static void cell_add(struct cell *c, const struct json *j, size_t line, struct a
 	c->n++;
 }
 
-static void note_add(struct result *r, size_t *cap, const struct json *j, size_t at, struct arena *a)
-{
-	r->note = arena_grow(a, r->note, r->nnotes, cap, sizeof(*r->note), _Alignof(struct result_note));
-	r->note[r->nnotes++] = (struct result_note){ json_str(json_get(j, "kind")), j, at };
-}
-
 int result_read(struct result *out, const char *path, struct arena *a, struct err *e)
 {
 	FILE *f = fopen(path, "re");
 	char *line = NULL;
-	size_t room = 0, cap = 0, notes = 0, at = 0;
+	size_t room = 0, at = 0;
 	struct result r = { 0 };
 	int rc = f ? 0 : err_os(e, "read %s", path);
 
@@ -106,11 +95,11 @@ int result_read(struct result *out, const char *path, struct arena *a, struct er
 		if (rc < 0)
 			err_ctx(e, "%s line %zu", path, at);
 		else if (str_eq(json_str(json_get(j, "kind")), STR("sample")))
-			cell_add(cell_of(&r, &cap, j, a), j, at, a);
+			cell_add(cell_of(&r, j, a), j, at, a);
 		else if (str_eq(json_str(json_get(j, "kind")), STR("machine")))
 			r.machine = j;
 		else
-			note_add(&r, &notes, j, at, a);
+			*arena_add(a, r.note, r.nnotes) = (struct result_note){ json_str(json_get(j, "kind")), j, at };
 	}
 	free(line);
 	if (f)

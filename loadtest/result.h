@@ -26,7 +26,7 @@ enum { RESULT_MOST_ROUNDS = 63 };
 struct cell {
 	str project, link, phase, subject;
 	double *v[NMETRICS]; /* of the N good runs */
-	size_t n, cap, failed;
+	size_t n, failed;
 	uint64_t rounds;                          /* from 1 on, that have a sample, good or failed: bit by number */
 	str why;                                  /* of the last failure */
 	size_t line;                              /* its last sample's, in the file */

@@ -9,7 +9,6 @@ struct ctx {
 	struct arena *a;    /* the model's */
 	struct arena nodes; /* of the entry being read; rewound after each */
 	struct lockfile *lf;
-	size_t cap_importers, cap_packages, cap_snapshots;
 };
 
 static int bad(struct ctx *c, const struct yaml_node *n, str where, const char *what)
@@ -221,9 +220,7 @@ static int read_package(struct ctx *c, str key, const struct yaml_node *n)
 
 	if (n->kind != YAML_KIND_MAP)
 		return bad(c, n, key, "expected a map");
-	lf->package = arena_grow(c->a, lf->package, lf->npackages, &c->cap_packages, sizeof(*lf->package),
-		_Alignof(struct lock_package));
-	struct lock_package *p = &lf->package[lf->npackages++];
+	struct lock_package *p = arena_add(c->a, lf->package, lf->npackages);
 	*p = (struct lock_package){ .key = key };
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
 		int rc = read_package_field(c, p, m);
@@ -271,9 +268,7 @@ static int read_snapshot(struct ctx *c, str key, const struct yaml_node *n)
 
 	if (n->kind != YAML_KIND_MAP)
 		return bad(c, n, key, "expected a map");
-	lf->snapshot = arena_grow(c->a, lf->snapshot, lf->nsnapshots, &c->cap_snapshots, sizeof(*lf->snapshot),
-		_Alignof(struct lock_snapshot));
-	struct lock_snapshot *s = &lf->snapshot[lf->nsnapshots++];
+	struct lock_snapshot *s = arena_add(c->a, lf->snapshot, lf->nsnapshots);
 	*s = (struct lock_snapshot){ .key = key };
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
 		int rc = read_snapshot_field(c, s, m);
@@ -363,9 +358,7 @@ static int read_importer(struct ctx *c, str key, const struct yaml_node *n)
 
 	if (n->kind != YAML_KIND_MAP)
 		return bad(c, n, key, "expected a map");
-	lf->importer = arena_grow(c->a, lf->importer, lf->nimporters, &c->cap_importers, sizeof(*lf->importer),
-		_Alignof(struct lock_importer));
-	struct lock_importer *im = &lf->importer[lf->nimporters++];
+	struct lock_importer *im = arena_add(c->a, lf->importer, lf->nimporters);
 	*im = (struct lock_importer){ .path = key };
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
 		int rc = read_importer_field(c, im, m);
@@ -410,8 +403,6 @@ static int read_settings(struct ctx *c, struct lock_head *h, const struct yaml_n
 
 static int read_catalogs(struct ctx *c, struct lock_head *h, const struct yaml_node *n)
 {
-	size_t cap = 0;
-
 	if (n->kind != YAML_KIND_MAP)
 		return bad(c, n, n->key, "expected a map");
 	for (const struct yaml_node *cat = n->child; cat; cat = cat->next) {
@@ -420,9 +411,7 @@ static int read_catalogs(struct ctx *c, struct lock_head *h, const struct yaml_n
 		if (rc)
 			return err_ctx(c->r.e, "catalog " STR_FMT, STR_ARG(str_head(cat->key, 200)));
 		for (size_t i = 0; i < d.n; i++) {
-			h->catalog = arena_grow(c->a, h->catalog, h->ncatalog, &cap, sizeof(*h->catalog),
-				_Alignof(struct lock_catalog_entry));
-			h->catalog[h->ncatalog++] = (struct lock_catalog_entry){ .catalog = cat->key,
+			*arena_add(c->a, h->catalog, h->ncatalog) = (struct lock_catalog_entry){ .catalog = cat->key,
 				.alias = d.p[i].alias,
 				.specifier = d.p[i].specifier,
 				.version = d.p[i].ref };

@@ -7,7 +7,6 @@ struct reader {
 	void *ctx;
 	struct arena *a;
 	struct npmrc out;
-	size_t cap, unresolved_cap;
 	size_t expanded; /* bytes that variables have made so far */
 };
 
@@ -41,8 +40,7 @@ static str lookup(struct reader *r, str placeholder)
 	if (has_default)
 		return fallback;
 	struct str_list *u = &r->out.unresolved;
-	u->p = arena_grow(r->a, u->p, u->n, &r->unresolved_cap, sizeof(str), _Alignof(str));
-	u->p[u->n++] = arena_str(r->a, placeholder);
+	*arena_add(r->a, u->p, u->n) = arena_str(r->a, placeholder);
 	return STR_NONE;
 }
 
@@ -102,8 +100,7 @@ static void read_line(struct reader *r, str text, uint32_t line)
 	if (entry.key.n == 0)
 		return;
 	entry.value = expand(r, unquote(str_trim(value)), &entry.value_from_env);
-	r->out.p = arena_grow(r->a, r->out.p, r->out.n, &r->cap, sizeof(entry), _Alignof(struct npmrc_entry));
-	r->out.p[r->out.n++] = entry;
+	*arena_add(r->a, r->out.p, r->out.n) = entry;
 }
 
 int npmrc_parse(struct npmrc *out, str text, npmrc_env *env, void *ctx, struct arena *a, struct err *e)

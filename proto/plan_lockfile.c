@@ -5,8 +5,8 @@
 struct plan_lockfile {
 	struct arena a;
 	struct lockfile lf;
-	size_t cap_importers, cap_packages, cap_snapshots, cap_used, nused;
-	bool *used;  /* by package: a slot is made of it */
+	bool *used; /* by package: a slot is made of it */
+	size_t nused;
 	bool sorted; /* packages are no longer in the order of their frames */
 };
 
@@ -143,11 +143,6 @@ static struct lock_head dup_head(struct arena *a, const struct lock_head *h)
 	return q;
 }
 
-#define ADD(pl, list, count, cap)                                                                                      \
-	((pl)->lf.list = arena_grow(&(pl)->a, (pl)->lf.list, (pl)->lf.count, &(pl)->cap, sizeof(*(pl)->lf.list),       \
-		 _Alignof(__typeof__(*(pl)->lf.list))),                                                                \
-		&(pl)->lf.list[(pl)->lf.count++])
-
 /* Leaves out what was withdrawn: packages that no slot is made of. */
 static void drop_withdrawn(struct plan_lockfile *pl)
 {
@@ -164,17 +159,16 @@ void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f)
 {
 	switch (f->kind) {
 	case FRAME_PACKAGE:
-		*ADD(pl, package, npackages, cap_packages) = dup_package(&pl->a, &f->package.meta);
-		pl->used = arena_grow(&pl->a, pl->used, pl->nused, &pl->cap_used, sizeof(*pl->used), 1);
-		pl->used[pl->nused++] = false;
+		*arena_add(&pl->a, pl->lf.package, pl->lf.npackages) = dup_package(&pl->a, &f->package.meta);
+		*arena_add(&pl->a, pl->used, pl->nused) = false;
 		break;
 	case FRAME_SLOT:
-		*ADD(pl, snapshot, nsnapshots, cap_snapshots) = dup_snapshot(&pl->a, &f->slot.snap);
+		*arena_add(&pl->a, pl->lf.snapshot, pl->lf.nsnapshots) = dup_snapshot(&pl->a, &f->slot.snap);
 		if (f->slot.package < pl->nused)
 			pl->used[f->slot.package] = true;
 		break;
 	case FRAME_IMPORTER:
-		*ADD(pl, importer, nimporters, cap_importers) = dup_importer(&pl->a, &f->importer.importer);
+		*arena_add(&pl->a, pl->lf.importer, pl->lf.nimporters) = dup_importer(&pl->a, &f->importer.importer);
 		break;
 	case FRAME_LOCK_HEAD:
 		pl->lf.head = dup_head(&pl->a, &f->lock_head);

@@ -5,13 +5,10 @@
 static void warn(struct setting_ctx *c, str text)
 {
 	struct str_list *l = &c->w->warnings;
-	str *p = arena_new(c->a, str, l->n + 1);
 
-	if (l->n)
-		memcpy(p, l->p, l->n * sizeof(*p));
-	p[l->n] = text;
-	*l = (struct str_list){ p, l->n + 1 };
+	*arena_add(c->a, l->p, l->n) = text;
 }
+
 static int refuse(struct setting_ctx *c, const struct setting_key *k, const struct yaml_node *n)
 {
 	if (k->ok && yaml_is_scalar(n) && str_eq(n->s, str_of(k->ok)))

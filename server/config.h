@@ -69,7 +69,6 @@ struct config {
 	const unsigned *from;
 	/* While the file is read. */
 	enum config_section { CONFIG_NO_SECTION = 0, CONFIG_UPSTREAM, CONFIG_ACCESS } section;
-	size_t upstream_cap, access_cap;
 	uint64_t sections_hash; /* of their text */
 };
 /* Reads the command line and the file it names. ERR_USAGE, ERR_NOTFOUND, ERR_IO. */

@@ -10,12 +10,7 @@ enum { MAX_SECTIONS = 1000, MAX_SECRET = 8192 };
 
 void config_list_add(struct arena *a, struct str_list *l, str v)
 {
-	str *p = arena_new(a, str, l->n + 1);
-
-	if (l->n)
-		memcpy(p, l->p, l->n * sizeof(*p));
-	p[l->n] = arena_str(a, v);
-	*l = (struct str_list){ p, l->n + 1 };
+	*arena_add(a, l->p, l->n) = arena_str(a, v);
 }
 
 static bool name_ok(str name)
@@ -35,9 +30,7 @@ static int begin_upstream(struct config *c, str name, struct err *e)
 		if (str_eq(c->upstream[i].name, name))
 			return err_set(e, ERR_USAGE, "upstream " STR_FMT " is there twice", STR_ARG(name));
 	}
-	c->upstream = arena_grow(&c->a, c->upstream, c->nupstreams, &c->upstream_cap, sizeof(*c->upstream),
-		_Alignof(struct upstream_config));
-	c->upstream[c->nupstreams++] = (struct upstream_config){ .name = arena_str(&c->a, name),
+	*arena_add(&c->a, c->upstream, c->nupstreams) = (struct upstream_config){ .name = arena_str(&c->a, name),
 		.is_default = str_eq(name, STR("default")),
 		/* `registry` is the operator's own choice */
 		.private_addresses = str_eq(name, STR("default")),
@@ -51,9 +44,7 @@ static int begin_access(struct config *c, str name, struct err *e)
 		if (str_eq(c->access[i].name, name))
 			return err_set(e, ERR_USAGE, "access " STR_FMT " is there twice", STR_ARG(name));
 	}
-	c->access = arena_grow(
-		&c->a, c->access, c->naccess, &c->access_cap, sizeof(*c->access), _Alignof(struct config_access));
-	c->access[c->naccess++] = (struct config_access){ .name = arena_str(&c->a, name) };
+	*arena_add(&c->a, c->access, c->naccess) = (struct config_access){ .name = arena_str(&c->a, name) };
 	return 0;
 }
 

@@ -87,7 +87,7 @@ struct rows {
 	struct store_read *r;
 	const char *table, *ages;
 	struct row *p;
-	size_t n, cap;
+	size_t n;
 };
 
 /* Pages that a row takes, about: large values have pages of their own. */
@@ -107,10 +107,8 @@ static int64_t verdict_ms(str value)
 static int collect(void *arg, str key, str value)
 {
 	struct rows *rs = arg;
-	struct row *o;
+	struct row *o = arena_add(&rs->a, rs->p, rs->n);
 
-	rs->p = arena_grow(&rs->a, rs->p, rs->n, &rs->cap, sizeof(*rs->p), _Alignof(struct row));
-	o = &rs->p[rs->n++];
 	*o = (struct row){ rs->table, rs->ages, arena_str(&rs->a, key),
 		rs->ages ? age_get(rs->r, rs->ages, key) : verdict_ms(value), row_bytes(key, value) };
 	int64_t made = rs->ages ? meta_row_ms(value) : 0; /* 0 for a lockfile */

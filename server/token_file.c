@@ -85,8 +85,7 @@ static int read_line(struct tokens *ts, str line, struct err *e)
 	}
 	if (ts->n == TOKENS_MOST)
 		return err_set(e, ERR_TOOBIG, "more than %d tokens", TOKENS_MOST);
-	ts->p = arena_grow(&ts->a, ts->p, ts->n, &ts->cap, sizeof(*ts->p), _Alignof(struct token));
-	ts->p[ts->n++] = t;
+	*arena_add(&ts->a, ts->p, ts->n) = t;
 	return 0;
 }
 
@@ -245,8 +244,7 @@ int token_add(struct buf *out, str path, const struct token *t, struct err *e)
 	size_t from = out->n;
 	if (make_token(out, made.sha256, &ts.a, e) < 0)
 		return e->code;
-	ts.p = arena_grow(&ts.a, ts.p, ts.n, &ts.cap, sizeof(*ts.p), _Alignof(struct token));
-	ts.p[ts.n++] = made;
+	*arena_add(&ts.a, ts.p, ts.n) = made;
 	if (write_all(path, &ts, e) < 0) {
 		out->n = from;
 		return e->code;
@@ -314,8 +312,7 @@ int token_login(struct buf *out, str path, str name, int64_t now_s, unsigned day
 		made.expires_s = base->expires_s;
 	made.name = arena_printf(&ts.a, LOGIN STR_FMT ":%02x%02x%02x%02x", STR_ARG(name), made.sha256[0],
 		made.sha256[1], made.sha256[2], made.sha256[3]);
-	ts.p = arena_grow(&ts.a, ts.p, ts.n, &ts.cap, sizeof(*ts.p), _Alignof(struct token));
-	ts.p[ts.n++] = made;
+	*arena_add(&ts.a, ts.p, ts.n) = made;
 	if (write_all(path, &ts, e) < 0) {
 		out->n = from;
 		return e->code;

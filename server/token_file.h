@@ -19,7 +19,7 @@ struct token {
 struct tokens {
 	struct arena a;
 	struct token *p;
-	size_t n, cap;
+	size_t n;
 };
 /* ERR_NOTFOUND: there is no such file. ERR_PARSE with the line. */
 MUST_USE int tokens_read(struct tokens *out, str path, struct err *e);

@@ -101,6 +101,18 @@ void *arena_grow(struct arena *a, void *at, size_t n, size_t *cap, size_t size, 
 	return p;
 }
 
+void *arena_extend(struct arena *a, void *at, size_t n, size_t size, size_t align)
+{
+	enum { FIRST = 8 };
+
+	if (n && (n < FIRST || (n & (n - 1))))
+		return at;
+	void *p = arena_alloc(a, n ? n * 2 : FIRST, size, align);
+	if (n)
+		memcpy(p, at, n * size);
+	return p;
+}
+
 void arena_release(struct arena *a)
 {
 	for (struct arena_chunk *c = a->chunk, *next; c; c = next) {

@@ -29,6 +29,12 @@ str arena_cat(struct arena *a, const str *part, size_t n);
 	arena_cat((a), (const str[]){ __VA_ARGS__ }, sizeof((const str[]){ __VA_ARGS__ }) / sizeof(str))
 /* Grows an array of the arena: doubles CAP when N has reached it, copies, returns the new place. */
 void *arena_grow(struct arena *a, void *at, size_t n, size_t *cap, size_t size, size_t align);
+/* One more element, zeroed, of P, an array of N elements in A that has grown by this alone, from NULL; P moves when N is 8, 16, 32, …
+ * One whose N shrinks again and again is for vec.h, since what it moved from is not used again. */
+#define arena_add(a, p, n) (arena_room(a, p, n), &(p)[(n)++])
+/* The same without counting it. */
+#define arena_room(a, p, n) ((p) = arena_extend((a), (p), (n), sizeof(*(p)), _Alignof(__typeof__(*(p)))))
+void *arena_extend(struct arena *a, void *at, size_t n, size_t size, size_t align);
 /* Frees everything; the arena can be used again. */
 void arena_release(struct arena *a);
 /* What was allocated is gone, a chunk is kept: for memory of one message after the other. */

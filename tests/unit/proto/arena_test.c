@@ -1,4 +1,4 @@
-/* Memory of an arena is zero, aligned and its own, in small chunks as in large ones, also after it was used and rewound. */
+/* Memory of an arena is zero, aligned and its own, in small chunks as in large ones, also after it was used and rewound; arrays in it grow. */
 #include "base/arena.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,8 +49,37 @@ static void test_zero_and_apart(void **state)
 	}
 }
 
+/* Arrays that grow side by side keep what they have, and what comes to them is zero; one that shrank may grow again. */
+static void test_arrays_grow(void **state)
+{
+	struct arena a = ARENA_INIT(1 << 10);
+	struct pair {
+		char tag;
+		uint64_t v;
+	} *p = NULL;
+	uint32_t *q = NULL;
+	size_t n = 0;
+	uint32_t m = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct pair *one = arena_add(&a, p, n);
+		assert_true(one->tag == 0 && one->v == 0 && (uintptr_t)one % _Alignof(struct pair) == 0);
+		*one = (struct pair){ (char)i, i };
+		*arena_add(&a, q, m) = ~i;
+	}
+	assert_true(n == 1000 && m == 1000);
+	for (uint32_t i = 0; i < 1000; i++)
+		assert_true(p[i].v == i && q[i] == ~i);
+	for (m = 0; m < 100; m++)
+		arena_room(&a, q, m)[m] = m;
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(q[i], i);
+	arena_release(&a);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_zero_and_apart) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_zero_and_apart), cmocka_unit_test(test_arrays_grow) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
