@@ -230,7 +230,7 @@ static void flight_ask(struct doc_flight *f)
 		kept_validator(f->asked_with, f->s, f->w.file);
 	else
 		f->asked_with[0] = 0;
-	registry_packument_raw(
+	registry_packument(
 		f->s->o.registry, f->w.url, f->w.name, f->w.form, str_of(f->asked_with), false, on_packument, f);
 }
 

@@ -424,8 +424,8 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 
 static void fetch(struct entry *t)
 {
-	registry_packument_raw(t->m->registry, str_of(t->registry), str_of(t->name), t->asked_form,
-		str_of(t->validator), true, on_fetched, t);
+	registry_packument(t->m->registry, str_of(t->registry), str_of(t->name), t->asked_form, str_of(t->validator),
+		true, on_fetched, t);
 }
 
 static struct meta_record *compile(struct entry *t, struct task *c, struct scratch *w, struct err *e)

@@ -32,14 +32,13 @@ struct job {
 	str url, name, base;
 	struct arena text;
 	unsigned attempt; /* that failed so far */
-	bool raw, sent_credential;
-	struct buf json;
+	bool sent_credential;
 	registry_packument_done *packument_done;
 	void (*modified_done)(void *arg, int64_t ms);
 	struct registry_tarball tarball;
 	uint64_t at, best; /* bytes of the tarball that are there; that were when an attempt failed */
 	void *arg;
-	/* What `again` found of the last attempt, so that a body is decoded once. */
+	/* What `again` found of the last attempt, for `done`. */
 	bool judged;
 	int verdict;
 	struct err *why; /* made when it ends: thousands wait at once */
@@ -47,7 +46,8 @@ struct job {
 
 /* ---- URLs and credentials ---- */
 
-void registry_put_url(struct buf *out, str registry_url, str name)
+/* "<registry>/@scope%2fname" */
+static void put_packument_url(struct buf *out, str registry_url, str name)
 {
 	while (registry_url.n && registry_url.p[registry_url.n - 1] == '/')
 		registry_url.n--;
@@ -196,7 +196,6 @@ static void job_free(struct job *j)
 {
 	struct registry *r = j->r;
 
-	buf_release(&j->json);
 	arena_release(&j->text);
 	free(j->why);
 	free(j);
@@ -376,21 +375,18 @@ static bool is_gzip(const struct http_response *res)
 	return says(res->content_encoding, "gzip") || says(res->content_encoding, "x-gzip");
 }
 
-/* Whether the body can be used; decodes it unless it is wanted raw. */
-static int check_body(struct job *j, const struct http_response *res, str body, struct err *e)
+/* Whether the body may be a packument, by what its headers say. */
+static int check_body(struct job *j, const struct http_response *res, struct err *e)
 {
 	AUTO(buf_release) struct buf shown = BUF_INIT;
 	int rc = 0;
 
-	buf_clear(&j->json);
 	if (says(res->content_type, "text/html"))
 		rc = err_set(e, ERR_PARSE, "the answer is HTML, not JSON; is this a registry?");
 	else if (res->content_encoding.n && !is_gzip(res) && !says(res->content_encoding, "identity"))
 		rc = err_set(e, ERR_UNSUPPORTED,
 			"the answer has the content encoding \"" STR_FMT "\", which was not asked for",
 			STR_ARG(str_head(res->content_encoding, 40)));
-	else if (!j->raw)
-		rc = registry_decode(&j->json, body, is_gzip(res), e);
 	if (rc == 0)
 		return 0;
 	url_put_public(&shown, j->url);
@@ -398,7 +394,7 @@ static int check_body(struct job *j, const struct http_response *res, str body, 
 }
 
 /* What a finished attempt came to: 0, or a code with E filled. *transient: another attempt may help. */
-static int packument_verdict(struct job *j, int code, const struct http_response *res, str body, const struct err *from,
+static int packument_verdict(struct job *j, int code, const struct http_response *res, const struct err *from,
 	bool *transient, struct err *e)
 {
 	*transient = false;
@@ -412,7 +408,7 @@ static int packument_verdict(struct job *j, int code, const struct http_response
 		*transient = transient_status(res->status);
 		return name_status(j, res->status, e);
 	}
-	int rc = check_body(j, res, body, e);
+	int rc = check_body(j, res, e);
 	*transient = rc == ERR_PARSE;
 	return rc;
 }
@@ -429,8 +425,9 @@ static int64_t packument_again(void *arg, int code, const struct http_response *
 	struct job *j = arg;
 	bool transient;
 
+	(void)body;
 	j->judged = true;
-	j->verdict = packument_verdict(j, code, res, body, e, &transient, why_of(j));
+	j->verdict = packument_verdict(j, code, res, e, &transient, why_of(j));
 	observe(j, res, j->verdict);
 	return j->verdict == 0 ? -1 : job_again(j, transient, res);
 }
@@ -456,13 +453,12 @@ static void packument_done(void *arg, int code, const struct http_response *res,
 	bool transient;
 
 	if (!j->judged || code == ERR_CANCELLED)
-		j->verdict = packument_verdict(j, code, res, body, from, &transient, why_of(j));
+		j->verdict = packument_verdict(j, code, res, from, &transient, why_of(j));
 	if (j->verdict < 0) {
 		j->packument_done(j->arg, j->verdict, NULL, why_of(j));
 	} else {
 		struct registry_packument p = {
 			.not_modified = res->status == 304,
-			.json = buf_str(&j->json),
 			.raw = body,
 			.memory = res->memory,
 			.gzip = is_gzip(res),
@@ -482,17 +478,16 @@ static const char *const packument_accept[] = {
 	[PACKUMENT_FULL] = "application/json; q=1.0, */*"
 };
 
-static void packument_start(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
-	bool raw, bool holdable, registry_packument_done *done, void *arg)
+void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
+	bool holdable, registry_packument_done *done, void *arg)
 {
 	AUTO(buf_release) struct buf url = BUF_INIT, headers = BUF_INIT;
 	struct job *j = job_new(r, name);
 
 	j->base = arena_str(&j->text, registry_url);
-	j->raw = raw;
 	j->packument_done = done;
 	j->arg = arg;
-	registry_put_url(&url, registry_url, name);
+	put_packument_url(&url, registry_url, name);
 	j->url = arena_str(&j->text, buf_str(&url));
 	put_headers(&headers, j, packument_accept[form], validator);
 	buf_add(&headers, STR("Accept-Encoding: gzip\n"));
@@ -506,18 +501,6 @@ static void packument_start(struct registry *r, str registry_url, str name, enum
 				    .again = packument_again,
 				    .done = packument_done,
 				    .arg = j });
-}
-
-void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
-	registry_packument_done *done, void *arg)
-{
-	packument_start(r, registry_url, name, form, validator, false, false, done, arg);
-}
-
-void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
-	bool holdable, registry_packument_done *done, void *arg)
-{
-	packument_start(r, registry_url, name, form, validator, true, holdable, done, arg);
 }
 
 void registry_hold(struct registry *r, bool held)
@@ -545,7 +528,7 @@ void registry_modified(struct registry *r, str registry_url, str name, void (*do
 
 	j->modified_done = done;
 	j->arg = arg;
-	registry_put_url(&url, registry_url, name);
+	put_packument_url(&url, registry_url, name);
 	j->url = arena_str(&j->text, buf_str(&url));
 	put_headers(&headers, j, packument_accept[PACKUMENT_ABBREVIATED], STR_NONE);
 	buf_add(&headers, STR("Accept-Encoding: gzip\n"));

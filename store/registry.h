@@ -39,7 +39,6 @@ void registry_free(struct registry *r);
 
 struct registry_packument {
 	bool not_modified;  /* 304: nothing else is set, but max_age_s */
-	str json;           /* decoded body, borrowed for the call; empty from registry_packument_raw() */
 	str raw;            /* the body as received, borrowed for the call: for registry_decode() on another thread */
 	struct buf *memory; /* raw's, which may be taken over */
 	bool gzip;          /* how raw is encoded */
@@ -47,13 +46,11 @@ struct registry_packument {
 	int64_t max_age_s; /* -1: none stated */
 };
 /* VALIDATOR is that of what the caller has: If-None-Match, or If-Modified-Since when it is a date (RFC 9110 13.1). done runs on the fetch
- * thread, once; CODE is ERR_NOTFOUND for 404, ERR_AUTH for 401/403, ERR_PARSE for what is no JSON, … with
- * name and URL in the message. REGISTRY_URL with or without a trailing slash. */
+ * thread, once; CODE is ERR_NOTFOUND for 404, ERR_AUTH for 401/403, ERR_PARSE for HTML, … with
+ * name and URL in the message; a broken body is the caller's to find. REGISTRY_URL with or without a trailing slash. HOLDABLE: registry_hold()
+ * holds it. */
 typedef void registry_packument_done(void *arg, int code, const struct registry_packument *p, const struct err *e);
 void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
-	registry_packument_done *done, void *arg);
-/* The same without decoding; a broken body is then the caller's to find, by registry_decode(). HOLDABLE: registry_hold() holds it. */
-void registry_packument_raw(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	bool holdable, registry_packument_done *done, void *arg);
 /* While HELD, by anybody, no more holdable packuments are asked for, and none is read but over HTTP/2 (http_hold). Any thread. */
 void registry_hold(struct registry *r, bool held);
@@ -83,5 +80,3 @@ str registry_authorization(const struct registry *r, str url);
 /* How long to wait before try ATTEMPT + 1, counted from 0: twice as long each time, up to MAX_MS, and of that between a half and the whole, as
  * RANDOM says, so that those who failed together do not come back together. Pure. */
 int64_t registry_backoff_ms(uint64_t random, unsigned attempt, int64_t min_ms, int64_t max_ms);
-/* Appends the URL of NAME's packument: "<registry>/@scope%2fname". */
-void registry_put_url(struct buf *out, str registry_url, str name);
