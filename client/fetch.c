@@ -21,7 +21,6 @@ enum { PIECES_LARGE = 4 };
 enum { CHUNK = 64 << 10 };
 
 /* One tarball on its way. The fetch thread owns `buf` while `at` is DOWNLOADING; the loop and its job own it otherwise. */
-enum fetch_news { NEWS_NONE = 0, NEWS_PAUSED, NEWS_DONE };
 struct fetch {
 	struct job job;
 	struct fetcher *f;

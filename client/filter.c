@@ -9,6 +9,12 @@ enum { SELECTORS_MAX = 1000, PROJECTS_MAX = 10000 };
 
 /* ---- reading a selector ---- */
 
+/* "!...^name{dir}[ref]^...", each part optional. Strings borrow from the text. */
+struct selector {
+	bool exclude, exclude_self, dependencies, dependents;
+	str name, dir, since; /* dir: absolute, may have wildcards */
+};
+
 /* "{dir}", "[ref]" or nothing at the end of *S: its inside. False when there is an opening only. */
 static bool take_group(str *s, char open, char close, str *inside)
 {
@@ -30,7 +36,8 @@ static bool is_location(str s)
 	return str_eq(s, STR(".")) || str_eq(s, STR("..")) || str_starts(s, STR("./")) || str_starts(s, STR("../"));
 }
 
-int selector_parse(struct selector *out, str text, str base, struct arena *a, struct err *e)
+/* Folders in TEXT are seen from BASE. ERR_USAGE when it names nothing. */
+static int selector_parse(struct selector *out, str text, str base, struct arena *a, struct err *e)
 {
 	struct selector s = { 0 };
 	str rest = text, dir;
@@ -334,7 +341,7 @@ static int select_all(const struct graph *g, struct str_list texts, bool root, s
 	for (size_t i = 0; i < g->n && root; i++)
 		take[i] = str_eq(g->p->importer[i].path, STR("."));
 	for (size_t i = 0; i < texts.n; i++) {
-		struct selector s;
+		struct selector s = { 0 };
 		if (selector_parse(&s, texts.p[i], base, g->a, e) < 0 ||
 			select_one(g, &s, s.exclude ? leave : take, e) < 0)
 			return e->code;

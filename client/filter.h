@@ -6,14 +6,6 @@
 #pragma once
 #include "project.h"
 
-/* "!...^name{dir}[ref]^...", each part optional. Strings borrow from the text. */
-struct selector {
-	bool exclude, exclude_self, dependencies, dependents;
-	str name, dir, since; /* dir: absolute, may have wildcards */
-};
-/* Reads TEXT; folders in it are seen from BASE. ERR_USAGE when it names nothing. */
-MUST_USE int selector_parse(struct selector *out, str text, str base, struct arena *a, struct err *e);
-
 struct filter_opts {
 	struct str_list all, prod; /* --filter, --filter-prod: selectors as given */
 	bool workspace_root;       /* the root, too */

@@ -270,7 +270,7 @@ static void put_place(struct buf *b, const struct result *r, size_t first)
 	put_stacks(b, r, head);
 }
 
-void report_html(struct buf *b, const struct result *r, str command)
+static void put_page(struct buf *b, const struct result *r, str command)
 {
 	buf_printf(b,
 		"<!doctype html><html lang=en><meta charset=utf-8><title>dray-bench</title>%s<h1>dray-bench</h1>\n",
@@ -293,7 +293,7 @@ int report_write(const char *path, const struct result *r, str command, struct e
 {
 	AUTO(buf_release) struct buf html = BUF_INIT;
 
-	report_html(&html, r, command);
+	put_page(&html, r, command);
 	struct stat st;
 	if (lstat(path, &st) < 0 ? errno == ENOENT : S_ISREG(st.st_mode))
 		return fs_write_file(AT_FDCWD, path, buf_str(&html), 0644, e);

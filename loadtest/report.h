@@ -2,7 +2,6 @@
 #pragma once
 #include "result.h"
 
-/* COMMAND is what made the file, for the reader who wants to make it again; may be empty. */
-void report_html(struct buf *out, const struct result *r, str command);
-/* The page as the file PATH, whole or not at all. ERR_IO, ERR_NOSPACE. */
+/* The page as the file PATH, whole or not at all. COMMAND is what made the result, for the reader who wants to make it again; may be
+ * empty. ERR_IO, ERR_NOSPACE. */
 MUST_USE int report_write(const char *path, const struct result *r, str command, struct err *e);

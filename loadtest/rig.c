@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-const struct link_profile links[] = {
+static const struct link_profile links[] = {
 	{ .name = "home", .server_rtt_us = 50000, .registry_rtt_us = 50000, .rate_bps = 200000000 },
 	{ .name = "ci", .server_rtt_us = 2000, .registry_rtt_us = 2000, .rate_bps = 2000000000 },
 	{ .name = "loopback" },
@@ -31,11 +31,10 @@ const struct link_profile links[] = {
 			.stall_us = 2000000,
 			.reset_share = 0.01 } },
 };
-const size_t nlinks = sizeof(links) / sizeof(*links);
 
 const struct link_profile *link_find(const char *name)
 {
-	for (size_t i = 0; i < nlinks; i++) {
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
 		if (strcmp(links[i].name, name) == 0)
 			return &links[i];
 	}

@@ -16,8 +16,7 @@ struct link_profile {
 	uint32_t error_ppm;                      /* of a million answers of the registry, how many are a 503 */
 	struct relay_faults faults;
 };
-extern const struct link_profile links[];
-extern const size_t nlinks;
+/* "home", "ci", "loopback", "bad"; NULL: there is no link of that NAME. */
 const struct link_profile *link_find(const char *name);
 /* Nothing is waited for on L. */
 bool link_is_none(const struct link_profile *l);

@@ -123,12 +123,3 @@ int npmrc_parse(struct npmrc *out, str text, npmrc_env *env, void *ctx, struct a
 	*out = r.out;
 	return 0;
 }
-
-const str *npmrc_get(const struct npmrc *r, str key)
-{
-	for (size_t i = r->n; i-- > 0;) {
-		if (!r->p[i].list && str_eq(r->p[i].key, key))
-			return &r->p[i].value;
-	}
-	return NULL;
-}

@@ -29,5 +29,3 @@ typedef bool npmrc_env(void *ctx, str name, str *value);
 /* Reads TEXT (at most 1 MiB, and 1 MiB after expansion, else ERR_TOOBIG) into A; nothing borrows TEXT. ENV may be NULL: no
  * variable is set. Lines that are no setting (sections, "= x") are skipped, as pnpm does. */
 int npmrc_parse(struct npmrc *out, str text, npmrc_env *env, void *ctx, struct arena *a, struct err *e);
-/* The last plain value of KEY, or NULL. */
-const str *npmrc_get(const struct npmrc *r, str key);

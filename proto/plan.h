@@ -68,14 +68,8 @@ struct frame_verdict {
 	enum verdict_kind kind;
 	str text; /* for people: package, rule, remedy */
 };
-enum warning_kind {
-	WARN_DEPRECATED = 1,
-	WARN_MISSING_PEER,
-	WARN_BAD_PEER,
-	WARN_PLATFORM,
-	WARN_OTHER,
-	WARN_AGE_EXCLUDED
-};
+/* On the wire. */
+enum warning_kind { WARN_DEPRECATED = 1, WARN_OTHER = 5, WARN_AGE_EXCLUDED = 6 };
 struct frame_warning {
 	enum warning_kind kind;
 	str package; /* dep path or name@version */

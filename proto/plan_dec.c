@@ -287,7 +287,7 @@ static bool get_frame(struct plan_dec *pd, struct frame *f, const Dray__Frame *o
 		return true;
 	case DRAY__FRAME__BODY_WARNING:
 		f->kind = FRAME_WARNING;
-		f->warning.kind = o->warning->kind >= WARN_DEPRECATED && o->warning->kind <= WARN_AGE_EXCLUDED
+		f->warning.kind = o->warning->kind == WARN_DEPRECATED || o->warning->kind == WARN_AGE_EXCLUDED
 					  ? o->warning->kind
 					  : WARN_OTHER;
 		f->warning.package = get(d, o->warning->package);

@@ -33,7 +33,6 @@ struct auth {
 	struct peer peer[PEERS];
 	int64_t logged_s;
 	unsigned unlogged;
-	struct auth_counts n;
 };
 
 /* ---- identities ---- */
@@ -208,14 +207,6 @@ str auth_token_file(const struct auth *a)
 	return a->file;
 }
 
-struct auth_counts auth_counts(struct auth *a)
-{
-	lock_timed(&a->lock, a->lock_waits);
-	struct auth_counts n = a->n;
-	pthread_mutex_unlock(&a->lock);
-	return n;
-}
-
 /* ---- a request ---- */
 
 static bool scheme_is(str header, str scheme, str *rest)
@@ -273,7 +264,6 @@ static bool count_failure(struct auth *a, str peer, const char *why, int64_t now
 		*p = (struct peer){ .since_s = now };
 	bool over = p->failures >= FAILURES_MOST;
 	p->failures += !over;
-	*(over ? &a->n.limited : &a->n.refused) += 1;
 	if (now == a->logged_s) {
 		a->unlogged++;
 	} else {
@@ -358,12 +348,10 @@ int auth_who(struct identity **out, struct auth *a, str authorization, str peer,
 		*out = identity_ref(a->anybody);
 	} else {
 		const struct token *t = has ? find_now(a, sha, now) : NULL;
-		if (t && (!t->expires_s || t->expires_s > now)) {
+		if (t && (!t->expires_s || t->expires_s > now))
 			*out = identity_ref(a->known[t - a->tokens.p]);
-			a->n.admitted++;
-		} else {
+		else
 			rc = refuse(a, authorization, t, peer, e);
-		}
 	}
 	pthread_mutex_unlock(&a->lock);
 	return rc;

@@ -53,8 +53,3 @@ bool identity_sees_all(const struct identity *i);
 /* May I see package NAME? ERR_POLICY says which rule forbids it, and not who asks: plans, and what they fail with, are shared among those who may see
  * the same. */
 MUST_USE int identity_may_see(const struct identity *i, str name, struct err *e);
-
-struct auth_counts {
-	uint64_t admitted, refused, limited, forbidden;
-};
-struct auth_counts auth_counts(struct auth *a);

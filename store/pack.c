@@ -118,7 +118,7 @@ static uint64_t find_duplicates(uint32_t *same, struct pack_file *file, uint32_t
 	return raw;
 }
 
-int pack_zstd_err(struct err *e, size_t rc, const char *what)
+static int zstd_err(struct err *e, size_t rc, const char *what)
 {
 	return err_set(e, ERR_IO, "zstd: %s: %s", what, ZSTD_getErrorName(rc));
 }
@@ -137,7 +137,7 @@ int pack_compress(struct buf *out, ZSTD_CCtx *z, str bytes, bool last, const ato
 			ZSTD_outBuffer to = { buf_reserve(out, room), room, 0 };
 			rc = ZSTD_compressStream2(z, &to, &in, ends ? ZSTD_e_end : ZSTD_e_continue);
 			if (ZSTD_isError(rc))
-				return pack_zstd_err(e, rc, "compress");
+				return zstd_err(e, rc, "compress");
 			out->n += to.pos;
 		} while (ends ? rc != 0 : in.pos < in.size);
 		at += n;
@@ -209,7 +209,7 @@ int pack_begin(struct buf *out, uint32_t *table_z, str table, int level, struct 
 	out->n += PACK_HEADER;
 	size_t z = ZSTD_compress(buf_reserve(out, bound), bound, table.p, table.n, level);
 	if (ZSTD_isError(z))
-		return pack_zstd_err(e, z, "compress the table");
+		return zstd_err(e, z, "compress the table");
 	out->n += z;
 	*table_z = (uint32_t)z;
 	return 0;

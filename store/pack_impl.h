@@ -46,7 +46,6 @@ MUST_USE int pack_inflate(
 	uint8_t *out, size_t want, ZSTD_DCtx *d, const uint8_t *p, size_t n, const char *what, struct err *e);
 /* Appends BYTES of a frame, encoded by pieces between which STOP is looked at (NULL: it is not); LAST ends the frame. ERR_CANCELLED. */
 MUST_USE int pack_compress(struct buf *out, ZSTD_CCtx *z, str bytes, bool last, const atomic_bool *stop, struct err *e);
-int pack_zstd_err(struct err *e, size_t rc, const char *what);
 /* The header of the N bytes at P, which must be those with DIGEST: ERR_INTEGRITY. */
 MUST_USE int pack_check(struct pack_header *h, const void *p, size_t n, const uint8_t digest[32], struct err *e);
 int pack_other_bytes(struct err *e);

@@ -54,7 +54,7 @@ void registry_packument(struct registry *r, str registry_url, str name, enum pac
 	bool holdable, registry_packument_done *done, void *arg);
 /* While HELD, by anybody, no more holdable packuments are asked for, and none is read but over HTTP/2 (http_hold). Any thread. */
 void registry_hold(struct registry *r, bool held);
-/* Decodes what raw gave; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG, ERR_PARSE. Pure, any thread. */
+/* Decodes RAW of a packument; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG, ERR_PARSE. Pure, any thread. */
 MUST_USE int registry_decode(struct buf *out, str raw, bool gzip, struct err *e);
 
 /* When the packument of NAME changed last, by its Last-Modified, without asking for it (HEAD, not repeated): Unix time in ms; 0 when the registry does not

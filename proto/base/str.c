@@ -151,14 +151,3 @@ bool str_list_same(struct str_list a, struct str_list b)
 		same = str_list_has(b, a.p[i]);
 	return same;
 }
-
-bool str_map_same(struct str_map a, struct str_map b)
-{
-	bool same = a.n == b.n;
-
-	for (size_t i = 0; same && i < a.n; i++) {
-		const str *v = str_map_get(b, a.p[i].k);
-		same = v && str_eq(*v, a.p[i].v);
-	}
-	return same;
-}

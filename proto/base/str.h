@@ -93,4 +93,3 @@ const str *str_map_get(struct str_map m, str key);
 bool str_list_has(struct str_list l, str s);
 /* Whether both have the same, in whatever order. */
 bool str_list_same(struct str_list a, struct str_list b);
-bool str_map_same(struct str_map a, struct str_map b);

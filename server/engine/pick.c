@@ -7,7 +7,8 @@
 
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"
 
-bool any_range(str s)
+/* An empty alternative means any version. */
+static bool any_range(str s)
 {
 	for (;;) {
 		size_t at = str_find_str(s, STR("||"), 0);

@@ -97,7 +97,7 @@ static void plan_rest(struct plan *p)
 				      .publish_directory = STR("dist") } } };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_VERDICT, .verdict = { VERDICT_VIOLATION, STR("too young") } };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_WARNING,
-		.warning = { WARN_BAD_PEER, STR("@s/a@1.0.0"), STR("wants q@1") } };
+		.warning = { WARN_AGE_EXCLUDED, STR("@s/a@1.0.0"), STR("wants q@1") } };
 	p->f[p->n++] = (struct frame){ .kind = FRAME_PEER_ISSUE,
 		.peer_issue = { PEER_CONFLICT, STR("x"), STR("q"), STR("^1"), STR("0.5.0"), STR("b@2.0.0"),
 			STR("x > b@2.0.0"), true } };
