@@ -1,6 +1,7 @@
 #include "project.h"
 #include "credentials.h"
 #include "integrity.h"
+#include "lockfile_text.h"
 #include "name.h"
 #include "platform.h"
 #include "project_glob.h"

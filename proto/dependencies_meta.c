@@ -1,5 +1,6 @@
 #include "dependencies_meta.h"
 
+#include "lockfile_order.h"
 #include "yaml_put.h"
 #include <errno.h>
 #include <math.h>

@@ -124,8 +124,6 @@ struct lockfile {
 /* Reads TEXT of PATH (for messages); a byte order mark and CRLF are taken. Strings may borrow from TEXT, which must outlive the model. ERR_PARSE with line;
  * ERR_UNSUPPORTED for lockfile versions other than 9.x; merge-conflict markers are named as such. */
 int lockfile_parse(struct lockfile *out, str text, str path, struct arena *a, struct err *e);
-/* Whether a merge left its conflict markers in TEXT: two people's work, not a broken file. */
-bool lockfile_conflicted(str text);
 /* Appends the file's bytes. */
 void lockfile_print(struct buf *out, const struct lockfile *lf);
 /* By key, or NULL; needs lockfile_sort() or a file that was read (sorted by key in code-unit order). */

@@ -1,4 +1,5 @@
 #include "lockfile.h"
+#include "lockfile_order.h"
 #include "yaml_put.h"
 #include <stdlib.h>
 

@@ -1,4 +1,6 @@
 #include "lockfile.h"
+#include "lockfile_order.h"
+#include "lockfile_text.h"
 #include "yaml_put.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -556,76 +558,6 @@ static int read_root(struct ctx *c, str text, uint32_t line)
 	return rc;
 }
 
-static unsigned line_at(str text, size_t at)
-{
-	unsigned line = 1;
-
-	for (size_t i = 0; i < at; i++)
-		line += text.p[i] == '\n';
-	return line;
-}
-
-static size_t conflict_at(str text)
-{
-	size_t at = str_find(text, '<', 0);
-
-	while (at != SIZE_MAX && ((at && text.p[at - 1] != '\n') || !str_starts(str_from(text, at), STR("<<<<<<< "))))
-		at = str_find(text, '<', at + 1);
-	return at;
-}
-
-bool lockfile_conflicted(str text)
-{
-	return conflict_at(text) != SIZE_MAX;
-}
-
-static int refuse_conflicts(str text, str path, struct err *e)
-{
-	size_t at = conflict_at(text);
-
-	if (at == SIZE_MAX)
-		return 0;
-	return err_set(e, ERR_PARSE,
-		STR_FMT ":%u: merge conflict markers; resolve them, or take one side's file and install again",
-		STR_ARG(path), line_at(text, at));
-}
-
-/* Without a byte order mark and with LF. */
-static str normalized(str text, struct arena *a)
-{
-	if (str_starts(text, STR("\xEF\xBB\xBF")))
-		text = str_from(text, 3);
-	if (str_find(text, '\r', 0) == SIZE_MAX)
-		return text;
-	char *p = arena_new(a, char, text.n);
-	size_t n = 0;
-	for (size_t i = 0; i < text.n; i++) {
-		while (text.p[i] == '\n' && n &&
-			p[n - 1] == '\r') /* all of them: what is left would be normalized again */
-			n--;
-		p[n++] = text.p[i];
-	}
-	return (str){ p, n };
-}
-
-/* Takes the environment document off TEXT: from "---" to the next "---", both lines included. */
-static str split_documents(str *text)
-{
-	str env = STR_NONE;
-
-	if (!str_starts(*text, STR("---\n")))
-		return env;
-	size_t at = str_find_str(*text, STR("\n---\n"), 3);
-	if (at == SIZE_MAX) { /* an environment document alone */
-		env = *text;
-		*text = str_from(*text, text->n);
-		return env;
-	}
-	env = str_head(*text, at + 5);
-	*text = str_from(*text, at + 5);
-	return env;
-}
-
 static int refuse_duplicates(const struct lockfile *lf, str path, struct err *e)
 {
 	str twice = STR_NONE;
@@ -652,15 +584,14 @@ int lockfile_parse(struct lockfile *out, str text, str path, struct arena *a, st
 {
 	struct lockfile lf = { 0 };
 	struct ctx c = { .a = a, .nodes = ARENA_INIT(256 * 1024), .lf = &lf };
+	struct lockfile_text documents;
 
-	text = normalized(text, a);
-	int rc = yaml_check_utf8(text, path, e);
-	if (rc || (rc = refuse_conflicts(text, path, e)))
+	int rc = lockfile_text_split(&documents, text, path, a, e);
+	if (rc)
 		return rc;
-	str whole = text;
-	lf.env_document = split_documents(&text);
+	lf.env_document = documents.environment;
 	c.r = (struct yaml_reader){ .path = path, .strings = a, .nodes = &c.nodes, .e = e };
-	rc = read_root(&c, text, line_at(whole, whole.n - text.n));
+	rc = read_root(&c, documents.lockfile, documents.line);
 	arena_release(&c.nodes);
 	if (rc)
 		return rc;

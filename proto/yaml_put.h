@@ -1,8 +1,6 @@
-/* yaml_put — writes YAML with pnpm's bytes: its choice of quotes, styles and blank lines.
+/* yaml_put — writes YAML with pnpm's bytes: its styles (yaml_style.h) and blank lines.
  *
- * Two spaces a level, no wrapping, no anchors; plain where the text cannot be
- * taken for another type or for syntax, else single quotes, double ones for what cannot be printed,
- * a literal block for several lines. Source: pnpm 12. Pure. */
+ * Two spaces a level, no wrapping, no anchors. Source: pnpm 12. Pure. */
 #pragma once
 #include "yaml_tree.h"
 
@@ -19,6 +17,3 @@ void yaml_put_value(struct buf *b, const struct yaml_node *n, str key, unsigned 
  * those whose members it separates by blank lines: a dependency may be called so. */
 bool yaml_key_flows(str key);
 bool yaml_key_spreads(str key);
-/* pnpm's order of keys below `packages` and `snapshots`, and below `importers`: some names first, then by bytes. */
-int lock_entry_cmp(str a, str b);
-int lock_importer_cmp(str a, str b);

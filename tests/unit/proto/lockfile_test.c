@@ -1,7 +1,7 @@
 /* Reading and printing pnpm-lock.yaml: every file of the parity cases comes back byte for byte, odd ones as pnpm wrote
  * them, and what cannot be read is refused with its place. */
 #include "lockfile.h"
-#include "yaml_put.h"
+#include "lockfile_order.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>

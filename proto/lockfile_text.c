@@ -1,0 +1,81 @@
+#include "lockfile_text.h"
+#include "yaml_tree.h"
+
+static unsigned line_at(str text, size_t at)
+{
+	unsigned line = 1;
+
+	for (size_t i = 0; i < at; i++)
+		line += text.p[i] == '\n';
+	return line;
+}
+
+static size_t conflict_at(str text)
+{
+	size_t at = str_find(text, '<', 0);
+
+	while (at != SIZE_MAX && ((at && text.p[at - 1] != '\n') || !str_starts(str_from(text, at), STR("<<<<<<< "))))
+		at = str_find(text, '<', at + 1);
+	return at;
+}
+
+bool lockfile_conflicted(str text)
+{
+	return conflict_at(text) != SIZE_MAX;
+}
+
+static int refuse_conflicts(str text, str path, struct err *e)
+{
+	size_t at = conflict_at(text);
+
+	if (at == SIZE_MAX)
+		return 0;
+	return err_set(e, ERR_PARSE,
+		STR_FMT ":%u: merge conflict markers; resolve them, or take one side's file and install again",
+		STR_ARG(path), line_at(text, at));
+}
+
+/* Without a byte order mark and with LF. */
+static str normalized(str text, struct arena *a)
+{
+	if (str_starts(text, STR("\xEF\xBB\xBF")))
+		text = str_from(text, 3);
+	if (str_find(text, '\r', 0) == SIZE_MAX)
+		return text;
+	char *p = arena_new(a, char, text.n);
+	size_t n = 0;
+	for (size_t i = 0; i < text.n; i++) {
+		/* all of them: what is left would be normalized again */
+		while (text.p[i] == '\n' && n && p[n - 1] == '\r')
+			n--;
+		p[n++] = text.p[i];
+	}
+	return (str){ p, n };
+}
+
+/* Takes the environment document off TEXT: from "---" to the next "---", both lines included. */
+static str split_documents(str *text)
+{
+	if (!str_starts(*text, STR("---\n")))
+		return STR_NONE;
+	size_t at = str_find_str(*text, STR("\n---\n"), 3);
+	size_t n = at == SIZE_MAX ? text->n : at + 5; /* nothing behind it: an environment document alone */
+	str env = str_head(*text, n);
+	*text = str_from(*text, n);
+	return env;
+}
+
+int lockfile_text_split(struct lockfile_text *out, str text, str path, struct arena *a, struct err *e)
+{
+	str rest = normalized(text, a), whole = rest;
+
+	int rc = yaml_check_utf8(whole, path, e);
+	if (rc == 0)
+		rc = refuse_conflicts(whole, path, e);
+	if (rc)
+		return rc;
+	out->environment = split_documents(&rest);
+	out->lockfile = rest;
+	out->line = line_at(whole, whole.n - rest.n);
+	return 0;
+}
