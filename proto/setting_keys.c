@@ -14,42 +14,10 @@ static int set_link_workspace(struct setting_ctx *c, const struct yaml_node *n)
 	return 0;
 }
 
-static int set_resolution_mode(struct setting_ctx *c, const struct yaml_node *n)
-{
-	unsigned i;
-	int rc = setting_get_one_of(
-		c, "resolutionMode", n, (const char *const[]){ "highest", "time-based", "lowest-direct", NULL }, &i);
-
-	if (rc == 0)
-		c->w->settings.resolution_mode = (enum resolution_mode)i;
-	return rc;
-}
-
-static int set_import_method(struct setting_ctx *c, const struct yaml_node *n)
-{
-	unsigned i;
-	int rc = setting_get_one_of(c, "packageImportMethod", n,
-		(const char *const[]){ "auto", "hardlink", "copy", "clone", "clone-or-copy", NULL }, &i);
-
-	if (rc == 0)
-		c->w->client.import_method = (enum import_method)i;
-	return rc;
-}
-
 static int set_release_age(struct setting_ctx *c, const struct yaml_node *n)
 {
 	c->w->settings.minimum_release_age_set = true;
 	return setting_get_u64(c, "minimumReleaseAge", n, UINT32_MAX, &c->w->settings.minimum_release_age);
-}
-
-static int set_trust_policy(struct setting_ctx *c, const struct yaml_node *n)
-{
-	unsigned i;
-	int rc = setting_get_one_of(c, "trustPolicy", n, (const char *const[]){ "off", "no-downgrade", NULL }, &i);
-
-	if (rc == 0)
-		c->w->settings.trust_policy = (enum trust_policy)i;
-	return rc;
 }
 
 static int set_trust_ignore_after(struct setting_ctx *c, const struct yaml_node *n)
@@ -126,11 +94,6 @@ static int set_catalogs(struct setting_ctx *c, const struct yaml_node *n)
 	return 0;
 }
 
-static int set_overrides(struct setting_ctx *c, const struct yaml_node *n)
-{
-	return setting_get_map(c, "overrides", n, &c->w->settings.overrides);
-}
-
 static int set_patches(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct settings *s = &c->w->settings;
@@ -177,11 +140,6 @@ static int set_peer_rules(struct setting_ctx *c, const struct yaml_node *n)
 	if (rc == 0 && (m = yaml_get(n, STR("allowedVersions"))))
 		rc = setting_get_map(c, "peerDependencyRules.allowedVersions", m, &s->peer_allowed_versions);
 	return rc;
-}
-
-static int set_allowed_deprecated(struct setting_ctx *c, const struct yaml_node *n)
-{
-	return setting_get_map(c, "allowedDeprecatedVersions", n, &c->w->settings.allowed_deprecated);
 }
 
 static int set_architectures(struct setting_ctx *c, const struct yaml_node *n)
@@ -258,7 +216,13 @@ static int set_config_dependencies(struct setting_ctx *c, const struct yaml_node
 
 #define S(field) offsetof(struct workspace_yaml, settings.field)
 #define C(field) offsetof(struct workspace_yaml, client.field)
-/* Sorted by nothing: about 150 entries, looked up once per key of a small file. */
+#define NAMES(...)                                                                                                     \
+	(const char *const[])                                                                                          \
+	{                                                                                                              \
+		__VA_ARGS__, NULL                                                                                      \
+	}
+#define ISOLATED_ONLY "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the setting"
+/* In no order: some 190 entries, looked up once per key of a small file. */
 static const struct setting_key table[] = {
 	{ "packages", KIND_CALL, .set = set_packages },
 	{ "autoInstallPeers", KIND_BOOL, .at = S(auto_install_peers) },
@@ -273,19 +237,20 @@ static const struct setting_key table[] = {
 	{ "lockfileIncludeTarballUrl", KIND_BOOL, .at = S(lockfile_include_tarball_url) },
 	{ "blockExoticSubdeps", KIND_BOOL, .at = S(block_exotic_subdeps) },
 	{ "peersSuffixMaxLength", KIND_U32, .at = S(peers_suffix_max_length) },
-	{ "resolutionMode", KIND_CALL, .set = set_resolution_mode },
-	{ "overrides", KIND_CALL, .set = set_overrides },
+	{ "resolutionMode", KIND_ENUM, .at = S(resolution_mode),
+		.names = NAMES("highest", "time-based", "lowest-direct") },
+	{ "overrides", KIND_MAP, .at = S(overrides) },
 	{ "catalog", KIND_CALL, .set = set_catalog },
 	{ "catalogs", KIND_CALL, .set = set_catalogs },
 	{ "packageExtensions", KIND_CALL, .set = package_extensions_set },
 	{ "patchedDependencies", KIND_CALL, .set = set_patches },
 	{ "allowUnusedPatches", KIND_BOOL, .at = S(allow_unused_patches) },
 	{ "ignoredOptionalDependencies", KIND_LIST, .at = S(ignored_optional) },
-	{ "allowedDeprecatedVersions", KIND_CALL, .set = set_allowed_deprecated },
+	{ "allowedDeprecatedVersions", KIND_MAP, .at = S(allowed_deprecated) },
 	{ "peerDependencyRules", KIND_CALL, .set = set_peer_rules },
 	{ "minimumReleaseAge", KIND_CALL, .set = set_release_age },
 	{ "minimumReleaseAgeExclude", KIND_LIST, .at = S(minimum_release_age_exclude) },
-	{ "trustPolicy", KIND_CALL, .set = set_trust_policy },
+	{ "trustPolicy", KIND_ENUM, .at = S(trust_policy), .names = NAMES("off", "no-downgrade") },
 	{ "trustPolicyExclude", KIND_LIST, .at = S(trust_policy_exclude) },
 	{ "trustPolicyIgnoreAfter", KIND_CALL, .set = set_trust_ignore_after },
 	{ "trustLockfile", KIND_BOOL, .at = C(trust_lockfile) },
@@ -300,7 +265,8 @@ static const struct setting_key table[] = {
 	{ "hoistWorkspacePackages", KIND_BOOL, .at = C(hoist_workspace_packages) },
 	{ "virtualStoreDirMaxLength", KIND_CALL, .set = set_dir_max },
 	{ "storeDir", KIND_STR, .at = C(store_dir) },
-	{ "packageImportMethod", KIND_CALL, .set = set_import_method },
+	{ "packageImportMethod", KIND_ENUM, .at = C(import_method),
+		.names = NAMES("auto", "hardlink", "copy", "clone", "clone-or-copy") },
 	{ "allowBuilds", KIND_CALL, .set = set_allow_builds },
 	{ "dangerouslyAllowAllBuilds", KIND_BOOL, .at = C(dangerously_allow_all_builds) },
 	{ "strictDepBuilds", KIND_BOOL, .at = C(strict_dep_builds) },
@@ -343,40 +309,18 @@ static const struct setting_key table[] = {
 	{ "drayBadPack", KIND_STR, .at = C(dray_bad_pack) },
 	{ "drayMaterialization", KIND_STR, .at = C(dray_materialization) },
 
-	{ "nodeLinker", KIND_REFUSE, .ok = "isolated",
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "symlink", KIND_REFUSE, .ok = "true",
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "enablePnp", KIND_REFUSE, .ok = "false",
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
+	{ "nodeLinker", KIND_REFUSE, .ok = "isolated", .fix = ISOLATED_ONLY },
+	{ "symlink", KIND_REFUSE, .ok = "true", .fix = ISOLATED_ONLY },
+	{ "enablePnp", KIND_REFUSE, .ok = "false", .fix = ISOLATED_ONLY },
 	{ "enableModulesDir", KIND_REFUSE, .ok = "true", .fix = "use --lockfile-only" },
-	{ "nodeExperimentalPackageMap", KIND_REFUSE, .ok = "false",
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "hoistingLimits", KIND_REFUSE, .ok = "none",
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "externalDependencies", KIND_REFUSE, .ok = NULL,
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "modulesDir", KIND_REFUSE, .ok = "node_modules",
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "virtualStoreDir", KIND_REFUSE, .ok = "node_modules/.pnpm",
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "virtualStoreOnly", KIND_REFUSE, .ok = "false",
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "virtualStoreType", KIND_REFUSE, .ok = NULL,
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
-	{ "globalVirtualStoreDir", KIND_REFUSE, .ok = NULL,
-		.fix = "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the "
-		       "setting" },
+	{ "nodeExperimentalPackageMap", KIND_REFUSE, .ok = "false", .fix = ISOLATED_ONLY },
+	{ "hoistingLimits", KIND_REFUSE, .ok = "none", .fix = ISOLATED_ONLY },
+	{ "externalDependencies", KIND_REFUSE, .ok = NULL, .fix = ISOLATED_ONLY },
+	{ "modulesDir", KIND_REFUSE, .ok = "node_modules", .fix = ISOLATED_ONLY },
+	{ "virtualStoreDir", KIND_REFUSE, .ok = "node_modules/.pnpm", .fix = ISOLATED_ONLY },
+	{ "virtualStoreOnly", KIND_REFUSE, .ok = "false", .fix = ISOLATED_ONLY },
+	{ "virtualStoreType", KIND_REFUSE, .ok = NULL, .fix = ISOLATED_ONLY },
+	{ "globalVirtualStoreDir", KIND_REFUSE, .ok = NULL, .fix = ISOLATED_ONLY },
 	{ "preferSymlinkedExecutables", KIND_REFUSE, .ok = "false", .fix = "remove it: commands are shell shims" },
 	{ "dedupeDirectDeps", KIND_BOOL, .at = S(dedupe_direct_deps) },
 	{ "strictPeerDependencies", KIND_BOOL, .at = S(strict_peer_dependencies) },

@@ -7,13 +7,15 @@
 
 typedef int setting_set(struct setting_ctx *c, const struct yaml_node *n);
 
-/* What a key is. BOOL to LIST are stored at an offset in struct workspace_yaml. */
+/* What a key is. BOOL to ENUM are stored at an offset in struct workspace_yaml. */
 enum setting_shape {
 	KIND_BOOL,
 	KIND_U32,
 	KIND_U64,
 	KIND_STR,
 	KIND_LIST,
+	KIND_MAP,
+	KIND_ENUM,   /* one of NAMES, as its place among them */
 	KIND_CALL,   /* a function of its own */
 	KIND_OTHER,  /* pnpm knows it, an install does not depend on it */
 	KIND_REFUSE, /* changes the result and is not implemented: only OK (its default) passes; NULL: nothing does */
@@ -22,6 +24,7 @@ struct setting_key {
 	const char *name;
 	enum setting_shape kind;
 	size_t at;
+	const char *const *names; /* up to a NULL */
 	setting_set *set;
 	const char *ok, *fix; /* of KIND_REFUSE: FIX is what the user can do instead */
 };

@@ -23,6 +23,10 @@ static int refuse(struct setting_ctx *c, const struct setting_key *k, const stru
 		STR_ARG(c->path), n->line, n->col, k->name, STR_ARG(what), k->fix);
 }
 
+_Static_assert(sizeof(enum resolution_mode) == sizeof(unsigned) && sizeof(enum import_method) == sizeof(unsigned) &&
+		       sizeof(enum trust_policy) == sizeof(unsigned),
+	"KIND_ENUM is stored as a number");
+
 static int apply(struct setting_ctx *c, const struct setting_key *k, const struct yaml_node *n)
 {
 	char *at = (char *)c->w + k->at;
@@ -44,6 +48,10 @@ static int apply(struct setting_ctx *c, const struct setting_key *k, const struc
 		return setting_get_str(c, k->name, n, (str *)(void *)at);
 	case KIND_LIST:
 		return setting_get_list(c, k->name, n, (struct str_list *)(void *)at);
+	case KIND_MAP:
+		return setting_get_map(c, k->name, n, (struct str_map *)(void *)at);
+	case KIND_ENUM:
+		return setting_get_one_of(c, k->name, n, k->names, (unsigned *)(void *)at);
 	case KIND_CALL:
 		return k->set(c, n);
 	case KIND_OTHER:
@@ -148,7 +156,7 @@ int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct ar
 /* The value of a variable: JSON where the setting takes a list or map, else the text. */
 static int env_value(struct setting_ctx *c, const struct setting_key *k, str value, struct yaml_node **out)
 {
-	if ((k->kind == KIND_LIST || k->kind == KIND_CALL || k->kind == KIND_REFUSE) &&
+	if ((k->kind == KIND_LIST || k->kind == KIND_MAP || k->kind == KIND_CALL || k->kind == KIND_REFUSE) &&
 		(str_starts(value, STR("[")) || str_starts(value, STR("{"))))
 		return yaml_load(out, value, c->path, c->a, c->e);
 	*out = arena_new(c->a, struct yaml_node, 1);
