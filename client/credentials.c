@@ -27,15 +27,10 @@ static void fill(str *to, str value)
 		*to = value;
 }
 
-static str with_slash(struct credentials *n, str url)
-{
-	return str_ends(url, STR("/")) ? url : arena_printf(n->a, STR_FMT "/", STR_ARG(url));
-}
-
 static struct credential *cred_of(struct credentials *n, str uri)
 {
 	if (uri.n)
-		uri = with_slash(n, uri);
+		uri = path_slashed(n->a, uri);
 	for (size_t i = 0; i < n->ncred; i++) {
 		if (str_eq(n->cred[i].uri, uri))
 			return &n->cred[i];
@@ -99,7 +94,7 @@ static void set_scope(struct credentials *n, str scope, str url)
 	struct registry_route *p = arena_new(n->a, struct registry_route, n->nscope + 1);
 	if (n->nscope)
 		memcpy(p, n->scope, n->nscope * sizeof(*p));
-	p[n->nscope++] = (struct registry_route){ scope, with_slash(n, url) };
+	p[n->nscope++] = (struct registry_route){ scope, path_slashed(n->a, url) };
 	n->scope = p;
 }
 
@@ -120,7 +115,7 @@ static str unescape_pem(struct credentials *n, str s)
 static void set_plain(struct credentials *n, str key, str value, str dir)
 {
 	if (str_eq(key, STR("registry")))
-		fill(&n->registry, with_slash(n, value));
+		fill(&n->registry, path_slashed(n->a, value));
 	else if (str_eq(key, STR("cafile")))
 		fill(&n->cafile, str_starts(value, STR("/"))
 					 ? value

@@ -215,7 +215,7 @@ static int set_registries(struct load *l)
 	if (!url.n)
 		return err_set(l->e, ERR_USAGE,
 			"no registry is set: put \"registry=https://…\" into .npmrc or use --registry");
-	url = str_ends(url, STR("/")) ? arena_str(l->a, url) : arena_printf(l->a, STR_FMT "/", STR_ARG(url));
+	url = arena_str(l->a, path_slashed(l->a, url));
 
 	size_t n = 1, own = s->nregistry;
 	struct registry_route *p = arena_new(l->a, struct registry_route, 1 + own + l->rc.nscope);

@@ -157,11 +157,6 @@ static int set_architectures(struct setting_ctx *c, const struct yaml_node *n)
 	return rc;
 }
 
-static str with_slash(struct arena *a, str url)
-{
-	return str_ends(url, STR("/")) ? url : arena_printf(a, STR_FMT "/", STR_ARG(url));
-}
-
 /* registries: {default: url, "@scope": url}. */
 static int set_registries(struct setting_ctx *c, const struct yaml_node *n)
 {
@@ -176,9 +171,9 @@ static int set_registries(struct setting_ctx *c, const struct yaml_node *n)
 		memcpy(p, s->registry, s->nregistry * sizeof(*p));
 	for (size_t i = 0; i < m.n; i++) {
 		if (str_eq(m.p[i].k, STR("default")))
-			c->w->registry = with_slash(c->a, m.p[i].v);
+			c->w->registry = path_slashed(c->a, m.p[i].v);
 		else if (str_starts(m.p[i].k, STR("@")))
-			p[s->nregistry++] = (struct registry_route){ m.p[i].k, with_slash(c->a, m.p[i].v) };
+			p[s->nregistry++] = (struct registry_route){ m.p[i].k, path_slashed(c->a, m.p[i].v) };
 		else
 			return setting_bad(
 				c, n, "registries", "expected \"default\" or a scope that starts with \"@\"");
@@ -193,7 +188,7 @@ static int set_registry(struct setting_ctx *c, const struct yaml_node *n)
 	int rc = setting_get_str(c, "registry", n, &url);
 
 	if (rc == 0)
-		c->w->registry = with_slash(c->a, url);
+		c->w->registry = path_slashed(c->a, url);
 	return rc;
 }
 

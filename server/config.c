@@ -316,8 +316,8 @@ static int config_check(struct config *c, const char **of, struct err *e)
 	*of = "public-url";
 	if (c->public_url.n && check_url(*of, c->public_url, e) < 0)
 		return e->code;
-	if (c->public_url.n && !str_ends(c->public_url, STR("/")))
-		c->public_url = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->public_url));
+	if (c->public_url.n)
+		c->public_url = path_slashed(&c->a, c->public_url);
 	*of = "pack-settle-level";
 	if (c->command == CONFIG_SETTLE && c->pack_settle_level == 0)
 		return err_set(e, ERR_USAGE, "--wait-settled: pack-settle-level = 0 says that packs stay as they are");
@@ -337,8 +337,8 @@ static int config_check(struct config *c, const char **of, struct err *e)
 		if (check_url(*of, c->registry_alias.p[i], e) < 0)
 			return e->code;
 	}
-	if (!none && !str_ends(c->registry, STR("/")))
-		c->registry = arena_printf(&c->a, STR_FMT "/", STR_ARG(c->registry));
+	if (!none)
+		c->registry = path_slashed(&c->a, c->registry);
 	*of = "listen";
 	if (c->listen.n > CONFIG_MAX_LISTEN)
 		return err_set(e, ERR_USAGE, "more than %d listen addresses", CONFIG_MAX_LISTEN);

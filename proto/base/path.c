@@ -45,3 +45,8 @@ str path_relative(struct arena *a, str from, str to)
 		buf_printf(&b, STR_FMT "%s", STR_ARG(t[i]), i + 1 < nt ? "/" : "");
 	return arena_str(a, buf_str(&b));
 }
+
+str path_slashed(struct arena *a, str s)
+{
+	return str_ends(s, STR("/")) ? s : arena_join(a, s, STR("/"));
+}

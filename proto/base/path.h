@@ -1,4 +1,4 @@
-/* path — names of files as text: joined, made plain, one as seen from another. Pure; nothing is looked up. */
+/* path — names of files as text: joined, made plain, one as seen from another; URLs' paths end alike. Pure; nothing is looked up. */
 #pragma once
 #include "base/arena.h"
 
@@ -8,3 +8,5 @@ str path_join(struct arena *a, str base, str path);
 /* How to get from the folder FROM to TO, both relative to one folder; TO itself when it is absolute, empty for the same. In A, with a NUL
  * behind it. */
 str path_relative(struct arena *a, str from, str to);
+/* S with a "/" at its end: itself, or in A with a NUL behind it. */
+str path_slashed(struct arena *a, str s);

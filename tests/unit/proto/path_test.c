@@ -68,10 +68,22 @@ static void test_deep(void **state)
 	arena_release(&a);
 }
 
+static void test_slashed(void **state)
+{
+	static const char *const cases[][2] = { { "", "/" }, { "/", "/" }, { "a", "a/" }, { "a/", "a/" },
+		{ "https://h.test/npm", "https://h.test/npm/" } };
+	struct arena a = ARENA_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_string_equal(path_slashed(&a, str_of(cases[i][0])).p, cases[i][1]);
+	arena_release(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_join), cmocka_unit_test(test_relative),
-		cmocka_unit_test(test_deep) };
+		cmocka_unit_test(test_deep), cmocka_unit_test(test_slashed) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
