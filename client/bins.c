@@ -356,18 +356,33 @@ static bool has_bin(const struct slot *s)
 	return s->package->state == PACKAGE_READY ? s->package->nbins > 0 : s->package->f->meta.has_bin;
 }
 
-static void add_slot_deps(struct bin_dir *d, const struct bins *b, const struct slot *s, struct lock_deps deps, str up)
+/* S, by its place in the virtual store, where it has commands. */
+static void add_dep(struct bin_dir *d, int vstore, const struct slot *s, bool hoisted)
+{
+	if (has_bin(s))
+		add_slot(d, vstore, s,
+			arena_printf(d->a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d->to_vstore), s->dir,
+				STR_ARG(s->name)),
+			hoisted);
+}
+
+static void add_slot_deps(struct bin_dir *d, const struct bins *b, const struct slot *s, struct lock_deps deps)
 {
 	for (size_t i = 0; i < deps.n; i++) {
 		struct tree_edge edge;
-		if (str_list_has(s->absent, deps.p[i].alias) ||
-			!tree_edge(&edge, b->o.layout.tree, deps.p[i].alias, deps.p[i].ref, d->a) || !edge.to ||
-			!has_bin(edge.to))
-			continue;
-		add_slot(d, b->o.vstore, edge.to,
-			arena_printf(d->a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(up), edge.to->dir,
-				STR_ARG(edge.to->name)),
-			false);
+		if (!str_list_has(s->absent, deps.p[i].alias) &&
+			tree_edge(&edge, b->o.layout.tree, deps.p[i].alias, deps.p[i].ref, d->a) && edge.to)
+			add_dep(d, b->o.vstore, edge.to, false);
+	}
+}
+
+/* Those that are hoisted publicly, or those that are not. */
+static void add_hoisted(struct bin_dir *d, const struct bins_opts *o, bool is_public)
+{
+	for (size_t i = 0; i < o->layout.hoist->n; i++) {
+		const struct hoisted *h = &o->layout.hoist->p[i];
+		if (h->is_public == is_public && h->to)
+			add_dep(d, o->vstore, h->to, true);
 	}
 }
 
@@ -406,8 +421,8 @@ static int slot_bins(const struct bins *b, struct slot *s, struct bins_counts *c
 
 	/* from <slot>/node_modules/<name>/node_modules/.bin to the virtual store */
 	d.to_vstore = scoped ? STR("../../../../../..") : STR("../../../../..");
-	add_slot_deps(&d, b, s, s->snap->dependencies, d.to_vstore);
-	add_slot_deps(&d, b, s, s->snap->optional_dependencies, d.to_vstore);
+	add_slot_deps(&d, b, s, s->snap->dependencies);
+	add_slot_deps(&d, b, s, s->snap->optional_dependencies);
 	size_t others = d.pkg.n;
 	if (has_bin(s))
 		add_slot(&d, b->o.vstore, s, STR("../.."), false);
@@ -506,14 +521,9 @@ static void add_peers(struct bin_dir *d, const struct bins *b, const struct slot
 	for (size_t i = 0; i < s->snap->dependencies.n; i++) {
 		const struct lock_dep *dep = &s->snap->dependencies.p[i];
 		struct tree_edge edge;
-		if (!str_map_get(s->package->f->meta.peer_dependencies, dep->alias) ||
-			!tree_edge(&edge, b->o.layout.tree, dep->alias, dep->ref, d->a) || !edge.to ||
-			!has_bin(edge.to))
-			continue;
-		add_slot(d, b->o.vstore, edge.to,
-			arena_printf(d->a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d->to_vstore), edge.to->dir,
-				STR_ARG(edge.to->name)),
-			true);
+		if (str_map_get(s->package->f->meta.peer_dependencies, dep->alias) &&
+			tree_edge(&edge, b->o.layout.tree, dep->alias, dep->ref, d->a) && edge.to)
+			add_dep(d, b->o.vstore, edge.to, true);
 	}
 }
 
@@ -535,24 +545,15 @@ static int importer_bins(
 	for (size_t i = 0; i < n; i++) {
 		if (direct[i].to && b->o.peers_listed)
 			add_peers(&d, b, direct[i].to);
-		if (direct[i].to && has_bin(direct[i].to))
-			add_slot(&d, b->o.vstore, direct[i].to,
-				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore),
-					direct[i].to->dir, STR_ARG(direct[i].to->name)),
-				false);
-		else if (!direct[i].to)
+		if (direct[i].to)
+			add_dep(&d, b->o.vstore, direct[i].to, false);
+		else
 			add_folder(&d, b->o.root,
 				arena_printf(&a, STR_FMT "/" STR_FMT, STR_ARG(im->path), STR_ARG(direct[i].link)),
 				arena_printf(&a, "../../" STR_FMT, STR_ARG(direct[i].link)), NULL, false);
 	}
-	for (size_t i = 0; is_root && i < b->o.layout.hoist->n; i++) {
-		const struct hoisted *h = &b->o.layout.hoist->p[i];
-		if (h->is_public && h->to && has_bin(h->to))
-			add_slot(&d, b->o.vstore, h->to,
-				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore), h->to->dir,
-					STR_ARG(h->to->name)),
-				true);
-	}
+	if (is_root)
+		add_hoisted(&d, &b->o, true);
 	str path =
 		is_root ? STR("node_modules/.bin") : arena_printf(&a, STR_FMT "/node_modules/.bin", STR_ARG(im->path));
 	if (bin_dir_write(b->o.root, path, &d, &b->o, true, counts, e) < 0)
@@ -571,14 +572,7 @@ static int hoisted_bins(
 		.to_vstore = arena_printf(&a, "../" STR_FMT, STR_ARG(at->slots)),
 		.hoisted = STR("../../node_modules") };
 
-	for (size_t i = 0; i < o->layout.hoist->n; i++) {
-		const struct hoisted *h = &o->layout.hoist->p[i];
-		if (!h->is_public && h->to && has_bin(h->to))
-			add_slot(&d, o->vstore, h->to,
-				arena_printf(&a, STR_FMT "/%s/node_modules/" STR_FMT, STR_ARG(d.to_vstore), h->to->dir,
-					STR_ARG(h->to->name)),
-				true);
-	}
+	add_hoisted(&d, o, false);
 	return bin_dir_write(at->fd, arena_printf(&a, STR_FMT "/.bin", STR_ARG(at->path)), &d, o, true, counts, e);
 }
 
