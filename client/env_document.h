@@ -1,7 +1,7 @@
 /* env_document — the YAML document before a lockfile in which pnpm records the pnpm that a project pins.
  *
  * pnpm 12 writes it where the root's package.json pins a pnpm by devEngines.packageManager or packageManager and the registry has
- * that version with all its platform packages. Called by main.c before an install that may write; not for frozen ones. */
+ * that version with all its platform packages. Called by command_install.c before an install that may write; not for frozen ones. */
 #pragma once
 #include "install.h"
 

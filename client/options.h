@@ -30,7 +30,7 @@ struct options {
 	str bad_pack;        /* "tarball" or "stop"; empty: not given */
 	str server_fallback; /* "direct" or "error"; empty: not given */
 	str verify_store;    /* "stat", "full", "none" or empty */
-	str store_command;   /* status, path, prune, verify */
+	str store_command;   /* path, status, verify, prune, sync */
 };
 /* ERR_USAGE says what is wrong and what was perhaps meant. */
 MUST_USE int options_parse(struct options *out, int argc, char **argv, struct err *e);

@@ -20,7 +20,6 @@ struct project_opts {
 	bool make_workspace;   /* a package.json with "workspaces" and no pnpm-workspace.yaml gets one */
 	bool unparsed;         /* the lockfile is read and not parsed: project_lockfile() does, where it is needed */
 	char **env;            /* NULL: the process's */
-	str user_agent;
 };
 
 /* One importer as the linker sees it; same order as req.importer. */

@@ -1,7 +1,7 @@
 /* reprint — a lockfile as pnpm would print it.
  *
  * pnpm, asked for the lockfile only, writes it as it prints it, also where nothing moved: patches in the form of pnpm 10 become
- * hashes; comments, and keys that it doesn't know go. Its installs leave such a file as it is. Pure; called by main.c. */
+ * hashes; comments, and keys that it doesn't know go. Its installs leave such a file as it is. Pure; called by command_install.c. */
 #pragma once
 #include "lockfile.h"
 

@@ -12,7 +12,8 @@ static bool same_host(const struct url *a, const struct url *b)
 	return url_same_origin(a, &x);
 }
 
-str server_token(str url, const struct registry_auth *auth, size_t nauth)
+/* The token for URL out of AUTH, borrowed; "": there is none. */
+static str server_token(str url, const struct registry_auth *auth, size_t nauth)
 {
 	const struct registry_auth *best = NULL;
 	struct url at, to;
