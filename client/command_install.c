@@ -415,6 +415,38 @@ static int invocation_lockfile(struct invocation *s, bool *done, struct err *e)
 	return project_lockfile(&s->project, e);
 }
 
+/* What the command line says of settings, and what of them cannot be. */
+static int invocation_settings(struct invocation *s, struct err *e)
+{
+	struct client_settings *c = &s->project.client;
+
+	if (c->disallow_workspace_cycles && !c->ignore_workspace_cycles) {
+		str cycle = filter_cycle(&s->project, s->selected, &s->arena);
+		if (cycle.n)
+			return err_set(e, ERR_USAGE,
+				"there are cyclic workspace dependencies, which disallowWorkspaceCycles "
+				"forbids: " STR_FMT,
+				STR_ARG(cycle));
+	}
+	c->trust_lockfile |= s->opt.trust_lockfile;
+	c->enable_global_virtual_store |= s->opt.global_virtual_store;
+	if (c->enable_global_virtual_store && options_filtered(&s->opt))
+		return err_set(e, ERR_UNSUPPORTED,
+			"enableGlobalVirtualStore together with --filter is not supported by dray: install the whole "
+			"workspace");
+	return 0;
+}
+
+static enum store_verify verify_of(const struct invocation *s)
+{
+	str how = s->opt.verify_store;
+
+	if (str_eq(how, STR("full")))
+		return STORE_VERIFY_FULL;
+	return str_eq(how, STR("none")) || (!how.n && !s->project.client.verify_store_integrity) ? STORE_VERIFY_NONE
+												 : STORE_VERIFY_STAT;
+}
+
 static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 {
 	struct project_opts po = command_project(&s->opt);
@@ -430,21 +462,8 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	int chosen = invocation_filter(s, &none, e);
 	if (chosen < 0 || none)
 		return chosen;
-	if (s->project.client.disallow_workspace_cycles && !s->project.client.ignore_workspace_cycles) {
-		str cycle = filter_cycle(&s->project, s->selected, &s->arena);
-		if (cycle.n)
-			return err_set(e, ERR_USAGE,
-				"there are cyclic workspace dependencies, which disallowWorkspaceCycles "
-				"forbids: " STR_FMT,
-				STR_ARG(cycle));
-	}
-	s->project.client.trust_lockfile |= s->opt.trust_lockfile;
-	if (s->opt.global_virtual_store)
-		s->project.client.enable_global_virtual_store = true;
-	if (s->project.client.enable_global_virtual_store && options_filtered(&s->opt))
-		return err_set(e, ERR_UNSUPPORTED,
-			"enableGlobalVirtualStore together with --filter is not supported by dray: install the whole "
-			"workspace");
+	if (invocation_settings(s, e) < 0)
+		return e->code;
 	s->req = command_request(&s->opt, &s->project);
 	bool done = false;
 	int code = command_store_dir(&s->store_dir, &s->opt, &s->project, &s->arena, e);
@@ -452,7 +471,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		code = invocation_lockfile(s, &done, e);
 	if (code < 0 || done)
 		return code;
-	s->req = command_request(&s->opt, &s->project);
+	s->req = command_request(&s->opt, &s->project); /* with the lockfile, which is read by now */
 	struct install_opts *in = &s->install;
 	*in = (struct install_opts){ .project = &s->project,
 		.req = &s->req,
@@ -465,14 +484,10 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 		.settings_hash = settings_hash(&s->opt, environ),
 		.watch = watch_list(&s->project, &s->arena),
 		.began_ns = s->began_ns,
+		.verify = verify_of(s),
 		.keep = s->keep.on ? &s->keep : NULL,
 		.progress = &s->progress,
 		.cancel_fd = cancel_fd };
-	if (str_eq(s->opt.verify_store, STR("full")))
-		in->verify = STORE_VERIFY_FULL;
-	else if (str_eq(s->opt.verify_store, STR("none")) ||
-		 (!s->opt.verify_store.n && !s->project.client.verify_store_integrity))
-		in->verify = STORE_VERIFY_NONE;
 	if (invocation_locked(s, &in->locked, e) < 0 || invocation_remote(s, e) < 0)
 		return e->code;
 	invocation_pin(s);
