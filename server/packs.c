@@ -3,6 +3,7 @@
 #include "integrity.h"
 #include "lock_timed.h"
 #include "log.h"
+#include "metrics.h"
 #include "pack.h"
 #include "packs_impl.h"
 #include "url.h"
@@ -450,56 +451,56 @@ size_t packs_failing(struct packs *p)
 	return n;
 }
 
-static void metric(struct buf *b, const char *name, const char *type, const char *help, double v)
-{
-	buf_printf(b, "# HELP drayd_packs_%s %s\n# TYPE drayd_packs_%s %s\ndrayd_packs_%s %.15g\n", name, help, name,
-		type, name, v);
-}
-
 void packs_metrics(struct packs *p, struct buf *b)
 {
 	struct packs_counts n = packs_counts(p);
 
-	metric(b, "pending", "gauge", "Packages waiting for their first encoding.", (double)(n.pending + n.building));
-	metric(b, "warm", "gauge", "Packages with a first encoding only.", (double)n.warm);
-	metric(b, "settled", "gauge", "Packages with their best encoding.", (double)n.settled);
-	metric(b, "deltas_pending", "gauge", "Deltas between versions that are wanted and not made.",
+	metric_print(b, "packs_pending", "gauge", "Packages waiting for their first encoding.",
+		(double)(n.pending + n.building));
+	metric_print(b, "packs_warm", "gauge", "Packages with a first encoding only.", (double)n.warm);
+	metric_print(b, "packs_settled", "gauge", "Packages with their best encoding.", (double)n.settled);
+	metric_print(b, "packs_deltas_pending", "gauge", "Deltas between versions that are wanted and not made.",
 		(double)n.deltas_pending);
-	metric(b, "unproved", "gauge", "Packs of an older drayd whose name is not proved yet: nobody is given them.",
-		(double)n.unproved);
-	metric(b, "unsettled", "gauge",
+	metric_print(b, "packs_unproved", "gauge",
+		"Packs of an older drayd whose name is not proved yet: nobody is given them.", (double)n.unproved);
+	metric_print(b, "packs_unsettled", "gauge",
 		"Packages without their best encoding or not proved, and deltas that are wanted; 0: all are settled.",
 		(double)packs_unsettled_of(&n));
-	metric(b, "built_total", "counter", "First encodings made.", (double)n.built);
-	metric(b, "deltas_total", "counter", "Deltas between versions made.", (double)n.deltas);
-	metric(b, "deltas_named_total", "counter", "Deltas that a client was told of.", (double)n.deltas_named);
-	metric(b, "resettled_total", "counter", "Best encodings made.", (double)n.resettled);
-	metric(b, "failed_total", "counter", "Packages that could not be fetched or encoded.", (double)n.failed);
-	metric(b, "dropped_total", "counter", "Packages and deltas not queued because there were too many.",
+	metric_print(b, "packs_built_total", "counter", "First encodings made.", (double)n.built);
+	metric_print(b, "packs_deltas_total", "counter", "Deltas between versions made.", (double)n.deltas);
+	metric_print(
+		b, "packs_deltas_named_total", "counter", "Deltas that a client was told of.", (double)n.deltas_named);
+	metric_print(b, "packs_resettled_total", "counter", "Best encodings made.", (double)n.resettled);
+	metric_print(
+		b, "packs_failed_total", "counter", "Packages that could not be fetched or encoded.", (double)n.failed);
+	metric_print(b, "packs_dropped_total", "counter", "Packages and deltas not queued because there were too many.",
 		(double)n.dropped);
-	metric(b, "unmade", "gauge", "Packages that are known and never had a pack; past 500,000 new ones get none.",
-		(double)n.unmade);
-	metric(b, "unnoted_total", "counter", "Changes that the journal missed: the disk is full, or stalls.",
-		(double)n.unnoted);
-	metric(b, "tarball_bytes", "gauge", "Tarballs of the packages that have a pack.", (double)n.tarball_bytes);
-	metric(b, "bytes", "gauge", "Their packs.", (double)n.pack_bytes);
-	metric(b, "build_cpu_seconds_total", "counter", "CPU of first encodings.", (double)n.build_us / 1e6);
-	metric(b, "deltas_cpu_seconds_total", "counter", "CPU of deltas.", (double)n.delta_us / 1e6);
-	metric(b, "settle_cpu_seconds_total", "counter", "CPU of best encodings.", (double)n.settle_us / 1e6);
-	metric(b, "evicted_total", "counter", "Packs removed for others' sake.", (double)n.evicted);
-	metric(b, "evicted_bytes_total", "counter", "Their bytes.", (double)n.evicted_bytes);
-	metric(b, "evicted_young_total", "counter",
+	metric_print(b, "packs_unmade", "gauge",
+		"Packages that are known and never had a pack; past 500,000 new ones get none.", (double)n.unmade);
+	metric_print(b, "packs_unnoted_total", "counter",
+		"Changes that the journal missed: the disk is full, or stalls.", (double)n.unnoted);
+	metric_print(b, "packs_tarball_bytes", "gauge", "Tarballs of the packages that have a pack.",
+		(double)n.tarball_bytes);
+	metric_print(b, "packs_bytes", "gauge", "Their packs.", (double)n.pack_bytes);
+	metric_print(
+		b, "packs_build_cpu_seconds_total", "counter", "CPU of first encodings.", (double)n.build_us / 1e6);
+	metric_print(b, "packs_deltas_cpu_seconds_total", "counter", "CPU of deltas.", (double)n.delta_us / 1e6);
+	metric_print(
+		b, "packs_settle_cpu_seconds_total", "counter", "CPU of best encodings.", (double)n.settle_us / 1e6);
+	metric_print(b, "packs_evicted_total", "counter", "Packs removed for others' sake.", (double)n.evicted);
+	metric_print(b, "packs_evicted_bytes_total", "counter", "Their bytes.", (double)n.evicted_bytes);
+	metric_print(b, "packs_evicted_young_total", "counter",
 		"Those of them that were used within the last hour: the limit is too small.", (double)n.evicted_young);
-	metric(b, "leased_bytes", "gauge", "Packs that a recent plan names, as of the last pass.",
+	metric_print(b, "packs_leased_bytes", "gauge", "Packs that a recent plan names, as of the last pass.",
 		(double)n.leased_bytes);
-	metric(b, "limit_bytes", "gauge", "What packs may take; 0: no limit.", (double)p->o.max_bytes);
-	metric(b, "sent_total", "counter", "Packs sent.", (double)n.sent);
-	metric(b, "sent_bytes_total", "counter", "Their bytes.", (double)n.sent_bytes);
-	metric(b, "absent_total", "counter", "Packs asked for that were not there.", (double)n.absent);
-	metric(b, "time_to_settle_seconds", "gauge",
+	metric_print(b, "packs_limit_bytes", "gauge", "What packs may take; 0: no limit.", (double)p->o.max_bytes);
+	metric_print(b, "packs_sent_total", "counter", "Packs sent.", (double)n.sent);
+	metric_print(b, "packs_sent_bytes_total", "counter", "Their bytes.", (double)n.sent_bytes);
+	metric_print(b, "packs_absent_total", "counter", "Packs asked for that were not there.", (double)n.absent);
+	metric_print(b, "packs_time_to_settle_seconds", "gauge",
 		"From the first package asked for until all were settled; -1: not yet.",
 		n.settled_ms < 0 ? -1.0 : (double)n.settled_ms / 1e3);
-	metric(b, "time_to_settle_cpu_seconds", "gauge", "CPU spent on packs in that time; -1: not yet.",
+	metric_print(b, "packs_time_to_settle_cpu_seconds", "gauge", "CPU spent on packs in that time; -1: not yet.",
 		n.settled_ms < 0 ? -1.0 : (double)n.settled_us / 1e6);
 }
 
