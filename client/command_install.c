@@ -124,8 +124,8 @@ static bool lockfile_frozen(const struct invocation *s)
 {
 	const struct client_settings *c = &s->project.client;
 
-	if (s->opt.frozen_set || s->opt.lockfile_only)
-		return s->opt.frozen_set && s->opt.frozen;
+	if (s->opt.frozen || s->opt.lockfile_only)
+		return s->opt.frozen == FROZEN_YES;
 	return c->frozen_lockfile_set ? c->frozen_lockfile
 				      : s->project.ci && s->project.lockfile_text.p && !s->project.lockfile.absent;
 }
@@ -139,7 +139,7 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 
 	if (s->keep.taken)
 		return *locked = true, 0;
-	if (!c->lockfile && ((s->opt.frozen_set && s->opt.frozen) || s->opt.lockfile_only))
+	if (!c->lockfile && (s->opt.frozen == FROZEN_YES || s->opt.lockfile_only))
 		return err_set(e, ERR_USAGE,
 			"--%s needs a lockfile, and lockfile: false forbids one; remove one of them",
 			s->opt.lockfile_only ? "lockfile-only" : "frozen-lockfile");

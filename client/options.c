@@ -1,5 +1,5 @@
 #include "options.h"
-#include <stdio.h>
+#include <stddef.h>
 
 const char options_help[] =
 	"dray " DRAY_VERSION " installs npm dependencies: pnpm's lockfile, pnpm's node_modules.\n"
@@ -64,83 +64,69 @@ const char options_help[] =
 	"  7 network, time-out, overload · 8 credentials or policy · 9 not supported · 10 protocol · 130 interrupted.\n"
 	"  Every other status than 0 comes with one line \"ERR_DRAY_…: what, where\" on standard error.\n";
 
-enum kind { FLAG, VALUE };
-enum option_id {
-	O_DIR,
-	O_FROZEN,
-	O_NO_FROZEN,
-	O_LOCKFILE_ONLY,
-	O_PROD,
-	O_DEV,
-	O_NO_OPTIONAL,
-	O_IGNORE_SCRIPTS,
-	O_FORCE,
-	O_GVS,
-	O_OFFLINE,
-	O_PREFER_OFFLINE,
-	O_TRUST_LOCKFILE,
-	O_IGNORE_WORKSPACE,
-	O_REGISTRY,
-	O_STORE_DIR,
-	O_VERIFY,
-	O_SERVER,
-	O_DIRECT,
-	O_FALLBACK,
-	O_MATERIALIZATION,
-	O_BAD_PACK,
-	O_REPORTER,
-	O_RECURSIVE,
-	O_FILTER,
-	O_FILTER_PROD,
-	O_NO_MATCH,
-	O_ROOT,
-	O_JSON,
-	O_STORE,
-	O_HELP,
-	O_VERSION,
+/* What an option does to its field of struct options. */
+enum kind {
+	FLAG, /* true; takes no value, nor does SET */
+	SET,  /* an enumeration's VALUE */
+	TEXT,
+	WORD,   /* a text that is one of WORDS */
+	CHOICE, /* an enumeration: one of WORDS, by its place among them */
+	FILTER, /* one more of several */
 };
 struct option_row {
 	const char *name, *alias;
 	enum kind kind;
-	enum option_id id;
+	size_t at;
+	unsigned value;
+	const char *const *words; /* up to a NULL */
 };
+#define AT(field) .at = offsetof(struct options, field)
+#define WORDS(...)                                                                                                     \
+	.words = (const char *const[])                                                                                 \
+	{                                                                                                              \
+		__VA_ARGS__, NULL                                                                                      \
+	}
 static const struct option_row rows[] = {
-	{ "--dir", "-C", VALUE, O_DIR },
-	{ "--frozen-lockfile", NULL, FLAG, O_FROZEN },
-	{ "--no-frozen-lockfile", NULL, FLAG, O_NO_FROZEN },
-	{ "--lockfile-only", NULL, FLAG, O_LOCKFILE_ONLY },
-	{ "--prod", "-P", FLAG, O_PROD },
-	{ "--production", NULL, FLAG, O_PROD },
-	{ "--dev", "-D", FLAG, O_DEV },
-	{ "--no-optional", NULL, FLAG, O_NO_OPTIONAL },
-	{ "--ignore-scripts", NULL, FLAG, O_IGNORE_SCRIPTS },
-	{ "--force", NULL, FLAG, O_FORCE },
-	{ "--enable-global-virtual-store", NULL, FLAG, O_GVS },
-	{ "--offline", NULL, FLAG, O_OFFLINE },
-	{ "--prefer-offline", NULL, FLAG, O_PREFER_OFFLINE },
-	{ "--trust-lockfile", NULL, FLAG, O_TRUST_LOCKFILE },
-	{ "--ignore-workspace", NULL, FLAG, O_IGNORE_WORKSPACE },
-	{ "--registry", NULL, VALUE, O_REGISTRY },
-	{ "--store-dir", NULL, VALUE, O_STORE_DIR },
-	{ "--verify-store", NULL, VALUE, O_VERIFY },
-	{ "--server", NULL, VALUE, O_SERVER },
-	{ "--direct", NULL, FLAG, O_DIRECT },
-	{ "--server-fallback", NULL, VALUE, O_FALLBACK },
-	{ "--materialization", NULL, VALUE, O_MATERIALIZATION },
-	{ "--bad-pack", NULL, VALUE, O_BAD_PACK },
-	{ "--reporter", NULL, VALUE, O_REPORTER },
-	{ "--recursive", "-r", FLAG, O_RECURSIVE },
-	{ "--filter", "-F", VALUE, O_FILTER },
-	{ "--filter-prod", NULL, VALUE, O_FILTER_PROD },
-	{ "--fail-if-no-match", NULL, FLAG, O_NO_MATCH },
-	{ "--workspace-root", "-w", FLAG, O_ROOT },
-	{ "--json", NULL, FLAG, O_JSON },
-	{ "--store", NULL, FLAG, O_STORE },
-	{ "--help", "-h", FLAG, O_HELP },
-	{ "--version", "-v", FLAG, O_VERSION },
+	{ "--dir", "-C", TEXT, AT(dir) },
+	{ "--frozen-lockfile", NULL, SET, AT(frozen), .value = FROZEN_YES },
+	{ "--no-frozen-lockfile", NULL, SET, AT(frozen), .value = FROZEN_NO },
+	{ "--lockfile-only", NULL, FLAG, AT(lockfile_only) },
+	{ "--prod", "-P", FLAG, AT(prod) },
+	{ "--production", NULL, FLAG, AT(prod) },
+	{ "--dev", "-D", FLAG, AT(dev) },
+	{ "--no-optional", NULL, FLAG, AT(no_optional) },
+	{ "--ignore-scripts", NULL, FLAG, AT(ignore_scripts) },
+	{ "--force", NULL, FLAG, AT(force) },
+	{ "--enable-global-virtual-store", NULL, FLAG, AT(global_virtual_store) },
+	{ "--offline", NULL, FLAG, AT(offline) },
+	{ "--prefer-offline", NULL, FLAG, AT(prefer_offline) },
+	{ "--trust-lockfile", NULL, FLAG, AT(trust_lockfile) },
+	{ "--ignore-workspace", NULL, FLAG, AT(ignore_workspace) },
+	{ "--registry", NULL, TEXT, AT(registry) },
+	{ "--store-dir", NULL, TEXT, AT(store_dir) },
+	{ "--verify-store", NULL, WORD, AT(verify_store), WORDS("stat", "full", "none") },
+	{ "--server", NULL, TEXT, AT(server) },
+	{ "--direct", NULL, FLAG, AT(direct) },
+	{ "--server-fallback", NULL, WORD, AT(server_fallback), WORDS("direct", "error") },
+	{ "--materialization", NULL, TEXT, AT(materialization) }, /* pack_policy.h knows the words */
+	{ "--bad-pack", NULL, TEXT, AT(bad_pack) },
+	{ "--reporter", NULL, CHOICE, AT(reporter), WORDS("default", "append-only", "ndjson", "silent") },
+	{ "--recursive", "-r", FLAG, AT(recursive) },
+	{ "--filter", "-F", FILTER, AT(filter) },
+	{ "--filter-prod", NULL, FILTER, AT(filter_prod) },
+	{ "--fail-if-no-match", NULL, FLAG, AT(fail_if_no_match) },
+	{ "--workspace-root", "-w", FLAG, AT(workspace_root) },
+	{ "--json", NULL, SET, AT(reporter), .value = REPORTER_NDJSON },
+	{ "--store", NULL, FLAG, AT(store) },
+	{ "--help", "-h", SET, AT(command), .value = COMMAND_HELP },
+	{ "--version", "-v", SET, AT(command), .value = COMMAND_VERSION },
 };
 enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
-static const char *const commands[] = { "install", "i", "store", "doctor", "verify", "help" };
+static const struct {
+	const char *name;
+	enum command command;
+} commands[] = { { "install", COMMAND_INSTALL }, { "i", COMMAND_INSTALL }, { "store", COMMAND_STORE },
+	{ "doctor", COMMAND_DOCTOR }, { "verify", COMMAND_VERIFY }, { "help", COMMAND_HELP } };
 enum { NCOMMANDS = sizeof(commands) / sizeof(commands[0]) };
 /* What pnpm has and dray has not, with what to do instead. */
 static const char *const refused[][2] = {
@@ -265,39 +251,25 @@ static int unknown_command(str given, struct err *e)
 			return err_set(e, ERR_UNSUPPORTED, "dray has no `%s`: %s", refused[i][0], refused[i][1]);
 	}
 	for (size_t i = 0; i < NCOMMANDS; i++) {
-		if (distance(given, str_of(commands[i])) <= 2 && strlen(commands[i]) > 2)
-			return err_set(e, ERR_USAGE, "unknown command " STR_FMT ": did you mean %s?", STR_ARG(given),
-				commands[i]);
+		const char *name = commands[i].name;
+		if (distance(given, str_of(name)) <= 2 && strlen(name) > 2)
+			return err_set(
+				e, ERR_USAGE, "unknown command " STR_FMT ": did you mean %s?", STR_ARG(given), name);
 	}
 	return err_set(e, ERR_USAGE, "unknown command " STR_FMT "; see dray --help", STR_ARG(given));
 }
 
-static int take_reporter(struct options *o, str v, struct err *e)
+/* The place of V among the words of ROW, or an error that names them. */
+static int word_at(const struct option_row *row, str v, struct err *e)
 {
-	static const struct {
-		str name;
-		enum reporter r;
-	} known[] = { { STR_INIT("default"), REPORTER_DEFAULT }, { STR_INIT("append-only"), REPORTER_APPEND },
-		{ STR_INIT("ndjson"), REPORTER_NDJSON }, { STR_INIT("silent"), REPORTER_SILENT } };
+	AUTO(buf_release) struct buf known = BUF_INIT;
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (str_eq(v, known[i].name)) {
-			o->reporter = known[i].r;
-			return 0;
-		}
+	for (int i = 0; row->words[i]; i++) {
+		if (str_eq(v, str_of(row->words[i])))
+			return i;
+		buf_printf(&known, "%s%s", !i ? "" : row->words[i + 1] ? ", " : " or ", row->words[i]);
 	}
-	return err_set(e, ERR_USAGE, "--reporter " STR_FMT ": default, append-only, ndjson or silent", STR_ARG(v));
-}
-
-static int one_of(str *out, const char *option, str v, const char *const *known, struct err *e)
-{
-	for (size_t i = 0; known[i]; i++) {
-		if (str_eq(v, str_of(known[i]))) {
-			*out = v;
-			return 0;
-		}
-	}
-	return err_set(e, ERR_USAGE, "%s does not take \"" STR_FMT "\"; see dray --help", option, STR_ARG(v));
+	return err_set(e, ERR_USAGE, "%s " STR_FMT ": " STR_FMT, row->name, STR_ARG(v), STR_ARG(buf_str(&known)));
 }
 
 static int take_filter(struct options_filters *f, str v, struct err *e)
@@ -308,102 +280,33 @@ static int take_filter(struct options_filters *f, str v, struct err *e)
 	return 0;
 }
 
-static int take_option(struct options *o, enum option_id id, str v, struct err *e)
-{
-	static const char *const fallbacks[] = { "direct", "error", NULL }, *const verifies[] = { "stat", "full",
-		"none", NULL };
+_Static_assert(sizeof(enum frozen) == sizeof(unsigned) && sizeof(enum reporter) == sizeof(unsigned) &&
+		       sizeof(enum command) == sizeof(unsigned),
+	"SET and CHOICE are stored as numbers");
 
-	switch (id) {
-	case O_DIR:
-		o->dir = v;
-		break;
-	case O_FROZEN:
-	case O_NO_FROZEN:
-		o->frozen_set = true;
-		o->frozen = id == O_FROZEN;
-		break;
-	case O_LOCKFILE_ONLY:
-		o->lockfile_only = true;
-		break;
-	case O_PROD:
-		o->prod = true;
-		break;
-	case O_DEV:
-		o->dev = true;
-		break;
-	case O_NO_OPTIONAL:
-		o->no_optional = true;
-		break;
-	case O_IGNORE_SCRIPTS:
-		o->ignore_scripts = true;
-		break;
-	case O_GVS:
-		o->global_virtual_store = true;
-		break;
-	case O_FORCE:
-		o->force = true;
-		break;
-	case O_OFFLINE:
-		o->offline = true;
-		break;
-	case O_PREFER_OFFLINE:
-		o->prefer_offline = true;
-		break;
-	case O_TRUST_LOCKFILE:
-		o->trust_lockfile = true;
-		break;
-	case O_IGNORE_WORKSPACE:
-		o->ignore_workspace = true;
-		break;
-	case O_REGISTRY:
-		o->registry = v;
-		break;
-	case O_STORE_DIR:
-		o->store_dir = v;
-		break;
-	case O_VERIFY:
-		return one_of(&o->verify_store, "--verify-store", v, verifies, e);
-	case O_SERVER:
-		o->server = v;
-		break;
-	case O_DIRECT:
-		o->direct = true;
-		break;
-	case O_FALLBACK:
-		return one_of(&o->server_fallback, "--server-fallback", v, fallbacks, e);
-	case O_MATERIALIZATION: /* pack_policy.h knows the words */
-		o->materialization = v;
-		break;
-	case O_BAD_PACK:
-		o->bad_pack = v;
-		break;
-	case O_REPORTER:
-		return take_reporter(o, v, e);
-	case O_FILTER:
-		return take_filter(&o->filter, v, e);
-	case O_FILTER_PROD:
-		return take_filter(&o->filter_prod, v, e);
-	case O_NO_MATCH:
-		o->fail_if_no_match = true;
-		break;
-	case O_ROOT:
-		o->workspace_root = true;
-		break;
-	case O_RECURSIVE:
-		o->recursive = true;
-		break;
-	case O_JSON:
-		o->reporter = REPORTER_NDJSON;
-		break;
-	case O_STORE:
-		o->store = true;
-		break;
-	case O_HELP:
-		o->command = COMMAND_HELP;
-		break;
-	case O_VERSION:
-		o->command = COMMAND_VERSION;
-		break;
+static int take_option(struct options *o, const struct option_row *row, str v, struct err *e)
+{
+	void *at = (char *)o + row->at;
+	int word = row->words ? word_at(row, v, e) : 0;
+
+	if (word < 0)
+		return word;
+	switch (row->kind) {
+	case FLAG:
+		*(bool *)at = true;
+		return 0;
+	case SET:
+		*(unsigned *)at = row->value;
+		return 0;
+	case TEXT:
+	case WORD:
+		*(str *)at = v;
+		return 0;
+	case CHOICE:
+		*(unsigned *)at = (unsigned)word;
+		return 0;
+	case FILTER:
+		return take_filter(at, v, e);
 	}
 	return 0;
 }
@@ -426,10 +329,10 @@ static int parse_option(struct options *o, int argc, char **argv, int *i, struct
 
 	if (!row)
 		return unknown_option(name, e);
-	if (row->kind == FLAG) {
+	if (row->kind == FLAG || row->kind == SET) {
 		if (has_value && !str_eq(value, STR("true")))
 			return err_set(e, ERR_USAGE, STR_FMT " takes no value", STR_ARG(name));
-		return take_option(o, row->id, STR_NONE, e);
+		return take_option(o, row, STR_NONE, e);
 	}
 	if (!has_value) {
 		if (*i + 1 >= argc)
@@ -438,7 +341,7 @@ static int parse_option(struct options *o, int argc, char **argv, int *i, struct
 	}
 	if (!value.n)
 		return err_set(e, ERR_USAGE, STR_FMT " needs a value", STR_ARG(name));
-	return take_option(o, row->id, value, e);
+	return take_option(o, row, value, e);
 }
 
 static int parse_command(struct options *o, str word, struct err *e)
@@ -451,19 +354,13 @@ static int parse_command(struct options *o, str word, struct err *e)
 		return err_set(e, ERR_USAGE,
 			"unexpected \"" STR_FMT "\": dray install takes no package names; see dray --help",
 			STR_ARG(word));
-	if (str_eq(word, STR("install")) || str_eq(word, STR("i")))
-		o->command = COMMAND_INSTALL;
-	else if (str_eq(word, STR("store")))
-		o->command = COMMAND_STORE;
-	else if (str_eq(word, STR("doctor")))
-		o->command = COMMAND_DOCTOR;
-	else if (str_eq(word, STR("verify")))
-		o->command = COMMAND_VERIFY;
-	else if (str_eq(word, STR("help")))
-		o->command = COMMAND_HELP;
-	else
-		return unknown_command(word, e);
-	return 0;
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		if (str_eq(word, str_of(commands[i].name))) {
+			o->command = commands[i].command;
+			return 0;
+		}
+	}
+	return unknown_command(word, e);
 }
 
 bool options_filtered(const struct options *o)
@@ -485,7 +382,7 @@ int options_parse(struct options *out, int argc, char **argv, struct err *e)
 	}
 	if (o.prod && o.dev)
 		return err_set(e, ERR_USAGE, "--prod and --dev exclude each other");
-	if (o.ignore_workspace && (o.workspace_root || o.filter.n || o.filter_prod.n))
+	if (o.ignore_workspace && options_filtered(&o))
 		return err_set(e, ERR_USAGE, "--ignore-workspace leaves nothing for --filter and --workspace-root");
 	if (o.store && o.command != COMMAND_VERIFY && o.command != COMMAND_HELP && o.command != COMMAND_VERSION)
 		return err_set(e, ERR_USAGE, "--store belongs to dray verify");

@@ -17,7 +17,7 @@ struct options {
 	str dir, registry, store_dir, server; /* empty: not given */
 	bool direct, offline, prefer_offline, force, ignore_scripts, lockfile_only, ignore_workspace, trust_lockfile;
 	bool global_virtual_store; /* also where pnpm-workspace.yaml says nothing of it */
-	bool frozen_set, frozen;
+	enum frozen { FROZEN_UNSAID = 0, FROZEN_YES, FROZEN_NO } frozen; /* --frozen-lockfile */
 	bool prod, dev, no_optional;
 	bool store; /* verify --store: not a tree */
 	bool workspace_root, fail_if_no_match, recursive;
