@@ -236,28 +236,3 @@ void gvs_name(struct tree *t, uint8_t key[32], const struct gvs_opts *o)
 	vec_release(&w.visit);
 	arena_release(&w.a);
 }
-
-str path_between(str from, str to, struct arena *a)
-{
-	AUTO(buf_release) struct buf b = BUF_INIT;
-	size_t same = 0, n = from.n < to.n ? from.n : to.n, i = 0;
-
-	for (; i < n && from.p[i] == to.p[i]; i++) {
-		if (from.p[i] == '/')
-			same = i + 1;
-	}
-	/* one is the head of the other, up to a whole component */
-	if (i == n && (i == from.n || from.p[i] == '/') && (i == to.n || to.p[i] == '/'))
-		same = i + 1;
-	for (size_t k = same; k <= from.n && same <= from.n; k++) {
-		if (k == from.n || from.p[k] == '/')
-			buf_add(&b, STR("../"));
-	}
-	if (same < to.n)
-		buf_add(&b, str_from(to, same));
-	else if (b.n)
-		b.n--; /* "../" leads there without the slash */
-	else
-		buf_addc(&b, '.');
-	return arena_str(a, buf_str(&b));
-}

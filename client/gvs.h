@@ -17,5 +17,3 @@ struct gvs_opts {
 };
 /* Names the slots of T that are wanted, whose `absent` and `builds` are known. KEY stands for all of the names. */
 void gvs_name(struct tree *t, uint8_t key[32], const struct gvs_opts *o);
-/* From the folder FROM to TO, both absolute and without symlinks: "../../x". In A. */
-str path_between(str from, str to, struct arena *a);

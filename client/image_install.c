@@ -185,7 +185,7 @@ static bool making_open(struct making *m, const struct image_input *in, const ui
 	if (m->root < 0 || shared_open(&m->shared, in->store_dir.p, &e) < 0)
 		return false;
 	m->lockfile = in->lockfile;
-	m->to_shared = path_between(in->root, shared_path(m->shared), &m->a);
+	m->to_shared = path_between(&m->a, in->root, shared_path(m->shared));
 	return true;
 }
 

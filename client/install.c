@@ -496,7 +496,7 @@ static int install_open(struct install *in, struct err *e)
 	struct linker_opts lo = { .vstore = in->slots,
 		.root = in->root,
 		.vstore_to_root =
-			in->shared ? path_between(shared_path(in->shared), in->root_path, &in->arena) : STR("../.."),
+			in->shared ? path_between(&in->arena, shared_path(in->shared), in->root_path) : STR("../.."),
 		.unfinished = in->shared != NULL,
 		.store = in->store,
 		.method = import_method(in->o->project->client.import_method),

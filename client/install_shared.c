@@ -43,7 +43,7 @@ int shared_slots_begin(struct install *in, struct err *e)
 	if (in->o->force && shared_stamp_renew(in->shared, e) < 0)
 		return e->code;
 	in->slots = shared_fd(in->shared);
-	in->tree.shared = path_between(in->root_path, shared_path(in->shared), &in->arena);
+	in->tree.shared = path_between(&in->arena, in->root_path, shared_path(in->shared));
 	return 0;
 }
 

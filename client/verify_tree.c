@@ -115,7 +115,7 @@ static int shared_name(struct verify *v, struct err *e)
 	free(real);
 	if (shared_open(&v->shared, o->shared_store, e) < 0)
 		return e->code;
-	v->slots = v->tree.shared = path_between(root, shared_path(v->shared), &v->a);
+	v->slots = v->tree.shared = path_between(&v->a, root, shared_path(v->shared));
 	for (size_t i = 0; i < v->tree.nslots; i++) {
 		struct slot *s = v->tree.slot[i];
 		tree_settle(&v->tree, s, true);

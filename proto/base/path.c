@@ -46,6 +46,13 @@ str path_relative(struct arena *a, str from, str to)
 	return arena_str(a, buf_str(&b));
 }
 
+str path_between(struct arena *a, str from, str to)
+{
+	str way = path_relative(a, str_from(from, 1), str_from(to, 1));
+
+	return way.n ? way : STR(".");
+}
+
 str path_slashed(struct arena *a, str s)
 {
 	return str_ends(s, STR("/")) ? s : arena_join(a, s, STR("/"));

@@ -8,5 +8,7 @@ str path_join(struct arena *a, str base, str path);
 /* How to get from the folder FROM to TO, both relative to one folder; TO itself when it is absolute, empty for the same. In A, with a NUL
  * behind it. */
 str path_relative(struct arena *a, str from, str to);
+/* The same of two absolute paths; "." for the same. */
+str path_between(struct arena *a, str from, str to);
 /* S with a "/" at its end: itself, or in A with a NUL behind it. */
 str path_slashed(struct arena *a, str s);

@@ -181,20 +181,6 @@ static void test_builds(void **state)
 	plan_release(&plain);
 }
 
-static void test_path_between(void **state)
-{
-	static const char *const rows[][3] = { { "/a/b", "/a/c/d", "../c/d" }, { "/a/b", "/a/b/c", "c" },
-		{ "/a/b/c", "/a/b", ".." }, { "/a/b", "/a/bc", "../bc" }, { "/a/bc", "/a/b", "../b" },
-		{ "/a", "/x/y/z", "../x/y/z" }, { "/a/b/c", "/d", "../../../d" }, { "/a/b", "/a/b", "." } };
-	(void)state;
-
-	for (size_t i = 0; i < N(rows); i++) {
-		AUTO(arena_release) struct arena a = ARENA_INIT(0);
-		str p = path_between(str_of(rows[i][0]), str_of(rows[i][1]), &a);
-		assert_string_equal(p.p, rows[i][2]);
-	}
-}
-
 static void image_check(const struct image_item *item, size_t n, int want)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);
@@ -322,9 +308,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_order_does_not_matter),
 		cmocka_unit_test(test_failed_counts), cmocka_unit_test(test_closure_counts),
-		cmocka_unit_test(test_builds), cmocka_unit_test(test_path_between),
-		cmocka_unit_test(test_image_stays_inside), cmocka_unit_test(test_image_lockfile),
-		cmocka_unit_test(test_image_moves), cmocka_unit_test(test_images_are_bounded) };
+		cmocka_unit_test(test_builds), cmocka_unit_test(test_image_stays_inside),
+		cmocka_unit_test(test_image_lockfile), cmocka_unit_test(test_image_moves),
+		cmocka_unit_test(test_images_are_bounded) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,22 @@ static void test_deep(void **state)
 	arena_release(&a);
 }
 
+static void test_between(void **state)
+{
+	static const char *const rows[][3] = { { "/a/b", "/a/c/d", "../c/d" }, { "/a/b", "/a/b/c", "c" },
+		{ "/a/b/c", "/a/b", ".." }, { "/a/b", "/a/bc", "../bc" }, { "/a/bc", "/a/b", "../b" },
+		{ "/a", "/x/y/z", "../x/y/z" }, { "/a/b/c", "/d", "../../../d" }, { "/a/b", "/a/b", "." },
+		{ "/", "/x", "x" }, { "/x", "/", ".." } };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct arena a = ARENA_INIT(0);
+		str p = path_between(&a, str_of(rows[i][0]), str_of(rows[i][1]));
+		assert_string_equal(p.p, rows[i][2]);
+		arena_release(&a);
+	}
+}
+
 static void test_slashed(void **state)
 {
 	static const char *const cases[][2] = { { "", "/" }, { "/", "/" }, { "a", "a/" }, { "a/", "a/" },
@@ -83,7 +99,7 @@ static void test_slashed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_join), cmocka_unit_test(test_relative),
-		cmocka_unit_test(test_deep), cmocka_unit_test(test_slashed) };
+		cmocka_unit_test(test_deep), cmocka_unit_test(test_between), cmocka_unit_test(test_slashed) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
