@@ -44,7 +44,7 @@ static str get_integrity(struct dec *d, const Dray__Package *o)
 	struct digest g = { 0 };
 
 	if (o->digest.len == 0)
-		return get(d, o->integrity);
+		return dec_str(d, o->integrity);
 	switch (o->digest.len) {
 	case 20:
 		g.alg = DIGEST_SHA1;
@@ -72,20 +72,20 @@ static void get_lock_package(struct dec *d, struct frame_package *f, const Dray_
 	struct lock_package *p = &f->meta;
 	struct lock_resolution *r = &p->resolution;
 
-	r->kind = get_enum(d, o->res_kind, LOCK_RES_OTHER, "a resolution of unknown kind");
+	r->kind = dec_enum(d, o->res_kind, LOCK_RES_OTHER, "a resolution of unknown kind");
 	r->integrity = get_integrity(d, o);
-	r->tarball = o->tarball_is_url ? f->url : get(d, o->tarball);
+	r->tarball = o->tarball_is_url ? f->url : dec_str(d, o->tarball);
 	r->git_hosted = o->git_hosted;
-#define X(m) r->m = get(d, o->m);
+#define X(m) r->m = dec_str(d, o->m);
 	RESOLUTION_STRINGS(X)
 #undef X
-	p->id = get(d, o->lock_id);
-	p->name = get(d, o->lock_name);
-	p->version = get(d, o->lock_version);
-	p->deprecated = get(d, o->deprecated);
-	p->engines = get_map(d, o->n_engines, o->engines);
-	p->peer_dependencies = get_map(d, o->n_peer_dependencies, o->peer_dependencies);
-#define X(m) p->m = get_list(d, o->n_##m, o->m);
+	p->id = dec_str(d, o->lock_id);
+	p->name = dec_str(d, o->lock_name);
+	p->version = dec_str(d, o->lock_version);
+	p->deprecated = dec_str(d, o->deprecated);
+	p->engines = dec_map(d, o->n_engines, o->engines);
+	p->peer_dependencies = dec_map(d, o->n_peer_dependencies, o->peer_dependencies);
+#define X(m) p->m = dec_list(d, o->n_##m, o->m);
 	PACKAGE_LISTS(X)
 #undef X
 #define X(m) p->m = o->m;
@@ -100,23 +100,23 @@ static void get_package(struct plan_dec *pd, struct frame_package *f, const Dray
 	f->id = pd->npackages++;
 	if (pd->npackages > PLAN_MAX_PACKAGES)
 		dec_fail(d, ERR_TOOBIG, "a plan of more than 1,000,000 packages");
-	f->meta.key = get(d, o->key);
+	f->meta.key = dec_str(d, o->key);
 	*vec_add(&pd->key) = f->meta.key;
 	plan_key_split(f->meta.key, &f->name, &f->version);
 	if (o->name)
-		f->name = get(d, o->name);
+		f->name = dec_str(d, o->name);
 	if (o->version)
-		f->version = get(d, o->version);
-	f->url = get(d, o->url);
+		f->version = dec_str(d, o->version);
+	f->url = dec_str(d, o->url);
 	if (o->url_base) {
-		str base = get(d, o->url_base), tail = plan_tarball_tail(d->tmp, f->name, f->version);
+		str base = dec_str(d, o->url_base), tail = plan_tarball_tail(d->tmp, f->name, f->version);
 		f->url = arena_printf(d->tmp, STR_FMT STR_FMT, STR_ARG(base), STR_ARG(tail));
 	}
 	f->unpacked_size = o->unpacked_size;
 	f->file_count = o->file_count;
 	f->skip = o->skip;
 	f->has_install_script = o->has_install_script;
-	get_digest(d, f->pack, o->pack);
+	dec_digest(d, f->pack, o->pack);
 	f->pack_size = o->pack_size;
 	get_lock_package(d, f, o);
 }
@@ -124,7 +124,7 @@ static void get_package(struct plan_dec *pd, struct frame_package *f, const Dray
 static bool get_edge(struct dec *d, struct lock_dep *out, const uint32_t *p, size_t n, size_t *at)
 {
 	uint32_t v = p[(*at)++];
-	str s = get(d, v >> 1);
+	str s = dec_str(d, v >> 1);
 
 	if (!(v & 1)) {
 		if (!plan_key_split(s, &out->alias, &out->ref))
@@ -135,7 +135,7 @@ static bool get_edge(struct dec *d, struct lock_dep *out, const uint32_t *p, siz
 		dec_fail(d, ERR_PROTOCOL, "an edge that breaks off");
 		return false;
 	}
-	*out = (struct lock_dep){ s, get(d, p[(*at)++]) };
+	*out = (struct lock_dep){ s, dec_str(d, p[(*at)++]) };
 	return d->code == 0;
 }
 
@@ -161,34 +161,34 @@ static void get_slot(struct plan_dec *pd, struct frame_slot *f, const Dray__Slot
 	if (f->package >= pd->npackages)
 		dec_fail(d, ERR_PROTOCOL, "a slot of a package that was not announced");
 	else
-		f->snap.key = o->key ? get(d, o->key) : pd->key.p[f->package];
+		f->snap.key = o->key ? dec_str(d, o->key) : pd->key.p[f->package];
 	f->skip = o->skip;
 	f->snap.optional = o->optional;
 	f->snap.dependencies = get_edges(d, o->n_dependencies, o->dependencies);
 	f->snap.optional_dependencies = get_edges(d, o->n_optional_dependencies, o->optional_dependencies);
-	f->snap.transitive_peers = get_list(d, o->n_transitive_peers, o->transitive_peers);
+	f->snap.transitive_peers = dec_list(d, o->n_transitive_peers, o->transitive_peers);
 }
 
 static struct lock_directs get_directs(struct dec *d, size_t n, const uint32_t *p)
 {
 	struct lock_directs l;
 
-	l.p = get_rows(d, n, p, ROW_COLS(struct lock_direct), &l.n);
+	l.p = dec_rows(d, n, p, ROW_COLS(struct lock_direct), &l.n);
 	return l;
 }
 
 static void get_importer(struct dec *d, struct lock_importer *im, const Dray__PlanImporter *o)
 {
-	im->path = get(d, o->path);
+	im->path = dec_str(d, o->path);
 	im->deps[LOCK_PROD] = get_directs(d, o->n_prod, o->prod);
 	im->deps[LOCK_DEV] = get_directs(d, o->n_dev, o->dev);
 	im->deps[LOCK_OPTIONAL] = get_directs(d, o->n_optional, o->optional);
-	im->injected = get_list(d, o->n_injected, o->injected);
-	im->not_injected = get_list(d, o->n_not_injected, o->not_injected);
-	im->meta_empty = get_list(d, o->n_meta_empty, o->meta_empty);
-	im->publish_directory = get(d, o->publish_directory);
+	im->injected = dec_list(d, o->n_injected, o->injected);
+	im->not_injected = dec_list(d, o->n_not_injected, o->not_injected);
+	im->meta_empty = dec_list(d, o->n_meta_empty, o->meta_empty);
+	im->publish_directory = dec_str(d, o->publish_directory);
 	im->publish_unlinked = o->publish_unlinked;
-	str text = get(d, o->meta_text);
+	str text = dec_str(d, o->meta_text);
 	if (!text.n)
 		return;
 	if (!dependencies_meta_fits(text)) {
@@ -207,13 +207,13 @@ static void get_head(struct dec *d, struct lock_head *h, const Dray__LockHead *o
 	HEAD_BOOLS(X)
 	X(peers_suffix_max_length)
 #undef X
-	h->catalog = get_rows(d, o->n_catalog, o->catalog, ROW_COLS(struct lock_catalog_entry), &h->ncatalog);
-	h->overrides = get_map(d, o->n_overrides, o->overrides);
-	h->package_extensions_checksum = get(d, o->package_extensions_checksum);
-	h->pnpmfile_checksum = get(d, o->pnpmfile_checksum);
-	h->patched = get_map(d, o->n_patched, o->patched);
-	h->ignored_optional = get_list(d, o->n_ignored_optional, o->ignored_optional);
-	h->time = get_map(d, o->n_time, o->time);
+	h->catalog = dec_rows(d, o->n_catalog, o->catalog, ROW_COLS(struct lock_catalog_entry), &h->ncatalog);
+	h->overrides = dec_map(d, o->n_overrides, o->overrides);
+	h->package_extensions_checksum = dec_str(d, o->package_extensions_checksum);
+	h->pnpmfile_checksum = dec_str(d, o->pnpmfile_checksum);
+	h->patched = dec_map(d, o->n_patched, o->patched);
+	h->ignored_optional = dec_list(d, o->n_ignored_optional, o->ignored_optional);
+	h->time = dec_map(d, o->n_time, o->time);
 }
 
 static void get_done(struct dec *d, struct frame_done *f, const Dray__Done *o)
@@ -226,18 +226,18 @@ static void get_done(struct dec *d, struct frame_done *f, const Dray__Done *o)
 	f->failed = o->failed;
 	f->resolve_us = o->resolve_us;
 	f->total_us = o->total_us;
-	get_digest(d, f->lockfile_digest, o->lockfile_digest);
+	dec_digest(d, f->lockfile_digest, o->lockfile_digest);
 }
 
 static void get_peer_issue(struct dec *d, struct frame_peer_issue *f, const Dray__PeerIssue *o)
 {
 	f->kind = o->kind == PEER_BAD || o->kind == PEER_CONFLICT ? o->kind : PEER_MISSING;
-	f->importer = get(d, o->importer);
-	f->peer = get(d, o->peer);
-	f->wanted = get(d, o->wanted);
-	f->found = get(d, o->found);
-	f->by = get(d, o->by);
-	f->chain = get_bytes(d, o->chain);
+	f->importer = dec_str(d, o->importer);
+	f->peer = dec_str(d, o->peer);
+	f->wanted = dec_str(d, o->wanted);
+	f->found = dec_str(d, o->found);
+	f->by = dec_str(d, o->by);
+	f->chain = dec_bytes(d, o->chain);
 	f->optional = o->optional;
 }
 
@@ -245,16 +245,16 @@ static void get_failure(struct dec *d, struct frame_failure *f, const Dray__Fail
 {
 	/* A newer server may have codes that we lack: its text still counts. */
 	f->code = o->code < 0 && o->code >= ERR_LAST ? o->code : ERR_PROTOCOL;
-	f->package = get_bytes(d, o->package);
-	f->chain = get_bytes(d, o->chain);
-	f->text = get_bytes(d, o->text);
+	f->package = dec_bytes(d, o->package);
+	f->chain = dec_bytes(d, o->chain);
+	f->text = dec_bytes(d, o->text);
 }
 
 static void get_hello(struct dec *d, struct frame_hello *f, const Dray__Hello *o)
 {
 	f->protocol = o->protocol;
-	f->server = get_bytes(d, o->server);
-	get_digest(d, f->settings_digest, o->settings_digest);
+	f->server = dec_bytes(d, o->server);
+	dec_digest(d, f->settings_digest, o->settings_digest);
 	f->cached = o->cached;
 }
 
@@ -282,16 +282,16 @@ static bool get_frame(struct plan_dec *pd, struct frame *f, const Dray__Frame *o
 		return true;
 	case DRAY__FRAME__BODY_VERDICT:
 		f->kind = FRAME_VERDICT;
-		f->verdict.kind = get_enum(d, o->verdict->kind, VERDICT_VIOLATION, "a verdict of unknown kind");
-		f->verdict.text = get_bytes(d, o->verdict->text);
+		f->verdict.kind = dec_enum(d, o->verdict->kind, VERDICT_VIOLATION, "a verdict of unknown kind");
+		f->verdict.text = dec_bytes(d, o->verdict->text);
 		return true;
 	case DRAY__FRAME__BODY_WARNING:
 		f->kind = FRAME_WARNING;
 		f->warning.kind = o->warning->kind == WARN_DEPRECATED || o->warning->kind == WARN_AGE_EXCLUDED
 					  ? o->warning->kind
 					  : WARN_OTHER;
-		f->warning.package = get(d, o->warning->package);
-		f->warning.text = get_bytes(d, o->warning->text);
+		f->warning.package = dec_str(d, o->warning->package);
+		f->warning.text = dec_bytes(d, o->warning->text);
 		return true;
 	case DRAY__FRAME__BODY_PEER_ISSUE:
 		f->kind = FRAME_PEER_ISSUE;

@@ -33,9 +33,9 @@ static void put_url(struct enc *en, Dray__Package *o, const struct frame_package
 	str tail = plan_tarball_tail(&en->tmp, f->name, f->version);
 
 	if (f->url.n > tail.n && str_ends(f->url, tail))
-		o->url_base = put(en, str_head(f->url, f->url.n - tail.n));
+		o->url_base = enc_str(en, str_head(f->url, f->url.n - tail.n));
 	else
-		o->url = put(en, f->url);
+		o->url = enc_str(en, f->url);
 }
 
 /* The digest's bytes instead of the text where the text says nothing else. */
@@ -46,7 +46,7 @@ static void put_integrity(struct enc *en, Dray__Package *o, str sri)
 	if (integrity_plain(d, sri))
 		o->digest = (ProtobufCBinaryData){ d->n, d->b };
 	else
-		o->integrity = put(en, sri);
+		o->integrity = enc_str(en, sri);
 }
 
 static void put_lock_package(struct enc *en, Dray__Package *o, const struct frame_package *f)
@@ -58,18 +58,18 @@ static void put_lock_package(struct enc *en, Dray__Package *o, const struct fram
 	put_integrity(en, o, r->integrity);
 	o->tarball_is_url = r->tarball.n && str_eq(r->tarball, f->url);
 	if (!o->tarball_is_url)
-		o->tarball = put(en, r->tarball);
+		o->tarball = enc_str(en, r->tarball);
 	o->git_hosted = r->git_hosted;
-#define X(m) o->m = put(en, r->m);
+#define X(m) o->m = enc_str(en, r->m);
 	RESOLUTION_STRINGS(X)
 #undef X
-	o->lock_id = put(en, p->id);
-	o->lock_name = put(en, p->name);
-	o->lock_version = put(en, p->version);
-	o->deprecated = put(en, p->deprecated);
-	put_map(en, p->engines, &o->n_engines, &o->engines);
-	put_map(en, p->peer_dependencies, &o->n_peer_dependencies, &o->peer_dependencies);
-#define X(m) put_list(en, p->m, &o->n_##m, &o->m);
+	o->lock_id = enc_str(en, p->id);
+	o->lock_name = enc_str(en, p->name);
+	o->lock_version = enc_str(en, p->version);
+	o->deprecated = enc_str(en, p->deprecated);
+	enc_map(en, p->engines, &o->n_engines, &o->engines);
+	enc_map(en, p->peer_dependencies, &o->n_peer_dependencies, &o->peer_dependencies);
+#define X(m) enc_list(en, p->m, &o->n_##m, &o->m);
 	PACKAGE_LISTS(X)
 #undef X
 #define X(m) o->m = p->m;
@@ -95,13 +95,13 @@ static int put_package(struct plan_enc *pe, Dray__Package *o, const struct frame
 		return err_set(e, ERR_PROTOCOL, "package " STR_FMT " has id %u where %u is next", STR_ARG(f->meta.key),
 			f->id, pe->npackages);
 	pe->npackages++;
-	o->key = put(en, f->meta.key);
+	o->key = enc_str(en, f->meta.key);
 	*vec_add(&pe->key) = arena_str(&en->keep, f->meta.key);
 	bool split = plan_key_split(f->meta.key, &name, &version);
 	if (!split || !str_eq(name, f->name))
-		o->name = put(en, f->name);
+		o->name = enc_str(en, f->name);
 	if (!split || !str_eq(version, f->version))
-		o->version = put(en, f->version);
+		o->version = enc_str(en, f->version);
 	put_url(en, o, f);
 	o->unpacked_size = f->unpacked_size;
 	o->file_count = f->file_count;
@@ -116,7 +116,7 @@ static int put_package(struct plan_enc *pe, Dray__Package *o, const struct frame
 
 static void put_edges(struct enc *en, struct lock_deps deps, size_t *n, uint32_t **out)
 {
-	uint32_t *p = put_room(en, deps.n * 2, n, out);
+	uint32_t *p = enc_room(en, deps.n * 2, n, out);
 	size_t used = 0;
 
 	for (size_t i = 0; i < deps.n; i++) {
@@ -125,14 +125,14 @@ static void put_edges(struct enc *en, struct lock_deps deps, size_t *n, uint32_t
 		if (alias.n && str_find(alias, '@', 1) == SIZE_MAX) {
 			str plain = arena_join(&en->tmp, alias, STR("@"), ref);
 			/* An alias of another package: the ref alone is that package's dep path, which is announced anyway. */
-			uint32_t known = put_known(en, plain);
-			if (known || !put_known(en, ref)) {
-				p[used++] = (known ? known : put(en, plain)) << 1;
+			uint32_t known = enc_known(en, plain);
+			if (known || !enc_known(en, ref)) {
+				p[used++] = (known ? known : enc_str(en, plain)) << 1;
 				continue;
 			}
 		}
-		p[used++] = put(en, alias) << 1 | 1;
-		p[used++] = put(en, ref);
+		p[used++] = enc_str(en, alias) << 1 | 1;
+		p[used++] = enc_str(en, ref);
 	}
 	*n = used;
 }
@@ -147,14 +147,14 @@ static int put_slot(struct plan_enc *pe, Dray__Slot *o, const struct frame_slot 
 	pe->nslots++;
 	/* Most slots have no peers and follow their packages' order. */
 	if (!str_eq(f->snap.key, pe->key.p[f->package]))
-		o->key = put(en, f->snap.key);
+		o->key = enc_str(en, f->snap.key);
 	o->package_skip = (int32_t)(f->package - pe->next_package);
 	pe->next_package = f->package + 1;
 	o->skip = f->skip;
 	o->optional = f->snap.optional;
 	put_edges(en, f->snap.dependencies, &o->n_dependencies, &o->dependencies);
 	put_edges(en, f->snap.optional_dependencies, &o->n_optional_dependencies, &o->optional_dependencies);
-	put_list(en, f->snap.transitive_peers, &o->n_transitive_peers, &o->transitive_peers);
+	enc_list(en, f->snap.transitive_peers, &o->n_transitive_peers, &o->transitive_peers);
 	return 0;
 }
 
@@ -162,18 +162,18 @@ static void put_importer(struct enc *en, Dray__PlanImporter *o, const struct loc
 {
 	size_t cols = ROW_COLS(struct lock_direct);
 
-	o->path = put(en, im->path);
-	put_rows(en, im->deps[LOCK_PROD].p, im->deps[LOCK_PROD].n, cols, &o->n_prod, &o->prod);
-	put_rows(en, im->deps[LOCK_DEV].p, im->deps[LOCK_DEV].n, cols, &o->n_dev, &o->dev);
-	put_rows(en, im->deps[LOCK_OPTIONAL].p, im->deps[LOCK_OPTIONAL].n, cols, &o->n_optional, &o->optional);
-	put_list(en, im->injected, &o->n_injected, &o->injected);
-	put_list(en, im->not_injected, &o->n_not_injected, &o->not_injected);
-	put_list(en, im->meta_empty, &o->n_meta_empty, &o->meta_empty);
-	o->publish_directory = put(en, im->publish_directory);
+	o->path = enc_str(en, im->path);
+	enc_rows(en, im->deps[LOCK_PROD].p, im->deps[LOCK_PROD].n, cols, &o->n_prod, &o->prod);
+	enc_rows(en, im->deps[LOCK_DEV].p, im->deps[LOCK_DEV].n, cols, &o->n_dev, &o->dev);
+	enc_rows(en, im->deps[LOCK_OPTIONAL].p, im->deps[LOCK_OPTIONAL].n, cols, &o->n_optional, &o->optional);
+	enc_list(en, im->injected, &o->n_injected, &o->injected);
+	enc_list(en, im->not_injected, &o->n_not_injected, &o->not_injected);
+	enc_list(en, im->meta_empty, &o->n_meta_empty, &o->meta_empty);
+	o->publish_directory = enc_str(en, im->publish_directory);
 	o->publish_unlinked = im->publish_unlinked;
 	const str *text = str_map_get(im->extra, STR(DEPENDENCIES_META_KEY));
 	if (text && dependencies_meta_fits(*text)) /* what a lockfile has instead of a map is nothing to a resolver */
-		o->meta_text = put(en, *text);
+		o->meta_text = enc_str(en, *text);
 }
 
 static void put_head(struct enc *en, Dray__LockHead *o, const struct lock_head *h)
@@ -182,23 +182,23 @@ static void put_head(struct enc *en, Dray__LockHead *o, const struct lock_head *
 	HEAD_BOOLS(X)
 	X(peers_suffix_max_length)
 #undef X
-	put_rows(en, h->catalog, h->ncatalog, ROW_COLS(struct lock_catalog_entry), &o->n_catalog, &o->catalog);
-	put_map(en, h->overrides, &o->n_overrides, &o->overrides);
-	o->package_extensions_checksum = put(en, h->package_extensions_checksum);
-	o->pnpmfile_checksum = put(en, h->pnpmfile_checksum);
-	put_map(en, h->patched, &o->n_patched, &o->patched);
-	put_list(en, h->ignored_optional, &o->n_ignored_optional, &o->ignored_optional);
-	put_map(en, h->time, &o->n_time, &o->time);
+	enc_rows(en, h->catalog, h->ncatalog, ROW_COLS(struct lock_catalog_entry), &o->n_catalog, &o->catalog);
+	enc_map(en, h->overrides, &o->n_overrides, &o->overrides);
+	o->package_extensions_checksum = enc_str(en, h->package_extensions_checksum);
+	o->pnpmfile_checksum = enc_str(en, h->pnpmfile_checksum);
+	enc_map(en, h->patched, &o->n_patched, &o->patched);
+	enc_list(en, h->ignored_optional, &o->n_ignored_optional, &o->ignored_optional);
+	enc_map(en, h->time, &o->n_time, &o->time);
 }
 
 static void put_peer_issue(struct enc *en, Dray__PeerIssue *o, const struct frame_peer_issue *f)
 {
 	o->kind = f->kind;
-	o->importer = put(en, f->importer);
-	o->peer = put(en, f->peer);
-	o->wanted = put(en, f->wanted);
-	o->found = put(en, f->found);
-	o->by = put(en, f->by);
+	o->importer = enc_str(en, f->importer);
+	o->peer = enc_str(en, f->peer);
+	o->wanted = enc_str(en, f->wanted);
+	o->found = enc_str(en, f->found);
+	o->by = enc_str(en, f->by);
 	o->chain = pb_bytes(f->chain);
 	o->optional = f->optional;
 }
@@ -262,7 +262,7 @@ static int put_frame(struct plan_enc *pe, Dray__Frame *o, union body *b, const s
 	case FRAME_WARNING:
 		BODY(WARNING, warning, warning);
 		b->warning.kind = f->warning.kind;
-		b->warning.package = put(en, f->warning.package);
+		b->warning.package = enc_str(en, f->warning.package);
 		b->warning.text = pb_bytes(f->warning.text);
 		return 0;
 	case FRAME_PEER_ISSUE:

@@ -17,22 +17,22 @@ static Dray__Manifest *put_manifest(struct enc *en, const struct manifest *m)
 	Dray__Manifest *o = arena_new(&en->tmp, Dray__Manifest, 1);
 
 	dray__manifest__init(o);
-#define X(f) o->f = put(en, m->f);
+#define X(f) o->f = enc_str(en, m->f);
 	MANIFEST_STRINGS(X)
 #undef X
-#define X(f) put_list(en, m->f, &o->n_##f, &o->f);
+#define X(f) enc_list(en, m->f, &o->n_##f, &o->f);
 	MANIFEST_LISTS(X)
 #undef X
-#define X(f) put_map(en, m->f, &o->n_##f, &o->f);
+#define X(f) enc_map(en, m->f, &o->n_##f, &o->f);
 	MANIFEST_MAPS(X)
 #undef X
-	uint32_t *alias = put_room(en, m->ndependencies_meta, &o->n_meta, &o->meta);
-	uint32_t *injected = put_room(en, m->ndependencies_meta, &o->n_injected, &o->injected);
+	uint32_t *alias = enc_room(en, m->ndependencies_meta, &o->n_meta, &o->meta);
+	uint32_t *injected = enc_room(en, m->ndependencies_meta, &o->n_injected, &o->injected);
 	for (size_t i = 0; i < m->ndependencies_meta; i++) {
-		alias[i] = put(en, m->dependencies_meta[i].alias);
+		alias[i] = enc_str(en, m->dependencies_meta[i].alias);
 		injected[i] = m->dependencies_meta[i].injected;
 	}
-	o->meta_text = put(en, m->meta_text);
+	o->meta_text = enc_str(en, m->meta_text);
 	o->bundle_all = m->bundle_all;
 	o->publish_link_directory = m->publish_link_directory;
 	return o;
@@ -44,13 +44,13 @@ static void get_manifest(struct dec *d, struct manifest *m, const Dray__Manifest
 		dec_fail(d, ERR_PROTOCOL, "an importer without a manifest");
 		return;
 	}
-#define X(f) m->f = get(d, o->f);
+#define X(f) m->f = dec_str(d, o->f);
 	MANIFEST_STRINGS(X)
 #undef X
-#define X(f) m->f = get_list(d, o->n_##f, o->f);
+#define X(f) m->f = dec_list(d, o->n_##f, o->f);
 	MANIFEST_LISTS(X)
 #undef X
-#define X(f) m->f = get_map(d, o->n_##f, o->f);
+#define X(f) m->f = dec_map(d, o->n_##f, o->f);
 	MANIFEST_MAPS(X)
 #undef X
 	if (o->n_meta != o->n_injected) {
@@ -65,9 +65,9 @@ static void get_manifest(struct dec *d, struct manifest *m, const Dray__Manifest
 			return;
 		}
 		m->dependencies_meta[i] =
-			(struct manifest_dep_meta){ get(d, o->meta[i]), (enum dep_meta)o->injected[i] };
+			(struct manifest_dep_meta){ dec_str(d, o->meta[i]), (enum dep_meta)o->injected[i] };
 	}
-	m->meta_text = get(d, o->meta_text);
+	m->meta_text = dec_str(d, o->meta_text);
 	if (m->meta_text.n && !dependencies_meta_fits(m->meta_text)) {
 		dec_fail(d, ERR_PROTOCOL, "dependenciesMeta of bad text");
 		return;
@@ -85,27 +85,27 @@ static Dray__Settings *put_settings(struct enc *en, const struct settings *s)
 	SETTINGS_BOOLS(X)
 	SETTINGS_NUMBERS(X)
 #undef X
-#define X(f) put_list(en, s->f, &o->n_##f, &o->f);
+#define X(f) enc_list(en, s->f, &o->n_##f, &o->f);
 	SETTINGS_LISTS(X)
 #undef X
-#define X(f) put_map(en, s->f, &o->n_##f, &o->f);
+#define X(f) enc_map(en, s->f, &o->n_##f, &o->f);
 	SETTINGS_MAPS(X)
 #undef X
-	o->package_extensions_checksum = put(en, s->package_extensions_checksum);
-	put_rows(en, s->catalog, s->ncatalog, ROW_COLS(struct catalog_entry), &o->n_catalog, &o->catalog);
-	put_rows(en, s->patch, s->npatch, ROW_COLS(struct patch), &o->n_patch, &o->patch);
-	put_rows(en, s->registry, s->nregistry, ROW_COLS(struct registry_route), &o->n_registry, &o->registry);
+	o->package_extensions_checksum = enc_str(en, s->package_extensions_checksum);
+	enc_rows(en, s->catalog, s->ncatalog, ROW_COLS(struct catalog_entry), &o->n_catalog, &o->catalog);
+	enc_rows(en, s->patch, s->npatch, ROW_COLS(struct patch), &o->n_patch, &o->patch);
+	enc_rows(en, s->registry, s->nregistry, ROW_COLS(struct registry_route), &o->n_registry, &o->registry);
 	o->n_extension = s->nextension;
 	o->extension = arena_new(&en->tmp, Dray__Extension *, s->nextension);
 	for (size_t i = 0; i < s->nextension; i++) {
 		const struct package_extension *x = &s->extension[i];
 		Dray__Extension *y = o->extension[i] = arena_new(&en->tmp, Dray__Extension, 1);
 		dray__extension__init(y);
-		y->selector = put(en, x->selector);
-		put_map(en, x->dependencies, &y->n_dependencies, &y->dependencies);
-		put_map(en, x->optional_dependencies, &y->n_optional_dependencies, &y->optional_dependencies);
-		put_map(en, x->peer_dependencies, &y->n_peer_dependencies, &y->peer_dependencies);
-		put_list(en, x->peer_optional, &y->n_peer_optional, &y->peer_optional);
+		y->selector = enc_str(en, x->selector);
+		enc_map(en, x->dependencies, &y->n_dependencies, &y->dependencies);
+		enc_map(en, x->optional_dependencies, &y->n_optional_dependencies, &y->optional_dependencies);
+		enc_map(en, x->peer_dependencies, &y->n_peer_dependencies, &y->peer_dependencies);
+		enc_list(en, x->peer_optional, &y->n_peer_optional, &y->peer_optional);
 	}
 	return o;
 }
@@ -117,33 +117,33 @@ static void get_extensions(struct dec *d, struct settings *s, const Dray__Settin
 	for (size_t i = 0; i < s->nextension; i++) {
 		const Dray__Extension *y = o->extension[i];
 		s->extension[i] = (struct package_extension){
-			.selector = get(d, y->selector),
-			.dependencies = get_map(d, y->n_dependencies, y->dependencies),
-			.optional_dependencies = get_map(d, y->n_optional_dependencies, y->optional_dependencies),
-			.peer_dependencies = get_map(d, y->n_peer_dependencies, y->peer_dependencies),
-			.peer_optional = get_list(d, y->n_peer_optional, y->peer_optional),
+			.selector = dec_str(d, y->selector),
+			.dependencies = dec_map(d, y->n_dependencies, y->dependencies),
+			.optional_dependencies = dec_map(d, y->n_optional_dependencies, y->optional_dependencies),
+			.peer_dependencies = dec_map(d, y->n_peer_dependencies, y->peer_dependencies),
+			.peer_optional = dec_list(d, y->n_peer_optional, y->peer_optional),
 		};
 	}
 }
 
 static void get_settings(struct dec *d, struct settings *s, const Dray__Settings *o)
 {
-	get_enum(d, o->resolution_mode, RESOLVE_LOWEST_DIRECT, "resolutionMode is none that this server knows");
-	get_enum(d, o->trust_policy, TRUST_NO_DOWNGRADE, "trustPolicy is none that this server knows");
+	dec_enum(d, o->resolution_mode, RESOLVE_LOWEST_DIRECT, "resolutionMode is none that this server knows");
+	dec_enum(d, o->trust_policy, TRUST_NO_DOWNGRADE, "trustPolicy is none that this server knows");
 #define X(f) s->f = o->f;
 	SETTINGS_BOOLS(X)
 	SETTINGS_NUMBERS(X)
 #undef X
-#define X(f) s->f = get_list(d, o->n_##f, o->f);
+#define X(f) s->f = dec_list(d, o->n_##f, o->f);
 	SETTINGS_LISTS(X)
 #undef X
-#define X(f) s->f = get_map(d, o->n_##f, o->f);
+#define X(f) s->f = dec_map(d, o->n_##f, o->f);
 	SETTINGS_MAPS(X)
 #undef X
-	s->package_extensions_checksum = get(d, o->package_extensions_checksum);
-	s->catalog = get_rows(d, o->n_catalog, o->catalog, ROW_COLS(struct catalog_entry), &s->ncatalog);
-	s->patch = get_rows(d, o->n_patch, o->patch, ROW_COLS(struct patch), &s->npatch);
-	s->registry = get_rows(d, o->n_registry, o->registry, ROW_COLS(struct registry_route), &s->nregistry);
+	s->package_extensions_checksum = dec_str(d, o->package_extensions_checksum);
+	s->catalog = dec_rows(d, o->n_catalog, o->catalog, ROW_COLS(struct catalog_entry), &s->ncatalog);
+	s->patch = dec_rows(d, o->n_patch, o->patch, ROW_COLS(struct patch), &s->npatch);
+	s->registry = dec_rows(d, o->n_registry, o->registry, ROW_COLS(struct registry_route), &s->nregistry);
 	get_extensions(d, s, o);
 }
 
@@ -151,10 +151,10 @@ static void put_request(struct enc *en, Dray__Request *o, const struct request *
 {
 	o->mode = r->mode;
 	o->settings = put_settings(en, &r->settings);
-	o->os = put(en, r->platform.os);
-	o->cpu = put(en, r->platform.cpu);
-	o->libc = put(en, r->platform.libc);
-	o->node_version = put(en, r->platform.node_version);
+	o->os = enc_str(en, r->platform.os);
+	o->cpu = enc_str(en, r->platform.cpu);
+	o->libc = enc_str(en, r->platform.libc);
+	o->node_version = enc_str(en, r->platform.node_version);
 	o->prod = r->prod;
 	o->dev = r->dev;
 	o->optional = r->optional;
@@ -164,7 +164,7 @@ static void put_request(struct enc *en, Dray__Request *o, const struct request *
 	for (size_t i = 0; i < r->nimporters; i++) {
 		Dray__Importer *im = o->importer[i] = arena_new(&en->tmp, Dray__Importer, 1);
 		dray__importer__init(im);
-		im->path = put(en, r->importer[i].path);
+		im->path = enc_str(en, r->importer[i].path);
 		im->manifest = put_manifest(en, &r->importer[i].manifest);
 	}
 	o->n_local = r->nlocal;
@@ -172,9 +172,9 @@ static void put_request(struct enc *en, Dray__Request *o, const struct request *
 	for (size_t i = 0; i < r->nlocal; i++) {
 		Dray__Local *l = o->local[i] = arena_new(&en->tmp, Dray__Local, 1);
 		dray__local__init(l);
-		l->path = put(en, r->local[i].path);
+		l->path = enc_str(en, r->local[i].path);
 		l->is_dir = r->local[i].is_dir;
-		l->integrity = put(en, r->local[i].integrity);
+		l->integrity = enc_str(en, r->local[i].integrity);
 		l->manifest = put_manifest(en, &r->local[i].manifest);
 	}
 }
@@ -226,16 +226,16 @@ static void get_members(struct dec *d, struct request *r, const Dray__Request *o
 	r->nimporters = o->n_importer;
 	r->importer = dec_new(d, struct request_importer, &r->nimporters);
 	for (size_t i = 0; i < r->nimporters; i++) {
-		r->importer[i].path = get(d, o->importer[i]->path);
+		r->importer[i].path = dec_str(d, o->importer[i]->path);
 		get_manifest(d, &r->importer[i].manifest, o->importer[i]->manifest);
 	}
 	r->nlocal = o->n_local;
 	r->local = dec_new(d, struct request_local, &r->nlocal);
 	for (size_t i = 0; i < r->nlocal; i++) {
 		const Dray__Local *l = o->local[i];
-		r->local[i].path = get(d, l->path);
+		r->local[i].path = dec_str(d, l->path);
 		r->local[i].is_dir = l->is_dir;
-		r->local[i].integrity = get(d, l->integrity);
+		r->local[i].integrity = dec_str(d, l->integrity);
 		get_manifest(d, &r->local[i].manifest, l->manifest);
 	}
 }
@@ -245,7 +245,7 @@ static void get_lockfile(struct dec *d, struct plan_request *out, const Dray__Re
 	uint8_t digest[32];
 
 	out->has_lockfile = o->lockfile_sha256.len != 0;
-	get_digest(d, out->lockfile_sha256, o->lockfile_sha256);
+	dec_digest(d, out->lockfile_sha256, o->lockfile_sha256);
 	if (o->lockfile_text.len == 0)
 		return;
 	if (o->lockfile_text.len > PLAN_MAX_LOCKFILE) {
@@ -276,12 +276,12 @@ static int get_request(struct dec *d, struct plan_request *out, str plain)
 	if (!o->settings)
 		return dec_fail(d, ERR_PROTOCOL, "a plan request without settings");
 	dec_strings(d, o->n_str, o->str);
-	r->mode = get_enum(d, o->mode, REQUEST_VERDICT, "a request mode that this server does not know");
+	r->mode = dec_enum(d, o->mode, REQUEST_VERDICT, "a request mode that this server does not know");
 	get_settings(d, &r->settings, o->settings);
-	r->platform = (struct platform){ .os = get(d, o->os),
-		.cpu = get(d, o->cpu),
-		.libc = get(d, o->libc),
-		.node_version = get(d, o->node_version) };
+	r->platform = (struct platform){ .os = dec_str(d, o->os),
+		.cpu = dec_str(d, o->cpu),
+		.libc = dec_str(d, o->libc),
+		.node_version = dec_str(d, o->node_version) };
 	r->prod = o->prod;
 	r->dev = o->dev;
 	r->optional = o->optional;

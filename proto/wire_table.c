@@ -23,14 +23,14 @@ static uint32_t ref_of(const struct enc *en, uint32_t at)
 	return at > en->before ? 2 * (at - en->before) - 1 : 2 * at;
 }
 
-uint32_t put_known(const struct enc *en, str s)
+uint32_t enc_known(const struct enc *en, str s)
 {
 	uint32_t at = map_get(&en->ref, s);
 
 	return at == MAP_NONE ? 0 : ref_of(en, at);
 }
 
-uint32_t put(struct enc *en, str s)
+uint32_t enc_str(struct enc *en, str s)
 {
 	bool fresh;
 
@@ -44,38 +44,38 @@ uint32_t put(struct enc *en, str s)
 	return ref_of(en, at);
 }
 
-uint32_t *put_room(struct enc *en, size_t n, size_t *n_out, uint32_t **out)
+uint32_t *enc_room(struct enc *en, size_t n, size_t *n_out, uint32_t **out)
 {
 	*n_out = n;
 	*out = n ? arena_new(&en->tmp, uint32_t, n) : NULL;
 	return *out;
 }
 
-void put_list(struct enc *en, struct str_list l, size_t *n, uint32_t **out)
+void enc_list(struct enc *en, struct str_list l, size_t *n, uint32_t **out)
 {
-	uint32_t *p = put_room(en, l.n, n, out);
+	uint32_t *p = enc_room(en, l.n, n, out);
 
 	for (size_t i = 0; i < l.n; i++)
-		p[i] = put(en, l.p[i]);
+		p[i] = enc_str(en, l.p[i]);
 }
 
-void put_map(struct enc *en, struct str_map m, size_t *n, uint32_t **out)
+void enc_map(struct enc *en, struct str_map m, size_t *n, uint32_t **out)
 {
-	uint32_t *p = put_room(en, m.n * 2, n, out);
+	uint32_t *p = enc_room(en, m.n * 2, n, out);
 
 	for (size_t i = 0; i < m.n; i++) {
-		p[2 * i] = put(en, m.p[i].k);
-		p[2 * i + 1] = put(en, m.p[i].v);
+		p[2 * i] = enc_str(en, m.p[i].k);
+		p[2 * i + 1] = enc_str(en, m.p[i].v);
 	}
 }
 
-void put_rows(struct enc *en, const void *rows, size_t nrows, size_t cols, size_t *n, uint32_t **out)
+void enc_rows(struct enc *en, const void *rows, size_t nrows, size_t cols, size_t *n, uint32_t **out)
 {
 	const str *s = rows;
-	uint32_t *p = put_room(en, nrows * cols, n, out);
+	uint32_t *p = enc_room(en, nrows * cols, n, out);
 
 	for (size_t i = 0; i < nrows * cols; i++)
-		p[i] = put(en, s[i]);
+		p[i] = enc_str(en, s[i]);
 }
 
 int dec_fail(struct dec *d, int code, const char *what)
@@ -139,7 +139,7 @@ void dec_strings(struct dec *d, size_t n, const ProtobufCBinaryData *p)
 	}
 }
 
-str get(struct dec *d, uint32_t ref)
+str dec_str(struct dec *d, uint32_t ref)
 {
 	if (ref == 0)
 		return STR_NONE;
@@ -151,7 +151,7 @@ str get(struct dec *d, uint32_t ref)
 	return d->str.p[at - 1];
 }
 
-str get_bytes(struct dec *d, ProtobufCBinaryData b)
+str dec_bytes(struct dec *d, ProtobufCBinaryData b)
 {
 	if (b.len == 0)
 		return STR_NONE;
@@ -162,7 +162,7 @@ str get_bytes(struct dec *d, ProtobufCBinaryData b)
 	return arena_str(d->tmp, (str){ (char *)b.data, b.len });
 }
 
-void get_digest(struct dec *d, uint8_t out[32], ProtobufCBinaryData b)
+void dec_digest(struct dec *d, uint8_t out[32], ProtobufCBinaryData b)
 {
 	if (b.len == 32)
 		memcpy(out, b.data, 32);
@@ -170,28 +170,28 @@ void get_digest(struct dec *d, uint8_t out[32], ProtobufCBinaryData b)
 		dec_fail(d, ERR_PROTOCOL, "a SHA-256 that has not 32 bytes");
 }
 
-struct str_list get_list(struct dec *d, size_t n, const uint32_t *p)
+struct str_list dec_list(struct dec *d, size_t n, const uint32_t *p)
 {
 	str *s = dec_new(d, str, &n);
 
 	for (size_t i = 0; i < n; i++)
-		s[i] = get(d, p[i]);
+		s[i] = dec_str(d, p[i]);
 	return (struct str_list){ s, n };
 }
 
-struct str_map get_map(struct dec *d, size_t n, const uint32_t *p)
+struct str_map dec_map(struct dec *d, size_t n, const uint32_t *p)
 {
 	if (n % 2)
 		dec_fail(d, ERR_PROTOCOL, "a map with an odd number of strings");
 	n /= 2;
 	struct str_kv *kv = dec_new(d, struct str_kv, &n);
 	for (size_t i = 0; i < n; i++)
-		kv[i] = (struct str_kv){ get(d, p[2 * i]), get(d, p[2 * i + 1]) };
+		kv[i] = (struct str_kv){ dec_str(d, p[2 * i]), dec_str(d, p[2 * i + 1]) };
 	return (struct str_map){ kv, n };
 }
 
-/* The rows that put_rows() wrote; *nrows of them. */
-void *get_rows(struct dec *d, size_t n, const uint32_t *p, size_t cols, size_t *nrows)
+/* The rows that enc_rows() wrote; *nrows of them. */
+void *dec_rows(struct dec *d, size_t n, const uint32_t *p, size_t cols, size_t *nrows)
 {
 	if (n % cols)
 		dec_fail(d, ERR_PROTOCOL, "a table with an incomplete row");
@@ -199,13 +199,13 @@ void *get_rows(struct dec *d, size_t n, const uint32_t *p, size_t cols, size_t *
 	*nrows = n / cols;
 	str *s = dec_new(d, str, &n);
 	for (size_t i = 0; i < n; i++)
-		s[i] = get(d, p[i]);
+		s[i] = dec_str(d, p[i]);
 	if (n == 0)
 		*nrows = 0;
 	return s;
 }
 
-uint32_t get_enum(struct dec *d, uint32_t v, uint32_t last, const char *what)
+uint32_t dec_enum(struct dec *d, uint32_t v, uint32_t last, const char *what)
 {
 	if (v <= last)
 		return v;
