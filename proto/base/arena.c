@@ -57,6 +57,11 @@ str arena_str(struct arena *a, str s)
 	return (str){ p, s.n };
 }
 
+str str_dup(struct arena *a, str s)
+{
+	return s.n ? arena_str(a, s) : s.p ? STR("") : STR_NONE;
+}
+
 str arena_cat(struct arena *a, const str *part, size_t n)
 {
 	size_t bytes = 0;

@@ -21,7 +21,9 @@ struct arena {
 void *arena_alloc(struct arena *a, size_t count, size_t size, size_t align);
 /* A copy that lives as long as the arena; one NUL follows it, so .p is a C string. */
 str arena_str(struct arena *a, str s);
-/* The same from printf's arguments. */
+/* The same of what may be absent or empty, and stays so. */
+str str_dup(struct arena *a, str s);
+/* A copy of what printf makes of its arguments. */
 str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* PART[0..n) one behind the other; a NUL follows. */
 str arena_cat(struct arena *a, const str *part, size_t n);
