@@ -142,28 +142,10 @@ static inline bool raw_string(struct scan *s, struct raw *out)
 	return true;
 }
 
-/* Length of the well-formed UTF-8 sequence at P, 0 if there is none. Source: RFC 3629. */
-static size_t utf8_len(const uint8_t *p, size_t n)
-{
-	uint8_t c = p[0];
-	size_t len = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-
-	if (len == 0 || len > n)
-		return 0;
-	for (size_t i = 1; i < len; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
-		(c == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 static bool utf8_valid(str s)
 {
 	for (size_t i = 0, len; i < s.n; i += len) {
-		len = utf8_len((const uint8_t *)s.p + i, s.n - i);
+		len = str_utf8(s, i);
 		if (len == 0)
 			return false;
 	}
@@ -226,7 +208,7 @@ static str raw_decode(struct scan *s, const struct raw *r)
 			n += utf8_put(out + n, escape_read(p, r->s.p + r->s.n, &len));
 			continue;
 		}
-		len = utf8_len((const uint8_t *)p, r->s.n - i);
+		len = str_utf8(r->s, i);
 		if (len == 0) {
 			n += utf8_put(out + n, 0xfffd);
 			len = 1;

@@ -350,23 +350,6 @@ int yaml_read_literal(struct yaml_reader *r, ptrdiff_t parent, struct yaml_node 
 	return yaml_seek_content(r);
 }
 
-/* Bytes of the character at P, or 0. RFC 3629. */
-static size_t utf8_len(const uint8_t *p, const uint8_t *end)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-
-	if (n == 0 || (size_t)(end - p) < n)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xC0) != 0x80)
-			return 0;
-	}
-	if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
-		(p[0] == 0xF4 && p[1] > 0x8F))
-		return 0;
-	return n;
-}
-
 int yaml_check_utf8(str text, str path, struct err *e)
 {
 	const uint8_t *p = (const uint8_t *)text.p, *end = p + text.n;
@@ -377,7 +360,7 @@ int yaml_check_utf8(str text, str path, struct err *e)
 			p += 8;
 		if (p == end)
 			break;
-		size_t n = utf8_len(p, end);
+		size_t n = str_utf8(text, (size_t)(p - (const uint8_t *)text.p));
 		if (n == 0) {
 			unsigned line = 1;
 			for (const uint8_t *q = (const uint8_t *)text.p; q < p; q++)

@@ -20,24 +20,6 @@ struct parser {
 	VEC(struct member) stack;
 };
 
-/* Length of the UTF-8 sequence at P, of N > 0 bytes; 0 when it is malformed (RFC 3629: no surrogates, nothing overlong). */
-static size_t utf8_len(const char *s, size_t n)
-{
-	const unsigned char *p = (const unsigned char *)s;
-	size_t want = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-
-	if (want == 0 || want > n)
-		return 0;
-	for (size_t i = 1; i < want; i++) {
-		if ((p[i] & 0xC0) != 0x80)
-			return 0;
-	}
-	if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
-		(p[0] == 0xF4 && p[1] > 0x8F))
-		return 0;
-	return want;
-}
-
 static int fail_at(struct parser *p, size_t at, const char *what)
 {
 	unsigned line = p->line;
@@ -175,7 +157,7 @@ static int string_end(struct parser *p, size_t *end, bool *plain)
 			i += i + 1 < p->text.n && (unsigned char)p->text.p[i + 1] < 0x80 ? 2 : 1;
 			continue;
 		}
-		size_t n = c < 0x80 ? 1 : utf8_len(p->text.p + i, p->text.n - i);
+		size_t n = c < 0x80 ? 1 : str_utf8(p->text, i);
 		if (n == 0)
 			return fail_at(p, i, "a string is not UTF-8");
 		i += n;
@@ -438,7 +420,7 @@ void json_put_str(struct buf *b, str s)
 	for (size_t i = 0; i < s.n;) {
 		unsigned char c = (unsigned char)s.p[i];
 		const char *hit = c ? strchr(from, c) : NULL;
-		size_t n = c < 0x80 ? 1 : utf8_len(s.p + i, s.n - i);
+		size_t n = c < 0x80 ? 1 : str_utf8(s, i);
 		if (hit) {
 			buf_addc(b, '\\');
 			buf_addc(b, into[hit - from]);

@@ -71,6 +71,24 @@ static inline str str_head(str s, size_t n)
 	return (str){ s.p, n < s.n ? n : s.n };
 }
 
+/* Length of the UTF-8 sequence at AT, which is below S.n; 0 when it is malformed (RFC 3629: no surrogates, nothing overlong). */
+static inline size_t str_utf8(str s, size_t at)
+{
+	const unsigned char *p = (const unsigned char *)s.p + at, c = p[0];
+	size_t n = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+
+	if (n == 0 || n > s.n - at)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xC0) != 0x80)
+			return 0;
+	}
+	if ((c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) ||
+		(c == 0xF4 && p[1] > 0x8F))
+		return 0;
+	return n;
+}
+
 /* Byte order, as UTF-8 code points order; <0, 0, >0. */
 int str_cmp(str a, str b);
 /* The same, for qsort() of slices. */
