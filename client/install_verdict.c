@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "dep_path.h"
+#include "integrity.h"
 #include "plan_keep.h"
 #include "policy.h"
 #include "verdict_heads.h"
@@ -30,32 +31,25 @@ struct verdict_stage {
 	int64_t now_ms;
 };
 
-static str hex_key(char room[64], const uint8_t key[32])
-{
-	for (int i = 0; i < 32; i++) {
-		room[2 * i] = "0123456789abcdef"[key[i] >> 4];
-		room[2 * i + 1] = "0123456789abcdef"[key[i] & 15];
-	}
-	return (str){ room, 64 };
-}
-
 static bool verdict_kept(struct install *in, const uint8_t key[32], int64_t now_ms)
 {
-	char room[64];
+	char hex[65];
 	struct err e;
 	str value;
 
-	return store_kv_get(&value, in->read, "verdicts", hex_key(room, key), &e) > 0 &&
+	hex_print(hex, key, 32);
+	return store_kv_get(&value, in->read, "verdicts", str_of(hex), &e) > 0 &&
 	       policy_covers(value, &in->o->req->settings, now_ms);
 }
 
 /* Best effort: a full queue costs the next install a check. */
 static void verdict_keep(struct install *in, const uint8_t key[32], int64_t now_ms)
 {
-	char room[64], value[POLICY_VALUE];
+	char hex[65], value[POLICY_VALUE];
 
+	hex_print(hex, key, 32);
 	policy_value(value, &in->o->req->settings, now_ms);
-	(void)store_kv_put(in->store, "verdicts", hex_key(room, key), (str){ value, sizeof(value) });
+	(void)store_kv_put(in->store, "verdicts", str_of(hex), (str){ value, sizeof(value) });
 }
 
 int verdict_judge(struct install *in, const struct frame_verdict *f, struct err *e)

@@ -1,19 +1,11 @@
 #include "verdict.h"
 #include "access_io.h"
 #include "dep_path.h"
+#include "integrity.h"
 #include "plan_io.h"
 #include "policy.h"
 #include "preload.h"
 #include "store.h"
-
-static str hex_key(char room[64], const uint8_t key[32])
-{
-	for (int i = 0; i < 32; i++) {
-		room[2 * i] = "0123456789abcdef"[key[i] >> 4];
-		room[2 * i + 1] = "0123456789abcdef"[key[i] & 15];
-	}
-	return (str){ room, 64 };
-}
 
 static bool kept(const struct verdict_opts *o, const struct settings *s, str key)
 {
@@ -71,19 +63,19 @@ int verdict_send(const struct verdict_opts *o, const struct request *r, const st
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
 	uint8_t sha[32];
-	char room[64], value[POLICY_VALUE];
+	char hex[65], value[POLICY_VALUE];
 
 	if (may_see_all(r->lockfile, who, e) < 0 || policy_hello(r, STR("drayd/" DRAY_VERSION), sink, ctx, e) < 0)
 		return e->code;
 	policy_key(sha, &r->settings, r->lockfile_text);
-	str key = hex_key(room, sha);
-	if (!kept(o, &r->settings, key)) {
+	hex_print(hex, sha, 32);
+	if (!kept(o, &r->settings, str_of(hex))) {
 		if (check(&text, o, r, who, c, e) < 0)
 			return e->code;
 		policy_value(value, &r->settings, o->now_ms);
 		if (!text.n && !policy_partial(r))
-			(void)store_kv_put(
-				o->store, "verdicts", key, (str){ value, sizeof(value) }); /* dropped: checked again */
+			(void)store_kv_put(o->store, "verdicts", str_of(hex),
+				(str){ value, sizeof(value) }); /* dropped: checked again */
 	}
 	return policy_verdict(buf_str(&text), sink, ctx, e);
 }
