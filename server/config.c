@@ -15,7 +15,7 @@ struct option {
 };
 #define AT(f) offsetof(struct config, f)
 static const struct option options[] = {
-	{ "listen", "ADDR:PORT", "where to serve; several; port 0 takes a free one (127.0.0.1:4874)", K_LIST,
+	{ "listen", "ADDR:PORT", "where to serve; may be given again; port 0 takes a free one (127.0.0.1:4874)", K_LIST,
 		AT(listen), 0, 0, 0 },
 	{ "tls-cert", "FILE", "certificate chain, PEM; without it h2c", K_STR, AT(tls_cert), 0, 0, 0 },
 	{ "tls-key", "FILE", "its key, PEM", K_STR, AT(tls_key), 0, 0, 0 },
@@ -31,7 +31,7 @@ static const struct option options[] = {
 	{ "store-dir", "DIR", "index and caches (/var/lib/drayd)", K_STR, AT(store_dir), 0, 0, 0 },
 	{ "registry", "URL", "registry to resolve against; none: only what [upstream] sections say", K_STR,
 		AT(registry), 0, 0, 0 },
-	{ "registry-alias", "URL", "another URL by which clients may know the registry; several", K_LIST,
+	{ "registry-alias", "URL", "another URL by which clients may know the registry; may be given again", K_LIST,
 		AT(registry_alias), 0, 0, 0 },
 	{ "ready-file", "FILE", "gets the bound addresses, a line each, once they accept", K_STR, AT(ready_file), 0, 0,
 		0 },
@@ -455,9 +455,10 @@ void config_diff(
 void config_help(struct buf *out)
 {
 	buf_add(out, STR("drayd — resolves npm dependencies next to the registry\n\n"
-			 "usage: drayd [check-config] [options]\n"
+			 "usage: drayd [options]                  serves\n"
+			 "       drayd check-config [options]     what is wrong with a configuration\n"
 			 "       drayd token add NAME [read-only] [expires=DAYS] [packages=PATTERN,...]\n"
-			 "       drayd token list | revoke NAME\n"
+			 "       drayd token list | revoke NAME   whom it lets in\n"
 			 "       drayd verify-store [options]     reads every pack and tarball it keeps; removes what "
 			 "is damaged\n"
 			 "       drayd --wait-settled [options]   makes what packs are missing or not at their best, "
@@ -466,7 +467,9 @@ void config_help(struct buf *out)
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		char flag[64];
 		snprintf(flag, sizeof(flag), "--%s %s", options[i].name, options[i].value);
-		buf_printf(out, "  %-26s %s\n", flag, options[i].help);
+		buf_printf(out, "  %-27s %s\n", flag, options[i].help);
 	}
-	buf_add(out, STR("  --help, --version\n"));
+	buf_add(out, STR("  --help, --version\n\n"
+			 "In parentheses: the default. docs/operations.md has what happens past a limit, and a file's "
+			 "sections.\n"));
 }
