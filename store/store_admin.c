@@ -279,32 +279,30 @@ static int pkgs_prune(
 }
 
 struct ids {
-	VEC(char *) hex; /* 32 digits each */
-	struct map known;
+	struct arena a;
+	struct map known; /* 32 digits each */
 };
 
 static int ids_add(void *arg, str key, str value)
 {
 	struct ids *ids = arg;
 	struct pkg p = { (const uint8_t *)value.p, value.n };
+	char hex[PKG_ID * 2 + 1];
 	struct err e;
 
 	(void)key;
 	if (pkg_check(p, &e) < 0)
 		return 0;
-	char *hex = xmalloc(PKG_ID * 2 + 1);
 	hex_print(hex, pkg_id(p), PKG_ID);
-	*vec_add(&ids->hex) = hex;
-	map_set(&ids->known, (str){ hex, PKG_ID * 2 }, 0);
+	str id = str_of(hex);
+	map_add_copy(&ids->known, &id, 0, &ids->a, NULL);
 	return 0;
 }
 
 static void ids_release(struct ids *ids)
 {
-	for (size_t i = 0; i < ids->hex.n; i++)
-		free(ids->hex.p[i]);
-	vec_release(&ids->hex);
 	map_release(&ids->known);
+	arena_release(&ids->a);
 }
 
 static int orphan_remove(struct store_prune_result *out, struct store *s, const char *shard, const char *name,

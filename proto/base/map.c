@@ -84,12 +84,15 @@ uint32_t map_add(struct map *m, str key, uint32_t value, bool *fresh)
 
 uint32_t map_add_copy(struct map *m, str *key, uint32_t value, struct arena *keep, bool *fresh)
 {
-	struct map_cell *c = map_slot(m, *key, fresh);
+	bool is_new;
+	struct map_cell *c = map_slot(m, *key, &is_new);
 
-	if (*fresh) {
+	if (is_new) {
 		c->key = arena_str(keep, *key);
 		c->value = value;
 	}
+	if (fresh)
+		*fresh = is_new;
 	*key = c->key;
 	return c->value;
 }
