@@ -467,9 +467,8 @@ static void add_files(struct source_pkg *p, int at, str sub, unsigned depth, str
 			add_files(p, at, path, depth + 1, a);
 		if (!S_ISREG(st.st_mode))
 			continue;
-		size_t cap = p->nbins; /* rare: no room is kept */
-		p->bin = arena_grow(a, p->bin, p->nbins, &cap, sizeof(*p->bin), _Alignof(struct pkg_bin));
-		p->bin[p->nbins++] = (struct pkg_bin){ str_rcut(path, '/', &head, &base) ? base : path, path };
+		*arena_add(a, p->bin, p->nbins) =
+			(struct pkg_bin){ str_rcut(path, '/', &head, &base) ? base : path, path };
 	}
 	if (d)
 		closedir(d);

@@ -94,18 +94,6 @@ str arena_printf(struct arena *a, const char *fmt, ...)
 	return (str){ p, (size_t)n };
 }
 
-void *arena_grow(struct arena *a, void *at, size_t n, size_t *cap, size_t size, size_t align)
-{
-	if (n < *cap)
-		return at;
-	size_t more = *cap ? *cap * 2 : 8;
-	void *p = arena_alloc(a, more, size, align);
-	if (n)
-		memcpy(p, at, n * size);
-	*cap = more;
-	return p;
-}
-
 void *arena_extend(struct arena *a, void *at, size_t n, size_t size, size_t align)
 {
 	enum { FIRST = 8 };

@@ -13,8 +13,7 @@ void doom_add(struct run *r, uint32_t pkg, int code, const struct err *why)
 	for (size_t i = 0; i < r->ndoom; i++)
 		if (r->doom[i].pkg == pkg)
 			return;
-	r->doom = arena_grow(&r->arena, r->doom, r->ndoom, &r->cap_doom, sizeof(*r->doom), _Alignof(struct doom));
-	r->doom[r->ndoom++] = (struct doom){ pkg, code, *why };
+	*arena_add(&r->arena, r->doom, r->ndoom) = (struct doom){ pkg, code, *why };
 }
 
 /* By package: the doom that ends it + 1; 0: none. */

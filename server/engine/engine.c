@@ -234,6 +234,7 @@ static void run_end(struct run *r)
 	vec_release(&r->pkg);
 	vec_release(&r->node);
 	vec_release(&r->warning);
+	vec_release(&r->ahead);
 	free(r->pkg_of_id);
 	free(r->is_peer_name);
 	preferred_release(r);

@@ -133,7 +133,7 @@ struct selector {
 };
 struct selectors {
 	struct selector *p;
-	uint32_t n, cap;
+	uint32_t n;
 	bool direct; /* some manifest of the workspace asks for it */
 };
 /* By atom of the name. */
@@ -183,14 +183,14 @@ struct importer {
 	uint32_t ndirect_versions;
 	const struct level *level; /* of those under their own names: what is hoisted later resolves below it */
 	struct own_preferred *own; /* sorted by name */
-	uint32_t nown, cap_own;
+	uint32_t nown;
 	const struct atomset *changed; /* direct aliases whose specifier the lockfile doesn't know */
 	const struct lock_importer *prior;
 	/* hoisting */
 	VEC(atom) aliases; /* what is a direct dependency, declared or hoisted; ascending */
 	missing_vec missing;
 	struct kv *optional_missing; /* (name, range) pairs, by kv_order */
-	uint32_t noptional_missing, cap_optional_missing;
+	uint32_t noptional_missing;
 	const struct atomset
 		*declined; /* optional peers not hoisted because they don't take what is there; NULL: none */
 	const struct atomset *locked_peer_names;
@@ -250,10 +250,9 @@ struct run {
 		*moved;        /* names for which some project asks for a version that the lockfile doesn't have */
 	struct asking *asking; /* what projects ask for that is another's own peer; by name */
 	uint32_t nasking;
-	struct rows pick;    /* choices made, see pick.c */
-	struct rows first;   /* what projects share, see first_pick.c */
-	struct ahead *ahead; /* packages whose dependencies are still to be asked for ahead */
-	size_t nahead, cap_ahead;
+	struct rows pick;           /* choices made, see pick.c */
+	struct rows first;          /* what projects share, see first_pick.c */
+	VEC(struct ahead) ahead;    /* packages whose dependencies are still to be asked for ahead */
 	struct run_version {        /* packages reachable, for hoisting; looked through once for each missing peer */
 		uint32_t pkg, next; /* of the same name; NONE: none */
 	} * run_versions;
@@ -278,7 +277,7 @@ struct run {
 	struct workspace *workspace;
 	VEC(struct frame_warning) warning;
 	struct doom *doom; /* see doom.h */
-	size_t ndoom, cap_doom;
+	size_t ndoom;
 	uint32_t too_deep;  /* a package + 1 in a chain of more than RUN_MOST_DEPTH; 0: there is none */
 	uint32_t *frame_of; /* by atom of a package's id: its PACKAGE frame + 1 */
 	size_t nframe_of;
@@ -286,7 +285,7 @@ struct run {
 	bool hello_sent;
 	uint32_t early_at; /* packages below were looked at for being sent early */
 	uint32_t *young;   /* packages taken although younger than the cutoff */
-	size_t nyoung, cap_young;
+	size_t nyoung;
 };
 
 static inline struct pkg *pkg_at(struct run *r, uint32_t i)

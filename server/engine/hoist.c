@@ -208,10 +208,7 @@ static void optional_add(struct run *r, struct importer *imp, atom name, atom ra
 	uint32_t at = optional_at(imp, x);
 	if (at < imp->noptional_missing && kv_order(&imp->optional_missing[at], &x) == 0)
 		return;
-	size_t cap = imp->cap_optional_missing;
-	imp->optional_missing = arena_grow(&r->arena, imp->optional_missing, imp->noptional_missing, &cap,
-		sizeof(*imp->optional_missing), _Alignof(struct kv));
-	imp->cap_optional_missing = (uint32_t)cap;
+	arena_room(&r->arena, imp->optional_missing, imp->noptional_missing);
 	memmove(imp->optional_missing + at + 1, imp->optional_missing + at,
 		(imp->noptional_missing++ - at) * sizeof(*imp->optional_missing));
 	imp->optional_missing[at] = x;
@@ -469,5 +466,6 @@ int hoist_all(struct run *r, struct err *e)
 	h.peers = peers_new(r, true);
 	int rc = rounds(&h, e);
 	peers_free(h.peers);
+	free(h.bucket.p);
 	return rc;
 }

@@ -4,12 +4,6 @@
 
 enum { HOISTED = 1, DECLARED = 2 }; /* weights of what this run resolved */
 
-static void bucket_put(struct bucket *b, struct selector s)
-{
-	b->p = arena_grow(&b->r->arena, b->p, b->n, &b->cap, sizeof(*b->p), _Alignof(struct selector));
-	b->p[b->n++] = s;
-}
-
 static void bucket_add(void *ctx, atom version, bool declared)
 {
 	struct bucket *b = ctx;
@@ -21,7 +15,7 @@ static void bucket_add(void *ctx, atom version, bool declared)
 		return;
 	}
 	*at = b->n;
-	bucket_put(b, (struct selector){ version, SEL_VERSION, declared ? DECLARED : HOISTED });
+	*vec_add(b) = (struct selector){ version, SEL_VERSION, declared ? DECLARED : HOISTED };
 }
 
 static int selector_text_order(void *run, const void *a, const void *b)
@@ -49,7 +43,7 @@ void bucket_fill(struct bucket *b, struct run *r, const struct importer *only, a
 	for (uint32_t i = 0; s && i < s->n; i++) { /* each once */
 		bool fresh;
 		*marks_meet(&r->met, s->p[i].spec, &fresh) = b->n;
-		bucket_put(b, s->p[i]);
+		*vec_add(b) = s->p[i];
 	}
 	resolve_run_versions(r, only, name, bucket_add, b);
 	if (only && root && root != only && r->set->resolve_peers_from_workspace_root)

@@ -13,7 +13,7 @@ struct roots {
 };
 struct bucket {
 	struct run *r;
-	struct selector *p; /* in R's arena; a weight of 1,000,000 or more: only the lockfile has it */
+	struct selector *p; /* grown as vec.h does; a weight of 1,000,000 or more: only the lockfile has it */
 	uint32_t n;
 	size_t cap;
 };

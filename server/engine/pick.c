@@ -231,7 +231,6 @@ struct view {
 	bool star;
 	atom *extra; /* versions of it that the levels above resolved and no manifest prefers */
 	uint32_t nextra;
-	size_t cap_extra;
 };
 
 static bool visible(const struct view *v, uint32_t i)
@@ -419,9 +418,7 @@ static void extra_find(struct view *v, const struct reg_spec *spec, const struct
 			(void)marks_meet(&v->r->met, l->p[i].v, &fresh);
 			if (!fresh)
 				continue;
-			v->extra = arena_grow(
-				&v->r->arena, v->extra, v->nextra, &v->cap_extra, sizeof(*v->extra), _Alignof(atom));
-			v->extra[v->nextra++] = l->p[i].v;
+			*arena_add(&v->r->arena, v->extra, v->nextra) = l->p[i].v;
 		}
 }
 

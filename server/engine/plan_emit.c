@@ -408,7 +408,6 @@ static int emit_importers(struct emit *x, struct err *e)
 static void catalogs_of(struct emit *x, struct lock_head *h)
 {
 	struct run *r = x->r;
-	size_t cap = 0;
 	for (size_t i = 0; i < x->lf.nimporters; i++)
 		for (int t = 0; t < LOCK_NTYPES; t++)
 			for (size_t k = 0; k < x->lf.importer[i].deps[t].n; k++) {
@@ -432,9 +431,7 @@ static void catalogs_of(struct emit *x, struct lock_head *h)
 					version = spec;
 				else
 					dep_path_split(dp, &name, &version, &suffix);
-				h->catalog = arena_grow(&r->arena, h->catalog, h->ncatalog, &cap, sizeof(*h->catalog),
-					_Alignof(struct lock_catalog_entry));
-				h->catalog[h->ncatalog++] =
+				*arena_add(&r->arena, h->catalog, h->ncatalog) =
 					(struct lock_catalog_entry){ catalog, d->alias, spec, version };
 			}
 }

@@ -16,11 +16,9 @@ static struct selector *selector_of(struct run *r, struct selectors *s, atom spe
 	for (uint32_t i = 0; i < s->n; i++)
 		if (s->p[i].spec == spec)
 			return &s->p[i];
-	size_t cap = s->cap;
-	s->p = arena_grow(&r->arena, s->p, s->n, &cap, sizeof(*s->p), _Alignof(struct selector));
-	s->cap = (uint32_t)cap;
-	s->p[s->n] = (struct selector){ spec, kind, 0 };
-	return &s->p[s->n++];
+	struct selector *x = arena_add(&r->arena, s->p, s->n);
+	*x = (struct selector){ spec, kind, 0 };
+	return x;
 }
 
 const struct selectors *preferred_of(struct run *r, atom name)
@@ -61,10 +59,7 @@ void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec,
 {
 	uint32_t i = own_at(imp, name);
 	if (i == imp->nown || imp->own[i].name != name) {
-		size_t cap = imp->cap_own;
-		imp->own = arena_grow(
-			&r->arena, imp->own, imp->nown, &cap, sizeof(*imp->own), _Alignof(struct own_preferred));
-		imp->cap_own = (uint32_t)cap;
+		arena_room(&r->arena, imp->own, imp->nown);
 		memmove(imp->own + i + 1, imp->own + i, (imp->nown++ - i) * sizeof(*imp->own));
 		imp->own[i] = (struct own_preferred){ .name = name };
 	}

@@ -66,8 +66,7 @@ static void note_young(struct run *r, uint32_t pkg)
 	for (size_t i = 0; i < r->nyoung; i++)
 		if (r->young[i] == pkg)
 			return;
-	r->young = arena_grow(&r->arena, r->young, r->nyoung, &r->cap_young, sizeof(*r->young), _Alignof(uint32_t));
-	r->young[r->nyoung++] = pkg;
+	*arena_add(&r->arena, r->young, r->nyoung) = pkg;
 }
 
 /* pick_version(), but what an earlier project of the workspace chose stands. */
@@ -151,8 +150,7 @@ void resolve_ask_later(struct run *r, uint32_t pkg, const struct atomset *shadow
 	if (r->nimporter < 2 || p->asked_ahead || p->kind == PKG_LINK)
 		return;
 	p->asked_ahead = true;
-	r->ahead = arena_grow(&r->arena, r->ahead, r->nahead, &r->cap_ahead, sizeof(*r->ahead), _Alignof(struct ahead));
-	r->ahead[r->nahead++] = (struct ahead){ pkg, shadow };
+	*vec_add(&r->ahead) = (struct ahead){ pkg, shadow };
 }
 
 /* The choice that the dependency S of a package would be without regard to what the levels above resolved; errors come up where
@@ -180,14 +178,14 @@ int resolve_ask_ahead(struct run *r, const struct importer *imp, struct err *e)
 {
 	struct err ignored;
 	int rc = 0;
-	for (size_t i = 0; i < r->nahead && !rc; i++) {
-		struct pkg *p = pkg_at(r, r->ahead[i].pkg);
+	for (size_t i = 0; i < r->ahead.n && !rc; i++) {
+		struct pkg *p = pkg_at(r, r->ahead.p[i].pkg);
 		if (package_specs(r, p, &ignored))
 			continue;
 		for (uint32_t k = 0; k < p->nspec && !rc; k++)
-			if (p->spec[k].optional || !atomset_has(r->ahead[i].shadow, p->spec[k].alias))
+			if (p->spec[k].optional || !atomset_has(r->ahead.p[i].shadow, p->spec[k].alias))
 				rc = ask_ahead_one(r, imp, &p->spec[k], e);
 	}
-	r->nahead = 0;
+	r->ahead.n = 0;
 	return rc;
 }

@@ -106,14 +106,12 @@ static void reuse_importer(struct run *r, struct importer *imp)
 struct locked_peers {
 	struct kv *p; /* a peer's name, its version */
 	uint32_t n;
-	size_t cap;
 	bool *seen; /* snapshots behind hashed suffixes */
 };
 
 static void locked_peers_add(struct run *r, struct locked_peers *l, str peer, str version)
 {
-	l->p = arena_grow(&r->arena, l->p, l->n, &l->cap, sizeof(*l->p), _Alignof(struct kv));
-	l->p[l->n++] = (struct kv){ atom_of(&r->t, peer), atom_of(&r->t, version) };
+	*arena_add(&r->arena, l->p, l->n) = (struct kv){ atom_of(&r->t, peer), atom_of(&r->t, version) };
 }
 
 static void locked_peers_of(struct run *r, struct locked_peers *l, prior key, unsigned depth);
@@ -277,7 +275,6 @@ static const struct atomset *own_peers(struct run *r)
 static void asking_collect(struct run *r)
 {
 	const struct atomset *peers = own_peers(r);
-	size_t cap = 0;
 	for (uint32_t i = 0; peers->n && i < r->nimporter; i++) {
 		const struct importer *imp = &r->importer[i];
 		for (uint32_t k = 0; k < imp->nwanted; k++) {
@@ -285,9 +282,8 @@ static void asking_collect(struct run *r)
 			if (w->peer || !atomset_has(peers, w->alias) || !valid_range(r, w->spec))
 				continue;
 			const struct lock_direct *d = direct_find(imp->prior, sof(r, w->alias));
-			r->asking = arena_grow(
-				&r->arena, r->asking, r->nasking, &cap, sizeof(*r->asking), _Alignof(struct asking));
-			r->asking[r->nasking++] = (struct asking){ w->alias, w->spec, d ? direct_version(r, d) : 0 };
+			*arena_add(&r->arena, r->asking, r->nasking) =
+				(struct asking){ w->alias, w->spec, d ? direct_version(r, d) : 0 };
 		}
 	}
 	if (r->nasking)
