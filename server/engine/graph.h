@@ -241,7 +241,9 @@ struct run {
 
 	bool *is_peer_name; /* by atom: some package declares a peer of this name */
 	size_t nis_peer_name;
-	uint64_t revision, rewrites, breaks;
+	uint64_t revision; /* changes whenever packages or edges came */
+	uint64_t rewrites; /* how often nodes lost their children to an owner that came later */
+	uint64_t breaks;   /* how often what was known of a package no longer holds */
 
 	struct selector_table preferred, locked; /* see prefer.h */
 	const struct importer

@@ -1,4 +1,8 @@
-/* peers_view — a tree of occurrences as one peer pass sees it: the walk's nodes, and those it makes itself. */
+/* peers_view — a tree of occurrences as one peer pass sees it: the walk's nodes, and those it makes itself.
+ *
+ * Shared by the files of the pass: peers.c (an importer), peers_walk.c (an occurrence), peers_cache.c, peers_names.c, peers_final.c (the
+ * final graph). Nodes are numbers: those of the run as they are, the pass's own with the bit OWN. Maps, chains and records live in the pass's
+ * arena until peers_free(). */
 #pragma once
 #include "peers.h"
 
@@ -8,21 +12,25 @@ struct refs; /* parents by name */
 struct vnode {
 	uint32_t pkg;
 	int32_t depth;
-	bool alive, lazy, in_progress, provider, retained;
+	bool alive;       /* in the tree, and not forgotten */
+	bool lazy;        /* its children are its package's edges, and have no nodes yet */
+	bool in_progress; /* the walk is below it */
+	bool provider;    /* a hoisted direct dependency, which is walked only if nothing led to it */
+	bool retained;    /* a cache item names it: never forgotten */
 	struct kid *kid;
 	uint32_t nkid;
 	const struct refs *ctx; /* who its parents were when it was met as a provider */
 	dpid dp;                /* NONE: not yet */
 	uint32_t visited;       /* number of the call that resolved it */
 	const struct pmap *peers;
-	struct record *record;
+	struct record *record; /* of the final pass */
 };
 /* One parent under a name. */
 struct ref {
 	atom version, alias; /* alias 0: the package's own name */
 	uint32_t node, pkg;  /* the package is kept: a node's number may be used again */
 	int32_t depth;
-	uint32_t occurrence;
+	uint32_t occurrence; /* how many parents of this name it hides */
 };
 struct refs {
 	uint32_t n;
@@ -40,12 +48,14 @@ struct mmap {
 	uint32_t n;
 	struct miss e[]; /* ascending by name */
 };
+/* What a package, and those below it, miss: a graph, since packages share what is below them. */
 struct summary {
 	uint32_t pkg; /* NONE: nothing of its own */
 	const struct atomset *names;
-	uint32_t nkid, mark;
+	uint32_t nkid, mark; /* mark: of the last flattening */
 	struct summary **kid;
 };
+/* What a package resolved to among some parents. */
 struct cache_item {
 	dpid dp;
 	const struct pmap *resolved;
@@ -62,16 +72,18 @@ struct record {
 	uint64_t order;
 };
 struct pkg_view {
-	bool pure;
-	uint32_t scc, leaf, backedge; /* nodes, NONE: none */
+	bool pure;               /* neither it nor anything below it looks for peers */
+	uint32_t scc;            /* its cycle's number */
+	uint32_t leaf, backedge; /* nodes, NONE: none */
 	struct cache_item *cache, **cache_end;
 };
 struct peers {
 	struct run *r;
 	struct arena a;
 	struct deppaths own_paths, *paths;
-	bool discovery, draining;
-	uint64_t revision, rewrites, breaks, scc_at;
+	bool discovery;                    /* see peers_new() */
+	bool draining;                     /* back edges are walked: what they miss was met before */
+	uint64_t rewrites, breaks, scc_at; /* the run's, as of the last view_sync(); its revision, as of the cycles */
 	VEC(struct vnode) base;
 	VEC(struct vnode) own;
 	VEC(uint32_t) free_nodes;
@@ -80,7 +92,7 @@ struct peers {
 	size_t npkg;
 	VEC(uint32_t) pending; /* back-edge targets to walk */
 	VEC(struct record *) record;
-	uint32_t call, summary_mark;
+	uint32_t call, summary_mark; /* numbers of walks over importers: visited, marks of summaries */
 	missing_vec missing;
 	VEC(struct kv) provider;
 	const struct importer *imp;
@@ -97,17 +109,23 @@ static inline struct vnode *vnode_at(struct peers *p, uint32_t id)
 void view_sync(struct peers *p);
 /* Whether the peer walk leaves out the edge: to itself, or back inside a cycle. */
 bool view_cuts(struct peers *p, uint32_t pkg, uint32_t child);
+/* Whether PKG under ALIAS could be somebody's peer. */
 bool view_relevant(const struct peers *p, atom alias, uint32_t pkg);
-uint32_t view_leaf(struct peers *p, uint32_t pkg, int32_t depth, bool *fresh);
+/* A new node of PKG's. */
 uint32_t view_node(struct peers *p, uint32_t pkg, int32_t depth);
+/* The one node of a package without dependencies and peers. *fresh: it was made now. */
+uint32_t view_leaf(struct peers *p, uint32_t pkg, int32_t depth, bool *fresh);
+/* The one node by which edges back into a cycle name PKG; a new one waits for peers_drain(). */
 uint32_t view_backedge(struct peers *p, uint32_t pkg, int32_t depth);
+/* NODE led to nothing: its number may be used again, unless it is retained. */
 void view_forget(struct peers *p, uint32_t node);
 /* A number of the parents' pool. */
 uint32_t ref_add(struct peers *p, struct ref x);
+/* NULL: nobody of that name. Until the next ref_add(). */
 const struct ref *refs_get(const struct peers *p, const struct refs *s, atom name);
 bool refs_has(const struct refs *s, atom name);
 
-/* peers_walk.c */
+/* peers_walk.c: what an occurrence tells its parent */
 struct output {
 	dpid dp;
 	const struct pmap *resolved;
@@ -115,9 +133,13 @@ struct output {
 	struct summary *summary;
 	const struct pmap *installed; /* peers resolved below, for hoisting (discovery) */
 };
+/* What IMP's direct dependencies offer to all below it; a name that none of them has is UNDER's (may be NULL). */
 const struct refs *peers_importer_refs(struct peers *p, const struct importer *imp, const struct refs *under);
+/* D, where it can be a peer, was met among REFS. */
 void peers_remember_direct(struct peers *p, const struct direct *d, const struct refs *refs);
+/* Resolves NODE among PARENTS. ANCESTORS: packages above it, for messages; NULL: none. Past RUN_MOST_DEPTH the run's too_deep is set. */
 struct output peers_node(struct peers *p, uint32_t node, const struct refs *parents, const struct chain *ancestors);
+/* Resolves the back edges' nodes that wait. */
 void peers_drain(struct peers *p, const struct refs *parents);
 
 /* peers.c */
@@ -129,6 +151,7 @@ void peers_importer(
 	struct peers *p, const struct importer *imp, uint32_t from, const struct refs *refs, struct discovery *out);
 
 /* peers_cache.c: what a package resolved to before, and whether that holds among other parents */
+/* PARENTS: with its own children. NULL: it has to be walked. */
 const struct cache_item *peers_cache_hit(struct peers *p, const struct refs *parents, uint32_t pkg);
 /* The same before its children are made. */
 const struct cache_item *peers_cache_fast(struct peers *p, const struct refs *parents, uint32_t pkg);
@@ -136,6 +159,9 @@ void peers_cache_add(struct peers *p, uint32_t pkg, struct cache_item it);
 
 /* peers_names.c: dep paths, and how providers are written in them */
 dpid peers_dep_path(struct peers *p, uint32_t pkg, const struct pmap *peers);
+/* NODE's dep path, or while it has none its package's id. */
 dpid peers_provisional(struct peers *p, uint32_t node);
+/* name@version, without peers of its own. */
 dpid peers_pair(struct peers *p, uint32_t node);
+/* A folder's segment, by its path; false: NODE is none. */
 bool peers_link_segment(struct peers *p, uint32_t node, atom alias, dpid *out);
