@@ -6,33 +6,28 @@ void account_phases(struct progress *p, const struct install_result *r)
 
 	progress_event(p, "phases",
 		"\"source\":\"%s\",\"first_frame\":%llu,\"last_frame\":%llu,\"fetch_first\":%llu,\"fetch_last\":%llu,"
-		"\"linked\":%llu,"
-		"\"root\":%llu,\"bins\":%llu,\"scripts\":%llu,\"finish\":%llu,\"end\":%llu",
+		"\"linked\":%llu,\"root\":%llu,\"bins\":%llu,\"scripts\":%llu,\"finish\":%llu,\"end\":%llu",
 		r->source, (unsigned long long)t->first_frame, (unsigned long long)t->last_frame,
 		(unsigned long long)t->fetch_first, (unsigned long long)t->fetch_last, (unsigned long long)t->linked,
 		(unsigned long long)t->root, (unsigned long long)t->bins, (unsigned long long)t->scripts,
 		(unsigned long long)t->finish, (unsigned long long)t->end);
 	progress_event(p, "partition",
 		"\"warm\":%llu,\"cold\":%llu,\"kept\":%llu,\"skipped\":%llu,\"link_warm_us\":%llu,\"link_cold_us\":%"
-		"llu,"
-		"\"import_us\":%llu,\"linked_before_done\":%llu,\"most_links\":%u",
+		"llu,\"import_us\":%llu,\"linked_before_done\":%llu,\"most_links\":%u",
 		(unsigned long long)r->link.warm, (unsigned long long)r->link.cold, (unsigned long long)r->kept,
 		(unsigned long long)r->skipped, (unsigned long long)r->link.warm_us,
 		(unsigned long long)r->link.cold_us, (unsigned long long)r->import_us,
 		(unsigned long long)r->slots_before_done, r->link.most);
 	progress_event(p, "packs",
 		"\"packs\":%llu,\"deltas\":%llu,\"pack_bytes\":%llu,\"tarballs\":%llu,\"tarball_bytes\":%llu,\"saved\":"
-		"%llu,\"absent\":"
-		"%llu,"
-		"\"refused\":%llu,\"requests\":%llu",
+		"%llu,\"absent\":%llu,\"refused\":%llu,\"requests\":%llu",
 		(unsigned long long)r->packs, (unsigned long long)r->deltas, (unsigned long long)r->pack_bytes,
 		(unsigned long long)r->tarballs, (unsigned long long)r->fetched_bytes,
 		(unsigned long long)r->packs_saved, (unsigned long long)r->packs_absent,
 		(unsigned long long)r->packs_refused, (unsigned long long)r->pack_requests);
 	progress_event(p, "done",
 		"\"packages\":%llu,\"slots\":%llu,\"reused\":%llu,\"fetched\":%llu,\"fetched_bytes\":%llu,\"pruned\":%"
-		"llu,"
-		"\"hardlinks\":%llu,\"copies\":%llu,\"lockfile_written\":%s",
+		"llu,\"hardlinks\":%llu,\"copies\":%llu,\"lockfile_written\":%s",
 		(unsigned long long)r->packages, (unsigned long long)r->slots, (unsigned long long)r->reused,
 		(unsigned long long)r->fetched, (unsigned long long)r->fetched_bytes, (unsigned long long)r->pruned,
 		(unsigned long long)r->link.links, (unsigned long long)r->link.copies,
@@ -52,11 +47,9 @@ void account_say(struct progress *p, const struct install_result *r, bool kept_p
 
 	progress_event(p, "summary",
 		"\"source\":\"%s\",\"kept_plan\":%s,\"packages\":%llu,\"slots\":%llu,\"warm\":%llu,\"cold\":%llu,"
-		"\"kept\":%llu,"
-		"\"skipped\":%llu,\"linked_before_done\":%llu,\"most_links\":%u,\"fetched_bytes\":%llu,"
+		"\"kept\":%llu,\"skipped\":%llu,\"linked_before_done\":%llu,\"most_links\":%u,\"fetched_bytes\":%llu,"
 		"\"resolve_us\":%llu,\"first_frame_us\":%llu,\"last_frame_us\":%llu,\"fetch_us\":%llu,\"import_us\":%"
-		"llu,"
-		"\"link_warm_us\":%llu,\"link_cold_us\":%llu,\"root_us\":%llu,\"bins_us\":%llu,\"scripts_us\":%llu,"
+		"llu,\"link_warm_us\":%llu,\"link_cold_us\":%llu,\"root_us\":%llu,\"bins_us\":%llu,\"scripts_us\":%llu,"
 		"\"finish_us\":%llu,\"end_us\":%llu,\"packuments_fetched\":%u,\"packuments_revalidated\":%u,"
 		"\"packuments_kept\":%u,\"packuments_failed\":%u",
 		r->source, kept_plan ? "true" : "false", (unsigned long long)r->packages, (unsigned long long)r->slots,

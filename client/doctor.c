@@ -136,8 +136,7 @@ static void find_unreachable(struct doctor *d)
 			? "Nothing answers in time: check host, port and firewall, and that drayd runs (`curl "
 			  "URL/v1/health`)."
 			: "Check host and port, that drayd runs and listens on that address (its log says addr=...), "
-			  "and for "
-			  "https that its certificate is one that this machine trusts (cafile in ~/.npmrc).";
+			  "and for https that its certificate is one that this machine trusts (cafile in ~/.npmrc).";
 
 	wrong(d, d->err.code, arena_printf(&d->a, "reachable: %s", d->err.msg), remedy);
 }
@@ -154,8 +153,7 @@ static void find_refused(struct doctor *d, const struct json *j)
 				 ? "The token that is set is not accepted: get a new one from the server's operator "
 				   "(`drayd token add NAME`)."
 				 : "No token is set for this host and port: put //HOST:PORT/:_authToken=TOKEN into "
-				   "~/.npmrc, "
-				   "or set DRAY_TOKEN.";
+				   "~/.npmrc, or set DRAY_TOKEN.";
 	} else if (d->status == 429 || d->status == 503) {
 		code = ERR_BUSY;
 		remedy = "The server is overloaded or stopping: try again in a minute.";

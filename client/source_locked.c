@@ -46,8 +46,7 @@ int lockfile_no_entry(str dep_path, struct err *e)
 	return err_set(e, ERR_PARSE,
 		"broken pnpm-lock.yaml: something depends on " STR_FMT
 		", which has no entry under snapshots. A badly resolved merge does this: restore the file, or remove "
-		"it "
-		"to resolve anew",
+		"it to resolve anew",
 		STR_ARG(dep_path));
 }
 

@@ -54,8 +54,7 @@ static int command_prune(struct store *s, struct err *e)
 		puts("an install with shared slots is at work: none of them was removed");
 	else if (r.shared.unread)
 		printf("projects/%s in the store cannot be read, so no shared slot was removed; install that project "
-		       "again, or remove "
-		       "the file\n",
+		       "again, or remove the file\n",
 			r.shared.unread_name);
 	else if (r.shared.slots + r.shared.kept)
 		printf("removed %llu shared slot(s), kept %llu for %llu project(s)\n",

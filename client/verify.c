@@ -250,8 +250,7 @@ static int verify_end(struct verify *v, struct err *e)
 	if (p->reporter != REPORTER_NDJSON)
 		progress_say(p,
 			"%zu packages compared with the registry, %llu files, %.1f MB: %llu bad, %llu built, %llu "
-			"patched, "
-			"%llu not checked",
+			"patched, %llu not checked",
 			v->n, (unsigned long long)c->files, (double)c->bytes / 1e6, (unsigned long long)c->bad,
 			(unsigned long long)c->built, (unsigned long long)c->patched, (unsigned long long)c->unchecked);
 	if (c->bad)

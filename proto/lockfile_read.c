@@ -450,8 +450,7 @@ static int read_version(struct ctx *c, const struct yaml_node *n)
 		return 0;
 	return err_set(c->r.e, ERR_UNSUPPORTED,
 		STR_FMT ":%u: lockfileVersion " STR_FMT
-			" is not supported, only 9.x is; rewrite the file with a current pnpm, "
-			"or delete it",
+			" is not supported, only 9.x is; rewrite the file with a current pnpm, or delete it",
 		STR_ARG(c->r.path), n->line, STR_ARG(str_head(n->s, 40)));
 }
 

@@ -284,8 +284,7 @@ static int refuse(struct auth *a, str authorization, const struct token *t, str 
 	if (!authorization.n)
 		return err_set(e, ERR_AUTH,
 			"this server wants a token: put //HOST:PORT/:_authToken=TOKEN for this server into ~/.npmrc, "
-			"or set "
-			"DRAY_TOKEN; its operator makes one with `drayd token add NAME`");
+			"or set DRAY_TOKEN; its operator makes one with `drayd token add NAME`");
 	return err_set(e, ERR_AUTH,
 		"this server does not know the token that was sent, or it has %s; ask its operator for a new one "
 		"(`drayd token add NAME`) and put it into ~/.npmrc as //HOST:PORT/:_authToken=TOKEN, or into "

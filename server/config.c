@@ -452,24 +452,28 @@ void config_diff(
 		fn(arg, "[sections]", false);
 }
 
+static const char usage[] =
+	"drayd — resolves npm dependencies next to the registry\n"
+	"\n"
+	"usage: drayd [options]                  serves\n"
+	"       drayd check-config [options]     what is wrong with a configuration\n"
+	"       drayd token add NAME [read-only] [expires=DAYS] [packages=PATTERN,...]\n"
+	"       drayd token list | revoke NAME   whom it lets in\n"
+	"       drayd verify-store [options]     reads every pack and tarball it keeps; removes what is damaged\n"
+	"       drayd --wait-settled [options]   serves nothing, makes what packs are missing or not at their best, and ends\n"
+	"\n";
+static const char usage_end[] =
+	"  --help, --version\n"
+	"\n"
+	"In parentheses: the default. docs/operations.md has what happens past a limit, and a file's sections.\n";
+
 void config_help(struct buf *out)
 {
-	buf_add(out, STR("drayd — resolves npm dependencies next to the registry\n\n"
-			 "usage: drayd [options]                  serves\n"
-			 "       drayd check-config [options]     what is wrong with a configuration\n"
-			 "       drayd token add NAME [read-only] [expires=DAYS] [packages=PATTERN,...]\n"
-			 "       drayd token list | revoke NAME   whom it lets in\n"
-			 "       drayd verify-store [options]     reads every pack and tarball it keeps; removes what "
-			 "is damaged\n"
-			 "       drayd --wait-settled [options]   makes what packs are missing or not at their best, "
-			 "serves nothing, "
-			 "ends when all are\n\n"));
+	buf_add(out, str_of(usage));
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		char flag[64];
 		snprintf(flag, sizeof(flag), "--%s %s", options[i].name, options[i].value);
 		buf_printf(out, "  %-27s %s\n", flag, options[i].help);
 	}
-	buf_add(out, STR("  --help, --version\n\n"
-			 "In parentheses: the default. docs/operations.md has what happens past a limit, and a file's "
-			 "sections.\n"));
+	buf_add(out, str_of(usage_end));
 }

@@ -33,8 +33,7 @@ void remedy_print(struct buf *out, const struct err *e, const struct config *c)
 	case ENOENT:
 		if (c && c->command == CONFIG_TOKEN)
 			buf_add(out, STR("name the configuration that drayd runs with (--config FILE) or its "
-					 "store-dir; drayd "
-					 "makes that at its first start\n"));
+					 "store-dir; drayd makes that at its first start\n"));
 		break;
 	case EROFS:
 		buf_add(out,
