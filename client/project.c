@@ -1,57 +1,35 @@
 #include "project.h"
-#include "credentials.h"
 #include "integrity.h"
 #include "lockfile_text.h"
 #include "name.h"
 #include "platform.h"
 #include "project_glob.h"
+#include "project_impl.h"
 #include "project_local.h"
 #include "workspace_file.h"
 #include <errno.h>
 #include <limits.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FILE_MAX = 16 << 20, LOCKFILE_MAX = 256 << 20, OUTSIDE = 1 };
+enum { LOCKFILE_MAX = 256 << 20, OUTSIDE = 1 };
 extern char **environ;
 
-/* What the loading of one project shares. */
-struct load {
-	struct project *p;
-	const struct project_opts *o;
-	struct arena *a;
-	char **env;
-	str dir; /* where the user stands, absolute */
-	bool has_yaml;
-	struct workspace_yaml w;
-	struct credentials rc;
-	struct sha256_ctx manifests;
-	struct err *e;
-};
-
-static void warn(struct project *p, str text)
+void load_warn(struct load *l, str text)
 {
-	*arena_add(&p->arena, p->warnings.p, p->warnings.n) = text;
+	*arena_add(l->a, l->p->warnings.p, l->p->warnings.n) = text;
 }
 
-static void warn_all(struct project *p, struct str_list l)
-{
-	for (size_t i = 0; i < l.n; i++)
-		warn(p, l.p[i]);
-}
-
-static str join(struct load *l, str dir, const char *name)
+str load_path(struct load *l, str dir, const char *name)
 {
 	return arena_printf(l->a, STR_FMT "/%s", STR_ARG(dir), name);
 }
 
-/* The file's text in the arena; absent when there is no such file. */
-static int slurp(struct load *l, str path, size_t max, str *out)
+int load_text(struct load *l, str path, str *out)
 {
 	struct buf b AUTO(buf_release) = BUF_INIT;
-	int rc = project_read_file(&b, path.p, max, l->e);
+	int rc = project_read_file(&b, path.p, LOAD_FILE_MAX, l->e);
 
 	*out = rc == 0 ? arena_str(l->a, buf_str(&b)) : STR_NONE;
 	return rc == ERR_NOTFOUND ? 0 : rc;
@@ -80,7 +58,7 @@ static void find_root(struct load *l)
 	if (l->o->ignore_workspace)
 		return;
 	for (;;) {
-		if (access(join(l, up, "pnpm-workspace.yaml").p, F_OK) == 0) {
+		if (access(load_path(l, up, "pnpm-workspace.yaml").p, F_OK) == 0) {
 			l->p->root = up.n ? up : STR("/");
 			l->has_yaml = true;
 			return;
@@ -98,190 +76,9 @@ static int make_workspace(struct load *l)
 
 	if (made > 0) {
 		l->has_yaml = l->p->made_workspace = true;
-		warn(l->p, STR("Created pnpm-workspace.yaml from the \"workspaces\" field in package.json."));
+		load_warn(l, STR("Created pnpm-workspace.yaml from the \"workspaces\" field in package.json."));
 	}
 	return made < 0 ? made : 0;
-}
-
-static int refuse_hooks(struct load *l)
-{
-	static const char *const names[] = { PROJECT_HOOKS };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (access(join(l, l->p->root, names[i]).p, F_OK) == 0)
-			return err_set(l->e, ERR_UNSUPPORTED, "%s/%s: hooks are not supported by dray", l->p->root.p,
-				names[i]);
-	}
-	return 0;
-}
-
-/* ---- settings ---- */
-
-static int read_yaml(struct load *l)
-{
-	workspace_yaml_init(&l->w);
-	if (l->has_yaml) {
-		str path = join(l, l->p->root, "pnpm-workspace.yaml"), text;
-		int rc = slurp(l, path, FILE_MAX, &text);
-		if (rc == 0)
-			rc = workspace_yaml_parse(&l->w, text, path, l->a, l->e);
-		if (rc)
-			return rc;
-	}
-	return workspace_yaml_env(&l->w, l->env, l->a, l->e);
-}
-
-static int add_npmrc(struct load *l, str path, bool project)
-{
-	str text, dir, name;
-	int rc = slurp(l, path, FILE_MAX, &text);
-
-	if (rc || !text.p)
-		return rc;
-	str_rcut(path, '/', &dir, &name);
-	return credentials_add(&l->rc, text, path, dir, project, l->e);
-}
-
-/* First of several variables that is set and not empty. */
-static str env_first(char **env, const char *const *names)
-{
-	for (; *names; names++) {
-		str v = env_get(env, *names);
-		if (v.n)
-			return v;
-	}
-	return STR_NONE;
-}
-
-static int read_user_npmrc(struct load *l)
-{
-	str home = env_get(l->env, "HOME"), xdg = env_get(l->env, "XDG_CONFIG_HOME"), user;
-	int rc = 0;
-
-	if (xdg.n)
-		rc = add_npmrc(l, join(l, xdg, "pnpm/auth.ini"), false);
-	else if (home.n)
-		rc = add_npmrc(l, join(l, home, ".config/pnpm/auth.ini"), false);
-	if (rc)
-		return rc;
-	user = env_first(l->env, (const char *const[]){ "pnpm_config_npmrc_auth_file", "PNPM_CONFIG_NPMRC_AUTH_FILE",
-					 "pnpm_config_userconfig", "PNPM_CONFIG_USERCONFIG", "npm_config_userconfig",
-					 "NPM_CONFIG_USERCONFIG", NULL });
-	if (!user.n && l->w.client.npmrc_auth_file.n)
-		user = path_join(l->a, l->p->root, l->w.client.npmrc_auth_file);
-	if (user.n)
-		return add_npmrc(l, arena_str(l->a, user), false);
-	return home.n ? add_npmrc(l, join(l, home, ".npmrc"), false) : 0;
-}
-
-static int read_npmrc(struct load *l)
-{
-	l->rc = (struct credentials){ .a = l->a, .env = l->env };
-	int rc = credentials_add_env(&l->rc, l->e);
-
-	if (rc == 0)
-		rc = add_npmrc(l, join(l, l->p->root, ".npmrc"), true);
-	if (rc == 0)
-		rc = read_user_npmrc(l);
-	warn_all(l->p, l->rc.warnings);
-	return rc;
-}
-
-static int check_url(struct load *l, str url)
-{
-	size_t at = str_starts(url, STR("https://")) ? 8 : str_starts(url, STR("http://")) ? 7 : 0;
-
-	if (!at || url.n == at)
-		return err_set(l->e, ERR_USAGE, "registry \"" STR_FMT "\" is no http or https address", STR_ARG(url));
-	str host, rest;
-	str_cut(str_from(url, at), '/', &host, &rest);
-	if (str_find(host, '@', 0) != SIZE_MAX)
-		return err_set(
-			l->e, ERR_USAGE, "a registry's address may not hold a password; use .npmrc's _authToken");
-	return 0;
-}
-
-/* Command line, pnpm's variable, npm's, pnpm-workspace.yaml, .npmrc, built in. */
-static int set_registries(struct load *l)
-{
-	struct settings *s = &l->p->req.settings;
-	str url = l->o->registry;
-
-	if (!url.n)
-		url = env_first(l->env, (const char *const[]){ "pnpm_config_registry", "PNPM_CONFIG_REGISTRY",
-						"npm_config_registry", "NPM_CONFIG_REGISTRY", NULL });
-	if (!url.n)
-		url = l->w.registry.n ? l->w.registry : l->rc.registry.n ? l->rc.registry : STR(DRAY_DEFAULT_REGISTRY);
-	if (!url.n)
-		return err_set(l->e, ERR_USAGE,
-			"no registry is set: put \"registry=https://…\" into .npmrc or use --registry");
-	url = arena_str(l->a, path_slashed(l->a, url));
-
-	size_t n = 1, own = s->nregistry;
-	struct registry_route *p = arena_new(l->a, struct registry_route, 1 + own + l->rc.nscope);
-	p[0] = (struct registry_route){ STR(""), url };
-	for (size_t i = 0; i < own; i++)
-		p[n++] = s->registry[i];
-	for (size_t i = 0; i < l->rc.nscope; i++)
-		p[n++] = l->rc.scope[i]; /* the first of a scope counts */
-	s->registry = p;
-	s->nregistry = n;
-	for (size_t i = 0; i < n; i++) {
-		int rc = check_url(l, p[i].url);
-		if (rc)
-			return rc;
-	}
-	return credentials_auth(&l->rc, url, p, n, &l->p->auth, &l->p->nauth, l->e);
-}
-
-static str first_of(str a, str b)
-{
-	return a.n ? a : b;
-}
-
-static void set_network(struct load *l)
-{
-	struct project *p = l->p;
-	struct client_settings *c = &p->client;
-	str http = env_first(l->env, (const char *const[]){ "http_proxy", "HTTP_PROXY", NULL });
-	str https = env_first(l->env, (const char *const[]){ "https_proxy", "HTTPS_PROXY", NULL });
-	str none = env_first(l->env, (const char *const[]){ "no_proxy", "NO_PROXY", NULL });
-
-	p->https_proxy = first_of(first_of(c->https_proxy, l->rc.https_proxy), https);
-	p->http_proxy = first_of(first_of(c->http_proxy, l->rc.http_proxy), first_of(http, p->https_proxy));
-	p->no_proxy = first_of(first_of(c->no_proxy, l->rc.no_proxy), none);
-	p->cafile = l->rc.cafile;
-	p->ca = l->rc.ca;
-	p->insecure = str_eq(l->rc.strict_ssl, STR("false"));
-	str ci = env_get(l->env, "CI");
-	p->ci = ci.n && !str_eq(ci, STR("false")) && !str_eq(ci, STR("0"));
-	str server = env_get(l->env, "DRAY_SERVER");
-	c->dray_server = first_of(server, c->dray_server);
-}
-
-/* The patch files' SHA-256, with LF line ends. */
-static int hash_patches(struct load *l)
-{
-	struct settings *s = &l->p->req.settings;
-
-	for (size_t i = 0; i < s->npatch; i++) {
-		struct buf b AUTO(buf_release) = BUF_INIT;
-		uint8_t digest[32];
-		char hex[65];
-		str path = path_join(l->a, l->p->root, s->patch[i].path);
-		int rc = project_read_file(&b, path.p, FILE_MAX, l->e);
-		if (rc)
-			return err_ctx(l->e, "patchedDependencies > " STR_FMT, STR_ARG(s->patch[i].selector));
-		size_t n = 0;
-		for (size_t k = 0; k < b.n; k++) {
-			if (b.p[k] != '\r' || k + 1 == b.n || b.p[k + 1] != '\n')
-				b.p[n++] = b.p[k];
-		}
-		sha256(digest, b.p, n);
-		hex_print(hex, digest, sizeof(digest));
-		s->patch[i].hash = arena_str(l->a, str_of(hex));
-	}
-	return 0;
 }
 
 /* ---- manifests ---- */
@@ -297,8 +94,8 @@ static void hash_manifest(struct sha256_ctx *h, const struct project *p, str pat
 
 static int read_manifest(struct load *l, str dir, struct manifest *out, bool *there)
 {
-	str path = join(l, dir, "package.json"), text;
-	int rc = slurp(l, path, FILE_MAX, &text);
+	str path = load_path(l, dir, "package.json"), text;
+	int rc = load_text(l, path, &text);
 
 	*there = text.p != NULL;
 	if (rc || !*there)
@@ -312,7 +109,7 @@ static int refuse_other_manifests(struct load *l, str dir)
 	static const char *const names[] = { "package.yaml", "package.json5" };
 
 	for (size_t i = 0; i < 2; i++) {
-		if (access(join(l, dir, names[i]).p, F_OK) == 0)
+		if (access(load_path(l, dir, names[i]).p, F_OK) == 0)
 			return err_set(l->e, ERR_UNSUPPORTED, "%s/%s: dray reads package.json only", dir.p, names[i]);
 	}
 	return 0;
@@ -325,22 +122,22 @@ static void warn_ignored_fields(struct load *l, str path, const struct manifest 
 	if (m->has_pnpm) {
 		for (size_t i = 0; i < m->pnpm_keys.n; i++)
 			buf_printf(&keys, "%s\"pnpm." STR_FMT "\"", i ? ", " : "", STR_ARG(m->pnpm_keys.p[i]));
-		warn(l->p, arena_printf(l->a,
-				   "The \"pnpm\" field in " STR_FMT
-				   " is not read. The following keys were ignored: " STR_FMT
-				   ". Put them into pnpm-workspace.yaml.",
-				   STR_ARG(path), STR_ARG(buf_str(&keys))));
+		load_warn(l, arena_printf(l->a,
+				     "The \"pnpm\" field in " STR_FMT
+				     " is not read. The following keys were ignored: " STR_FMT
+				     ". Put them into pnpm-workspace.yaml.",
+				     STR_ARG(path), STR_ARG(buf_str(&keys))));
 	}
 	if (m->has_resolutions)
-		warn(l->p, arena_printf(l->a,
-				   "The \"resolutions\" field in " STR_FMT
-				   " is ignored; use overrides in pnpm-workspace.yaml.",
-				   STR_ARG(path)));
+		load_warn(l, arena_printf(l->a,
+				     "The \"resolutions\" field in " STR_FMT
+				     " is ignored; use overrides in pnpm-workspace.yaml.",
+				     STR_ARG(path)));
 	if (m->workspaces.n && !l->w.has_packages)
-		warn(l->p, arena_printf(l->a,
-				   "The \"workspaces\" field in " STR_FMT
-				   " is ignored; list the folders under packages in pnpm-workspace.yaml.",
-				   STR_ARG(path)));
+		load_warn(l, arena_printf(l->a,
+				     "The \"workspaces\" field in " STR_FMT
+				     " is ignored; list the folders under packages in pnpm-workspace.yaml.",
+				     STR_ARG(path)));
 }
 
 static int add_importer(struct load *l, str path, const struct manifest *m)
@@ -422,7 +219,7 @@ static bool find_current(struct load *l)
 			p->current = p->importer[i].path;
 		}
 	}
-	return best == l->dir.n || str_eq(l->dir, p->root) || access(join(l, l->dir, "package.json").p, F_OK) != 0;
+	return best == l->dir.n || str_eq(l->dir, p->root) || access(load_path(l, l->dir, "package.json").p, F_OK) != 0;
 }
 
 /* ---- lockfile and machine ---- */
@@ -431,7 +228,7 @@ static int read_lockfile(struct load *l)
 {
 	struct project *p = l->p;
 
-	p->lockfile_path = join(l, p->root, "pnpm-lock.yaml");
+	p->lockfile_path = load_path(l, p->root, "pnpm-lock.yaml");
 	if (!p->client.lockfile)
 		return 0;
 	int rc = project_read_file(&p->lockfile_bytes, p->lockfile_path.p, LOCKFILE_MAX, l->e);
@@ -483,7 +280,7 @@ bool project_manifests_same(const struct project *p)
 	for (size_t i = 0; i < p->req.nimporters; i++) {
 		struct buf b AUTO(buf_release) = BUF_INIT;
 		str path = arena_printf(&a, STR_FMT "/package.json", STR_ARG(p->importer[i].dir));
-		if (project_read_file(&b, path.p, FILE_MAX, &e) != 0)
+		if (project_read_file(&b, path.p, LOAD_FILE_MAX, &e) != 0)
 			return false;
 		hash_manifest(&h, p, path, buf_str(&b));
 	}
@@ -505,28 +302,12 @@ static int check_engines(struct load *l)
 			continue;
 		if (p->client.engine_strict)
 			return err_set(l->e, why.code, "%s", why.msg);
-		warn(p, arena_str(l->a, str_of(why.msg)));
+		load_warn(l, arena_str(l->a, str_of(why.msg)));
 	}
 	return 0;
 }
 
 /* ---- all of it ---- */
-
-static int read_settings(struct load *l)
-{
-	struct project *p = l->p;
-	int rc = refuse_hooks(l);
-
-	if (rc || (rc = read_yaml(l)))
-		return rc;
-	warn_all(p, l->w.warnings);
-	p->req.settings = l->w.settings;
-	p->client = l->w.client;
-	if ((rc = read_npmrc(l)) || (rc = set_registries(l)))
-		return rc;
-	set_network(l);
-	return hash_patches(l);
-}
 
 static int load_all(struct load *l)
 {
@@ -537,7 +318,7 @@ static int load_all(struct load *l)
 		return rc;
 	find_root(l);
 	p->base = l->dir;
-	if ((rc = make_workspace(l)) || (rc = read_settings(l)) || (rc = read_importers(l)))
+	if ((rc = make_workspace(l)) || (rc = load_settings(l)) || (rc = read_importers(l)))
 		return rc;
 	if (!find_current(l) && !l->o->whole_workspace)
 		return OUTSIDE;

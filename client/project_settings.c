@@ -1,0 +1,206 @@
+#include "integrity.h"
+#include "project_impl.h"
+#include "project_local.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+static void warn_all(struct load *l, struct str_list lines)
+{
+	for (size_t i = 0; i < lines.n; i++)
+		load_warn(l, lines.p[i]);
+}
+
+static int refuse_hooks(struct load *l)
+{
+	static const char *const names[] = { PROJECT_HOOKS };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (access(load_path(l, l->p->root, names[i]).p, F_OK) == 0)
+			return err_set(l->e, ERR_UNSUPPORTED, "%s/%s: hooks are not supported by dray", l->p->root.p,
+				names[i]);
+	}
+	return 0;
+}
+
+static int read_yaml(struct load *l)
+{
+	workspace_yaml_init(&l->w);
+	if (l->has_yaml) {
+		str path = load_path(l, l->p->root, "pnpm-workspace.yaml"), text;
+		int rc = load_text(l, path, &text);
+		if (rc == 0)
+			rc = workspace_yaml_parse(&l->w, text, path, l->a, l->e);
+		if (rc)
+			return rc;
+	}
+	return workspace_yaml_env(&l->w, l->env, l->a, l->e);
+}
+
+static int add_npmrc(struct load *l, str path, bool project)
+{
+	str text, dir, name;
+	int rc = load_text(l, path, &text);
+
+	if (rc || !text.p)
+		return rc;
+	str_rcut(path, '/', &dir, &name);
+	return credentials_add(&l->rc, text, path, dir, project, l->e);
+}
+
+/* First of several variables that is set and not empty. */
+static str env_first(char **env, const char *const *names)
+{
+	for (; *names; names++) {
+		str v = env_get(env, *names);
+		if (v.n)
+			return v;
+	}
+	return STR_NONE;
+}
+
+static int read_user_npmrc(struct load *l)
+{
+	str home = env_get(l->env, "HOME"), xdg = env_get(l->env, "XDG_CONFIG_HOME"), user;
+	int rc = 0;
+
+	if (xdg.n)
+		rc = add_npmrc(l, load_path(l, xdg, "pnpm/auth.ini"), false);
+	else if (home.n)
+		rc = add_npmrc(l, load_path(l, home, ".config/pnpm/auth.ini"), false);
+	if (rc)
+		return rc;
+	user = env_first(l->env, (const char *const[]){ "pnpm_config_npmrc_auth_file", "PNPM_CONFIG_NPMRC_AUTH_FILE",
+					 "pnpm_config_userconfig", "PNPM_CONFIG_USERCONFIG", "npm_config_userconfig",
+					 "NPM_CONFIG_USERCONFIG", NULL });
+	if (!user.n && l->w.client.npmrc_auth_file.n)
+		user = path_join(l->a, l->p->root, l->w.client.npmrc_auth_file);
+	if (user.n)
+		return add_npmrc(l, arena_str(l->a, user), false);
+	return home.n ? add_npmrc(l, load_path(l, home, ".npmrc"), false) : 0;
+}
+
+static int read_npmrc(struct load *l)
+{
+	l->rc = (struct credentials){ .a = l->a, .env = l->env };
+	int rc = credentials_add_env(&l->rc, l->e);
+
+	if (rc == 0)
+		rc = add_npmrc(l, load_path(l, l->p->root, ".npmrc"), true);
+	if (rc == 0)
+		rc = read_user_npmrc(l);
+	warn_all(l, l->rc.warnings);
+	return rc;
+}
+
+static int check_url(struct load *l, str url)
+{
+	size_t at = str_starts(url, STR("https://")) ? 8 : str_starts(url, STR("http://")) ? 7 : 0;
+
+	if (!at || url.n == at)
+		return err_set(l->e, ERR_USAGE, "registry \"" STR_FMT "\" is no http or https address", STR_ARG(url));
+	str host, rest;
+	str_cut(str_from(url, at), '/', &host, &rest);
+	if (str_find(host, '@', 0) != SIZE_MAX)
+		return err_set(
+			l->e, ERR_USAGE, "a registry's address may not hold a password; use .npmrc's _authToken");
+	return 0;
+}
+
+/* Command line, pnpm's variable, npm's, pnpm-workspace.yaml, .npmrc, built in. */
+static int set_registries(struct load *l)
+{
+	struct settings *s = &l->p->req.settings;
+	str url = l->o->registry;
+
+	if (!url.n)
+		url = env_first(l->env, (const char *const[]){ "pnpm_config_registry", "PNPM_CONFIG_REGISTRY",
+						"npm_config_registry", "NPM_CONFIG_REGISTRY", NULL });
+	if (!url.n)
+		url = l->w.registry.n ? l->w.registry : l->rc.registry.n ? l->rc.registry : STR(DRAY_DEFAULT_REGISTRY);
+	if (!url.n)
+		return err_set(l->e, ERR_USAGE,
+			"no registry is set: put \"registry=https://…\" into .npmrc or use --registry");
+	url = arena_str(l->a, path_slashed(l->a, url));
+
+	size_t n = 1, own = s->nregistry;
+	struct registry_route *p = arena_new(l->a, struct registry_route, 1 + own + l->rc.nscope);
+	p[0] = (struct registry_route){ STR(""), url };
+	for (size_t i = 0; i < own; i++)
+		p[n++] = s->registry[i];
+	for (size_t i = 0; i < l->rc.nscope; i++)
+		p[n++] = l->rc.scope[i]; /* the first of a scope counts */
+	s->registry = p;
+	s->nregistry = n;
+	for (size_t i = 0; i < n; i++) {
+		int rc = check_url(l, p[i].url);
+		if (rc)
+			return rc;
+	}
+	return credentials_auth(&l->rc, url, p, n, &l->p->auth, &l->p->nauth, l->e);
+}
+
+static str first_of(str a, str b)
+{
+	return a.n ? a : b;
+}
+
+static void set_network(struct load *l)
+{
+	struct project *p = l->p;
+	struct client_settings *c = &p->client;
+	str http = env_first(l->env, (const char *const[]){ "http_proxy", "HTTP_PROXY", NULL });
+	str https = env_first(l->env, (const char *const[]){ "https_proxy", "HTTPS_PROXY", NULL });
+	str none = env_first(l->env, (const char *const[]){ "no_proxy", "NO_PROXY", NULL });
+
+	p->https_proxy = first_of(first_of(c->https_proxy, l->rc.https_proxy), https);
+	p->http_proxy = first_of(first_of(c->http_proxy, l->rc.http_proxy), first_of(http, p->https_proxy));
+	p->no_proxy = first_of(first_of(c->no_proxy, l->rc.no_proxy), none);
+	p->cafile = l->rc.cafile;
+	p->ca = l->rc.ca;
+	p->insecure = str_eq(l->rc.strict_ssl, STR("false"));
+	str ci = env_get(l->env, "CI");
+	p->ci = ci.n && !str_eq(ci, STR("false")) && !str_eq(ci, STR("0"));
+	str server = env_get(l->env, "DRAY_SERVER");
+	c->dray_server = first_of(server, c->dray_server);
+}
+
+/* The patch files' SHA-256, with LF line ends. */
+static int hash_patches(struct load *l)
+{
+	struct settings *s = &l->p->req.settings;
+
+	for (size_t i = 0; i < s->npatch; i++) {
+		struct buf b AUTO(buf_release) = BUF_INIT;
+		uint8_t digest[32];
+		char hex[65];
+		str path = path_join(l->a, l->p->root, s->patch[i].path);
+		int rc = project_read_file(&b, path.p, LOAD_FILE_MAX, l->e);
+		if (rc)
+			return err_ctx(l->e, "patchedDependencies > " STR_FMT, STR_ARG(s->patch[i].selector));
+		size_t n = 0;
+		for (size_t k = 0; k < b.n; k++) {
+			if (b.p[k] != '\r' || k + 1 == b.n || b.p[k + 1] != '\n')
+				b.p[n++] = b.p[k];
+		}
+		sha256(digest, b.p, n);
+		hex_print(hex, digest, sizeof(digest));
+		s->patch[i].hash = arena_str(l->a, str_of(hex));
+	}
+	return 0;
+}
+
+int load_settings(struct load *l)
+{
+	struct project *p = l->p;
+	int rc = refuse_hooks(l);
+
+	if (rc || (rc = read_yaml(l)))
+		return rc;
+	warn_all(l, l->w.warnings);
+	p->req.settings = l->w.settings;
+	p->client = l->w.client;
+	if ((rc = read_npmrc(l)) || (rc = set_registries(l)))
+		return rc;
+	set_network(l);
+	return hash_patches(l);
+}
