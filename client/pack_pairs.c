@@ -60,11 +60,9 @@ static struct pack_pair *pair_new(struct pack_pairs *x, struct tree_package *p)
 	uint32_t last = map_get(&x->last, p->f->name);
 
 	pair->p = p;
-	pair->same = last == MAP_NONE ? NULL : x->pair[last];
-	if (x->n == x->cap)
-		x->pair = vec_grow(x->pair, &x->cap, sizeof(struct pack_pair *));
-	x->pair[x->n] = pair;
-	map_set(&x->last, p->f->name, (uint32_t)x->n++);
+	pair->same = last == MAP_NONE ? NULL : x->pair.p[last];
+	map_set(&x->last, p->f->name, (uint32_t)x->pair.n);
+	*vec_add(&x->pair) = pair;
 	p->pair = pair;
 	return pair;
 }
@@ -101,8 +99,8 @@ struct tree_package *pack_pairs_next(const struct tree_package *p)
 
 void pack_pairs_release(struct pack_pairs *x)
 {
-	for (size_t i = 0; i < x->n; i++)
-		free(x->pair[i]);
-	free(x->pair);
+	for (size_t i = 0; i < x->pair.n; i++)
+		free(x->pair.p[i]);
+	vec_release(&x->pair);
 	map_release(&x->last);
 }

@@ -9,8 +9,7 @@
 struct pack_pair;
 struct pack_pairs {
 	struct map last; /* name -> its last pair */
-	struct pack_pair **pair;
-	size_t n, cap;
+	VEC(struct pack_pair *) pair;
 };
 void pack_pairs_release(struct pack_pairs *x);
 /* P's pack is about to be asked for. Returns the package that P is to be built on: one that is READY, or one that is COMING, which P then

@@ -110,9 +110,7 @@ static void cyclic_names(struct cyc *c)
 			uint32_t to = name_no(&g, v->peers->e[k].k);
 			if (name_edge(&g, from, to))
 				continue;
-			if (g.out[from].n == g.out[from].cap)
-				g.out[from].p = vec_grow(g.out[from].p, &g.out[from].cap, sizeof(uint32_t));
-			g.out[from].p[g.out[from].n++] = to;
+			*vec_add(&g.out[from]) = to;
 		}
 	}
 	uint32_t n = (uint32_t)g.name.n, *scc = scc_find(&(struct scc_graph){ &g, n, name_degree, name_target });

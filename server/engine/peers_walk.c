@@ -295,40 +295,40 @@ static struct output from_cache(struct peers *p, struct visit *x, const struct c
 
 struct below {
 	struct acc external, installed;
-	struct miss *miss;
-	uint32_t nmiss, cap_miss;
-	struct summary **sum;
-	uint32_t nsum, cap_sum;
+	VEC(struct miss) miss; /* ascending by name */
+	VEC(struct summary *) sum;
 };
 
 static void below_init(struct below *b)
 {
 	acc_init(&b->external);
 	acc_init(&b->installed);
-	b->miss = NULL;
-	b->nmiss = b->cap_miss = 0;
-	b->sum = NULL;
-	b->nsum = b->cap_sum = 0;
+	memset(&b->miss, 0, sizeof(b->miss));
+	memset(&b->sum, 0, sizeof(b->sum));
+}
+
+static void below_release(struct below *b)
+{
+	acc_release(&b->external);
+	acc_release(&b->installed);
+	vec_release(&b->miss);
+	vec_release(&b->sum);
 }
 
 /* Who needs a peer outweighs who could do with it. Source: pnpm 12.21's behaviour. */
 static void miss_put(struct below *b, struct miss m)
 {
 	uint32_t i = 0;
-	while (i < b->nmiss && b->miss[i].name < m.name)
+	while (i < b->miss.n && b->miss.p[i].name < m.name)
 		i++;
-	if (i < b->nmiss && b->miss[i].name == m.name) {
-		if (!m.optional || b->miss[i].optional)
-			b->miss[i] = m;
+	if (i < b->miss.n && b->miss.p[i].name == m.name) {
+		if (!m.optional || b->miss.p[i].optional)
+			b->miss.p[i] = m;
 		return;
 	}
-	if (b->nmiss == b->cap_miss) {
-		b->cap_miss = b->cap_miss ? 2 * b->cap_miss : 8;
-		b->miss = xrealloc(b->miss, b->cap_miss * sizeof(*b->miss));
-	}
-	memmove(b->miss + i + 1, b->miss + i, (b->nmiss - i) * sizeof(*b->miss));
-	b->miss[i] = m;
-	b->nmiss++;
+	struct miss *end = vec_add(&b->miss);
+	memmove(b->miss.p + i + 1, b->miss.p + i, (size_t)(end - (b->miss.p + i)) * sizeof(m));
+	b->miss.p[i] = m;
 }
 
 static bool has_child(struct peers *p, const struct visit *x, atom alias)
@@ -351,15 +351,10 @@ static void fold(struct peers *p, const struct visit *x, struct below *b, const 
 {
 	if (o->summary) {
 		uint32_t i = 0;
-		while (i < b->nsum && b->sum[i] != o->summary)
+		while (i < b->sum.n && b->sum.p[i] != o->summary)
 			i++;
-		if (i == b->nsum) {
-			if (b->nsum == b->cap_sum) {
-				b->cap_sum = b->cap_sum ? 2 * b->cap_sum : 8;
-				b->sum = xrealloc(b->sum, b->cap_sum * sizeof(*b->sum));
-			}
-			b->sum[b->nsum++] = o->summary;
-		}
+		if (i == b->sum.n)
+			*vec_add(&b->sum) = o->summary;
 	}
 	/* what is met below an occurrence that shares another's children is no news to the importer */
 	bool shared = vnode_at(p, x->node)->lazy;
@@ -468,21 +463,21 @@ static struct summary *summarise(struct peers *p, uint32_t pkg, struct below *b)
 {
 	if (p->r->nimporter < 2 || !p->discovery)
 		return NULL;
-	if (!b->nmiss && b->nsum == 0)
+	if (!b->miss.n && b->sum.n == 0)
 		return NULL;
-	if (!b->nmiss && b->nsum == 1)
-		return b->sum[0];
+	if (!b->miss.n && b->sum.n == 1)
+		return b->sum.p[0];
 	struct summary *s = arena_new(&p->a, struct summary, 1);
-	*s = (struct summary){ .pkg = NONE, .names = &atomset_none, .nkid = b->nsum };
-	s->kid = arena_new(&p->a, struct summary *, b->nsum + 1);
-	if (b->nsum)
-		memcpy(s->kid, b->sum, b->nsum * sizeof(*s->kid));
-	if (b->nmiss) {
-		atom *v = arena_new(&p->a, atom, b->nmiss);
-		for (uint32_t i = 0; i < b->nmiss; i++)
-			v[i] = b->miss[i].name;
+	*s = (struct summary){ .pkg = NONE, .names = &atomset_none, .nkid = (uint32_t)b->sum.n };
+	s->kid = arena_new(&p->a, struct summary *, b->sum.n + 1);
+	if (b->sum.n)
+		memcpy(s->kid, b->sum.p, b->sum.n * sizeof(*s->kid));
+	if (b->miss.n) {
+		atom *v = arena_new(&p->a, atom, b->miss.n);
+		for (uint32_t i = 0; i < b->miss.n; i++)
+			v[i] = b->miss.p[i].name;
 		s->pkg = pkg;
-		s->names = atomset_of(&p->a, v, b->nmiss);
+		s->names = atomset_of(&p->a, v, b->miss.n);
 	}
 	return s;
 }
@@ -580,7 +575,7 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 			acc_put(&b.installed, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
 	}
 	const struct pmap *resolved = acc_pmap(p, &all);
-	const struct mmap *missing = mmap_copy(p, b.miss, b.nmiss);
+	const struct mmap *missing = mmap_copy(p, b.miss.p, (uint32_t)b.miss.n);
 	dpid dp = peers_dep_path(p, x->pkg, resolved);
 	remember(p, x->node, dp);
 	struct vnode *v = vnode_at(p, x->node);
@@ -596,10 +591,7 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 		p->discovery ? acc_pmap(p, &b.installed) : &pmap_none };
 	acc_release(&own);
 	acc_release(&all);
-	acc_release(&b.external);
-	acc_release(&b.installed);
-	free(b.miss);
-	free(b.sum);
+	below_release(&b);
 	if (p->discovery)
 		forget_preview(p, x, &out);
 	return out;
