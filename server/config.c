@@ -13,61 +13,56 @@ struct option {
 	size_t at;
 	uint64_t def, min, max;
 };
-#define AT(f) offsetof(struct config, f)
+#define AT(f) .at = offsetof(struct config, f)
+#define NUMBER(f, usual, least, most) K_NUMBER, AT(f), .def = (usual), .min = (least), .max = (most)
 static const struct option options[] = {
 	{ "listen", "ADDR:PORT", "where to serve; may be given again; port 0 takes a free one (127.0.0.1:4874)", K_LIST,
-		AT(listen), 0, 0, 0 },
-	{ "tls-cert", "FILE", "certificate chain, PEM; without it h2c", K_STR, AT(tls_cert), 0, 0, 0 },
-	{ "tls-key", "FILE", "its key, PEM", K_STR, AT(tls_key), 0, 0, 0 },
+		AT(listen) },
+	{ "tls-cert", "FILE", "certificate chain, PEM; without it h2c", K_STR, AT(tls_cert) },
+	{ "tls-key", "FILE", "its key, PEM", K_STR, AT(tls_key) },
 	{ "tls-client-ca", "FILE", "clients must show a certificate signed by one of these, PEM", K_STR,
-		AT(tls_client_ca), 0, 0, 0 },
-	{ "token-file", "FILE", "clients' tokens, kept by `drayd token` (tokens in store-dir)", K_STR, AT(token_file),
-		0, 0, 0 },
-	{ "login-days", "N", "how long the token is good that `npm login` gets (90)", K_NUMBER, AT(login_days), 90, 1,
-		3650 },
+		AT(tls_client_ca) },
+	{ "token-file", "FILE", "clients' tokens, kept by `drayd token` (tokens in store-dir)", K_STR, AT(token_file) },
+	{ "login-days", "N", "how long the token is good that `npm login` gets", NUMBER(login_days, 90, 1, 3650) },
 	{ "insecure", "true|false", "serve other addresses than loopback without TLS, or without tokens", K_BOOL,
-		AT(insecure), 0, 0, 0 },
-	{ "public-url", "URL", "how clients reach this server (as each request says)", K_STR, AT(public_url), 0, 0, 0 },
-	{ "store-dir", "DIR", "index and caches (/var/lib/drayd)", K_STR, AT(store_dir), 0, 0, 0 },
+		AT(insecure) },
+	{ "public-url", "URL", "how clients reach this server (as each request says)", K_STR, AT(public_url) },
+	{ "store-dir", "DIR", "index and caches (/var/lib/drayd)", K_STR, AT(store_dir) },
 	{ "registry", "URL", "registry to resolve against; none: only what [upstream] sections say", K_STR,
-		AT(registry), 0, 0, 0 },
+		AT(registry) },
 	{ "registry-alias", "URL", "another URL by which clients may know the registry; may be given again", K_LIST,
-		AT(registry_alias), 0, 0, 0 },
-	{ "ready-file", "FILE", "gets the bound addresses, a line each, once they accept", K_STR, AT(ready_file), 0, 0,
-		0 },
-	{ "config", "FILE", "read these options from FILE, \"name = value\" a line", K_STR, AT(config_file), 0, 0, 0 },
-	{ "log-level", "LEVEL", "error, warn, info or debug (info)", K_LEVEL, AT(log_level), LOG_INFO, 0, 0 },
-	{ "log-format", "FORMAT", "text or json (text)", K_FORMAT, AT(log_format), LOG_TEXT, 0, 0 },
-	{ "threads", "N", "event loops (one per CPU, at most 4)", K_NUMBER, AT(threads), 0, 0, 64 },
-	{ "plans", "N", "plans resolved at the same time (16)", K_NUMBER, AT(plans), 16, 1, 1024 },
-	{ "plan-queue", "N", "plans waiting behind them; past it 503 (2000)", K_NUMBER, AT(plan_queue), 2000, 0,
-		1000000 },
-	{ "plans-per-client", "N", "plans at the same time on one connection; past it 429 (32)", K_NUMBER,
-		AT(plans_per_client), 32, 1, 100 },
-	{ "max-body", "MIB", "largest request; past it 413 (8)", K_NUMBER, AT(max_body_mib), 8, 1, 64 },
-	{ "max-bodies", "MIB", "plan requests in memory, together; past it 503 (256)", K_NUMBER, AT(max_bodies_mib),
-		256, 8, 65536 },
-	{ "max-requests", "N", "requests of all kinds at the same time; past it 503 (10000)", K_NUMBER,
-		AT(max_requests), 10000, 1, 1000000 },
-	{ "max-connections", "N", "connections open; past it new ones are closed (10000)", K_NUMBER,
-		AT(max_connections), 10000, 1, 1000000 },
-	{ "connections-per-address", "N", "the same for one address; 0: no limit (0)", K_NUMBER,
-		AT(connections_per_address), 0, 0, 1000000 },
-	{ "drain", "SECONDS", "after SIGTERM, until the rest is cut off (30)", K_NUMBER, AT(drain_s), 30, 0, 3600 },
-	{ "idle", "SECONDS", "a connection without requests is closed (120)", K_NUMBER, AT(idle_s), 120, 1, 86400 },
-	{ "stall", "SECONDS", "a connection that takes nothing of an answer is closed (300)", K_NUMBER, AT(stall_s),
-		300, 1, 86400 },
-	{ "packument-age", "SECONDS", "how long a packument counts as fresh (300)", K_NUMBER, AT(packument_age_s), 300,
-		0, 86400 },
-	{ "index-limit", "MIB", "packuments and lockfiles remembered in the index (16384)", K_NUMBER, AT(index_mib),
-		16384, 64, 65536 - 4096 },
-	{ "tarball-cache", "MIB", "tarballs and packuments kept on disk for npm clients (10240)", K_NUMBER,
-		AT(tarball_cache_mib), 10240, 16, 1u << 30 },
-	{ "pack-cache", "MIB", "packs kept on disk; 0: no limit (20480)", K_NUMBER, AT(pack_cache_mib), 20480, 0,
-		1u << 30 },
-	{ "pack-settle-level", "N", "zstd level at which packs are encoded again when idle; 0: never (19)", K_NUMBER,
-		AT(pack_settle_level), 19, 0, 22 },
-	{ "plan-cache", "MIB", "plans kept in memory (64)", K_NUMBER, AT(plan_cache_mib), 64, 0, 65536 },
+		AT(registry_alias) },
+	{ "ready-file", "FILE", "gets the bound addresses, a line each, once they accept", K_STR, AT(ready_file) },
+	{ "config", "FILE", "read these options from FILE, \"name = value\" a line", K_STR, AT(config_file) },
+	{ "log-level", "LEVEL", "error, warn, info or debug (info)", K_LEVEL, AT(log_level) },
+	{ "log-format", "FORMAT", "text or json (text)", K_FORMAT, AT(log_format) },
+	{ "threads", "N", "event loops (one per CPU, at most 4)", NUMBER(threads, 0, 0, 64) },
+	{ "plans", "N", "plans resolved at the same time", NUMBER(plans, 16, 1, 1024) },
+	{ "plan-queue", "N", "plans waiting behind them; past it 503", NUMBER(plan_queue, 2000, 0, 1000000) },
+	{ "plans-per-client", "N", "plans at the same time on one connection; past it 429",
+		NUMBER(plans_per_client, 32, 1, 100) },
+	{ "max-body", "MIB", "largest request; past it 413", NUMBER(max_body_mib, 8, 1, 64) },
+	{ "max-bodies", "MIB", "plan requests in memory, together; past it 503",
+		NUMBER(max_bodies_mib, 256, 8, 65536) },
+	{ "max-requests", "N", "requests of all kinds at the same time; past it 503",
+		NUMBER(max_requests, 10000, 1, 1000000) },
+	{ "max-connections", "N", "connections open; past it new ones are closed",
+		NUMBER(max_connections, 10000, 1, 1000000) },
+	{ "connections-per-address", "N", "the same for one address; 0, as by default: no limit",
+		NUMBER(connections_per_address, 0, 0, 1000000) },
+	{ "drain", "SECONDS", "after SIGTERM, until the rest is cut off", NUMBER(drain_s, 30, 0, 3600) },
+	{ "idle", "SECONDS", "a connection without requests is closed", NUMBER(idle_s, 120, 1, 86400) },
+	{ "stall", "SECONDS", "a connection that takes nothing of an answer is closed",
+		NUMBER(stall_s, 300, 1, 86400) },
+	{ "packument-age", "SECONDS", "how long a packument counts as fresh", NUMBER(packument_age_s, 300, 0, 86400) },
+	{ "index-limit", "MIB", "packuments and lockfiles remembered in the index",
+		NUMBER(index_mib, 16384, 64, 65536 - 4096) },
+	{ "tarball-cache", "MIB", "tarballs and packuments kept on disk for npm clients",
+		NUMBER(tarball_cache_mib, 10240, 16, 1u << 30) },
+	{ "pack-cache", "MIB", "packs kept on disk; 0: no limit", NUMBER(pack_cache_mib, 20480, 0, 1u << 30) },
+	{ "pack-settle-level", "N", "zstd level at which packs are encoded again when idle; 0: never",
+		NUMBER(pack_settle_level, 19, 0, 22) },
+	{ "plan-cache", "MIB", "plans kept in memory", NUMBER(plan_cache_mib, 64, 0, 65536) },
 };
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
 #define CONFIG_MAX_FILE (1u << 20)
@@ -472,8 +467,12 @@ void config_help(struct buf *out)
 	buf_add(out, str_of(usage));
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		char flag[64];
-		snprintf(flag, sizeof(flag), "--%s %s", options[i].name, options[i].value);
-		buf_printf(out, "  %-27s %s\n", flag, options[i].help);
+		const struct option *o = &options[i];
+		snprintf(flag, sizeof(flag), "--%s %s", o->name, o->value);
+		buf_printf(out, "  %-27s %s", flag, o->help);
+		if (o->def)
+			buf_printf(out, " (%llu)", (unsigned long long)o->def);
+		buf_addc(out, '\n');
 	}
 	buf_add(out, str_of(usage_end));
 }
