@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* An answer that consists of packs: one buffer, filled from their files as the client takes it, one send in flight. Belongs to the
- * request's pool; dispose() runs whichever way the request ends. */
+ * request's pool; stream_dispose() runs whichever way the request ends. */
 struct packs_stream {
 	h2o_generator_t gen; /* first: h2o gives it back to us */
 	struct loop *loop;

@@ -4,7 +4,7 @@
 #include "resolve.h"
 
 #define BATCH 256u
-#define MISSING_SHARE 64u /* see looks_ahead() */
+#define MISSING_SHARE 64u /* see metas_look_ahead() */
 
 struct likely {
 	atom spec;
