@@ -3,9 +3,6 @@
 #include "base/clock.h"
 #include "route.h"
 
-/* Of HTTP/1.1, where h2o does not say how far it has come: so much is to be taken within `stall`. */
-enum { PIECE = 256 * 1024 };
-
 /* In the request's pool; dispose() runs whichever way the request ends. */
 struct answer {
 	h2o_generator_t gen; /* first: h2o gives it back to us */
@@ -14,9 +11,33 @@ struct answer {
 	h2o_req_t *req;
 	const char *p;
 	size_t left;
-	uint64_t taken; /* bytes, when that was last looked at */
-	int64_t taken_ms;
+	struct sending sent;
 };
+
+void send_begin(struct sending *w, size_t n)
+{
+	w->n = n;
+	w->ms = clock_ms();
+}
+
+bool send_stalls(struct sending *w, const h2o_req_t *req, int64_t stall_ms, int64_t now_ms)
+{
+	if (req->bytes_sent != w->taken) { /* HTTP/2: what its windows let through */
+		w->taken = req->bytes_sent;
+		w->ms = now_ms;
+	}
+	if (req->version < 0x200 && w->n > SEND_PIECE)
+		stall_ms *= (int64_t)((w->n + SEND_PIECE - 1) / SEND_PIECE);
+	return now_ms - w->ms >= stall_ms;
+}
+
+void send_check(struct sending *w, h2o_req_t *req, int64_t now_ms)
+{
+	if (!send_stalls(w, req, (int64_t)req_loop(req)->s->config->stall_s * 1000, now_ms))
+		return;
+	stalled(req, now_ms - w->ms);
+	w->ms = now_ms;
+}
 
 static void answer_dispose(void *arg)
 {
@@ -28,14 +49,15 @@ static void answer_dispose(void *arg)
 	a->loop->njobs--;
 }
 
-static struct answer *answer_new(h2o_req_t *req)
+/* N bytes of it are about to be sent. */
+static struct answer *answer_new(h2o_req_t *req, size_t n)
 {
 	struct answer *a = h2o_mem_alloc_shared(&req->pool, sizeof(*a), answer_dispose);
 
 	memset(a, 0, sizeof(*a));
 	a->loop = req_loop(req);
 	a->req = req;
-	a->taken_ms = clock_ms();
+	send_begin(&a->sent, n);
 	a->next = a->loop->answers;
 	a->link = &a->loop->answers;
 	a->loop->answers = a;
@@ -47,12 +69,12 @@ static struct answer *answer_new(h2o_req_t *req)
 
 static void answer_piece(struct answer *a)
 {
-	size_t n = a->req->version < 0x200 && a->left > PIECE ? (size_t)PIECE : a->left;
+	size_t n = a->req->version < 0x200 && a->left > SEND_PIECE ? (size_t)SEND_PIECE : a->left;
 	h2o_iovec_t v = h2o_iovec_init(a->p, n);
 
 	a->p += n;
 	a->left -= n;
-	a->taken_ms = clock_ms();
+	send_begin(&a->sent, n);
 	h2o_send(a->req, &v, n ? 1 : 0, a->left ? H2O_SEND_STATE_IN_PROGRESS : H2O_SEND_STATE_FINAL);
 }
 
@@ -70,7 +92,7 @@ static void on_stop(h2o_generator_t *gen, h2o_req_t *req)
 
 void answer_bytes(h2o_req_t *req, const void *p, size_t n)
 {
-	struct answer *a = answer_new(req);
+	struct answer *a = answer_new(req, 0);
 
 	a->gen = (h2o_generator_t){ on_proceed, on_stop };
 	a->p = p;
@@ -86,24 +108,14 @@ void answer_whole(h2o_req_t *req, uint64_t n)
 		req->res.content_length = (size_t)n;
 }
 
-void answer_tail(h2o_req_t *req, uint64_t n)
+void answer_tail(h2o_req_t *req, uint64_t n, size_t tail)
 {
 	answer_whole(req, n);
-	(void)answer_new(req);
+	(void)answer_new(req, tail);
 }
 
 void answer_tick(struct loop *l, int64_t now_ms)
 {
-	int64_t most = (int64_t)l->s->config->stall_s * 1000;
-
-	for (struct answer *a = l->answers; a; a = a->next) {
-		if (a->req->bytes_sent != a->taken) { /* HTTP/2: what its windows let through */
-			a->taken = a->req->bytes_sent;
-			a->taken_ms = now_ms;
-		}
-		if (now_ms - a->taken_ms < most)
-			continue;
-		stalled(a->req, now_ms - a->taken_ms);
-		a->taken_ms = now_ms;
-	}
+	for (struct answer *a = l->answers; a; a = a->next)
+		send_check(&a->sent, a->req, now_ms);
 }

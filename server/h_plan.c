@@ -22,7 +22,7 @@ struct plan_job {
 	struct plan_run *run;
 	size_t at; /* of its bytes, sent */
 	struct buf inflight;
-	int64_t send_ms;
+	struct sending sent; /* while `sending` */
 	uint64_t begun_us;
 };
 
@@ -103,7 +103,7 @@ static void job_send_rest(struct plan_job *j)
 	*held = j->run;
 	atomic_fetch_add(&j->loop->s->n.bytes_out, rest.n);
 	job_end(j, true, 0);
-	answer_tail(req, plan_run_bytes(*held).n);
+	answer_tail(req, plan_run_bytes(*held).n, rest.n);
 	h2o_send(req, &v, rest.n ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
 
@@ -163,7 +163,7 @@ static void job_send(struct plan_job *j, bool now)
 	h2o_iovec_t v = h2o_iovec_init(j->inflight.p, j->inflight.n);
 	atomic_fetch_add(&j->loop->s->n.bytes_out, v.len);
 	j->sending = true;
-	j->send_ms = clock_ms();
+	send_begin(&j->sent, v.len);
 	h2o_send(j->req, &v, 1, st.rc < 0 ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_IN_PROGRESS);
 }
 
@@ -208,13 +208,9 @@ void stalled(h2o_req_t *req, int64_t ms)
 
 void h_plan_tick(struct loop *l, int64_t now_ms)
 {
-	int64_t most = (int64_t)l->s->config->stall_s * 1000;
-
 	for (struct plan_job *j = l->jobs; j; j = j->next) {
-		if (!j->sending || now_ms - j->send_ms < most)
-			continue;
-		stalled(j->req, now_ms - j->send_ms);
-		j->send_ms = now_ms;
+		if (j->sending)
+			send_check(&j->sent, j->req, now_ms);
 	}
 }
 

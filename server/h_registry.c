@@ -126,7 +126,7 @@ static void job_send_last(struct reg_job *j, h2o_iovec_t v, bool ok)
 
 	job_end(j);
 	if (ok)
-		answer_tail(req, n);
+		answer_tail(req, n, v.len);
 	h2o_send(req, &v, v.len ? 1 : 0, ok ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_ERROR);
 }
 

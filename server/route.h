@@ -74,8 +74,20 @@ void answer_header(h2o_req_t *req, const char *name, str value);
 void answer_bytes(h2o_req_t *req, const void *p, size_t n);
 /* What streams has an end, behind N bytes: said before the last of them are sent, so that the logger can tell whether its peer took them all. */
 void answer_whole(h2o_req_t *req, uint64_t n);
-/* The same, and they are not watched by who sends them: it counts as under way until its peer has them. */
-void answer_tail(h2o_req_t *req, uint64_t n);
+/* The same, and the last, TAIL bytes, are not watched by who sends them: it counts as under way until its peer has them. */
+void answer_tail(h2o_req_t *req, uint64_t n, size_t tail);
+/* Bytes that are with h2o: since when its peer has taken none of them. */
+struct sending {
+	size_t n;
+	uint64_t taken; /* of the response, when that was last looked at */
+	int64_t ms;
+};
+enum { SEND_PIECE = 256 * 1024 };
+void send_begin(struct sending *w, size_t n);
+/* For STALL_MS; over HTTP/1.1, where h2o does not say how far it has come, for as long as that for each SEND_PIECE of them. */
+bool send_stalls(struct sending *w, const h2o_req_t *req, int64_t stall_ms, int64_t now_ms);
+/* Shuts down the connection of REQ if so. */
+void send_check(struct sending *w, h2o_req_t *req, int64_t now_ms);
 
 int h_plan(h2o_req_t *req);
 /* On the loop's thread: a plan has something to send. */
