@@ -437,10 +437,12 @@ static int check_time(struct h2 *h, struct err *e)
 /* READS: there may be something to read. */
 static int drive(struct h2 *h, bool reads, struct err *e)
 {
-	if (h->dial && (reads || clock_ms() >= host_dial_due_ms(h->dial))) {
-		if (dial(h, e) < 0)
+	int64_t by = h2_deadline_ms(h);
+
+	reads |= by >= 0 && clock_ms() >= by; /* who only writes is late, too */
+	if (h->dial && reads) {
+		if (dial(h, e) < 0) /* TLS, if it may begin, speaks first */
 			return e->code;
-		reads = true; /* TLS, if it may begin, speaks first */
 	}
 	if (reads && h->state == H2_TLS && handshake(h, e) < 0)
 		return e->code;

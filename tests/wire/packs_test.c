@@ -336,6 +336,31 @@ static void one_connection_is_refused(void **state)
 	assert_int_equal(v->wrong, 1);
 }
 
+/* One that takes the connection and does not begin to speak TLS is given up when its time is over, also where nothing but that time wakes the thread. */
+static void a_mute_server_is_given_up(void **state)
+{
+	struct env *v = *state;
+	struct pack_fetcher_opts o = { .store = v->store,
+		.connections = 2,
+		.connect_ms = 300,
+		.connect = true,
+		.done = on_done,
+		.absent = on_absent,
+		.arg = v };
+	int fd = listen_only(v);
+	struct err e;
+	char url[80];
+
+	snprintf(url, sizeof(url), "https%s", v->url + strlen("http"));
+	o.url = str_of(url);
+	assert_int_equal(pack_fetcher_new(&v->f, v->pool, &o, &e), 0);
+	fetch_one(v, 0, false);
+	fetch_rest(v);
+	assert_int_equal(v->wrong, 1);
+	assert_non_null(strstr(v->why, "did not answer within 300 ms"));
+	close(fd);
+}
+
 /* A server that takes the connection and never says a word keeps nobody. */
 static void a_silent_server_keeps_nobody(void **state)
 {
@@ -672,6 +697,7 @@ int main(int argc, char **argv)
 		BOTH(no_server),
 		cmocka_unit_test_setup_teardown(connected_before_the_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_connection_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_mute_server_is_given_up, setup, teardown),
 		BOTH(a_goaway_costs_no_byte),
 		BOTH(an_answer_that_a_goaway_ends_goes_on),
 		BOTH(an_answer_that_was_cut_goes_on),
