@@ -13,6 +13,7 @@
 #include "manifest.h"
 #include "name.h"
 #include "prune.h"
+#include "scripts.h"
 
 enum { BIN_DEPTH = 8 }; /* folders below directories.bin */
 
@@ -224,6 +225,8 @@ static atomic_uint *made_place(const struct bin_dir *d, const struct chosen *c)
 
 	if (!d->made || !d->fresh || !to || c->from->own || to->package->state != PACKAGE_READY)
 		return NULL;
+	if (d->slot->builds && scripts_wanted(d->slot->package))
+		return NULL; /* its scripts write into their package, and so they may there */
 	return &d->made->at[2 * (d->made->first[to->id] + c->at) + (name_scope(d->slot->name).n > 0)];
 }
 

@@ -12,19 +12,22 @@ const [dray] = process.argv.slice(2)
 const work = realpathSync(mkdtempSync(join(tmpdir(), 'dray-shims-')))
 const v = (deps, bin) => ({ '1.0.0': { ago: 100 * DAY, deps, bin } }), on = { tool: '^1.0.0', other: '1.0.0' }
 const many = Array.from({ length: 60 }, (_, i) => `x${i}`) // workers that meet a command at the same time write it each
+const builders = Array.from({ length: 20 }, (_, i) => `w${i}`)
+const counts = { install: `node -e "const fs = require('fs'); fs.writeFileSync('links', String(fs.lstatSync('node_modules/.bin/tool').nlink))"` }
 const registry = await registryStart({
   tool: { '1.0.0': { ago: 100 * DAY, bin: { tool: 'index.js', again: 'index.js' } }, '1.1.0': { ago: 90 * DAY, bin: { tool: 'index.js' } } },
   other: v({}, { other: 'index.js' }), a: v(on), b: v(on), '@s/c': v(on), '@s/d': v(on), ...Object.fromEntries(many.flatMap((n) => [[n, v(on)], [`@s/${n}`, v(on)]])),
+  ...Object.fromEntries(builders.map((n) => [n, { '1.0.0': { ...v(on)['1.0.0'], scripts: counts } }])),
 })
 async function install(dir, ...more) {
   const r = await run(dray, ['install', '--dir', dir, '--store-dir', join(work, 'store'), '--registry', registry.url, ...more], { env: { ...process.env, CI: '', HOME: work } })
   assert.equal(r.status, 0, r.out)
   return r
 }
-function project(name, yaml, tool) {
+function project(name, yaml, tool, more = []) {
   const dir = join(work, name)
   mkdirSync(dir, { recursive: true })
-  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'shims', version: '1.0.0', dependencies: { a: '1.0.0', b: '1.0.0', '@s/c': '1.0.0', '@s/d': '1.0.0', tool, ...Object.fromEntries(many.flatMap((n) => [[n, '1.0.0'], [`@s/${n}`, '1.0.0']])) } }))
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'shims', version: '1.0.0', dependencies: { a: '1.0.0', b: '1.0.0', '@s/c': '1.0.0', '@s/d': '1.0.0', tool, ...Object.fromEntries(many.flatMap((n) => [[n, '1.0.0'], [`@s/${n}`, '1.0.0']])), ...Object.fromEntries(more.map((n) => [n, '1.0.0'])) } }))
   writeFileSync(join(dir, 'pnpm-workspace.yaml'), yaml)
   return dir
 }
@@ -58,6 +61,11 @@ try {
   assert.match(text(dir, 'a'), /tool@1\.1\.0/)
   assert.equal(text(dir, 'b'), was)
   assert.match(was, /tool@1\.0\.0/)
+
+  // what lies in a package that builds is its own: its scripts may write to it
+  const built = project('built', `allowBuilds:\n${builders.map((n) => `  ${n}: true\n`).join('')}`, '1.0.0', builders)
+  await install(built)
+  assert.deepEqual(builders.map((n) => readFileSync(join(bins(built, n), '../../links'), 'utf8')), builders.map(() => '1'))
 } finally {
   registry.close()
   rmSync(work, { recursive: true, force: true })
