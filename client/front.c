@@ -1,8 +1,8 @@
 /* dray — what is called: says that there is nothing to do, or becomes dray-work, which does it.
  *
- * The dynamic linker takes longer to relocate libcrypto than it takes to look
- * whether a tree is up to date. So there are two programs: this one needs
- * the C library alone. dray-work lies beside it, or in ../libexec/dray. */
+ * The dynamic linker takes longer to load the libraries of dray-work than it
+ * takes to look whether a tree is up to date. So there are two programs: this one
+ * needs the C library alone. dray-work lies beside it, or in ../libexec/dray. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
