@@ -57,7 +57,7 @@ static bool overridden(const struct check *c, str alias)
 	const struct str_map *o = &c->req->settings.overrides;
 
 	for (size_t i = 0; i < o->n; i++) {
-		str name = selector_name(str_trim(o->p[i].k));
+		str name = str_trim(selector_name(str_trim(o->p[i].k)));
 		size_t group = str_find(name, ':', 0);
 		if (match_one(group == SIZE_MAX ? name : str_head(name, group), alias))
 			return true;

@@ -188,7 +188,7 @@ static int override_read(struct run *r, struct override *o, str selector, str *s
 		ok = selector_read(
 			r, str_trim(str_head(selector, at)), &o->parent, &o->parent_range, &o->parents, &parent_empty);
 	ok = ok && selector_read(r, target, &o->name, &o->range, &o->names, &empty);
-	if (!ok)
+	if (!ok || (empty && (o->names || o->group != GROUP_ANY)))
 		return err_set(e, ERR_USAGE, "overrides: cannot read the selector \"" STR_FMT "\"", STR_ARG(selector));
 	if (str_starts(*spec, STR("$"))) {
 		int rc = dollar(r, spec, selector, e);

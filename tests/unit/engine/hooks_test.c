@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -112,6 +113,14 @@ static void test_missing(void **state)
 	assert_int_equal(hook(&x, "overrides:\n  ms: $none\n", "{}", "{}"), ERR_USAGE);
 	assert_non_null(strstr(x.e.msg, "$none"));
 	arena_release(&x.a);
+	static const char *const unreadable[] = { "ms@:prod", "m*@", "ms:prod@2", "ms:dev", "debug:prod>ms" };
+	for (size_t i = 0; i < sizeof(unreadable) / sizeof(*unreadable); i++) {
+		char yaml[64];
+		(void)snprintf(yaml, sizeof(yaml), "overrides:\n  '%s': 2.1.3\n", unreadable[i]);
+		assert_int_equal(hook(&x, yaml, "{}", "{}"), ERR_USAGE);
+		assert_non_null(strstr(x.e.msg, unreadable[i]));
+		arena_release(&x.a);
+	}
 	assert_int_equal(hook(&x, "overrides:\n  ms: catalog:none\n", "{}", "{}"), ERR_USAGE);
 	assert_non_null(strstr(x.e.msg, "none"));
 	arena_release(&x.a);
