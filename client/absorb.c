@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "dep_path.h"
+#include "pick.h"
 #include "semver.h"
 #include "source.h"
 
@@ -77,9 +78,10 @@ struct fits {
 	bool peers; /* some version of the name has peers */
 };
 
+/* Of a range with an empty alternative the registry tells. */
 static struct fits locked_fits(const struct absorb *b, const struct declared *d)
 {
-	const struct range *range = range_parse(d->spec, false, b->a);
+	const struct range *range = any_range(d->spec) ? NULL : range_parse(d->spec, false, b->a);
 	struct semver v, highest = { 0 };
 	struct fits out = { 0 };
 

@@ -7,8 +7,7 @@
 
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"
 
-/* An empty alternative means any version. */
-static bool any_range(str s)
+bool any_range(str s)
 {
 	for (;;) {
 		size_t at = str_find_str(s, STR("||"), 0);
@@ -26,19 +25,23 @@ bool valid_range(struct run *r, atom x)
 	return atom_range(&r->t, x) != NULL;
 }
 
-const struct range *solid_range(struct run *r, atom x)
+/* S without its empty alternatives. */
+static str without_empty(struct run *r, str s)
 {
-	str s = sof(r, x), part;
-	if (str_find_str(s, STR("||"), 0) == SIZE_MAX || !any_range(s))
-		return atom_range(&r->t, x);
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	for (size_t at = 0; at != SIZE_MAX; s = at == SIZE_MAX ? s : str_from(s, at + 2)) {
 		at = str_find_str(s, STR("||"), 0);
-		part = str_trim(at == SIZE_MAX ? s : str_head(s, at));
+		str part = str_trim(at == SIZE_MAX ? s : str_head(s, at));
 		if (part.n)
 			buf_printf(&b, "%s" STR_FMT, b.n ? " || " : "", STR_ARG(part));
 	}
-	return atom_range(&r->t, b.n ? atom_copy(&r->t, buf_str(&b)) : x);
+	return arena_str(&r->arena, buf_str(&b));
+}
+
+const struct range *solid_range(struct run *r, atom x)
+{
+	str s = sof(r, x), rest = any_range(s) ? without_empty(r, s) : STR("");
+	return atom_range(&r->t, rest.n ? atom_of(&r->t, rest) : x);
 }
 
 static bool tag_text(str s)
@@ -59,8 +62,10 @@ static bool spec_read(struct run *r, struct reg_spec *out, atom bare)
 		return true;
 	}
 	if (any_range(s)) {
+		atom rest = atom_of(&r->t, without_empty(r, s));
+		bool solid = sof(r, rest).n && valid_range(r, rest);
 		out->type = SPEC_RANGE;
-		out->fetch = atom_of(&r->t, STR("*"));
+		out->fetch = solid ? rest : atom_of(&r->t, STR("*"));
 		return true;
 	}
 	const struct semver *v = atom_semver(&r->t, bare);
@@ -137,6 +142,10 @@ bool reg_spec_parse(struct run *r, struct reg_spec *out, atom alias, atom bare_a
 			out->name = atom_of(&r->t, name);
 			bare_atom = atom_of(&r->t, version);
 		}
+		/* here an empty alternative is any version. Source: pnpm 12.21's behaviour */
+		str range = sof(r, bare_atom);
+		if (range.n && any_range(range))
+			bare_atom = atom_of(&r->t, STR("*"));
 	}
 	str jsr_name, jsr_version;
 	if (str_starts(bare, STR("jsr:"))) {

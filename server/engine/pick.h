@@ -40,6 +40,8 @@ bool age_excluded(const struct run *r, str name, str version, bool *whole);
 atom peer_range(struct run *r, atom raw);
 /* Whether RANGE of a peer has V; a prerelease also where its release would do. Source: pnpm. */
 bool range_has_peer(const struct range *range, const struct semver *v);
+/* A range that has an empty alternative. */
+bool any_range(str s);
 bool valid_range(struct run *r, atom x);
-/* X as a range for judging a version that is there: "^1 ||" is ^1 there, though it asks a registry for any. NULL: none. Source: pnpm 12.21 */
+/* X as a range for judging a version that is there: "^1 ||" is ^1, "||" any. NULL: none. Source: pnpm 12.21 */
 const struct range *solid_range(struct run *r, atom x);
