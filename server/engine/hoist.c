@@ -54,10 +54,20 @@ static atom without_workspace(struct run *r, atom range)
 	return atom_of(&r->t, workspace_any(s) ? STR("*") : s);
 }
 
+/* What RANGE brings to what several have in common; NULL: nothing, as one that is empty. Source: pnpm 12.21's behaviour */
+static const struct range *shared_range(struct run *r, atom range)
+{
+	str s = sof(r, range);
+	bool any = false;
+	for (size_t i = 0; i < s.n && !any; i++)
+		any = s.p[i] != '|' && s.p[i] != ' ';
+	return any ? solid_range(r, range) : NULL;
+}
+
 /* Narrows ACC to what RANGE takes, too; false where nothing is left, or RANGE is none. */
 static bool spans_narrow(struct run *r, struct spans *acc, atom range)
 {
-	const struct range *rg = solid_range(r, range);
+	const struct range *rg = shared_range(r, range);
 	AUTO(spans_release) struct spans mine = rg ? spans_of(rg) : (struct spans){ 0 };
 	struct spans out = spans_meet(acc, &mine);
 	spans_release(acc);
@@ -82,7 +92,7 @@ static int merge_ranges(struct run *r, atom *out, const atom *v, uint32_t n, str
 {
 	*out = 0;
 	marks_begin(&r->met);
-	const struct range *first = solid_range(r, without_workspace(r, v[0]));
+	const struct range *first = shared_range(r, without_workspace(r, v[0]));
 	AUTO(spans_release) struct spans acc = { 0 };
 	bool several = false, workspace = of_workspace(r, v[0]);
 	for (uint32_t i = 0; i < n; i++) {
