@@ -4,20 +4,6 @@
 /* More versions of one package than that are not looked at. */
 enum { MOST_VERSIONS = 16 };
 
-static size_t first_at_least(const struct lockfile *lf, str key)
-{
-	size_t low = 0, high = lf->npackages;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (str_cmp(lf->package[mid].key, key) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
 int pack_base_find(struct pack_base_of *out, const struct lockfile *before, struct store_read *r,
 	const struct tree_package *p, struct err *e)
 {
@@ -27,7 +13,7 @@ int pack_base_find(struct pack_base_of *out, const struct lockfile *before, stru
 
 	if (!before)
 		return 0;
-	size_t i = first_at_least(before, name);
+	size_t i = lockfile_packages_from(before, name);
 	/* Keys are sorted; what follows the name may sort before its "@". */
 	for (unsigned seen = 0;
 		i < before->npackages && str_starts(before->package[i].key, name) && seen < MOST_VERSIONS; i++) {

@@ -147,15 +147,8 @@ const struct atomset *atomset_of(struct arena *a, atom *v, size_t n)
 
 bool atomset_has(const struct atomset *s, atom x)
 {
-	uint32_t lo = 0, hi = s->n;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (s->v[mid] < x)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < s->n && s->v[lo] == x;
+	uint32_t i = atom_lower_bound(s->v, s->n, x);
+	return i < s->n && s->v[i] == x;
 }
 
 bool atomset_eq(const struct atomset *x, const struct atomset *y)

@@ -48,6 +48,22 @@ static inline int atom_cmp(const struct atoms *t, atom x, atom y)
 	return x == y ? 0 : str_cmp(t->rec[x].s, t->rec[y].s);
 }
 
+/* Where X is among N rows at P that begin with an atom and ascend by it, or would be: the first that is not below X. */
+#define atom_lower_bound(p, n, x) atom_lower_bound_rows((p), (n), sizeof(*(p)), (x))
+static inline uint32_t atom_lower_bound_rows(const void *p, size_t n, size_t size, atom x)
+{
+	uint32_t lo = 0, hi = (uint32_t)n;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (*(const atom *)(const void *)((const char *)p + mid * size) < x)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 /* A set of atoms, ascending by number; never changed once made. */
 struct atomset {
 	uint32_t n;

@@ -8,28 +8,20 @@
 #include "workspace.h"
 
 /* Where A is among IMP's aliases, or would be. */
-static size_t alias_at(const struct importer *imp, atom a)
+static uint32_t alias_at(const struct importer *imp, atom a)
 {
-	size_t lo = 0, hi = imp->aliases.n;
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		if (imp->aliases.p[mid] < a)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return atom_lower_bound(imp->aliases.p, imp->aliases.n, a);
 }
 
 static bool has_alias(const struct importer *imp, atom a)
 {
-	size_t i = alias_at(imp, a);
+	uint32_t i = alias_at(imp, a);
 	return i < imp->aliases.n && imp->aliases.p[i] == a;
 }
 
 void alias_add(struct importer *imp, atom a)
 {
-	size_t i = alias_at(imp, a);
+	uint32_t i = alias_at(imp, a);
 	if (i < imp->aliases.n && imp->aliases.p[i] == a)
 		return;
 	*vec_add(&imp->aliases) = a;

@@ -4,19 +4,11 @@
 void acc_put(struct acc *a, atom k, uint32_t v, bool replace)
 {
 	struct kv *p = acc_at(a);
-	uint32_t lo = 0, hi = a->n;
-	if (hi && p[hi - 1].k < k)
-		lo = hi; /* most come in order */
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (p[mid].k < k)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo < a->n && p[lo].k == k) {
+	bool last = a->n && p[a->n - 1].k < k; /* most come in order */
+	uint32_t at = last ? a->n : atom_lower_bound(p, a->n, k);
+	if (at < a->n && p[at].k == k) {
 		if (replace)
-			p[lo].v = v;
+			p[at].v = v;
 		return;
 	}
 	uint32_t cap = a->cap ? a->cap : 24;
@@ -28,9 +20,9 @@ void acc_put(struct acc *a, atom k, uint32_t v, bool replace)
 		a->p = p = q;
 		a->cap = 2 * cap;
 	}
-	if (lo < a->n)
-		memmove(p + lo + 1, p + lo, (a->n - lo) * sizeof(*p));
-	p[lo] = (struct kv){ k, v };
+	if (at < a->n)
+		memmove(p + at + 1, p + at, (a->n - at) * sizeof(*p));
+	p[at] = (struct kv){ k, v };
 	a->n++;
 }
 

@@ -396,17 +396,10 @@ static void meet_preferred(struct run *r, const struct selectors *s)
 
 uint32_t level_find(const struct level *l, atom name)
 {
-	uint32_t lo = 0, hi = l->n;
 	if (!(l->mask >> (name & 63) & 1))
 		return NONE;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (l->p[mid].k < name)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < l->n && l->p[lo].k == name ? lo : NONE;
+	uint32_t i = atom_lower_bound(l->p, l->n, name);
+	return i < l->n && l->p[i].k == name ? i : NONE;
 }
 
 struct preferences {

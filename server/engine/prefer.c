@@ -29,15 +29,7 @@ const struct selectors *preferred_of(struct run *r, atom name)
 /* Where NAME is among what IMP's own manifest prefers, or would be. */
 static uint32_t own_at(const struct importer *imp, atom name)
 {
-	uint32_t lo = 0, hi = imp->nown;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (imp->own[mid].name < name)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return atom_lower_bound(imp->own, imp->nown, name);
 }
 
 const struct selectors *preferred_for(struct run *r, const struct importer *imp, atom name)

@@ -245,20 +245,6 @@ static int asking_order(const void *a, const void *b)
 	return (x->locked > y->locked) - (x->locked < y->locked);
 }
 
-/* The first of those that ask for NAME. */
-static uint32_t asking_from(const struct run *r, atom name)
-{
-	uint32_t lo = 0, hi = r->nasking;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (r->asking[mid].name < name)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 /* Names that some project has as a peer of its own. */
 static const struct atomset *own_peers(struct run *r)
 {
@@ -315,7 +301,8 @@ static bool peer_stays(struct run *r, const struct wanted *w, const struct range
 	bool shared = false, fits = true;
 	if (atomset_has(r->moved, w->alias))
 		return false;
-	for (uint32_t i = asking_from(r, w->alias); i < r->nasking && r->asking[i].name == w->alias; i++) {
+	for (uint32_t i = atom_lower_bound(r->asking, r->nasking, w->alias);
+		i < r->nasking && r->asking[i].name == w->alias; i++) {
 		const struct asking *o = &r->asking[i];
 		if (o->locked && !range_has(own, atom_semver(&r->t, o->locked), false))
 			continue;
