@@ -30,8 +30,8 @@ struct finish_opts {
 	struct str_list young;          /* name@version: for minimumReleaseAgeExclude; is sorted */
 	struct progress *progress;
 	uint64_t settings_hash;
-	struct state_watch
-		*watched; /* what decides whether there is anything to do, as it was when this install read it */
+	/* What decides whether there is anything to do, as it was when this install read it. */
+	struct state_watch *watched;
 	size_t nwatched;
 	str stamp;           /* of shared slots: a file that changes when some are removed; or empty */
 	bool filtered;       /* not all projects are in the tree */

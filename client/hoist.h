@@ -9,8 +9,8 @@
 struct hoist_opts {
 	struct str_list private_pattern, public_pattern;
 	bool prod, dev, optional; /* groups installed */
-	struct str_map
-		workspace; /* name -> folder from the lockfile's, of named non-root importers; empty: not hoisted */
+	/* name -> folder from the lockfile's, of named non-root importers; empty: not hoisted. */
+	struct str_map workspace;
 };
 struct hoisted {
 	str alias;

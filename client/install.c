@@ -361,9 +361,9 @@ static void take_frames(struct install *in)
 			code = on_frame(in, b->frame[i], &e);
 		if (code < 0)
 			install_fail(in, code, &e);
+		/* A plan that is at hand comes faster than it is looked at: nobody idles until its end. */
 		if (!in->shared && pool_live(in->pool) < pool_workers(in->pool))
-			link_ready(
-				in); /* a plan that is at hand comes faster than it is looked at: nobody idles until its end */
+			link_ready(in);
 	}
 	if (!in->planned && !in->failed && frames_ended(in->frames, &code, &e)) {
 		if (code == 0)

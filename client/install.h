@@ -16,8 +16,8 @@ struct install_opts {
 	bool moved;                /* and is not what stands on the disk: it is to be written */
 	bool just_written;         /* or was written by an earlier step of the same command */
 	bool just_excluded;        /* pnpm-workspace.yaml was, for minimumReleaseAgeExclude */
-	const bool *
-		selected; /* by importer of the project: an install for these, the others stay as they are; NULL: for all */
+	/* By importer of the project: an install for these, the others stay as they are; NULL: for all. */
+	const bool *selected;
 	str env_document;   /* what stands before the lockfile */
 	bool unwritten;     /* nothing of the project is written */
 	bool want_lockfile; /* the lockfile's text is wanted in the result */

@@ -12,8 +12,8 @@
 enum plan_kind { PLAN_LOCKFILE = 0, PLAN_IMAGE, PLAN_IMAGE_FROZEN };
 struct plan_key_input {
 	const struct project *project;
-	const struct request
-		*req; /* its groups and ignore_scripts; settings, platform and manifests are the project's */
+	/* Its groups and ignore_scripts; settings, platform and manifests are the project's. */
+	const struct request *req;
 	str store_dir;
 };
 /* Without the lockfile, which may be written by the install itself. */

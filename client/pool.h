@@ -12,7 +12,8 @@ struct job {
 	void (*done)(struct job *j, void *ctx); /* may free J and submit others */
 	void *ctx;
 	struct job *next;
-	bool patient; /* done(), and what is next, may wait until few jobs are left, or none; run() makes a job that failed impatient */
+	/* done(), and what is next, may wait until few jobs are left, or none; run() makes a job that failed impatient. */
+	bool patient;
 };
 
 struct pool;

@@ -40,8 +40,8 @@ struct slot {
 	const struct lock_snapshot *snap;
 	struct tree_package *package;
 	str name; /* its folder below node_modules */
-	const char
-		*dir; /* its folder below the virtual store; with shared slots, named once the plan is whole (gvs.h) */
+	/* Its folder below the virtual store; with shared slots, named once the plan is whole (gvs.h). */
+	const char *dir;
 	const char *flat; /* the folder it would have in node_modules/.pnpm */
 	enum slot_state state;
 	bool begun, replaced;   /* by this install: it was made, or in part; what stood there was set aside first */

@@ -17,8 +17,8 @@ struct verify_opts {
 	const struct request *req; /* groups; its lockfile is the tree's */
 	struct progress *progress;
 	const char *store_dir; /* not NULL: that store is audited, and no tree */
-	const char *
-		shared_store; /* not NULL: the tree's slots lie in that store, for all projects (enableGlobalVirtualStore) */
+	/* Not NULL: the tree's slots lie in that store, for all projects (enableGlobalVirtualStore). */
+	const char *shared_store;
 	int cancel_fd;
 };
 /* 0: all is what the registry has. ERR_INTEGRITY: something is not. Else a package could not be looked at, with the first reason. */

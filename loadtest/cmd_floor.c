@@ -31,8 +31,8 @@ enum op_kind { OP_MKDIR, OP_ENTER, OP_SOURCE, OP_LINK, OP_SYMLINK, OP_WRITE };
 struct op {
 	enum op_kind kind;
 	mode_t mode; /* of WRITE */
-	const char
-		*path; /* below the folder that was entered last; of ENTER below the tree, of SOURCE below the store */
+	/* Below the folder that was entered last; of ENTER below the tree, of SOURCE below the store. */
+	const char *path;
 	const char *from; /* of LINK: below the last SOURCE; of SYMLINK: its text */
 	uint64_t size;    /* of WRITE */
 };

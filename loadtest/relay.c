@@ -27,6 +27,10 @@ struct chunk {
 	uint32_t n, done;
 	char b[];
 };
+struct ack {
+	uint64_t at_us;
+	uint32_t n; /* bytes */
+};
 /* One direction of one connection. */
 struct flow {
 	struct conn *conn;
@@ -36,10 +40,7 @@ struct flow {
 	uint64_t delivered;         /* bytes */
 	uint64_t sent_us;           /* when it last sent; 0: never */
 	uint64_t arrives_us;        /* when that is there */
-	struct ack {
-		uint64_t at_us;
-		uint32_t n;
-	} * ack; /* ring */
+	struct ack *ack;            /* ring */
 	size_t ack_head, nack, cap_ack;
 	bool readable, eof, shut, blocked;
 	struct flow *wait_next; /* in the link's round robin */

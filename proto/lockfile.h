@@ -35,7 +35,8 @@ struct lock_resolution {
 	str repo, commit; /* LOCK_RES_GIT */
 	str path;         /* sub-folder of a git package */
 	bool git_hosted;
-	str raw; /* LOCK_RES_OTHER (binary, variations, custom types): what stands after "resolution:", as pnpm writes it */
+	/* LOCK_RES_OTHER (binary, variations, custom types): what stands after "resolution:", as pnpm writes it. */
+	str raw;
 };
 
 /* One entry of `packages:`. */
@@ -118,7 +119,8 @@ struct lockfile {
 	struct lock_snapshot *snapshot;
 	size_t nsnapshots;
 	str env_document; /* the optional first YAML document, verbatim with its separators; empty when there is none */
-	bool absent; /* as read: there is nothing but perhaps an environment document, which pnpm takes for no lockfile */
+	/* As read: there is nothing but perhaps an environment document, which pnpm takes for no lockfile. */
+	bool absent;
 };
 
 /* Reads TEXT of PATH (for messages); a byte order mark and CRLF are taken. Strings may borrow from TEXT, which must outlive the model. ERR_PARSE with line;

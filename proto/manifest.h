@@ -18,7 +18,8 @@ struct manifest {
 	struct str_list peer_optional; /* names that peerDependenciesMeta marks optional (also without a range) */
 	struct manifest_dep_meta *dependencies_meta;
 	size_t ndependencies_meta;
-	str meta_text; /* dependenciesMeta as the lockfile has it, where it says more (dependencies_meta.h); of projects */
+	/* dependenciesMeta as the lockfile has it, where it says more (dependencies_meta.h); of projects. */
+	str meta_text;
 	bool bundle_all;         /* bundleDependencies: true */
 	struct str_list bundled; /* bundleDependencies or bundledDependencies */
 	struct str_map engines;  /* node, npm, pnpm, … */
@@ -31,7 +32,8 @@ struct manifest {
 	str deprecated;
 	str package_manager; /* "pnpm@12.0.0+sha512…" */
 	str type, main;
-	str pnpm_pin; /* version or range of pnpm that devEngines or packageManager wants in the lockfile; empty: none */
+	/* Version or range of pnpm that devEngines or packageManager wants in the lockfile; empty: none. */
+	str pnpm_pin;
 	bool pnpm_pin_strict; /* onFail is not download: where the running one doesn't satisfy it, nothing is written */
 	str runtime;          /* "node", "bun" or "deno": one that pnpm would install, see manifest.c */
 	bool has_resolutions, has_pnpm; /* fields that pnpm ignores; HAS_PNPM lists its keys in pnpm_keys */

@@ -11,10 +11,11 @@
 #include "base/base.h"
 
 struct npmrc_entry {
-	str key, value;    /* decoded; "key =" gives an empty value, "key" alone "true" */
-	bool list;         /* written as key[] = value */
-	bool key_from_env; /* a ${VAR} was written in the key, or in the value: pnpm refuses that in registry URLs and */
-	bool value_from_env; /* ignores it in credentials where the file belongs to a project, since others can write there */
+	str key, value; /* decoded; "key =" gives an empty value, "key" alone "true" */
+	bool list;      /* written as key[] = value */
+	/* A ${VAR} was written in the key, or in the value: pnpm refuses that in registry URLs, and ignores it in
+	 * credentials, where the file belongs to a project, since others can write there. */
+	bool key_from_env, value_from_env;
 	uint32_t line;
 };
 struct npmrc {

@@ -55,8 +55,9 @@ struct client_settings {
 	str dray_server;          /* drayServer */
 	str dray_server_fallback; /* drayServerFallback: "direct", "error" or empty */
 	str dray_bad_pack;        /* drayBadPack: "tarball", "stop" or empty */
-	str dray_materialization; /* drayMaterialization: "server" (packs, where a server is used), "registry" or empty */
-	str npmrc_auth_file;      /* npmrcAuthFile: instead of ~/.npmrc */
+	/* drayMaterialization: "server" (packs, where a server is used), "registry" or empty. */
+	str dray_materialization;
+	str npmrc_auth_file;             /* npmrcAuthFile: instead of ~/.npmrc */
 	bool age_strict_set, age_strict; /* minimumReleaseAgeStrict; not set: strict where minimumReleaseAge is */
 	bool trust_lockfile;             /* an existing lockfile is not checked against the policies */
 };

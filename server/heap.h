@@ -12,8 +12,8 @@ void heap_setup(void);
 
 struct heap_sizes {
 	uint64_t used; /* bytes that were allocated and not freed; 0: the allocator does not tell (sanitizers) */
-	uint64_t
-		kept; /* bytes of memory that nobody's data is in: free, but not the system's again; thread stacks included */
+	/* Bytes of memory that nobody's data is in: free, but not the system's again; thread stacks included. */
+	uint64_t kept;
 };
 struct heap_sizes heap_sizes(void);
 

@@ -32,8 +32,8 @@ struct plan_run_state {
 	bool complete;   /* all below is final, and so are the bytes: plan_run_bytes() */
 	bool waits;      /* there are frames that wait for company: ask again soon, with NOW */
 	unsigned frames; /* so far */
-	const struct err
-		*err; /* code below 0: it failed; with no frames there are no bytes either. Final, lives as long as R */
+	/* Code below 0: it failed; with no frames there are no bytes either. Final, lives as long as R. */
+	const struct err *err;
 	bool need_lockfile; /* why it failed */
 	int rc;             /* the stream is broken */
 };

@@ -18,8 +18,8 @@ struct upstream_config {
 	str authorization;      /* whole header value; empty: none. Over clear HTTP only to private hosts */
 	bool private_addresses; /* its hosts may be in private ranges */
 	bool private_assumed;   /* nobody has said so: that alone lets no credential travel in clear */
-	struct str_list
-		origins; /* "https://cdn.test": where its tarballs may be, besides its own origin; no credential goes there */
+	/* "https://cdn.test": where its tarballs may be, besides its own origin; no credential goes there. */
+	struct str_list origins;
 	struct str_list aliases; /* registry URLs that clients may name and that mean this one */
 };
 struct upstreams_opts {

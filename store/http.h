@@ -49,7 +49,8 @@ struct http_response {
 	int64_t content_length; /* -1 unknown */
 	struct buf *memory;     /* the collected body's: done may take it over */
 	uint64_t received; /* body bytes; of the last attempt where `again` is asked, of the whole where done is told */
-	bool hopeless; /* failed in a way that asking again will not change: policy, TLS verification, a malformed URL */
+	/* Failed in a way that asking again will not change: policy, TLS verification, a malformed URL. */
+	bool hopeless;
 };
 struct http_request {
 	str url, method;   /* GET when empty; copied */

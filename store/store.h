@@ -78,8 +78,8 @@ struct import;
 struct import_opts {
 	str key; /* as for store_get() */
 	str sri; /* verified over the tarball's bytes before anything becomes visible; may be empty */
-	str name,
-		version; /* expected in package.json, for messages; a differing name or version is accepted as npm does */
+	/* Expected in package.json, for messages; a differing name or version is accepted as npm does. */
+	str name, version;
 	uint64_t max_unpacked;             /* bytes; 0: 4 GiB */
 	uint32_t max_entries;              /* 0: 500,000 */
 	struct unpack_scratch *scratch;    /* a tarball's: unpack.h; NULL: of its own */

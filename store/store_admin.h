@@ -51,7 +51,8 @@ struct store_prune_result {
 	struct shared_pruned shared; /* slots, before packages: a slot's files keep its package */
 	uint64_t orphans;            /* directories that no index row names: left by killed imports or replaced */
 	uint64_t plans;              /* kept plans and images (kept.h) that nobody used for a week */
-	bool orphans_all; /* whether the store was ours alone, so that fresh orphans could be told from imports in progress */
+	/* Whether the store was ours alone, so that fresh orphans could be told from imports in progress. */
+	bool orphans_all;
 };
 /* Removes packages that no tree links to (none of their files has a second name), and orphans: all of them when no other process has the store
  * open, else those that are an hour old. Row first, then directory: an install that still sees the row finds the files gone, gets

@@ -18,18 +18,19 @@ struct unpack_scratch {
 	uint8_t *p;
 	size_t n;
 };
+struct stream {
+	struct inflate_state isal;
+	uint8_t out[WINDOW];
+	bool finished; /* a member has ended and no other has begun */
+	bool trailing; /* what follows is no gzip member: ignored, as zlib's users do */
+};
 struct unpack {
 	struct unpack_opts o;
 	struct digest want;
 	struct hasher *hash; /* NULL: nothing to verify, or done already */
 	struct tar *tar;
 	struct buf held; /* while streaming is NULL */
-	struct stream {
-		struct inflate_state isal;
-		uint8_t out[WINDOW];
-		bool finished; /* a member has ended and no other has begun */
-		bool trailing; /* what follows is no gzip member: ignored, as zlib's users do */
-	} * streaming;
+	struct stream *streaming;
 };
 
 #define UNPACK_FAIL(u, e, code, ...)                                                                                   \

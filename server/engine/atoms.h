@@ -19,14 +19,15 @@ struct atom_rec {
 	atom spec_fetch;
 	atom peer_range; /* pick.c: what it asks of a peer; 0: not read yet */
 };
+struct atom_cell {
+	uint32_t hash;
+	atom x; /* 0: free */
+};
 struct atoms {
 	struct arena *a;
 	struct atom_rec *rec;
 	size_t n, cap;
-	struct atom_cell {
-		uint32_t hash;
-		atom x; /* 0: free */
-	} * cell;
+	struct atom_cell *cell;
 	uint32_t mask;
 };
 

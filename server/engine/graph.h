@@ -151,8 +151,8 @@ struct level {
 	const struct level *up;
 	struct kv *p; /* name -> version, sorted by name */
 	uint32_t n;
-	uint64_t
-		mask; /* a bit for each name, by its number: most levels are seen not to have a name without a search */
+	/* A bit for each name, by its number: most levels are seen not to have a name without a search. */
+	uint64_t mask;
 };
 /* Aliases visible to a level: those of the levels above it. */
 struct scope {
@@ -191,8 +191,8 @@ struct importer {
 	missing_vec missing;
 	struct kv *optional_missing; /* (name, range) pairs, by kv_order */
 	uint32_t noptional_missing;
-	const struct atomset
-		*declined; /* optional peers not hoisted because they don't take what is there; NULL: none */
+	/* Optional peers not hoisted because they don't take what is there; NULL: none. */
+	const struct atomset *declined;
 	const struct atomset *locked_peer_names;
 	struct kv *locked_peer_versions; /* by kv_order */
 	uint32_t nlocked_peer_versions;
@@ -214,6 +214,10 @@ enum { RUN_MOST_DEPTH = 3000 };
 /* Projects' dependency on NAME, by SPEC; LOCKED is its version in the lockfile, 0: none. */
 struct asking {
 	atom name, spec, locked;
+};
+/* A package that is reachable, for hoisting: they are looked through once for each missing peer. */
+struct run_version {
+	uint32_t pkg, next; /* of the same name; NONE: none */
 };
 
 struct run {
@@ -246,18 +250,16 @@ struct run {
 	uint64_t breaks;   /* how often what was known of a package no longer holds */
 
 	struct selector_table preferred, locked; /* see prefer.h */
-	const struct importer
-		*unlocked; /* the first project that the lockfile doesn't know: the others take over the same */
-	const struct atomset
-		*moved;        /* names for which some project asks for a version that the lockfile doesn't have */
+	/* The first project that the lockfile doesn't know: the others take over the same. */
+	const struct importer *unlocked;
+	/* Names for which some project asks for a version that the lockfile doesn't have. */
+	const struct atomset *moved;
 	struct asking *asking; /* what projects ask for that is another's own peer; by name */
 	uint32_t nasking;
-	struct rows pick;           /* choices made, see pick.c */
-	struct rows first;          /* what projects share, see first_pick.c */
-	VEC(struct ahead) ahead;    /* packages whose dependencies are still to be asked for ahead */
-	struct run_version {        /* packages reachable, for hoisting; looked through once for each missing peer */
-		uint32_t pkg, next; /* of the same name; NONE: none */
-	} * run_versions;
+	struct rows pick;        /* choices made, see pick.c */
+	struct rows first;       /* what projects share, see first_pick.c */
+	VEC(struct ahead) ahead; /* packages whose dependencies are still to be asked for ahead */
+	struct run_version *run_versions;
 	size_t nrun_versions;
 	uint32_t *run_first; /* by atom of the name: its first place among them */
 	size_t nrun_first;
@@ -271,8 +273,8 @@ struct run {
 	int64_t cutoff;        /* newest publish time that minimumReleaseAge lets through; 0: none */
 	int64_t subdep_cutoff; /* the same for transitive dependencies */
 	bool lowest_direct, time_based;
-	const struct atomset
-		*timed; /* "name@version" of what time_cutoff() chose: what has a publish time in the lockfile */
+	/* "name@version" of what time_cutoff() chose: what has a publish time in the lockfile. */
+	const struct atomset *timed;
 	struct metas *metas;
 	struct overrides *overrides;
 	struct extender *extender;

@@ -27,16 +27,17 @@ struct discovery {
 void peers_discover(struct peers *p, struct importer *imp, uint32_t from, struct discovery *out);
 void discovery_release(struct discovery *d);
 
+struct gedge {
+	atom alias;
+	dpid dp; /* NONE: link */
+	atom link;
+	bool optional;
+};
 /* One entry of the result: a package under a peer context. */
 struct gnode {
 	uint32_t pkg;
 	dpid dp;
-	struct gedge {
-		atom alias;
-		dpid dp; /* NONE: link */
-		atom link;
-		bool optional;
-	} * edge; /* sorted by alias text */
+	struct gedge *edge; /* sorted by alias text */
 	uint32_t nedge;
 	const struct atomset *transitive, *peers; /* names: inherited; resolved */
 	const struct atomset *declined;           /* peers that it does without on purpose; NULL: none */
@@ -51,15 +52,16 @@ struct gdirect {
 	atom link; /* path from the lockfile's folder */
 	uint32_t pkg;
 };
+struct gdirects {
+	struct gdirect *p; /* sorted by alias text */
+	uint32_t n;
+};
 struct graph {
 	struct deppaths *paths;
 	VEC(struct gnode) node;
 	uint32_t *of; /* by dpid: index + 1 */
 	size_t nof;
-	struct gdirects {
-		struct gdirect *p;
-		uint32_t n;
-	} * direct; /* by importer; sorted by alias text */
+	struct gdirects *direct; /* by importer */
 };
 /* The final walk over all importers. The graph lives in the run's arena; PATHS must outlive it. */
 void peers_graph(struct run *r, struct deppaths *paths, struct graph *out);

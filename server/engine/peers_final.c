@@ -54,13 +54,14 @@ static uint32_t node_target(void *ctx, uint32_t v, uint32_t i)
 
 /* --- names --- */
 
+struct name_edges {
+	uint32_t *p;
+	uint32_t n;
+	size_t cap;
+};
 struct names {
 	VEC(atom) name;
-	struct {
-		uint32_t *p;
-		uint32_t n;
-		size_t cap;
-	} * out;
+	struct name_edges *out;
 	uint32_t *of; /* by atom: index + 1 */
 };
 

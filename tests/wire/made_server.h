@@ -28,8 +28,8 @@ struct made_opts {
 	const struct fixture *fix;
 	unsigned nfix;
 	enum made_end end;
-	uint64_t
-		every; /* bytes of answers that a connection brings before it ends; 0: none, it ends before the first */
+	/* Bytes of answers that a connection brings before it ends; 0: none, it ends before the first. */
+	uint64_t every;
 	unsigned most; /* connections that end so; the others never */
 	bool fails;    /* each request is answered 503 */
 };

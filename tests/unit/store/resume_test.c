@@ -14,8 +14,9 @@ enum { BODY = 100000, LARGE = 5 << 20 };
 struct way {
 	const char *name;
 	const char *etag;
-	const char *
-		answer; /* a range is answered so: "rest" (or "rest*": of unknown length), "whole", "416", "shifted", "short", "longer", "bare"; "stuck": whole, and broken off as at first */
+	/* A range is answered so: "rest" (or "rest*": of unknown length), "whole", "416", "shifted", "short", "longer",
+	 * "bare"; "stuck": whole, and broken off as at first. */
+	const char *answer;
 	unsigned cuts, failures;                      /* so often it breaks off; and then so many 503 */
 	bool chunked;                                 /* the first answer states no length */
 	unsigned requests, voided, ranges, if_ranges; /* what is to be seen */

@@ -417,8 +417,9 @@ static void *import_many(void *arg)
 		m->rc = store_link(m->s, p, false, fd, PKG_AUTO, NULL, &m->e);
 		close(fd);
 		pkg_drop(&p);
+		/* Another thread's import replaced ours, and the prune took it: it would be fetched again. */
 		if (m->rc == ERR_NOTFOUND && i % 4 == 0)
-			m->rc = 0; /* another thread's import replaced ours, and the prune took it: it would be fetched again */
+			m->rc = 0;
 	}
 	str cmd = arena_printf(&a, "rm -rf '%s'", dir);
 	if (system(cmd.p) != 0)
