@@ -36,8 +36,8 @@ struct install_opts {
 	int cancel_fd; /* readable: stop; -1: none */
 };
 struct install_times {
-	uint64_t start, first_frame, last_frame, fetch_first, fetch_last, linked, root, bins, scripts, finish,
-		end; /* us, from start */
+	/* µs, from start. */
+	uint64_t start, first_frame, last_frame, fetch_first, fetch_last, linked, root, bins, scripts, finish, end;
 };
 struct install_result {
 	struct install_times t;

@@ -23,8 +23,8 @@ int pack_base_find(struct pack_base_of *out, const struct lockfile *before, stru
 		if (rest.n < 2 || rest.p[0] != '@')
 			continue;
 		seen++;
-		size_t near =
-			1 + str_shared(str_from(rest, 1), p->f->version); /* 5.1.0 is nearer to 5.1.2 than to 4.0.0 */
+		/* 5.1.0 is nearer to 5.1.2 than to 4.0.0. */
+		size_t near = 1 + str_shared(str_from(rest, 1), p->f->version);
 		if (near <= best || str_eq(sri, p->f->meta.resolution.integrity) || !packs_key(b.key, sri))
 			continue;
 		int have = store_get(&b.rec, r, sri, e);

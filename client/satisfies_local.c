@@ -193,8 +193,8 @@ static str peers_outdated(const struct check *c)
 		const str *v = str_map_get(locked, alias);
 		if (is_own(c, alias) || overridden(c, alias))
 			continue;
-		bool ruled = str_find(asked.p[i].v, ':', 0) !=
-			     SIZE_MAX; /* catalog: and workspace: are locked as what they mean */
+		/* catalog: and workspace: are locked as what they mean. */
+		bool ruled = str_find(asked.p[i].v, ':', 0) != SIZE_MAX;
 		if (!v || (!ruled && !str_eq(*v, asked.p[i].v)))
 			return said(c, alias, v ? *v : STR_NONE, asked.p[i].v);
 		if (str_list_has(c->m->peer_optional, alias) != str_list_has(c->p->peer_optional, alias))

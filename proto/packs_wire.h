@@ -26,8 +26,8 @@
 enum {
 	PACKS_KEY = 24,
 	PACKS_ROW = 40,
-	PACKS_PAIR_LEAST =
-		8192, /* bytes of a pack: a smaller one is not had as a delta from another of the same plan */
+	/* Bytes of a pack: a smaller one is not had as a delta from another of the same plan. */
+	PACKS_PAIR_LEAST = 8192,
 	PACKS_MOST_KEYS = 16384, /* in a find; past it ERR_TOOBIG */
 	PACKS_MOST = 4096        /* packs in a request, likewise */
 };

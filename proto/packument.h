@@ -71,10 +71,10 @@ uint32_t packument_tag(struct packument p, str tag);
 int64_t packument_time(struct packument p, uint32_t i);
 /* The same as the registry wrote it; empty where that is "2024-01-02T03:04:05.678Z" and so follows from the number. */
 str packument_time_text(struct packument p, uint32_t i);
-str packument_integrity(
-	struct packument p, uint32_t i); /* SRI; from shasum when dist.integrity is missing; may be empty */
-str packument_tarball(
-	struct packument p, uint32_t i, struct arena *a);         /* dist.tarball as the registry wrote it; or in A */
+/* SRI; from shasum when dist.integrity is missing; may be empty. */
+str packument_integrity(struct packument p, uint32_t i);
+/* dist.tarball as the registry wrote it; or in A. */
+str packument_tarball(struct packument p, uint32_t i, struct arena *a);
 str packument_deprecated(struct packument p, uint32_t i);         /* empty: not deprecated */
 uint64_t packument_unpacked_size(struct packument p, uint32_t i); /* dist.unpackedSize, 0 unknown */
 uint32_t packument_file_count(struct packument p, uint32_t i);

@@ -65,8 +65,8 @@ struct packs {
 	size_t head;
 	VEC(uint32_t) deltas; /* wanted ones, from `deltas_at` on */
 	size_t deltas_at;
-	size_t stock,
-		stock_at; /* items of the journal, and how far packdelta_ahead_some() has come: 2 x stock is the end */
+	/* Items of the journal, and how far packdelta_ahead_some() has come: 2 x stock is the end. */
+	size_t stock, stock_at;
 	VEC(struct pack_old) old;
 	struct packs_counts n; /* but these, which are counted without the lock: */
 	_Atomic uint64_t sent, sent_bytes, absent;

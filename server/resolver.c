@@ -125,9 +125,9 @@ static void resolver_lockfile_keep(void *ctx, const uint8_t sha[32], str text)
 {
 	struct resolver *r = ctx;
 
+	/* The writer's queue may be full: the next request brings it again. */
 	if (!index_lockfile_keep(r->store, sha, text, clock_wall_ms()))
-		atomic_fetch_add(
-			&r->writes_dropped, 1); /* the writer's queue is full: the next request brings it again */
+		atomic_fetch_add(&r->writes_dropped, 1);
 }
 
 static void resolver_renew(void *ctx, const uint8_t *keys, size_t n)

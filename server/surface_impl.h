@@ -46,8 +46,8 @@ struct surface {
 	bool closing;      /* nothing is asked for any more */
 	unsigned fetching; /* what the fetch thread, or the resolver, has still to end; `landed` tells of each */
 	struct surface_counts n;
-	_Atomic uint64_t flight_memory, plain, keep_memory,
-		keeps; /* without the lock; keeps: what is to be kept, and is not yet */
+	/* Without the lock. KEEPS: what is to be kept, and is not yet. */
+	_Atomic uint64_t flight_memory, plain, keep_memory, keeps;
 };
 /* On a maker; on a keeper, who may wait for the disk for as long as that takes: then false, and what is not kept is counted. */
 MUST_USE bool surface_run_making(struct surface *s, struct surface_task *t);

@@ -73,9 +73,9 @@ int verdict_send(const struct verdict_opts *o, const struct request *r, const st
 		if (check(&text, o, r, who, c, e) < 0)
 			return e->code;
 		policy_value(value, &r->settings, o->now_ms);
+		/* One that the writer has no room for is found again by the next request. */
 		if (!text.n && !policy_partial(r))
-			(void)store_kv_put(o->store, "verdicts", str_of(hex),
-				(str){ value, sizeof(value) }); /* dropped: checked again */
+			(void)store_kv_put(o->store, "verdicts", str_of(hex), (str){ value, sizeof(value) });
 	}
 	return policy_verdict(buf_str(&text), sink, ctx, e);
 }

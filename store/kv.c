@@ -23,8 +23,8 @@ enum {
 	WINDOW = 64 << 10,     /* the kernel maps that much around what is touched, and as much is aligned */
 	WINDOWS = 1024,        /* told apart; what lies further on shares their places */
 	PAGE_HEADER = 16,      /* LMDB's */
-	WRITTEN_KEPT =
-		1 << 20, /* bytes committed before they are let go: the writer looks at the pages around what it adds */
+	/* Bytes committed before they are let go: the writer looks at the pages around what it adds. */
+	WRITTEN_KEPT = 1 << 20,
 };
 static const size_t default_map = (size_t)64 << 30, default_queued = (size_t)64 << 20;
 

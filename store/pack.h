@@ -59,8 +59,8 @@ struct pack_row {
 typedef int pack_row_fn(void *arg, const struct pack_row *row, struct err *e);
 enum {
 	PACK_CHECK = 1, /* each content is hashed, too */
-	PACK_PIECES =
-		2, /* FN takes files of large packs in pieces, in order, and SAME: memory is bounded by the window */
+	/* FN takes files of large packs in pieces, in order, and SAME: memory is bounded by the window. */
+	PACK_PIECES = 2,
 };
 /* Verifies the N bytes at P against DIGEST, then gives every file to FN in the table's order. FLAGS: PACK_… . A negative return
  * of FN ends it. ERR_INTEGRITY: other bytes than promised; ERR_PARSE: no pack, or an unsafe path; ERR_TOOBIG; ERR_UNSUPPORTED:

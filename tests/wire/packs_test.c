@@ -315,8 +315,8 @@ static void one_connection_is_refused(void **state)
 	struct err e;
 	char url[80];
 
-	snprintf(url, sizeof(url), "https%s",
-		v->url + strlen("http")); /* nothing is open before a word of the server's */
+	/* Nothing is open before a word of the server's. */
+	snprintf(url, sizeof(url), "https%s", v->url + strlen("http"));
 	o.url = str_of(url);
 	assert_int_equal(pack_fetcher_new(&v->f, v->pool, &o, &e), 0);
 	for (int i = 0; i < 3; i++) {
@@ -546,8 +546,8 @@ static void a_server_that_always_leaves(struct env *v, enum made_end end)
 	fetch_all(v, false);
 	assert_int_equal(v->wrong, v->absent);
 	assert_true(end == MADE_LAST || v->done == 0);
-	assert_true(
-		made_connections(v->made) <= 2 * 3 + v->done); /* three attempts each, and more where an answer came */
+	/* Three attempts each, and more where an answer came. */
+	assert_true(made_connections(v->made) <= 2 * 3 + v->done);
 	assert_true(v->absent == 0 || strstr(v->why, "pack of "));
 }
 

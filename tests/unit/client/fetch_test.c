@@ -61,8 +61,8 @@ static void on_ready(void *arg, struct tree_package *p, int code, const struct e
 	struct install *in = arg;
 
 	if (code < 0 && in->times > RETRIES) {
-		assert_true(code == ERR_INTEGRITY ||
-			    code == ERR_PARSE); /* what is unpacked as it comes may be damaged first */
+		/* What is unpacked as it comes may be damaged first. */
+		assert_true(code == ERR_INTEGRITY || code == ERR_PARSE);
 		assert_non_null(strstr(e->msg, "(3 attempts)"));
 	} else if (code < 0) {
 		print_error("%s\n", e->msg);

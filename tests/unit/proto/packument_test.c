@@ -112,8 +112,8 @@ static void test_fields(void **state)
 	assert_int_equal(packument_time(p, 1), INT64_C(86400250));
 	assert_int_equal(packument_time(p, 2), 0);
 
-	assert_int_equal(
-		packument_map_n(p, 2, PACKUMENT_DEPS), 2); /* c is no string; b keeps its place, gets the last */
+	/* c is no string; b keeps its place, gets the last. */
+	assert_int_equal(packument_map_n(p, 2, PACKUMENT_DEPS), 2);
 	packument_map_at(p, 2, PACKUMENT_DEPS, 0, &k, &v);
 	IS_STR(k, "b");
 	IS_STR(v, "^2");
@@ -122,8 +122,8 @@ static void test_fields(void **state)
 	IS_STR(v, "./cli.js");
 	IS_STR(packument_deprecated(p, 2), "no \"more\" \u00e9\U0001F600\uFFFD");
 	assert_int_equal(packument_deprecated(p, 1).n, 0);
-	assert_int_equal(
-		packument_list_n(p, 2, PACKUMENT_OS), 0); /* pnpm drops one string there, and keeps it as libc */
+	/* pnpm drops one string there, and keeps it as libc. */
+	assert_int_equal(packument_list_n(p, 2, PACKUMENT_OS), 0);
 	assert_int_equal(packument_list_n(p, 2, PACKUMENT_LIBC), 1);
 	IS_STR(packument_list_at(p, 2, PACKUMENT_LIBC, 0), "glibc");
 	assert_true(packument_libc_scalar(p, 2) && !packument_libc_scalar(p, 1));

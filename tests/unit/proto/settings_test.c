@@ -22,8 +22,8 @@ static void test_age_cutoff(void **state)
 	assert_int_equal(cutoff(1440, 86400000), 1);
 	assert_int_equal(cutoff(1440, 1), 1);
 	assert_int_equal(cutoff(UINT64_MAX, 1700000000000), 1);
-	assert_int_equal(
-		cutoff(UINT64_MAX / 60000 + 1, 1700000000000), 1); /* times 60,000 it is a small number again */
+	/* Times 60,000 it is a small number again. */
+	assert_int_equal(cutoff(UINT64_MAX / 60000 + 1, 1700000000000), 1);
 	assert_int_equal(cutoff(INT64_MAX / 60000, 1700000000000), 1);
 }
 

@@ -610,8 +610,8 @@ static void what_is_kept_is_asked_about(void **state)
 	assert_int_equal(system(cmd), 0);
 	v->not_modified = 1;
 	unsigned before = v->s.requests;
-	assert_int_equal(
-		get(v, &k, STR("http://f/")), 0); /* confirmed, and not there: the second time without a validator */
+	/* Confirmed, and not there: the second time without a validator. */
+	assert_int_equal(get(v, &k, STR("http://f/")), 0);
 	assert_int_equal(k.age, DOC_FRESH);
 	doc_release(k.d);
 	assert_int_equal(v->s.requests, before + 2);
