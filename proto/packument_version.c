@@ -86,12 +86,29 @@ static uint32_t list_read(struct compile *c, unsigned kind)
 	return group;
 }
 
+/* Whether the value that comes next, of peerDependenciesMeta, says {optional: true}. */
+static bool peer_optional_read(struct compile *c)
+{
+	bool optional = false;
+	str field;
+
+	if (!scan_open(&c->s, '{'))
+		return false;
+	for (bool first = true; scan_key(&c->s, &first, &field);) {
+		if (str_eq(field, STR("optional")))
+			optional = scan_true(&c->s);
+		else
+			scan_skip(&c->s);
+	}
+	return optional;
+}
+
 /* The names that peerDependenciesMeta marks optional. */
 static uint32_t peer_meta_read(struct compile *c)
 {
 	const unsigned kind = MEMO_LIST + PACKUMENT_PEER_OPTIONAL;
 	uint32_t group;
-	str name, field;
+	str name;
 
 	if (pk_memo_hit(c, kind, &group))
 		return group;
@@ -99,16 +116,7 @@ static uint32_t peer_meta_read(struct compile *c)
 	c->scratch.n = 0;
 	if (scan_open(&c->s, '{')) {
 		for (bool first = true; scan_key(&c->s, &first, &name);) {
-			bool optional = false;
-			if (scan_open(&c->s, '{')) {
-				for (bool f = true; scan_key(&c->s, &f, &field);) {
-					if (str_eq(field, STR("optional")))
-						optional = scan_true(&c->s);
-					else
-						scan_skip(&c->s);
-				}
-			}
-			if (optional)
+			if (peer_optional_read(c))
 				*vec_add(&c->scratch) = pk_string_id(c, name);
 		}
 	}

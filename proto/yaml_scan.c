@@ -285,16 +285,22 @@ int yaml_read_scalar(struct yaml_reader *r, bool flow, struct yaml_node *n)
 	return rc;
 }
 
-int yaml_read_literal(struct yaml_reader *r, ptrdiff_t parent, struct yaml_node *n)
-{
-	char chomp = 0;
-	ptrdiff_t indent = 0;
+/* A literal while it is read: what it has so far, each line with its end, and how many empty lines follow that. */
+struct literal {
+	char chomp;       /* '-', '+' or 0 */
+	ptrdiff_t indent; /* of its lines; 0: the first one says it */
+	char *p;
+	size_t n, cap, blank;
+};
 
+/* What stands behind the "|": how the end is chomped, and the indent, both optional. */
+static int literal_header(struct yaml_reader *r, struct literal *l, ptrdiff_t parent)
+{
 	for (r->p++; !yaml_at_eol(r) && *r->p != ' '; r->p++) {
-		if ((*r->p == '-' || *r->p == '+') && !chomp)
-			chomp = *r->p;
-		else if (*r->p >= '1' && *r->p <= '9' && !indent)
-			indent = (parent < 0 ? 0 : parent) + (*r->p - '0');
+		if ((*r->p == '-' || *r->p == '+') && !l->chomp)
+			l->chomp = *r->p;
+		else if (*r->p >= '1' && *r->p <= '9' && !l->indent)
+			l->indent = (parent < 0 ? 0 : parent) + (*r->p - '0');
 		else
 			return yaml_reader_err(r, "bad header of a literal string");
 	}
@@ -303,49 +309,74 @@ int yaml_read_literal(struct yaml_reader *r, ptrdiff_t parent, struct yaml_node 
 		return yaml_reader_err(r, "unexpected text after \"|\"");
 	if (r->p < r->end)
 		yaml_newline(r);
-	char *buf = NULL;
-	size_t len = 0, cap = 0, blank = 0;
+	return 0;
+}
+
+/* LINE, without its end, behind the empty lines before it. */
+static void literal_add(struct yaml_reader *r, struct literal *l, str line)
+{
+	size_t more = l->blank + line.n + 1;
+
+	if (l->n + more > l->cap) {
+		l->cap = (l->n + more) * 2;
+		char *bigger = arena_new(r->strings, char, l->cap);
+		if (l->n)
+			memcpy(bigger, l->p, l->n);
+		l->p = bigger;
+	}
+	memset(l->p + l->n, '\n', l->blank);
+	l->n += l->blank;
+	l->blank = 0;
+	memcpy(l->p + l->n, line.p, line.n);
+	l->n += line.n;
+	l->p[l->n++] = '\n';
+}
+
+static void literal_lines(struct yaml_reader *r, struct literal *l, ptrdiff_t parent)
+{
 	while (r->p < r->end) {
 		const char *nl = memchr(r->p, '\n', (size_t)(r->end - r->p)), *stop = nl ? nl : r->end;
 		const char *text = r->p;
-		while (text < stop && *text == ' ' && (!indent || text - r->p < indent))
+
+		while (text < stop && *text == ' ' && (!l->indent || text - r->p < l->indent))
 			text++;
 		if (text == stop) {
-			blank++;
+			l->blank++;
 		} else {
-			if (!indent)
-				indent = text - r->p;
-			if (text - r->p < indent || indent <= parent)
-				break;
-			size_t more = blank + (size_t)(stop - text) + 1;
-			if (len + more > cap) {
-				cap = (len + more) * 2;
-				char *bigger = arena_new(r->strings, char, cap);
-				if (len)
-					memcpy(bigger, buf, len);
-				buf = bigger;
-			}
-			memset(buf + len, '\n', blank);
-			len += blank;
-			blank = 0;
-			memcpy(buf + len, text, (size_t)(stop - text));
-			len += (size_t)(stop - text);
-			buf[len++] = '\n';
+			if (!l->indent)
+				l->indent = text - r->p;
+			if (text - r->p < l->indent || l->indent <= parent)
+				return;
+			literal_add(r, l, (str){ text, (size_t)(stop - text) });
 		}
 		r->p = stop;
 		if (nl)
 			yaml_newline(r);
 	}
+}
+
+/* Empty lines at the end stay with "+"; with "-" the last line has no end. */
+static str literal_chomped(const struct yaml_reader *r, const struct literal *l)
+{
+	if (l->chomp != '+')
+		return (str){ l->p, l->chomp == '-' && l->n ? l->n - 1 : l->n };
+	char *all = arena_new(r->strings, char, l->n + l->blank + 1);
+	if (l->n)
+		memcpy(all, l->p, l->n);
+	memset(all + l->n, '\n', l->blank);
+	return (str){ all, l->n + l->blank };
+}
+
+int yaml_read_literal(struct yaml_reader *r, ptrdiff_t parent, struct yaml_node *n)
+{
+	struct literal l = { 0 };
+	int rc = literal_header(r, &l, parent);
+
+	if (rc < 0)
+		return rc;
+	literal_lines(r, &l, parent);
 	n->kind = YAML_KIND_QUOTED;
-	if (chomp == '+') {
-		char *all = arena_new(r->strings, char, len + blank + 1);
-		if (len)
-			memcpy(all, buf, len);
-		memset(all + len, '\n', blank);
-		n->s = (str){ all, len + blank };
-	} else {
-		n->s = (str){ buf, chomp == '-' && len ? len - 1 : len };
-	}
+	n->s = literal_chomped(r, &l);
 	r->p = r->p < r->end ? r->bol : r->p;
 	return yaml_seek_content(r);
 }

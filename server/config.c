@@ -298,8 +298,8 @@ static int check_url(const char *name, str url, struct err *e)
 	return err_set(e, ERR_USAGE, "%s = \"" STR_FMT "\": expected a http or https URL", name, STR_ARG(url));
 }
 
-/* *OF: the option whose value is wrong; stays as it is for what the sections say. */
-static int config_check(struct config *c, const char **of, struct err *e)
+/* Each check: *OF is the option whose value is wrong, NULL where that is the file as a whole. */
+static int check_tls(const struct config *c, const char **of, struct err *e)
 {
 	*of = c->tls_cert.n ? "tls-cert" : "tls-key";
 	if (!c->tls_cert.n != !c->tls_key.n)
@@ -308,20 +308,18 @@ static int config_check(struct config *c, const char **of, struct err *e)
 	*of = "tls-client-ca";
 	if (c->tls_client_ca.n && !c->tls_cert.n)
 		return err_set(e, ERR_USAGE, "tls-client-ca needs tls-cert and tls-key");
-	*of = "public-url";
-	if (c->public_url.n && check_url(*of, c->public_url, e) < 0)
-		return e->code;
-	if (c->public_url.n)
-		c->public_url = path_slashed(&c->a, c->public_url);
-	*of = "pack-settle-level";
-	if (c->command == CONFIG_SETTLE && c->pack_settle_level == 0)
-		return err_set(e, ERR_USAGE, "--wait-settled: pack-settle-level = 0 says that packs stay as they are");
+	return 0;
+}
+
+/* Where "none" is right, and how URLs are kept: with a slash at their end. */
+static int check_registry(struct config *c, const char **of, struct err *e)
+{
 	if (!c->registry.n && (c->command == CONFIG_TOKEN || c->command == CONFIG_VERIFY))
 		c->registry = STR("none"); /* tokens need no registry, and may be made before one is chosen */
 	bool none = str_eq(c->registry, STR("none"));
 	*of = "registry";
 	if (!none && !c->registry.n && !c->from[option_find(STR("registry")) - options])
-		*of = NULL; /* the file's fault as a whole */
+		*of = NULL;
 	if (!none && !c->registry.n)
 		return err_set(
 			e, ERR_USAGE, "no registry: set `registry = URL`, or `none` where only sections name any");
@@ -334,21 +332,39 @@ static int config_check(struct config *c, const char **of, struct err *e)
 	}
 	if (!none)
 		c->registry = path_slashed(&c->a, c->registry);
+	return 0;
+}
+
+static int check_listen(const struct config *c, const char **of, struct err *e)
+{
 	*of = "listen";
 	if (c->listen.n > CONFIG_MAX_LISTEN)
 		return err_set(e, ERR_USAGE, "more than %d listen addresses", CONFIG_MAX_LISTEN);
 	for (size_t i = 0; i < c->listen.n; i++) {
-		str host, port;
+		str addr = c->listen.p[i], host, port;
 		uint64_t n;
-		if (!str_rcut(c->listen.p[i], ':', &host, &port) || !host.n || !str_u64(port, &n) || n > 65535)
-			return err_set(
-				e, ERR_USAGE, "listen = " STR_FMT ": expected ADDR:PORT", STR_ARG(c->listen.p[i]));
-		for (size_t k = 0; k < i && n != 0; k++) {
-			if (str_eq(c->listen.p[k], c->listen.p[i]))
-				return err_set(
-					e, ERR_USAGE, "listen = " STR_FMT " is there twice", STR_ARG(c->listen.p[i]));
-		}
+		if (!str_rcut(addr, ':', &host, &port) || !host.n || !str_u64(port, &n) || n > 65535)
+			return err_set(e, ERR_USAGE, "listen = " STR_FMT ": expected ADDR:PORT", STR_ARG(addr));
+		if (n != 0 && str_list_has((struct str_list){ c->listen.p, i }, addr))
+			return err_set(e, ERR_USAGE, "listen = " STR_FMT " is there twice", STR_ARG(addr));
 	}
+	return 0;
+}
+
+static int config_check(struct config *c, const char **of, struct err *e)
+{
+	if (check_tls(c, of, e) < 0)
+		return e->code;
+	*of = "public-url";
+	if (c->public_url.n && check_url(*of, c->public_url, e) < 0)
+		return e->code;
+	if (c->public_url.n)
+		c->public_url = path_slashed(&c->a, c->public_url);
+	*of = "pack-settle-level";
+	if (c->command == CONFIG_SETTLE && c->pack_settle_level == 0)
+		return err_set(e, ERR_USAGE, "--wait-settled: pack-settle-level = 0 says that packs stay as they are");
+	if (check_registry(c, of, e) < 0 || check_listen(c, of, e) < 0)
+		return e->code;
 	*of = NULL;
 	return config_section_end(c, e);
 }

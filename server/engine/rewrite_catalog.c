@@ -35,27 +35,32 @@ static void catalogs_release(struct catalogs *c)
 	map_release(&c->via);
 }
 
-/* Whether each project's catalog: of the lockfile is still in a catalog, and has its row. */
+/* Whether D's catalog: is still in a catalog, and has its row; what is no catalog: passes. */
+static bool reference_known(struct catalogs *c, const struct lock_direct *d)
+{
+	str name = catalog_name(d->specifier);
+	if (!name.n) {
+		map_set(&c->via, d->alias, OTHERS);
+		return true;
+	}
+	str key = entry_key(c->x, name, d->alias);
+	uint32_t at = map_get(&c->locked, key);
+	if (at == MAP_NONE || map_get(&c->now, key) == MAP_NONE)
+		return false;
+	map_set(&c->used, key, 1);
+	if (map_add(&c->via, d->alias, at, NULL) != at)
+		map_set(&c->via, d->alias, OTHERS);
+	return true;
+}
+
 static bool references_known(struct catalogs *c)
 {
 	const struct lockfile *lf = c->x->from;
 	for (size_t i = 0; i < lf->nimporters; i++)
 		for (int t = 0; t < LOCK_NTYPES; t++)
-			for (size_t k = 0; k < lf->importer[i].deps[t].n; k++) {
-				const struct lock_direct *d = &lf->importer[i].deps[t].p[k];
-				str name = catalog_name(d->specifier);
-				if (!name.n) {
-					map_set(&c->via, d->alias, OTHERS);
-					continue;
-				}
-				str key = entry_key(c->x, name, d->alias);
-				uint32_t at = map_get(&c->locked, key);
-				if (at == MAP_NONE || map_get(&c->now, key) == MAP_NONE)
+			for (size_t k = 0; k < lf->importer[i].deps[t].n; k++)
+				if (!reference_known(c, &lf->importer[i].deps[t].p[k]))
 					return false;
-				map_set(&c->used, key, 1);
-				if (map_add(&c->via, d->alias, at, NULL) != at)
-					map_set(&c->via, d->alias, OTHERS);
-			}
 	return true;
 }
 
