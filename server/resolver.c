@@ -274,9 +274,9 @@ static struct surface *resolver_surface(void *ctx)
 	return r->surface;
 }
 
-int resolver_new(struct resolver **out, const struct config *c, struct err *e)
+/* The store, and packuments through the upstreams' policy. */
+static int open_registry(struct resolver *r, const struct config *c, struct err *e)
 {
-	struct resolver *r = xcalloc(1, sizeof(*r));
 	struct upstreams_opts uo = { .upstream = c->upstream, .n = c->nupstreams };
 	/* Three quarters of them are the 128 that one upstream has use for. */
 	struct http_opts ho = { .ready = true, .max_active = 171, .keep_room = true };
@@ -286,6 +286,61 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.lock_waits = &r->lock_waits, .max_age_ms = age_ms, .absent_ms = age_ms < ABSENT_MS ? age_ms : ABSENT_MS
 	};
 	struct store_opts so = { 0 };
+
+	if (upstreams_new(&r->upstreams, &uo, e) < 0)
+		return e->code;
+	upstreams_guard(r->upstreams, &ho);
+	upstreams_credentials(r->upstreams, &ro);
+	slow_watch(r->slow, &ho, &ro);
+	if (store_open(&r->store, c->store_dir.p, &so, e) < 0 || http_new(&r->http, &ho, e) < 0 ||
+		registry_new(&r->registry, r->http, &ro, e) < 0 ||
+		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0)
+		return e->code;
+	return 0;
+}
+
+static unsigned settlers(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cpus < 1)
+		return 1;
+	return cpus < SETTLERS_MOST ? (unsigned)cpus : SETTLERS_MOST;
+}
+
+static int open_packs(struct resolver *r, const struct config *c, struct err *e)
+{
+	bool settle = c->command == CONFIG_SETTLE; /* nobody is served meanwhile */
+	struct packs_opts po = { .dir = c->store_dir.p,
+		.lock_waits = &r->lock_waits,
+		.eager = settle,
+		.idle_ms = settle ? 1 : 0,
+		.settlers = settle ? settlers() : 1,
+		.registry = r->registry,
+		.upstreams = r->upstreams,
+		.settled_level = (int)c->pack_settle_level,
+		.no_settle = c->pack_settle_level == 0,
+		.max_bytes = c->pack_cache_mib << 20 };
+
+	return packs_new(&r->packs, &po, e);
+}
+
+static int open_surface(struct resolver *r, const struct config *c, struct err *e)
+{
+	struct surface_opts fo = { .dir = c->store_dir.p,
+		.lock_waits = &r->lock_waits,
+		.registry = r->registry,
+		.upstreams = r->upstreams,
+		.meta = r->meta,
+		.max_bytes = c->tarball_cache_mib << 20,
+		.fresh_ms = (int64_t)c->packument_age_s * 1000 };
+
+	return surface_new(&r->surface, &fo, e);
+}
+
+int resolver_new(struct resolver **out, const struct config *c, struct err *e)
+{
+	struct resolver *r = xcalloc(1, sizeof(*r));
 
 	r->config = c;
 	r->b = (struct backend){ .ctx = r,
@@ -301,45 +356,13 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.surface = resolver_surface,
 		.status = resolver_status };
 	r->slow = slow_new();
-	if (upstreams_new(&r->upstreams, &uo, e) < 0)
-		goto fail;
-	upstreams_guard(r->upstreams, &ho);
-	upstreams_credentials(r->upstreams, &ro);
-	slow_watch(r->slow, &ho, &ro);
-	if (store_open(&r->store, c->store_dir.p, &so, e) < 0 || http_new(&r->http, &ho, e) < 0 ||
-		registry_new(&r->registry, r->http, &ro, e) < 0 ||
-		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0)
-		goto fail;
-	bool settle = c->command == CONFIG_SETTLE; /* nobody is served meanwhile */
-	long cpus = settle ? sysconf(_SC_NPROCESSORS_ONLN) : 0;
-	struct packs_opts po = { .dir = c->store_dir.p,
-		.lock_waits = &r->lock_waits,
-		.eager = settle,
-		.idle_ms = settle ? 1 : 0,
-		.settlers = cpus < 1               ? 1
-			    : cpus < SETTLERS_MOST ? (unsigned)cpus
-						   : SETTLERS_MOST,
-		.registry = r->registry,
-		.upstreams = r->upstreams,
-		.settled_level = (int)c->pack_settle_level,
-		.no_settle = c->pack_settle_level == 0,
-		.max_bytes = c->pack_cache_mib << 20 };
-	if (packs_new(&r->packs, &po, e) < 0)
-		goto fail;
-	struct surface_opts fo = { .dir = c->store_dir.p,
-		.lock_waits = &r->lock_waits,
-		.registry = r->registry,
-		.upstreams = r->upstreams,
-		.meta = r->meta,
-		.max_bytes = c->tarball_cache_mib << 20,
-		.fresh_ms = (int64_t)c->packument_age_s * 1000 };
-	if (surface_new(&r->surface, &fo, e) < 0 || index_limit_new(&r->limit, r->store, c->index_mib << 20, e) < 0)
-		goto fail;
+	if (open_registry(r, c, e) < 0 || open_packs(r, c, e) < 0 || open_surface(r, c, e) < 0 ||
+		index_limit_new(&r->limit, r->store, c->index_mib << 20, e) < 0) {
+		resolver_free(r);
+		return e->code;
+	}
 	*out = r;
 	return 0;
-fail:
-	resolver_free(r);
-	return e->code;
 }
 
 const struct backend *resolver_backend(const struct resolver *r)

@@ -139,6 +139,28 @@ static int importers_init(struct run *r, struct err *e)
 
 /* --- resolutionMode: time-based --- */
 
+/* The version of its packument P that W would be without the lockfile's pins; NONE: not of a registry, or there is none. */
+static int direct_choice(struct run *r, const struct importer *imp, const struct wanted *w, struct reg_spec *spec,
+	struct packument *p, uint32_t *v, struct err *e)
+{
+	const struct err *why;
+	enum meta_state st;
+	bool young;
+	*v = NONE;
+	if (!reg_spec_parse(r, spec, w->alias, w->spec))
+		return 0;
+	while ((st = metas_get(r->metas, spec->name, true, p, &why)) == META_WAITING) {
+		int rc = metas_wait(r->metas, e);
+		if (rc)
+			return rc;
+	}
+	const struct selectors *preferred = w->peer ? preferred_of(r, spec->name) : preferred_for(r, imp, spec->name);
+	struct pick_opts o = { .preferred = preferred, .cutoff = r->cutoff, .lowest = r->lowest_direct };
+	if (st == META_HERE)
+		*v = pick_version(r, *p, spec, &o, &young);
+	return 0;
+}
+
 /* Newest publish time among direct dependencies, as they would be chosen without the lockfile's pins; transitive ones may be an hour
  * younger. */
 static int time_cutoff(struct run *r, struct err *e)
@@ -150,27 +172,16 @@ static int time_cutoff(struct run *r, struct err *e)
 	atom *timed = arena_new(&r->arena, atom, total + 1);
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < r->importer[i].nwanted; k++) {
-			const struct wanted *w = &r->importer[i].wanted[k];
 			struct reg_spec spec;
 			struct packument p;
-			const struct err *why;
-			enum meta_state st;
-			bool young;
-			if (!reg_spec_parse(r, &spec, w->alias, w->spec))
+			uint32_t v;
+			int rc = direct_choice(r, &r->importer[i], &r->importer[i].wanted[k], &spec, &p, &v, e);
+			if (rc)
+				return rc;
+			int64_t at = v == NONE ? 0 : packument_time(p, v);
+			if (!at)
 				continue;
-			while ((st = metas_get(r->metas, spec.name, true, &p, &why)) == META_WAITING) {
-				int rc = metas_wait(r->metas, e);
-				if (rc)
-					return rc;
-			}
-			struct pick_opts o = { .preferred = w->peer ? preferred_of(r, spec.name)
-								    : preferred_for(r, &r->importer[i], spec.name),
-				.cutoff = r->cutoff,
-				.lowest = r->lowest_direct };
-			uint32_t v = st == META_HERE ? pick_version(r, p, &spec, &o, &young) : NONE;
-			if (v == NONE || !packument_time(p, v))
-				continue;
-			newest = packument_time(p, v) > newest ? packument_time(p, v) : newest;
+			newest = at > newest ? at : newest;
 			timed[n++] = atom_fmt(
 				&r->t, STR_FMT "@" STR_FMT, SA(r, spec.name), STR_ARG(packument_version(p, v)));
 		}
