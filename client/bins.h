@@ -39,6 +39,7 @@ struct shim {
 	str program, args;         /* from the target's first line or its extension; empty: the target itself */
 	struct str_list node_path; /* relative to the shim's folder */
 };
+/* Appends the shim's text. */
 void shim_print(struct buf *out, const struct shim *s);
 /* Reads a shim that pnpm wrote; strings borrow from TEXT, the list is in A. False when it is none, or one of another form. */
 bool shim_of_pnpm(struct shim *out, str text, struct arena *a);

@@ -19,7 +19,7 @@ struct fetcher_opts {
 	struct store *store; /* NULL: nothing is kept, packages become READY with their records */
 	uint64_t max_bytes;  /* fetched and not imported; 0: 12 MiB */
 	uint64_t piece;      /* a tarball above this is imported piecewise, a quarter of it at a time; 0: 4 MiB */
-	/* On the loop: the package is in the store (READY), or S->err of CODE says why not. */
+	/* On the loop: the package is in the store (READY), or CODE is negative and E says why not. */
 	void (*done)(void *arg, struct tree_package *p, int code, const struct err *e);
 	void *arg;
 };
@@ -29,10 +29,13 @@ struct fetch_counts {
 	uint64_t most_bytes;              /* in memory at once */
 };
 MUST_USE int fetcher_new(struct fetcher **out, struct pool *p, const struct fetcher_opts *o, struct err *e);
+/* P, which is IDLE, is COMING from now on; done() is called once, later. */
 void fetch_package(struct fetcher *f, struct tree_package *p);
 /* Readable when fetcher_drain() has something. */
 int fetcher_fd(const struct fetcher *f);
+/* Takes what the fetch thread has brought: to the pool, or to done(). */
 void fetcher_drain(struct fetcher *f);
+/* Packages whose done() is still to be called. */
 size_t fetcher_pending(const struct fetcher *f);
 struct fetch_counts fetcher_counts(struct fetcher *f);
 /* Asks for nothing more; packages that were not asked for yet stay pending. Before the http ends. */

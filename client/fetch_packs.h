@@ -60,7 +60,9 @@ struct tree_package *pack_take(struct pack_fetcher *f);
 size_t pack_fetcher_unanswered(const struct pack_fetcher *f);
 /* Readable when pack_fetcher_drain() has something. */
 int pack_fetcher_fd(const struct pack_fetcher *f);
+/* Takes what the pack thread has brought: to the pool, or to done() and absent(). */
 void pack_fetcher_drain(struct pack_fetcher *f);
+/* Packages for which neither done() nor absent() was called yet; those that were taken back are none. */
 size_t pack_fetcher_pending(const struct pack_fetcher *f);
 struct pack_counts pack_fetcher_counts(struct pack_fetcher *f);
 /* Stops the thread: nothing arrives any more. Before the pool is waited for. NULL is fine. */

@@ -25,6 +25,7 @@ struct h2_opts {
 void h2_tls_free(struct ssl_ctx_st **kept);
 /* Starts connecting. ERR_NET when the name has no address. */
 MUST_USE int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e);
+/* Changes while it connects, from one address to the next. */
 int h2_fd(const struct h2 *h);
 /* POLLIN and POLLOUT as poll(2) has them. */
 short h2_events(const struct h2 *h);
@@ -58,6 +59,7 @@ struct h2_request {
 };
 /* *id names the stream. ERR_BUSY after a GOAWAY. */
 MUST_USE int h2_send(struct h2 *h, int32_t *id, const struct h2_request *r, struct err *e);
+/* N bytes that data() was given are worked off: their part of the stream's window is the peer's again. */
 void h2_consume(struct h2 *h, int32_t id, size_t n);
 /* Resets the stream; done is called with ERR_CANCELLED in the next h2_drive(). */
 void h2_cancel(struct h2 *h, int32_t id);

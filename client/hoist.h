@@ -22,4 +22,5 @@ struct hoist {
 	struct hoisted *p;
 	size_t n;
 };
+/* Fills OUT, whose array is in A. T is complete. */
 void hoist_compute(struct hoist *out, const struct tree *t, const struct hoist_opts *o, struct arena *a);

@@ -39,6 +39,7 @@ struct image {
 /* Reads BYTES; everything borrows from them, arrays are in A. ERR_PARSE: not an image, cut off, spoiled, or one whose paths leave
  * node_modules or pass through a link. */
 MUST_USE int image_parse(struct image *out, str bytes, struct arena *a, struct err *e);
+/* Appends the whole file. */
 void image_print(struct buf *out, const struct image *im);
 /* TEXT of an item that leads to the shared slots, as a project needs it whose way there is SHARED. In A. Absent: it cannot be told. */
 str image_text(const struct image *im, const struct image_item *it, str shared, struct arena *a);

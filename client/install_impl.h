@@ -73,6 +73,7 @@ struct install {
 	struct err err;
 };
 
+/* µs since it began. */
 uint64_t install_since(const struct install *in);
 /* The first failure counts. */
 void install_fail(struct install *in, int code, const struct err *e);
@@ -100,6 +101,7 @@ void package_link(struct install *in, struct tree_package *p);
 MUST_USE int package_note_patch(struct install *in, struct tree_package *p, str snapshot_key, struct err *e);
 /* Look-ups of packs and tarballs go on side by side; called once a turn. */
 void packages_meanwhile(struct install *in);
+/* How much longer the answer to look-ups of packs is waited for before tarballs are fetched instead; 0: it is not. */
 int packages_grace_ms(const struct install *in);
 /* The install is through: says so where the server never answered. */
 void packages_unanswered(struct install *in);
@@ -111,7 +113,9 @@ MUST_USE int verdict_open(struct install *in, struct err *e);
 MUST_USE int verdict_judge(struct install *in, const struct frame_verdict *f, struct err *e);
 /* Readable when verdict_drain() has something to take; -1: nothing is awaited. */
 int verdict_fd(const struct install *in);
+/* Whether the lockfile is still to be judged. */
 bool verdict_pending(const struct install *in);
+/* Takes what the check has said; the install fails by it. */
 void verdict_drain(struct install *in);
 /* The plan is whole and downloads are under way: the check in this process starts. */
 MUST_USE int verdict_planned(struct install *in, struct err *e);

@@ -16,4 +16,5 @@ struct kept_plan {
 };
 /* Reads BYTES; strings borrow from them, arrays are in A. ERR_PARSE: not a plan, cut off, spoiled. */
 MUST_USE int kept_plan_parse(struct kept_plan *out, str bytes, struct arena *a, struct err *e);
+/* Appends the whole file. */
 void kept_plan_print(struct buf *out, const struct kept_plan *p);

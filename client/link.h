@@ -55,6 +55,7 @@ struct slot_stats {
 	struct pkg_link_stats files;
 	uint64_t symlinks;
 };
+/* Makes S, adding to STATS. ERR_NOTFOUND or ERR_INTEGRITY: as store_link(). */
 MUST_USE int slot_link(
 	const struct linker_opts *o, const struct tree *t, struct slot *s, struct slot_stats *stats, struct err *e);
 /* Hash of what slot S is made of. */

@@ -18,6 +18,7 @@ struct root_counts {
 	uint32_t set_aside;
 	char set_aside_name[256]; /* the last one */
 };
+/* Makes every importer's node_modules as the layout has it. */
 MUST_USE int link_root(struct root_counts *out, const struct root_opts *o, struct err *e);
 
 /* Where the privately hoisted names go: the folder PATH below FD, from which SLOTS leads to the virtual store. */
@@ -27,6 +28,7 @@ struct hoist_place {
 };
 /* In the project: node_modules/.pnpm/node_modules. */
 struct hoist_place hoist_place_project(int root, const struct tree *t, struct arena *a);
+/* Makes AT as H has it, and nothing else in it; counted into C. */
 MUST_USE int link_hoisted(struct root_counts *c, const struct hoist *h, const struct hoist_place *at, struct err *e);
 
 /* Opens PATH below DIRFD, making what is missing. Symlinks that stand on the way are followed (a project may have its node_modules elsewhere); below

@@ -24,6 +24,7 @@ void progress_update(struct progress *p);
 void progress_plain(char *text);
 /* A line for people, above the progress; not in silent mode. */
 void progress_say(struct progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The same, marked as a warning. */
 void progress_warn(struct progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A line that a script wrote. */
 void progress_output(struct progress *p, str title, str line);

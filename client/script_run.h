@@ -28,9 +28,10 @@ struct script_opts {
 struct script_set *script_set_new(const struct script_opts *o);
 /* S is copied, what it points at is not. */
 MUST_USE int script_start(struct script_set *set, const struct script *s, struct err *e);
+/* Scripts that were started and have not ended. */
 size_t script_running(const struct script_set *set);
-/* Waits for output or an end, or until CANCEL_FD (a signalfd, not blocking, or -1) is readable: then every group is sent SIGTERM and ERR_CANCELLED returned
- * once all have ended. */
+/* Waits for output or an end, a second at most, and tells line() and done() of them. Once CANCEL_FD (a signalfd, not
+ * blocking, or -1) is readable every group is sent SIGTERM: ERR_CANCELLED, and only script_set_free() may follow. */
 MUST_USE int script_turn(struct script_set *set, int cancel_fd, struct err *e);
 /* Ends what runs: it has a few seconds after SIGTERM, or until CANCEL_FD is readable once more. */
 void script_set_free(struct script_set *set);

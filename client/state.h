@@ -40,7 +40,9 @@ bool state_current(int root, uint64_t settings);
 /* Reads all of it. False when there is none that can be read. */
 bool state_read(struct state *out, int root);
 void state_release(struct state *s);
+/* The row of the slot in the folder DIR, or NULL. */
 const struct state_slot *state_slot(const struct state *s, const char *dir);
+/* By rename. */
 MUST_USE int state_write(const struct state *s, int root, struct err *e);
 /* The same into the file that state_write() made, in place: no folder's time changes. */
 MUST_USE int state_update(const struct state *s, int root, struct err *e);

@@ -87,6 +87,7 @@ void tree_add_importer(struct tree *t, const struct frame_importer *f);
 void tree_package_ready(struct tree *t, struct tree_package *p);
 /* Packages that a slot is made of: all but the withdrawn. */
 size_t tree_used(const struct tree *t);
+/* NULL: the plan has none. */
 struct slot *tree_slot(const struct tree *t, str dep_path);
 /* What REF under ALIAS is: a slot or a link:. False when it is neither (the plan has no such slot). */
 bool tree_edge(struct tree_edge *out, const struct tree *t, str alias, str ref, struct arena *scratch);

@@ -135,6 +135,7 @@ const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep
 size_t lockfile_packages_from(const struct lockfile *lf, str key);
 size_t lockfile_snapshots_from(const struct lockfile *lf, str key);
 const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path);
+/* Packages and snapshots by key, importers by path. */
 void lockfile_sort(struct lockfile *lf);
 /* D's entry for ALIAS, or NULL. Linear: for maps of one snapshot. */
 const struct lock_dep *lock_dep_find(struct lock_deps d, str alias);

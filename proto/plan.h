@@ -52,7 +52,7 @@ struct frame_package {
 	bool skip;               /* not for this platform or group: lockfile only */
 	bool has_install_script; /* registry says so; the package's own files decide */
 	uint8_t pack[32];        /* SHA-256 of the pack that drayd has ready, or zeros */
-	uint64_t pack_size;
+	uint64_t pack_size;      /* bytes of it; 0: there is none */
 };
 struct frame_slot {
 	uint32_t id;      /* dense from 0 */

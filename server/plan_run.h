@@ -17,11 +17,13 @@ struct plan_listener {
 
 /* KEY is copied; ID is the request's that begins it. One reference, the caller's. */
 struct plan_run *plan_run_new(struct server *s, const uint8_t key[32], str id, uint64_t begun_us);
+/* RUN is a struct plan_run: for plan_cache_opts.ref. */
 void plan_run_ref(void *run);
 void plan_run_unref(struct plan_run *r);
 /* Hands it to a worker: BODY is copied, WHO referenced. ERR_BUSY: the queue is full; whoever listens has been told. */
 MUST_USE int plan_run_start(struct plan_run *r, str body, struct identity *who, struct err *e);
 
+/* L is posted whenever there is more than it was told of. What is there already it takes by itself. */
 void plan_run_listen(struct plan_run *r, struct plan_listener *l);
 /* L's loop has got its message. */
 void plan_run_heard(struct plan_run *r, struct plan_listener *l);

@@ -24,6 +24,7 @@ struct watch_opts {
 };
 void watch_slot_init(struct watch_slot *s);
 void watch_slot_release(struct watch_slot *s);
+/* Once a turn of the loop. */
 void watch_beat(struct watch_slot *s);
 void watch_rest(struct watch_slot *s); /* no beats any more */
 /* The loop is at WHAT (cut to 40 bytes), for the request ID, until watch_leave(). */

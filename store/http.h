@@ -85,7 +85,9 @@ struct http_call;
 /* Queues it. The handle is valid until done has returned: who uses it from another thread takes a lock that done takes too. done may
  * run before this returns. */
 struct http_call *http_start(struct http *h, const struct http_request *r);
+/* Reading goes on after `data` took nothing. Any thread, while the handle is valid. */
 void http_resume(struct http *h, struct http_call *c);
+/* Ends with ERR_CANCELLED; done comes later, on the fetch thread. Any thread, while the handle is valid. */
 void http_cancel(struct http *h, struct http_call *c);
 /* While HELD no `holdable` request starts, and of those that are answered in HTTP/1.1 no body is read past HTTP_HELD bytes: their sockets
  * fill. Most end before that, and to stop and start one costs more than the memory that it takes. Those answered in HTTP/2 share a connection,

@@ -27,6 +27,8 @@ MUST_USE int kv_open(struct kv **out, const char *path, const struct kv_opts *o,
 void kv_close(struct kv *k);
 
 struct kv_read;
+/* A view of what is committed now; renewed, of what is committed then. ERR_IO: also when there are too many readers. ERR_BUSY: one of
+ * another pid namespace has this process id. ERR_USAGE: after fork. */
 MUST_USE int kv_read_begin(struct kv_read **out, struct kv *k, struct err *e);
 MUST_USE int kv_read_renew(struct kv_read *r, struct err *e);
 void kv_read_end(struct kv_read *r);

@@ -49,6 +49,7 @@ MUST_USE int meta_new(
 void meta_free(struct meta *m);
 /* R is the caller's to release; NULL on failure. */
 typedef void meta_done(void *arg, struct meta_record *r, const struct err *e);
+/* DONE is called exactly once, maybe before this returns. Nothing is copied of ARG; the strings are. */
 void meta_want(struct meta *m, str registry_url, str name, enum packument_form form, meta_done *done, void *arg);
 /* What memory has and meta_want() would answer without asking, at once; NULL when there is nothing. The caller's to release. */
 struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum packument_form form);
