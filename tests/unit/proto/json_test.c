@@ -5,41 +5,6 @@
 
 #include <cmocka.h>
 
-static void put(struct buf *b, const struct json *j)
-{
-	switch (j->type) {
-	case JSON_NULL:
-		buf_add(b, STR("null"));
-		break;
-	case JSON_FALSE:
-		buf_add(b, STR("false"));
-		break;
-	case JSON_TRUE:
-		buf_add(b, STR("true"));
-		break;
-	case JSON_NUMBER:
-		buf_add(b, j->s);
-		break;
-	case JSON_STRING:
-		json_put_str(b, j->s);
-		break;
-	case JSON_ARRAY:
-	case JSON_OBJECT:
-		buf_addc(b, j->type == JSON_ARRAY ? '[' : '{');
-		for (uint32_t i = 0; i < j->n; i++) {
-			if (i)
-				buf_addc(b, ',');
-			if (j->key) {
-				json_put_str(b, j->key[i]);
-				buf_addc(b, ':');
-			}
-			put(b, &j->child[i]);
-		}
-		buf_addc(b, j->type == JSON_ARRAY ? ']' : '}');
-		break;
-	}
-}
-
 /* Expected: what JSON.stringify(JSON.parse(text)) gives. */
 static void reads(void **state)
 {
@@ -69,7 +34,7 @@ static void reads(void **state)
 		struct json *j;
 		if (json_parse(&j, t[i].in, &a, &e) < 0)
 			fail_msg("%s: %s", t[i].in.p, e.msg);
-		put(&b, j);
+		json_put(&b, j);
 		buf_addc(&b, 0);
 		assert_string_equal(b.p, t[i].out);
 	}
