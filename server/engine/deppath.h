@@ -7,6 +7,7 @@
 #pragma once
 #include "graph.h"
 
+/* A dep path's number. */
 typedef uint32_t dpid;
 
 struct deppath {

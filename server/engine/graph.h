@@ -63,6 +63,12 @@ struct owner {
 	uint32_t importer;
 	const struct chain *path;
 };
+/* What the first peer walk below a package missed: its owner's, or until that comes anybody's. See hoist.c. */
+struct first_walk {
+	bool known, owned;
+	struct owner owner; /* whose it was, where OWNED */
+	const struct atomset *names;
+};
 /* A snapshot of the lockfile that exists, by its position there. */
 typedef uint32_t prior; /* NONE: none */
 
@@ -79,22 +85,19 @@ struct pkg {
 	atom peer_name, peer_version; /* how peers see it */
 	uint32_t leaf_node;
 	struct owner owner;
-	const struct atomset *shadow; /* in force: the owner's */
-	const struct atomset *rec_shadow;
+	const struct atomset *shadow;     /* in force: the owner's */
+	const struct atomset *rec_shadow; /* and with what EDGE was recorded */
 	prior rec_prior;
 	uint32_t nodes; /* first of its nodes, linked by node.next */
 	struct spec *spec;
 	uint32_t nspec;
 	bool specs_known;
 	bool asked_ahead; /* see first_pick.h */
-	/* what the first peer walk of its owner missed below it: see hoist.c */
-	bool fw, fw_owned;
-	struct owner fw_owner;
-	const struct atomset *fw_names;
+	struct first_walk first_walk;
 	atom key; /* its row under packages: */
 	atom manifest_version;
-	struct packument pm;
-	uint32_t pv;
+	struct packument pm; /* PKG_REGISTRY */
+	uint32_t pv;         /* its version there */
 	int64_t published;
 	uint64_t work; /* to fetch and unpack it, as pnpm ranks downloads */
 	str registry;

@@ -319,14 +319,10 @@ static void first_walk(struct run *r, const struct importer *imp, const struct d
 			names = atomset_of(&r->arena, v, d->by_pkg.p[p->slot].names->n);
 		}
 		if (p->owner.set && p->owner.importer == me) {
-			if (!p->fw || !p->fw_owned || !same_owner(r, &p->fw_owner, &p->owner)) {
-				p->fw = p->fw_owned = true;
-				p->fw_owner = p->owner;
-				p->fw_names = names;
-			}
-		} else if (seen && !p->fw) {
-			p->fw = true;
-			p->fw_names = names;
+			if (!p->first_walk.owned || !same_owner(r, &p->first_walk.owner, &p->owner))
+				p->first_walk = (struct first_walk){ true, true, p->owner, names };
+		} else if (seen && !p->first_walk.known) {
+			p->first_walk = (struct first_walk){ .known = true, .names = names };
 		}
 	}
 }
@@ -339,7 +335,8 @@ static bool covered(struct run *r, const struct importer *imp, const struct miss
 		return false;
 	for (const struct chain *c = m->ancestors; c; c = c->up) {
 		const struct pkg *p = pkg_at(r, c->pkg);
-		if (p->owner.set && p->owner.importer != me && p->fw && !atomset_has(p->fw_names, m->name))
+		if (p->owner.set && p->owner.importer != me && p->first_walk.known &&
+			!atomset_has(p->first_walk.names, m->name))
 			return true;
 	}
 	return false;

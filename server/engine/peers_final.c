@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* Every occurrence that resolved some peer, numbered; and which of them form cycles of peers. */
-struct cyc {
+struct cycles {
 	struct peers *p;
 	uint32_t *node, n;           /* dense -> node */
 	uint32_t *base, *own;        /* node -> dense + 1 */
@@ -17,12 +17,12 @@ struct cyc {
 	uint32_t depth; /* of final_of() in itself */
 };
 
-static uint32_t dense_of(const struct cyc *c, uint32_t node)
+static uint32_t dense_of(const struct cycles *c, uint32_t node)
 {
 	return (node & OWN ? c->own[node & ~OWN] : c->base[node]) - 1;
 }
 
-static void number(struct cyc *c)
+static void number(struct cycles *c)
 {
 	struct peers *p = c->p;
 	c->base = xcalloc(p->base.n + 1, sizeof(uint32_t));
@@ -42,13 +42,13 @@ static void number(struct cyc *c)
 
 static uint32_t node_degree(void *ctx, uint32_t v)
 {
-	struct cyc *c = ctx;
+	struct cycles *c = ctx;
 	return vnode_at(c->p, c->node[v])->peers->n;
 }
 
 static uint32_t node_target(void *ctx, uint32_t v, uint32_t i)
 {
-	struct cyc *c = ctx;
+	struct cycles *c = ctx;
 	return dense_of(c, vnode_at(c->p, c->node[v])->peers->e[i].v);
 }
 
@@ -92,7 +92,7 @@ static bool name_edge(struct names *g, uint32_t from, uint32_t to)
 	return false;
 }
 
-static void cyclic_names(struct cyc *c)
+static void cyclic_names(struct cycles *c)
 {
 	struct peers *p = c->p;
 	struct names g = { 0 };
@@ -133,9 +133,9 @@ static void cyclic_names(struct cyc *c)
 	vec_release(&g.name);
 }
 
-static void cyc_init(struct cyc *c, struct peers *p)
+static void cyc_init(struct cycles *c, struct peers *p)
 {
-	*c = (struct cyc){ .p = p };
+	*c = (struct cycles){ .p = p };
 	number(c);
 	c->scc = scc_find(&(struct scc_graph){ c, c->n, node_degree, node_target });
 	c->final = xmalloc((c->n + (size_t)1) * sizeof(*c->final));
@@ -144,7 +144,7 @@ static void cyc_init(struct cyc *c, struct peers *p)
 	cyclic_names(c);
 }
 
-static void cyc_release(struct cyc *c)
+static void cyc_release(struct cycles *c)
 {
 	free(c->base);
 	free(c->own);
@@ -156,9 +156,9 @@ static void cyc_release(struct cyc *c)
 
 /* --- final dep paths --- */
 
-static dpid final_of(struct cyc *c, uint32_t node);
+static dpid final_of(struct cycles *c, uint32_t node);
 
-static dpid final_segment(struct cyc *c, uint32_t from, atom alias, uint32_t peer, bool *pair)
+static dpid final_segment(struct cycles *c, uint32_t from, atom alias, uint32_t peer, bool *pair)
 {
 	struct peers *p = c->p;
 	dpid out;
@@ -169,7 +169,7 @@ static dpid final_segment(struct cyc *c, uint32_t from, atom alias, uint32_t pee
 	return *pair ? peers_pair(p, peer) : final_of(c, peer);
 }
 
-static dpid final_of(struct cyc *c, uint32_t node)
+static dpid final_of(struct cycles *c, uint32_t node)
 {
 	uint32_t d = dense_of(c, node);
 	if (d == NONE)
@@ -234,7 +234,8 @@ static bool same_occurrence(struct peers *p, uint32_t a, uint32_t b, const struc
 }
 
 /* Peers by which the occurrences of one package differ. */
-static const struct atomset *distinguishing(struct cyc *c, uint32_t pkg, const uint32_t *of_pkg, const uint32_t *next)
+static const struct atomset *distinguishing(
+	struct cycles *c, uint32_t pkg, const uint32_t *of_pkg, const uint32_t *next)
 {
 	struct peers *p = c->p;
 	VEC(atom) names = VEC_INIT;
@@ -257,7 +258,7 @@ static const struct atomset *distinguishing(struct cyc *c, uint32_t pkg, const u
 	return out;
 }
 
-static bool collapses(struct cyc *c, uint32_t from, atom alias, uint32_t peer)
+static bool collapses(struct cycles *c, uint32_t from, atom alias, uint32_t peer)
 {
 	uint32_t to = dense_of(c, peer);
 	return to != NONE && (c->scc[from] == c->scc[to] || atomset_has(c->names, alias));
@@ -307,7 +308,7 @@ struct hiding {
 };
 typedef VEC(struct kv) kv_vec;
 
-static void hiding_init(struct hiding *h, const struct cyc *c)
+static void hiding_init(struct hiding *h, const struct cycles *c)
 {
 	size_t npkg = c->p->r->pkg.n;
 	h->of_pkg = xmalloc((npkg + 1) * sizeof(*h->of_pkg));
@@ -341,7 +342,7 @@ static bool peer_known(struct peers *p, const struct vnode *v, atom name, const 
 }
 
 /* What the peers of occurrence AT hide that a cycle reduces to name@version. */
-static void hidden_peers(struct cyc *c, struct hiding *h, uint32_t at, kv_vec *more)
+static void hidden_peers(struct cycles *c, struct hiding *h, uint32_t at, kv_vec *more)
 {
 	struct peers *p = c->p;
 	const struct vnode *v = vnode_at(p, c->node[at]);
@@ -364,7 +365,7 @@ static void hidden_peers(struct cyc *c, struct hiding *h, uint32_t at, kv_vec *m
 
 /* A peer that a cycle reduces to name@version takes along the peers by which that package's occurrences differ; without them
  * two dependents of different occurrences would have one dep path. */
-static void unhide(struct cyc *c)
+static void unhide(struct cycles *c)
 {
 	struct peers *p = c->p;
 	struct hiding h;
@@ -412,7 +413,7 @@ static bool edge_optional(const struct pkg *k, atom alias)
 	return kv_find(k->deps.opt, k->deps.nopt, alias) != NULL;
 }
 
-static struct gedge *edges_of(struct cyc *c, const struct record *rec)
+static struct gedge *edges_of(struct cycles *c, const struct record *rec)
 {
 	struct peers *p = c->p;
 	struct gedge *e = arena_new(&p->r->arena, struct gedge, rec->nedge + 1);
@@ -444,7 +445,7 @@ static const struct atomset *union_of(struct run *r, const struct atomset *a, co
 
 /* How well a child's suffix fits its parent's peers: segments that the parent lacks, and that it has. */
 static void suffix_fit(
-	struct cyc *c, const struct graph *g, dpid child, const struct atomset *have, uint32_t *lacks, uint32_t *has)
+	struct cycles *c, const struct graph *g, dpid child, const struct atomset *have, uint32_t *lacks, uint32_t *has)
 {
 	const struct atomset *names;
 	*lacks = *has = 0;
@@ -460,7 +461,7 @@ static void suffix_fit(
 	}
 }
 
-static bool preferred(struct cyc *c, const struct graph *g, dpid now, dpid candidate, const struct atomset *have)
+static bool preferred(struct cycles *c, const struct graph *g, dpid now, dpid candidate, const struct atomset *have)
 {
 	uint32_t lacks0, has0, lacks1, has1;
 	suffix_fit(c, g, now, have, &lacks0, &has0);
@@ -470,7 +471,7 @@ static bool preferred(struct cyc *c, const struct graph *g, dpid now, dpid candi
 	return !lacks1 && has1 > has0;
 }
 
-static void merge(struct cyc *c, struct graph *g, struct gnode *n, const struct gedge *e, uint32_t ne)
+static void merge(struct cycles *c, struct graph *g, struct gnode *n, const struct gedge *e, uint32_t ne)
 {
 	struct run *r = c->p->r;
 	const struct atomset *have = NULL;
@@ -509,7 +510,7 @@ void graph_grow(struct graph *g)
 	g->nof = n;
 }
 
-static void build(struct cyc *c, struct graph *g)
+static void build(struct cycles *c, struct graph *g)
 {
 	struct peers *p = c->p;
 	for (size_t i = 0; i < p->record.n; i++)
@@ -557,7 +558,7 @@ static int direct_order(void *run, const void *a, const void *b)
 	return atom_cmp(&r->t, ((const struct gdirect *)a)->alias, ((const struct gdirect *)b)->alias);
 }
 
-static void direct_of(struct cyc *c, struct graph *g, uint32_t i)
+static void direct_of(struct cycles *c, struct graph *g, uint32_t i)
 {
 	struct run *r = c->p->r;
 	struct importer *imp = &r->importer[i];
@@ -605,7 +606,7 @@ void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
 	view_sync(p);
 	p->call = 1;
 	walk_importers(p);
-	struct cyc c;
+	struct cycles c;
 	cyc_init(&c, p);
 	if (!r->set->dedupe_peers)
 		unhide(&c);
