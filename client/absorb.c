@@ -108,8 +108,8 @@ static bool either_end(const struct absorb *b, const struct fits *f)
 	return f->n > 1 && b->req->settings.resolution_mode != RESOLVE_HIGHEST;
 }
 
-/* The highest locked version of D that its range takes: what resolving prefers over anything in the registry. Absent where
- * the lockfile doesn't tell: versions that have peers are tied to a place. */
+/* The highest locked version of D that its range takes: what resolving prefers over anything in the registry. Absent
+ * where the lockfile doesn't tell: versions that have peers are tied to a place. */
 static str locked_pick(const struct absorb *b, const struct declared *d)
 {
 	struct fits f = locked_fits(b, d);
@@ -120,7 +120,8 @@ static str locked_pick(const struct absorb *b, const struct declared *d)
 	return f.highest;
 }
 
-/* Whether the version that is locked as HAVE is the one that D's new range would take, too; with its peers it stays where it is. */
+/* Whether the version that is locked as HAVE is the one that D's new range would take, too; with its
+ * peers it stays where it is. */
 static bool stays(const struct absorb *b, const struct declared *d, const struct lock_direct *have)
 {
 	struct fits f = locked_fits(b, d);
@@ -350,7 +351,8 @@ static bool key_stays(const struct absorb *b, str key)
 	return true;
 }
 
-/* Drops what nothing reaches and says anew what only optional dependencies reach; false where a key would have to change. */
+/* Drops what nothing reaches and says anew what only optional dependencies reach; false where a
+ * key would have to change. */
 static bool graph_settle(struct absorb *b)
 {
 	struct reach r = { .b = b, .how = xcalloc(b->lf->nsnapshots + 1, 1) };

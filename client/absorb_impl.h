@@ -1,4 +1,5 @@
-/* absorb_impl — what the files of absorb share: absorb.c (manifests and the graph), absorb_settings.c (settings and patches). */
+/* absorb_impl — what the files of absorb share: absorb.c (manifests and the graph),
+ * absorb_settings.c (settings and patches). */
 #pragma once
 #include "absorb.h"
 #include "base/map.h"
@@ -30,14 +31,14 @@ bool names_folder(const struct absorb *b, const struct declared *d);
 bool has_peers(const struct lock_package *p);
 /* Whether the package of KEY stands there once, without patch, and neither it nor anything below it looks for peers. */
 bool stands_alone(const struct absorb *b, str key);
-/* What is cut off here, and all below it, is remembered as a peer suffix would name it: where that was somebody's peer, too, it may
- * find another one now. */
+/* What is cut off here, and all below it, is remembered as a peer suffix would name it: where that was somebody's peer,
+ * too, it may find another one now. */
 void sever(struct absorb *b, str alias, str ref);
 
 /* ignoredOptionalDependencies has ALIAS. */
 bool absorb_ignores(const struct absorb *b, str alias);
-/* BASE, which is what B starts from, without the optional dependencies of packages that are ignored now; false where something no longer
- * is, which only a resolver brings back. */
+/* BASE, which is what B starts from, without the optional dependencies of packages that are ignored now; false where
+ * something no longer is, which only a resolver brings back. */
 bool ignored_absorb(struct absorb *b, struct lockfile *base);
 /* Snapshots of packages whose patch came, went or changed get another key, and what leads to them another ref. */
 bool patches_absorb(struct absorb *b);

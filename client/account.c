@@ -40,7 +40,8 @@ static unsigned long long span(uint64_t a, uint64_t b)
 	return b > a ? b - a : 0;
 }
 
-/* The whole account of an install in one line, durations in microseconds: what benchmarks read. Stages up to `linked` overlap. */
+/* The whole account of an install in one line, durations in microseconds: what benchmarks read.
+ * Stages up to `linked` overlap. */
 void account_say(struct progress *p, const struct install_result *r, bool kept_plan)
 {
 	const struct install_times *t = &r->t;

@@ -1,4 +1,5 @@
-/* account — how an install went, as events: what benchmarks and scripts read from --reporter=ndjson. Install's thread. */
+/* account — how an install went, as events: what benchmarks and scripts read from
+ * --reporter=ndjson. Install's thread. */
 #pragma once
 #include "install.h"
 

@@ -102,7 +102,8 @@ static bool below(str x, str y)
 	return semver_parse(&v, x, true) && semver_parse(&w, y, true) && semver_cmp(&v, &w) < 0;
 }
 
-/* ADD[AT] as an entry, with the other versions of its package that nothing has joined yet: "name@1.0.0 || 2.0.0", ascending. */
+/* ADD[AT] as an entry, with the other versions of its package that nothing has joined yet:
+ * "name@1.0.0 || 2.0.0", ascending. */
 static str together(struct arena *a, struct str_list add, size_t at, bool *joined)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;

@@ -66,7 +66,8 @@ static void put_node_path(struct buf *b, const struct shim *s)
 
 void shim_print(struct buf *b, const struct shim *s)
 {
-	/* A shim runs with .bin at the front of PATH: readlink comes from the system's path, lest a dependency stand in. */
+	/* A shim runs with .bin at the front of PATH: readlink comes from the system's path,
+	 * lest a dependency stand in. */
 	buf_add(b, STR("#!/bin/sh\n"
 		       "link=$0\n"
 		       "case $link in */*) ;; *) link=./$link ;; esac\n"

@@ -24,8 +24,8 @@ struct bins_counts {
 };
 /* Whether shims extend NODE_PATH. */
 bool bins_node_path(const struct client_settings *c);
-/* Slots' and importers' bins as jobs on POOL, and those of HOISTED (may be NULL; borrowed until the jobs have ended): live jobs are told by
- * pool_live(). First error wins. */
+/* Slots' and importers' bins as jobs on POOL, and those of HOISTED (may be NULL; borrowed until the jobs have ended):
+ * live jobs are told by pool_live(). First error wins. */
 struct bins;
 struct bins *bins_start(struct pool *p, const struct bins_opts *o, const struct hoist_place *hoisted);
 /* After pool_live() is 0 again: the result, and the end of B. */
@@ -41,7 +41,8 @@ struct shim {
 };
 /* Appends the shim's text. */
 void shim_print(struct buf *out, const struct shim *s);
-/* Reads a shim that pnpm wrote; strings borrow from TEXT, the list is in A. False when it is none, or one of another form. */
+/* Reads a shim that pnpm wrote; strings borrow from TEXT, the list is in A. False when it is
+ * none, or one of another form. */
 bool shim_of_pnpm(struct shim *out, str text, struct arena *a);
 /* What runs the file that begins with HEAD. */
 void shim_runtime(struct shim *s, str head, str path);

@@ -21,5 +21,6 @@ MUST_USE int command_store_dir(
 	str *out, const struct options *o, const struct project *p, struct arena *a, struct err *e);
 /* The drayd that the user named, on the command line or by DRAY_SERVER; empty: none. */
 str command_server(const struct options *o);
-/* A descriptor that is readable once SIGINT, SIGTERM or SIGHUP came; -1: there is none. Before threads, which inherit the mask. */
+/* A descriptor that is readable once SIGINT, SIGTERM or SIGHUP came; -1: there is none. Before
+ * threads, which inherit the mask. */
 int command_signals(void);

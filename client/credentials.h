@@ -25,12 +25,13 @@ struct credentials {
 	struct str_list warnings;
 };
 
-/* Adds a layer below those already added. PROJECT: the file comes from the project, see above. ERR_UNSUPPORTED for tokenHelper
- * and client certificates. DIR: the file's folder, for cafile. */
+/* Adds a layer below those already added. PROJECT: the file comes from the project, see above. ERR_UNSUPPORTED for
+ * tokenHelper and client certificates. DIR: the file's folder, for cafile. */
 int credentials_add(struct credentials *n, str text, str path, str dir, bool project, struct err *e);
 /* npm_config_//host/:_authToken and pnpm_config_//…; call it first. */
 int credentials_add_env(struct credentials *n, struct err *e);
-/* The table for store/registry.h; DEFAULT_URL and ROUTES give the scheme of each "//host/". ERR_PARSE for a broken password. */
+/* The table for store/registry.h; DEFAULT_URL and ROUTES give the scheme of each "//host/".
+ * ERR_PARSE for a broken password. */
 int credentials_auth(const struct credentials *n, str default_url, const struct registry_route *routes, size_t nroutes,
 	struct registry_auth **out, size_t *nout, struct err *e);
 /* Value of a variable in ENV, or absent. */

@@ -13,14 +13,17 @@
 #include "net_opts.h"
 #include "unpack.h"
 
-/* Requests that are with the registry's client at once: more than it sends. The others wait here, where each costs a tenth. */
+/* Requests that are with the registry's client at once: more than it sends. The others wait here,
+ * where each costs a tenth. */
 enum { REQUESTS = 2 * NET_TARBALLS };
-/* What is not imported whole anyway goes in smaller pieces: the last one is imported when nothing is left to overlap with. */
+/* What is not imported whole anyway goes in smaller pieces: the last one is imported when nothing
+ * is left to overlap with. */
 enum { PIECES_LARGE = 4 };
 /* Who may go on may do so by this much at least: what a socket gives at once. */
 enum { CHUNK = 64 << 10 };
 
-/* One tarball on its way. The fetch thread owns `buf` while `at` is DOWNLOADING; the loop and its job own it otherwise. */
+/* One tarball on its way. The fetch thread owns `buf` while `at` is DOWNLOADING; the loop and
+ * its job own it otherwise. */
 struct fetch {
 	struct job job;
 	struct fetcher *f;
@@ -320,8 +323,8 @@ static void fetch_finish(struct fetch *x, int code, const struct err *e)
 static void waiting_add(struct fetcher *f, struct fetch *x);
 static void fetch_more(struct fetcher *f);
 
-/* A tarball that was damaged on its way, or put together from two answers that do not belong together, is asked for anew, from its first byte, as often as a
- * download that breaks off. True: it is. */
+/* A tarball that was damaged on its way, or put together from two answers that do not belong together, is asked for
+ * anew, from its first byte, as often as a download that breaks off. True: it is. */
 static bool fetch_anew(struct fetch *x)
 {
 	struct fetcher *f = x->f;
@@ -464,7 +467,8 @@ static struct fetch *blocked_first(struct fetcher *f)
 	return x;
 }
 
-/* Under the lock: the blocked one that is best imported as far as it is: one that goes in pieces anyway, and of those the one that holds most. */
+/* Under the lock: the blocked one that is best imported as far as it is: one that goes in pieces anyway, and of those
+ * the one that holds most. */
 static struct fetch *blocked_fullest(struct fetcher *f)
 {
 	struct fetch *x = f->blocked.p[0];
@@ -478,8 +482,9 @@ static struct fetch *blocked_fullest(struct fetcher *f)
 	return x->buf.n ? x : NULL;
 }
 
-/* Downloads that stopped for want of room go on in it, with as much as they lack: in whole tarballs, where the network is faster than the
- * workers. These are never left without work for that: then something incomplete goes, so that there is room again. */
+/* Downloads that stopped for want of room go on in it, with as much as they lack: in whole tarballs, where the
+ * network is faster than the workers. These are never left without work for that: then something incomplete goes, so
+ * that there is room again. */
 static void unblock(struct fetcher *f)
 {
 	while (f->blocked.n) {

@@ -1,10 +1,10 @@
 /* fetch — package bytes from the registry into the store: download on the fetch thread, import on the pool.
  *
- * A fetch is started as soon as its package is in the plan, or, when many are, when it is its turn: the most work first. Small tarballs are
- * collected in memory and imported in one go, a large one is fed to the importer piece by
- * piece and its download pauses meanwhile. What has been fetched and not yet imported is
- * bounded by `max_bytes`: past it downloads pause, and go on by turns, each with room for all that it lacks. Only when the workers would
- * be left with nothing to import is one taken as far as it is.
+ * A fetch is started as soon as its package is in the plan, or, when many are, when it is its turn: the most work
+ * first. Small tarballs are collected in memory and imported in one go, a large one is fed to the importer piece by
+ * piece and its download pauses meanwhile. What has been fetched and not yet imported is bounded by `max_bytes`: past
+ * it downloads pause, and go on by turns, each with room for all that it lacks. Only when the workers would be left
+ * with nothing to import is one taken as far as it is.
  *
  * fetch_package() and the callbacks belong to the install's loop. */
 #pragma once

@@ -40,7 +40,8 @@ static unsigned size_for(size_t n)
 	return k;
 }
 
-/* The first unit of a block of size K, or FETCH_UNITS: of the smallest free ones that are large enough the lowest, split. Under the lock. */
+/* The first unit of a block of size K, or FETCH_UNITS: of the smallest free ones that are large enough the
+ * lowest, split. Under the lock. */
 static unsigned buddy_take(struct fetch_bodies *s, unsigned k)
 {
 	unsigned best = FETCH_UNITS;

@@ -1,9 +1,10 @@
 /* fetch_body — the bytes of a download that are in memory.
  *
- * Large ones have blocks of their own: they come on the fetch thread, go on a worker, and live for moments between small things
- * that stay, which is what a heap is worst at. The blocks are parts of one region, split and joined as buddies and the lowest first, so that the same
- * pages are used over and over: fresh ones cost as much as filling them. What it has no room for gets pages of its own. A body is a
- * value, used by one thread at a time; the blocks are any thread's. */
+ * Large ones have blocks of their own: they come on the fetch thread, go on a worker, and live for moments between
+ * small things that stay, which is what a heap is worst at. The blocks are parts of one region, split and joined
+ * as buddies and the lowest first, so that the same pages are used over and over: fresh ones cost as much as
+ * filling them. What it has no room for gets pages of its own. A body is a value, used by one thread at a time;
+ * the blocks are any thread's. */
 #pragma once
 #include "base/base.h"
 #include <pthread.h>

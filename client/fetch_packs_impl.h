@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Who decides where a package that is looked up comes from: the thread that finds its pack, or the loop that takes it back first. */
+/* Who decides where a package that is looked up comes from: the thread that finds its pack, or the loop
+ * that takes it back first. */
 enum want_fate { WANT_OPEN = 0, WANT_FOUND, WANT_TAKEN };
 enum { FEED_BLOCK = 256 << 10 }; /* bytes of a large pack that go to the loop at once, at most */
 enum pack_end { PACK_COMES = 0, PACK_ARRIVED, PACK_ABSENT };
@@ -42,8 +43,8 @@ struct pack_feed {
 	struct pack_feed *next;
 };
 
-/* One package on its way. Belongs to the loop, then the thread, then (with its bytes) a job, then the loop again. One with a feed is the thread's
- * until that has ended, and the loop's after. */
+/* One package on its way. Belongs to the loop, then the thread, then (with its bytes) a job, then the loop again. One
+ * with a feed is the thread's until that has ended, and the loop's after. */
 struct pack_want {
 	struct job job; /* first */
 	struct pack_fetcher *f;
@@ -119,7 +120,8 @@ void want_end(struct pack_want *w, bool ready);
 
 /* pack_feed.c. Makes W's feed, of which nothing has arrived yet. */
 void feed_new(struct pack_want *w);
-/* The thread's: as many of the next N bytes of W, which has a feed, as its block has room for. *FULL: that has to be given away before more. */
+/* The thread's: as many of the next N bytes of W, which has a feed, as its block has room for. *FULL: that has to
+ * be given away before more. */
 size_t feed_add(struct pack_want *w, const void *p, size_t n, bool *full);
 /* The thread's: gives the block to the loop. Wakes nobody. Under the lock. */
 void feed_give(struct pack_want *w, enum pack_end end, const struct err *why);

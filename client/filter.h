@@ -15,11 +15,13 @@ struct filter_result {
 	bool *selected; /* by importer of the project */
 	size_t n;       /* how many */
 };
-/* Chooses among P's importers; arrays live in A. ERR_USAGE for a bad selector, ERR_NOTFOUND when git knows no such commit. */
+/* Chooses among P's importers; arrays live in A. ERR_USAGE for a bad selector, ERR_NOTFOUND when
+ * git knows no such commit. */
 MUST_USE int filter_select(struct filter_result *out, const struct project *p, const struct filter_opts *o,
 	struct arena *a, struct err *e);
 
-/* Projects that depend on one another in a circle, as text; absent: there is none. SELECTED by importer, NULL: all. In A. */
+/* Projects that depend on one another in a circle, as text; absent: there is none. SELECTED by
+ * importer, NULL: all. In A. */
 str filter_cycle(const struct project *p, const bool *selected, struct arena *a);
 /* Folders, absolute, of the files below DIR that differ from COMMIT. Runs git. */
 MUST_USE int filter_changed_dirs(struct str_list *out, str dir, str commit, struct arena *a, struct err *e);

@@ -1,8 +1,8 @@
 /* finish — what an install writes last: pnpm's state files, dray's own, the lockfile.
  *
- * node_modules/.modules.yaml and node_modules/.pnpm/lock.yaml say what pnpm
- * would say, so that both tools can take turns in one checkout.
- * pnpm's word that there is nothing to do (pnpm_state.h) is written where it is true. Each file by rename; one that is equal already is left alone. */
+ * node_modules/.modules.yaml and node_modules/.pnpm/lock.yaml say what pnpm would say, so that both tools can take
+ * turns in one checkout. pnpm's word that there is nothing to do (pnpm_state.h) is written where it is true. Each file
+ * by rename; one that is equal already is left alone. */
 #pragma once
 #include "file_put.h"
 #include "hoist.h"
@@ -38,7 +38,8 @@ struct finish_opts {
 	str pnpm_state;      /* what pnpm_state_take() has found */
 	uint8_t *policy_key; /* gets policy_key() of the lockfile that is written */
 };
-/* What of LOCKFILE is in the tree: the groups asked for, without what was skipped. It borrows from LOCKFILE. After tree_reach(). */
+/* What of LOCKFILE is in the tree: the groups asked for, without what was skipped. It borrows from
+ * LOCKFILE. After tree_reach(). */
 struct lockfile current_lockfile(
 	const struct lockfile *lockfile, const struct tree *tree, const struct request *req, struct arena *a);
 MUST_USE int finish_write(struct written *out, const struct finish_opts *o, struct err *e);

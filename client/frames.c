@@ -7,7 +7,8 @@
 
 #include "workq.h"
 
-/* Frames in a batch, and batches that may wait: about 16,000 frames, more than any plan needs while the loop is busy. */
+/* Frames in a batch, and batches that may wait: about 16,000 frames, more than any plan needs while the loop is
+ * busy. */
 #define BATCH_FRAMES 128u
 #define BATCHES_MAX 128u
 
@@ -43,7 +44,8 @@ void frame_batch_free(struct frame_batch *b)
 	free(b);
 }
 
-/* Without the lock, which the loop takes as soon as it is awake. It may be told of a batch that it has taken already. */
+/* Without the lock, which the loop takes as soon as it is awake. It may be told of a batch that it has taken
+ * already. */
 static void frames_wake(const struct frames *q)
 {
 	uint64_t one = 1;
@@ -52,7 +54,8 @@ static void frames_wake(const struct frames *q)
 		abort(); /* an eventfd of ours takes a write of 1 */
 }
 
-/* Three of four frames are of kinds that need a quarter of the union's room, and batches are kept until the install ends. */
+/* Three of four frames are of kinds that need a quarter of the union's room, and batches are
+ * kept until the install ends. */
 static size_t frame_bytes(enum frame_kind kind)
 {
 	switch (kind) {
@@ -95,8 +98,8 @@ static int room_wait(struct frames *q, struct err *e)
 	return q->cancelled ? err_set(e, ERR_CANCELLED, "cancelled") : 0;
 }
 
-/* A lasting source has all of its frames at hand and never pauses between two: whole batches are handed over, so the lock is taken
- * and the loop woken once for each. */
+/* A lasting source has all of its frames at hand and never pauses between two: whole batches are handed over, so the
+ * lock is taken and the loop woken once for each. */
 static int put_lasting(struct frames *q, const struct frame *f, struct err *e)
 {
 	if (!q->filling)

@@ -83,7 +83,8 @@ static void put_engine(struct buf *b, const struct platform *p)
 	put(b, major);
 }
 
-/* What N is by itself, with the hashes of what it depends on; those of its own component, which have none yet, by name. */
+/* What N is by itself, with the hashes of what it depends on; those of its own component, which have none yet, by
+ * name. */
 static void node_own(const struct walk *w, const struct node *n, uint8_t out[32])
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;

@@ -7,8 +7,8 @@ enum {
 	KEPT = 4 << 20,  /* free bytes at a heap's end */
 };
 
-/* Without bounds of ours the first window of 32 MiB that is freed teaches malloc to lay blocks as large as that between small ones that
- * stay, and to keep twice as much that is free. */
+/* Without bounds of ours the first window of 32 MiB that is freed teaches malloc to lay blocks as large as that between
+ * small ones that stay, and to keep twice as much that is free. */
 void heap_shape(void)
 {
 	mallopt(M_ARENA_MAX, ARENAS);

@@ -37,7 +37,8 @@ void image_print(struct buf *out, const struct image *im)
 	kept_end(out, head);
 }
 
-/* Items are made with plain calls relative to the project, so each one's folder must be one that the image itself made. */
+/* Items are made with plain calls relative to the project, so each one's folder must be one
+ * that the image itself made. */
 static bool item_safe(const struct image_item *it, struct map *dirs)
 {
 	str parent, name;
@@ -120,8 +121,8 @@ int image_parse(struct image *out, str bytes, struct arena *a, struct err *e)
 	return 0;
 }
 
-/* Both ways go up first and end in a name, so one is found in a text at one place only, whatever stands before it; and it may stand in
- * a shim's quotes. */
+/* Both ways go up first and end in a name, so one is found in a text at one place only, whatever stands before it; and
+ * it may stand in a shim's quotes. */
 static bool way_plain(str way)
 {
 	if (!str_starts(way, STR("../")))

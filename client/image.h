@@ -36,13 +36,14 @@ struct image {
 	uint64_t packages;
 };
 
-/* Reads BYTES; everything borrows from them, arrays are in A. ERR_PARSE: not an image, cut off, spoiled, or one whose paths leave
- * node_modules or pass through a link. */
+/* Reads BYTES; everything borrows from them, arrays are in A. ERR_PARSE: not an image, cut off, spoiled, or one whose
+ * paths leave node_modules or pass through a link. */
 MUST_USE int image_parse(struct image *out, str bytes, struct arena *a, struct err *e);
 /* Appends the whole file. */
 void image_print(struct buf *out, const struct image *im);
-/* TEXT of an item that leads to the shared slots, as a project needs it whose way there is SHARED. In A. Absent: it cannot be told. */
+/* TEXT of an item that leads to the shared slots, as a project needs it whose way there is SHARED. In A.
+ * Absent: it cannot be told. */
 str image_text(const struct image *im, const struct image_item *it, str shared, struct arena *a);
-/* Fills OUT's items (its `shared` and `lockfile` are given) with what installs put into ROOT's node_modules. 1, or 0 when it is none that an image can hold: too large, or something
- * else than folders, links and files. */
+/* Fills OUT's items (its `shared` and `lockfile` are given) with what installs put into ROOT's node_modules. 1, or 0
+ * when it is none that an image can hold: too large, or something else than folders, links and files. */
 MUST_USE int image_scan(struct image *out, int root, struct arena *a, struct err *e);

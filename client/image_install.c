@@ -119,7 +119,8 @@ static bool tree_make(struct making *m)
 	return m->lock >= 0;
 }
 
-/* Hoisted names have a folder of their own among the slots: it goes when no project leads there, though others keep all of the slots. */
+/* Hoisted names have a folder of their own among the slots: it goes when no project leads there, though
+ * others keep all of the slots. */
 static bool hoisted_stands(const struct making *m)
 {
 	static const char hoisted[] = "node_modules/.pnpm/node_modules";

@@ -1,7 +1,8 @@
-/* import_stage — packages that do not come from a registry: folders (file:, injected workspace packages) and tarballs on disk.
+/* import_stage — packages that do not come from a registry: folders (file:, injected workspace
+ * packages) and tarballs on disk.
  *
- * A job on the pool each. Folders are imported anew by every install, as pnpm
- * does, under a key that is made of their path: they have no integrity. */
+ * A job on the pool each. Folders are imported anew by every install, as pnpm does, under a key that is made of their
+ * path: they have no integrity. */
 #pragma once
 #include "pool.h"
 #include "tree.h"

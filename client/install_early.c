@@ -1,8 +1,9 @@
-/* install_early — what needs the whole plan and no slot is done by the pool among the links, not after them: the links of what is hoisted
- * privately, and the text of node_modules/.pnpm/lock.yaml. At the end of an install there would be one thread for it.
+/* install_early — what needs the whole plan and no slot is done by the pool among the links, not after them: the
+ * links of what is hoisted privately, and the text of node_modules/.pnpm/lock.yaml. At the end of an install there
+ * would be one thread for it.
  *
- * Only for a tree that this install begins (an install that fails takes its .pnpm away again) and where nothing is downloaded: then the loop
- * has time, and no optional package can turn out to be out of reach. */
+ * Only for a tree that this install begins (an install that fails takes its .pnpm away again) and where nothing is
+ * downloaded: then the loop has time, and no optional package can turn out to be out of reach. */
 #include "finish.h"
 #include "install_impl.h"
 #include "link_root.h"

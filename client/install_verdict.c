@@ -1,8 +1,9 @@
 /* install_verdict — the policy check on an existing lockfile, beside the install.
  *
- * A second source with a queue of its own: a drayd, or the check in this process, which begins when the downloads have. Packages are fetched and linked meanwhile; nothing is
- * built, and the install does not end, before it is fine. A verdict that is fine is kept in the store ("verdicts"), by the
- * lockfile's digest, the rules and the cutoff; where one is kept, nothing is asked and libcurl is not loaded. */
+ * A second source with a queue of its own: a drayd, or the check in this process, which begins when the downloads have.
+ * Packages are fetched and linked meanwhile; nothing is built, and the install does not end, before it is fine. A
+ * verdict that is fine is kept in the store ("verdicts"), by the lockfile's digest, the rules and the cutoff; where one
+ * is kept, nothing is asked and libcurl is not loaded. */
 #include "install_impl.h"
 #include <poll.h>
 

@@ -6,7 +6,8 @@
 #define PLAN_MAGIC 0x353079616c706400u /* "\0dplay05" */
 #define ABSENT UINT32_MAX
 
-/* One walk over the model serves both directions. What it forgets both forget: fuzz/kept_plan prints every lockfile that the tests have. */
+/* One walk over the model serves both directions. What it forgets both forget: fuzz/kept_plan prints every
+ * lockfile that the tests have. */
 struct codec {
 	struct buf *out; /* NULL: reading */
 	struct cursor in;

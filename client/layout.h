@@ -1,7 +1,8 @@
-/* layout — what of a complete tree shows in the projects' own node_modules: each one's direct dependencies, and what is hoisted.
+/* layout — what of a complete tree shows in the projects' own node_modules: each one's direct
+ * dependencies, and what is hoisted.
  *
- * With dedupeDirectDeps a project of a workspace lacks what the root's node_modules has under the same name and of the same content: node finds it
- * there, and so do commands. Source: pnpm 12.21, by running it. Pure; any thread. */
+ * With dedupeDirectDeps a project of a workspace lacks what the root's node_modules has under the same name and of the
+ * same content: node finds it there, and so do commands. Source: pnpm 12.21, by running it. Pure; any thread. */
 #pragma once
 #include "hoist.h"
 #include "project.h"

@@ -21,7 +21,8 @@ struct links {
 };
 enum { WANTED = 1, WANTED_SCOPE }; /* of names in a map */
 
-/* Mostly all but the last two folders of PATH are there, or all of it is: three calls instead of three for each folder. -1: they are not. */
+/* Mostly all but the last two folders of PATH are there, or all of it is: three calls instead of three for each
+ * folder. -1: they are not. */
 static int dir_make_last(int dirfd, str path)
 {
 	char whole[4096];
@@ -110,8 +111,8 @@ static bool into_shared(const char *text)
 	return end && end - links > 7 + 33 && end[-33] == '-' && strspn(end - 32, "0123456789abcdef") == 32;
 }
 
-/* Moves NAME out of the way, beside it, as pnpm does; what an earlier install has put there stays. The folder of hoisted names is an install's own:
- * there it goes. */
+/* Moves NAME out of the way, beside it, as pnpm does; what an earlier install has put there stays. The folder of
+ * hoisted names is an install's own: there it goes. */
 static int put_aside(const struct links *l, int dirfd, const char *name, struct root_counts *c, struct err *e)
 {
 	enum { MOST = 100 };
@@ -144,8 +145,8 @@ static int put_aside(const struct links *l, int dirfd, const char *name, struct 
 	return err_os(e, "%s is in the way and cannot be moved to %s: move it elsewhere", name, aside);
 }
 
-/* What stands under an unwanted name is a link, with TEXT, that is an install's to remove: into a virtual store, dangling, or to a folder that was a
- * dependency. */
+/* What stands under an unwanted name is a link, with TEXT, that is an install's to remove: into a virtual store,
+ * dangling, or to a folder that was a dependency. */
 static bool link_stale(const struct links *l, int fd, const char *scope, const char *name, const char *text)
 {
 	char alias[520];
@@ -159,7 +160,8 @@ static bool link_stale(const struct links *l, int fd, const char *scope, const c
 static int links_prune(const struct links *l, int at, const char *scope, const struct map *wanted,
 	struct root_counts *c, struct err *e);
 
-/* NAME may be a scope: what is left in it goes, too. A link, or a file, in its place would have dependencies made elsewhere. 1: it was one. */
+/* NAME may be a scope: what is left in it goes, too. A link, or a file, in its place would have dependencies made
+ * elsewhere. 1: it was one. */
 static int scope_prune(const struct links *l, int at, const struct dirent *en, const struct map *wanted,
 	struct root_counts *c, struct err *e)
 {
@@ -174,7 +176,8 @@ static int scope_prune(const struct links *l, int at, const struct dirent *en, c
 	return put_aside(l, at, en->d_name, c, e) < 0 ? e->code : 1;
 }
 
-/* Takes away what is left in SCOPE, or beside all scopes, of dependencies that went; a scope of which nothing is left, too. */
+/* Takes away what is left in SCOPE, or beside all scopes, of dependencies that went; a scope of
+ * which nothing is left, too. */
 static int links_prune(const struct links *l, int at, const char *scope, const struct map *wanted,
 	struct root_counts *c, struct err *e)
 {
@@ -350,7 +353,8 @@ int link_hoisted(struct root_counts *c, const struct hoist *hoist, const struct 
 	/* empty when all is hoisted publicly: pnpm makes it then, too */
 	if (hoist->n == 0 && fstatat(at->fd, at->path.p, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return 0;
-	/* a link into the store, of a time when the names were shared: what is in there is not this project's to change */
+	/* a link into the store, of a time when the names were shared: what is in there is not
+	 * this project's to change */
 	if (readlinkat(at->fd, at->path.p, text, sizeof(text)) > 0 && unlinkat(at->fd, at->path.p, 0) != 0)
 		return err_os(e, "replace symlink " STR_FMT, STR_ARG(at->path));
 	AUTO(fs_close_auto) int fd = dir_make(at->fd, at->path, e);

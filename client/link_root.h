@@ -9,7 +9,8 @@
 struct root_opts {
 	int root; /* the lockfile's folder, borrowed */
 	struct layout layout;
-	/* Whether an earlier install put a link to a folder under ALIAS into IMPORTER's node_modules. NULL: none did. */
+	/* Whether an earlier install put a link to a folder under ALIAS into IMPORTER's
+	 * node_modules. NULL: none did. */
 	bool (*had_link)(void *arg, str importer, str alias);
 	void *arg;
 };
@@ -31,6 +32,6 @@ struct hoist_place hoist_place_project(int root, const struct tree *t, struct ar
 /* Makes AT as H has it, and nothing else in it; counted into C. */
 MUST_USE int link_hoisted(struct root_counts *c, const struct hoist *h, const struct hoist_place *at, struct err *e);
 
-/* Opens PATH below DIRFD, making what is missing. Symlinks that stand on the way are followed (a project may have its node_modules elsewhere); below
- * a node_modules a file, or a link that leads nowhere, is replaced. */
+/* Opens PATH below DIRFD, making what is missing. Symlinks that stand on the way are followed (a project may have its
+ * node_modules elsewhere); below a node_modules a file, or a link that leads nowhere, is replaced. */
 int dir_make(int dirfd, str path, struct err *e);

@@ -18,7 +18,8 @@
 /* Longest "<dir>/node_modules/@scope/name" and symlink text: dir is at most 255 bytes, a name 214. */
 #define SLOT_PATH 1024
 
-/* PART, N of them, one after another as a string in OUT: snprintf() takes longer than most of the calls that get the paths. False: it does not fit. */
+/* PART, N of them, one after another as a string in OUT: snprintf() takes longer than most of the calls that get the
+ * paths. False: it does not fit. */
 static bool join(char *out, size_t room, const str *part, size_t n)
 {
 	size_t at = 0;
@@ -125,8 +126,8 @@ static int record_aside(const struct linker_opts *o, struct err *e)
 	return 0;
 }
 
-/* What stands where S is to be is set aside: prune removes it. In a project the record of what its slots are made of goes first: if this install
- * dies, and S is wanted again as it was, nobody takes from there that it is. */
+/* What stands where S is to be is set aside: prune removes it. In a project the record of what its slots are made of
+ * goes first: if this install dies, and S is wanted again as it was, nobody takes from there that it is. */
 static int slot_replace(const struct linker_opts *o, struct slot *s, struct err *e)
 {
 	char old[ASIDE_NAME];
@@ -170,7 +171,8 @@ static int slot_begin(const struct linker_opts *o, struct slot *s, struct err *e
 	return fd >= 0 ? fd : err_os(e, "open folder %s", path);
 }
 
-/* "@scope" of NAME as a folder in DIRFD; LAST is the scope made there before: names come sorted, so one is asked for once. */
+/* "@scope" of NAME as a folder in DIRFD; LAST is the scope made there before: names come sorted,
+ * so one is asked for once. */
 static int make_scope(int dirfd, str name, str *last, struct err *e)
 {
 	char scope[256];
@@ -185,8 +187,8 @@ static int make_scope(int dirfd, str name, str *last, struct err *e)
 	return 0;
 }
 
-/* A folder of the project (file:, injected) is linked file by file from where it lies, as pnpm does: an edit there is seen here. 1: done;
- * 0: this file system cannot, DIRFD may hold a part; negative: error. */
+/* A folder of the project (file:, injected) is linked file by file from where it lies, as pnpm does: an edit there is
+ * seen here. 1: done; 0: this file system cannot, DIRFD may hold a part; negative: error. */
 static int folder_link(
 	const struct linker_opts *o, const struct slot *s, int dirfd, struct slot_stats *stats, struct err *e)
 {

@@ -1,4 +1,5 @@
-/* dray-work — the client: what to do, and how to say how it went. Started by dray (front.c), which has seen that there is something to do. */
+/* dray-work — the client: what to do, and how to say how it went. Started by dray (front.c), which has seen that
+ * there is something to do. */
 #include "command.h"
 #include "heap.h"
 #include <stdio.h>

@@ -1,9 +1,10 @@
-/* net_opts — a project's settings as options of store/http.h and store/registry.h: TLS, proxies, retries, credentials. */
+/* net_opts — a project's settings as options of store/http.h and store/registry.h: TLS,
+ * proxies, retries, credentials. */
 #pragma once
 #include "project.h"
 
-/* Tarballs that one registry is asked for at once, of the 128 requests in all: what is under way early, before any window has grown, is what a short
- * download waits for. */
+/* Tarballs that one registry is asked for at once, of the 128 requests in all: what is under way early, before any
+ * window has grown, is what a short download waits for. */
 enum { NET_TARBALLS = 96 };
 
 struct net_opts {

@@ -69,7 +69,8 @@ static struct want_list *want_home(struct thread *t, enum ask_kind kind)
 	return kind == ASK_FIND ? &t->find : kind == ASK_LARGE ? &t->large : &t->get;
 }
 
-/* What an answer did not bring is asked for again, or given up: the first BLAMED of it have failed once more, unless one came further. */
+/* What an answer did not bring is asked for again, or given up: the first BLAMED of it have failed once more,
+ * unless one came further. */
 static void ask_return(struct ask *a, const struct err *why, size_t blamed)
 {
 	struct thread *t = a->c->t;
@@ -227,8 +228,8 @@ static void on_done(void *arg, int code, const struct h2_response *r, const stru
 		c->t->plain = true; /* asked again, as any server understands it */
 	else if (refused || (code == 0 && r->status >= 500 && ++c->t->failed == MOST_FAILED))
 		thread_useless(c->t, &why); /* it will not say otherwise next time, or has too much to do */
-	/* The one at which it broke off: those behind it had no chance. A server that gives no answer fails all of them, or each would be asked
-	 * for on its own account, thousands of times in all. */
+	/* The one at which it broke off: those behind it had no chance. A server that gives no answer fails all of
+	 * them, or each would be asked for on its own account, thousands of times in all. */
 	ask_return(a, &why, code == 0 && r->status != 200 ? SIZE_MAX : 1);
 	ask_free(a);
 }
@@ -270,8 +271,8 @@ static bool has_room(const struct thread *t, uint64_t hold)
 	return held == 0 || held + hold <= t->f->o.max_bytes;
 }
 
-/* When there is room for a whole request, of what is left or a quarter of what may be held: where unpacking is what all waits for, room comes
- * back pack by pack, and each would be asked for by itself. */
+/* When there is room for a whole request, of what is left or a quarter of what may be held: where unpacking is what all
+ * waits for, room comes back pack by pack, and each would be asked for by itself. */
 static bool may_ask(const struct thread *t)
 {
 	uint64_t quarter = t->f->o.max_bytes / 4, most = quarter < BATCH ? quarter : BATCH, n = 0;
@@ -371,8 +372,9 @@ static bool is_open(const struct conn *c)
 	return c->h && h2_ready(c->h) && !c->over && !h2_going(c->h);
 }
 
-/* Where the next request goes, or NULL: the connection with the fewest requests. But as long as there are large packs they have the last
- * connection and the others the rest: a window that several large ones share in turn never falls idle. */
+/* Where the next request goes, or NULL: the connection with the fewest requests. But as long as there are
+ * large packs they have the last connection and the others the rest: a window that several large ones share
+ * in turn never falls idle. */
 static struct conn *conn_for(struct thread *t, enum ask_kind kind)
 {
 	bool apart = kind != ASK_FIND && (t->streams || t->large.n);
@@ -412,7 +414,8 @@ bool ask_all(struct thread *t)
 	return any;
 }
 
-/* Whether a large pack is about to be through: then the next may go on before it is unpacked, so that the link does not wait for that. */
+/* Whether a large pack is about to be through: then the next may go on before it is unpacked, so that the
+ * link does not wait for that. */
 static bool is_ending(const struct thread *t)
 {
 	for (unsigned i = 0; i < t->n; i++) {

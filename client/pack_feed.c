@@ -1,5 +1,5 @@
-/* Packs that are unpacked through a window of memory, one at a time: large ones while they arrive, so that neither the link waits for the
- * unpacking nor the memory holds them. */
+/* Packs that are unpacked through a window of memory, one at a time: large ones while they arrive, so that neither the
+ * link waits for the unpacking nor the memory holds them. */
 #include "base/clock.h"
 #include "fetch_packs_impl.h"
 #include "import_pack.h"

@@ -9,7 +9,8 @@ static struct str_map specifiers(struct lock_directs d, struct arena *a)
 	return m;
 }
 
-/* Whether everything that IM refers to by link: is a project of the request: only then can the lockfile's word be resolved again. */
+/* Whether everything that IM refers to by link: is a project of the request: only then can the
+ * lockfile's word be resolved again. */
 static bool links_stand(const struct request *req, const struct lock_importer *im)
 {
 	for (int g = 0; g < LOCK_NTYPES; g++) {

@@ -91,7 +91,8 @@ static void tar_pad(struct buf *b)
 	buf_add(b, (str){ zero, (512 - b->n % 512) % 512 });
 }
 
-/* The path goes into an extended header: it may be longer than the old one takes. "<length> path=…\n", length included. */
+/* The path goes into an extended header: it may be longer than the old one takes. "<length>
+ * path=…\n", length included. */
 static void tar_put(struct buf *b, str path, str text, bool exec)
 {
 	AUTO(buf_release) struct buf pax = BUF_INIT;

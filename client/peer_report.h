@@ -1,7 +1,7 @@
 /* peer_report — peers that are missing or bad, for people and for machines.
  *
- * The list is what pnpm prints for the same lockfile: by project, peer, and the range that is wanted, with the packages that want it.
- * On standard error, whole; in ndjson one event "peer-issue" each. One thread, the install's loop. */
+ * The list is what pnpm prints for the same lockfile: by project, peer, and the range that is wanted, with the packages
+ * that want it. On standard error, whole; in ndjson one event "peer-issue" each. One thread, the install's loop. */
 #pragma once
 #include "plan.h"
 #include "progress.h"

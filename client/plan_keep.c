@@ -9,8 +9,8 @@
 #include "kept.h"
 #include "kept_plan.h"
 
-/* Whether package.json pins a pnpm that the lockfile does not have yet: an install that may change the lockfile puts it in. What the lockfile has
- * is not known here, so every pin counts. */
+/* Whether package.json pins a pnpm that the lockfile does not have yet: an install that may change the lockfile puts it
+ * in. What the lockfile has is not known here, so every pin counts. */
 static bool pins(const struct project *p)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);

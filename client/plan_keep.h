@@ -1,8 +1,8 @@
-/* plan_keep — what an install finds kept, and what it keeps for the next: the lockfile as a binary plan, with shared slots the whole tree.
+/* plan_keep — what an install finds kept, and what it keeps for the next: the lockfile as a binary plan, with
+ * shared slots the whole tree.
  *
- * Asked when settings and manifests are known and the lockfile is read but not
- * parsed. Everything here is optional: what does not fit, is spoiled or
- * cannot be written leaves the ordinary way. Install's thread. */
+ * Asked when settings and manifests are known and the lockfile is read but not parsed. Everything here is optional:
+ * what does not fit, is spoiled or cannot be written leaves the ordinary way. Install's thread. */
 #pragma once
 #include "image_install.h"
 #include "plan_key.h"
@@ -26,7 +26,8 @@ int plan_keep_image(
 bool plan_keep_take(struct plan_keep *k, struct project *p, str store_dir);
 void plan_keep_release(struct plan_keep *k);
 
-/* An install has gone well: keeps the lockfile that it went by, or wrote, unless it was taken from there. False: it could not be written. */
+/* An install has gone well: keeps the lockfile that it went by, or wrote, unless it was taken from there. False:
+ * it could not be written. */
 struct install;
 bool plan_keep_put(struct install *in);
 /* That lockfile, which may lie in ROOM, and its SHA-256. */

@@ -8,7 +8,8 @@
 #pragma once
 #include "project.h"
 
-/* What is kept: two things under one key must not meet. A frozen install leaves the pin of a pnpm out of the lockfile, others put it in. */
+/* What is kept: two things under one key must not meet. A frozen install leaves the pin of a pnpm out of the
+ * lockfile, others put it in. */
 enum plan_kind { PLAN_LOCKFILE = 0, PLAN_IMAGE, PLAN_IMAGE_FROZEN };
 struct plan_key_input {
 	const struct project *project;

@@ -9,7 +9,8 @@
 
 enum { HEADER_MAX = 1 << 20 };
 
-/* Version of the installed node without running it: its headers lie beside it in node's own archives. Empty when unknown. */
+/* Version of the installed node without running it: its headers lie beside it in node's own
+ * archives. Empty when unknown. */
 static str node_version(char **env, struct arena *a)
 {
 	str path = env_get(env, "PATH"), dir, name;

@@ -12,7 +12,8 @@ struct job {
 	void (*done)(struct job *j, void *ctx); /* may free J and submit others */
 	void *ctx;
 	struct job *next;
-	/* done(), and what is next, may wait until few jobs are left, or none; run() makes a job that failed impatient. */
+	/* done(), and what is next, may wait until few jobs are left, or none; run() makes a
+	 * job that failed impatient. */
 	bool patient;
 };
 
@@ -29,6 +30,6 @@ int pool_fd(const struct pool *p);
 unsigned pool_drain(struct pool *p);
 /* Jobs submitted whose done() has not been called. */
 unsigned pool_live(const struct pool *p);
-/* Waits for jobs that run; jobs that have not started get neither run() nor done(): wait for pool_live() == 0 first unless
- * the process is about to end. */
+/* Waits for jobs that run; jobs that have not started get neither run() nor done(): wait for pool_live() == 0 first
+ * unless the process is about to end. */
 void pool_free(struct pool *p);

@@ -20,7 +20,8 @@ struct progress {
 void progress_init(struct progress *p, enum reporter r);
 /* Counters have changed. */
 void progress_update(struct progress *p);
-/* Makes control characters other than line breaks and tabs visible: TEXT may quote what a registry said, and a terminal would obey it. */
+/* Makes control characters other than line breaks and tabs visible: TEXT may quote what a registry said, and
+ * a terminal would obey it. */
 void progress_plain(char *text);
 /* A line for people, above the progress; not in silent mode. */
 void progress_say(struct progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);

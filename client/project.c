@@ -203,8 +203,8 @@ static int read_importers(struct load *l)
 	return 0;
 }
 
-/* Which importer the user stands in: the one whose folder it is, or the nearest above. False: in a project that the workspace does not
- * list. */
+/* Which importer the user stands in: the one whose folder it is, or the nearest above. False: in a project that the
+ * workspace does not list. */
 static bool find_current(struct load *l)
 {
 	struct project *p = l->p;

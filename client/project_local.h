@@ -5,11 +5,11 @@
 #pragma once
 #include "request.h"
 
-/* Fills req->local from the manifests of its importers and the overrides. ROOT: absolute folder of the lockfile. ERR_NOTFOUND
- * for a path that isn't there, naming who asked. */
+/* Fills req->local from the manifests of its importers and the overrides. ROOT: absolute folder of the lockfile.
+ * ERR_NOTFOUND for a path that isn't there, naming who asked. */
 int project_locals(struct request *req, str root, struct arena *a, struct err *e);
-/* Whether a project or an override names a folder by `file:`: its files are copied by every install, as nothing tells cheaply
- * that none of them has changed. Source: pnpm, which never takes its short way with such dependencies. */
+/* Whether a project or an override names a folder by `file:`: its files are copied by every install, as nothing tells
+ * cheaply that none of them has changed. Source: pnpm, which never takes its short way with such dependencies. */
 bool project_copies_folders(const struct request *req);
 /* Reads the whole file, following links, at most MAX bytes. ERR_NOTFOUND, ERR_TOOBIG, ERR_IO. */
 int project_read_file(struct buf *out, const char *path, size_t max, struct err *e);

@@ -28,7 +28,8 @@ static struct str_map only(struct str_map extra, const str *names, size_t n, str
 	return out;
 }
 
-/* dependenciesMeta is known, though the model may only have its text; so are two fields of snapshots that pnpm only keeps. */
+/* dependenciesMeta is known, though the model may only have its text; so are two fields of
+ * snapshots that pnpm only keeps. */
 void lockfile_forget_unknown(struct lockfile *lf, struct arena *a)
 {
 	static const str importer[] = { STR_INIT("dependenciesMeta") },

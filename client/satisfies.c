@@ -122,7 +122,8 @@ static void settings_differ(struct check *c)
 	patches_differ(c);
 }
 
-/* Which group pnpm writes ALIAS of M in: optional over prod over dev; with autoInstallPeers the project's own peers are prod. */
+/* Which group pnpm writes ALIAS of M in: optional over prod over dev; with autoInstallPeers the
+ * project's own peers are prod. */
 static bool wanted(const struct manifest *m, enum lock_dep_type g, size_t i, str *alias, str *spec)
 {
 	const struct str_map *from[] = { [LOCK_PROD] = &m->dependencies,
@@ -151,8 +152,8 @@ static const struct lock_direct *direct_find(struct lock_directs d, str alias)
 	return NULL;
 }
 
-/* A version of a registry's package that is not in the range beside it: a merge leaves such lines. No range at all takes prereleases, too, as the
- * resolver does (engine/pick.c); any other only those that it names. */
+/* A version of a registry's package that is not in the range beside it: a merge leaves such lines. No range at all
+ * takes prereleases, too, as the resolver does (engine/pick.c); any other only those that it names. */
 static bool version_left(struct check *c, const struct lock_direct *d)
 {
 	size_t open = str_find(d->ref, '(', 0);

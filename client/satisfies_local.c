@@ -107,8 +107,8 @@ static bool is_project(const struct check *c, str path)
 	return false;
 }
 
-/* REF under ALIAS against a path that is written from the folder of the package. A project may be linked where a copy was asked
- * for: dedupeInjectedDeps. */
+/* REF under ALIAS against a path that is written from the folder of the package. A project may be linked where a copy
+ * was asked for: dedupeInjectedDeps. */
 static bool path_fits(const struct check *c, str alias, str spec, str ref)
 {
 	bool copied = str_starts(spec, STR("file:"));

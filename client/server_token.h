@@ -7,7 +7,7 @@
 #pragma once
 #include "registry.h"
 
-/* The token for URL out of AUTH, borrowed, or ENV, the value of DRAY_TOKEN; "" when there is none. FROM_PROJECT: the project's files name
- * the server. *withheld: there is a DRAY_TOKEN that is not sent for that reason. */
+/* The token for URL out of AUTH, borrowed, or ENV, the value of DRAY_TOKEN; "" when there is none. FROM_PROJECT: the
+ * project's files name the server. *withheld: there is a DRAY_TOKEN that is not sent for that reason. */
 str server_token_or_env(
 	str url, bool from_project, const struct registry_auth *auth, size_t nauth, str env, bool *withheld);

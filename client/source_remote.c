@@ -188,8 +188,8 @@ static int run_connect(struct run *u, struct err *e)
 	return drive(u, NULL, e);
 }
 
-/* A server that goes away begins nothing new: its address is asked once more, since somebody else may answer there by now. Nothing was handed
- * on yet, and to make a plan changes nothing. */
+/* A server that goes away begins nothing new: its address is asked once more, since somebody else may answer there by
+ * now. Nothing was handed on yet, and to make a plan changes nothing. */
 static int ask_who_stays(struct run *u, const struct request *req, bool with_lockfile, struct err *e)
 {
 	int rc = ask(u, req, with_lockfile, e);

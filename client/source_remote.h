@@ -21,5 +21,6 @@ struct source_remote_opts {
 };
 /* Copies what it needs; connects only in run(). ERR_USAGE for a URL that is none. */
 MUST_USE int source_remote_new(struct source **out, const struct source_remote_opts *o, struct err *e);
-/* Whether the last run() has handed a frame to its sink: if not, nothing has happened yet and another source may be run. */
+/* Whether the last run() has handed a frame to its sink: if not, nothing has happened yet and
+ * another source may be run. */
 bool source_remote_sent(const struct source *s);

@@ -70,7 +70,8 @@ void state_stat(struct state_watch *w, int root, int64_t read_ns)
 	if (S_ISDIR(st.st_mode))
 		return;
 	w->size = (uint64_t)st.st_size;
-	/* a time in the future was given to it, perhaps long ago; and a link to it, as a copied folder has, leaves what it holds */
+	/* a time in the future was given to it, perhaps long ago; and a link to it, as a copied folder
+	 * has, leaves what it holds */
 	if (w->mtime_ns > read_ns && nanoseconds(st.st_ctim) > read_ns)
 		w->mtime_ns = STATE_EDITED;
 }

@@ -29,10 +29,12 @@ struct state {
 	struct arena arena;
 };
 
-/* FILES, which decide what is to be done, and the files and folders of the tree below ROOT that an install makes last, those of scopes, too. In A. */
+/* FILES, which decide what is to be done, and the files and folders of the tree below ROOT that an install makes last,
+ * those of scopes, too. In A. */
 struct str_list state_watch_list(struct str_list files, int root, struct arena *a);
-/* Fills mtime and size of W from the disk; ROOT is the lockfile's folder. A file that was written after READ_NS (clock_file_ns()), when it had been
- * read, gets the time STATE_EDITED, which no file has. INT64_MAX: this install wrote it itself. */
+/* Fills mtime and size of W from the disk; ROOT is the lockfile's folder. A file that was written after READ_NS
+ * (clock_file_ns()), when it had been read, gets the time STATE_EDITED, which no file has. INT64_MAX: this
+ * install wrote it itself. */
 #define STATE_EDITED (-2)
 void state_stat(struct state_watch *w, int root, int64_t read_ns);
 /* Whether the tree below ROOT was made with this hash of settings and everything watched is as it was. */

@@ -1,5 +1,5 @@
-/* tls_lib — libssl's functions, loaded when the first TLS connection is opened: an install that asks no server must not pay for them
- * (docs/decisions/dependencies.md). Any thread. */
+/* tls_lib — libssl's functions, loaded when the first TLS connection is opened: an install that asks no server must not
+ * pay for them (docs/decisions/dependencies.md). Any thread. */
 #pragma once
 #include "base/base.h"
 #include <openssl/err.h>

@@ -79,7 +79,8 @@ struct tree {
 
 void tree_init(struct tree *t);
 void tree_release(struct tree *t);
-/* Adds one of the frames; F must live as long as the tree. ERR_PROTOCOL for ids out of order, names that are no path, doubles. */
+/* Adds one of the frames; F must live as long as the tree. ERR_PROTOCOL for ids out of order, names
+ * that are no path, doubles. */
 MUST_USE int tree_add_package(struct tree_package **out, struct tree *t, const struct frame_package *f, struct err *e);
 MUST_USE int tree_add_slot(struct slot **out, struct tree *t, const struct frame_slot *f, struct err *e);
 void tree_add_importer(struct tree *t, const struct frame_importer *f);
@@ -91,10 +92,11 @@ size_t tree_used(const struct tree *t);
 struct slot *tree_slot(const struct tree *t, str dep_path);
 /* What REF under ALIAS is: a slot or a link:. False when it is neither (the plan has no such slot). */
 bool tree_edge(struct tree_edge *out, const struct tree *t, str alias, str ref, struct arena *scratch);
-/* The dep path of REF under ALIAS as the folder below the virtual store and the name below node_modules; absent for link: refs,
- * and among shared slots for what the plan does not have. */
+/* The dep path of REF under ALIAS as the folder below the virtual store and the name below node_modules; absent for
+ * link: refs, and among shared slots for what the plan does not have. */
 str tree_dir_of(const struct tree *t, str alias, str ref, str *name, struct arena *a);
-/* Whether it is known of all of S's dependencies that may be skipped here whether they are; then those are S->absent. ALL_KNOWN: T is complete. */
+/* Whether it is known of all of S's dependencies that may be skipped here whether they are; then those are S->absent.
+ * ALL_KNOWN: T is complete. */
 bool tree_settle(struct tree *t, struct slot *s, bool all_known);
 /* Marks what the groups lead to, skipped slots included. For a complete tree. */
 void tree_reach(struct tree *t, bool prod, bool dev, bool optional);

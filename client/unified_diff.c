@@ -309,7 +309,8 @@ static void put_line(struct buf *out, str line, bool *first)
 	buf_add(out, line);
 }
 
-/* Puts L, changed by the hunks, to OUT. False and *AT for the hunk that does not fit. DROP '-' applies, '+' takes back. */
+/* Puts L, changed by the hunks, to OUT. False and *AT for the hunk that does not fit. DROP '-'
+ * applies, '+' takes back. */
 static bool apply_hunks(struct buf *out, const struct diff_file *f, const struct lines *l, char drop, size_t *at)
 {
 	size_t done = 0;

@@ -34,5 +34,6 @@ struct diff {
 
 /* Reads all of TEXT, at most 16 MiB. ERR_PARSE with the line; ERR_UNSUPPORTED for what is refused. */
 MUST_USE int diff_parse(struct diff *out, str text, struct arena *a, struct err *e);
-/* Appends to OUT what F makes of OLD (for DIFF_CREATE: empty). A file that is already as the patch makes it stays. ERR_NOMATCH names the hunk. */
+/* Appends to OUT what F makes of OLD (for DIFF_CREATE: empty). A file that is already as the patch makes it stays.
+ * ERR_NOMATCH names the hunk. */
 MUST_USE int diff_apply(struct buf *out, const struct diff_file *f, str old, struct err *e);

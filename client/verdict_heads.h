@@ -1,7 +1,8 @@
 /* verdict_heads — when packuments changed last, for the check of a lockfile beside the downloads of its packages.
  *
- * Knows which versions this install fetches from their registry, and asks that registry for a time alone (policy.h). Filled on the install's
- * loop before the check starts; asked on the check's thread; answers come on the fetch thread. */
+ * Knows which versions this install fetches from their registry, and asks that registry for a time alone
+ * (policy.h). Filled on the install's loop before the check starts; asked on the check's thread; answers
+ * come on the fetch thread. */
 #pragma once
 #include "policy.h"
 #include "registry.h"

@@ -21,5 +21,6 @@ struct verify_opts {
 	const char *shared_store;
 	int cancel_fd;
 };
-/* 0: all is what the registry has. ERR_INTEGRITY: something is not. Else a package could not be looked at, with the first reason. */
+/* 0: all is what the registry has. ERR_INTEGRITY: something is not. Else a package could not be looked
+ * at, with the first reason. */
 MUST_USE int verify_run(const struct verify_opts *o, struct err *e);

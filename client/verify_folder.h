@@ -14,6 +14,6 @@ struct differences {
 };
 void differences_release(struct differences *d);
 void difference_add(struct differences *out, str path, const char *what);
-/* Compares what is below PATH in DIRFD with P. node_modules/.bin below it is not looked at: commands of dependencies are made
- * there. ERR_IO: it cannot be read. */
+/* Compares what is below PATH in DIRFD with P. node_modules/.bin below it is not looked at: commands of dependencies
+ * are made there. ERR_IO: it cannot be read. */
 MUST_USE int verify_folder(struct differences *out, int dirfd, const char *path, struct pkg p, struct err *e);

@@ -1,4 +1,5 @@
-/* verify_impl — what verify.c (the loop, reports) and its two sources of packages share: verify_tree.c (with verify_links.c), verify_store.c. */
+/* verify_impl — what verify.c (the loop, reports) and its two sources of packages share: verify_tree.c (with
+ * verify_links.c), verify_store.c. */
 #pragma once
 #include "fetch.h"
 #include "net_opts.h"

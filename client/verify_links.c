@@ -1,5 +1,5 @@
-/* The symlinks of a tree: each dependency of each slot, and of each project, leads to the slot that the lockfile says, and nothing else stands
- * beside a package. Commands in .bin and what is hoisted are not looked at. */
+/* The symlinks of a tree: each dependency of each slot, and of each project, leads to the slot that the lockfile says,
+ * and nothing else stands beside a package. Commands in .bin and what is hoisted are not looked at. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -103,7 +103,8 @@ static void slot_check(struct verify *v, const struct slot *s)
 	arena_release(&l.a);
 }
 
-/* A project's own folder may hold what its user put there, and what is hoisted to it: only its dependencies are looked at. */
+/* A project's own folder may hold what its user put there, and what is hoisted to it: only its
+ * dependencies are looked at. */
 static void importer_check(struct verify *v, const struct layout *layout, const struct lock_importer *im)
 {
 	struct links l = { .v = v, .a = ARENA_INIT(1 << 12) };

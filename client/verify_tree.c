@@ -72,8 +72,8 @@ static void package_add(struct verify *v, const struct tree_package *p)
 	}
 }
 
-/* Folders of the virtual store that the lockfile knows nothing of. Where slots are shared no slot lies there; those in the store that this
- * project does not have are others'. */
+/* Folders of the virtual store that the lockfile knows nothing of. Where slots are shared no slot lies there; those in
+ * the store that this project does not have are others'. */
 static int extra_find(struct verify *v, struct err *e)
 {
 	struct map known = { 0 };

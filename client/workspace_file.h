@@ -1,6 +1,8 @@
-/* workspace_file — pnpm-workspace.yaml from the "workspaces" of a package.json, for a project that comes from npm or yarn.
+/* workspace_file — pnpm-workspace.yaml from the "workspaces" of a package.json, for a project
+ * that comes from npm or yarn.
  *
- * Only a list of patterns counts, as with pnpm 12.21: what npm and yarn say besides has other names there. One thread. */
+ * Only a list of patterns counts, as with pnpm 12.21: what npm and yarn say besides has other
+ * names there. One thread. */
 #pragma once
 #include "base/base.h"
 

@@ -1,16 +1,14 @@
-/* cmd_floor — `dray-bench floor TREE STORE DEST [ROUNDS [THREADS]]`: what making TREE costs if nothing but the system calls is paid.
+/* cmd_floor — `dray-bench floor TREE STORE DEST [ROUNDS [THREADS]]`: what making TREE costs if nothing but
+ * the system calls is paid.
  *
- * Reads a finished node_modules and the store that its files are linked from,
- * writes down every mkdirat, linkat and symlinkat that makes it, and runs
- * that list in a bare loop: each round once with one thread and once with two
- * (or only with THREADS), each into a new folder below DEST, which must be on
- * the store's file system. Nothing is removed. Files that are no links into
- * STORE (shims, empty files, state) are counted and left out.
+ * Reads a finished node_modules and the store that its files are linked from, writes down every mkdirat, linkat and
+ * symlinkat that makes it, and runs that list in a bare loop: each round once with one thread and once with two (or
+ * only with THREADS), each into a new folder below DEST, which must be on the store's file system. Nothing is removed.
+ * Files that are no links into STORE (shims, empty files, state) are counted and left out.
  *
- * Where STORE is "-" all files are written, as an install does that starts
- * with nothing: openat with the file's mode, its size in bytes of one block of
- * memory, close. A file that TREE has under several names is written once and
- * linked at the end. DEST may then be anywhere. */
+ * Where STORE is "-" all files are written, as an install does that starts with nothing: openat with the file's mode,
+ * its size in bytes of one block of memory, close. A file that TREE has under several names is written once and linked
+ * at the end. DEST may then be anywhere. */
 #include "base/base.h"
 #include "cmd.h"
 #include "fs.h"
@@ -213,7 +211,8 @@ static bool dir_entered(const char *path)
 	return n == 3 || str_starts(part[3], STR("@")) == (n == 5);
 }
 
-/* A folder's files and symlinks, then the folders in it. Each slot is a unit; all before the first slot is another, run first. */
+/* A folder's files and symlinks, then the folders in it. Each slot is a unit; all before the first
+ * slot is another, run first. */
 static int tree_dir_read(struct floor *f, int dirfd, const char *path, const char *base, struct err *e)
 {
 	struct entries list = { 0 };

@@ -1,4 +1,5 @@
-/* cmd_grid — `dray-bench grid`: server against direct over a grid of round trip and rate. When is a server not worth it? */
+/* cmd_grid — `dray-bench grid`: server against direct over a grid of round trip and rate. When
+ * is a server not worth it? */
 #include "cmd.h"
 #include "grid.h"
 #include "setup.h"

@@ -1,4 +1,5 @@
-/* cmd_mirror — `dray-bench mirror DIR [PORT [REGISTRY]]`: the recorded registry as a server of its own, until interrupted. */
+/* cmd_mirror — `dray-bench mirror DIR [PORT [REGISTRY]]`: the recorded registry as a server of
+ * its own, until interrupted. */
 #include "cmd.h"
 #include "mirror.h"
 #include <signal.h>

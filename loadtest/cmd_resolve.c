@@ -1,9 +1,9 @@
 /* cmd_resolve — `dray-bench resolve DIR`: what the engine needs for a project, without wire and tree.
  *
  * Cold: nothing is known; gzipped packuments come over loopback from the frozen mirror, a process of its own whose CPU
- * is told apart. Warm: the same process again, compiled packuments in memory; from the request to the last frame,
- * then with the frames encoded as drayd does. Each round is a child, so that its peak memory is its own; it has its heap as drayd has, and
- * libcurl is loaded as in a server that is up. */
+ * is told apart. Warm: the same process again, compiled packuments in memory; from the request to the last frame, then
+ * with the frames encoded as drayd does. Each round is a child, so that its peak memory is its own; it has its heap as
+ * drayd has, and libcurl is loaded as in a server that is up. */
 #include "base/base.h"
 #include "base/clock.h"
 #include "cmd.h"

@@ -85,7 +85,8 @@ int fsimage_make(struct fsimage *out, const char *dir, const char *name, uint64_
 		return e->code;
 	}
 	close(fd);
-	/* Many small files: an inode for every 8 KiB; tables written now rather than by a background thread during a run. */
+	/* Many small files: an inode for every 8 KiB; tables written now rather than by a
+	 * background thread during a run. */
 	const char *mkfs[] = { "mkfs.ext4", "-q", "-F", "-i", "8192", "-m", "0", "-E",
 		"lazy_itable_init=0,lazy_journal_init=0,nodiscard", f.image, NULL };
 	const char *mount[] = { "mount", "-o", "loop,noatime", f.image, f.mount, NULL };

@@ -12,8 +12,8 @@ struct fsimage {
 	char *image, *mount; /* mount: where to work */
 	bool mounted;
 };
-/* Makes DIR/NAME.ext4 of SIZE bytes (sparse) mounted at DIR/NAME. *why gets the reason when it is only a directory. What a
- * killed run left there is unmounted, or moved aside, first: callers hold a lock on DIR. */
+/* Makes DIR/NAME.ext4 of SIZE bytes (sparse) mounted at DIR/NAME. *why gets the reason when it is only a directory.
+ * What a killed run left there is unmounted, or moved aside, first: callers hold a lock on DIR. */
 MUST_USE int fsimage_make(
 	struct fsimage *out, const char *dir, const char *name, uint64_t size, struct buf *why, struct err *e);
 /* Unmounts and unlinks the image; a plain directory is left for the caller's rm. NULL fields are fine. */

@@ -70,8 +70,9 @@ static bool is_share(double warm, double all)
 	return all > 0 && off <= room && -off <= room;
 }
 
-/* Whether run I's plan was under way for so long that a slot could stand before its end. A package takes three round trips from its frame: it is
- * asked for, a reader has to have the answer, and is imported. A kept plan of a small project is through by then. */
+/* Whether run I's plan was under way for so long that a slot could stand before its end. A package takes three round
+ * trips from its frame: it is asked for, a reader has to have the answer, and is imported. A kept plan of a small
+ * project is through by then. */
 static bool could_link_early(const struct cell *c, size_t i)
 {
 	enum { IMPORT_US = 20000 };

@@ -39,7 +39,8 @@ struct load_opts {
 	void (*tick)(void *arg, double at_s); /* four times a second */
 	void *arg;
 };
-/* Asks once for B's plan, then which of its packs are ready, and keeps those (memory of A). ERR_NET, or what the plan failed with. */
+/* Asks once for B's plan, then which of its packs are ready, and keeps those (memory of A). ERR_NET, or
+ * what the plan failed with. */
 MUST_USE int load_learn(struct load_body *b, const struct load_opts *o, struct arena *a, struct err *e);
 /* Runs for o->seconds. What fails is counted, not returned; ERR_USAGE: there is nothing to ask. */
 MUST_USE int load_run(struct load_result *out, const struct load_opts *o, struct err *e);

@@ -28,7 +28,8 @@ double measure_now(void);
 double measure_seconds(struct timeval tv);
 /* User and system CPU in seconds of RUSAGE_SELF, or of RUSAGE_CHILDREN: those that were waited for. */
 double measure_cpu(int who);
-/* What the command leaves running in its process group is killed. A command that cannot be started exits with 126 or 127. ERR_IO. */
+/* What the command leaves running in its process group is killed. A command that cannot be started exits
+ * with 126 or 127. ERR_IO. */
 MUST_USE int measure_run(struct sample *out, const struct command *c, struct err *e);
 /* The folder of the running program, where dray and drayd lie, too; cut to CAP. */
 void measure_own_dir(char *out, size_t cap);

@@ -10,8 +10,8 @@
 /* NULL when all is there, else what is not (in A). */
 const char *outcome_lockfile(const struct subject_place *at, const struct subject *s, struct arena *a);
 const char *outcome_tree(const struct subject_place *at, const struct subject *s, struct arena *a);
-/* After a run that failed: why S cannot install this project at all, by what it said in its log, or NULL. That is yarn's lot
- * where the registry lacks a version of an optional package, which all others do without. */
+/* After a run that failed: why S cannot install this project at all, by what it said in its log, or NULL. That is
+ * yarn's lot where the registry lacks a version of an optional package, which all others do without. */
 const char *outcome_unavailable(const struct subject_place *at, const struct subject *s, struct arena *a);
 /* SHA-256 of the lockfile in hex, in A; empty when there is none. */
 str outcome_lockfile_digest(const struct subject_place *at, const char *lockfile, struct arena *a);

@@ -61,8 +61,8 @@ static bool stays_inside(const char *root, const char *real, const char *text)
 	       (real[strlen(root)] == '/' || !real[strlen(root)]);
 }
 
-/* A file, whether it lies there or a link leads to it; a folder; a link to a folder stays one. What runs in the copy is to write nowhere else: a
- * link to a folder outside of ROOT is left out, and so is one that leads nowhere. */
+/* A file, whether it lies there or a link leads to it; a folder; a link to a folder stays one. What runs in the copy is
+ * to write nowhere else: a link to a folder outside of ROOT is left out, and so is one that leads nowhere. */
 static int copy_entry(const char *root, const char *from, const char *to, struct err *e)
 {
 	char text[PATH_MAX], real[PATH_MAX];

@@ -36,8 +36,8 @@ MUST_USE int place_prime(
 /* What a sample of PHASE starts from. */
 MUST_USE int place_for(struct subject_place *at, struct bench_place *p, const char *subject, const char *lockfile,
 	enum phase phase, struct arena *a, struct err *e);
-/* PARTIAL and UPDATE: the project to install first into AT's store (a part of the dependencies; ten of them older)… ERR_NOTFOUND: this one
- * has no such state. */
+/* PARTIAL and UPDATE: the project to install first into AT's store (a part of the dependencies; ten of them older)…
+ * ERR_NOTFOUND: this one has no such state. */
 MUST_USE int place_before(struct subject_place *before, const struct subject_place *at, struct bench_place *p,
 	enum phase phase, struct arena *a, struct err *e);
 /* … and the step from there to the state that is measured. */

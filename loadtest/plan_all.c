@@ -2,7 +2,8 @@
 #include "place.h"
 #include <stdlib.h>
 
-/* One round, one subject of average diligence, on two cores, nothing emulated: seconds, and what it moves over the link. */
+/* One round, one subject of average diligence, on two cores, nothing emulated: seconds, and
+ * what it moves over the link. */
 struct cost {
 	double s[NPHASES], mb[NPHASES];
 	double sync_s;            /* until what a full install wrote is on disk */

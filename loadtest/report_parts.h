@@ -1,5 +1,5 @@
-/* report_parts — the parts of the page that are no scenario: the answers at its top (report_answer.c), the grid of links, a server under
- * load, what was prepared. Called by report.c alone; all append HTML. */
+/* report_parts — the parts of the page that are no scenario: the answers at its top (report_answer.c), the grid of
+ * links, a server under load, what was prepared. Called by report.c alone; all append HTML. */
 #pragma once
 #include "result.h"
 

@@ -42,6 +42,7 @@ MUST_USE int run_cross(struct run_opts *o, const struct link_profile *const *lin
 	const bool phase[NPHASES], unsigned rounds, struct err *e);
 /* A descriptor that holds the work folder for this process until it is closed; ERR_BUSY after ten seconds. */
 MUST_USE int run_lock(const char *work_dir, struct err *e);
-/* 0 when every sample was good; ERR_SCRIPT when some failed (they are in OUT); other codes when it could not go on: ERR_BUSY where another
- * run has the work folder, ERR_USAGE where the subjects do not do for the phases. Says each sample on stderr. */
+/* 0 when every sample was good; ERR_SCRIPT when some failed (they are in OUT); other codes when it could not go
+ * on: ERR_BUSY where another run has the work folder, ERR_USAGE where the subjects do not do for the phases.
+ * Says each sample on stderr. */
 MUST_USE int run_all(const struct run_opts *o, struct err *e);

@@ -17,6 +17,6 @@ struct floor_place {
 	const char *dest;  /* a folder on the store's file system; the tree stays there */
 	const char *log;
 };
-/* Two threads, as dray's linker has on the machines of the bars. OUT's peak and faults stay 0. A run that failed has an exit status, and
- * says why in the log. */
+/* Two threads, as dray's linker has on the machines of the bars. OUT's peak and faults stay 0. A run that failed has an
+ * exit status, and says why in the log. */
 MUST_USE int run_floor(struct sample *out, const struct floor_place *at, struct arena *a, struct err *e);

@@ -26,5 +26,6 @@ void run_out_sample(FILE *f, const struct run_scene *at, const struct run_outcom
 void run_out_prepared(FILE *f, const char *project, const char *subject, double wall_s, double cpu_s);
 /* What a reader of the figures has to know. */
 void run_out_warning(FILE *f, const char *project, str text);
-/* A subject that cannot take part is named, with the reason; that is no failed run, but gates do not hold without a dray. */
+/* A subject that cannot take part is named, with the reason; that is no failed run, but gates do
+ * not hold without a dray. */
 void run_out_unavailable(FILE *f, const char *project, const char *subject, const char *why);

@@ -28,11 +28,13 @@ struct setup {
 };
 /* Defaults of `dray-bench run`; *s is large, on the heap. */
 void setup_defaults(struct setup *s);
-/* Options and projects of the subcommand ARGV[0] on top; NONE: no project is fine, too. -1 to go on; else the exit status, what is wrong or the usage having been said. */
+/* Options and projects of the subcommand ARGV[0] on top; NONE: no project is fine, too. -1 to go on; else the exit
+ * status, what is wrong or the usage having been said. */
 MUST_USE int setup_take(struct setup *s, int argc, char **argv, bool none);
 /* What a comma-separated LIST names, in the place of what was there. False after having said which name is none. */
 bool setup_phases(struct setup *s, const char *list);
 bool setup_subjects(struct setup *s, const char *list);
 bool setup_links(struct setup *s, const char *list);
-/* Opens OUT and the work folder, takes away a last line that was cut off, and writes the header: the machine and every version. */
+/* Opens OUT and the work folder, takes away a last line that was cut off, and writes the header: the
+ * machine and every version. */
 MUST_USE int setup_open(struct setup *s, struct err *e);

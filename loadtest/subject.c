@@ -36,7 +36,8 @@ bool phase_shares_store(enum phase p)
 	return p == P4 || p == P5;
 }
 
-/* The first link from a store reads its inodes and makes journal blocks of them: 1.3 to 2 times what the next ones take, with everybody. */
+/* The first link from a store reads its inodes and makes journal blocks of them: 1.3 to 2 times what the next
+ * ones take, with everybody. */
 bool phase_warms_up(enum phase p)
 {
 	return p == P4;
@@ -126,7 +127,8 @@ static void env_common(struct words *env, const struct invoke_opts *at)
 	word(env, "LANG=C.UTF-8");
 }
 
-/* What says how the lockfile is meant. p5 is the plain command that people repeat: with --frozen-lockfile pnpm looks at everything. */
+/* What says how the lockfile is meant. p5 is the plain command that people repeat: with --frozen-lockfile
+ * pnpm looks at everything. */
 static const char *lockfile_flag(enum phase p)
 {
 	if (p == P1)

@@ -40,7 +40,8 @@ struct invocation {
 	const char *argv[24];
 	const char *env[32];
 };
-/* Whether S is measured in P. Shared slots are where they matter, p4 and p5; their warm-up is an install as in P0 all the same. */
+/* Whether S is measured in P. Shared slots are where they matter, p4 and p5; their warm-up is an
+ * install as in P0 all the same. */
 bool subject_takes_part(const struct subject *s, enum phase p);
 /* The command of P, measured or not. Strings live in A. */
 void subject_invoke(

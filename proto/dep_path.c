@@ -70,7 +70,8 @@ str dep_path_to_ref(str dep_path, str alias)
 	return dep_path;
 }
 
-/* Characters that a name of a folder may not have. A table: this is asked of every character of every dep path that is linked to. */
+/* Characters that a name of a folder may not have. A table: this is asked of every character of every
+ * dep path that is linked to. */
 static const bool odd[256] = { ['\\'] = true,
 	['/'] = true,
 	[':'] = true,
@@ -113,7 +114,8 @@ static bool has_upper(str s)
 	return false;
 }
 
-/* A tarball's URL: its folder always has the digest of the dep path, since two URLs may be escaped to one name. Source: pnpm 12.21's trees. */
+/* A tarball's URL: its folder always has the digest of the dep path, since two URLs may be escaped to one name.
+ * Source: pnpm 12.21's trees. */
 static bool is_url(str dep_path)
 {
 	str name, version, suffix;

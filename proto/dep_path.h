@@ -10,8 +10,8 @@
 /* Splits into name, version ("1.0.0", "file:lib", "https://…") and suffix ("(peer@v)…" with a patch hash in
  * front, or empty). Without an "@" after the first character all is name and VERSION is absent. */
 void dep_path_split(str dep_path, str *name, str *version, str *suffix);
-/* The next peer in *SUFFIX, nested ones in order, into *PEER: "name@version", or a hash without "@" that stands for many; *SUFFIX is what
- * follows. A patch hash is none. False at the end. */
+/* The next peer in *SUFFIX, nested ones in order, into *PEER: "name@version", or a hash without "@" that stands for
+ * many; *SUFFIX is what follows. A patch hash is none. False at the end. */
 bool dep_path_peer(str *peer, str *suffix);
 /* The key under `packages:`: without patch hash and peers. */
 str dep_path_package_key(str dep_path);

@@ -39,7 +39,8 @@ static bool is_integer(const char *s)
 	return errno == 0 && *end == '\0';
 }
 
-/* The fewest digits that read back as D, as pnpm writes them: 1000.0, 0.00001 and, from 1e16 up and below 1e-5, 1.5e+16. */
+/* The fewest digits that read back as D, as pnpm writes them: 1000.0, 0.00001 and, from 1e16 up
+ * and below 1e-5, 1.5e+16. */
 static void put_double(struct buf *b, double d)
 {
 	char t[40];

@@ -2,9 +2,11 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-/* Memory a peer's stream may ask of the decoder: a window of 8 MiB. Our own streams stay below it at every level up to 19. */
+/* Memory a peer's stream may ask of the decoder: a window of 8 MiB. Our own streams stay below it
+ * at every level up to 19. */
 enum { WINDOW_LOG_MAX = 23 };
-/* Messages are small, a call of the compressor is not: it is called with so many bytes, or when a flush wants the rest. */
+/* Messages are small, a call of the compressor is not: it is called with so many bytes, or when a flush wants the
+ * rest. */
 enum { GATHER = 32 * 1024 };
 
 struct frame_out {
@@ -86,7 +88,8 @@ int frame_out_put(struct frame_out *fo, str msg, struct buf *out, struct err *e)
 	return fo->plain.n < GATHER ? 0 : compress_plain(fo, ZSTD_e_continue, out, e);
 }
 
-/* A flush ends a block of the compressor, and each block has statistics of its own; one that does not compress is copied. */
+/* A flush ends a block of the compressor, and each block has statistics of its own; one that
+ * does not compress is copied. */
 int frame_out_put_apart(struct frame_out *fo, str msg, size_t tail, struct buf *out, struct err *e)
 {
 	if (tail == 0)

@@ -31,8 +31,8 @@ struct frame_in;
 struct frame_in *frame_in_new(void);
 /* The next bytes as received; copied. */
 void frame_in_push(struct frame_in *fi, const void *p, size_t n);
-/* 1 and *msg (valid until the next call): a whole message. 0: more bytes are needed, or the stream has ended. ERR_PROTOCOL: no zstd, or
- * bytes behind its end; ERR_TOOBIG. */
+/* 1 and *msg (valid until the next call): a whole message. 0: more bytes are needed, or the stream has ended.
+ * ERR_PROTOCOL: no zstd, or bytes behind its end; ERR_TOOBIG. */
 MUST_USE int frame_in_next(struct frame_in *fi, str *msg, struct err *e);
 /* To be asked when the peer has closed: 0 when the stream ended where it should, else ERR_PROTOCOL. */
 MUST_USE int frame_in_end(const struct frame_in *fi, struct err *e);

@@ -67,7 +67,8 @@ static void named_find(struct named *d, str name)
 	}
 }
 
-/* Fills what LIST (by axis) lacks. A name alone, without any of the three fields, must name a system: "x64" is not enough. */
+/* Fills what LIST (by axis) lacks. A name alone, without any of the three fields, must name a
+ * system: "x64" is not enough. */
 static void lists_complete(struct str_list list[NAXES], struct named *d, str name)
 {
 	bool declares = list[AXIS_OS].n || list[AXIS_CPU].n || list[AXIS_LIBC].n;

@@ -17,8 +17,8 @@ enum installable {
 	INSTALLABLE_OTHER_NODE,
 };
 
-/* On HERE, or with supportedArchitectures on one of those ("current" is HERE). A libc or node that HERE doesn't know is not checked.
- * What an OPTIONAL package leaves out of os, cpu and libc is read from its name, as registries strip those fields: "x-linux-musl". A
- * is for the parsed range. */
+/* On HERE, or with supportedArchitectures on one of those ("current" is HERE). A libc or node that HERE doesn't know is
+ * not checked. What an OPTIONAL package leaves out of os, cpu and libc is read from its name, as registries strip those
+ * fields: "x-linux-musl". A is for the parsed range. */
 enum installable installable_on(
 	const struct runs_on *p, const struct platform *here, const struct settings *s, bool optional, struct arena *a);

@@ -9,7 +9,8 @@
 #pragma once
 #include "base/base.h"
 
-/* One entry of a dependency map of a snapshot: REF as in the file ("4.17.21", "react-dom@19.0.0(react@19.0.0)", "link:../x"). */
+/* One entry of a dependency map of a snapshot: REF as in the file ("4.17.21",
+ * "react-dom@19.0.0(react@19.0.0)", "link:../x"). */
 struct lock_dep {
 	str alias, ref;
 };
@@ -94,8 +95,8 @@ struct lock_head {
 	struct str_list ignored_optional;
 	struct str_map time; /* package key -> ISO time */
 	bool has_time;       /* `time` is written though it is empty: nothing of what it had is left */
-	/* Keys that the model doesn't know, by name, with the text that follows "key:" as it will be printed. They are kept by
-	 * reading and printing; plans don't carry them, as pnpm drops them whenever it resolves. */
+	/* Keys that the model doesn't know, by name, with the text that follows "key:" as it will be printed. They are
+	 * kept by reading and printing; plans don't carry them, as pnpm drops them whenever it resolves. */
 	struct str_map extra, settings_extra;
 };
 
@@ -123,15 +124,17 @@ struct lockfile {
 	bool absent;
 };
 
-/* Reads TEXT of PATH (for messages); a byte order mark and CRLF are taken. Strings may borrow from TEXT, which must outlive the model. ERR_PARSE with line;
- * ERR_UNSUPPORTED for lockfile versions other than 9.x; merge-conflict markers are named as such. */
+/* Reads TEXT of PATH (for messages); a byte order mark and CRLF are taken. Strings may borrow from TEXT, which must
+ * outlive the model. ERR_PARSE with line; ERR_UNSUPPORTED for lockfile versions other than 9.x; merge-conflict
+ * markers are named as such. */
 int lockfile_parse(struct lockfile *out, str text, str path, struct arena *a, struct err *e);
 /* Appends the file's bytes. */
 void lockfile_print(struct buf *out, const struct lockfile *lf);
 /* By key, or NULL; needs lockfile_sort() or a file that was read (sorted by key in code-unit order). */
 const struct lock_package *lockfile_package(const struct lockfile *lf, str key);
 const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep_path);
-/* The first row whose key is not below KEY; needs what lockfile_package() needs. Those of a name are the ones from "name@" on that begin so. */
+/* The first row whose key is not below KEY; needs what lockfile_package() needs. Those of a name are the ones from
+ * "name@" on that begin so. */
 size_t lockfile_packages_from(const struct lockfile *lf, str key);
 size_t lockfile_snapshots_from(const struct lockfile *lf, str key);
 const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path);
@@ -143,6 +146,6 @@ const struct lock_dep *lock_dep_find(struct lock_deps d, str alias);
 int lock_package_order(const void *a, const void *b);
 int lock_snapshot_order(const void *a, const void *b);
 int lock_importer_order(const void *a, const void *b);
-/* Gives packages of a registry their version where a peer in a dep path of theirs is a folder or URL, as pnpm does, and no others;
- * needs lockfile_sort(). */
+/* Gives packages of a registry their version where a peer in a dep path of theirs is a folder or URL, as pnpm does, and
+ * no others; needs lockfile_sort(). */
 void lockfile_versions(struct lockfile *lf);

@@ -10,7 +10,8 @@ static const str root_rank[] = { STR_INIT("lockfileVersion"), STR_INIT("settings
 	STR_INIT("overrides"), STR_INIT("packageExtensionsChecksum"), STR_INIT("pnpmfileChecksum"),
 	STR_INIT("patchedDependencies"), STR_INIT("importers"), STR_INIT("packages") };
 
-/* By first letter: a bit for each length that a key of either table has. Nearly all keys are names of packages and have no rank. */
+/* By first letter: a bit for each length that a key of either table has. Nearly all keys are names of
+ * packages and have no rank. */
 static const uint32_t ranked_lengths[26] = { ['b' - 'a'] = 1u << 18,
 	['c' - 'a'] = 1u << 3 | 1u << 8,
 	['d' - 'a'] = 1u << 3 | 1u << 10 | 1u << 12,

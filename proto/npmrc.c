@@ -24,8 +24,8 @@ static size_t placeholder_len(str s, size_t at)
 	return 0;
 }
 
-/* What "${NAME}", "${NAME-default}" or "${NAME:-default}" stands for. As in a shell, the second takes a variable that is
- * set and empty; without a default an empty one counts as missing, since it would make an empty credential. */
+/* What "${NAME}", "${NAME-default}" or "${NAME:-default}" stands for. As in a shell, the second takes a variable that
+ * is set and empty; without a default an empty one counts as missing, since it would make an empty credential. */
 static str lookup(struct reader *r, str placeholder)
 {
 	str name = { placeholder.p + 2, placeholder.n - 3 }, fallback = STR_NONE, value = STR_NONE;

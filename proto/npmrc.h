@@ -27,6 +27,6 @@ struct npmrc {
 /* Whether NAME is set; *VALUE then. */
 typedef bool npmrc_env(void *ctx, str name, str *value);
 
-/* Reads TEXT (at most 1 MiB, and 1 MiB after expansion, else ERR_TOOBIG) into A; nothing borrows TEXT. ENV may be NULL: no
- * variable is set. Lines that are no setting (sections, "= x") are skipped, as pnpm does. */
+/* Reads TEXT (at most 1 MiB, and 1 MiB after expansion, else ERR_TOOBIG) into A; nothing borrows TEXT. ENV may be NULL:
+ * no variable is set. Lines that are no setting (sections, "= x") are skipped, as pnpm does. */
 int npmrc_parse(struct npmrc *out, str text, npmrc_env *env, void *ctx, struct arena *a, struct err *e);

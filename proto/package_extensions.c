@@ -26,7 +26,8 @@ static bool is_extension_field(str key)
 	       str_eq(key, STR("peerDependencies")) || str_eq(key, STR("peerDependenciesMeta"));
 }
 
-/* DEPTH 0: the extensions; 1: one of them; 2: its maps; 3: peerDependenciesMeta's entries. Nulls and unknown fields are not hashed. */
+/* DEPTH 0: the extensions; 1: one of them; 2: its maps; 3: peerDependenciesMeta's entries. Nulls and
+ * unknown fields are not hashed. */
 static void hash_node(struct buf *b, const struct yaml_node *n, unsigned depth, struct arena *a)
 {
 	bool flag;

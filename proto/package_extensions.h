@@ -2,5 +2,6 @@
 #pragma once
 #include "setting_value.h"
 
-/* Reads N into the settings of C, with the checksum as pnpm writes it (none where the map is empty). ERR_PARSE, ERR_USAGE. */
+/* Reads N into the settings of C, with the checksum as pnpm writes it (none where the map is
+ * empty). ERR_PARSE, ERR_USAGE. */
 int package_extensions_set(struct setting_ctx *c, const struct yaml_node *n);

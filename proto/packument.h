@@ -23,7 +23,8 @@ enum packument_form { PACKUMENT_ABBREVIATED = 0, PACKUMENT_FULL };
 #define PACKUMENT_MAX_JSON (256u << 20)
 #define PACKUMENT_MAX_VERSIONS 100000u
 
-/* Appends the record to OUT. NAME is what was asked for; another name in the JSON is ERR_PARSE. Either form is accepted. */
+/* Appends the record to OUT. NAME is what was asked for; another name in the JSON is ERR_PARSE.
+ * Either form is accepted. */
 int packument_compile(struct buf *out, str json, str name, struct err *e);
 /* The same for one document after the other, on one thread at a time: keeps its tables, some hundred KiB. */
 struct packument_compiler;
@@ -82,7 +83,8 @@ bool packument_has_install_script(struct packument p, uint32_t i);
 /* A non-empty bin or directories.bin: pnpm's hasBin. */
 bool packument_has_bin(struct packument p, uint32_t i);
 bool packument_bundle_all(struct packument p, uint32_t i);
-/* libc was one string, not an array: pnpm's lockfile keeps that. One string as os or cpu is none at all to pnpm and here. */
+/* libc was one string, not an array: pnpm's lockfile keeps that. One string as os or cpu is none
+ * at all to pnpm and here. */
 bool packument_libc_scalar(struct packument p, uint32_t i);
 /* 3 approved staged publish, 2 trusted publisher and provenance, 1 provenance attestation, 0 none: for trustPolicy. */
 int packument_trust(struct packument p, uint32_t i);

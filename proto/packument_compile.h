@@ -1,8 +1,8 @@
 /* packument_compile — a packument on its way from JSON to a record.
  *
- * Internal to the compiler: packument.c reads the document and writes the record, packument_version.c reads one version,
- * packument_intern.c gives equal strings, maps and lists one number. All work on a struct compile, which one thread has at
- * a time. */
+ * Internal to the compiler: packument.c reads the document and writes the record, packument_version.c reads one
+ * version, packument_intern.c gives equal strings, maps and lists one number. All work on a struct compile, which
+ * one thread has at a time. */
 #pragma once
 #include "packument_format.h"
 #include "packument_scan.h"

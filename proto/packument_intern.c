@@ -95,8 +95,8 @@ uint32_t pk_group_id(struct compile *c)
 	return (uint32_t)c->group.n - 2;
 }
 
-/* Whether the value that comes next was read before, word for word: then it is consumed. A value that begins with a whole
- * value *is* that value, for objects and arrays. */
+/* Whether the value that comes next was read before, word for word: then it is consumed. A value that begins with a
+ * whole value *is* that value, for objects and arrays. */
 bool pk_memo_hit(struct compile *c, unsigned kind, uint32_t *group)
 {
 	scan_peek(&c->s);
@@ -120,8 +120,8 @@ void pk_memo_put(struct compile *c, unsigned kind, const char *from, uint32_t gr
 		(struct memo_entry){ .raw = { from, (size_t)(c->s.p - from) }, .group = group };
 }
 
-/* Puts KEY: VALUE into .scratch: a repeated key keeps its first place and gets the last value, as in JavaScript. The mark of a
- * string is where it stands as a key of this map; it is wiped by pk_map_end(). */
+/* Puts KEY: VALUE into .scratch: a repeated key keeps its first place and gets the last value, as in JavaScript. The
+ * mark of a string is where it stands as a key of this map; it is wiped by pk_map_end(). */
 void pk_map_put(struct compile *c, uint32_t key, uint32_t value)
 {
 	if (c->mark.p[key]) {

@@ -1,4 +1,5 @@
-/* The end of an object or array that nobody reads: only quotes, backslashes and brackets are looked at, 64 bytes a step. */
+/* The end of an object or array that nobody reads: only quotes, backslashes and brackets are
+ * looked at, 64 bytes a step. */
 #include "packument_scan.h"
 #ifdef __x86_64__
 #include <immintrin.h>

@@ -1,9 +1,9 @@
 /* packument_words — keys that the objects of one kind repeat, known again by their bytes.
  *
- * A packument's versions have the same keys in the same order, and mostly the same values: the next key is compared with the one
- * that followed the last time, and is neither scanned, hashed nor looked up when it is that. The texts are slices of the document
- * (a key with its quotes and colon, a value whole). A value that begins with a whole string, object or array *is* that value.
- * Internal to packument.c; one document at a time. */
+ * A packument's versions have the same keys in the same order, and mostly the same values: the next key is compared
+ * with the one that followed the last time, and is neither scanned, hashed nor looked up when it is that. The texts are
+ * slices of the document (a key with its quotes and colon, a value whole). A value that begins with a whole string,
+ * object or array *is* that value. Internal to packument.c; one document at a time. */
 #pragma once
 #include "packument_scan.h"
 
@@ -44,8 +44,8 @@ static inline bool words_same(const char *a, const char *b, size_t n)
 	}
 }
 
-/* Steps to the next member, as scan_key() does. *AT is the word before (0 to begin with) and becomes this one, 0 when it is new: only
- * then is *KEY set. */
+/* Steps to the next member, as scan_key() does. *AT is the word before (0 to begin with) and becomes this one, 0 when
+ * it is new: only then is *KEY set. */
 static inline enum word_step words_next(struct words *t, struct scan *s, uint32_t *at, bool *first, str *key)
 {
 	const struct word *guess = &t->w[t->w[*at].next];

@@ -2,7 +2,8 @@
 #pragma once
 #include "settings.h"
 
-/* *OUT: the patch for NAME@VERSION (absent: it has none of its own), or NULL: for that version, else for the one range that takes it, else
- * for the whole name. ERR_USAGE for a selector that is no range, and for two that fit. Reads ranges in A. */
+/* *OUT: the patch for NAME@VERSION (absent: it has none of its own), or NULL: for that version, else for the
+ * one range that takes it, else for the whole name. ERR_USAGE for a selector that is no range, and for two
+ * that fit. Reads ranges in A. */
 MUST_USE int patch_of(
 	const struct patch **out, const struct settings *s, str name, str version, struct arena *a, struct err *e);

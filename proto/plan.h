@@ -1,18 +1,18 @@
 /* plan — the frames that a plan consists of, as values.
  *
- * A plan source (locked, remote, direct) hands frames to a sink in order; the
- * client knows nothing else of resolution. plan_wire.h carries them over HTTP/2
- * and into the store's plan cache. Everything a frame points at is borrowed
- * for the call unless stated.
+ * A plan source (locked, remote, direct) hands frames to a sink in order; the client knows nothing else of
+ * resolution. plan_wire.h carries them over HTTP/2 and into the store's plan cache. Everything a frame points at is
+ * borrowed for the call unless stated.
  *
- * Order: HELLO first; PEER_ISSUEs before all that the finished resolution has to say; a PACKAGE before the first SLOT that uses it; IMPORTERs and LOCK_HEAD after the last
- * SLOT; DONE or FAILURE last. A PACKAGE frame means: this version is in the plan and its bytes are wanted on this
- * platform, so fetching may start. PACKAGEs are sent already during the resolution, whenever it has to wait for a
- * packument; one that no SLOT uses before DONE is withdrawn: it is not in the lockfile and its bytes are ignored. When such early ones
- * come, and so their order, depends on what arrived when; everything else, and the lockfile, does not. What is sent at the end comes
- * ready before not ready, largest expected work first. A plan that is kept replays the frames of the walk that made it. A SLOT frame is final. Where the request
- * asks for the lockfile (nothing locked fits), packages and slots that are not materialised here (other platforms,
- * dev groups) are sent too, flagged `skip`, after all others. */
+ * Order: HELLO first; PEER_ISSUEs before all that the finished resolution has to say; a PACKAGE before the first SLOT
+ * that uses it; IMPORTERs and LOCK_HEAD after the last SLOT; DONE or FAILURE last. A PACKAGE frame means: this version
+ * is in the plan and its bytes are wanted on this platform, so fetching may start. PACKAGEs are sent already during the
+ * resolution, whenever it has to wait for a packument; one that no SLOT uses before DONE is withdrawn: it is not in the
+ * lockfile and its bytes are ignored. When such early ones come, and so their order, depends on what arrived when;
+ * everything else, and the lockfile, does not. What is sent at the end comes ready before not ready, largest expected
+ * work first. A plan that is kept replays the frames of the walk that made it. A SLOT frame is final. Where the request
+ * asks for the lockfile (nothing locked fits), packages and slots that are not materialised here (other platforms, dev
+ * groups) are sent too, flagged `skip`, after all others. */
 #pragma once
 #include "lockfile.h"
 #include "request.h"

@@ -13,7 +13,8 @@ enum {
 	PACKAGE_PACK = 10,
 	PACKAGE_DIGEST = 13,
 };
-/* Of field 0 there are the tags of each body, ended by a zero, and the strings that are announced with it, each ended by a NUL. */
+/* Of field 0 there are the tags of each body, ended by a zero, and the strings that are announced with
+ * it, each ended by a NUL. */
 static unsigned col_tags(unsigned kind)
 {
 	return kind * FIELDS * 2;

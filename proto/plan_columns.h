@@ -1,8 +1,9 @@
-/* plan_columns — many messages of a plan as one, turned on its side: what stands in the same field of all of them lies together.
+/* plan_columns — many messages of a plan as one, turned on its side: what stands in the same field of
+ * all of them lies together.
  *
- * A plan is thousands of messages of two kinds. Side by side their equal fields compress far better than in turn, and the
- * digests, which nothing makes smaller, are kept away from the compressor's statistics. It is lossless: what goes in
- * comes out, byte for byte, so the encoder and the decoder of frames know nothing of it. Internal to the wire
+ * A plan is thousands of messages of two kinds. Side by side their equal fields compress far better than in turn, and
+ * the digests, which nothing makes smaller, are kept away from the compressor's statistics. It is lossless: what goes
+ * in comes out, byte for byte, so the encoder and the decoder of frames know nothing of it. Internal to the wire
  * (plan_wire.c); pure; one thread at a time. docs/protocol.md has the form. */
 #pragma once
 #include "base/base.h"

@@ -124,7 +124,8 @@ static void put_edges(struct enc *en, struct lock_deps deps, size_t *n, uint32_t
 
 		if (alias.n && str_find(alias, '@', 1) == SIZE_MAX) {
 			str plain = arena_join(&en->tmp, alias, STR("@"), ref);
-			/* An alias of another package: the ref alone is that package's dep path, which is announced anyway. */
+			/* An alias of another package: the ref alone is that package's dep path,
+			 * which is announced anyway. */
 			uint32_t known = enc_known(en, plain);
 			if (known || !enc_known(en, ref)) {
 				p[used++] = (known ? known : enc_str(en, plain)) << 1;

@@ -31,9 +31,9 @@ str plan_tarball_tail(struct arena *a, str name, str version)
 
 /* ---- whole plans ---- */
 
-/* Messages go out in batches, in bytes. Nothing of one can be read before its end, whether it is columns or a block of zstd's, so the first one is
- * small and each is as large as all before it: on a link in slow start each round trip brings some. Fewer than MIN messages are smaller
- * as they are than as columns. */
+/* Messages go out in batches, in bytes. Nothing of one can be read before its end, whether it is columns or a block of
+ * zstd's, so the first one is small and each is as large as all before it: on a link in slow start each round trip
+ * brings some. Fewer than MIN messages are smaller as they are than as columns. */
 enum { COLUMNS_MIN = 16, BATCH_FIRST = 8 * 1024, BATCH_MOST = 1 << 20 };
 
 struct plan_writer {

@@ -25,7 +25,8 @@
 #define PLAN_MAX_SLOTS 2000000u
 #define PLAN_MAX_MEMORY (256u << 20) /* what decoding one message may allocate */
 
-/* zstd's level for plans that are sent. Most of a plan are digests, which nothing makes smaller: level 6 takes twice as long for 2 %. */
+/* zstd's level for plans that are sent. Most of a plan are digests, which nothing makes smaller: level 6
+ * takes twice as long for 2 %. */
 #define PLAN_LEVEL 3
 #define PLAN_CONTENT_TYPE "application/x-dray-plan"
 #define PLAN_REQUEST_TYPE "application/x-dray-request"
@@ -33,7 +34,8 @@
 /* What the client can use, as bits. */
 enum { PLAN_ACCEPT_PACKS = 1, PLAN_ACCEPT_COLUMNS = 4 }; /* 2 is free */
 
-/* A request as it travels. req.lockfile is not sent: the receiver reads it from req.lockfile_text, or knows it by its digest. */
+/* A request as it travels. req.lockfile is not sent: the receiver reads it from req.lockfile_text,
+ * or knows it by its digest. */
 struct plan_request {
 	struct request req;
 	uint32_t protocol, protocol_min, accept;
@@ -65,7 +67,8 @@ MUST_USE int plan_dec_frame(struct plan_dec *pd, str msg, struct frame *out, str
 bool plan_dec_complete(const struct plan_dec *pd);
 void plan_dec_free(struct plan_dec *pd);
 
-/* A whole plan in memory: the same stream as over HTTP/2. The writer is fed frame by frame; its bytes are complete after end. */
+/* A whole plan in memory: the same stream as over HTTP/2. The writer is fed frame by frame; its
+ * bytes are complete after end. */
 struct plan_writer;
 struct plan_writer *plan_writer_new(int level);
 /* For a reader with PLAN_ACCEPT_COLUMNS: smaller, and cheaper to compress. Before the first frame. */
@@ -84,5 +87,6 @@ MUST_USE int plan_reader_end(const struct plan_reader *pr, struct err *e);
 void plan_reader_free(struct plan_reader *pr);
 
 MUST_USE int plan_encode(struct buf *out, const struct frame *f, size_t n, int level, struct err *e);
-/* Hands the frames of BYTES to SINK, in order; returns the sink's code when that is negative. ERR_PROTOCOL when the plan is not complete. */
+/* Hands the frames of BYTES to SINK, in order; returns the sink's code when that is negative. ERR_PROTOCOL when
+ * the plan is not complete. */
 MUST_USE int plan_decode(str bytes, frame_sink *sink, void *ctx, struct err *e);

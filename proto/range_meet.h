@@ -1,6 +1,7 @@
 /* range_meet — the versions that several ranges have in common, as spans between two bounds.
  *
- * Pure. Memory is the heap's; the versions are borrowed from the ranges. Source: pnpm 12, which merges the ranges of a missing peer so. */
+ * Pure. Memory is the heap's; the versions are borrowed from the ranges. Source: pnpm 12, which merges the
+ * ranges of a missing peer so. */
 #pragma once
 #include "semver.h"
 

@@ -427,7 +427,8 @@ static bool plain_version(str s, size_t at, struct semver *out)
 	       at < s.n && s.p[at++] == '.' && plain_number(s, &at, &out->patch) && at == s.n;
 }
 
-/* What the steps below make of "1.2.3", ">=1.2.3", "^1.2.3" and "~1.2.3", without the steps: nearly all ranges are so. */
+/* What the steps below make of "1.2.3", ">=1.2.3", "^1.2.3" and "~1.2.3", without the steps:
+ * nearly all ranges are so. */
 static bool add_plain(struct reader *r, str part)
 {
 	struct comparator low = { .op = OP_GE }, high = { .op = OP_LT };

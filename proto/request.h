@@ -18,8 +18,8 @@ struct request_importer {
 	str path; /* from the lockfile's folder; "." for the root */
 	struct manifest manifest;
 };
-/* A folder or tarball outside the registry that a manifest names (file:, link:, injected workspace package), collected by
- * the client with everything that it names in turn, because the engine has no file system. */
+/* A folder or tarball outside the registry that a manifest names (file:, link:, injected workspace package), collected
+ * by the client with everything that it names in turn, because the engine has no file system. */
 struct request_local {
 	str path; /* from the lockfile's folder, "/" separated */
 	bool is_dir;

@@ -27,8 +27,8 @@ str semver_print(const struct semver *v, struct arena *a);
 
 /* A parsed range: alternatives ("||"), each a list of comparators that must all hold. */
 struct range;
-/* NULL when S is no valid range (read without includePrerelease; a range that is valid only with it is none). The empty string and "*" are any version.
- * Nothing borrows S. */
+/* NULL when S is no valid range (read without includePrerelease; a range that is valid only with it is none). The empty
+ * string and "*" are any version. Nothing borrows S. */
 const struct range *range_parse(str s, bool loose, struct arena *a);
 /* node-semver's satisfies(): a prerelease only matches where a comparator of its alternative names the same
  * major.minor.patch with a prerelease, unless INCLUDE_PRERELEASE. */

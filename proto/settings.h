@@ -72,7 +72,8 @@ struct settings {
 
 /* pnpm 12's defaults, without registries. */
 struct settings settings_default(void);
-/* What minimumReleaseAge lets through at NOW_MS was published at this time or before, in ms since 1970; 1 where nothing is old enough. */
+/* What minimumReleaseAge lets through at NOW_MS was published at this time or before, in ms since 1970; 1
+ * where nothing is old enough. */
 int64_t settings_age_cutoff(const struct settings *s, int64_t now_ms);
 /* The registry that serves NAME, with trailing slash. */
 str settings_registry(const struct settings *s, str name);

@@ -56,7 +56,8 @@ bool dec_array(struct dec *d, size_t n, size_t size);
 	(*(n) == 0 || !dec_array(d, *(n), sizeof(type)) ? (*(n) = 0, NULL) : arena_new((d)->tmp, type, *(n)))
 /* The strings that a message announces: before any of its refs is read. */
 void dec_strings(struct dec *d, size_t n, const ProtobufCBinaryData *p);
-/* What ENC's functions wrote; absent or empty after a failure. Strings live with the table, lists and texts with the message. */
+/* What ENC's functions wrote; absent or empty after a failure. Strings live with the table, lists
+ * and texts with the message. */
 str dec_str(struct dec *d, uint32_t ref);
 str dec_bytes(struct dec *d, ProtobufCBinaryData b);
 /* 32 bytes, or none, which leaves OUT alone. */

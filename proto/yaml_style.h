@@ -1,7 +1,7 @@
 /* yaml_style — which of YAML's styles pnpm writes a text in.
  *
- * Plain where a reader takes it neither for another type nor for syntax, else in single quotes; in double quotes what cannot be
- * printed, as a literal block what has several lines. Source: pnpm 12. Pure. */
+ * Plain where a reader takes it neither for another type nor for syntax, else in single quotes; in double quotes what
+ * cannot be printed, as a literal block what has several lines. Source: pnpm 12. Pure. */
 #pragma once
 #include "base/str.h"
 

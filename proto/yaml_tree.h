@@ -42,9 +42,9 @@ bool yaml_bool(const struct yaml_node *n, bool *out);
 /* A plain decimal number. */
 bool yaml_u64(const struct yaml_node *n, uint64_t *out);
 
-/* Entry by entry. START skips to the first content. KEY reads one key of the block map at INDENT and what
- * separates it from its value: 1, or 0 when the map ends, or an error. Then either VALUE reads the whole value, or, when
- * OPEN tells that the value is a block map below, its entries are read by KEY with the indent that OPEN gave. */
+/* Entry by entry. START skips to the first content. KEY reads one key of the block map at INDENT and what separates it
+ * from its value: 1, or 0 when the map ends, or an error. Then either VALUE reads the whole value, or, when OPEN tells
+ * that the value is a block map below, its entries are read by KEY with the indent that OPEN gave. */
 int yaml_reader_start(struct yaml_reader *r, str text, uint32_t line);
 int yaml_reader_key(struct yaml_reader *r, ptrdiff_t indent, str *key, uint32_t *line);
 int yaml_reader_open(struct yaml_reader *r, ptrdiff_t indent, ptrdiff_t *inner);

@@ -1,6 +1,7 @@
-/* age_clock — Unix time for what is told by its age: the wall clock's when it starts, and from then on that of a clock which
- * nobody sets. A wall clock that is put back would make what is new look longest unused, and what was made a moment before fresh for as long
- * as it takes to come by again. What an earlier run noted of a later time only puts it forward. Its owner's lock guards it. */
+/* age_clock — Unix time for what is told by its age: the wall clock's when it starts, and from then on that of a clock
+ * which nobody sets. A wall clock that is put back would make what is new look longest unused, and what was made a
+ * moment before fresh for as long as it takes to come by again. What an earlier run noted of a later time only puts it
+ * forward. Its owner's lock guards it. */
 #pragma once
 #include "base/clock.h"
 

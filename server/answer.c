@@ -1,5 +1,6 @@
-/* Answers whose bytes are all there, of any kind, and the last bytes of those that stream: while a peer has not taken them the request counts as under way, so that
- * a drain waits for it, and a peer that takes nothing at all is noticed. */
+/* Answers whose bytes are all there, of any kind, and the last bytes of those that stream: while a peer has
+ * not taken them the request counts as under way, so that a drain waits for it, and a peer that takes
+ * nothing at all is noticed. */
 #include "base/clock.h"
 #include "route.h"
 

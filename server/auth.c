@@ -153,7 +153,8 @@ static int reload(struct auth *a, struct err *e)
 	if (a->required && st.st_ino == a->seen.st_ino && st.st_size == a->seen.st_size &&
 		st.st_mtim.tv_sec == a->seen.st_mtim.tv_sec && st.st_mtim.tv_nsec == a->seen.st_mtim.tv_nsec)
 		return 0;
-	/* Somebody has said that tokens are wanted: from here on nobody is let in without one, whatever the file has. */
+	/* Somebody has said that tokens are wanted: from here on nobody is let in without one, whatever the file
+	 * has. */
 	a->required = true;
 	if (tokens_read(&fresh, a->file, e) < 0)
 		return e->code;

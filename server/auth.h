@@ -11,8 +11,8 @@
 #include <stdatomic.h>
 
 struct auth;
-/* C outlives it. Waits of over 1 ms for the table are counted in LOCK_WAITS, which may be NULL. ERR_NOTFOUND: the token file that was named
- * is missing. ERR_PARSE. */
+/* C outlives it. Waits of over 1 ms for the table are counted in LOCK_WAITS, which may be NULL. ERR_NOTFOUND: the token
+ * file that was named is missing. ERR_PARSE. */
 MUST_USE int auth_new(struct auth **out, const struct config *c, _Atomic uint64_t *lock_waits, struct err *e);
 void auth_free(struct auth *a);
 /* Whether requests need a token. */
@@ -35,10 +35,11 @@ struct identity {
 };
 /* True: nobody needs a token here, and OUT is everybody, to be released. */
 bool auth_anybody(struct identity **out, struct auth *a);
-/* Who shows AUTHORIZATION ("Bearer …", or "Basic …" with a token as the password). PEER: an address, for counting. ERR_AUTH: none, unknown or
- * expired; ERR_BUSY: too many of those. */
+/* Who shows AUTHORIZATION ("Bearer …", or "Basic …" with a token as the password). PEER: an address, for counting.
+ * ERR_AUTH: none, unknown or expired; ERR_BUSY: too many of those. */
 MUST_USE int auth_who(struct identity **out, struct auth *a, str authorization, str peer, struct err *e);
-/* npm login: the token USER (not a login of it), whose text is PASSWORD. As auth_who(); ERR_POLICY: it may not log in. */
+/* npm login: the token USER (not a login of it), whose text is PASSWORD. As auth_who();
+ * ERR_POLICY: it may not log in. */
 MUST_USE int auth_login(struct identity **out, struct auth *a, str user, str password, str peer, struct err *e);
 /* The token file was changed by this process: it counts at once. */
 void auth_changed(struct auth *a);
@@ -50,6 +51,6 @@ struct identity *identity_ref(struct identity *i);
 bool identity_restricted(const struct identity *i);
 /* Whether I may see every package. */
 bool identity_sees_all(const struct identity *i);
-/* May I see package NAME? ERR_POLICY says which rule forbids it, and not who asks: plans, and what they fail with, are shared among those who may see
- * the same. */
+/* May I see package NAME? ERR_POLICY says which rule forbids it, and not who asks: plans, and what they fail with, are
+ * shared among those who may see the same. */
 MUST_USE int identity_may_see(const struct identity *i, str name, struct err *e);

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum { FRESH_S = 60, LEASE_S = 600, TOUCH_S = 3600, YOUNG_S = 86400, PINNED_SHARE = 4, ROWS = 4096 };
-/* A pass that could not free enough, since all is fresh or in use, is made again after this long, not at each file that comes. */
+/* A pass that could not free enough, since all is fresh or in use, is made again after this long, not
+ * at each file that comes. */
 enum { AGAIN_S = 5 };
 struct blob {
 	uint8_t key[32];
@@ -163,8 +164,9 @@ static bool rows_copy(rows *out, const struct blobs *b, size_t *at, int64_t now)
 	return *at < b->all.n;
 }
 
-/* What may go, oldest first. Fresh ones never go; what was used within LEASE_S only when such ones are over a quarter of the
- * limit, and only as much as that. No lock: a tarball that is asked for does not wait until a million are copied and sorted. */
+/* What may go, oldest first. Fresh ones never go; what was used within LEASE_S only when such ones are over a
+ * quarter of the limit, and only as much as that. No lock: a tarball that is asked for does not wait until a
+ * million are copied and sorted. */
 static void candidates(rows *out, struct blobs *b, int64_t now)
 {
 	uint64_t leased = 0;
@@ -293,8 +295,8 @@ static void touch(struct blobs *b, const uint8_t key[32], int64_t used_s)
 		log_debug("blobs", "file=%s touched=0", path);
 }
 
-/* Files that were used at a later time than it is now: the clock was put back. It is as if that had not been, and what this run has used is
- * later than they are, on disk as well. */
+/* Files that were used at a later time than it is now: the clock was put back. It is as if that had not been, and what
+ * this run has used is later than they are, on disk as well. */
 static void clock_catch_up(struct blobs *b)
 {
 	VEC(struct blob) used = VEC_INIT;

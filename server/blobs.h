@@ -1,11 +1,11 @@
 /* blobs — files that a server keeps for as long as there is room: tarballs, packuments.
  *
- * Owns <dir>/<2 hex>/<62 hex> by SHA-256 of a name, and <dir>/tmp. A file appears whole, synced and
- * renamed. What was longest unused goes first when the limit is passed, in one
- * pass down to nine tenths of it, but never what was written within the last minute, and what was used within ten minutes only
- * when such files are over a quarter of the limit (a pass that frees too little is made again after five seconds at the earliest); when something was last used is its mtime, so that the order survives a restart (to an hour). Finding asks the file system, so
- * that a start does not wait for the scan of what is there, which a thread of the caller's makes.
- * Any thread. */
+ * Owns <dir>/<2 hex>/<62 hex> by SHA-256 of a name, and <dir>/tmp. A file appears whole, synced and renamed. What was
+ * longest unused goes first when the limit is passed, in one pass down to nine tenths of it, but never what was written
+ * within the last minute, and what was used within ten minutes only when such files are over a quarter of the limit (a
+ * pass that frees too little is made again after five seconds at the earliest); when something was last used is its
+ * mtime, so that the order survives a restart (to an hour). Finding asks the file system, so that a start does not wait
+ * for the scan of what is there, which a thread of the caller's makes. Any thread. */
 #pragma once
 #include "base/base.h"
 #include <stdatomic.h>

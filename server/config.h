@@ -74,10 +74,11 @@ struct config {
 /* Reads the command line and the file it names. ERR_USAGE, ERR_NOTFOUND, ERR_IO. */
 MUST_USE int config_load(struct config *out, int argc, char **argv, struct err *e);
 void config_release(struct config *c);
-/* Says in E, which is about option OF (NULL: about a section, or what the file lacks), where its value comes from: the file and its line, or the
- * flag; nothing for a default. E's code. */
+/* Says in E, which is about option OF (NULL: about a section, or what the file lacks), where its value comes from: the
+ * file and its line, or the flag; nothing for a default. E's code. */
 int config_blame(const struct config *c, const char *of, struct err *e);
-/* Calls FN with the name of each option, or of the sections, that A and B differ in; LIVE: a running server can take it over. */
+/* Calls FN with the name of each option, or of the sections, that A and B differ in; LIVE: a running
+ * server can take it over. */
 void config_diff(
 	const struct config *a, const struct config *b, void (*fn)(void *arg, const char *name, bool live), void *arg);
 /* Appends a copy of V to L, in A. */

@@ -1,7 +1,7 @@
 /* What is below "/-/": ping, whoami, login and logout; the rest is refused by name.
  *
- * `npm login` takes a token's name as the user and the token as the password, and gets a token of its own with the same rights, which
- * `npm logout` takes back. There are no other users and passwords here. */
+ * `npm login` takes a token's name as the user and the token as the password, and gets a token of its own with the same
+ * rights, which `npm logout` takes back. There are no other users and passwords here. */
 #include "base/json.h"
 #include "integrity.h"
 #include "route.h"

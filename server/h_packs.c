@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* An answer that consists of packs: one buffer, filled from their files as the client takes it, one send in flight. Belongs to the
- * request's pool; stream_dispose() runs whichever way the request ends. */
+/* An answer that consists of packs: one buffer, filled from their files as the client takes it, one send in flight.
+ * Belongs to the request's pool; stream_dispose() runs whichever way the request ends. */
 struct packs_stream {
 	h2o_generator_t gen; /* first: h2o gives it back to us */
 	struct loop *loop;
@@ -25,8 +25,9 @@ struct packs_stream {
 	size_t room;
 	uint64_t sent, bytes, absent;
 };
-/* Bytes in a piece. Few streams: the fewer system calls the better. With many, pieces of the size of a frame: all buffers together stay in the
- * processor's cache on their way from the page cache to the socket, or each byte comes from memory three times. */
+/* Bytes in a piece. Few streams: the fewer system calls the better. With many, pieces of the size of a frame: all
+ * buffers together stay in the processor's cache on their way from the page cache to the socket, or each byte comes
+ * from memory three times. */
 enum { CHUNK = 64 * 1024, CHUNK_MANY = 16 * 1024, FEW = 4, STREAM_FAILED = -1 };
 
 static void stream_dispose(void *arg)
@@ -256,7 +257,8 @@ int h_packs_find(h2o_req_t *req)
 
 /* -- one pack as a static object ---------------------------------------------------- */
 
-/* "bytes=a-b", "bytes=a-", "bytes=-n": one range. 0: none to honour, 1: FROM and LEFT are set, -1: cannot be satisfied. RFC 9110 14.1.2. */
+/* "bytes=a-b", "bytes=a-", "bytes=-n": one range. 0: none to honour, 1: FROM and LEFT are set, -1: cannot be
+ * satisfied. RFC 9110 14.1.2. */
 static int range_read(str v, uint64_t size, uint64_t *from, uint64_t *left)
 {
 	str first, last;
@@ -295,7 +297,8 @@ static void constant_header(h2o_req_t *req, const h2o_token_t *name, str value)
 	h2o_add_header(&req->pool, &req->res.headers, name, NULL, value.p, value.n);
 }
 
-/* Whether all who reach this server may have everything: only then may caches between keep for others what one of them got. */
+/* Whether all who reach this server may have everything: only then may caches between keep for
+ * others what one of them got. */
 static bool is_public(h2o_req_t *req, const struct identity *who)
 {
 	return !who->name.n && !identity_restricted(who) && !req_loop(req)->s->config->tls_client_ca.n;

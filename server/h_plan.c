@@ -7,8 +7,9 @@
 
 /* A plan request's response: of a plan that is kept, or of a walk under way (plan_run.h).
  *
- * The loop's thread owns everything here. The walk tells of news by a message, one at a time; a send is in flight at a time, too, and its bytes
- * lie in `inflight` until then. A client that leaves leaves the walk, which ends when nobody waits for it any more. */
+ * The loop's thread owns everything here. The walk tells of news by a message, one at a time; a send is in flight at
+ * a time, too, and its bytes lie in `inflight` until then. A client that leaves leaves the walk, which ends when
+ * nobody waits for it any more. */
 struct plan_job {
 	h2o_generator_t gen; /* first: h2o gives it back to us */
 	h2o_multithread_message_t msg;

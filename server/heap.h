@@ -1,8 +1,9 @@
 /* heap — what drayd's allocator holds, and giving back what it keeps without need.
  *
- * glibc makes up to eight heaps a CPU, each as large as the largest burst that any thread had in it, and gives little of it back: a server of 60 threads
- * keeps several times what it uses, and more the longer it runs. So there are few heaps (heap_setup), and a thread looks every ten seconds
- * whether more is kept than is of use to the next request, and gives that back (heap_new). Any thread may call. */
+ * glibc makes up to eight heaps a CPU, each as large as the largest burst that any thread had in it, and gives little
+ * of it back: a server of 60 threads keeps several times what it uses, and more the longer it runs. So there are few
+ * heaps (heap_setup), and a thread looks every ten seconds whether more is kept than is of use to the next request, and
+ * gives that back (heap_new). Any thread may call. */
 #pragma once
 #include "base/base.h"
 #include <stdatomic.h>
@@ -17,7 +18,8 @@ struct heap_sizes {
 };
 struct heap_sizes heap_sizes(void);
 
-/* Gives back what is free when KEPT is over 32 MiB and over half of what is used: true. The thread does it by itself; for tests. */
+/* Gives back what is free when KEPT is over 32 MiB and over half of what is used: true. The thread does
+ * it by itself; for tests. */
 bool heap_trim(void);
 
 struct heap;

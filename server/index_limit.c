@@ -98,7 +98,8 @@ static uint64_t row_bytes(str key, str value)
 	return n < PAGE / 2 ? n : (n + PAGE - 1) / PAGE * PAGE;
 }
 
-/* A verdict's value is the time up to which all was published: before it was made, by as much as minimumReleaseAge says. */
+/* A verdict's value is the time up to which all was published: before it was made, by as much
+ * as minimumReleaseAge says. */
 static int64_t verdict_ms(str value)
 {
 	return value.n == POLICY_VALUE ? (int64_t)le_get64((const uint8_t *)value.p) : 0;

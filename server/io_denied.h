@@ -1,6 +1,7 @@
 /* io_denied — packuments that a wrapper of the engine's io answers itself, with an error: nothing of them is asked for.
  *
- * The engine meets the error where it needs the packument; one that was only foreseen troubles nobody. One plan, the engine's thread. */
+ * The engine meets the error where it needs the packument; one that was only foreseen troubles nobody. One
+ * plan, the engine's thread. */
 #pragma once
 #include "base/vec.h"
 #include "engine.h"

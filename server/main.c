@@ -15,7 +15,8 @@
 
 enum { STORE_MS = 15000 }; /* for the writer's queue to reach the index */
 
-/* As many descriptors as may be had: a shell allows 1,024, where max-connections is 10,000. What the system does not give is a connection less. */
+/* As many descriptors as may be had: a shell allows 1,024, where max-connections is 10,000. What the system does not
+ * give is a connection less. */
 static void raise_descriptors(void)
 {
 	struct rlimit r;

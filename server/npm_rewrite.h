@@ -6,7 +6,8 @@
 #pragma once
 #include "base/base.h"
 
-/* Appends to OUT. BASE with trailing slash. ERR_PARSE: JSON is no object, or broken in its structure; ERR_TOOBIG: nested deeper than 64. */
+/* Appends to OUT. BASE with trailing slash. ERR_PARSE: JSON is no object, or broken in its structure;
+ * ERR_TOOBIG: nested deeper than 64. */
 MUST_USE int npm_rewrite(struct buf *out, str json, str base, str name, struct err *e);
 /* The version that FILE ("x-1.0.0.tgz", decoded) has for package NAME; false when it is another package's. */
 bool npm_tarball_version(str *version, str name, str file);

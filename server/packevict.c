@@ -1,5 +1,6 @@
-/* The limit on packs: the longest unused go, a bounded batch at a time, on a thread of their own. What was made a moment ago stays, and what
- * a recent plan names, as long as those are no more than a quarter of the limit. The journal keeps the order over a restart. */
+/* The limit on packs: the longest unused go, a bounded batch at a time, on a thread of their own. What was made a
+ * moment ago stays, and what a recent plan names, as long as those are no more than a quarter of the limit. The journal
+ * keeps the order over a restart. */
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -106,8 +107,8 @@ static bool rows_copy(candidates *unused, candidates *leased, const struct packs
 	return *at < p->item.n && !p->stop;
 }
 
-/* What may go, longest unused first. Of the leases the newest count, up to a quarter of the limit; returns their bytes. No lock: whoever has a request
- * in hand is not to wait until a million are copied and sorted. */
+/* What may go, longest unused first. Of the leases the newest count, up to a quarter of the limit; returns their bytes.
+ * No lock: whoever has a request in hand is not to wait until a million are copied and sorted. */
 static uint64_t candidates_find(candidates *out, struct packs *p, int64_t now)
 {
 	candidates leased = VEC_INIT;
@@ -200,7 +201,8 @@ size_t packs_evict(struct packs *p, int64_t now)
 	return gone;
 }
 
-/* Notes uses that the journal does not know, ten minutes' precision; LEAST: the seconds between two of one pack. No lock. */
+/* Notes uses that the journal does not know, ten minutes' precision; LEAST: the seconds between
+ * two of one pack. No lock. */
 static void uses_note(struct packs *p, int64_t least)
 {
 	bool more = true;

@@ -1,5 +1,6 @@
-/* The journal of packs.h: a line a change. Lines are collected under the lock and written outside it, by the threads behind packs, so that a disk that
- * stalls holds up nobody who has a request in hand. What a killed process had not written is made again. */
+/* The journal of packs.h: a line a change. Lines are collected under the lock and written outside it, by the
+ * threads behind packs, so that a disk that stalls holds up nobody who has a request in hand. What a killed process
+ * had not written is made again. */
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -109,8 +110,8 @@ void packjournal_write(struct packs *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* What there is to say of IT. Not of what is COLD, which was evicted or never queued, but at a start, where it is what was wanted; nor of deltas that are
- * not made yet, which are wanted anew. */
+/* What there is to say of IT. Not of what is COLD, which was evicted or never queued, but at a start, where it is what
+ * was wanted; nor of deltas that are not made yet, which are wanted anew. */
 static void lines_of(struct buf *b, const struct pack_item *it, bool cold)
 {
 	bool vain = it->state == PACK_FAILED && it->vain;
@@ -122,7 +123,8 @@ static void lines_of(struct buf *b, const struct pack_item *it, bool cold)
 	packevict_line_put(b, it);
 }
 
-/* All that is known, some thousand at a time, into FD. What changes meanwhile is collected, and follows. Returns its bytes, or -1. */
+/* All that is known, some thousand at a time, into FD. What changes meanwhile is collected, and follows.
+ * Returns its bytes, or -1. */
 static int64_t all_write(struct packs *p, int fd)
 {
 	bool more = true;
@@ -142,7 +144,8 @@ static int64_t all_write(struct packs *p, int fd)
 	return size;
 }
 
-/* What FD, open as tmp-journal, has is the journal from now on. On the disk first: after a power loss it would be empty else, and all packs be swept. */
+/* What FD, open as tmp-journal, has is the journal from now on. On the disk first: after a power loss it would be empty
+ * else, and all packs be swept. */
 static int journal_put(const struct packs *p, int fd)
 {
 	return fdatasync(fd) == 0 ? fs_rename(p->dir, "tmp-journal", p->dir, "journal") : -1;
@@ -197,8 +200,8 @@ static bool vain_line(struct packs *p, const uint8_t key[PACKS_KEY], const str *
 	return true;
 }
 
-/* "want <key> <sri> <url> <name> <version>", or "big" and the same and the bytes past which it was not read: it is not tried from there
- * again, but where more are read now. */
+/* "want <key> <sri> <url> <name> <version>", or "big" and the same and the bytes past which it was not read: it is not
+ * tried from there again, but where more are read now. */
 static bool want_line(struct packs *p, const uint8_t key[PACKS_KEY], const str *w, size_t n)
 {
 	bool big = n == 7 && str_eq(w[0], STR("big"));
@@ -363,7 +366,8 @@ static int journal_read(struct packs *p, bool *keep, struct err *e)
 	return 0;
 }
 
-/* Reads the journal, writes it anew without what later lines replaced when that pays, and leaves it open for appending. */
+/* Reads the journal, writes it anew without what later lines replaced when that pays, and
+ * leaves it open for appending. */
 int packjournal_open(struct packs *p, struct err *e)
 {
 	AUTO(buf_release) struct buf fresh = BUF_INIT;

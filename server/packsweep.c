@@ -1,4 +1,5 @@
-/* Files in packs/ that the index names no more: what a better encoding had replaced, what a killed process was writing. */
+/* Files in packs/ that the index names no more: what a better encoding had replaced, what a
+ * killed process was writing. */
 #include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"

@@ -141,7 +141,8 @@ void plan_run_take(struct plan_run_state *st, struct plan_run *r, struct buf *ou
 		r->waiting = 0;
 		pthread_cond_broadcast(&r->taken);
 	}
-	/* Between the last frame and its being kept nothing is sent, so that who has the whole plan and asks again finds it. */
+	/* Between the last frame and its being kept nothing is sent, so that who has the whole plan
+	 * and asks again finds it. */
 	if (!r->finished && *at < r->bytes.n) {
 		buf_add(out, str_from(buf_str(&r->bytes), *at));
 		*at = r->bytes.n;

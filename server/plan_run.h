@@ -1,8 +1,8 @@
 /* plan_run — one walk of a plan: the bytes that it has made so far, and who waits for them.
  *
- * Whoever asks the same at the same time shares it, on whichever loop, and gets each frame as it comes; who comes late begins
- * at the first byte. A worker makes it; any loop that has a listener takes what is there. It goes on for as long as one
- * of them waits: whose request began it does not matter. The plan cache finds it while it is under way. */
+ * Whoever asks the same at the same time shares it, on whichever loop, and gets each frame as it comes; who comes late
+ * begins at the first byte. A worker makes it; any loop that has a listener takes what is there. It goes on for as long
+ * as one of them waits: whose request began it does not matter. The plan cache finds it while it is under way. */
 #pragma once
 #include "plan_cache.h"
 #include "server.h"
@@ -27,7 +27,8 @@ MUST_USE int plan_run_start(struct plan_run *r, str body, struct identity *who, 
 void plan_run_listen(struct plan_run *r, struct plan_listener *l);
 /* L's loop has got its message. */
 void plan_run_heard(struct plan_run *r, struct plan_listener *l);
-/* L is gone: it is posted nothing any more. Not WHOLE: it left before the end; the last one to leave cancels the walk. */
+/* L is gone: it is posted nothing any more. Not WHOLE: it left before the end; the last one to leave cancels the
+ * walk. */
 void plan_run_leave(struct plan_run *r, struct plan_listener *l, bool whole);
 
 struct plan_run_state {
@@ -39,7 +40,8 @@ struct plan_run_state {
 	bool need_lockfile; /* why it failed */
 	int rc;             /* the stream is broken */
 };
-/* How far it has come. Bytes behind *AT are appended to OUT and *AT moves, unless it is complete. NOW: what waits is taken, however little. */
+/* How far it has come. Bytes behind *AT are appended to OUT and *AT moves, unless it is complete. NOW: what waits
+ * is taken, however little. */
 void plan_run_take(struct plan_run_state *st, struct plan_run *r, struct buf *out, size_t *at, bool now);
 /* The whole stream of one that is complete; lives as long as R. */
 str plan_run_bytes(const struct plan_run *r);

@@ -4,5 +4,6 @@
 #pragma once
 #include "config.h"
 
-/* Appends a line to OUT, or nothing where E's message says all there is. C: what was configured; NULL when that could not be read. */
+/* Appends a line to OUT, or nothing where E's message says all there is. C: what was configured; NULL
+ * when that could not be read. */
 void remedy_print(struct buf *out, const struct err *e, const struct config *c);

@@ -178,8 +178,8 @@ static bool id_sane(h2o_iovec_t v)
 	return v.len > 0 && v.len <= 64;
 }
 
-/* Kept with the request. What is sent by the thousand and may be cached goes without an id of ours in its answer: one that differs each
- * time costs more than its bytes (probably as HPACK's table fills with them). */
+/* Kept with the request. What is sent by the thousand and may be cached goes without an id of ours in its answer: one
+ * that differs each time costs more than its bytes (probably as HPACK's table fills with them). */
 static void id_give(h2o_req_t *req)
 {
 	ssize_t i = h2o_find_header_by_str(&req->headers, id_name, ID_NAME, -1);

@@ -13,8 +13,8 @@
 #include "running.h"
 #include "workq.h"
 
-/* Cancelling a plan: set on the loop's thread, seen by the worker; HOOK is called at most once, on the thread that cancels (or that
- * sets the hook, when it is late). */
+/* Cancelling a plan: set on the loop's thread, seen by the worker; HOOK is called at most once, on the thread that
+ * cancels (or that sets the hook, when it is late). */
 struct cancel {
 	pthread_mutex_t lock;
 	bool set;
@@ -48,15 +48,17 @@ struct backend_status {
 /* What resolves: the engine, or a test's stand-in. Called on workers, several at once. */
 struct backend {
 	void *ctx;
-	/* Sends R's plan to SINK, with nothing in it that WHO may not see. R is the callee's to complete (req.lockfile) until it returns; A lives as long. A negative
-	 * code without a FAILURE frame is answered as an HTTP error when no frame was sent, else made a FAILURE frame. */
+	/* Sends R's plan to SINK, with nothing in it that WHO may not see. R is the callee's to complete (req.lockfile)
+	 * until it returns; A lives as long. A negative code without a FAILURE frame is answered as an HTTP error when
+	 * no frame was sent, else made a FAILURE frame. */
 	int (*plan)(void *ctx, struct plan_request *r, const struct identity *who, struct arena *a, struct cancel *c,
 		frame_sink *sink, void *sink_ctx, struct err *e);
 	/* The lockfile text with this digest, copied into A; false when it is not known. NULL: none ever is. */
 	bool (*lockfile)(void *ctx, str *out, const uint8_t sha256[32], struct arena *a);
 	/* Told of every lockfile's text that a client sent. May be NULL. */
 	void (*lockfile_keep)(void *ctx, const uint8_t sha256[32], str text);
-	/* N packs by their keys (PACKS_KEY bytes each) are named by a plan again: their leases are renewed. Blocks. May be NULL. */
+	/* N packs by their keys (PACKS_KEY bytes each) are named by a plan again: their leases are
+	 * renewed. Blocks. May be NULL. */
 	void (*renew)(void *ctx, const uint8_t *keys, size_t n);
 	/* Waits of over 1 ms for its locks, which the server takes over when it prints its own. May be NULL. */
 	_Atomic uint64_t *lock_waits;
@@ -87,14 +89,15 @@ struct server {
 	atomic_bool unready; /* by what server_ready() said last */
 };
 
-/* Serves until SIGTERM or SIGINT, drains, returns 0. SIGHUP reads the configuration again, from ARGV as at start (argc 0: not at all), takes
- * over what can change while serving and names what needs a restart. The caller must not have started threads before signals were
- * blocked (server_signals). */
+/* Serves until SIGTERM or SIGINT, drains, returns 0. SIGHUP reads the configuration again, from ARGV as at start (argc
+ * 0: not at all), takes over what can change while serving and names what needs a restart. The caller must not have
+ * started threads before signals were blocked (server_signals). */
 MUST_USE int server_run(const struct config *c, const struct backend *b, int argc, char **argv, struct err *e);
-/* Whether requests can be served, as far as the backend is concerned; the reason, which is not for anybody who asks, when not. A change of
- * it is logged. Any thread. */
+/* Whether requests can be served, as far as the backend is concerned; the reason, which is not for anybody who asks,
+ * when not. A change of it is logged. Any thread. */
 MUST_USE bool server_ready(struct server *s, struct err *e);
 /* What server_run() would refuse, without serving: a certificate that cannot be read or does not fit its key. */
 MUST_USE int server_check(const struct config *c, struct err *e);
-/* Whether SIGTERM, SIGINT and SIGHUP wait for who serves, or end the program as they do any other. SIGPIPE is ignored. */
+/* Whether SIGTERM, SIGINT and SIGHUP wait for who serves, or end the program as they do any
+ * other. SIGPIPE is ignored. */
 void server_signals(bool wait);

@@ -1,5 +1,6 @@
-/* The tarballs of surface.h. A flight's file is written on the fetch thread and read by whoever waits. It lies in memory, as long as there is room for it,
- * so that nobody waits for a disk that stalls; a keeper brings it there. Where there is no room it goes to the disk at once, and when that is full, back. */
+/* The tarballs of surface.h. A flight's file is written on the fetch thread and read by whoever waits. It lies in
+ * memory, as long as there is room for it, so that nobody waits for a disk that stalls; a keeper brings it there. Where
+ * there is no room it goes to the disk at once, and when that is full, back. */
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -154,7 +155,8 @@ static void unhold(struct flight *f)
 	f->held = 0;
 }
 
-/* The disk is full. What the file has is copied, so that who reads finds the same bytes under the same number. False: no memory for it either. */
+/* The disk is full. What the file has is copied, so that who reads finds the same bytes under the same number. False:
+ * no memory for it either. */
 static bool flight_to_memory(struct flight *f, uint64_t size)
 {
 	int to = memfd_create("tarball", MFD_CLOEXEC);

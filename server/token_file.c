@@ -134,8 +134,8 @@ static void put_token(struct buf *b, const struct token *t)
 	buf_addc(b, '\n');
 }
 
-/* What is made here is the daemon's, who must be able to read it: FD gets the owner, if we are root, and the mode of the file PATH; the owner of its
- * folder where there is none yet. */
+/* What is made here is the daemon's, who must be able to read it: FD gets the owner, if we are root, and the mode of
+ * the file PATH; the owner of its folder where there is none yet. */
 static int access_set(int fd, str path, struct err *e)
 {
 	char file[4096];

@@ -25,11 +25,12 @@ struct tokens {
 MUST_USE int tokens_read(struct tokens *out, str path, struct err *e);
 void tokens_release(struct tokens *t);
 
-/* Makes the token T->name (its hash is filled in) and appends it to OUT as text. ERR_USAGE: the name is taken or none, or
- * a pattern is none. ERR_TOOBIG past TOKENS_MOST. */
+/* Makes the token T->name (its hash is filled in) and appends it to OUT as text. ERR_USAGE: the name is taken or none,
+ * or a pattern is none. ERR_TOOBIG past TOKENS_MOST. */
 MUST_USE int token_add(struct buf *out, str path, const struct token *t, struct err *e);
-/* npm login: a token "login:NAME:<8 hex>" with the rights of token NAME, good for DAYS from NOW_S and no longer than that one; appended to
- * OUT. Expired tokens go at the same time. ERR_AUTH: NAME is gone; ERR_POLICY: TOKENS_LOGINS of them are good. */
+/* npm login: a token "login:NAME:<8 hex>" with the rights of token NAME, good for DAYS from NOW_S and no longer
+ * than that one; appended to OUT. Expired tokens go at the same time. ERR_AUTH: NAME is gone; ERR_POLICY:
+ * TOKENS_LOGINS of them are good. */
 MUST_USE int token_login(struct buf *out, str path, str name, int64_t now_s, unsigned days, struct err *e);
 /* The NAME of a token that token_login() made from token NAME; other tokens' own. */
 str token_owner(str name);

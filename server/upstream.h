@@ -42,16 +42,17 @@ void upstreams_guard(struct upstreams *u, struct http_opts *o);
 /* Puts credentials, observer and the hint for messages into O. */
 void upstreams_credentials(struct upstreams *u, struct registry_opts *o);
 
-/* The registry URL that NAME comes from (with trailing slash; lives as long as U). ASKED: the registry that a client has in
- * mind; empty: whatever the server says. ERR_POLICY: no upstream for NAME, or ASKED means another. */
+/* The registry URL that NAME comes from (with trailing slash; lives as long as U). ASKED: the registry that a client
+ * has in mind; empty: whatever the server says. ERR_POLICY: no upstream for NAME, or ASKED means another. */
 MUST_USE int upstream_route(str *url, const struct upstreams *u, str name, str asked, struct err *e);
-/* The two directions of an alias, for a URL of NAME's tarball: below the upstream's URL → below ASKED, the registry that the client
- * has in mind; below any alias → below the upstream's. Anything else comes back as it is. Borrowed or in A. */
+/* The two directions of an alias, for a URL of NAME's tarball: below the upstream's URL → below ASKED, the
+ * registry that the client has in mind; below any alias → below the upstream's. Anything else comes back as
+ * it is. Borrowed or in A. */
 str upstream_alias_of(const struct upstreams *u, str name, str asked, str url, struct arena *a);
 str upstream_of_alias(const struct upstreams *u, str name, str url, struct arena *a);
-/* May the tarball of NAME be fetched from URL? Its origin has to be one of NAME's upstream; another upstream's only when that needs no
- * credential, so that a public packument cannot make the server fetch what only its own credential opens. NAME empty: a URL
- * dependency, which may use no credential either. ERR_POLICY. */
+/* May the tarball of NAME be fetched from URL? Its origin has to be one of NAME's upstream; another upstream's only
+ * when that needs no credential, so that a public packument cannot make the server fetch what only its own credential
+ * opens. NAME empty: a URL dependency, which may use no credential either. ERR_POLICY. */
 MUST_USE int upstream_tarball(const struct upstreams *u, str name, str url, struct err *e);
 
 enum upstream_state { UPSTREAM_CLOSED = 0, UPSTREAM_OPEN, UPSTREAM_PROBING };

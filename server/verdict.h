@@ -1,7 +1,7 @@
 /* verdict — drayd judges a lockfile by its project's policies, for clients that install from it.
  *
- * The check is the engine's (policy.h); a verdict that is fine is kept in the index ("verdicts"), so a lockfile that many clients use is
- * looked up once. On a plan's worker. */
+ * The check is the engine's (policy.h); a verdict that is fine is kept in the index ("verdicts"), so a lockfile that
+ * many clients use is looked up once. On a plan's worker. */
 #pragma once
 #include "auth.h"
 #include "meta.h"

@@ -33,5 +33,6 @@ void watch_leave(struct watch_slot *s);
 
 MUST_USE int watch_new(struct watch **out, const struct watch_opts *o, struct err *e);
 void watch_free(struct watch *w);
-/* From now on the process has BOUND_MS for NAME (static), else it ends with status 1. A new stage, or watch_free(), ends the last one. */
+/* From now on the process has BOUND_MS for NAME (static), else it ends with status 1. A new stage, or
+ * watch_free(), ends the last one. */
 void watch_stage(struct watch *w, const char *name, int64_t bound_ms);

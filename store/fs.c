@@ -262,7 +262,8 @@ int fs_copy(int fromfd, const char *from, int tofd, const char *to, mode_t mode,
 	return 0;
 }
 
-/* A directory's handle; access that its modes deny is taken (modes of directories are nobody else's, those of files are shared). */
+/* A directory's handle; access that its modes deny is taken (modes of directories are nobody else's,
+ * those of files are shared). */
 static DIR *dir_open(int dirfd, const char *name)
 {
 	DIR *d = fs_list(dirfd, name);

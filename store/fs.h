@@ -35,8 +35,8 @@ void fs_close(int fd);
 /* For AUTO(): closes unless negative. */
 void fs_close_auto(int *fd);
 
-/* Whether PATH is a relative path that stays where it is joined: components of 1 to 255 bytes, none of them "." or "..",
- * no NUL, no backslash, at most 4,000 bytes and 128 components. */
+/* Whether PATH is a relative path that stays where it is joined: components of 1 to 255 bytes, none of them "." or
+ * "..", no NUL, no backslash, at most 4,000 bytes and 128 components. */
 bool path_safe(str path);
 
 /* Makes PATH and its missing parents. ERR_IO, ERR_NOSPACE. */
@@ -47,8 +47,8 @@ MUST_USE int fs_write_file(int dirfd, const char *name, str data, mode_t mode, s
 MUST_USE int fs_read_file(struct buf *out, int dirfd, const char *name, size_t max, struct err *e);
 
 enum fs_copied { FS_CLONED, FS_COPIED };
-/* A new file TO with FROM's bytes: shared extents where the file system can (and TRY_CLONE), else copied. Refuses to overwrite.
- * -1 and errno, and then there is no TO. *HOW (may be NULL) tells which. */
+/* A new file TO with FROM's bytes: shared extents where the file system can (and TRY_CLONE), else copied. Refuses to
+ * overwrite. -1 and errno, and then there is no TO. *HOW (may be NULL) tells which. */
 int fs_copy(int fromfd, const char *from, int tofd, const char *to, mode_t mode, bool try_clone, enum fs_copied *how);
 
 /* Removes NAME and everything below. Never follows a link; gives itself access to directories (only) where it must.

@@ -302,7 +302,8 @@ static void resume(struct http_call *c)
 	transfer_resume(c);
 }
 
-/* What was held goes on, if nothing is to be held any more: a few at a time, since each brings what libcurl has of it at once. */
+/* What was held goes on, if nothing is to be held any more: a few at a time, since each brings what
+ * libcurl has of it at once. */
 static void resume_held(struct http *h)
 {
 	unsigned n = 0;

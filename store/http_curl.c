@@ -17,7 +17,8 @@ enum { MAX_HEADER_BYTES = 64 * 1024, MAX_ERROR_BODY = 64 * 1024, RECEIVE_BUFFER 
 /* So many sockets are read before those that are finished with are seen, and what comes too fast is held. */
 enum { MAX_EVENTS = 16 };
 
-/* libcurl's functions: loading the library costs 5 to 8 ms, which only who asks the network pays. Constant once loaded. */
+/* libcurl's functions: loading the library costs 5 to 8 ms, which only who asks the network
+ * pays. Constant once loaded. */
 #define CURL_FUNCTIONS(X)                                                                                              \
 	X(curl_global_init)                                                                                            \
 	X(curl_global_cleanup)                                                                                         \
@@ -85,7 +86,8 @@ static int on_interest(CURL *easy, curl_socket_t s, int what, void *arg, void *n
 	}
 	if (!not_first)
 		h->api->curl_multi_assign_(h->multi, s, h);
-	/* Refused for want of kernel memory: the transfer ends as a stalled one. An error here would end all of them. */
+	/* Refused for want of kernel memory: the transfer ends as a stalled one. An error here would end all of
+	 * them. */
 	(void)epoll_ctl(h->epoll, not_first ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s, &ev);
 	return 0;
 }
@@ -371,8 +373,8 @@ static void set_method(struct http_call *c)
 	}
 }
 
-/* Where addresses are confined, what may be private is asked directly and all else by the operator's proxy or directly: no
- * environment, no exceptions by name, so that a direct connection is always one whose address was checked. */
+/* Where addresses are confined, what may be private is asked directly and all else by the operator's proxy or directly:
+ * no environment, no exceptions by name, so that a direct connection is always one whose address was checked. */
 static void set_proxy(struct http_call *c)
 {
 	const struct http_opts *o = &c->h->o;
@@ -399,7 +401,8 @@ static void set_network(struct http_call *c)
 	set_proxy(c);
 	if (o->ca_file)
 		a->curl_easy_setopt_(c->easy, CURLOPT_CAINFO, o->ca_file);
-	/* A built-in CApath would keep libcurl from sharing the parsed authorities between connections: 40 ms of CPU for each of them. */
+	/* A built-in CApath would keep libcurl from sharing the parsed authorities between connections: 40 ms
+	 * of CPU for each of them. */
 	a->curl_easy_setopt_(c->easy, CURLOPT_CAPATH, NULL);
 	a->curl_easy_setopt_(c->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	a->curl_easy_setopt_(c->easy, CURLOPT_SSL_VERIFYPEER, o->insecure_tls ? 0L : 1L);
@@ -410,9 +413,9 @@ static void set_network(struct http_call *c)
 	a->curl_easy_setopt_(
 		c->easy, CURLOPT_HTTP_VERSION, two ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
 	a->curl_easy_setopt_(c->easy, CURLOPT_PIPEWAIT, two && c->at.tls ? 1L : 0L);
-	/* libcurl remembers per host whether it multiplexes, and one HTTP/1.1 answer makes it forget: requests of both versions to one
-	 * host would open a connection each. A scope keeps their connections in two pools; it means nothing to the system but for
-	 * link-local IPv6 addresses. */
+	/* libcurl remembers per host whether it multiplexes, and one HTTP/1.1 answer makes it forget: requests of both
+	 * versions to one host would open a connection each. A scope keeps their connections in two pools; it means
+	 * nothing to the system but for link-local IPv6 addresses. */
 	a->curl_easy_setopt_(c->easy, CURLOPT_ADDRESS_SCOPE, two && c->at.tls ? 1L : 0L);
 	a->curl_easy_setopt_(c->easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	a->curl_easy_setopt_(c->easy, CURLOPT_OPENSOCKETDATA, c);
@@ -488,7 +491,8 @@ void transfer_poll(struct http *h, int ms)
 				abort();
 			continue;
 		}
-		/* What went wrong is told by reading: CURL_CSELECT_ERR would end the transfer before what has arrived is read. */
+		/* What went wrong is told by reading: CURL_CSELECT_ERR would end the transfer before
+		 * what has arrived is read. */
 		int what = (ev[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
 			   (ev[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0);
 		h->api->curl_multi_socket_action_(h->multi, fd, what, &running);

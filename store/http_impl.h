@@ -1,8 +1,8 @@
 /* http_impl — what http.c, http_body.c and http_curl.c share; nobody else includes it.
  *
- * http.c has the calls' lives: queue, limits, redirects, repeats, cancelling,
- * the fetch thread. http_body.c has what of a body is kept when it breaks off. http_curl.c has one transfer, waiting, and everything that names
- * libcurl. All of it runs on the fetch thread, except where a lock is named. */
+ * http.c has the calls' lives: queue, limits, redirects, repeats, cancelling, the fetch thread. http_body.c has what of
+ * a body is kept when it breaks off. http_curl.c has one transfer, waiting, and everything that names libcurl. All of
+ * it runs on the fetch thread, except where a lock is named. */
 #pragma once
 #include "http.h"
 #include "http_queue.h"
@@ -74,7 +74,8 @@ struct http {
 
 /* What `data` was given is void. */
 void http_body_void(struct http_call *c);
-/* Before the attempt's first body byte is given: whether it may be, on from what was kept or from the start. False: C->wrong. */
+/* Before the attempt's first body byte is given: whether it may be, on from what was kept or from
+ * the start. False: C->wrong. */
 bool http_body_begin(struct http_call *c);
 /* The attempt is over with CODE: what it gave is kept, or void, as the next attempt can go on from it. */
 void http_body_end(struct http_call *c, int code);

@@ -24,8 +24,8 @@ struct http_queue {
 	unsigned active, most_active, waiting;
 };
 
-/* Puts W under the host KEY (copied). LIMITED hosts take max_per_host at a time, others max_active; all less where there is
- * keep_room. */
+/* Puts W under the host KEY (copied). LIMITED hosts take max_per_host at a time, others max_active; all less
+ * where there is keep_room. */
 void http_queue_add(struct http_queue *q, struct http_wait *w, str key, bool limited);
 /* The next that may start, counted as active; NULL when none may. */
 struct http_wait *http_queue_take(struct http_queue *q);

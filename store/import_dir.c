@@ -1,5 +1,5 @@
-/* import_directory(): a folder of the user's as a package. As pnpm does for "file:" directories: every file except what lies below a
- * node_modules; links are followed while they stay inside, broken ones left out. */
+/* import_directory(): a folder of the user's as a package. As pnpm does for "file:" directories: every file except what
+ * lies below a node_modules; links are followed while they stay inside, broken ones left out. */
 #include "fs.h"
 #include "import.h"
 #include <dirent.h>

@@ -40,8 +40,8 @@ static int put_bytes(struct import *im, const struct pack_row *row, struct err *
 	return 0;
 }
 
-/* The table's digest stands for the content: the pack's own, which covers the table, is compared before anything is believed. A delta has
- * CRCs, of what came out. */
+/* The table's digest stands for the content: the pack's own, which covers the table, is compared before anything is
+ * believed. A delta has CRCs, of what came out. */
 static int put_row(void *arg, const struct pack_row *row, struct err *e)
 {
 	struct import *im = arg;

@@ -20,7 +20,9 @@ bool kept_body(str *out, str bytes, uint64_t magic);
 
 /* Reads what is kept under KEY into OUT. False: nothing that can be read. */
 bool kept_get(struct buf *out, const char *store_dir, const uint8_t key[32]);
-/* Keeps BYTES under KEY, by rename, and lets go of the least used ones. What is larger than KEPT_BYTES_MAX is not kept: ERR_TOOBIG. */
+/* Keeps BYTES under KEY, by rename, and lets go of the least used ones. What is larger than KEPT_BYTES_MAX
+ * is not kept: ERR_TOOBIG. */
 MUST_USE int kept_put(const char *store_dir, const uint8_t key[32], str bytes, struct err *e);
-/* Removes what nobody has used for UNUSED_S seconds, and what killed processes left half-written. Returns how many those are. */
+/* Removes what nobody has used for UNUSED_S seconds, and what killed processes left half-written.
+ * Returns how many those are. */
 uint64_t kept_prune(const char *store_dir, int64_t unused_s, bool dry_run);

@@ -1,5 +1,5 @@
-/* store_link(): the inner loop of every install. One call per slot, a descriptor on each side, no paths built: the record's strings go to the
- * system calls as they are. */
+/* store_link(): the inner loop of every install. One call per slot, a descriptor on each side, no paths built: the
+ * record's strings go to the system calls as they are. */
 #include "content_sum.h"
 #include "fs.h"
 #include "log.h"

@@ -4,5 +4,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Locks L; a wait of over 1 ms is counted in WAITS, which may be NULL. A lock that is free costs no look at the clock. */
+/* Locks L; a wait of over 1 ms is counted in WAITS, which may be NULL. A lock that is free
+ * costs no look at the clock. */
 void lock_timed(pthread_mutex_t *l, _Atomic uint64_t *waits);

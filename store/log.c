@@ -54,8 +54,9 @@ void log_setup(int fd, enum log_level level, enum log_format format)
 	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
 		sink_kind = SINK_SOCKET;
 	} else if (S_ISFIFO(st.st_mode)) {
-		/* Opened anew: O_NONBLOCK on FD itself would be set for whoever else writes there. Asking poll() first is not
-		 * enough: a pipe that has room for one line has none for two threads' lines. Without /proc that is all. */
+		/* Opened anew: O_NONBLOCK on FD itself would be set for whoever else writes there. Asking poll()
+		 * first is not enough: a pipe that has room for one line has none for two threads' lines.
+		 * Without /proc that is all. */
 		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 		int own = open(self, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 		if (own >= 0) {

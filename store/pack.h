@@ -21,8 +21,8 @@
 #define PACK_MOST_RAW (512ull << 20)
 #define PACK_MOST_TOTAL (4ull << 30) /* with files that are the same counted each */
 #define PACK_MOST_TABLE (64u << 20)
-/* A client needs no more memory than that for a pack's content: a smaller one is unpacked in one piece, a larger one streams
- * through a window. */
+/* A client needs no more memory than that for a pack's content: a smaller one is unpacked in one piece, a larger one
+ * streams through a window. */
 #define PACK_PIECE (8u << 20)
 enum { PACK_WINDOW_LOG = 25 };
 /* A delta's content comes in segments of at most so many bytes, each behind as many of the other version's. */
@@ -62,12 +62,13 @@ enum {
 	/* FN takes files of large packs in pieces, in order, and SAME: memory is bounded by the window. */
 	PACK_PIECES = 2,
 };
-/* Verifies the N bytes at P against DIGEST, then gives every file to FN in the table's order. FLAGS: PACK_… . A negative return
- * of FN ends it. ERR_INTEGRITY: other bytes than promised; ERR_PARSE: no pack, or an unsafe path; ERR_TOOBIG; ERR_UNSUPPORTED:
- * another version. LABEL names the package. */
+/* Verifies the N bytes at P against DIGEST, then gives every file to FN in the table's order. FLAGS: PACK_… . A
+ * negative return of FN ends it. ERR_INTEGRITY: other bytes than promised; ERR_PARSE: no pack, or an unsafe path;
+ * ERR_TOOBIG; ERR_UNSUPPORTED: another version. LABEL names the package. */
 MUST_USE int pack_unpack(const void *p, size_t n, const uint8_t digest[32], str label, unsigned flags, pack_row_fn *fn,
 	void *arg, struct err *e);
-/* Bytes of memory that unpacking it with PACK_PIECES, or applying it, takes beside its table and a context of zstd's (94 KiB); 0: no pack. */
+/* Bytes of memory that unpacking it with PACK_PIECES, or applying it, takes beside its table and a context of
+ * zstd's (94 KiB); 0: no pack. */
 uint64_t pack_memory(const void *p, size_t n);
 
 /* Raw bytes and files that a pack claims, from its first 32 bytes; false when they are no pack's. */

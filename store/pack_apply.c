@@ -125,7 +125,8 @@ static int read_table(struct pack_apply *x, struct pack_reader *r, struct err *e
 	return !r->bad && r->p == r->end && out == raw ? 0 : bad_table(e, "its end");
 }
 
-/* What of S's prefix the one before it has, too, moves to where it belongs: they advance by less than they look at. Returns its bytes. */
+/* What of S's prefix the one before it has, too, moves to where it belongs: they advance by less than they
+ * look at. Returns its bytes. */
 static uint64_t keep_prefix(struct pack_apply *x, const struct pack_segment *s)
 {
 	const struct pack_segment *had = s - 1;

@@ -105,7 +105,8 @@ static uint64_t delta_place(const struct delta *d, uint64_t at)
 	return d->at[low] + (there && into > d->base[low].n ? d->base[low].n : into);
 }
 
-/* All that may be read, around what is like the segment: names of chunks have hashes, so that likeness lies a little to the side. */
+/* All that may be read, around what is like the segment: names of chunks have hashes, so that likeness
+ * lies a little to the side. */
 static void segment_prefix(struct pack_segment *s, const struct delta *d, uint64_t at)
 {
 	uint64_t first = delta_place(d, at), last = delta_place(d, at + s->out - 1);

@@ -12,11 +12,13 @@
 #pragma once
 #include "pack.h"
 
-/* Appends the delta from BASE to FILE; both are sorted by path in place, and their digests filled. ERR_TOOBIG; ERR_CANCELLED. */
+/* Appends the delta from BASE to FILE; both are sorted by path in place, and their digests filled.
+ * ERR_TOOBIG; ERR_CANCELLED. */
 MUST_USE int pack_delta_build(struct buf *out, uint8_t digest[32], struct pack_file *file, uint32_t n,
 	struct pack_file *base, uint32_t nbase, const struct pack_opts *o, struct err *e);
 
-/* The other version's files, by path. A delta is applied by pack_stream.h; its rows have their CRC with the last piece, and no SHA256. */
+/* The other version's files, by path. A delta is applied by pack_stream.h; its rows have their CRC with the
+ * last piece, and no SHA256. */
 struct pack_base {
 	void *arg;
 	/* N bytes of PATH from AT into TO; negative where it has not so many. */

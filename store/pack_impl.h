@@ -1,6 +1,7 @@
 /* pack_impl — what packs and deltas, building and reading share: the header, the table's numbers and paths.
  *
- * pack.c builds packs, pack_delta.c deltas; pack_whole.c and pack_apply.c read them; pack_stream.c reads either as it arrives. */
+ * pack.c builds packs, pack_delta.c deltas; pack_whole.c and pack_apply.c read them; pack_stream.c
+ * reads either as it arrives. */
 #pragma once
 #include "pack_delta.h"
 #include "pack_stream.h"
@@ -44,7 +45,8 @@ MUST_USE int pack_read_header(struct pack_header *h, const uint8_t *p, size_t n,
 /* Inflates exactly WANT bytes from one frame with D into OUT. */
 MUST_USE int pack_inflate(
 	uint8_t *out, size_t want, ZSTD_DCtx *d, const uint8_t *p, size_t n, const char *what, struct err *e);
-/* Appends BYTES of a frame, encoded by pieces between which STOP is looked at (NULL: it is not); LAST ends the frame. ERR_CANCELLED. */
+/* Appends BYTES of a frame, encoded by pieces between which STOP is looked at (NULL: it is not); LAST ends
+ * the frame. ERR_CANCELLED. */
 MUST_USE int pack_compress(struct buf *out, ZSTD_CCtx *z, str bytes, bool last, const atomic_bool *stop, struct err *e);
 /* The header of the N bytes at P, which must be those with DIGEST: ERR_INTEGRITY. */
 MUST_USE int pack_check(struct pack_header *h, const void *p, size_t n, const uint8_t digest[32], struct err *e);
@@ -61,14 +63,16 @@ struct pack_scratch {
 };
 struct pack_scratch *pack_scratch_of(const struct pack_stream_opts *o, struct pack_scratch *own);
 void pack_scratch_release(struct pack_scratch *s);
-/* N bytes, whose content is anything, until another pack needs the scratch; no more than PACK_STEP where a context has a window. */
+/* N bytes, whose content is anything, until another pack needs the scratch; no more than PACK_STEP
+ * where a context has a window. */
 uint8_t *pack_scratch_buf(struct pack_scratch *s, size_t n);
-/* A context as new, until the next call. WINDOW, asked for before the bytes: those that it keeps for itself, for frames that are decoded piece by piece; 0: none.
- * More than the scratch has room for (here, or of bytes) makes it anew: then neither the bytes nor a context from before is there any more. */
+/* A context as new, until the next call. WINDOW, asked for before the bytes: those that it keeps for itself, for frames
+ * that are decoded piece by piece; 0: none. More than the scratch has room for (here, or of bytes) makes it anew: then
+ * neither the bytes nor a context from before is there any more. */
 ZSTD_DCtx *pack_scratch_context(struct pack_scratch *s, uint64_t window);
 
-/* Either kind's reader, from header and compressed table on: content in any pieces, rows to O->fn, which is kept. *OUT is to be freed even
- * after a failure, after which nothing else is allowed. */
+/* Either kind's reader, from header and compressed table on: content in any pieces, rows to O->fn, which is kept. *OUT
+ * is to be freed even after a failure, after which nothing else is allowed. */
 struct pack_whole;
 MUST_USE int pack_whole_open(struct pack_whole **out, const struct pack_header *h, const uint8_t *table_z,
 	const struct pack_stream_opts *o, struct err *e);

@@ -1,5 +1,6 @@
-/* Memory for unpacking: one block, which is a context's window or a delta's prefix and segment, whichever the pack needs. What stands in it
- * means nothing from one pack to the next, so either may have it without a word to the other. */
+/* Memory for unpacking: one block, which is a context's window or a delta's prefix and segment, whichever
+ * the pack needs. What stands in it means nothing from one pack to the next, so either may have it
+ * without a word to the other. */
 #define ZSTD_STATIC_LINKING_ONLY /* for a context whose window is memory of ours */
 #include "pack_impl.h"
 #include <malloc.h>
@@ -66,8 +67,8 @@ uint64_t pack_scratch_bytes(const struct pack_scratch *s)
 	return s->touched + s->apart;
 }
 
-/* What is never touched takes no memory, so there are two sizes, and what is larger than either. A context may have its window in the block
- * that goes. */
+/* What is never touched takes no memory, so there are two sizes, and what is larger than either. A context may have its
+ * window in the block that goes. */
 static void reserve(struct pack_scratch *s, size_t n)
 {
 	if (n > s->cap) {

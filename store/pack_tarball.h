@@ -4,7 +4,8 @@
 #pragma once
 #include "pack.h"
 
-/* What a package.json calls itself: words without blanks, as they are in names and versions; empty: it says nothing, or something longer. */
+/* What a package.json calls itself: words without blanks, as they are in names and versions; empty: it says
+ * nothing, or something longer. */
 struct pack_named {
 	char name[215], version[257];
 };
@@ -19,7 +20,7 @@ struct pack_tarball_opts {
 	struct pack_opts pack;
 	uint64_t max_unpacked; /* bytes of tar; 0: 512 MiB */
 };
-/* Appends the pack of the N bytes at P to OUT; *RAW (may be NULL) is the bytes of its files. The same tarball and options make the
- * same pack. ERR_INTEGRITY, ERR_PARSE, ERR_TOOBIG; ERR_POLICY: it is another package than NAME. */
+/* Appends the pack of the N bytes at P to OUT; *RAW (may be NULL) is the bytes of its files. The same tarball and
+ * options make the same pack. ERR_INTEGRITY, ERR_PARSE, ERR_TOOBIG; ERR_POLICY: it is another package than NAME. */
 MUST_USE int pack_tarball(struct buf *out, uint8_t digest[32], uint64_t *raw, const struct pack_tarball_opts *o,
 	const void *p, size_t n, struct err *e);

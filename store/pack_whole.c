@@ -4,7 +4,8 @@
 #include "pack_impl.h"
 #include <stdlib.h>
 
-/* Rows of FILES files with their content, if it is there; a duplicate borrows its first's. ROW and FIRST have FILES elements. */
+/* Rows of FILES files with their content, if it is there; a duplicate borrows its first's. ROW and
+ * FIRST have FILES elements. */
 static int read_rows(struct pack_row *row, uint32_t *first, const struct pack_header *h, struct pack_reader *r,
 	const uint8_t *content, struct arena *a, struct err *e)
 {

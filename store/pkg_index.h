@@ -28,8 +28,8 @@ struct pkg_info {
 	struct str_kv *script; /* stage, command */
 	uint32_t nscript;
 };
-/* Writes the record of N files (sorted in place by path) to OUT, directories derived from the paths. ERR_PARSE: two entries claim the
- * same path, or one is a file and another a directory there. ERR_TOOBIG past 4 GiB. */
+/* Writes the record of N files (sorted in place by path) to OUT, directories derived from the paths. ERR_PARSE: two
+ * entries claim the same path, or one is a file and another a directory there. ERR_TOOBIG past 4 GiB. */
 MUST_USE int pkg_build(struct pkg *out, const struct pkg_info *info, struct pkg_entry *file, uint32_t n, struct err *e);
 
 /* Whether all of the record is where it says. ERR_PARSE. */

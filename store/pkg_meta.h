@@ -6,7 +6,7 @@
 #include "pkg_index.h"
 
 /* Fills OUT's name, version, flags, bins and scripts from TEXT; FILE (N of them, any order) are the package's files.
- * Bins as pnpm reads them: "bin", else every file below directories.bin; commands of URL-safe characters, without scope; paths
- * normalised, those that lead out of the package left out. */
+ * Bins as pnpm reads them: "bin", else every file below directories.bin; commands of URL-safe characters, without
+ * scope; paths normalised, those that lead out of the package left out. */
 void pkg_meta_read(
 	struct pkg_info *out, str text, const struct pkg_entry *file, uint32_t n, str label, struct arena *a);

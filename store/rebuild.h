@@ -13,5 +13,6 @@
 
 /* Puts P's record into its directory, open as FD, before that is published. */
 MUST_USE int store_record_write(int fd, struct pkg p, struct err *e);
-/* Puts a marked row for each directory of pkgs/ that has a whole record, and waits for the commit. Others are left for prune. */
+/* Puts a marked row for each directory of pkgs/ that has a whole record, and waits for the commit.
+ * Others are left for prune. */
 MUST_USE int store_rebuild(size_t *packages, struct store *s, struct err *e);

@@ -22,15 +22,16 @@ struct registry_opts {
 	unsigned retry_max_ms; /* 0: 60,000 */
 	str user_agent;        /* empty: dray/<version> */
 	str auth_hint;         /* where a credential belongs, for messages; empty: .npmrc with the key that npm uses */
-	/* Told of every attempt's end: STATUS 0 when no response arrived. On the fetch thread; NULL: nobody. For a circuit breaker. */
+	/* Told of every attempt's end: STATUS 0 when no response arrived. On the fetch thread; NULL:
+	 * nobody. For a circuit breaker. */
 	void (*observe)(void *ctx, str url, long status, int code);
 	void *observe_ctx;
 };
 struct registry;
 /* ERR_USAGE: a credential's URL or value is malformed (the value is not shown). */
 MUST_USE int registry_new(struct registry **out, struct http *h, const struct registry_opts *o, struct err *e);
-/* The credential that was given for URL has another value from now on. False: there was none for it, or AUTHORIZATION is malformed. One thread at
- * a time. */
+/* The credential that was given for URL has another value from now on. False: there was none for it, or AUTHORIZATION
+ * is malformed. One thread at a time. */
 bool registry_reauthorize(struct registry *r, str url, str authorization);
 /* How often what failed is tried again. */
 unsigned registry_retries(const struct registry *r);
@@ -45,24 +46,26 @@ struct registry_packument {
 	str validator;     /* what to ask again with: its ETag, or its Last-Modified when it has none; empty: neither */
 	int64_t max_age_s; /* -1: none stated */
 };
-/* VALIDATOR is that of what the caller has: If-None-Match, or If-Modified-Since when it is a date (RFC 9110 13.1). done runs on the fetch
- * thread, once; CODE is ERR_NOTFOUND for 404, ERR_AUTH for 401/403, ERR_PARSE for HTML, … with
- * name and URL in the message; a broken body is the caller's to find. REGISTRY_URL with or without a trailing slash. HOLDABLE: registry_hold()
- * holds it. */
+/* VALIDATOR is that of what the caller has: If-None-Match, or If-Modified-Since when it is a date (RFC 9110 13.1). done
+ * runs on the fetch thread, once; CODE is ERR_NOTFOUND for 404, ERR_AUTH for 401/403, ERR_PARSE for HTML, … with name
+ * and URL in the message; a broken body is the caller's to find. REGISTRY_URL with or without a trailing slash.
+ * HOLDABLE: registry_hold() holds it. */
 typedef void registry_packument_done(void *arg, int code, const struct registry_packument *p, const struct err *e);
 void registry_packument(struct registry *r, str registry_url, str name, enum packument_form form, str validator,
 	bool holdable, registry_packument_done *done, void *arg);
-/* While HELD, by anybody, no more holdable packuments are asked for, and none is read but over HTTP/2 (http_hold). Any thread. */
+/* While HELD, by anybody, no more holdable packuments are asked for, and none is read but over HTTP/2
+ * (http_hold). Any thread. */
 void registry_hold(struct registry *r, bool held);
-/* Decodes RAW of a packument; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG, ERR_PARSE. Pure, any thread. */
+/* Decodes RAW of a packument; at most PACKUMENT_MAX_JSON bytes. OUT is appended to. ERR_TOOBIG,
+ * ERR_PARSE. Pure, any thread. */
 MUST_USE int registry_decode(struct buf *out, str raw, bool gzip, struct err *e);
 
-/* When the packument of NAME changed last, by its Last-Modified, without asking for it (HEAD, not repeated): Unix time in ms; 0 when the registry does not
- * say, or the request failed in any way. done runs on the fetch thread, once. */
+/* When the packument of NAME changed last, by its Last-Modified, without asking for it (HEAD, not repeated): Unix time
+ * in ms; 0 when the registry does not say, or the request failed in any way. done runs on the fetch thread, once. */
 void registry_modified(struct registry *r, str registry_url, str name, void (*done)(void *arg, int64_t ms), void *arg);
 
-/* A tarball: chunks to DATA as http_request.data. A download that breaks off goes on where it did; when the registry starts over instead, DATA is told
- * (p == NULL). LENGTH as http_request.length; may be NULL. */
+/* A tarball: chunks to DATA as http_request.data. A download that breaks off goes on where it did; when the registry
+ * starts over instead, DATA is told (p == NULL). LENGTH as http_request.length; may be NULL. */
 struct registry_tarball {
 	str url, name;     /* name for messages */
 	uint64_t max_body; /* 0: 1 GiB */
@@ -75,8 +78,9 @@ struct registry_tarball {
 /* The handle is for http_resume() and http_cancel() and stays the same over retries. */
 struct http_call *registry_tarball(struct registry *r, const struct registry_tarball *t);
 
-/* For whoever makes requests of its own (a registry surface that passes on): the Authorization value for URL, or empty. */
+/* For whoever makes requests of its own (a registry surface that passes on): the Authorization
+ * value for URL, or empty. */
 str registry_authorization(const struct registry *r, str url);
-/* How long to wait before try ATTEMPT + 1, counted from 0: twice as long each time, up to MAX_MS, and of that between a half and the whole, as
- * RANDOM says, so that those who failed together do not come back together. Pure. */
+/* How long to wait before try ATTEMPT + 1, counted from 0: twice as long each time, up to MAX_MS, and of that between a
+ * half and the whole, as RANDOM says, so that those who failed together do not come back together. Pure. */
 int64_t registry_backoff_ms(uint64_t random, unsigned attempt, int64_t min_ms, int64_t max_ms);

@@ -14,7 +14,8 @@
 #include "store.h"
 
 struct shared_slots;
-/* Opens, and makes where they are missing, the shared slots of the store in DIR. Nothing else of the store is opened. */
+/* Opens, and makes where they are missing, the shared slots of the store in DIR. Nothing else of the store is
+ * opened. */
 MUST_USE int shared_open(struct shared_slots **out, const char *dir, struct err *e);
 void shared_close(struct shared_slots *h);
 /* The folder, borrowed, and its path without symlinks. */
@@ -28,8 +29,8 @@ MUST_USE int shared_stamp_renew(struct shared_slots *h, struct err *e);
 /* The right to make slots: 1 when it is ours, 0 when another process has it and WAIT is false. */
 MUST_USE int shared_make(struct shared_slots *h, bool wait, struct err *e);
 
-/* The project in the folder ROOT is about to use the slots DIR, N names below the folder, which KEY stands for: its record then
- * has them and what it had before. Written only when that is news. */
+/* The project in the folder ROOT is about to use the slots DIR, N names below the folder, which KEY stands for: its
+ * record then has them and what it had before. Written only when that is news. */
 MUST_USE int shared_record(
 	struct shared_slots *h, str root, const uint8_t key[32], const str *dir, size_t n, struct err *e);
 /* It uses them and no others. */

@@ -386,8 +386,8 @@ int store_prune(struct store_prune_result *out, struct store *s, const struct st
 		rc = pkgs_prune(out, s, o, &all, e);
 	pkgs_release(&all);
 	if (rc == 0) {
-		/* an import renames its directory in before its row is there: only who keeps all others out can tell such a one from
-		 * an orphan */
+		/* an import renames its directory in before its row is there: only who keeps all others out can tell
+		 * such a one from an orphan */
 		out->orphans_all = fs_lock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
 		pthread_rwlock_wrlock(&s->publishing);
 		rc = kv_flush(s->kv, e);

@@ -31,8 +31,8 @@ struct store_verify_result {
 MUST_USE int store_verify(
 	struct store_verify_result *out, struct store *s, const struct store_verify_opts *o, struct err *e);
 
-/* REC, a copy of a record: where it has CRCs, they are replaced by the SHA-256 of what its files hold now, to be compared with another record.
- * A file that is gone counts as empty. */
+/* REC, a copy of a record: where it has CRCs, they are replaced by the SHA-256 of what its files hold now, to be
+ * compared with another record. A file that is gone counts as empty. */
 MUST_USE int store_rehash(struct store *s, uint8_t *rec, size_t n, struct err *e);
 
 /* Calls FN with each record, without a read transaction; a nonzero return ends it and is returned. */
@@ -54,12 +54,13 @@ struct store_prune_result {
 	/* Whether the store was ours alone, so that fresh orphans could be told from imports in progress. */
 	bool orphans_all;
 };
-/* Removes packages that no tree links to (none of their files has a second name), and orphans: all of them when no other process has the store
- * open, else those that are an hour old. Row first, then directory: an install that still sees the row finds the files gone, gets
- * ERR_NOTFOUND from store_link() and fetches again. A package whose trees are all copies looks unused. */
+/* Removes packages that no tree links to (none of their files has a second name), and orphans: all of them when no
+ * other process has the store open, else those that are an hour old. Row first, then directory: an install that still
+ * sees the row finds the files gone, gets ERR_NOTFOUND from store_link() and fetches again. A package whose trees are
+ * all copies looks unused. */
 MUST_USE int store_prune(
 	struct store_prune_result *out, struct store *s, const struct store_prune_opts *o, struct err *e);
 
-/* Waits until all of it is on disk. *DONE (may be NULL): whether the store is marked so, which it is not while other processes have it open. No
- * import of this process may be under way. */
+/* Waits until all of it is on disk. *DONE (may be NULL): whether the store is marked so, which it is not while other
+ * processes have it open. No import of this process may be under way. */
 MUST_USE int store_sync(struct store *s, bool *done, struct err *e);

@@ -34,7 +34,8 @@ struct store {
 MUST_USE int store_tmp(int *fd, struct store *s, struct err *e);
 /* A name in it that nobody has. */
 void store_tmp_name(char out[24], struct store *s);
-/* A file's name in its package's directory; lives in ROOM. For each file of an install, several times: snprintf() takes longer than the call. */
+/* A file's name in its package's directory; lives in ROOM. For each file of an install, several times: snprintf()
+ * takes longer than the call. */
 enum { STORE_FILE_NAME = 11 };
 const char *store_file_name(char room[STORE_FILE_NAME], uint32_t num);
 /* Moves pkgs/… of ID out of the way and removes it. */

@@ -26,7 +26,8 @@ struct unpack_sink {
 	int (*data)(void *arg, const uint8_t *p, size_t n, struct err *e);
 	int (*end)(void *arg, struct err *e);
 };
-/* What unpacking needs for a while, kept from one tarball to the next: fresh pages cost as much as what is written to them. One user at a time. */
+/* What unpacking needs for a while, kept from one tarball to the next: fresh pages cost as much as what is written to
+ * them. One user at a time. */
 struct unpack_scratch;
 struct unpack_scratch *unpack_scratch_new(void);
 void unpack_scratch_free(struct unpack_scratch *s);
@@ -44,8 +45,8 @@ struct unpack;
 MUST_USE int unpack_new(struct unpack **out, const struct unpack_opts *o, struct err *e);
 /* The next bytes. After an error only unpack_free() may follow. */
 MUST_USE int unpack_feed(struct unpack *u, const void *p, size_t n, struct err *e);
-/* No more bytes: checks that the archive is whole and, last, that its bytes have the digest. Nothing that the sink got may be
- * believed before this returned 0. ERR_INTEGRITY names both digests. */
+/* No more bytes: checks that the archive is whole and, last, that its bytes have the digest. Nothing that the sink got
+ * may be believed before this returned 0. ERR_INTEGRITY names both digests. */
 MUST_USE int unpack_end(struct unpack *u, struct err *e);
 void unpack_free(struct unpack *u);
 /* new, feed, end, free. Verifies before it inflates. */

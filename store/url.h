@@ -27,7 +27,8 @@ bool url_same_origin(const struct url *a, const struct url *b);
 bool url_has_dots(const struct url *u);
 /* Whether PATH is the folder PREFIX (with or without its trailing slash) or below it. */
 bool url_path_below(str path, str prefix);
-/* Appends the URL as a message may show it: without userinfo, query and fragment. Of what cannot be parsed: "(malformed URL)". */
+/* Appends the URL as a message may show it: without userinfo, query and fragment. Of what cannot be
+ * parsed: "(malformed URL)". */
 void url_put_public(struct buf *out, str text);
 /* Appends scheme://host:port, lower case, port always written. */
 void url_put_origin(struct buf *out, const struct url *u);

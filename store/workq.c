@@ -41,8 +41,9 @@ static void *ring_get(struct ring *r, unsigned cap)
 	return job;
 }
 
-/* Under the lock: JOB has ended; whether the owner must be told. For patient ones: when few are left, so that it brings more before a worker
- * idles; when none is left to begin, since there may never have been more than few, and what still runs may run for long; when all have ended. */
+/* Under the lock: JOB has ended; whether the owner must be told. For patient ones: when few are left, so that it brings
+ * more before a worker idles; when none is left to begin, since there may never have been more than few, and what still
+ * runs may run for long; when all have ended. */
 static bool job_ended(struct workq *q, void *job, bool patient)
 {
 	ring_put(&q->done, q->o.depth, job);

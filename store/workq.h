@@ -19,8 +19,8 @@ struct workq_opts {
 	unsigned depth;          /* jobs in the queue plus undrained; full means wait */
 	void (*run)(void *job);  /* on a worker, no lock held; cannot fail: put the err in the job */
 	void (*drop)(void *job); /* for jobs never run */
-	/* On a worker, after run(): whether what follows this job may wait. Then the owner is woken when few are left, when none is left to
-	 * begin, and when all have ended. NULL: none is such. */
+	/* On a worker, after run(): whether what follows this job may wait. Then the owner is woken when few are left,
+	 * when none is left to begin, and when all have ended. NULL: none is such. */
 	bool (*patient)(const void *job);
 };
 MUST_USE int workq_new(struct workq **out, const struct workq_opts *o, struct err *e);

@@ -29,8 +29,8 @@ str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 str arena_cat(struct arena *a, const str *part, size_t n);
 #define arena_join(a, ...)                                                                                             \
 	arena_cat((a), (const str[]){ __VA_ARGS__ }, sizeof((const str[]){ __VA_ARGS__ }) / sizeof(str))
-/* One more element, zeroed, of P, an array of N elements in A that has grown by this alone, from NULL; P moves when N is 8, 16, 32, …
- * One whose N shrinks again and again is for vec.h, since what it moved from is not used again. */
+/* One more element, zeroed, of P, an array of N elements in A that has grown by this alone, from NULL; P moves when N
+ * is 8, 16, 32, … One whose N shrinks again and again is for vec.h, since what it moved from is not used again. */
 #define arena_add(a, p, n) (arena_room(a, p, n), &(p)[(n)++])
 /* The same without counting it. */
 #define arena_room(a, p, n) ((p) = arena_extend((a), (p), (n), sizeof(*(p)), _Alignof(__typeof__(*(p)))))

@@ -24,8 +24,9 @@ static inline int64_t clock_wall_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* What has a later time was written after now. The reverse may not hold: Linux stamps files by the tick, unless they are looked at (6.13 and later), so
- * that the coarse clock, which they were stamped from, may be behind what was written before. */
+/* What has a later time was written after now. The reverse may not hold: Linux stamps files by the tick, unless
+ * they are looked at (6.13 and later), so that the coarse clock, which they were stamped from, may be behind
+ * what was written before. */
 static inline int64_t clock_file_ns(void)
 {
 	struct timespec t;

@@ -17,8 +17,8 @@ struct json {
 	uint32_t line, col; /* where the value starts */
 };
 
-/* Reads TEXT whole; everything of the tree lies in A, nothing borrows TEXT. ERR_PARSE ("line 2, column 7: expected …"), ERR_TOOBIG.
- * Columns count bytes. Strings must be UTF-8; a lone \uD800…\uDFFF becomes U+FFFD. */
+/* Reads TEXT whole; everything of the tree lies in A, nothing borrows TEXT. ERR_PARSE ("line 2, column 7: expected …"),
+ * ERR_TOOBIG. Columns count bytes. Strings must be UTF-8; a lone \uD800…\uDFFF becomes U+FFFD. */
 int json_parse(struct json **out, str text, struct arena *a, struct err *e);
 /* Member of an object, or NULL (also when J is NULL or no object). */
 const struct json *json_get(const struct json *j, const char *key);

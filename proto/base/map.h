@@ -16,7 +16,8 @@ struct map {
 void map_reserve(struct map *m, size_t n);
 /* The number under KEY, or MAP_NONE. */
 uint32_t map_get(const struct map *m, str key);
-/* Puts VALUE under KEY unless there is one; returns what is there afterwards. *fresh (may be NULL): whether it is new. */
+/* Puts VALUE under KEY unless there is one; returns what is there afterwards. *fresh (may be
+ * NULL): whether it is new. */
 uint32_t map_add(struct map *m, str key, uint32_t value, bool *fresh);
 /* map_add() of a key that does not outlive the map: a new one is copied to KEEP. *key: the key as the map has it. */
 uint32_t map_add_copy(struct map *m, str *key, uint32_t value, struct arena *keep, bool *fresh);

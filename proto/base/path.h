@@ -1,12 +1,13 @@
-/* path — names of files as text: joined, made plain, one as seen from another; URLs' paths end alike. Pure; nothing is looked up. */
+/* path — names of files as text: joined, made plain, one as seen from another; URLs' paths end alike.
+ * Pure; nothing is looked up. */
 #pragma once
 #include "base/arena.h"
 
-/* PATH as seen from BASE, or PATH itself when it is absolute, without "." and with ".." taken back as far as there is something to take;
- * "." for nothing. In A, with a NUL behind it. */
+/* PATH as seen from BASE, or PATH itself when it is absolute, without "." and with ".." taken back as far as there is
+ * something to take; "." for nothing. In A, with a NUL behind it. */
 str path_join(struct arena *a, str base, str path);
-/* How to get from the folder FROM to TO, both relative to one folder; TO itself when it is absolute, empty for the same. In A, with a NUL
- * behind it. */
+/* How to get from the folder FROM to TO, both relative to one folder; TO itself when it is absolute, empty for the
+ * same. In A, with a NUL behind it. */
 str path_relative(struct arena *a, str from, str to);
 /* The same of two absolute paths; "." for the same. */
 str path_between(struct arena *a, str from, str to);

@@ -71,7 +71,8 @@ static inline str str_head(str s, size_t n)
 	return (str){ s.p, n < s.n ? n : s.n };
 }
 
-/* Length of the UTF-8 sequence at AT, which is below S.n; 0 when it is malformed (RFC 3629: no surrogates, nothing overlong). */
+/* Length of the UTF-8 sequence at AT, which is below S.n; 0 when it is malformed (RFC 3629: no
+ * surrogates, nothing overlong). */
 static inline size_t str_utf8(str s, size_t at)
 {
 	const unsigned char *p = (const unsigned char *)s.p + at, c = p[0];

@@ -7,7 +7,8 @@ static uint32_t deps_count(const struct gnode *n)
 	return n->nedge + n->peers->n;
 }
 
-/* Pairs of nodes still to compare, each only once; a pair that is reached again counts as fitting, which ends cycles. */
+/* Pairs of nodes still to compare, each only once; a pair that is reached again counts as
+ * fitting, which ends cycles. */
 struct pairs {
 	VEC(uint64_t) all;
 	size_t done;
@@ -71,8 +72,8 @@ static bool pair_fits(struct graph *g, const struct gnode *larger, const struct 
 	return true;
 }
 
-/* Whether LARGER can stand in for SMALLER, two nodes of one package: it has the smaller one's peers, and each child is the same
- * or one that can stand in for the smaller one's in turn. */
+/* Whether LARGER can stand in for SMALLER, two nodes of one package: it has the smaller one's peers, and each child is
+ * the same or one that can stand in for the smaller one's in turn. */
 static bool absorbs(struct graph *g, uint32_t larger, uint32_t smaller)
 {
 	struct pairs q = { 0 };
@@ -127,9 +128,10 @@ static uint32_t importer_at(const struct run *r, str path)
 	return NONE;
 }
 
-/* Whether E, a child of an injected copy, is what the project itself has. pnpm compares links as they are written, the copy's from
- * the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested project never match.
- * Variants of which one can stand in for the other are the same: dedupe_peer_dependents() would merge them (pnpm 12.8.2). */
+/* Whether E, a child of an injected copy, is what the project itself has. pnpm compares links as they are written, the
+ * copy's from the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested
+ * project never match. Variants of which one can stand in for the other are the same: dedupe_peer_dependents() would
+ * merge them (pnpm 12.8.2). */
 static bool served(struct graph *g, const struct gdirects *target, bool at_root, const struct gedge *e)
 {
 	for (uint32_t i = 0; i < target->n; i++) {

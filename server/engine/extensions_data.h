@@ -1,6 +1,6 @@
 /* extensions_data — packages whose published manifests forget a dependency, and what they forgot: name, versions, kind
- * (D dependencies, O optionalDependencies, P peerDependencies, M optional peer), dependency, range; rows of overrides.c's table.
- * Facts of the @yarnpkg/extensions database (BSD-2-Clause, Yarn Contributors), and three that pnpm
+ * (D dependencies, O optionalDependencies, P peerDependencies, M optional peer), dependency, range; rows of
+ * overrides.c's table. Facts of the @yarnpkg/extensions database (BSD-2-Clause, Yarn Contributors), and three that pnpm
  * adds; pnpm applies them to every manifest, so a lockfile that is to be the same must too. */
 /* clang-format off */
 { "@ant-design/react-slick", "<=0.28.3", 'P', "react", ">=16.0.0" },

@@ -46,7 +46,8 @@ static atom without_workspace(struct run *r, atom range)
 	return atom_of(&r->t, workspace_any(s) ? STR("*") : s);
 }
 
-/* What RANGE brings to what several have in common; NULL: nothing, as one that is empty. Source: pnpm 12.21's behaviour */
+/* What RANGE brings to what several have in common; NULL: nothing, as one that is empty.
+ * Source: pnpm 12.21's behaviour */
 static const struct range *shared_range(struct run *r, atom range)
 {
 	str s = sof(r, range);
@@ -79,7 +80,8 @@ static int spans_range(struct run *r, atom *out, const struct spans *s, struct e
 	return 0;
 }
 
-/* What all of V take, to *OUT; 0: there is nothing. Where one asks for the workspace's own, that is what all get (pnpm 12.21). ERR_TOOBIG. */
+/* What all of V take, to *OUT; 0: there is nothing. Where one asks for the workspace's own, that is what all get
+ * (pnpm 12.21). ERR_TOOBIG. */
 static int merge_ranges(struct run *r, atom *out, const atom *v, uint32_t n, struct err *e)
 {
 	*out = 0;
@@ -142,9 +144,9 @@ static bool is_in_run(const void *ctx, const struct selector *s)
 	return selector_in_run(s);
 }
 
-/* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is none to keep.
- * What was only hoisted for other projects' peers is nothing that depends on it. A project that the lockfile doesn't know has chosen none.
- * Source: pnpm 12.21's behaviour. */
+/* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is
+ * none to keep. What was only hoisted for other projects' peers is nothing that depends on it. A project that the
+ * lockfile doesn't know has chosen none. Source: pnpm 12.21's behaviour. */
 static atom locked_provider(
 	struct run *r, const struct importer *imp, atom name, const struct bucket *b, const struct range *range)
 {
@@ -178,7 +180,8 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	}
 	if (root)
 		return root;
-	/* whoever asks for the workspace's own gets no other of that version, nor of what a protocol leads to. Source: pnpm 12.21's behaviour */
+	/* whoever asks for the workspace's own gets no other of that version, nor of what a protocol leads to.
+	 * Source: pnpm 12.21's behaviour */
 	if (of_workspace(r, m.range) || (str_find(sof(r, m.range), ':', 0) != SIZE_MAX && !valid_range(r, m.range)))
 		return install ? m.range : 0;
 	struct bucket *b = &h->bucket;

@@ -24,7 +24,8 @@ static int selector_text_order(void *run, const void *a, const void *b)
 	return atom_cmp(&r->t, ((const struct selector *)a)->spec, ((const struct selector *)b)->spec);
 }
 
-/* A package of the workspace that stands at ROOT under another name serves nobody but its own project. Source: pnpm 12.21's behaviour. */
+/* A package of the workspace that stands at ROOT under another name serves nobody but its own project.
+ * Source: pnpm 12.21's behaviour. */
 static void bucket_add_root(struct bucket *b, const struct importer *root, atom name)
 {
 	for (size_t i = 0; i < root->direct.n; i++) {

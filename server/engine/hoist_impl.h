@@ -1,5 +1,5 @@
-/* hoist_impl — what the files of hoist share: hoist.c (rounds, required peers), hoist_optional.c (optional ones), hoist_root.c (what the
- * workspace's root depends on), hoist_bucket.c (the versions to choose from). */
+/* hoist_impl — what the files of hoist share: hoist.c (rounds, required peers), hoist_optional.c (optional ones),
+ * hoist_root.c (what the workspace's root depends on), hoist_bucket.c (the versions to choose from). */
 #pragma once
 #include "hoist.h"
 #include "peers.h"
@@ -24,14 +24,16 @@ struct hoist {
 	struct bucket bucket; /* of the peer at hand; one after the other */
 	bool declined; /* of the optional peer at hand: some version would do, but for the peers that it has in turn */
 };
-/* What IMP, the root, depends on, and by which specifier; of what it has by a path, the version that lies there. In R's arena. */
+/* What IMP, the root, depends on, and by which specifier; of what it has by a path, the version that
+ * lies there. In R's arena. */
 struct roots roots_of(struct run *r, const struct importer *imp);
 
-/* The specifier by which the root gives PEER, by its alias, else by its name; 0: it doesn't, or resolvePeersFromWorkspaceRoot is off. */
+/* The specifier by which the root gives PEER, by its alias, else by its name; 0: it doesn't, or
+ * resolvePeersFromWorkspaceRoot is off. */
 atom roots_spec(struct run *r, const struct roots *roots, atom peer);
 
-/* What is preferred and what was resolved of NAME, by text. ONLY: by this importer, and what stands at the root; NULL: by all.
- * B is zero or was filled before: its memory is used again. */
+/* What is preferred and what was resolved of NAME, by text. ONLY: by this importer, and what stands at the root; NULL:
+ * by all. B is zero or was filled before: its memory is used again. */
 void bucket_fill(struct bucket *b, struct run *r, const struct importer *only, atom name);
 
 /* Where peers are not installed for anybody, what only the lockfile has left serves nobody: it is gone (pnpm 12.21). */
@@ -43,7 +45,8 @@ atom bucket_best(struct run *r, const struct bucket *b, const struct range *rang
 atom bucket_best_of(struct run *r, const struct bucket *b, const struct range *range,
 	bool (*are)(const void *ctx, const struct selector *s), const void *ctx);
 
-/* Whether S is a version that this run has resolved, or that a manifest asks for as such: not one that only the lockfile has. */
+/* Whether S is a version that this run has resolved, or that a manifest asks for as such: not one
+ * that only the lockfile has. */
 bool selector_in_run(const struct selector *s);
 /* The same, met before anything was hoisted. */
 bool selector_depended_on(const struct selector *s);

@@ -16,8 +16,8 @@ uint32_t optional_at(const struct importer *imp, struct kv x)
 	return lo;
 }
 
-/* Whether the lockfile binds IMP's packages to versions of NAME. With ONLY_RUN, only versions count that this run has, too: a locked
- * provider that nothing depends on any more binds nobody. */
+/* Whether the lockfile binds IMP's packages to versions of NAME. With ONLY_RUN, only versions count that this run has,
+ * too: a locked provider that nothing depends on any more binds nobody. */
 static bool locked_to(const struct importer *imp, atom name, const struct bucket *b, bool only_run)
 {
 	for (uint32_t i = 0; !only_run && i < imp->nlocked_peer_versions; i++)
@@ -63,8 +63,8 @@ static bool takes(struct hoist *h, const struct importer *imp, const struct want
 	return v && range_has(range, v, true);
 }
 
-/* Whether NAME@VERSION accepts what there is for IMP of its own peers, optional or not: one that doesn't would only bring a second family.
- * Source: pnpm 12.21's behaviour. */
+/* Whether NAME@VERSION accepts what there is for IMP of its own peers, optional or not: one that doesn't would only
+ * bring a second family. Source: pnpm 12.21's behaviour. */
 static bool accepts(
 	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
 {
@@ -79,8 +79,8 @@ static bool accepts(
 	return true;
 }
 
-/* The highest version of the bucket that every range asked for takes, and BOUND, unless that is NULL. ONLY_RUN: of those that this run
- * has resolved. */
+/* The highest version of the bucket that every range asked for takes, and BOUND, unless that is NULL. ONLY_RUN: of
+ * those that this run has resolved. */
 static atom optional_within(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
 	const struct bucket *b, const struct range *bound, bool only_run)
 {
@@ -119,7 +119,8 @@ static atom optional_best(struct hoist *h, const struct importer *imp, const str
 	return out ? out : optional_within(h, imp, w, n, name, b, NULL, only_run);
 }
 
-/* What the root asks for where it has VERSION of NAME from the workspace, else VERSION. Source: pnpm 12.21's behaviour. */
+/* What the root asks for where it has VERSION of NAME from the workspace, else VERSION. Source: pnpm 12.21's
+ * behaviour. */
 static atom root_instead(struct hoist *h, atom name, atom version)
 {
 	const struct importer *root = root_importer(h->r);
@@ -134,8 +135,8 @@ static atom root_instead(struct hoist *h, atom name, atom version)
 	return version;
 }
 
-/* A version that only the lockfile knows any more is for peers that nothing else can serve. Without dedupePeerDependents a project's
- * optional peers are its own affair, and what the lockfile had serves nobody. */
+/* A version that only the lockfile knows any more is for peers that nothing else can serve. Without
+ * dedupePeerDependents a project's optional peers are its own affair, and what the lockfile had serves nobody. */
 static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
 {
 	struct bucket *b = &h->bucket;

@@ -1,5 +1,5 @@
-/* marks — which of many small numbers (atoms, places) were met since a beginning, and a number for each: the few that are met are all that
- * it costs. One use at a time. */
+/* marks — which of many small numbers (atoms, places) were met since a beginning, and a number for each: the few that
+ * are met are all that it costs. One use at a time. */
 #pragma once
 #include "base/arena.h"
 #include <stdlib.h>

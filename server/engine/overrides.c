@@ -505,8 +505,8 @@ static void override_peers(struct run *r, struct deps *d, struct place at, const
 		str s = spec ? sof(r, spec) : STR_NONE;
 		if (spec && !valid_range(r, spec) && str_find_str(s, STR("workspace:"), 0) == SIZE_MAX &&
 			str_find_str(s, STR("catalog:"), 0) == SIZE_MAX) {
-			/* no range a peer could have: it becomes a dependency, but of a project; the peer stays as it was, and an
-			 * optional one is nothing else (pnpm 12.21) */
+			/* no range a peer could have: it becomes a dependency, but of a project; the peer stays as it
+			 * was, and an optional one is nothing else (pnpm 12.21) */
 			if (!project && !deps_peer_optional(d, edge.k)) {
 				kv_drop(d->dep, &d->ndep, edge.k);
 				kv_put(r, &d->dep, &d->ndep, edge.k, spec);

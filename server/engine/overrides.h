@@ -33,5 +33,6 @@ struct projects_hooked {
 	struct request_importer *importer; /* as many as the request has, in its order */
 	struct str_map overrides;          /* as overrides_resolved() */
 };
-/* What REQ's projects ask for after the three hooks, in A; the request's own where nothing changes them. Needs no run. Errors as overrides_init(). */
+/* What REQ's projects ask for after the three hooks, in A; the request's own where nothing changes them. Needs no run.
+ * Errors as overrides_init(). */
 MUST_USE int projects_hooks(struct projects_hooked *out, const struct request *req, struct arena *a, struct err *e);

@@ -12,8 +12,8 @@ void package_read(struct run *r, struct pkg *out, struct packument pm, uint32_t 
 /* A folder, tarball or workspace package; ID is what stands behind "name@" ("file:lib", a URL), or "link:dir". */
 uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom raw_id, const struct manifest *m,
 	atom name, atom alias, atom directory, str integrity, bool by_workspace, bool *fresh);
-/* A tarball that no registry has: RAW is what stands behind "name@" ("file:x.tgz", a URL), DIRECTORY its path or URL. LOCKED: what L was made from, or NULL. ERR_USAGE when two
- * patches fit. */
+/* A tarball that no registry has: RAW is what stands behind "name@" ("file:x.tgz", a URL), DIRECTORY its path or URL.
+ * LOCKED: what L was made from, or NULL. ERR_USAGE when two patches fit. */
 MUST_USE int package_of_tarball(struct run *r, uint32_t *out, atom name, atom raw, atom directory,
 	const struct request_local *l, const struct lock_package *locked, bool *fresh, struct err *e);
 /* A package as the lockfile that exists has it. OWN: names of peers that are dependencies of its own. */
@@ -21,10 +21,11 @@ MUST_USE int package_of_lock(struct run *r, uint32_t *out, const struct lock_pac
 	struct str_list own, bool *fresh, struct err *e);
 /* The list WHICH of a registry's package P, in R's arena. */
 struct str_list package_list(struct run *r, const struct pkg *p, enum packument_list which);
-/* What to resolve below it, sorted by alias; not yet without the shadowed names. ERR_PARSE for an alias that is no name. */
+/* What to resolve below it, sorted by alias; not yet without the shadowed names. ERR_PARSE for
+ * an alias that is no name. */
 MUST_USE int package_specs(struct run *r, struct pkg *p, struct err *e);
-/* Names both in dependencies and peerDependencies, which the peer provides: those that SCOPE has, and with autoInstallPeers
- * all that are not optional. */
+/* Names both in dependencies and peerDependencies, which the peer provides: those that SCOPE has, and with
+ * autoInstallPeers all that are not optional. */
 const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const struct scope *scope);
 /* Splits the manifest into peers the way an occurrence with SHADOW reads it. Returns whether that changed them. */
 bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *shadow);

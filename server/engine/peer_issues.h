@@ -1,7 +1,8 @@
 /* peer_issues — peers that are not there, or there in a version that does not do.
  *
- * Judges the finished graph, importer by importer in order of their paths, each package under a peer context once, where it is met first:
- * as pnpm reads its own lockfile for "pnpm peers check" and strictPeerDependencies, peerDependencyRules included. Changes nothing. */
+ * Judges the finished graph, importer by importer in order of their paths, each package under a peer context once,
+ * where it is met first: as pnpm reads its own lockfile for "pnpm peers check" and strictPeerDependencies,
+ * peerDependencyRules included. Changes nothing. */
 #pragma once
 #include "peers.h"
 

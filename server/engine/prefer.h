@@ -1,9 +1,9 @@
 /* prefer — which versions of a name a choice prefers.
  *
- * What the lockfile has is marked by 1,000,000 (a choice heeds it last, see pick.h), what a manifest asks for directly by 1,000. A project's tree, and what is hoisted into it for
- * peers, follow the lockfile and its own manifest; which version is hoisted, and peers that a project declares itself, follow every
- * manifest of the workspace.
- * Filled before the walk, read-only from then on. Source: pnpm 12.21 with autoDedupe off. */
+ * What the lockfile has is marked by 1,000,000 (a choice heeds it last, see pick.h), what a manifest asks for directly
+ * by 1,000. A project's tree, and what is hoisted into it for peers, follow the lockfile and its own manifest; which
+ * version is hoisted, and peers that a project declares itself, follow every manifest of the workspace. Filled before
+ * the walk, read-only from then on. Source: pnpm 12.21 with autoDedupe off. */
 #pragma once
 #include "graph.h"
 

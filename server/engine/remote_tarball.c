@@ -158,7 +158,8 @@ static int download(struct buf *out, struct remote_tarballs *r, str url, struct 
 	return code;
 }
 
-/* Into the store: what the plan's frame will ask for is there then. A store that cannot take it is left to the install, which says so. */
+/* Into the store: what the plan's frame will ask for is there then. A store that cannot take it is left to
+ * the install, which says so. */
 static void keep(struct remote_tarballs *r, const struct request_local *l, const struct buf *b)
 {
 	struct import_opts o = {

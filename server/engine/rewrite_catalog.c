@@ -76,7 +76,8 @@ static void snapshots_lead(struct catalogs *c)
 	}
 }
 
-/* Entry I of the lockfile, NOW its range: noted as a move. False where that cannot be: more than it leads there, or it is no one version. */
+/* Entry I of the lockfile, NOW its range: noted as a move. False where that cannot be: more than it leads there,
+ * or it is no one version. */
 static bool entry_moves(struct catalogs *c, uint32_t i, str now)
 {
 	struct run *r = c->x->r;
@@ -89,7 +90,8 @@ static bool entry_moves(struct catalogs *c, uint32_t i, str now)
 	return true;
 }
 
-/* Entries as the settings have them, into the copy; false where a version would have to change, unless MOVES, which notes it. */
+/* Entries as the settings have them, into the copy; false where a version would have to change,
+ * unless MOVES, which notes it. */
 static bool catalogs_move(struct catalogs *c, bool moves, bool *changed)
 {
 	struct run *r = c->x->r;

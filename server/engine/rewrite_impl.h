@@ -1,4 +1,5 @@
-/* rewrite_impl — what the files of rewrite share: rewrite.c (moves and overrides), rewrite_catalog.c (what catalogs say). */
+/* rewrite_impl — what the files of rewrite share: rewrite.c (moves and overrides),
+ * rewrite_catalog.c (what catalogs say). */
 #pragma once
 #include "base/map.h"
 #include "base/vec.h"

@@ -1,7 +1,7 @@
 /* rows — a hash table of rows of one size, for what a run looks up by more than one number.
  *
- * Open addressing, half full at most; lives in an arena, so a table that has grown leaves its old self there. A row's place ends with the
- * next rows_slot(). One thread at a time. */
+ * Open addressing, half full at most; lives in an arena, so a table that has grown leaves its old self there. A row's
+ * place ends with the next rows_slot(). One thread at a time. */
 #pragma once
 #include "base/arena.h"
 #include <stddef.h>

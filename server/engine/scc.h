@@ -10,6 +10,6 @@ struct scc_graph {
 	uint32_t (*degree)(void *ctx, uint32_t v);
 	uint32_t (*target)(void *ctx, uint32_t v, uint32_t i);
 };
-/* The number of each node's component, which two share if each is reached from the other. The caller frees it. By Tarjan's algorithm, without
- * recursion. */
+/* The number of each node's component, which two share if each is reached from the other. The caller frees it. By
+ * Tarjan's algorithm, without recursion. */
 uint32_t *scc_find(const struct scc_graph *g);

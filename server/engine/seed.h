@@ -1,7 +1,7 @@
 /* seed — an edge of the walk that has its package and waits for its place in the tree.
  *
- * Internal to the walk (resolve.c). Of all occurrences of a package one owns it: what its children resolve to is recorded for
- * the package, and the others share that. The run's thread only. */
+ * Internal to the walk (resolve.c). Of all occurrences of a package one owns it: what its children resolve to is
+ * recorded for the package, and the others share that. The run's thread only. */
 #pragma once
 #include "resolve.h"
 

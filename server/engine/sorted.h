@@ -1,7 +1,7 @@
 /* sorted — rows put in order where telling it takes a table: what qsort() has no argument for.
  *
- * Stable, and never worse than n log n: how many rows there are is often a peer's choice. Few rows, or those that are in order already, as
- * most are, cost hardly more than the comparisons. Pure. */
+ * Stable, and never worse than n log n: how many rows there are is often a peer's choice. Few rows, or those that are
+ * in order already, as most are, cost hardly more than the comparisons. Pure. */
 #pragma once
 #include <stddef.h>
 

@@ -1,5 +1,6 @@
-/* For a drayd whose threads are no more patient than others: --wrap=pthread_setschedparam,--wrap=setpriority. What is made when nothing else is to be
- * done (deltas, packs at their best) is made for tests beside which a machine is never idle. */
+/* For a drayd whose threads are no more patient than others:
+ * --wrap=pthread_setschedparam,--wrap=setpriority. What is made when nothing else is to be done (deltas,
+ * packs at their best) is made for tests beside which a machine is never idle. */
 #include <pthread.h>
 #include <sys/resource.h>
 

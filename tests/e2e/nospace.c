@@ -1,5 +1,6 @@
-/* nospace — for LD_PRELOAD: a disk that is full from the NOSPACE_AT-th call on that would take room on it. NOSPACE_SAW names a file that gets
- * a byte when that has happened. Only what a program calls itself is seen, not what the C library does inside. */
+/* nospace — for LD_PRELOAD: a disk that is full from the NOSPACE_AT-th call on that would take room on it.
+ * NOSPACE_SAW names a file that gets a byte when that has happened. Only what a program calls itself is seen, not
+ * what the C library does inside. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

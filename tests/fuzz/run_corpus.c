@@ -1,5 +1,5 @@
-/* run_corpus — a main() for fuzz targets in ordinary builds: runs every file of the folders and files it is given. Fails where none of them was let
- * through. */
+/* run_corpus — a main() for fuzz targets in ordinary builds: runs every file of the folders and files it is given.
+ * Fails where none of them was let through. */
 #include "accepted.h"
 #include <dirent.h>
 #include <stdint.h>

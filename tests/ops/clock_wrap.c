@@ -1,5 +1,6 @@
-/* For a drayd whose wall clock a test sets, and whose loop it blocks: --wrap=clock_gettime,--wrap=time,--wrap=h_health. The file $DRAY_TEST_CLOCK has the
- * seconds to add, as an int64; while there is one named so with ".block" behind it, whoever asks for /v1/health blocks the loop. */
+/* For a drayd whose wall clock a test sets, and whose loop it blocks: --wrap=clock_gettime,--wrap=time,--wrap=h_health.
+ * The file $DRAY_TEST_CLOCK has the seconds to add, as an int64; while there is one named so with ".block" behind it,
+ * whoever asks for /v1/health blocks the loop. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>

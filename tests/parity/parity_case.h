@@ -1,7 +1,7 @@
 /* parity_case — one folder of tests/parity/cases as a request to the engine.
  *
- * The folder is copied to a temporary one first, where input-pnpm-lock.yaml becomes pnpm-lock.yaml, and read there by the
- * client's project stage with an empty environment, as `dray install` would. */
+ * The folder is copied to a temporary one first, where input-pnpm-lock.yaml becomes pnpm-lock.yaml, and read there by
+ * the client's project stage with an empty environment, as `dray install` would. */
 #pragma once
 #include "absorb.h"
 #include "recording.h"

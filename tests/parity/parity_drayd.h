@@ -1,7 +1,7 @@
 /* parity_drayd — one drayd with the fixture registry as its upstream, for as long as the cases run.
  *
- * Owns both child processes and their folder. drayd knows the registry under the cases' own URL as an alias, so a lockfile
- * shows nothing of where it was made. One thread. */
+ * Owns both child processes and their folder. drayd knows the registry under the cases' own URL as an alias, so a
+ * lockfile shows nothing of where it was made. One thread. */
 #pragma once
 #include "base/base.h"
 

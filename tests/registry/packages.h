@@ -1,8 +1,8 @@
 /* packages — small packages made by hand, as a registry would serve them.
  *
- * Reads packages/<name>/<version>/… (a scope is one folder more), makes a tarball of each version, the same bytes every time,
- * and adds a packument per name to a recording. dist-tags.json beside the versions gives the tags; without it `latest` is the
- * highest release. A folder `_node_modules` becomes `node_modules` (bundled dependencies). */
+ * Reads packages/<name>/<version>/… (a scope is one folder more), makes a tarball of each version, the same bytes every
+ * time, and adds a packument per name to a recording. dist-tags.json beside the versions gives the tags; without it
+ * `latest` is the highest release. A folder `_node_modules` becomes `node_modules` (bundled dependencies). */
 #pragma once
 #include "recording.h"
 

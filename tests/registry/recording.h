@@ -13,7 +13,8 @@ struct recording *recording_new(void);
 /* Adds (a copy of) one line of the recorded shape: name, [modified,] dist-tags, versions, time. */
 MUST_USE int recording_add(struct recording *r, str line, struct err *e);
 void recording_free(struct recording *r);
-/* Appends the JSON of NAME: abbreviated without `time`, full without `modified`. BASE has no trailing slash. False: not recorded. */
+/* Appends the JSON of NAME: abbreviated without `time`, full without `modified`. BASE has no trailing
+ * slash. False: not recorded. */
 bool recording_json(struct buf *out, const struct recording *r, str name, enum packument_form form, str base);
 
 /* Appends a whole file. ERR_NOTFOUND when there is none. */

@@ -136,7 +136,8 @@ static void send_text(struct server *s, h2o_req_t *req, str path, int status, st
 	h2o_send_inline(req, text.p, text.n);
 }
 
-/* "bytes=N-" with a condition that holds: what is left of BYTES, and the header that says so. Other ranges are not known here. */
+/* "bytes=N-" with a condition that holds: what is left of BYTES, and the header that says so. Other
+ * ranges are not known here. */
 static bool take_range(h2o_req_t *req, str *bytes, str etag)
 {
 	str range = header(req, H2O_TOKEN_RANGE), condition = header(req, H2O_TOKEN_IF_RANGE);

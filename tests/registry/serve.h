@@ -1,7 +1,7 @@
 /* serve — the fixture registry over HTTP/1.1 and h2c, on libh2o, one thread.
  *
- * Packuments in both forms (by Accept), ETag and 304, gzip made once and kept, tarballs (from a byte on, too), /-/ping; and
- * the faults that a test asks for. */
+ * Packuments in both forms (by Accept), ETag and 304, gzip made once and kept, tarballs (from a byte on, too), /-/ping;
+ * and the faults that a test asks for. */
 #pragma once
 #include "packages.h"
 
@@ -15,7 +15,8 @@ struct fault {
 	str match;         /* part of the path; empty: all */
 	unsigned seen, done;
 };
-/* "503[,every=N][,limit=N][,retry-after=S][,match=TEXT]"; "stall", "truncate" or "integrity" in the place of a status. */
+/* "503[,every=N][,limit=N][,retry-after=S][,match=TEXT]"; "stall", "truncate" or "integrity" in the place of a
+ * status. */
 MUST_USE int fault_parse(struct fault *out, str s, struct err *e);
 
 struct serve_opts {

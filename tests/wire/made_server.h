@@ -1,4 +1,5 @@
-/* made_server — an HTTP/2 server of the test's own that sends packs, or plans, and ends its connections as it is told. A thread of the test's process. */
+/* made_server — an HTTP/2 server of the test's own that sends packs, or plans, and ends its connections as it is told.
+ * A thread of the test's process. */
 #pragma once
 #include "packs_fixture.h"
 #include <pthread.h>

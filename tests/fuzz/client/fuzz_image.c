@@ -1,5 +1,5 @@
-/* Any bytes as an image, as they are and with a sum that fits: what image_parse() lets through prints as the same bytes, and no item
- * lies outside of folders that the image itself makes below node_modules. */
+/* Any bytes as an image, as they are and with a sum that fits: what image_parse() lets through prints as the same
+ * bytes, and no item lies outside of folders that the image itself makes below node_modules. */
 #include "accepted.h"
 #include "image.h"
 #include "kept.h"

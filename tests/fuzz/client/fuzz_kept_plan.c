@@ -1,5 +1,5 @@
-/* Any bytes as a kept plan, as they are and with a sum that fits: what kept_plan_parse() lets through prints as the same bytes. And any text
- * that is a lockfile comes back from a plan as it went in. */
+/* Any bytes as a kept plan, as they are and with a sum that fits: what kept_plan_parse() lets through prints as the
+ * same bytes. And any text that is a lockfile comes back from a plan as it went in. */
 #include "accepted.h"
 #include "kept.h"
 #include "kept_plan.h"

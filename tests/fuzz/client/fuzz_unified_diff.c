@@ -1,5 +1,5 @@
-/* A patch and a file from one input, cut at the first NUL: whatever is read applies or not, without leaving the text; what
- * cannot be applied is ERR_NOMATCH and nothing else; paths never lead out. */
+/* A patch and a file from one input, cut at the first NUL: whatever is read applies or not, without leaving the text;
+ * what cannot be applied is ERR_NOMATCH and nothing else; paths never lead out. */
 #include "accepted.h"
 #include "unified_diff.h"
 #include <stdlib.h>

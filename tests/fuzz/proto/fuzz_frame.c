@@ -1,5 +1,5 @@
-/* Any bytes as a compressed stream of frames, and as a request for packs: the pieces in which a stream arrives make no difference, and what
- * was read goes out and comes back. */
+/* Any bytes as a compressed stream of frames, and as a request for packs: the pieces in which a stream arrives make no
+ * difference, and what was read goes out and comes back. */
 #include "accepted.h"
 #include "frame.h"
 #include "packs_wire.h"

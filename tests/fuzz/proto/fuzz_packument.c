@@ -1,5 +1,5 @@
-/* Any bytes, as JSON to compile and as a stored record to open. Whatever opens can be read to the last byte; what was compiled
- * from JSON opens, and its versions ascend and are found under their text. */
+/* Any bytes, as JSON to compile and as a stored record to open. Whatever opens can be read to the last byte; what was
+ * compiled from JSON opens, and its versions ascend and are found under their text. */
 #include "accepted.h"
 #include "packument.h"
 #include <stdlib.h>

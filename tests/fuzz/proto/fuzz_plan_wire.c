@@ -1,5 +1,6 @@
-/* Bytes as a plan stream. Property: what was read, encoded and read again encodes to the same bytes, also by way of columns. Input is the stream before
- * compression, so that the fuzzer reaches what lies behind zstd; one leading byte chooses plain or compressed. */
+/* Bytes as a plan stream. Property: what was read, encoded and read again encodes to the same bytes, also by way of
+ * columns. Input is the stream before compression, so that the fuzzer reaches what lies behind zstd; one leading byte
+ * chooses plain or compressed. */
 #include "accepted.h"
 #include "frame.h"
 #include "plan_wire.h"

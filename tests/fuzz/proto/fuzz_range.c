@@ -2,7 +2,8 @@
 #include "semver.h"
 #include <stdlib.h>
 
-/* "range\nversion": printing settles; a range that it did not change takes what the first took; a printed version is itself. */
+/* "range\nversion": printing settles; a range that it did not change takes what the first took; a
+ * printed version is itself. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -26,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		const struct range *again = range_parse(text, loose, &a);
 		if (!again)
 			abort();
-		/* As in node-semver, ">=0.0.0" between contradictions stays when it came of an x-range, and goes when it is read as such. */
+		/* As in node-semver, ">=0.0.0" between contradictions stays when it came of an x-range, and goes
+		 * when it is read as such. */
 		str settled = range_print(again, &a);
 		const struct range *third = range_parse(settled, loose, &a);
 		if (!third || !str_eq(range_print(third, &a), settled))

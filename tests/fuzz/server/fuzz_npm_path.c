@@ -1,5 +1,5 @@
-/* A request's path: what is decoded is no longer than it came, has no NUL, and escaped and decoded again is the same; a tarball's file name gives
- * a version only of the package that it is asked of. */
+/* A request's path: what is decoded is no longer than it came, has no NUL, and escaped and decoded again is the same; a
+ * tarball's file name gives a version only of the package that it is asked of. */
 #include "accepted.h"
 #include "npm_rewrite.h"
 #include <stdlib.h>

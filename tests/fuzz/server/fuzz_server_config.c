@@ -1,4 +1,5 @@
-/* Any bytes as drayd's configuration file: an error names a line, or a configuration comes out that compares equal to itself. */
+/* Any bytes as drayd's configuration file: an error names a line, or a configuration comes out that
+ * compares equal to itself. */
 #include "accepted.h"
 #include "config.h"
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Whatever bytes a delta has, and whatever the other version holds, paths stay below the package, pieces come in order and are as long
- * as they say, and a prefix is asked for only within bounds. */
+/* Whatever bytes a delta has, and whatever the other version holds, paths stay below the package, pieces come in order
+ * and are as long as they say, and a prefix is asked for only within bounds. */
 #include "accepted.h"
 #include "integrity.h"
 #include "pack_stream.h"

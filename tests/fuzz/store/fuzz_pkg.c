@@ -1,4 +1,5 @@
-/* Any bytes as a package record: what pkg_check() lets through can be read to its end, and no path of it leaves the package. */
+/* Any bytes as a package record: what pkg_check() lets through can be read to its end, and no path
+ * of it leaves the package. */
 #include "accepted.h"
 #include "fs.h"
 #include "pkg_index.h"

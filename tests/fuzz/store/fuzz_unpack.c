@@ -1,5 +1,5 @@
-/* Any bytes as a tarball, and as a tar archive wrapped in gzip: no path leaves the package, the sink gets what it was promised, and the pieces in
- * which the bytes arrive make no difference. */
+/* Any bytes as a tarball, and as a tar archive wrapped in gzip: no path leaves the package, the sink gets what it was
+ * promised, and the pieces in which the bytes arrive make no difference. */
 #include "accepted.h"
 #include "fs.h"
 #include "tar.h"

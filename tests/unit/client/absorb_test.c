@@ -1,4 +1,5 @@
-/* absorb_test — what a lockfile is made to fit without a resolver, and what is left to one; pnpm 12.21 does the same for the same files. */
+/* absorb_test — what a lockfile is made to fit without a resolver, and what is left to one; pnpm 12.21 does the
+ * same for the same files. */
 #include "absorb.h"
 #include <setjmp.h>
 #include <stdarg.h>

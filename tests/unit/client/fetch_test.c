@@ -188,7 +188,8 @@ static void install_end(struct install *in)
 	}
 }
 
-/* The network is faster than the workers: downloads wait for room, whole tarballs go, and what is held stays below the limit. */
+/* The network is faster than the workers: downloads wait for room, whole tarballs go, and what is
+ * held stays below the limit. */
 static void waits_for_room(void **state)
 {
 	struct install in = { .lengths = true };

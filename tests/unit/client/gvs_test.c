@@ -106,8 +106,8 @@ static void test_order_does_not_matter(void **state)
 	plan_release(&q);
 }
 
-/* An optional package that could not be had may have failed before the names are made, or after: that says nothing of what slots hold. One that
- * is not for this platform is no part of them. */
+/* An optional package that could not be had may have failed before the names are made, or after: that says nothing of
+ * what slots hold. One that is not for this platform is no part of them. */
 static void test_failed_counts(void **state)
 {
 	static const char *const lines[] = { "app > a b", "a > opt", "b >", "opt >" };

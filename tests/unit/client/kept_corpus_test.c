@@ -1,4 +1,5 @@
-/* What the fuzz corpora have as sound is sound in the formats of today: else they reach no further than a magic number or a sum. */
+/* What the fuzz corpora have as sound is sound in the formats of today: else they reach no further than
+ * a magic number or a sum. */
 #include "fs.h"
 #include "image.h"
 #include "kept_plan.h"

@@ -1,5 +1,6 @@
-/* A registry made up on the spot: c1 needs c2, c2 needs c3, and so on, as a dependency or as a peer. A chain longer than RUN_MOST_DEPTH
- * packages is an error that names one of them, never a stack overflow; one package less is a plan. */
+/* A registry made up on the spot: c1 needs c2, c2 needs c3, and so on, as a dependency or as a peer. A
+ * chain longer than RUN_MOST_DEPTH packages is an error that names one of them, never a stack overflow;
+ * one package less is a plan. */
 #include "graph.h"
 #include "made_request.h"
 #include <setjmp.h>

@@ -1,5 +1,6 @@
-/* A registry made up on the spot: the project wants a optionally, a needs p, p needs what the registry lacks. a is left out with all that leads
- * to what cannot be had; but where p is somebody's peer it counts as a direct dependency, and then the resolution fails, as pnpm 12.21's does. */
+/* A registry made up on the spot: the project wants a optionally, a needs p, p needs what the registry lacks. a is left
+ * out with all that leads to what cannot be had; but where p is somebody's peer it counts as a direct dependency, and
+ * then the resolution fails, as pnpm 12.21's does. */
 #include "made_request.h"
 #include "packument.h"
 #include <setjmp.h>

@@ -1,5 +1,6 @@
-/* Round trips of a resolution with a lockfile, on a registry made up on the spot: c1 needs c2, c2 needs c3, and so on, and each needs t.
- * What the lockfile has below a dependency that changed is asked for at once, not one level a round trip. */
+/* Round trips of a resolution with a lockfile, on a registry made up on the spot: c1 needs c2, c2 needs c3,
+ * and so on, and each needs t. What the lockfile has below a dependency that changed is asked for at once,
+ * not one level a round trip. */
 #include "lockfile.h"
 #include "made_request.h"
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* What a project may write into peerDependencies: pnpm 12.21 refuses tags, whether or not the peer would be installed. */
+/* What a project may write into peerDependencies: pnpm 12.21 refuses tags, whether or not the
+ * peer would be installed. */
 #include "made_request.h"
 #include <setjmp.h>
 #include <stdarg.h>

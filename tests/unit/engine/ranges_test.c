@@ -1,5 +1,6 @@
-/* Two packages want the same peer, by ranges of many alternatives, on a registry made up on the spot: what they have in common gives a plan with
- * the peer; more than a range can hold is an error that names the limit, the peer and the project, never a peer that silently isn't there. */
+/* Two packages want the same peer, by ranges of many alternatives, on a registry made up on the spot: what they have in
+ * common gives a plan with the peer; more than a range can hold is an error that names the limit, the peer and the
+ * project, never a peer that silently isn't there. */
 #include "made_request.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* Two nodes share a component exactly if each is reached from the other: compared with a search from every node of graphs made by a generator. */
+/* Two nodes share a component exactly if each is reached from the other: compared with a search from every node of
+ * graphs made by a generator. */
 #include "scc.h"
 #include <setjmp.h>
 #include <stdarg.h>

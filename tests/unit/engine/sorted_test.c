@@ -1,4 +1,5 @@
-/* Rows are in order afterwards, those that are equal in the order in which they came, whatever their number, and told so in few comparisons. */
+/* Rows are in order afterwards, those that are equal in the order in which they came, whatever their number, and
+ * told so in few comparisons. */
 #include "sorted.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* One command: what its sample says, that it ends when its time is over or somebody stops it, and that nothing of it is left. */
+/* One command: what its sample says, that it ends when its time is over or somebody stops it, and
+ * that nothing of it is left. */
 #include "measure.h"
 #include "place.h"
 #include <errno.h>

@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-/* N packages: each tenth depends on the nine behind it, so that closures have one or ten slots. EXTRA lines are put at the end. */
+/* N packages: each tenth depends on the nine behind it, so that closures have one or ten slots. EXTRA
+ * lines are put at the end. */
 static void make_lockfile(struct lockfile *out, struct buf *text, int n, const char *extra, struct arena *a)
 {
 	struct err e;
@@ -72,7 +73,8 @@ static void test_closure(void **state)
 	assert_true(trees > 0); /* not leaves alone */
 }
 
-/* Optional packages, peers and what is not of a registry cannot be asked for by themselves; slots of one package count together. */
+/* Optional packages, peers and what is not of a registry cannot be asked for by themselves; slots of
+ * one package count together. */
 static void test_excluded(void **state)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(0);

@@ -138,7 +138,8 @@ static void test_floor(void **state)
 	assert_false(cell_is_peer(dray));
 	assert_true(cell_is_peer(bun));
 	assert_null(result_floor(&r, bun));
-	/* a warm link through a server starts from another store; a cold one writes the same files whoever sends them */
+	/* a warm link through a server starts from another store; a cold one writes the same
+	 * files whoever sends them */
 	assert_null(result_floor(&r, result_find(&r, STR("p"), STR("ci"), STR("p4"), STR("dray-warm"))));
 	floor = result_floor(&r, result_find(&r, STR("p"), STR("ci"), STR("p0"), STR("dray-settled")));
 	assert_non_null(floor);

@@ -1,4 +1,5 @@
-/* Memory of an arena is zero, aligned and its own, in small chunks as in large ones, also after it was used and rewound; arrays in it grow. */
+/* Memory of an arena is zero, aligned and its own, in small chunks as in large ones, also after it was used and
+ * rewound; arrays in it grow. */
 #include "base/arena.h"
 #include <setjmp.h>
 #include <stdarg.h>

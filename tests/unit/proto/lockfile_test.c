@@ -67,7 +67,8 @@ static void test_cases(void **state)
 			    (const char *const[]){ "/expected-pnpm-lock.yaml", "/input-pnpm-lock.yaml", NULL }) >= 54);
 }
 
-/* Written by pnpm from packages made to be odd: deprecation texts of every style, names that the sort ranks or the printer knows, a long key. */
+/* Written by pnpm from packages made to be odd: deprecation texts of every style, names that the sort ranks or the
+ * printer knows, a long key. */
 static void test_odd(void **state)
 {
 	(void)state;
@@ -223,7 +224,8 @@ static void test_ranks(void **state)
 	assert_true(lock_entry_cmp(STR("nama"), STR("a")) > 0);
 }
 
-/* Rows in any order, of keys that share more or fewer bytes than are compared at once, end up in the order of their keys. */
+/* Rows in any order, of keys that share more or fewer bytes than are compared at once, end up in
+ * the order of their keys. */
 static void test_sorted(void **state)
 {
 	static const char *const key[] = { "", "a", "abcdefgh", "abcdefgh@1", "abcdefgh@1.0", "abcdefgi", "abcdefg",

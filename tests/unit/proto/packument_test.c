@@ -268,7 +268,8 @@ static uint32_t dice(uint32_t *seed, uint32_t sides)
 	return (*seed >> 16) % sides;
 }
 
-/* A map of up to N of 60 names: mostly in order, mostly with the same ranges; some keys or values are no plain strings. */
+/* A map of up to N of 60 names: mostly in order, mostly with the same ranges; some keys or
+ * values are no plain strings. */
 static void put_random_map(struct buf *b, uint32_t *seed, uint32_t n)
 {
 	bool first = true;

@@ -1,4 +1,5 @@
-/* Compares versions and ranges with what node-semver said of them (semver_pairs.mjs made the file). Zero differences. */
+/* Compares versions and ranges with what node-semver said of them (semver_pairs.mjs made the
+ * file). Zero differences. */
 #include "base/json.h"
 #include "semver.h"
 #include <setjmp.h>

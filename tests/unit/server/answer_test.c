@@ -4,7 +4,8 @@
 
 #include <cmocka.h>
 
-/* A peer of HTTP/2 is waited for as long as it takes any; one of HTTP/1.1, of which only the end of a send is known, has its time for each piece. */
+/* A peer of HTTP/2 is waited for as long as it takes any; one of HTTP/1.1, of which only the end of a send is known,
+ * has its time for each piece. */
 static void test_stalls(void **state)
 {
 	static h2o_req_t req;

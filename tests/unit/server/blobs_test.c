@@ -138,7 +138,8 @@ static void test_more_than_a_quarter_in_use_goes(void **state)
 		assert_int_equal(there(v, i), i >= 6);
 }
 
-/* The clock was put back by two hours while the server was down. What this run uses and writes is later than all that is there. */
+/* The clock was put back by two hours while the server was down. What this run uses and writes is
+ * later than all that is there. */
 static void test_their_order_survives_a_clock_that_is_put_back(void **state)
 {
 	struct env *v = *state;
@@ -290,7 +291,8 @@ static void *put_again(void *arg)
 	return NULL;
 }
 
-/* The old file is about to be unlinked: a new one of its name comes now. The pause only lets it get as far as it may. */
+/* The old file is about to be unlinked: a new one of its name comes now. The pause only lets it get as far as it
+ * may. */
 static void on_unlink(void *arg)
 {
 	struct second *s = arg;

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-/* THREADS threads fill 12 MiB each in pieces of 2 KiB, and free all but one in 64: no page run is at a heap's end, where
- * free() would give it back by itself. */
+/* THREADS threads fill 12 MiB each in pieces of 2 KiB, and free all but one in 64: no page run is at a heap's end,
+ * where free() would give it back by itself. */
 enum { THREADS = 8, PIECES = 6144, PIECE = 2048, STAYS = 64 };
 
 struct filler {

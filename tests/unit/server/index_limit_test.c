@@ -168,7 +168,8 @@ static int verdicts(struct store *s)
 	return n;
 }
 
-/* A verdict is kept for each lockfile that was ever judged: these go as well, in their order, and nothing goes in their stead. */
+/* A verdict is kept for each lockfile that was ever judged: these go as well, in their order, and
+ * nothing goes in their stead. */
 static void test_verdicts_go(void **state)
 {
 	char root[] = ROOT;

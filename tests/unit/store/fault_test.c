@@ -1,5 +1,6 @@
 /* ctest label: threads */
-/* What happens when the n-th step fails, or the process is killed anywhere: whole or absent, and the next attempt works. */
+/* What happens when the n-th step fails, or the process is killed anywhere: whole or absent,
+ * and the next attempt works. */
 #include "fs.h"
 #include "store_admin.h"
 #include "store_env.h"

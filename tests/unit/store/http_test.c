@@ -301,8 +301,8 @@ static void test_stall(void **state)
 	http_free(h);
 }
 
-/* A byte now and then, for longer than a stall may be, is none. Where the machine itself holds up a thread for as long as that, once more, with
- * twice the time for a stall and for the whole: who counts the whole never gets through. */
+/* A byte now and then, for longer than a stall may be, is none. Where the machine itself holds up a thread for as long
+ * as that, once more, with twice the time for a stall and for the whole: who counts the whole never gets through. */
 static void test_drip(void **state)
 {
 	struct fixture *f = *state;
@@ -453,7 +453,8 @@ static void test_pause_resume(void **state)
 	outcome_release(&o);
 }
 
-/* A paused transfer is slow on purpose: no stall. Where the machine holds up what is not paused, once more with twice the time. */
+/* A paused transfer is slow on purpose: no stall. Where the machine holds up what is not paused, once
+ * more with twice the time. */
 static void test_pause_is_no_stall(void **state)
 {
 	struct fixture *f = *state;

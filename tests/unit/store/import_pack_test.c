@@ -37,7 +37,8 @@ static struct import_opts opts_of(const struct made *m, str key)
 	return (struct import_opts){ .key = key, .sri = m->sri, .name = STR("@s/left"), .version = STR("1.0.0") };
 }
 
-/* All but what differs between a tarball's record and its pack's: the folder's name, the time, and how contents are known again. */
+/* All but what differs between a tarball's record and its pack's: the folder's name, the time, and how
+ * contents are known again. */
 static void assert_same(struct pkg a, struct pkg b)
 {
 	assert_int_equal(pkg_nfiles(a), pkg_nfiles(b));

@@ -290,8 +290,8 @@ static void on_tarball(void *arg, int code, uint64_t bytes, const struct err *e)
 	finish(arg, code, bytes);
 }
 
-/* A tarball whose every answer breaks off after more than 1 MiB arrives all the same, with one retry allowed; one that brings
- * hardly anything each time does not, nor one that starts over and gets no further. */
+/* A tarball whose every answer breaks off after more than 1 MiB arrives all the same, with one retry allowed; one that
+ * brings hardly anything each time does not, nor one that starts over and gets no further. */
 static void test_progress_is_no_failure(void **state)
 {
 	static const struct way ways[] = { { .name = "far", .cuts = 3 }, { .name = "hardly", .cuts = 3 },
