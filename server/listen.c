@@ -19,7 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_LISTEN = CONFIG_MAX_LISTEN, FLUSH_MS = 5, CLOSE_IDLE_MS = 500, STAGE_MS = 10000 };
+enum {
+	MAX_LISTEN = CONFIG_MAX_LISTEN,
+	FLUSH_MS = 5,
+	CLOSE_IDLE_MS = 500,
+	STAGE_MS = 10000,
+	PAUSE_MS = 100,
+	TELL_MS = 60000
+};
 
 /* All that a run owns. */
 struct run {
@@ -36,7 +43,8 @@ struct run {
 	struct watch *watch;
 	struct heap *heap;
 	struct clients *clients;
-	VEC(SSL_CTX *) tls_old; /* replaced ones; a loop may still be handing one out, so they live until the end */
+	_Atomic int64_t told_ms; /* when the log was told that nothing is accepted */
+	VEC(SSL_CTX *) tls_old;  /* replaced ones; a loop may still be handing one out, so they live until the end */
 };
 
 static sigset_t signals(void)
@@ -288,6 +296,37 @@ static void on_close(void *data)
 	free(c);
 }
 
+/* There is no descriptor, or no memory, for a connection more (OS). It stays in the kernel's line, and the listener would say so without an end: nothing is
+ * accepted for a moment. */
+static void accept_pause(struct loop *l, int os)
+{
+	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, l->s);
+	int64_t now = clock_ms(), told = atomic_load(&r->told_ms);
+
+	for (size_t i = 0; i < l->nlisteners; i++)
+		h2o_socket_read_stop(l->listener[i]);
+	l->paused_ms = now;
+	atomic_fetch_add(&l->s->n.accept_pauses, 1);
+	if ((!told || now - told >= TELL_MS) && atomic_compare_exchange_strong(&r->told_ms, &told, now))
+		log_error("accept",
+			"error=\"%s\" connections=%llu: new ones wait until others end (LimitNOFILE, max-connections)",
+			strerror(os), (unsigned long long)atomic_load(&l->s->n.connections_open));
+}
+
+static void on_accept(h2o_socket_t *listener, const char *err);
+
+static void accept_again(struct loop *l)
+{
+	l->paused_ms = 0;
+	for (size_t i = 0; i < l->nlisteners; i++)
+		h2o_socket_read_start(l->listener[i], on_accept);
+}
+
+static bool is_shortage(int os)
+{
+	return os == EMFILE || os == ENFILE || os == ENOBUFS || os == ENOMEM;
+}
+
 static void on_accept(h2o_socket_t *listener, const char *err)
 {
 	struct loop *l = listener->data;
@@ -299,6 +338,8 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 		h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
 		int one = 1;
 		struct client_key key;
+		if (!sock && is_shortage(errno))
+			accept_pause(l, errno);
 		if (!sock)
 			return;
 		client_key(&key, sock);
@@ -394,8 +435,10 @@ static void *loop_run(void *arg)
 		return NULL;
 	for (;;) {
 		watch_beat(&l->watch);
-		h2o_evloop_run(l->ctx.loop, since ? 50 : 500);
+		h2o_evloop_run(l->ctx.loop, since ? 50 : l->paused_ms ? PAUSE_MS : 500);
 		int64_t now = clock_ms();
+		if (l->paused_ms && now - l->paused_ms >= PAUSE_MS)
+			accept_again(l);
 		if (now - tick >= 1000) {
 			h_plan_tick(l, now);
 			h_packs_tick(l, now);

@@ -13,6 +13,8 @@
 	X(connections, "counter", "connections_total", "Connections accepted.")                                        \
 	X(connections_open, "gauge", "connections_open", "Connections open.")                                          \
 	X(connections_refused, "counter", "connections_refused_total", "Connections closed at once: max-connections.") \
+	X(accept_pauses, "counter", "accept_pauses_total",                                                             \
+		"Times that a loop accepted nothing for a moment: no descriptors, or no memory, for a connection.")    \
 	X(requests, "counter", "requests_total", "Requests of all kinds.")                                             \
 	X(streams, "gauge", "streams_open", "Requests whose answer has not ended.")                                    \
 	X(rejected, "counter", "rejected_total", "Requests answered 429 or 503 by a limit.")                           \

@@ -26,6 +26,7 @@ struct loop {
 	struct watch_slot watch;
 	uint64_t next_id; /* of requests */
 	unsigned njobs, nconns;
+	int64_t paused_ms; /* since when it accepts nothing; 0: it does */
 	h2o_socket_t **listener;
 	size_t nlisteners;
 	pthread_t tid;

@@ -3,6 +3,7 @@
     start_test.py DRAYD [unittest's arguments]
 """
 
+import http.client
 import os
 import pathlib
 import re
@@ -12,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import rig
@@ -223,6 +225,45 @@ class Descriptors(Case):
                 self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200 "))
             s.close()
         self.assertEqual(len(closed), 150)
+        self.assertEqual(drayd.stop(), 0)
+
+
+    def test_none_are_left(self):
+        """Before that limit is reached: new connections wait without costing anything, and are served once others end."""
+        wrapper = self.dir / "limited"
+        wrapper.write_text(f'#!/bin/sh\nulimit -n 100\nexec {os.path.abspath(DRAYD)} "$@"\n')
+        wrapper.chmod(0o755)
+        drayd = rig.Drayd(str(wrapper), "none", self.dir, "--idle", "600")
+
+        def pauses():
+            first.request("GET", "/metrics")
+            return int(re.search(rb"^drayd_accept_pauses_total (\d+)$", first.getresponse().read(), re.M)[1])
+
+        def cpu_s():
+            return sum(map(int, pathlib.Path(f"/proc/{drayd.process.pid}/stat").read_text().rsplit(")")[-1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+        first = http.client.HTTPConnection("127.0.0.1", drayd.port, timeout=rig.PATIENCE_S)
+        self.assertEqual(pauses(), 0)
+        held = [socket.create_connection(("127.0.0.1", drayd.port), rig.PATIENCE_S) for _ in range(74)]
+        for s in held:
+            s.sendall(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        answered = set()
+        drayd.until(lambda: answered.update(select.select(held, [], [], 0)[0]) or "accept error=" in drayd.logged())
+        drayd.until(lambda: pauses() > 5)
+        before, begun = cpu_s(), time.monotonic()
+        time.sleep(2)
+        self.assertLess(cpu_s() - before, (time.monotonic() - begun) / 4)
+        answered.update(select.select(held, [], [], 0)[0])
+        self.assertLess(len(answered), len(held))
+        for s in answered:
+            self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200 "))
+            s.close()
+        for s in held:
+            if s not in answered:
+                self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200 "))
+                s.close()
+        self.assertLess(drayd.logged().count("accept error="), pauses())
+        first.close()
         self.assertEqual(drayd.stop(), 0)
 
 
