@@ -30,7 +30,7 @@ struct reg_job {
 	h2o_req_t *req;          /* NULL once the response has ended or the client left */
 	struct reg_job **handle; /* in the request's pool: tells us that it is gone */
 	enum ask ask;
-	str name, version, base, if_none_match;
+	str name, version, base, rewrite, if_none_match;
 	enum packument_form form;
 	bool gzip, head_only, started;
 	bool asked;  /* `asks` has landed */
@@ -211,7 +211,7 @@ static h2o_iovec_t doc_answer(h2o_req_t *req, struct doc *d, enum doc_age age, e
 		head(req, 304, NULL, SIZE_MAX);
 		return h2o_iovec_init(NULL, 0);
 	}
-	head(req, 200, type, gzip ? d->n : d->plain);
+	head(req, 200, type, gzip ? d->n : plain ? plain->n : d->plain);
 	if (!gzip)
 		return h2o_iovec_init(plain ? plain->p : NULL, plain ? plain->n : 0); /* none: of HEAD */
 	answer_header(req, "content-encoding", STR("gzip"));
@@ -221,10 +221,10 @@ static h2o_iovec_t doc_answer(h2o_req_t *req, struct doc *d, enum doc_age age, e
 	return h2o_iovec_init(d->gz, d->n);
 }
 
-/* Whether D has to be unpacked for that answer. */
-static bool wants_plain(const struct doc *d, bool gzip, bool head_only, str if_none_match)
+/* Whether D has to be unpacked for that answer. What is rewritten has a length of its own, which HEAD tells, too. */
+static bool wants_plain(const struct doc *d, bool gzip, bool head_only, str rewrite, str if_none_match)
 {
-	return !gzip && !head_only && !etag_in(if_none_match, d->etag);
+	return (rewrite.n || (!gzip && !head_only)) && !etag_in(if_none_match, d->etag);
 }
 
 static void doc_send(struct reg_job *j)
@@ -380,8 +380,8 @@ static void job_done(struct reg_job *j, int rc)
 
 static void doc_done(struct reg_job *j, int rc)
 {
-	if (rc == 0 && wants_plain(j->doc, j->gzip, j->head_only, j->if_none_match))
-		rc = doc_plain_new(&j->plain, j->surface, j->doc, &j->err);
+	if (rc == 0 && wants_plain(j->doc, j->gzip, j->head_only, j->rewrite, j->if_none_match))
+		rc = doc_plain_new(&j->plain, j->surface, j->doc, j->rewrite, j->name, &j->err);
 	job_done(j, rc);
 }
 
@@ -500,14 +500,21 @@ static bool wants_short(h2o_req_t *req)
 	       SIZE_MAX;
 }
 
+/* Of which package and version; with the URLs of BASE, or, unless that is empty, REWRITE instead. */
+struct wanted {
+	str name, version, base, rewrite;
+};
+
 /* Takes D. */
-static int doc_now(h2o_req_t *req, struct surface *s, struct doc *d, enum packument_form form, bool gzip)
+static int doc_now(
+	h2o_req_t *req, struct surface *s, struct doc *d, const struct wanted *w, enum packument_form form, bool gzip)
 {
 	str match = header_of(req, H2O_TOKEN_IF_NONE_MATCH);
 	struct doc_plain *plain = NULL;
 	struct err e;
 
-	if (wants_plain(d, gzip, is_head(req), match) && doc_plain_new(&plain, s, d, &e) < 0) {
+	if (wants_plain(d, gzip, is_head(req), w->rewrite, match) &&
+		doc_plain_new(&plain, s, d, w->rewrite, w->name, &e) < 0) {
 		answer_error(req, &e);
 	} else {
 		h2o_iovec_t v = doc_answer(req, d, DOC_FRESH, form, match, gzip, plain);
@@ -567,29 +574,32 @@ int h_registry_later(h2o_req_t *req, const struct later *l)
 	return job_start(j, req);
 }
 
-static int package_start(h2o_req_t *req, struct surface *s, enum ask ask, str name, str version, str base)
+static int package_start(h2o_req_t *req, struct surface *s, enum ask ask, const struct wanted *w)
 {
 	enum packument_form form = wants_short(req) ? PACKUMENT_ABBREVIATED : PACKUMENT_FULL;
-	bool gzip = str_find_str(header_of(req, H2O_TOKEN_ACCEPT_ENCODING), STR("gzip"), 0) != SIZE_MAX;
-	struct doc *d = ask == ASK_PACKUMENT ? surface_doc_peek(s, name, form, base) : NULL;
+	bool gzip =
+		!w->rewrite.n && str_find_str(header_of(req, H2O_TOKEN_ACCEPT_ENCODING), STR("gzip"), 0) != SIZE_MAX;
+	struct doc *d = ask == ASK_PACKUMENT ? surface_doc_peek(s, w->name, form, w->base) : NULL;
 
 	if (d && (gzip || d->plain < 256 * 1024))
-		return doc_now(req, s, d, form, gzip);
+		return doc_now(req, s, d, w, form, gzip);
 	doc_release(d);
 	struct reg_job *j = job_new(req, s, ask);
 	j->form = form;
 	j->gzip = gzip;
 	j->head_only = is_head(req);
-	j->name = arena_str(&j->a, name);
-	j->version = arena_str(&j->a, version);
-	j->base = arena_str(&j->a, base);
+	j->name = arena_str(&j->a, w->name);
+	j->version = arena_str(&j->a, w->version);
+	j->base = arena_str(&j->a, w->base);
+	j->rewrite = arena_str(&j->a, w->rewrite);
 	j->if_none_match = arena_str(&j->a, header_of(req, H2O_TOKEN_IF_NONE_MATCH));
 	return job_start(j, req);
 }
 
 static int get_package(h2o_req_t *req, struct surface *s, const struct identity *who, str path)
 {
-	str name = path, file = STR_NONE, version = STR_NONE, base;
+	str name = path, file = STR_NONE, version = STR_NONE, asked, base;
+	char home[SURFACE_BASE_MAX];
 	size_t at = str_find_str(path, STR("/-/"), 0);
 	struct err e;
 
@@ -611,9 +621,13 @@ static int get_package(h2o_req_t *req, struct surface *s, const struct identity 
 	if (file.n && !npm_tarball_version(&version, name, file))
 		return refuse(
 			req, 404, ERR_NOTFOUND, "no such tarball: a package's file is called <name>-<version>.tgz");
-	if (!base_of(&base, req))
+	if (!base_of(&asked, req))
 		return refuse(req, 400, ERR_USAGE, "the Host of the request is none; set public-url on the server");
-	return package_start(req, s, file.n ? ASK_TARBALL : ASK_PACKUMENT, name, version, base);
+	base = asked;
+	if (!req_loop(req)->s->config->public_url.n)
+		surface_base(&base, s, asked, home);
+	struct wanted w = { name, version, base, str_eq(base, asked) ? STR_NONE : asked };
+	return package_start(req, s, file.n ? ASK_TARBALL : ASK_PACKUMENT, &w);
 }
 
 bool h_registry_wants(h2o_req_t *req)

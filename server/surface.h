@@ -52,6 +52,10 @@ struct doc {
 	atomic_bool down;                 /* at the last try the upstream failed */
 };
 enum doc_age { DOC_FRESH = 0, DOC_STALE, DOC_UPSTREAM_DOWN };
+/* Whose packuments BASE gets. Each base has documents of its own, but there are places for eight: where the server is reached by whatever name a client writes, past
+ * them (a place is free when nobody asked by its base for ten minutes) it gets those of another, to be rewritten by doc_plain_new(). *OUT lies in TO. */
+enum { SURFACE_BASE_MAX = 300 };
+void surface_base(str *out, struct surface *s, str base, char to[SURFACE_BASE_MAX]);
 /* One who waits for a packument; part of a larger struct. All but `landed` is the surface's. */
 struct doc_waiter {
 	/* Once, on a thread of the surface's or the one that frees it: D is the callee's to release; NULL: E says why. */
@@ -67,13 +71,15 @@ bool surface_doc_leave(struct surface *s, struct doc_waiter *w);
 /* The same when it is fresh in memory; else NULL. Never blocks. */
 struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form form, str base);
 void doc_release(struct doc *d);
-/* D's JSON, for who takes no gzip; at most 256 MiB of these at a time, or one. ERR_BUSY. Slow for large ones: for workers. */
+/* D's JSON, for who takes no gzip; at most 256 MiB of these at a time, or one. BASE, unless it is empty: with this one in its tarballs' URLs, of package NAME.
+ * ERR_BUSY. Slow for large ones: for workers. */
 struct doc_plain {
 	struct surface *s;
-	size_t n;
+	size_t n, held; /* held: counted */
 	char p[];
 };
-MUST_USE int doc_plain_new(struct doc_plain **out, struct surface *s, const struct doc *d, struct err *e);
+MUST_USE int doc_plain_new(
+	struct doc_plain **out, struct surface *s, const struct doc *d, str base, str name, struct err *e);
 void doc_plain_release(struct doc_plain *p);
 
 /* A tarball that is there, or is being fetched. */
@@ -121,6 +127,7 @@ void flight_release(struct flight *f);
 struct surface_counts {
 	uint64_t docs, doc_hits, doc_fetched, doc_revalidated, doc_stale, doc_down, doc_absent;
 	uint64_t tarball_hits, tarball_fetched, tarball_joined, tarball_failed, tarball_unkept, doc_unkept;
+	uint64_t doc_rewritten;            /* for bases that have no place */
 	uint64_t doc_pending, plain_bytes; /* now */
 };
 struct surface_counts surface_counts(struct surface *s);

@@ -1,4 +1,5 @@
 /* The packuments of surface.h, as documents: made of JSON, kept in memory as they are sent, and on disk as received. surface_fetch.c asks for them. */
+#include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -209,9 +210,73 @@ bool kept_write(struct surface *s, const uint8_t key[32], str validator, str raw
 	return rc == 0;
 }
 
+/* ---- bases ---- */
+
+void surface_base(str *out, struct surface *s, str base, char to[SURFACE_BASE_MAX])
+{
+	struct doc_host *at = NULL, *idle = NULL;
+	int64_t now = clock_ms();
+
+	lock_timed(&s->lock, s->o.lock_waits);
+	for (size_t i = 0; i < HOSTS_MOST && !at; i++) {
+		struct doc_host *h = &s->host[i];
+		if (str_eq(str_of(h->base), base))
+			at = h;
+		else if (!idle && (!h->base[0] || now - h->used_ms >= HOST_MS))
+			idle = h;
+	}
+	bool told = s->n.doc_rewritten > 0;
+	if (!at && idle && base.n < HOST_MAX) {
+		snprintf(idle->base, sizeof(idle->base), STR_FMT, STR_ARG(base));
+		at = idle;
+	}
+	if (at)
+		at->used_ms = now;
+	else
+		s->n.doc_rewritten++;
+	snprintf(to, SURFACE_BASE_MAX, "%s", at ? at->base : s->host[0].base);
+	pthread_mutex_unlock(&s->lock);
+	*out = str_of(to);
+	if (!at && !told)
+		log_warn("registry",
+			"hosts=%d: clients reach this server by more names than that; packuments are rewritten for each request of the others: set public-url",
+			HOSTS_MOST);
+}
+
 /* ---- for who takes no gzip ---- */
 
-int doc_plain_new(struct doc_plain **out, struct surface *s, const struct doc *d, struct err *e)
+static struct doc_plain *plain_unpack(const struct doc *d)
+{
+	struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
+	struct doc_plain *p = xmalloc(sizeof(*p) + d->plain);
+
+	if (!z)
+		die_oom(0);
+	p->n = p->held = d->plain;
+	if (libdeflate_gzip_decompress(z, d->gz, d->n, p->p, d->plain, NULL) != LIBDEFLATE_SUCCESS)
+		abort(); /* we compressed it */
+	libdeflate_free_decompressor(z);
+	return p;
+}
+
+/* Takes P. */
+static struct doc_plain *plain_rewrite(struct doc_plain *p, str base, str name)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	struct err e;
+
+	if (npm_rewrite(&text, (str){ p->p, p->n }, base, name, &e) < 0)
+		abort(); /* we wrote it */
+	size_t held = p->held;
+	free(p);
+	p = xmalloc(sizeof(*p) + text.n);
+	p->n = text.n;
+	p->held = held;
+	memcpy(p->p, text.p, text.n);
+	return p;
+}
+
+int doc_plain_new(struct doc_plain **out, struct surface *s, const struct doc *d, str base, str name, struct err *e)
 {
 	uint64_t others = atomic_fetch_add(&s->plain, d->plain);
 
@@ -221,15 +286,10 @@ int doc_plain_new(struct doc_plain **out, struct surface *s, const struct doc *d
 			"%llu bytes of packuments are being sent without gzip; accept it, or come later",
 			(unsigned long long)others);
 	}
-	struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
-	if (!z)
-		die_oom(0);
-	struct doc_plain *p = xmalloc(sizeof(*p) + d->plain);
+	struct doc_plain *p = plain_unpack(d);
+	if (base.n)
+		p = plain_rewrite(p, base, name);
 	p->s = s;
-	p->n = d->plain;
-	if (libdeflate_gzip_decompress(z, d->gz, d->n, p->p, d->plain, NULL) != LIBDEFLATE_SUCCESS)
-		abort(); /* we compressed it */
-	libdeflate_free_decompressor(z);
 	*out = p;
 	return 0;
 }
@@ -238,6 +298,6 @@ void doc_plain_release(struct doc_plain *p)
 {
 	if (!p)
 		return;
-	atomic_fetch_sub(&p->s->plain, p->n);
+	atomic_fetch_sub(&p->s->plain, p->held);
 	free(p);
 }

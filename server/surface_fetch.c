@@ -28,9 +28,10 @@ struct doc_flight {
 	struct doc *old; /* what was in memory; or NULL */
 	/* Under the lock. */
 	struct doc_flight *next;           /* of its bucket */
-	struct doc_flight *ahead, *behind; /* in the line, while it waits in it */
+	struct doc_flight *ahead, *behind; /* in its line, while it waits in it */
 	struct doc_waiter *waiters;
 	bool asked, refresh; /* refresh: goes on though nobody waits */
+	bool later;          /* in the line of those that nobody waits for */
 	/* What was asked with, and what came. */
 	bool anew; /* what is kept turned out to be spoiled: without a validator */
 	char asked_with[MAX_VALIDATOR + 1], validator[MAX_VALIDATOR + 1];
@@ -88,24 +89,44 @@ static struct doc_flight **flight_at(struct surface *s, const uint8_t key[32])
 	return at;
 }
 
+static struct doc_line *line_of(struct doc_flight *f)
+{
+	return f->later ? &f->up->later : &f->up->line;
+}
+
 static void line_join(struct doc_flight *f)
 {
-	struct doc_upstream *up = f->up;
+	struct doc_line *l = line_of(f);
 
-	f->ahead = up->last;
-	*(up->last ? &up->last->behind : &up->first) = f;
-	up->last = f;
-	up->waiting++;
+	f->ahead = l->last;
+	*(l->last ? &l->last->behind : &l->first) = f;
+	l->last = f;
+	f->up->waiting++;
 }
 
 static void line_leave(struct doc_flight *f)
 {
-	struct doc_upstream *up = f->up;
+	struct doc_line *l = line_of(f);
 
-	*(f->ahead ? &f->ahead->behind : &up->first) = f->behind;
-	*(f->behind ? &f->behind->ahead : &up->last) = f->ahead;
+	*(f->ahead ? &f->ahead->behind : &l->first) = f->behind;
+	*(f->behind ? &f->behind->ahead : &l->last) = f->ahead;
 	f->ahead = f->behind = NULL;
-	up->waiting--;
+	f->up->waiting--;
+}
+
+/* Somebody waits for what was a refresh only. */
+static void line_forward(struct doc_flight *f)
+{
+	if (!f->later || f->asked)
+		return;
+	line_leave(f);
+	f->later = false;
+	line_join(f);
+}
+
+static struct doc_flight *line_next(const struct doc_upstream *up)
+{
+	return up->line.first ? up->line.first : up->later.first;
 }
 
 static void make_run(struct surface_task *t);
@@ -137,7 +158,7 @@ static struct doc_flight *flight_begin(
 	f->old = old;
 	if (old)
 		atomic_fetch_add(&old->refs, 1);
-	f->refresh = refresh;
+	f->refresh = f->later = refresh;
 	*flight_at(s, w->key) = f; /* none: it was not there */
 	line_join(f);
 	return f;
@@ -239,7 +260,7 @@ static void line_go_on(struct surface *s, struct doc_upstream *up)
 {
 	for (;;) {
 		lock_timed(&s->lock, s->o.lock_waits);
-		struct doc_flight *f = up->asked < ASKED_MOST && !s->closing ? up->first : NULL;
+		struct doc_flight *f = up->asked < ASKED_MOST && !s->closing ? line_next(up) : NULL;
 		if (f) {
 			line_leave(f);
 			f->asked = true;
@@ -434,7 +455,7 @@ void docs_close(struct surface *s)
 		struct doc_flight *f = NULL;
 		lock_timed(&s->lock, s->o.lock_waits);
 		for (struct doc_upstream *up = s->up; up && !f; up = up->next)
-			f = up->first; /* nobody but us takes it: nothing is asked for any more */
+			f = line_next(up); /* nobody but us takes it: nothing is asked for any more */
 		pthread_mutex_unlock(&s->lock);
 		if (!f)
 			return;
@@ -475,6 +496,7 @@ static int flight_wait(struct doc_flight **begun, struct surface *s, const struc
 		f = *begun = flight_begin(s, want, old, false, e);
 	if (!f)
 		return e->code;
+	line_forward(f);
 	w->flight = f;
 	w->prev = NULL;
 	w->next = f->waiters;

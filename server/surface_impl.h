@@ -5,6 +5,8 @@
 #include "workq.h"
 #include <pthread.h>
 
+/* Bases of tarballs' URLs that packuments are kept for, and how long one that is not asked for any more keeps its place. */
+enum { HOSTS_MOST = 8, HOST_MAX = SURFACE_BASE_MAX, HOST_MS = 10 * 60 * 1000 };
 enum { DOC_BUCKETS = 4096, DOC_FLIGHT_BUCKETS = 256, FLIGHTS_MOST = 256, ABSENT_MOST = 4096, ASKED_MOST = 64 };
 #define DOC_MEMORY ((size_t)256 << 20)
 #define PLAIN_MOST ((uint64_t)256 << 20)  /* of packuments that are sent without gzip */
@@ -15,17 +17,25 @@ enum { DOC_BUCKETS = 4096, DOC_FLIGHT_BUCKETS = 256, FLIGHTS_MOST = 256, ABSENT_
 
 /* What is asked of one upstream; lives as long as the surface. */
 struct doc_flight;
+struct doc_line {
+	struct doc_flight *first, *last;
+};
 struct doc_upstream {
 	str url;
 	struct doc_upstream *next;
-	struct doc_flight *first, *last; /* those that wait in its line; of `waiting` */
-	unsigned waiting, asked;
-	unsigned resolver; /* asked of the resolver: surface_ask() */
+	struct doc_line line,
+		later;           /* those that wait; `later`: nobody waits for them, so they come after all others */
+	unsigned waiting, asked; /* waiting: in both */
+	unsigned resolver;       /* asked of the resolver: surface_ask() */
 };
 /* That there is no such package, for a while. */
 struct absent {
 	uint8_t key[32];
 	int64_t until_ms;
+};
+struct doc_host {
+	char base[HOST_MAX]; /* "": a place that is free */
+	int64_t used_ms;
 };
 struct surface {
 	struct surface_opts o;
@@ -41,6 +51,7 @@ struct surface {
 	struct doc_flight *doc_flight[DOC_FLIGHT_BUCKETS];
 	struct doc_upstream *up;
 	struct absent absent[ABSENT_MOST];
+	struct doc_host host[HOSTS_MOST];
 	VEC(struct flight *) flight;
 	unsigned flying;   /* of these, that are being fetched */
 	bool closing;      /* nothing is asked for any more */

@@ -6,6 +6,7 @@
 import fcntl
 import gzip
 import hashlib
+import http.client
 import json
 import os
 import pathlib
@@ -509,6 +510,38 @@ class Hanging(Case):
         self.drayd.until(lambda: self.drayd.metric("drayd_registry_packuments_pending") == 100)
         for s in held:
             s.close()
+
+
+class Hosts(Case):
+    """Without public-url clients are told of tarballs by the name that they use; however many names there are."""
+
+    def ask(self, method, i, **headers):
+        c = http.client.HTTPConnection("127.0.0.1", self.drayd.port, timeout=rig.PATIENCE_S)
+        c.request(method, "/fx-leaf", headers={"Host": f"h{i}.test:1", **headers})
+        r = c.getresponse()
+        body = r.read()
+        c.close()
+        return r.status, r.headers, gzip.decompress(body) if r.headers["content-encoding"] == "gzip" else body
+
+    def test_many(self):
+        for again in (0, 1):
+            for i in range(12):
+                for packed in ({}, {"Accept-Encoding": "gzip"}):
+                    status, headers, body = self.ask("GET", i, **packed)
+                    self.assertEqual(status, 200)
+                    tarballs = [v["dist"]["tarball"] for v in json.loads(body)["versions"].values()]
+                    self.assertEqual(set(t.split("/fx-leaf/-/")[0] for t in tarballs), {f"http://h{i}.test:1"})
+                status, head, body = self.ask("HEAD", i)
+                self.assertEqual((status, body), (200, b""))
+                self.assertEqual(head["content-length"], self.ask("GET", i)[1]["content-length"])
+                self.assertEqual(self.ask("GET", i, **{"If-None-Match": headers["etag"]})[0], 304)
+        asked = sum(self.drayd.metric(f"drayd_registry_packuments_{n}_total") for n in ("fetched", "revalidated"))
+        self.assertEqual(asked, 8)
+        self.assertEqual(self.drayd.metric("drayd_registry_packuments_rewritten_total"), 2 * 4 * 5)
+        self.assertEqual(self.drayd.logged().count("set public-url"), 1)
+        tarball = subprocess.run(["curl", "-sSf", "-H", "Host: h11.test:1", f"http://127.0.0.1:{self.drayd.port}/fx-leaf/-/fx-leaf-1.0.0.tgz"],
+                                 capture_output=True, check=True).stdout
+        self.assertEqual(tarball[:2], b"\x1f\x8b")
 
 
 class Stalled(Case):

@@ -27,6 +27,7 @@ struct env {
 	atomic_int failing;      /* and so many 500 */
 	atomic_int strange;      /* and so many 200, with what is no packument */
 	atomic_uint asked_with;  /* requests that had a validator */
+	atomic_uint before_it;   /* requests until the last of these, it included */
 };
 
 static atomic_bool full;     /* the disk takes no new file */
@@ -125,7 +126,10 @@ static void serve(void *arg, struct reply *r, const struct seen *q)
 		return;
 	}
 	r->hold = v->hold_all;
-	v->asked_with += header_of(q, "If-None-Match").n > 0;
+	if (header_of(q, "If-None-Match").n > 0) {
+		v->asked_with++;
+		v->before_it = v->s.requests;
+	}
 	if (v->not_modified > 0) {
 		v->not_modified--;
 		reply_text(r, 304, "", STR_NONE);
@@ -534,6 +538,95 @@ static void a_line_has_a_bound(void **state)
 	free(k);
 }
 
+static void lines(struct env *v, bool *first, bool *later)
+{
+	pthread_mutex_lock(&v->surface->lock);
+	*first = v->surface->up->line.first;
+	*later = v->surface->up->later.first;
+	pthread_mutex_unlock(&v->surface->lock);
+}
+
+/* What is asked for again though nobody waits for it comes after all that somebody waits for. */
+static void a_refresh_goes_last(void **state)
+{
+	struct env *v = *state;
+	enum { N = 2 * ASKED_MOST + 20 };
+	struct asker *k = xcalloc(N, sizeof(*k)), old;
+	char base[N][32];
+
+	full = true; /* nothing is kept: only who asks again has a validator */
+	assert_int_equal(get(v, &old, STR("http://old/")), 0);
+	v->hold_all = true;
+	for (int i = 0; i < N; i++) {
+		snprintf(base[i], sizeof(base[i]), "http://%d/", i);
+		if (i == ASKED_MOST) { /* in front of those that follow */
+			doc_release(old.d);
+			atomic_fetch_sub(&old.d->at, v->surface->o.fresh_ms + 1000); /* the surface has it still */
+			assert_int_equal(want(v, &old, STR("http://old/")), 0);
+			assert_int_equal(old.age, DOC_STALE);
+		}
+		assert_int_equal(want(v, &k[i], str_of(base[i])), SURFACE_ASKS);
+	}
+	v->s.hold_until = 1;
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(wait_told(&k[i]), 0);
+		doc_release(k[i].d);
+	}
+	for (int i = 0; surface_counts(v->surface).doc_pending; i++) {
+		assert_true(i < 12000);
+		nap();
+	}
+	full = false;
+	doc_release(old.d);
+	assert_int_equal(v->asked_with, 1);
+	assert_true(v->before_it >= 1 + N - (ASKED_MOST - 1)); /* so many may be under way beside it */
+	free(k);
+}
+
+/* Until somebody waits for it. */
+static void who_waits_goes_first(void **state)
+{
+	struct env *v = *state;
+	enum { N = ASKED_MOST };
+	struct asker k[N], old, late, joined;
+	char base[N][32];
+	bool first, later;
+
+	assert_int_equal(get(v, &old, STR("http://old/")), 0);
+	doc_release(old.d);
+	v->hold_all = true;
+	for (int i = 0; i < N; i++) {
+		snprintf(base[i], sizeof(base[i]), "http://%d/", i);
+		assert_int_equal(want(v, &k[i], str_of(base[i])), SURFACE_ASKS);
+	}
+	atomic_fetch_sub(&old.d->at, v->surface->o.fresh_ms + 1000); /* the surface has it still */
+	assert_int_equal(want(v, &old, STR("http://old/")), 0);
+	assert_int_equal(old.age, DOC_STALE);
+	lines(v, &first, &later);
+	assert_true(!first && later);
+	assert_int_equal(want(v, &late, STR("http://late/")), SURFACE_ASKS);
+	lines(v, &first, &later);
+	assert_true(first && later);
+	assert_true(surface_doc_leave(v->surface, &late.w));
+	lines(v, &first, &later);
+	assert_true(!first && later);
+	atomic_fetch_sub(&old.d->at, v->surface->o.fresh_ms);
+	assert_int_equal(want(v, &joined, STR("http://old/")), SURFACE_ASKS);
+	lines(v, &first, &later);
+	assert_true(first && !later);
+	assert_int_equal(surface_counts(v->surface).doc_pending, N + 1);
+	v->s.hold_until = 1;
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(wait_told(&k[i]), 0);
+		doc_release(k[i].d);
+	}
+	assert_int_equal(wait_told(&joined), 0);
+	doc_release(joined.d);
+	doc_release(old.d);
+	lines(v, &first, &later);
+	assert_true(!first && !later);
+}
+
 /* As it ends, those in line are told so, and those under way get what comes of their fetch. */
 static void who_waits_as_it_ends_is_told(void **state)
 {
@@ -674,17 +767,58 @@ static void unpacked_copies_have_a_bound(void **state)
 	struct err e;
 
 	assert_int_equal(get(v, &k, STR("http://here/")), 0);
-	assert_int_equal(doc_plain_new(&one, v->surface, k.d, &e), 0);
+	assert_int_equal(doc_plain_new(&one, v->surface, k.d, STR_NONE, STR_NONE, &e), 0);
 	assert_int_equal(one->n, k.d->plain);
 	assert_int_equal(one->p[0], '{');
 	assert_int_equal(one->p[one->n - 1], '}');
 	atomic_fetch_add(&v->surface->plain, PLAIN_MOST - 2 * one->n + 1);
-	assert_int_equal(doc_plain_new(&two, v->surface, k.d, &e), ERR_BUSY);
+	assert_int_equal(doc_plain_new(&two, v->surface, k.d, STR_NONE, STR_NONE, &e), ERR_BUSY);
 	atomic_fetch_sub(&v->surface->plain, 1);
-	assert_int_equal(doc_plain_new(&two, v->surface, k.d, &e), 0);
+	assert_int_equal(doc_plain_new(&two, v->surface, k.d, STR_NONE, STR_NONE, &e), 0);
 	atomic_fetch_sub(&v->surface->plain, PLAIN_MOST - 2 * one->n);
 	doc_plain_release(two);
 	doc_plain_release(one);
+	assert_int_equal(surface_counts(v->surface).plain_bytes, 0);
+	doc_release(k.d);
+}
+
+static void assert_base(struct env *v, const char *asked, const char *got)
+{
+	char to[SURFACE_BASE_MAX];
+	str base;
+
+	surface_base(&base, v->surface, str_of(asked), to);
+	assert_string_equal(base.p, got);
+}
+
+/* As many bases have documents of their own as there are places; one that nobody asks by gives its up. The others' are rewritten. */
+static void bases_have_a_bound(void **state)
+{
+	struct env *v = *state;
+	struct doc_plain *plain;
+	struct asker k;
+	char base[32];
+	struct err e;
+
+	for (int i = 0; i < HOSTS_MOST; i++) {
+		snprintf(base, sizeof(base), "http://%d/", i);
+		assert_base(v, base, base);
+	}
+	assert_base(v, "http://more/", "http://0/");
+	assert_base(v, "http://more/", "http://0/");
+	assert_base(v, "http://3/", "http://3/");
+	assert_int_equal(surface_counts(v->surface).doc_rewritten, 2);
+	v->surface->host[5].used_ms -= HOST_MS;
+	assert_base(v, "http://more/", "http://more/");
+	assert_base(v, "http://5/", "http://0/");
+	assert_int_equal(get(v, &k, STR("http://0/")), 0);
+	assert_int_equal(doc_plain_new(&plain, v->surface, k.d, STR("http://5.longer/"), STR("x"), &e), 0);
+	str text = { plain->p, plain->n };
+	assert_true(str_find_str(text, STR("\"http://5.longer/x/-/x-1.0.0.tgz\""), 0) != SIZE_MAX);
+	assert_true(str_find_str(text, STR("\"http://5.longer/x/-/x-2.0.0.tgz\""), 0) != SIZE_MAX);
+	assert_int_equal(str_find_str(text, STR("http://0/"), 0), SIZE_MAX);
+	assert_int_equal(plain->n, k.d->plain + 2 * 7);
+	doc_plain_release(plain);
 	assert_int_equal(surface_counts(v->surface).plain_bytes, 0);
 	doc_release(k.d);
 }
@@ -697,7 +831,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(it_begins_nothing_as_it_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(on_disk_after_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(bases_have_a_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_fetch_for_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_refresh_goes_last, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_waits_goes_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_line_has_a_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_waits_as_it_ends_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_kept_is_asked_about, setup, teardown),
