@@ -1,5 +1,5 @@
-/* The threads behind packs.h: builders fetch a tarball each and encode it; settlers (one), at idle priority, make deltas, and encode again and
- * better, when nothing else is to be done: nobody waits for either. */
+/* The threads behind packs.h: builders fetch a tarball each and have it encoded; settlers (one) have deltas made, and packs encoded again and better, when
+ * nothing else is to be done: nobody waits for either. What takes long is done at low priority (packs_low()), the settlers' when the machine is idle. */
 #include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"
@@ -16,11 +16,13 @@
 #include <unistd.h>
 
 /* A tiny package's pack may be a little larger than its tarball (digests): it still saves a request to the registry. */
-enum { RETRY_MS = 10 * 60 * 1000, WORSE_MAX = 4096 };
+enum { RETRY_MS = 10 * 60 * 1000, AGAIN_MS = 60 * 1000, WORSE_MAX = 4096 };
 /* What a start found is looked through so many packs at a time, under the lock, and with such pauses. */
 enum { STOCK_STEPS = 1000, STOCK_MS = 10 };
 /* So many of those that may be settled are compared at a time, under the lock, from where the last ones ended: with a million it is not the best of all. */
 enum { COMPARED = 4096 };
+
+/* -- low priority -------------------------------------------------------------------- */
 
 static uint64_t thread_cpu_us(void)
 {
@@ -28,6 +30,39 @@ static uint64_t thread_cpu_us(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+struct low_run {
+	const struct packs_low *l;
+	struct err *e;
+	int rc;
+	uint64_t cpu_us;
+};
+
+static void *low_run(void *arg)
+{
+	struct low_run *r = arg;
+	struct sched_param none = { 0 };
+
+	setpriority(PRIO_PROCESS, 0, r->l->idle ? 19 : 10); /* of this thread (Linux) */
+	if (r->l->idle)
+		pthread_setschedparam(pthread_self(), SCHED_IDLE, &none); /* where that is refused, nice has to do */
+	r->rc = r->l->run(r->l->arg, r->e);
+	r->cpu_us = thread_cpu_us();
+	return NULL;
+}
+
+int packs_low(const struct packs_low *l, uint64_t *cpu_us, struct err *e)
+{
+	struct low_run r = { .l = l, .e = e };
+	pthread_t t;
+
+	*cpu_us = 0;
+	if (workq_thread(&t, l->idle ? "settling" : "packing", low_run, &r, e) < 0)
+		return e->code;
+	pthread_join(t, NULL);
+	*cpu_us = r.cpu_us;
+	return r.rc;
 }
 
 /* -- fetching -------------------------------------------------------------------- */
@@ -98,9 +133,22 @@ static int tarball_fetch(struct buf *out, const struct packs *p, const struct pa
 
 /* -- building ------------------------------------------------------------------------ */
 
-static int item_build(struct packs *p, struct pack_item *it, struct pack_made *got, struct err *e)
+/* One of the things that take long, on its thread. */
+struct job {
+	struct packs *p;
+	const struct pack_item *it;
+	struct pack_item of, base; /* of a delta */
+	struct pack_made *got;
+	struct buf z; /* a tarball */
+};
+
+static int item_encode(void *arg, struct err *e)
 {
-	AUTO(buf_release) struct buf z = BUF_INIT, pack = BUF_INIT;
+	struct job *j = arg;
+	struct packs *p = j->p;
+	const struct pack_item *it = j->it;
+	struct pack_made *got = j->got;
+	AUTO(buf_release) struct buf pack = BUF_INIT;
 	AUTO(arena_release) struct arena a = ARENA_INIT(512);
 	struct pack_tarball_opts o = { .sri = str_of(it->sri),
 		.label = arena_printf(&a, "%s@%s", it->name, it->version),
@@ -109,15 +157,26 @@ static int item_build(struct packs *p, struct pack_item *it, struct pack_made *g
 		.max_unpacked = 2 * PACK_MOST_RAW, /* tar's own bytes and files that are the same included */
 		.pack = { .level = p->o.level, .stop = &p->stop } };
 
-	if (tarball_fetch(&z, p, it, e) < 0)
-		return e->code;
-	int rc = pack_tarball(&pack, got->digest, &got->raw, &o, z.p, z.n, e);
-	got->tarball = z.n;
+	int rc = pack_tarball(&pack, got->digest, &got->raw, &o, j->z.p, j->z.n, e);
+	got->tarball = j->z.n;
 	got->size = pack.n;
-	if (rc == 0 && pack.n > z.n + WORSE_MAX)
+	if (rc == 0 && pack.n > j->z.n + WORSE_MAX)
 		rc = err_set(e, ERR_TOOBIG, STR_FMT ": the pack would be larger than the tarball", STR_ARG(o.label));
 	got->vain = rc == ERR_TOOBIG || rc == ERR_POLICY; /* what has that digest stays so */
 	return rc < 0 ? rc : packs_write(p, got->digest, buf_str(&pack), e);
+}
+
+/* Fetching takes locks that requests wait for, too; so not that. */
+static int item_build(struct packs *p, struct pack_item *it, struct pack_made *got, uint64_t *cpu_us, struct err *e)
+{
+	struct job j = { .p = p, .it = it, .got = got, .z = BUF_INIT };
+
+	*cpu_us = 0;
+	int rc = tarball_fetch(&j.z, p, it, e);
+	if (rc == 0)
+		rc = packs_low(&(struct packs_low){ .run = item_encode, .arg = &j }, cpu_us, e);
+	buf_release(&j.z);
+	return rc;
 }
 
 /* Under the lock, as the next one. */
@@ -199,19 +258,18 @@ static void *builder_run(void *arg)
 	struct packs *p = arg;
 	struct pack_item *it;
 
-	setpriority(PRIO_PROCESS, 0, 10); /* of this thread (Linux): whoever waits for a plan goes first */
 	pthread_mutex_lock(&p->lock);
 	while ((it = next_wanted(p))) {
 		struct pack_made got = { 0 };
 		struct err e = { 0 };
+		uint64_t cpu;
 		it->state = PACK_BUILDING; /* its strings are left alone until it is not */
 		p->n.pending--;
 		p->n.building++;
 		pthread_mutex_unlock(&p->lock);
-		uint64_t cpu = thread_cpu_us();
-		int code = item_build(p, it, &got, &e);
+		int code = item_build(p, it, &got, &cpu, &e);
 		pthread_mutex_lock(&p->lock);
-		p->n.build_us += thread_cpu_us() - cpu;
+		p->n.build_us += cpu;
 		item_built(p, it, &got, code, &e);
 		p->last_ms = clock_ms();
 		pthread_cond_broadcast(&p->settle);
@@ -224,8 +282,12 @@ static void *builder_run(void *arg)
 /* -- settling ---------------------------------------------------------------------------- */
 
 /* The content of IT's pack, encoded better; *GOT has digest and size. */
-static int item_settle(struct packs *p, const struct pack_item *it, struct pack_made *got, struct err *e)
+static int item_settle(void *arg, struct err *e)
 {
+	const struct job *j = arg;
+	struct packs *p = j->p;
+	const struct pack_item *it = j->it;
+	struct pack_made *got = j->got;
 	AUTO(buf_release) struct buf pack = BUF_INIT;
 	struct pack_files r = PACK_FILES_INIT;
 	struct pack_opts o = { .level = p->o.settled_level, .tarball = (uint32_t)it->tarball, .stop = &p->stop };
@@ -251,7 +313,10 @@ static void item_settled(
 	if (code < 0) {
 		log_warn("pack", "package=%s@%s unsettled=%s message=\"%s\"", it->name, it->version, err_name(code),
 			e->msg);
-		packs_unready(p, it);
+		if (packs_says_of_pack(code))
+			packs_unready(p, it);
+		else /* the pack is as good as it was; a full disk, say */
+			p->settle_after_ms = clock_ms() + AGAIN_MS;
 		p->n.failed++;
 		return;
 	}
@@ -355,7 +420,7 @@ static struct pack_item *next_later(struct packs *p)
 	(void)packdelta_ahead_some(p, STOCK_STEPS);
 	if (p->deltas.n)
 		return p->item.p[p->deltas.p[0]];
-	return p->o.no_settle ? NULL : next_unsettled(p);
+	return p->o.no_settle || clock_ms() < p->settle_after_ms ? NULL : next_unsettled(p);
 }
 
 /* Under the lock: waits until there is something to make better and nobody has wanted anything for a while. */
@@ -387,21 +452,39 @@ static struct pack_item *wait_later(struct packs *p)
 	return NULL;
 }
 
+static int delta_encode(void *arg, struct err *e)
+{
+	const struct job *j = arg;
+
+	return packdelta_build(j->p, j->it, &j->of, &j->base, j->got, e);
+}
+
 /* Called with the lock, which it lets go of meanwhile, like the next one. */
 static void delta_make(struct packs *p, struct pack_item *it)
 {
+	const struct pack_item *of = packs_item(p, it->of, false), *base = packs_item(p, it->base, false);
 	struct pack_made got = { 0 };
 	struct err e = { 0 };
+	uint64_t cpu = 0;
+	int code;
 
 	p->deltas_at++;
 	p->n.deltas_building++;
 	it->state = PACK_BUILDING;
+	bool here = packs_is_ready(of) && packs_is_ready(base);
+	struct job j = { .p = p,
+		.it = it,
+		.of = here ? *of : (struct pack_item){ .at = 0 },
+		.base = here ? *base : (struct pack_item){ .at = 0 },
+		.got = &got };
 	pthread_mutex_unlock(&p->lock);
-	uint64_t cpu = thread_cpu_us();
-	int code = packdelta_build(p, it, &got, &e);
+	if (here)
+		code = packs_low(&(struct packs_low){ .run = delta_encode, .arg = &j, .idle = !p->o.eager }, &cpu, &e);
+	else
+		code = err_set(&e, ERR_NOTFOUND, "a pack that the delta is made of is gone");
 	got.vain = code == ERR_TOOBIG;
 	pthread_mutex_lock(&p->lock);
-	p->n.delta_us += thread_cpu_us() - cpu;
+	p->n.delta_us += cpu;
 	p->n.deltas_building--;
 	item_built(p, it, &got, code, &e);
 }
@@ -411,15 +494,16 @@ static void settle(struct packs *p, struct pack_item *it)
 	struct pack_item copy = *it;
 	struct pack_made got = { 0 };
 	struct err e = { 0 };
+	struct job j = { .p = p, .it = &copy, .got = &got };
+	uint64_t cpu;
 
 	copy.name = xstrndup(str_of(it->name)); /* its own may be written anew, if it is evicted meanwhile */
 	it->settling = true;
 	pthread_mutex_unlock(&p->lock);
-	uint64_t cpu = thread_cpu_us();
-	int code = item_settle(p, &copy, &got, &e);
+	int code = packs_low(&(struct packs_low){ .run = item_settle, .arg = &j, .idle = !p->o.eager }, &cpu, &e);
 	free(copy.name);
 	pthread_mutex_lock(&p->lock);
-	p->n.settle_us += thread_cpu_us() - cpu;
+	p->n.settle_us += cpu;
 	it->settling = false;
 	item_settled(p, it, &got, code, &e);
 }
@@ -427,12 +511,8 @@ static void settle(struct packs *p, struct pack_item *it)
 static void *settler_run(void *arg)
 {
 	struct packs *p = arg;
-	struct sched_param none = { 0 };
 	struct pack_item *it;
 
-	setpriority(PRIO_PROCESS, 0, p->o.eager ? 10 : 19);
-	if (!p->o.eager)
-		pthread_setschedparam(pthread_self(), SCHED_IDLE, &none); /* where that is refused, nice has to do */
 	pthread_mutex_lock(&p->lock);
 	while ((it = wait_later(p))) {
 		if (it->delta)

@@ -62,18 +62,6 @@ int packs_files(struct pack_files *out, struct packs *p, const uint8_t digest[32
 	return pack_unpack(pack.p, pack.n, digest, label, PACK_CHECK, row_keep, out, e);
 }
 
-/* Digest, size and tarball of the pack that the package with KEY has now. */
-static int item_now(struct pack_item *out, struct packs *p, const uint8_t key[PACKS_KEY], struct err *e)
-{
-	pthread_mutex_lock(&p->lock);
-	const struct pack_item *it = packs_item(p, key, false);
-	bool ready = it && (it->state == PACK_WARM || it->state == PACK_SETTLED);
-	if (ready)
-		*out = *it;
-	pthread_mutex_unlock(&p->lock);
-	return ready ? 0 : err_set(e, ERR_NOTFOUND, "a pack that the delta is made of is gone");
-}
-
 static uint64_t bytes_of(const struct pack_files *f)
 {
 	uint64_t n = 0;
@@ -83,29 +71,25 @@ static uint64_t bytes_of(const struct pack_files *f)
 	return n;
 }
 
-int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_made *got, struct err *e)
+int packdelta_build(struct packs *p, const struct pack_item *it, const struct pack_item *of,
+	const struct pack_item *base, struct pack_made *got, struct err *e)
 {
 	AUTO(buf_release) struct buf pack = BUF_INIT;
 	struct pack_files to = PACK_FILES_INIT, from = PACK_FILES_INIT;
-	struct pack_item of, base;
-	int rc = item_now(&of, p, it->of, e);
+	int rc = packs_files(&to, p, of->digest, str_of(it->name), e);
 
 	if (rc == 0)
-		rc = item_now(&base, p, it->base, e);
-	if (rc == 0)
-		rc = packs_files(&to, p, of.digest, str_of(it->name), e);
-	if (rc == 0)
-		rc = packs_files(&from, p, base.digest, str_of(it->name), e);
+		rc = packs_files(&from, p, base->digest, str_of(it->name), e);
 	bool well = !p->o.no_settle && (p->o.eager || bytes_of(&to) <= WELL_MAX);
-	struct pack_opts o = { .level = well ? p->o.settled_level : p->o.level,
-		.tarball = rc == 0 ? (uint32_t)of.tarball : 0,
-		.stop = &p->stop };
+	struct pack_opts o = {
+		.level = well ? p->o.settled_level : p->o.level, .tarball = (uint32_t)of->tarball, .stop = &p->stop
+	};
 	if (rc == 0)
 		rc = pack_delta_build(
 			&pack, got->digest, to.file.p, (uint32_t)to.file.n, from.file.p, (uint32_t)from.file.n, &o, e);
 	pack_files_release(&to);
 	pack_files_release(&from);
-	if (rc == 0 && pack.n > of.size / 8 * 7)
+	if (rc == 0 && pack.n > of->size / 8 * 7)
 		rc = err_set(e, ERR_TOOBIG, "%s@%s: a delta would save less than an eighth", it->name, it->version);
 	got->size = pack.n;
 	return rc < 0 ? rc : packs_write(p, got->digest, buf_str(&pack), e);

@@ -15,13 +15,20 @@ static int manifest_keep(void *arg, const struct pack_row *row, struct err *e)
 	return 0;
 }
 
-static int named_read(struct pack_named *out, struct packs *p, const uint8_t digest[32], struct err *e)
+struct proof {
+	struct packs *p;
+	uint8_t digest[32];
+	struct pack_named named;
+};
+
+static int named_read(void *arg, struct err *e)
 {
 	AUTO(buf_release) struct buf pack = BUF_INIT;
+	struct proof *k = arg;
 
-	if (packs_read(&pack, p, digest, e) < 0)
+	if (packs_read(&pack, k->p, k->digest, e) < 0)
 		return e->code;
-	return pack_unpack(pack.p, pack.n, digest, STR("a pack"), 0, manifest_keep, out, e);
+	return pack_unpack(pack.p, pack.n, k->digest, STR("a pack"), 0, manifest_keep, &k->named, e);
 }
 
 /* The two that follow under the lock. */
@@ -44,8 +51,7 @@ static void item_refused(struct packs *p, struct pack_item *it, const char *why)
 	*vec_add(&p->old) = old;
 }
 
-/* What reading it said of the pack itself, not of this machine at this moment. */
-static bool says_of_pack(int code)
+bool packs_says_of_pack(int code)
 {
 	return code == ERR_NOTFOUND || code == ERR_INTEGRITY || code == ERR_PARSE || code == ERR_TOOBIG ||
 	       code == ERR_UNSUPPORTED;
@@ -72,17 +78,17 @@ bool packproof_one(struct packs *p)
 		it = p->item.p[p->unproved.p[--p->unproved.n]];
 	if (!it || !it->unproved)
 		return false;
-	struct pack_named named = { 0 };
-	uint8_t digest[32];
+	struct proof k = { .p = p };
 	struct err e = { 0 };
-	memcpy(digest, it->digest, 32);
+	uint64_t cpu;
+	memcpy(k.digest, it->digest, 32);
 	pthread_mutex_unlock(&p->lock);
-	int code = named_read(&named, p, digest, &e);
+	int code = packs_low(&(struct packs_low){ .run = named_read, .arg = &k }, &cpu, &e);
 	pthread_mutex_lock(&p->lock);
 	if (it->unproved) { /* else its file was gone, or it was evicted */
-		if (code == 0 && strcmp(named.name, it->name) == 0)
-			item_proved(p, it, &named);
-		else if (code < 0 && !says_of_pack(code))
+		if (code == 0 && strcmp(k.named.name, it->name) == 0)
+			item_proved(p, it, &k.named);
+		else if (code < 0 && !packs_says_of_pack(code))
 			item_later(p, it, &e);
 		else
 			item_refused(p, it, code < 0 ? e.msg : "the tarball is of another package");

@@ -101,7 +101,7 @@ struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool
 		return NULL;
 	struct pack_item *it = arena_new(&p->own, struct pack_item, 1);
 	memcpy(it->key, key, PACKS_KEY);
-	it->next_same = it->next_named = MAP_NONE;
+	it->next_same = it->next_named = it->client = MAP_NONE;
 	it->at = (uint32_t)p->item.n;
 	it->unmade = true;
 	p->n.unmade++;
@@ -113,6 +113,8 @@ struct pack_item *packs_item(struct packs *p, const uint8_t key[PACKS_KEY], bool
 void packs_made(struct packs *p, struct pack_item *it)
 {
 	p->n.unmade -= it->unmade;
+	if (it->client != MAP_NONE)
+		p->client.p[it->client].unmade -= it->unmade;
 	it->unmade = false;
 }
 
@@ -288,23 +290,70 @@ static bool is_given(const struct pack_item *it)
 	return packs_is_ready(it) && !it->unproved;
 }
 
-void packs_of(struct packs *p, struct frame_package *f)
+static uint32_t client_of(struct packs *p, str name)
+{
+	uint32_t at = name.n ? map_get(&p->by_client, name) : MAP_NONE;
+
+	if (!name.n || at != MAP_NONE)
+		return at;
+	at = (uint32_t)p->client.n;
+	*vec_add(&p->client) = (struct pack_client){ 0 };
+	map_set(&p->by_client, arena_str(&p->own, name), at);
+	return at;
+}
+
+/* Whether a package more may be known that has no pack. A client with a name gets no more of that room than it leaves: whatever it asks for,
+ * there is as much for the next one. */
+static bool has_room(struct packs *p, uint32_t client, str name)
+{
+	if (p->item.n >= ITEMS_MOST || p->n.unmade >= p->o.max_unmade)
+		return false;
+	struct pack_client *c = client == MAP_NONE ? NULL : &p->client.p[client];
+	if (!c || c->unmade < p->o.max_unmade - p->n.unmade)
+		return true;
+	if (!c->told)
+		log_warn("packs",
+			"client=\"" STR_FMT
+			"\" unmade=%llu: its lockfiles name what cannot be had; no more of that is tried for it",
+			STR_ARG(name), (unsigned long long)c->unmade);
+	c->told = true;
+	return false;
+}
+
+/* The item of a package that CLIENT's plan names; NULL: there are too many. */
+static struct pack_item *item_for(struct packs *p, const uint8_t key[PACKS_KEY], str client)
+{
+	struct pack_item *it = packs_item(p, key, false);
+
+	if (it)
+		return it;
+	uint32_t of = client_of(p, client);
+	if (!has_room(p, of, client)) {
+		p->n.dropped++;
+		return NULL;
+	}
+	it = packs_item(p, key, true);
+	it->client = of;
+	if (of != MAP_NONE)
+		p->client.p[of].unmade++;
+	return it;
+}
+
+void packs_of(struct packs *p, struct frame_package *f, str client)
 {
 	uint8_t key[PACKS_KEY];
 
 	if (!packable(f, key))
 		return;
 	lock_timed(&p->lock, p->o.lock_waits);
-	struct pack_item *it = packs_item(p, key, p->item.n < ITEMS_MOST && p->n.unmade < p->o.max_unmade);
-	if (!it) {
-		p->n.dropped++;
-	} else if (packs_is_ready(it)) {
+	struct pack_item *it = item_for(p, key, client);
+	if (packs_is_ready(it)) {
 		if (is_given(it) && str_eq(str_of(it->name), f->name)) { /* else it is not told that there is one */
 			memcpy(f->pack, it->digest, 32);
 			f->pack_size = it->size;
 			packs_touch(p, it, true);
 		}
-	} else if (may_try(it, f)) {
+	} else if (it && may_try(it, f)) {
 		it->state = PACK_COLD;
 		it->vain = false;
 		packs_set(&it->sri, f->meta.resolution.integrity);
@@ -476,7 +525,8 @@ void packs_metrics(struct packs *p, struct buf *b)
 	metric_print(b, "packs_dropped_total", "counter", "Packages and deltas not queued because there were too many.",
 		(double)n.dropped);
 	metric_print(b, "packs_unmade", "gauge",
-		"Packages that are known and never had a pack; past 500,000 new ones get none.", (double)n.unmade);
+		"Packages that are known and never had a pack; past 500,000 new ones get none, nor do those of a token that takes as much as it leaves.",
+		(double)n.unmade);
 	metric_print(b, "packs_unnoted_total", "counter",
 		"Changes that the journal missed: the disk is full, or stalls.", (double)n.unnoted);
 	metric_print(b, "packs_tarball_bytes", "gauge", "Tarballs of the packages that have a pack.",
@@ -618,6 +668,8 @@ void packs_free(struct packs *p)
 	map_release(&p->by_key);
 	map_release(&p->by_digest);
 	map_release(&p->by_name);
+	map_release(&p->by_client);
+	vec_release(&p->client);
 	arena_release(&p->own);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->settle);

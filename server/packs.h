@@ -32,7 +32,7 @@ struct packs_opts {
 	unsigned fresh_s, lease_s; /* a pack stays so long after it was made, and after a plan named it; 0: 600 each */
 	uint32_t max_pending;      /* packages waiting; past it they stay cold until asked for again; 0: 100,000 */
 	uint32_t
-		max_unmade; /* packages that are known and never had a pack: clients' lockfiles name what there is not; 0: 500,000 */
+		max_unmade; /* packages that are known and never had a pack: clients' lockfiles name what there is not. One client's plans: half of what is left. 0: 500,000 */
 	uint64_t journal_slack; /* bytes by which the journal may be longer than it need be; 0: 64 MiB */
 	bool no_settle;
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
@@ -41,8 +41,8 @@ MUST_USE int packs_new(struct packs **out, const struct packs_opts *o, struct er
 /* Cuts short what is being made; waits for the threads. NULL is fine. The registry must outlive it, its http be stopped before. */
 void packs_free(struct packs *p);
 
-/* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. Never blocks for long. */
-void packs_of(struct packs *p, struct frame_package *f);
+/* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. CLIENT: the name of who asks, or empty. Never blocks for long. */
+void packs_of(struct packs *p, struct frame_package *f, str client);
 bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY]);
 /* For who has the package BASE: the delta from there if it is ready, else it is made for the next one that asks, and the pack is given. */
 bool packs_find_from(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY],

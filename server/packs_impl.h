@@ -17,6 +17,7 @@ struct pack_item {
 	bool settling;                    /* a settler is at it */
 	bool listed;                      /* in packs.warm */
 	bool unmade;                      /* a package that never had a pack */
+	uint32_t client;                  /* in packs.client: whose plan named it first; MAP_NONE: nobody with a name */
 	bool unproved;                    /* an older drayd made it: nobody is given it before its name is proved */
 	bool vain;                        /* failed, for what is in the tarball: no URL mends it, nor a restart */
 	int code;                         /* of the failure; vain and ERR_POLICY: the tarball is of package `name` */
@@ -37,6 +38,11 @@ struct pack_made {
 	uint64_t size, tarball, raw;
 	struct pack_named named;
 	bool vain; /* see pack_item */
+};
+/* Who asks for plans, by name. */
+struct pack_client {
+	uint64_t unmade; /* packages that never had a pack and that its plans named first */
+	bool told;       /* the log knows that it gets no more */
 };
 /* A pack that a better one replaced. */
 struct pack_old {
@@ -61,7 +67,9 @@ struct packs {
 	struct map by_digest; /* to the first of a chain */
 	struct arena own;     /* items, and digests that are keys */
 	struct map by_name;   /* packages that have, or had, a pack: to the first of a chain */
-	VEC(uint32_t) queue;  /* of items, from `head` on */
+	struct map by_client; /* to `client`; as many as the operator has given names to */
+	VEC(struct pack_client) client;
+	VEC(uint32_t) queue; /* of items, from `head` on */
 	size_t head;
 	VEC(uint32_t) deltas; /* wanted ones, from `deltas_at` on */
 	size_t deltas_at;
@@ -71,6 +79,7 @@ struct packs {
 	struct packs_counts n; /* but these, which are counted without the lock: */
 	_Atomic uint64_t sent, sent_bytes, absent;
 	int64_t first_ms, last_ms; /* when something was wanted */
+	int64_t settle_after_ms;   /* no encoding is tried before: this machine could not have it */
 	uint64_t first_us;         /* CPU of the threads until first_ms */
 	atomic_bool stop;          /* set under the lock; encoders look at it without */
 	pthread_t *thread;
@@ -134,8 +143,9 @@ bool packdelta_ahead_some(struct packs *p, size_t most);
 /* The journal is read. */
 void packdelta_stock(struct packs *p);
 
-/* packdelta.c. No lock. *GOT has digest and size. ERR_TOOBIG: it would save nothing. */
-MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, struct pack_made *got, struct err *e);
+/* packdelta.c. No lock. IT from BASE to OF, which are copies; *GOT has digest and size. ERR_TOOBIG: it would save nothing. */
+MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, const struct pack_item *of,
+	const struct pack_item *base, struct pack_made *got, struct err *e);
 
 /* packevict.c. Under the lock: IT is used; LEASE: by a plan whose install begins. */
 void packs_touch(struct packs *p, struct pack_item *it, bool lease);
@@ -150,6 +160,8 @@ void packs_line_end(struct buf *b, size_t start);
 
 /* packproof.c: proves one pack of an older drayd. Called with the lock, which it lets go of meanwhile. False: there is none. */
 bool packproof_one(struct packs *p);
+/* Whether CODE, of reading a pack, is about the pack itself, not about this machine at this moment. */
+bool packs_says_of_pack(int code);
 
 /* packsweep.c: what a killed process was writing goes; once the journal is read, before threads. */
 void packsweep_start(struct packs *p);
@@ -158,6 +170,13 @@ void packsweep(struct packs *p);
 /* Whether a package's pack is the one with DIGEST. Under the lock. */
 bool packs_is_named(const struct packs *p, const uint8_t digest[32]);
 
-/* packbuild.c */
+/* packbuild.c. Runs RUN, which takes the processor for long and not the lock, with a low priority, on a thread of its own, and waits for it. No lock. Whoever
+ * takes the lock has the priority of those who wait for it: with a low one he would hold it for as long as others keep the processors busy. */
+struct packs_low {
+	int (*run)(void *arg, struct err *e);
+	void *arg;
+	bool idle; /* not before nobody else wants a processor */
+};
+MUST_USE int packs_low(const struct packs_low *l, uint64_t *cpu_us, struct err *e);
 MUST_USE int packbuild_start(struct packs *p, struct err *e);
 void packbuild_stop(struct packs *p);

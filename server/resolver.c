@@ -71,7 +71,7 @@ static int add_pack(void *ctx, const struct frame *f, struct err *e)
 	/* The pack is made from where this server finds the tarball; the client is told where it does. */
 	copy = *f;
 	copy.package.url = upstream_of_alias(ps->r->upstreams, f->package.name, f->package.url, ps->a);
-	packs_of(ps->r->packs, &copy.package);
+	packs_of(ps->r->packs, &copy.package, ps->who->name);
 	copy.package.url = f->package.url;
 	return ps->sink(ps->ctx, ps->wanted ? &copy : f, e);
 }
