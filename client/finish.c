@@ -18,6 +18,7 @@
 #include "project_local.h"
 #include "prune.h"
 #include "scripts.h"
+#include "slots_made.h"
 #include "state.h"
 
 static void put_list(struct buf *b, const char *indent, struct str_list l)
@@ -387,6 +388,12 @@ static bool edited_meanwhile(const struct finish_opts *o, const struct written *
 	return edited;
 }
 
+/* The state has the slots now. What cannot be removed says nothing that is wrong. */
+static void made_forget(int root)
+{
+	unlinkat(root, "node_modules/.pnpm/" SLOTS_MADE_FILE, 0);
+}
+
 static int write_state(const struct finish_opts *o, const struct written *w, struct arena *a, struct err *e)
 {
 	const struct tree *t = o->tree;
@@ -416,6 +423,7 @@ static int write_state(const struct finish_opts *o, const struct written *w, str
 	/* Written twice: making the file changes node_modules itself, and that time belongs into it. */
 	if (state_write(&s, o->root_fd, e) < 0)
 		return e->code;
+	made_forget(o->root_fd);
 	struct look l = look(o, w, a);
 	for (size_t i = 0; i < s.nwatch; i++) {
 		if (i < o->nwatched)
@@ -444,7 +452,9 @@ void finish_failed(const struct tree *t, int root)
 				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns, begun };
 		}
 	}
-	if (state_write(&s, root, &ignored) < 0)
+	if (state_write(&s, root, &ignored) == 0)
+		made_forget(root);
+	else
 		state_forget(root); /* as it was when this install began */
 }
 

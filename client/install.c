@@ -76,19 +76,41 @@ static bool slot_adopted(struct install *in, struct slot *s)
 	       deps_same(was->optional_dependencies, s->snap->optional_dependencies) && slot_stands(in->slots, s);
 }
 
+/* S stands as it was when WAS was written, and would be made of the same parts. */
+static bool slot_still(const struct install *in, struct slot *s, const struct state_slot *was)
+{
+	return was && was->wiring == s->wiring && slot_stands(in->slots, s) && was->modules_ns == s->modules_ns &&
+	       was->package_ns == s->package_ns;
+}
+
 /* A slot that an earlier install made of the same parts, and that nobody touched since, stays. */
 static bool slot_kept(struct install *in, struct slot *s)
 {
-	const struct state_slot *was = in->has_old && !in->o->force ? state_slot(&in->old, s->dir) : NULL;
-
 	s->wiring = slot_wiring(s);
+	if (in->o->force)
+		return false;
 	if (in->shared)
-		return !in->o->force && slot_stands(in->slots, s);
-	if (in->has_current && !in->o->force)
-		return slot_adopted(in, s);
+		return slot_stands(in->slots, s);
+	if (slot_still(in, s, slots_made_find(in->made, s->dir))) {
+		s->bins_due = true;
+		return true;
+	}
+	if (in->has_current) {
+		bool adopted = slot_adopted(in, s);
+		if (adopted) /* the record that says so may be set aside */
+			slots_made_add(in->made, s);
+		return adopted;
+	}
+	const struct state_slot *was = in->has_old ? state_slot(&in->old, s->dir) : NULL;
 	s->bins_due = was && was->begun;
-	return was && was->wiring == s->wiring && slot_stands(in->slots, s) && was->modules_ns == s->modules_ns &&
-	       was->package_ns == s->package_ns;
+	return slot_still(in, s, was);
+}
+
+void slots_note_made(struct install *in, const struct slot *s)
+{
+	/* what is to be built may be so in part */
+	if (!in->shared && !(s->builds && scripts_wanted(s->package)))
+		slots_made_add(in->made, s);
 }
 
 void slot_ready(struct install *in, struct slot *s)
@@ -141,6 +163,7 @@ static void on_linked(void *arg, struct slot *s)
 	if (s->state == SLOT_LINKED) {
 		in->done++;
 		in->o->progress->added++;
+		slots_note_made(in, s);
 		return;
 	}
 	bool lost = s->err->code == ERR_NOTFOUND || s->err->code == ERR_INTEGRITY;
@@ -398,6 +421,8 @@ static void install_turn(struct install *in)
 	};
 
 	int wait = in->waiting_make ? 20 : in->o->progress->tty ? 100 : 1000, grace = packages_grace_ms(in);
+	if (wait > SLOTS_MADE_MS && linker_pending(in->linker) > 0)
+		wait = SLOTS_MADE_MS;
 
 	if (poll(fd, 6, grace > 0 && grace < wait ? grace : wait) < 0 && errno != EINTR) {
 		struct err e;
@@ -418,6 +443,8 @@ static void install_turn(struct install *in)
 	if (in->packs && !in->failed)
 		pack_fetcher_drain(in->packs);
 	pool_drain(in->pool);
+	if (in->made)
+		slots_made_write(in->made, false);
 	packages_meanwhile(in);
 	if (in->shared && in->ready.n && !in->failed) {
 		struct err e;
@@ -564,6 +591,7 @@ static void install_close(struct install *in)
 	vec_release(&in->peer_issue);
 	arena_release(&in->arena);
 	shared_close(in->shared);
+	slots_made_free(in->made);
 	if (in->store)
 		store_close(in->store);
 	if (in->vstore >= 0)

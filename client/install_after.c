@@ -94,16 +94,33 @@ static int install_links(struct install *in, bool again, struct err *e)
 	return code;
 }
 
-/* Dependencies build first; what they made may be commands, so shims are looked at again; then the projects' own scripts. */
-static int install_scripts(struct install *in, struct err *e)
+static struct scripts_opts scripts_opts_of(const struct install *in)
 {
-	struct scripts_opts so = { .project = in->o->project,
+	return (struct scripts_opts){ .project = in->o->project,
 		.vstore = in->slots,
 		.tree = &in->tree,
 		.selected = in->o->selected,
 		.ignore = in->o->ignore_scripts,
 		.progress = in->o->progress,
 		.cancel_fd = in->o->cancel_fd };
+}
+
+/* Slots got their commands, which changed the times of their folders. Scripts may run for long, and whoever gives up on one kills the install. */
+static void install_made(struct install *in)
+{
+	struct scripts_opts so = scripts_opts_of(in);
+
+	for (size_t i = 0; i < in->tree.nslots; i++) {
+		if (in->tree.slot[i]->state == SLOT_LINKED)
+			slots_note_made(in, in->tree.slot[i]);
+	}
+	slots_made_write(in->made, scripts_due(&so));
+}
+
+/* Dependencies build first; what they made may be commands, so shims are looked at again; then the projects' own scripts. */
+static int install_scripts(struct install *in, struct err *e)
+{
+	struct scripts_opts so = scripts_opts_of(in);
 	struct scripts_counts sc;
 
 	int code = scripts_build(&in->r->ignored_builds, &sc, &so, &in->r->arena, e);
@@ -186,7 +203,10 @@ int install_after(struct install *in, struct err *e)
 	in->r->link = linker_counts(in->linker);
 	if (in->o->lockfile_only)
 		return install_finish(in, e);
-	if (install_links(in, false, e) < 0 || install_scripts(in, e) < 0 || shared_slots_publish(in, e) < 0)
+	if (install_links(in, false, e) < 0)
+		return e->code;
+	install_made(in);
+	if (install_scripts(in, e) < 0 || shared_slots_publish(in, e) < 0)
 		return e->code;
 	return install_finish(in, e);
 }

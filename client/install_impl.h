@@ -13,6 +13,7 @@
 #include "pack_pairs.h"
 #include "plan_lockfile.h"
 #include "shared.h"
+#include "slots_made.h"
 #include "state.h"
 
 struct verdict_stage;
@@ -37,7 +38,8 @@ struct install {
 	bool has_old;
 	struct lockfile current; /* of a tree that dray has no state of: pnpm made it */
 	bool has_current;
-	struct lockfile was; /* what the tree held before, where that had to be asked */
+	struct slots_made *made; /* NULL: no tree is asked for */
+	struct lockfile was;     /* what the tree held before, where that had to be asked */
 	bool was_read, has_was;
 	struct request req;     /* what the source is asked */
 	str pnpm_state;         /* what stood in pnpm's state file */
@@ -83,6 +85,8 @@ MUST_USE int install_net(struct install *in, struct err *e);
 /* install.c: a slot whose package is there is linked at the end of this turn; a slot is finished one way or another. */
 void slot_ready(struct install *in, struct slot *s);
 void slot_finish(struct install *in, struct slot *s, enum slot_state state);
+/* S, which this install has linked, is written down for the case that it is killed. */
+void slots_note_made(struct install *in, const struct slot *s);
 
 /* install_packages.c. */
 /* Asks the store, else the registry or drayd, for P's bytes, once. */

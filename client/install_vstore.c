@@ -175,6 +175,7 @@ int vstore_open(struct install *in, struct err *e)
 	in->has_old = !in->made_vstore && state_read(&in->old, in->root);
 	if (!in->made_vstore && !in->has_old)
 		in->has_current = current_read(&in->current, in, "lock.yaml");
+	in->made = slots_made_open(in->vstore);
 	if (in->o->selected)
 		partial_open(in);
 	if (!in->made_vstore) {
@@ -200,6 +201,8 @@ void vstore_undo(struct install *in)
 	}
 	bool whole = prune_made(in->slots, &in->tree);
 	if (!in->made_vstore) {
+		if (in->made)
+			slots_made_undo(in->made);
 		if (whole) /* all slots are what it says again */
 			(void)renameat(in->vstore, ASIDE_LOCK, in->vstore, "lock.yaml");
 	} else if (remove_all(in->root, "node_modules/.pnpm")) {

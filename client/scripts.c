@@ -218,6 +218,11 @@ static void task_needs(struct run *r, struct task *from, const uint32_t *task_of
 	vec_release(&todo);
 }
 
+static bool slot_is_to_build(const struct slot *s)
+{
+	return s->state == SLOT_LINKED && s->builds && scripts_wanted(s->package);
+}
+
 int scripts_build(struct str_list *ignored, struct scripts_counts *counts, const struct scripts_opts *o,
 	struct arena *a, struct err *e)
 {
@@ -231,8 +236,7 @@ int scripts_build(struct str_list *ignored, struct scripts_counts *counts, const
 	ignored_list(ignored, o, a);
 	uint32_t *task_of = arena_new(&r.a, uint32_t, t->nslots + 1);
 	for (size_t i = 0; i < t->nslots; i++) {
-		const struct slot *s = t->slot[i];
-		if (s->state == SLOT_LINKED && s->builds && scripts_wanted(s->package))
+		if (slot_is_to_build(t->slot[i]))
 			task_of[i] = (uint32_t)++r.n;
 	}
 	r.task = arena_new(&r.a, struct task, r.n + 1);
@@ -252,10 +256,36 @@ int scripts_build(struct str_list *ignored, struct scripts_counts *counts, const
 
 /* ---- projects ---- */
 
+static const char *const project_stages[] = { "preinstall", "install", "postinstall", "preprepare", "prepare",
+	"postprepare" };
+enum { PROJECT_STAGES = sizeof(project_stages) / sizeof(project_stages[0]) };
+
+static bool project_has_scripts(const struct manifest *m)
+{
+	for (size_t k = 0; k < PROJECT_STAGES; k++) {
+		if (str_map_get(m->scripts, str_of(project_stages[k])))
+			return true;
+	}
+	return false;
+}
+
+bool scripts_due(const struct scripts_opts *o)
+{
+	const struct request *q = &o->project->req;
+
+	for (size_t i = 0; !o->ignore && i < o->tree->nslots; i++) {
+		if (slot_is_to_build(o->tree->slot[i]))
+			return true;
+	}
+	for (size_t i = 0; !o->ignore && i < q->nimporters; i++) {
+		if ((!o->selected || o->selected[i]) && project_has_scripts(&q->importer[i].manifest))
+			return true;
+	}
+	return false;
+}
+
 int scripts_projects(const struct scripts_opts *o, struct err *e)
 {
-	static const char *const stages[] = { "preinstall", "install", "postinstall", "preprepare", "prepare",
-		"postprepare" };
 	struct scripts_counts counts = { 0 };
 	struct run r = { .o = o, .a = ARENA_INIT(16 * 1024), .counts = &counts };
 	const struct request *q = &o->project->req;
@@ -270,10 +300,10 @@ int scripts_projects(const struct scripts_opts *o, struct err *e)
 		struct task *t = &r.task[r.n];
 		struct script like = script_like(
 			&r, o->project->importer[i].dir, m->name.n ? m->name : q->importer[i].path, m->version);
-		for (size_t k = 0; k < sizeof(stages) / sizeof(stages[0]); k++) {
-			const str *command = str_map_get(m->scripts, str_of(stages[k]));
+		for (size_t k = 0; k < PROJECT_STAGES; k++) {
+			const str *command = str_map_get(m->scripts, str_of(project_stages[k]));
 			if (command)
-				task_add(&r, t, like, stages[k], *command);
+				task_add(&r, t, like, project_stages[k], *command);
 		}
 		r.n += t->n > 0;
 	}

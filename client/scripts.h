@@ -26,6 +26,8 @@ struct scripts_opts {
 struct scripts_counts {
 	uint32_t built, failed; /* packages; failed: optional ones */
 };
+/* Whether any script is to run. */
+bool scripts_due(const struct scripts_opts *o);
 /* Builds the slots that this install has linked. *ignored: name@version of packages that want to build and are not listed,
  * sorted, in A. ERR_SCRIPT when one fails that is not optional. */
 MUST_USE int scripts_build(struct str_list *ignored, struct scripts_counts *counts, const struct scripts_opts *o,
