@@ -118,7 +118,8 @@ static int hoisted_put(int slots, const char *tmp, const char *name)
 {
 	if (renameat2(slots, tmp, slots, name, RENAME_EXCHANGE) == 0)
 		return 0;
-	if (errno == EINVAL && !remove_all(slots, name)) /* a file system that cannot exchange */
+	if ((errno == EINVAL || errno == EXDEV) &&
+		!remove_all(slots, name)) /* a file system that cannot exchange (all) folders */
 		return -1;
 	return renameat(slots, tmp, slots, name);
 }

@@ -322,11 +322,30 @@ static int marks_read(struct marks *m, struct shared_pruned *out, int projects, 
 			rc = errno ? err_os(e, "read projects") : 0;
 			break;
 		}
-		if (de->d_name[0] != '.' && !strstr(de->d_name, ".tmp-"))
+		if (strstr(de->d_name, ".tmp-")) { /* of an install that was killed: none is at work, links is locked */
+			if (!dry_run)
+				fs_unlink(projects, de->d_name, 0);
+		} else if (de->d_name[0] != '.') {
 			mark_record(m, out, projects, de->d_name, dry_run);
+		}
 	}
 	closedir(d);
 	return rc;
+}
+
+/* Where it lies, for overlayfs, which does not rename a folder of a layer below: marked as not whole first. */
+static int slot_remove_here(int links, const char *name, struct err *e)
+{
+	char modules[300];
+	struct stat st;
+
+	snprintf(modules, sizeof(modules), "%s/node_modules", name);
+	if (fs_stat(links, modules, &st) == 0 && S_ISDIR(st.st_mode)) {
+		AUTO(fs_close_auto) int fd = fs_open_dir(links, modules);
+		if (fd < 0 || fs_chmod(fd, (st.st_mode & 0777) | S_ISVTX) != 0)
+			return err_os(e, "remove links/%s", name);
+	}
+	return fs_remove_tree(links, name, e);
 }
 
 /* Moved away first: a slot is there whole, or not at all. */
@@ -338,9 +357,11 @@ static int slot_remove(struct store *s, int links, const char *name, struct err 
 	if (store_tmp(&tmp, s, e) < 0)
 		return e->code;
 	store_tmp_name(to, s);
-	if (fs_rename(links, name, tmp, to) != 0)
-		return errno == ENOENT ? 0 : err_os(e, "remove links/%s", name);
-	return fs_remove_tree(tmp, to, e);
+	if (fs_rename(links, name, tmp, to) == 0)
+		return fs_remove_tree(tmp, to, e);
+	if (errno == EXDEV)
+		return slot_remove_here(links, name, e);
+	return errno == ENOENT ? 0 : err_os(e, "remove links/%s", name);
 }
 
 static int slots_sweep(

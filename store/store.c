@@ -87,15 +87,18 @@ static int boot_lost(struct store *s, bool *lost, struct err *e)
 	return 0;
 }
 
-/* What cannot be told to be whole without looking at every byte: out of the way, for prune. */
+/* What cannot be told to be whole without looking at every byte: out of the way, for prune; gone, where overlayfs does not rename a folder of a
+ * layer below (EXDEV): a store that is part of an image. */
 static int set_aside(struct store *s, const char *name, struct err *e)
 {
 	char aside[96];
 
 	snprintf(aside, sizeof(aside), "%s.lost-%lld-%ld", name, (long long)time(NULL), (long)getpid());
-	if (fs_rename(s->fd, name, s->fd, aside) != 0 && errno != ENOENT)
+	if (fs_rename(s->fd, name, s->fd, aside) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EXDEV)
 		return err_os(e, "set aside %s/%s", s->dir, name);
-	return 0;
+	return fs_remove_tree(s->fd, name, e) < 0 ? err_ctx(e, "set aside %s/%s", s->dir, name) : 0;
 }
 
 /* *LOST: the machine went down while the store was in use. Then index and shared slots are out of the way, and the lock is held alone
@@ -346,9 +349,12 @@ int store_trash(struct store *s, const uint8_t id[PKG_ID], struct err *e)
 		return e->code;
 	store_pkg_path(from, id);
 	store_tmp_name(to, s);
-	if (fs_rename(s->pkgs_fd, from, tmp, to) != 0)
-		return errno == ENOENT ? 0 : err_os(e, "remove %s/pkgs/%s", s->dir, from);
-	return fs_remove_tree(tmp, to, e);
+	if (fs_rename(s->pkgs_fd, from, tmp, to) == 0)
+		return fs_remove_tree(tmp, to, e);
+	/* EXDEV: a folder of a layer below, on overlayfs. No row names it any more, and who finds one of its files gone fetches the package. */
+	return errno == ENOENT  ? 0
+	       : errno == EXDEV ? fs_remove_tree(s->pkgs_fd, from, e)
+				: err_os(e, "remove %s/pkgs/%s", s->dir, from);
 }
 
 /* -- reading ----------------------------------------------------------------- */

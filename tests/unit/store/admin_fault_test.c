@@ -9,10 +9,14 @@
 
 static unsigned fail_at, calls; /* 0: never */
 static int fail_with;
+static unsigned below; /* so many folders more are of a layer below, for overlayfs, which does not rename those */
 
 int fs_fault(const char *op)
 {
-	(void)op;
+	if (below && strcmp(op, "rename") == 0) {
+		below--;
+		return EXDEV;
+	}
 	return fail_at && ++calls == fail_at ? fail_with : 0;
 }
 
@@ -131,6 +135,63 @@ static void test_prune(void **state)
 	assert_true(failed > 40);
 }
 
+static void test_prune_layers(void **state)
+{
+	struct env *v = *state;
+	struct store_prune_result r;
+	struct err e;
+
+	used(v);
+	unused(v);
+	below = UINT_MAX;
+	int rc = store_prune(&r, v->s, &(struct store_prune_opts){ 0 }, &e);
+	assert_true(below < UINT_MAX - 2);
+	below = 0;
+	assert_int_equal(rc, 0);
+	used_stands(v);
+	assert_int_equal(r.packages, 1);
+	assert_int_equal(count(v, "pkgs", "-mindepth 2 -maxdepth 2"), 1);
+	assert_false(there(v, "deep/store/links/gone@1.0.0-00000000000000000000000000000002"));
+
+	/* one that cannot be removed in full is not whole */
+	static const char gone[] = "deep/store/links/gone@1.0.0-00000000000000000000000000000002/node_modules";
+	bool left = false;
+	for (unsigned n = 1; !left; n++) {
+		struct stat st;
+		unused(v);
+		below = UINT_MAX;
+		fail_at = n;
+		calls = 0;
+		fail_with = EIO;
+		rc = store_prune(&r, v->s, &(struct store_prune_opts){ 0 }, &e);
+		bool hit = calls >= n;
+		below = fail_at = 0;
+		assert_true(hit);
+		used_stands(v);
+		left = rc < 0 && lstat(arena_printf(&v->a, "%s/%s", v->root, gone).p, &st) == 0 &&
+		       (st.st_mode & S_ISVTX);
+		assert_int_equal(store_prune(&r, v->s, &(struct store_prune_opts){ 0 }, &e), 0);
+	}
+}
+
+/* A store that is part of an image, used on another machine than the one that made it. */
+static void test_boot_layers(void **state)
+{
+	struct env *v = *state;
+	struct err e;
+
+	used(v);
+	store_close(v->s);
+	str cmd = arena_printf(&v->a, "echo 'another-boot dirty' > '%s/boot'", v->store);
+	assert_int_equal(system(cmd.p), 0);
+	below = 2;
+	assert_int_equal(store_open(&v->s, v->store, NULL, &e), 0);
+	assert_int_equal(below, 0);
+	assert_true(has(v, sample_key(v, "1.0.0")));
+	assert_false(there(v, "deep/store/links"));
+	assert_int_equal(count(v, ".", "-maxdepth 1 -name '*lost*'"), 0);
+}
+
 static void test_status_and_verify(void **state)
 {
 	struct env *v = *state;
@@ -204,6 +265,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_prune),
+		T(test_prune_layers),
+		T(test_boot_layers),
 		T(test_status_and_verify),
 		T(test_sync),
 	};
