@@ -3,6 +3,7 @@
 
 #include "import_stage.h"
 #include "install_impl.h"
+#include "integrity.h"
 #include "net_opts.h"
 #include "pack_base.h"
 #include "packs_wire.h"
@@ -22,6 +23,8 @@ int install_net(struct install *in, struct err *e)
 
 	if (in->registry)
 		return 0;
+	if (hasher_ready(e) < 0) /* what comes is hashed */
+		return e->code;
 	int code = net_opts_make(&o, in->o->project, &in->arena, e);
 	if (code == 0)
 		code = http_new(&in->http, &o.http, e);

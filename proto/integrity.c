@@ -141,9 +141,9 @@ static struct crypto {
 	CRYPTO_FUNCTIONS(CRYPTO_MEMBER)
 #undef CRYPTO_MEMBER
 } crypto;
+static struct err crypto_failed;
 static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
 
-/* Without it nothing that was downloaded can be checked: there is no way on. */
 static void crypto_load(void)
 {
 	void *library = dlopen("libcrypto.so.3", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE), *f;
@@ -151,8 +151,9 @@ static void crypto_load(void)
 #define CRYPTO_LOAD(name)                                                                                              \
 	f = library ? dlsym(library, #name) : NULL;                                                                    \
 	if (!f) {                                                                                                      \
-		fprintf(stderr, "libcrypto.so.3 cannot be loaded (%s); install OpenSSL 3\n", dlerror());               \
-		_Exit(1);                                                                                              \
+		err_set(&crypto_failed, ERR_UNSUPPORTED, "libcrypto.so.3 cannot be loaded (%s); install OpenSSL 3",    \
+			dlerror());                                                                                    \
+		return;                                                                                                \
 	}                                                                                                              \
 	memcpy(&crypto.name##_, &f, sizeof(f)); /* ISO C has no cast from void * to a function pointer */
 	CRYPTO_FUNCTIONS(CRYPTO_LOAD)
@@ -189,11 +190,23 @@ static void hasher_start(struct hasher *h)
 	abort(); /* a caller's mistake */
 }
 
+int hasher_ready(struct err *e)
+{
+	pthread_once(&crypto_once, crypto_load);
+	if (crypto_failed.code < 0)
+		*e = crypto_failed;
+	return crypto_failed.code;
+}
+
 struct hasher *hasher_new(enum digest_alg alg)
 {
 	struct hasher *h = xcalloc(1, sizeof(*h));
+	struct err e;
 
-	pthread_once(&crypto_once, crypto_load);
+	if (hasher_ready(&e) < 0) { /* who did not ask cannot go on: nothing that comes can be checked */
+		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
+		_Exit(err_exit_status(e.code));
+	}
 	h->alg = alg;
 	hasher_start(h);
 	return h;
