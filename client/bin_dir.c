@@ -94,27 +94,25 @@ static struct str_list node_path(const struct bin_dir *d, const struct source_pk
 }
 
 /* The file may be one inode with the store and other trees: its mode is not ours to change, so it gets a copy, unless it is one already. */
-static int target_make_executable(int dirfd, const char *target, const struct stat *st, struct err *e)
+static int target_make_executable(
+	int dirfd, const char *target, const struct stat *st, const struct bins_opts *o, struct err *e)
 {
-	char tmp[1100], part[65536];
+	char tmp[ASIDE_NAME];
 	mode_t mode = (st->st_mode & 0777) | 0755;
-	ssize_t n = 0;
 
 	if (st->st_nlink == 1)
 		return fchmodat(dirfd, target, mode, 0) == 0 ? 0 : err_os(e, "make %s executable", target);
 
-	snprintf(tmp, sizeof(tmp), "%s.dray-%ld", target, (long)gettid()); /* two workers may be at the same target */
-	AUTO(fs_close_auto) int in = openat(dirfd, target, O_RDONLY | O_CLOEXEC);
-	AUTO(fs_close_auto) int out = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (in < 0 || out < 0)
+	/* two workers may be at the same target; what an install that is killed leaves in the package would stay there */
+	snprintf(tmp, sizeof(tmp), ASIDE "exec-%ld", (long)gettid());
+	(void)unlinkat(o->vstore, tmp, 0);
+	if (fs_copy(dirfd, target, o->vstore, tmp, mode, true, NULL) != 0)
 		return err_os(e, "copy %s", target);
-	while ((n = read(in, part, sizeof(part))) > 0) {
-		if (fs_write_all(out, part, (size_t)n) != 0)
-			return err_os(e, "copy %s", target);
-	}
-	if (n < 0 || fchmod(out, mode) != 0 || renameat(dirfd, tmp, dirfd, target) != 0)
-		return err_os(e, "make %s executable", target);
-	return 0;
+	if (renameat(o->vstore, tmp, dirfd, target) == 0)
+		return 0;
+	err_os(e, "make %s executable", target);
+	unlinkat(o->vstore, tmp, 0);
+	return e->code;
 }
 
 /* Two paths from .bin: the same folder, or the same text where there is none. */
@@ -199,7 +197,7 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 	bool packaged =
 		c->from->slot || c->from->within.n; /* a project's own files stay as they are, as with pnpm 12.21 */
 	if (there && packaged && !(st.st_mode & 0111)) {
-		if (target_make_executable(dirfd, s.target.p, &st, e) < 0)
+		if (target_make_executable(dirfd, s.target.p, &st, o, e) < 0)
 			return e->code;
 		counts->chmodded++;
 	}

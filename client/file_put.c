@@ -8,7 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TMP_TRIES = 200 }; /* two for each name that is taken */
+enum {
+	TMP_TRIES = 200, /* two for each name that is taken */
+	TMP_GAP = 3,     /* names that are free, after which there are no more */
+};
 
 struct staged {
 	struct job job; /* first */
@@ -56,8 +59,12 @@ void file_put_clear(int dirfd, const char *path)
 {
 	char tmp[4096];
 
-	tmp_name(tmp, path, 0);
-	(void)tmp_left(dirfd, tmp);
+	for (unsigned i = 0, absent = 0; absent < TMP_GAP && i < TMP_TRIES / 2; i++) {
+		tmp_name(tmp, path, i);
+		absent = faccessat(dirfd, tmp, F_OK, AT_SYMLINK_NOFOLLOW) != 0 ? absent + 1 : 0;
+		if (!absent)
+			(void)tmp_left(dirfd, tmp);
+	}
 }
 
 /* 1: PATH is to be replaced, 0: it has TEXT already. */

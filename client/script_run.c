@@ -16,7 +16,6 @@
 #define LINE_MAX_BYTES 4096
 /* Reads in a row: who writes faster than it is shown keeps neither the others nor an interruption waiting. It is more than a pipe holds. */
 enum { READS = 64 };
-/* What a script that is interrupted has for its end. */
 enum { END_MS = 5000, END_STEP_MS = 20 };
 
 struct child {
@@ -39,6 +38,8 @@ struct script_set *script_set_new(const struct script_opts *o)
 
 	set->o = *o;
 	set->cancel_fd = -1;
+	if (!set->o.end_ms)
+		set->o.end_ms = END_MS;
 	return set;
 }
 
@@ -351,7 +352,7 @@ static void end_all(struct script_set *set)
 	bool left = set->child.n > 0;
 
 	kill_all(set, SIGTERM);
-	for (unsigned ms = 0; left && ms < END_MS; ms += END_STEP_MS) {
+	for (unsigned ms = 0; left && ms < set->o.end_ms; ms += END_STEP_MS) {
 		left = false;
 		for (size_t i = 0; i < set->child.n; i++)
 			left |= !set->child.p[i]->gone && !child_over(set->child.p[i]);

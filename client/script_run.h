@@ -24,6 +24,7 @@ struct script_opts {
 	void (*line)(void *arg, const struct script *s, str line);
 	void (*done)(void *arg, const struct script *s, int code, const struct err *e);
 	void *arg;
+	unsigned end_ms; /* what an interrupted script has for its end; 0: five seconds */
 };
 struct script_set *script_set_new(const struct script_opts *o);
 /* S is copied, what it points at is not. */
@@ -33,5 +34,5 @@ size_t script_running(const struct script_set *set);
 /* Waits for output or an end, a second at most, and tells line() and done() of them. Once CANCEL_FD (a signalfd, not
  * blocking, or -1) is readable every group is sent SIGTERM: ERR_CANCELLED, and only script_set_free() may follow. */
 MUST_USE int script_turn(struct script_set *set, int cancel_fd, struct err *e);
-/* Ends what runs: it has a few seconds after SIGTERM, or until CANCEL_FD is readable once more. */
+/* Ends what runs: it has END_MS after SIGTERM, or until CANCEL_FD is readable once more. */
 void script_set_free(struct script_set *set);
