@@ -1,9 +1,10 @@
 // Kills `dray install` with SIGKILL at random moments, cold and warm in turn; the install after each must end well and with a
 // tree equal to the reference's: every file, mode and symlink, and nothing besides.
 //
-// usage: kill-walk.mjs DRAY PROJECT REGISTRY WARM COLD [--scratch DIR] [--seed N] [--scripts]
+// usage: kill-walk.mjs DRAY PROJECT REGISTRY WARM COLD [--scratch DIR] [--seed N] [--scripts] [--minutes N]
 //   PROJECT is a folder with package.json, perhaps pnpm-lock.yaml and pnpm-workspace.yaml; WARM and COLD count the moments of
 //   installs whose store has everything and whose store is empty. A third of the rounds goes on from what the last kill left.
+//   With --minutes no round begins after so many; what is left undone is said, and the exit status is 1.
 // usage: kill-walk.mjs --fixture DRAY FIXTURE_REGISTRY PACKAGES WARM COLD      the same with a project of fixtures
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -21,6 +22,7 @@ const option = (name, value) => {
 const fixture = option('--fixture', false)
 const scratch = option('--scratch', true) ?? tmpdir()
 const scripts = option('--scripts', false)
+const until = Date.now() + 60e3 * Number(option('--minutes', true) ?? 1e6)
 let seed = Number(option('--seed', true) ?? Date.now() % 1e9)
 console.log(`seed ${seed}`)
 const random = () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648
@@ -92,7 +94,7 @@ const takes = { warm: warmMs, cold: coldLockedMs }
 const seen = new Map(), reference = describe(join(work, 'reference'), seen)
 const moments = { warm: [], cold: [] }
 fresh('victim', source)
-while (rounds.warm + rounds.cold > 0 && done < most) {
+while (rounds.warm + rounds.cold > 0 && done < most && Date.now() < until) {
   const kind = rounds.cold === 0 || (rounds.warm > 0 && rounds.warm >= rounds.cold) ? 'warm' : 'cold'
   rounds[kind]--
   if (kind === 'cold') discard('cold')
@@ -119,7 +121,7 @@ while (rounds.warm + rounds.cold > 0 && done < most) {
   const left = leftovers()
   if (left.length) fail(`round ${done} (${kind}, killed after ${after.toFixed(1)} ms): left behind ${left.join(' ')}`)
   done++
-  if (done % 20 === 0) console.log(`${done} rounds, ${killed} killed`)
+  if (done % 20 === 0 || warmMs > 500) console.log(`${done} rounds, ${killed} killed; the last ${kind}, after ${after.toFixed(0)} of some ${takes[kind].toFixed(0)} ms`)
 }
 // Whatever the kills left in the store: nothing in it may be wrong.
 for (const store of ['warm', 'cold'].filter((s) => existsSync(join(work, s)))) {
@@ -127,7 +129,7 @@ for (const store of ['warm', 'cold'].filter((s) => existsSync(join(work, s)))) {
   if (r.status !== 0) fail(`dray store verify: ${r.stdout}${r.stderr}`)
 }
 const span = (l) => (l.length ? `${l.length} between ${Math.min(...l).toFixed(0)} and ${Math.max(...l).toFixed(0)} ms` : 'none')
-console.log(`${done} rounds, ${killed} killed (warm ${span(moments.warm)}, cold ${span(moments.cold)}); every tree equals the reference`)
+console.log(`${done} rounds, ${killed} killed (warm ${span(moments.warm)}, cold ${span(moments.cold)}); every tree equals the reference${rounds.warm + rounds.cold ? `; ${rounds.warm} warm and ${rounds.cold} cold not begun` : ''}`)
 rmSync(work, { recursive: true, force: true })
 // A walk in which hardly anything was interrupted has shown nothing.
 process.exit(rounds.warm + rounds.cold === 0 ? 0 : 1)
