@@ -28,7 +28,7 @@ static struct str_list watch_list(const struct project *p, struct arena *a)
 	enum { NOWN = sizeof(own) / sizeof(own[0]) };
 	const struct settings *s = &p->req.settings;
 	const char *home = getenv("HOME");
-	struct str_list l = { .p = arena_new(a, str, p->req.nimporters * 3 + p->req.nlocal + s->npatch + NOWN + 2) };
+	struct str_list l = { .p = arena_new(a, str, p->req.nimporters * 3 + p->req.nlocal + s->npatch + NOWN + 3) };
 
 	for (size_t i = 0; i < p->req.nimporters; i++) {
 		l.p[l.n++] = arena_printf(a, STR_FMT "/package.json", STR_ARG(p->importer[i].dir));
@@ -48,6 +48,8 @@ static struct str_list watch_list(const struct project *p, struct arena *a)
 		l.p[l.n++] = str_of(own[i]);
 	if (p->around.n)
 		l.p[l.n++] = p->around;
+	if (p->machine_file.n)
+		l.p[l.n++] = p->machine_file;
 	if (home)
 		l.p[l.n++] = arena_printf(a, "%s/.npmrc", home);
 	return l;
@@ -286,7 +288,7 @@ static int invocation_filter(struct invocation *s, bool *none, struct err *e)
 	if (filter_select(&r, p, &fo, &s->arena, e) < 0)
 		return e->code;
 	if (r.n == 0) {
-		if (o->fail_if_no_match)
+		if (o->fail_if_no_match || p->client.fail_if_no_match)
 			return err_set(e, ERR_NOTFOUND, "no project matches the filters in " STR_FMT, STR_ARG(p->root));
 		progress_say(&s->progress, "No projects matched the filters in " STR_FMT, STR_ARG(p->root));
 		*none = true;

@@ -34,6 +34,7 @@ struct project {
 	str base;                          /* absolute: where the user stands */
 	str current;                       /* importer in which the user stands, "." when in none */
 	bool is_workspace, made_workspace; /* project_load() wrote its pnpm-workspace.yaml */
+	str machine_file;                  /* where the machine's config.yaml is or would be; empty: no home */
 	str around; /* pnpm-workspace.yaml of the workspace in whose folder this project lies without being listed; empty: none */
 	struct str_list
 		patterns;   /* packages: of pnpm-workspace.yaml; "." when the file has none; empty without the file */

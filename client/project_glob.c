@@ -72,20 +72,26 @@ static str join(struct arena *a, str dir, str name)
 	return dir.n ? arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(dir), STR_ARG(name)) : arena_str(a, name);
 }
 
-static void found(struct walk *w, str dir)
+static int found(struct walk *w, str path)
 {
+	str dir = path_join(w->a, STR("."), path); /* "a/../b" is "b" */
 	str file = arena_printf(w->a, STR_FMT "/" STR_FMT "/package.json", STR_ARG(w->root), STR_ARG(dir));
 	bool fresh;
 
 	if (access(file.p, F_OK) != 0)
-		return;
+		return 0;
+	if (str_eq(dir, STR("..")) || str_starts(dir, STR("../")))
+		return err_set(w->e, ERR_UNSUPPORTED,
+			"packages: \"" STR_FMT "\" leads out of the workspace; dray does not support that",
+			STR_ARG(path));
 	for (size_t i = 0; i < w->not .n; i++) {
 		if (path_matches(w->not .p[i], dir, w->a, 0))
-			return;
+			return 0;
 	}
 	map_add(&w->seen, dir, 0, &fresh);
 	if (fresh)
 		*vec_add(&w->found) = dir;
+	return 0;
 }
 
 static int walk_parts(struct walk *w, str dir, str glob, unsigned depth);
@@ -129,10 +135,8 @@ static int walk_parts(struct walk *w, str dir, str glob, unsigned depth)
 
 	if (depth > DEPTH_MAX)
 		return err_set(w->e, ERR_TOOBIG, "%s: folders nested deeper than 64 below the workspace", w->root.p);
-	if (!part.n) {
-		found(w, dir.n ? dir : STR("."));
-		return 0;
-	}
+	if (!part.n)
+		return found(w, dir);
 	if (str_eq(part, STR("**"))) {
 		if ((rc = walk_parts(w, dir, glob, depth + 1)))
 			return rc;

@@ -14,6 +14,9 @@ struct load {
 	str dir; /* where the user stands, absolute */
 	bool has_yaml;
 	struct workspace_yaml w;
+	str machine_registry; /* what the machine's config.yaml says of registries comes last */
+	struct registry_route *machine_route;
+	size_t nmachine_route;
 	struct credentials rc;
 	struct sha256_ctx manifests;
 	struct err *e;
@@ -27,5 +30,7 @@ str load_path(struct load *l, str dir, const char *name);
 enum { LOAD_FILE_MAX = 16 << 20 };
 MUST_USE int load_text(struct load *l, str path, str *out);
 
+/* Where pnpm keeps what is the machine's: config.yaml, auth.ini. Empty where there is no home. */
+str load_config_dir(char **env, struct arena *a);
 /* project_settings.c: P's settings, its own and those of the request; the root is known. */
 MUST_USE int load_settings(struct load *l);

@@ -1,5 +1,6 @@
 #include "project_local.h"
 #include "catalog.h"
+#include "name.h"
 #include "tarball_manifest.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -82,9 +83,7 @@ static enum spec_kind spec_kind(str spec, str *path)
 		return SPEC_LINK;
 	}
 	*path = spec;
-	bool bare = str_starts(spec, STR("./")) || str_starts(spec, STR("../")) || str_starts(spec, STR("/")) ||
-		    str_eq(spec, STR(".")) || str_eq(spec, STR(".."));
-	if (!bare && (!is_tarball(spec) || str_find(spec, ':', 0) != SIZE_MAX))
+	if (!spec_is_path(spec) && (!is_tarball(spec) || str_find(spec, ':', 0) != SIZE_MAX))
 		return SPEC_OTHER;
 	return is_tarball(spec) ? SPEC_FILE : SPEC_LINK; /* pnpm links a bare folder */
 }
@@ -107,7 +106,7 @@ static int read_folder(struct locals *l, struct request_local *local, str dir, b
 
 	if (rc == ERR_NOTFOUND && !needed)
 		return 0;
-	return rc ? rc : manifest_parse(&local->manifest, arena_str(l->a, buf_str(&text)), file, l->a, l->e);
+	return rc ? rc : manifest_parse_folder(&local->manifest, arena_str(l->a, buf_str(&text)), file, l->a, l->e);
 }
 
 static int add_local(struct locals *l, enum spec_kind kind, str path)

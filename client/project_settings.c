@@ -22,9 +22,44 @@ static int refuse_hooks(struct load *l)
 	return 0;
 }
 
+str load_config_dir(char **env, struct arena *a)
+{
+	str home = env_get(env, "HOME"), xdg = env_get(env, "XDG_CONFIG_HOME");
+
+	return xdg.n    ? arena_printf(a, STR_FMT "/pnpm", STR_ARG(xdg))
+	       : home.n ? arena_printf(a, STR_FMT "/.config/pnpm", STR_ARG(home))
+			: STR_NONE;
+}
+
+/* The settings of the machine, below those of the project. */
+static int read_machine(struct load *l)
+{
+	str dir = load_config_dir(l->env, l->a), path, text;
+	int rc;
+
+	if (!dir.n)
+		return 0;
+	path = l->p->machine_file = load_path(l, dir, "config.yaml");
+	rc = load_text(l, path, &text);
+	if (rc || !text.p)
+		return rc;
+	if ((rc = workspace_yaml_machine(&l->w, text, path, l->a, l->e)))
+		return rc;
+	l->machine_registry = l->w.registry;
+	l->machine_route = l->w.settings.registry;
+	l->nmachine_route = l->w.settings.nregistry;
+	l->w.registry = STR_NONE;
+	l->w.settings.registry = NULL;
+	l->w.settings.nregistry = 0;
+	return 0;
+}
+
 static int read_yaml(struct load *l)
 {
 	workspace_yaml_init(&l->w);
+	int failed = read_machine(l);
+	if (failed)
+		return failed;
 	if (l->has_yaml) {
 		str path = load_path(l, l->p->root, "pnpm-workspace.yaml"), text;
 		int rc = load_text(l, path, &text);
@@ -60,13 +95,9 @@ static str env_first(char **env, const char *const *names)
 
 static int read_user_npmrc(struct load *l)
 {
-	str home = env_get(l->env, "HOME"), xdg = env_get(l->env, "XDG_CONFIG_HOME"), user;
-	int rc = 0;
+	str home = env_get(l->env, "HOME"), dir = load_config_dir(l->env, l->a), user;
+	int rc = dir.n ? add_npmrc(l, load_path(l, dir, "auth.ini"), false) : 0;
 
-	if (xdg.n)
-		rc = add_npmrc(l, load_path(l, xdg, "pnpm/auth.ini"), false);
-	else if (home.n)
-		rc = add_npmrc(l, load_path(l, home, ".config/pnpm/auth.ini"), false);
 	if (rc)
 		return rc;
 	user = env_first(l->env, (const char *const[]){ "pnpm_config_npmrc_auth_file", "PNPM_CONFIG_NPMRC_AUTH_FILE",
@@ -106,7 +137,7 @@ static int check_url(struct load *l, str url)
 	return 0;
 }
 
-/* Command line, pnpm's variable, npm's, pnpm-workspace.yaml, .npmrc, built in. */
+/* Command line, pnpm's variable, npm's, pnpm-workspace.yaml, .npmrc, the machine's config.yaml, built in. */
 static int set_registries(struct load *l)
 {
 	struct settings *s = &l->p->req.settings;
@@ -116,19 +147,24 @@ static int set_registries(struct load *l)
 		url = env_first(l->env, (const char *const[]){ "pnpm_config_registry", "PNPM_CONFIG_REGISTRY",
 						"npm_config_registry", "NPM_CONFIG_REGISTRY", NULL });
 	if (!url.n)
-		url = l->w.registry.n ? l->w.registry : l->rc.registry.n ? l->rc.registry : STR(DRAY_DEFAULT_REGISTRY);
+		url = l->w.registry.n         ? l->w.registry
+		      : l->rc.registry.n      ? l->rc.registry
+		      : l->machine_registry.n ? l->machine_registry
+					      : STR(DRAY_DEFAULT_REGISTRY);
 	if (!url.n)
 		return err_set(l->e, ERR_USAGE,
 			"no registry is set: put \"registry=https://…\" into .npmrc or use --registry");
 	url = arena_str(l->a, path_slashed(l->a, url));
 
 	size_t n = 1, own = s->nregistry;
-	struct registry_route *p = arena_new(l->a, struct registry_route, 1 + own + l->rc.nscope);
+	struct registry_route *p = arena_new(l->a, struct registry_route, 1 + own + l->rc.nscope + l->nmachine_route);
 	p[0] = (struct registry_route){ STR(""), url };
 	for (size_t i = 0; i < own; i++)
 		p[n++] = s->registry[i];
 	for (size_t i = 0; i < l->rc.nscope; i++)
 		p[n++] = l->rc.scope[i]; /* the first of a scope counts */
+	for (size_t i = 0; i < l->nmachine_route; i++)
+		p[n++] = l->machine_route[i];
 	s->registry = p;
 	s->nregistry = n;
 	for (size_t i = 0; i < n; i++) {

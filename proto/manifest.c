@@ -7,9 +7,11 @@
 struct reader {
 	const char *field; /* for messages */
 	str path;
-	bool package; /* what a published package got wrong is left out */
+	bool folder;  /* what is no string is left out */
+	bool package; /* all that a published package got wrong is */
 	struct arena *a;
 	struct err *e;
+	const struct str_map *unused; /* whose names do not matter: a folder's devDependencies */
 };
 
 static int fail_at(const struct reader *r, const struct json *at, const char *what, str name)
@@ -32,7 +34,7 @@ static int read_deps(struct reader *r, const struct json *j, const char *field, 
 		bool is_string = json_is(&d->child[i], JSON_STRING), is_name = name_valid(d->key[i]);
 		if (is_string && is_name)
 			out->p[out->n++] = (struct str_kv){ d->key[i], d->child[i].s };
-		else if (!r->package)
+		else if (!r->package && !(r->folder && (!is_string || out == r->unused)))
 			return fail_at(r, &d->child[i],
 				is_string ? "has an invalid name: expected \"name\" or \"@scope/name\""
 					  : "must have a string specifier",
@@ -74,7 +76,7 @@ static struct str_list list(const struct json *j, struct arena *a)
 	struct str_list l = { 0 };
 	uint32_t n = json_is(j, JSON_ARRAY) ? j->n : 1;
 
-	if (!json_is(j, JSON_ARRAY) && !json_is(j, JSON_STRING))
+	if (!json_is(j, JSON_ARRAY) && !json_str(j).n)
 		return l;
 	l.p = arena_new(a, str, n);
 	for (uint32_t i = 0; i < n; i++) {
@@ -83,6 +85,12 @@ static struct str_list list(const struct json *j, struct arena *a)
 			l.p[l.n++] = s->s;
 	}
 	return l;
+}
+
+/* An array's strings: pnpm takes a single os or cpu for an absent one. */
+static struct str_list array(const struct json *j, struct arena *a)
+{
+	return json_is(j, JSON_ARRAY) ? list(j, a) : (struct str_list){ 0 };
 }
 
 /* Names under KEY whose object says FLAG: true. */
@@ -134,7 +142,7 @@ static void read_bin(struct manifest *m, const struct json *j, struct arena *a)
 
 	m->directories_bin = json_str(json_get(json_get(j, "directories"), "bin"));
 	m->bin = strings(bin, a);
-	if (!json_is(bin, JSON_STRING) || m->name.n == 0)
+	if (!json_is(bin, JSON_STRING) || bin->s.n == 0 || m->name.n == 0)
 		return;
 	if (m->name.p[0] != '@' || !str_cut(m->name, '/', &scope, &command))
 		command = m->name;
@@ -229,9 +237,10 @@ static void read_rest(struct manifest *m, const struct json *j, struct arena *a)
 	read_dependencies_meta(m, json_get(j, DEPENDENCIES_META_KEY), a);
 	read_bundled(m, j, a);
 	m->engines = strings(json_get(j, "engines"), a);
-	m->os = list(json_get(j, "os"), a);
-	m->cpu = list(json_get(j, "cpu"), a);
+	m->os = array(json_get(j, "os"), a);
+	m->cpu = array(json_get(j, "cpu"), a);
 	m->libc = list(json_get(j, "libc"), a);
+	m->libc_scalar = json_str(json_get(j, "libc")).n > 0;
 	read_bin(m, j, a);
 	m->scripts = strings(json_get(j, "scripts"), a);
 	m->publish_directory = json_str(json_get(publish, "directory"));
@@ -257,6 +266,7 @@ static int read_manifest(struct manifest *out, const struct json *j, struct read
 			j ? j->line : 1, j ? j->col : 1);
 	m.name = json_str(json_get(j, "name"));
 	m.version = json_str(json_get(j, "version"));
+	r->unused = &m.dev_dependencies;
 	if (read_deps(r, j, "dependencies", &m.dependencies) < 0 ||
 		read_deps(r, j, "devDependencies", &m.dev_dependencies) < 0 ||
 		read_deps(r, j, "optionalDependencies", &m.optional_dependencies) < 0 ||
@@ -286,6 +296,11 @@ static int read_text(struct manifest *out, str text, struct reader *r)
 int manifest_parse(struct manifest *out, str text, str path, struct arena *a, struct err *e)
 {
 	return read_text(out, text, &(struct reader){ .path = path, .a = a, .e = e });
+}
+
+int manifest_parse_folder(struct manifest *out, str text, str path, struct arena *a, struct err *e)
+{
+	return read_text(out, text, &(struct reader){ .path = path, .folder = true, .a = a, .e = e });
 }
 
 int manifest_parse_package(struct manifest *out, str text, str path, struct arena *a, struct err *e)

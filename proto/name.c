@@ -1,5 +1,17 @@
 #include "name.h"
 
+bool spec_is_path(str s)
+{
+	size_t slash = str_find(s, '/', 0), colon = str_find(s, ':', 0), hash = str_find(s, '#', 0);
+
+	if (s.n && (s.p[0] == '.' || s.p[0] == '/'))
+		return true;
+	if (slash == SIZE_MAX || colon < slash || hash < slash)
+		return false;
+	size_t again = str_find(s, '/', slash + 1);
+	return str_starts(s, STR("~/")) || slash + 1 == s.n || again < hash;
+}
+
 #define NAME_MAX_LENGTH 214u
 
 /* What encodeURIComponent() leaves alone. */

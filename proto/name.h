@@ -15,3 +15,6 @@ void name_split(str s, str *name, str *rest);
 size_t selector_split(str s);
 /* Whom a selector, of an override or an extension, is about: "b". */
 str selector_name(str s);
+/* Whether S, which is no range, tag or tarball, means a folder by its path: "./x", "/x", "~/x", "a/", "a/b/c", but not "owner/repository"
+ * nor what has a scheme. Source: pnpm 12.21. */
+bool spec_is_path(str s);

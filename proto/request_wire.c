@@ -34,6 +34,7 @@ static Dray__Manifest *put_manifest(struct enc *en, const struct manifest *m)
 	}
 	o->meta_text = enc_str(en, m->meta_text);
 	o->bundle_all = m->bundle_all;
+	o->libc_scalar = m->libc_scalar;
 	o->publish_link_directory = m->publish_link_directory;
 	return o;
 }
@@ -73,6 +74,7 @@ static void get_manifest(struct dec *d, struct manifest *m, const Dray__Manifest
 		return;
 	}
 	m->bundle_all = o->bundle_all;
+	m->libc_scalar = o->libc_scalar;
 	m->publish_link_directory = o->publish_link_directory;
 }
 

@@ -207,6 +207,31 @@ static int set_config_dependencies(struct setting_ctx *c, const struct yaml_node
 		n->line);
 }
 
+/* A repository does not choose which credentials are sent. Source: pnpm 12.21. */
+static int set_auth_file(struct setting_ctx *c, const struct yaml_node *n)
+{
+	if (c->from_env || c->machine)
+		return setting_get_str(c, "npmrcAuthFile", n, &c->w->client.npmrc_auth_file);
+	setting_warn(c, arena_printf(c->a,
+				STR_FMT ": \"npmrcAuthFile\" is ignored: only the machine's config.yaml or "
+					"pnpm_config_npmrc_auth_file may name a file with credentials",
+				STR_ARG(c->path)));
+	return 0;
+}
+
+/* What is to be done about runtimes that are not there: only installing them is an install's business. */
+static int set_runtime_on_fail(struct setting_ctx *c, const struct yaml_node *n)
+{
+	unsigned ignored;
+
+	if (yaml_is_scalar(n) && str_eq(n->s, STR("download")))
+		return err_set(c->e, ERR_UNSUPPORTED,
+			STR_FMT ":%u: runtimeOnFail: download is not supported by dray: %s", STR_ARG(c->path), n->line,
+			"install the runtime otherwise");
+	return setting_get_one_of(
+		c, "runtimeOnFail", n, (const char *const[]){ "ignore", "warn", "error", NULL }, &ignored);
+}
+
 /* ---- the table ---- */
 
 #define S(field) offsetof(struct workspace_yaml, settings.field)
@@ -217,7 +242,7 @@ static int set_config_dependencies(struct setting_ctx *c, const struct yaml_node
 		__VA_ARGS__, NULL                                                                                      \
 	}
 #define ISOLATED_ONLY "dray makes pnpm's isolated node_modules only; use pnpm for this project, or remove the setting"
-/* In no order: some 190 entries, looked up once per key of a small file. */
+/* In no order: some 230 entries, looked up once per key of a small file. */
 static const struct setting_key table[] = {
 	{ "packages", KIND_CALL, .set = set_packages },
 	{ "autoInstallPeers", KIND_BOOL, .at = S(auto_install_peers) },
@@ -279,6 +304,7 @@ static const struct setting_key table[] = {
 	{ "frozenLockfile", KIND_CALL, .set = set_frozen },
 	{ "preferFrozenLockfile", KIND_BOOL, .at = C(prefer_frozen_lockfile) },
 	{ "optimisticRepeatInstall", KIND_BOOL, .at = C(optimistic_repeat_install) },
+	{ "failIfNoMatch", KIND_BOOL, .at = C(fail_if_no_match) },
 	{ "includeWorkspaceRoot", KIND_BOOL, .at = C(include_workspace_root) },
 	{ "ignoreWorkspaceCycles", KIND_BOOL, .at = C(ignore_workspace_cycles) },
 	{ "disallowWorkspaceCycles", KIND_BOOL, .at = C(disallow_workspace_cycles) },
@@ -296,7 +322,7 @@ static const struct setting_key table[] = {
 	{ "noproxy", KIND_STR, .at = C(no_proxy) },
 	{ "enableGlobalVirtualStore", KIND_BOOL, .at = C(enable_global_virtual_store) },
 	{ "userAgent", KIND_STR, .at = C(user_agent) },
-	{ "npmrcAuthFile", KIND_STR, .at = C(npmrc_auth_file) },
+	{ "npmrcAuthFile", KIND_CALL, .set = set_auth_file },
 	{ "minimumReleaseAgeStrict", KIND_CALL, .set = set_age_strict },
 	{ "pmOnFail", KIND_STR, .at = C(pm_on_fail) },
 	{ "drayServer", KIND_STR, .at = C(dray_server) },
@@ -353,6 +379,24 @@ static const struct setting_key table[] = {
 	{ "key", KIND_REFUSE, .ok = NULL, .fix = "client certificates are not supported; use a token" },
 	{ "localAddress", KIND_REFUSE, .ok = NULL, .fix = "remove it" },
 	{ "ci", KIND_REFUSE, .ok = NULL, .fix = "set CI in the environment" },
+	{ "include", KIND_REFUSE, .ok = NULL, .fix = "write the settings of the other files into this one" },
+	{ "permissions", KIND_REFUSE, .ok = NULL, .fix = "say which packages may build under allowBuilds" },
+	{ "allowSkills", KIND_REFUSE, .ok = NULL, .fix = "remove it: dray links no skills" },
+	{ "bootConfig", KIND_REFUSE, .ok = NULL, .fix = "remove it" },
+	{ "nodePackageMap", KIND_REFUSE, .ok = NULL, .fix = ISOLATED_ONLY },
+	{ "maxTarballUnpackedSize", KIND_REFUSE, .ok = NULL, .fix = "remove it: dray has a limit of its own" },
+	{ "legacyDirFiltering", KIND_REFUSE, .ok = "false", .fix = "write the filter as \"{folder}/**\"" },
+	{ "testPattern", KIND_REFUSE, .ok = NULL, .fix = "remove it: every changed file counts for --filter" },
+	{ "changedFilesIgnorePattern", KIND_REFUSE, .ok = NULL,
+		.fix = "remove it: every changed file counts for --filter" },
+	{ "tag", KIND_REFUSE, .ok = "latest", .fix = "write the tag into the dependency" },
+	{ "runtimeOnFail", KIND_CALL, .set = set_runtime_on_fail },
+	{ "forceIgnoresPlatform", KIND_REFUSE, .ok = "false",
+		.fix = "list the platforms under supportedArchitectures" },
+	{ "ignoreWorkspace", KIND_REFUSE, .ok = "false", .fix = "use --ignore-workspace" },
+	{ "catalogPrune", KIND_REFUSE, .ok = "false", .fix = "remove it, and entries that nothing uses by hand" },
+	{ "cleanupUnusedCatalogs", KIND_REFUSE, .ok = "false",
+		.fix = "remove it, and entries that nothing uses by hand" },
 
 #define OTHER(n)                                                                                                       \
 	{                                                                                                              \
@@ -379,12 +423,9 @@ static const struct setting_key table[] = {
 	OTHER("ignoredBuiltDependencies"),
 	OTHER("onlyBuiltDependenciesFile"),
 	OTHER("gitChecks"),
-	OTHER("runtimeOnFail"),
 	OTHER("unsafePerm"),
 	OTHER("workspaceConcurrency"),
 	OTHER("gitShallowHosts"),
-	OTHER("testPattern"),
-	OTHER("changedFilesIgnorePattern"),
 	OTHER("cacheDir"),
 	OTHER("stateDir"),
 	OTHER("dlxCacheMaxAge"),
@@ -397,8 +438,6 @@ static const struct setting_key table[] = {
 	OTHER("auditConfig"),
 	OTHER("versioning"),
 	OTHER("catalogMode"),
-	OTHER("catalogPrune"),
-	OTHER("cleanupUnusedCatalogs"),
 	OTHER("saveCatalogName"),
 	OTHER("savePrefix"),
 	OTHER("saveExact"),
@@ -413,17 +452,120 @@ static const struct setting_key table[] = {
 	OTHER("reporter"),
 	OTHER("useStderr"),
 	OTHER("updateNotifier"),
-	OTHER("tag"),
 	OTHER("bail"),
 	OTHER("sort"),
 	OTHER("managePackageManagerVersions"),
 	OTHER("packageManagerStrict"),
 	OTHER("packageManagerStrictVersion"),
-	OTHER("failIfNoMatch"),
 	OTHER("ignoreWorkspaceRootCheck"),
 	OTHER("globalDir"),
 	OTHER("globalBinDir"),
+	OTHER("tasks"), /* of `pnpm run`, as the next ones */
+	OTHER("pipelines"),
+	OTHER("pipelineBase"),
+	OTHER("concurrencyGroups"),
+	OTHER("skills"), /* where those go that allowSkills lets in */
+	OTHER("remoteCache"),
+	OTHER("remoteSideEffectsCache"),
+	OTHER("storeIndexFormat"),
+	OTHER("macosBackup"),
+	OTHER("progress"),
+	OTHER("stream"),
+	OTHER("aggregateOutput"),
+	OTHER("reporterHidePrefix"),
+	OTHER("trustPolicyExcludePrune"),
+	OTHER("symlinkedLockfileTargetDirs"),
+	OTHER("saveTypes"),
+	OTHER("publishBranch"),
+	OTHER("publishWaitTimeout"),
+	OTHER("gitTagVersion"),
+	OTHER("embedReadme"),
+	OTHER("skipManifestObfuscation"),
+	OTHER("initAuthorName"),
+	OTHER("initAuthorEmail"),
+	OTHER("initAuthorUrl"),
+	OTHER("initLicense"),
+	OTHER("initVersion"),
 };
+
+/* Of those that are not idle. Source: pnpm 12.21. */
+static const char *const machine[] = {
+	"blockExoticSubdeps",
+	"ca",
+	"cafile",
+	"cert",
+	"childConcurrency",
+	"ci",
+	"dangerouslyAllowAllBuilds",
+	"enableGlobalVirtualStore",
+	"enableModulesDir",
+	"engineStrict",
+	"excludeLinksFromLockfile",
+	"extendNodePath",
+	"fetchRetries",
+	"fetchRetryMaxtimeout",
+	"fetchRetryMintimeout",
+	"fetchTimeout",
+	"frozenStore",
+	"globalPnpmfile",
+	"globalVirtualStoreDir",
+	"httpProxy",
+	"httpsProxy",
+	"ignoreScripts",
+	"key",
+	"localAddress",
+	"maxTarballUnpackedSize",
+	"minimumReleaseAge",
+	"minimumReleaseAgeExclude",
+	"minimumReleaseAgeIgnoreMissingTime",
+	"minimumReleaseAgeStrict",
+	"namedRegistries",
+	"networkConcurrency",
+	"noProxy",
+	"nodeExperimentalPackageMap",
+	"nodeOptions",
+	"nodePackageMap",
+	"nodeVersion",
+	"noproxy",
+	"npmrcAuthFile",
+	"optimisticRepeatInstall",
+	"packageImportMethod",
+	"preferFrozenLockfile",
+	"preferOffline",
+	"preferSymlinkedExecutables",
+	"proxy",
+	"registries",
+	"registry",
+	"resolutionMode",
+	"scriptShell",
+	"scriptsPrependNodePath",
+	"sideEffectsCache",
+	"sideEffectsCacheReadonly",
+	"storeDir",
+	"strictDepBuilds",
+	"strictSsl",
+	"tag",
+	"trustLockfile",
+	"trustPolicy",
+	"trustPolicyExclude",
+	"trustPolicyIgnoreAfter",
+	"userAgent",
+	"verifyStoreIntegrity",
+	"virtualStoreDir",
+	"virtualStoreDirMaxLength",
+	"virtualStoreType",
+};
+
+bool setting_key_machine(const struct setting_key *k)
+{
+	if (k->kind == KIND_OTHER || strncmp(k->name, "dray", 4) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(machine) / sizeof(*machine); i++) {
+		if (strcmp(machine[i], k->name) == 0)
+			return true;
+	}
+	return false;
+}
 
 const struct setting_key *setting_key_at(size_t i)
 {

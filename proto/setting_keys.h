@@ -31,5 +31,7 @@ struct setting_key {
 
 /* NAME in camelCase; NULL: not known. */
 const struct setting_key *setting_key_find(str name);
+/* Whether the machine's config.yaml may hold K, too. */
+bool setting_key_machine(const struct setting_key *k);
 /* The table's row I, or NULL behind its end. */
 const struct setting_key *setting_key_at(size_t i);

@@ -1,5 +1,12 @@
 #include "setting_value.h"
 
+void setting_warn(struct setting_ctx *c, str text)
+{
+	struct str_list *l = &c->w->warnings;
+
+	*arena_add(c->a, l->p, l->n) = text;
+}
+
 int setting_bad(struct setting_ctx *c, const struct yaml_node *n, const char *name, const char *what)
 {
 	if (c->from_env)

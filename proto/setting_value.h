@@ -12,9 +12,12 @@ struct setting_ctx {
 	struct arena *a;
 	str path;      /* the file, or the variable's name */
 	bool from_env; /* values have no place */
+	bool machine;  /* PATH is the machine's file */
 	struct err *e;
 };
 
+/* A line for people. */
+void setting_warn(struct setting_ctx *c, str text);
 /* ERR_PARSE with the place in the file; ERR_USAGE where the value comes from the environment. */
 int setting_bad(struct setting_ctx *c, const struct yaml_node *n, const char *name, const char *what);
 /* A truth value as pnpm's YAML reader takes it: true, yes, on, y and their opposites, in any case, quoted or not. */

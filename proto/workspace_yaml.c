@@ -2,13 +2,6 @@
 #include "setting_keys.h"
 #include "yaml_load.h"
 
-static void warn(struct setting_ctx *c, str text)
-{
-	struct str_list *l = &c->w->warnings;
-
-	*arena_add(c->a, l->p, l->n) = text;
-}
-
 static int refuse(struct setting_ctx *c, const struct setting_key *k, const struct yaml_node *n)
 {
 	if (k->ok && yaml_is_scalar(n) && str_eq(n->s, str_of(k->ok)))
@@ -82,17 +75,25 @@ static int apply_key(struct setting_ctx *c, const struct yaml_node *n)
 {
 	const struct setting_key *k = setting_key_find(n->key);
 
+	if (k && c->machine && !setting_key_machine(k)) {
+		setting_warn(
+			c, arena_printf(c->a,
+				   STR_FMT ": \"%s\" is ignored: it is a project's (write it into pnpm-workspace.yaml)",
+				   STR_ARG(c->path), k->name));
+		return 0;
+	}
 	if (k)
 		return apply(c, k, n);
 	str camel = to_camel(c->a, n->key);
 	if (setting_key_find(camel))
-		warn(c, arena_printf(c->a,
-				STR_FMT ": \"" STR_FMT
-					"\" is ignored because it is not written in camelCase (use \"" STR_FMT "\")",
-				STR_ARG(c->path), STR_ARG(n->key), STR_ARG(camel)));
+		setting_warn(
+			c, arena_printf(c->a,
+				   STR_FMT ": \"" STR_FMT
+					   "\" is ignored because it is not written in camelCase (use \"" STR_FMT "\")",
+				   STR_ARG(c->path), STR_ARG(n->key), STR_ARG(camel)));
 	else
-		warn(c, arena_printf(c->a, STR_FMT ": the setting \"" STR_FMT "\" is not known and was ignored",
-				STR_ARG(c->path), STR_ARG(str_head(n->key, 100))));
+		setting_warn(c, arena_printf(c->a, STR_FMT ": the setting \"" STR_FMT "\" is not known and was ignored",
+					STR_ARG(c->path), STR_ARG(str_head(n->key, 100))));
 	return 0;
 }
 
@@ -133,24 +134,33 @@ void workspace_yaml_init(struct workspace_yaml *w)
 		} };
 }
 
-int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct arena *a, struct err *e)
+static int parse(struct setting_ctx *c, str text)
 {
-	struct setting_ctx c = { .w = w, .a = a, .path = path, .e = e };
 	struct yaml_node *root;
-	int rc = yaml_load(&root, text, path, a, e);
+	int rc = yaml_load(&root, text, c->path, c->a, c->e);
 
 	if (rc)
 		return rc;
 	if (root->kind == YAML_KIND_NONE)
 		return 0;
 	if (root->kind != YAML_KIND_MAP)
-		return setting_bad(&c, root, "the file", "expected a map of settings");
+		return setting_bad(c, root, "the file", "expected a map of settings");
 	for (const struct yaml_node *n = root->child; n; n = n->next) {
-		if ((rc = apply_key(&c, n)))
+		if ((rc = apply_key(c, n)))
 			return rc;
 	}
-	finish(w, a);
+	finish(c->w, c->a);
 	return 0;
+}
+
+int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct arena *a, struct err *e)
+{
+	return parse(&(struct setting_ctx){ .w = w, .a = a, .path = path, .e = e }, text);
+}
+
+int workspace_yaml_machine(struct workspace_yaml *w, str text, str path, struct arena *a, struct err *e)
+{
+	return parse(&(struct setting_ctx){ .w = w, .a = a, .path = path, .machine = true, .e = e }, text);
 }
 
 /* The value of a variable: JSON where the setting takes a list or map, else the text. */

@@ -1,4 +1,4 @@
-/* workspace_yaml — pnpm-workspace.yaml and pnpm_config_*: where pnpm 12 keeps its settings.
+/* workspace_yaml — pnpm-workspace.yaml, the machine's config.yaml and pnpm_config_*: where pnpm 12 keeps its settings.
  *
  * Two kinds come out: those that can change a plan (settings.h), which travel
  * to the resolver, and those of the client alone. Keys are camelCase; others,
@@ -41,6 +41,7 @@ struct client_settings {
 	bool prefer_frozen_lockfile;    /* true */
 	bool optimistic_repeat_install; /* true */
 	bool include_workspace_root;    /* false */
+	bool fail_if_no_match;          /* false */
 	bool ignore_workspace_cycles;   /* false */
 	bool disallow_workspace_cycles; /* false */
 	str node_version;               /* nodeVersion: checked instead of the installed one */
@@ -75,6 +76,8 @@ struct workspace_yaml {
 void workspace_yaml_init(struct workspace_yaml *w);
 /* Reads TEXT over what W has. ERR_PARSE "PATH:LINE:COL: …", ERR_UNSUPPORTED naming the setting. Strings live in A. */
 int workspace_yaml_parse(struct workspace_yaml *w, str text, str path, struct arena *a, struct err *e);
+/* The same for the machine's config.yaml, in which only settings of the machine count; the others give a warning. */
+int workspace_yaml_machine(struct workspace_yaml *w, str text, str path, struct arena *a, struct err *e);
 /* Applies pnpm_config_* of ENV ("NAME=value", NULL at the end) over it; lists and maps are JSON. */
 int workspace_yaml_env(struct workspace_yaml *w, char **env, struct arena *a, struct err *e);
 

@@ -52,7 +52,8 @@ int tarball_manifest(struct manifest *out, str *integrity, bool *there, const vo
 
 	if (rc == 0 && pick.there) {
 		str text = arena_str(a, buf_str(&pick.text));
-		rc = lenient ? manifest_parse_package(&m, text, where, a, e) : manifest_parse(&m, text, where, a, e);
+		rc = lenient ? manifest_parse_package(&m, text, where, a, e)
+			     : manifest_parse_folder(&m, text, where, a, e);
 	}
 	buf_release(&pick.text);
 	if (rc)

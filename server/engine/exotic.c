@@ -112,7 +112,8 @@ static bool is_git(str s)
 	/* owner/repository, and an scp-like user@host:path */
 	size_t slash = str_find(bare, '/', 0), colon = str_find(bare, ':', 0), at = str_find(bare, '@', 0);
 	if (colon == SIZE_MAX)
-		return slash != SIZE_MAX && slash && str_find(bare, '/', slash + 1) == SIZE_MAX && bare.p[0] != '@';
+		return slash != SIZE_MAX && slash && slash + 1 < bare.n && str_find(bare, '/', slash + 1) == SIZE_MAX &&
+		       bare.p[0] != '@';
 	return at != SIZE_MAX && at < colon && slash > colon;
 }
 
@@ -196,6 +197,7 @@ static bool from_lock(struct run *r, struct request_local *l, const struct lock_
 	m->os = p->os;
 	m->cpu = p->cpu;
 	m->libc = p->libc;
+	m->libc_scalar = p->libc_scalar;
 	m->deprecated = p->deprecated;
 	m->bundle_all = p->bundle_all;
 	m->bundled = p->bundled;

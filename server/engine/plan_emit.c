@@ -141,6 +141,7 @@ static void meta_of_manifest(struct run *r, struct frame_package *f, const struc
 	m->os = x->os;
 	m->cpu = x->cpu;
 	m->libc = x->libc;
+	m->libc_scalar = x->libc_scalar;
 	m->deprecated = x->deprecated;
 	m->has_bin = x->bin.n || x->directories_bin.n;
 	m->bundle_all = x->bundle_all;
@@ -334,6 +335,8 @@ static str direct_ref(struct run *r, struct graph *g, const struct importer *imp
 {
 	if (d->dp == NONE) {
 		str to = path_relative(&r->arena, imp->req->path, sof(r, d->link));
+		if (!to.n && pkg_at(r, d->pkg)->kind == PKG_DIRECTORY)
+			to = STR("."); /* an injected copy of itself; one that is linked is "link:" */
 		return arena_printf(&r->arena, "link:" STR_FMT, STR_ARG(to));
 	}
 	return dep_path_to_ref(deppath_text(g->paths, d->dp), sof(r, d->alias));

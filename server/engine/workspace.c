@@ -1,6 +1,7 @@
 #include "workspace.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "name.h"
 #include "package.h"
 #include "pick.h"
 
@@ -193,11 +194,9 @@ static bool has_scheme(str s)
 	return colon != SIZE_MAX && str_find(s, '/', 0) > colon;
 }
 
-/* A path without a scheme: "./x", "../x", "/x", "~/x", "a/b" would be a GitHub shorthand and is not one. */
 static bool is_path(str s)
 {
-	return (s.n && (s.p[0] == '.' || s.p[0] == '/')) || str_starts(s, STR("~/")) ||
-	       (is_tarball(s) && !has_scheme(s));
+	return spec_is_path(s) || (is_tarball(s) && !has_scheme(s));
 }
 
 static str local_path(str s)

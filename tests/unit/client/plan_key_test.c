@@ -101,6 +101,8 @@ static const struct {
 	{ "noproxy", "x.test", false },
 	{ "userAgent", "x", false },
 	{ "npmrcAuthFile", "other.npmrc", false },
+	{ "failIfNoMatch", "true", false },
+	{ "runtimeOnFail", "warn", false },
 	{ "pmOnFail", "ignore", true },
 	{ "drayServer", "http://plans.test/", false },
 	{ "drayServerFallback", "error", false },

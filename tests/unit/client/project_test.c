@@ -158,6 +158,34 @@ static void test_registries_and_credentials(void **state)
 	assert_non_null(strstr(b->e.msg, "tokenHelper"));
 }
 
+/* Below the project's own settings and, for registries, below .npmrc. */
+static void test_machine_settings(void **state)
+{
+	struct box *b = *state;
+	char *none[] = { NULL };
+
+	put(b->dir, "p/package.json", "{}");
+	put(b->home, ".config/pnpm/config.yaml",
+		"minimumReleaseAge: 7\nfetchRetries: 9\nregistry: https://machine.test\nregistries:\n  '@a': https://a.test\n"
+		"  '@b': https://b.test\n");
+	put(b->dir, "p/pnpm-workspace.yaml", "fetchRetries: 3\nregistries:\n  '@a': https://own-a.test\n");
+	assert_int_equal(load_at(b, "p", none), 0);
+	assert_true(b->p.req.settings.minimum_release_age == 7 && b->p.client.fetch_retries == 3);
+	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("x")), STR("https://machine.test/")));
+	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("@a/x")), STR("https://own-a.test/")));
+	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("@b/x")), STR("https://b.test/")));
+	assert_true(str_ends(b->p.machine_file, STR("/home/.config/pnpm/config.yaml")));
+
+	put(b->home, ".npmrc", "registry=https://users.test/\n@b:registry=https://users-b.test/\n");
+	assert_int_equal(load_at(b, "p", none), 0);
+	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("x")), STR("https://users.test/")));
+	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("@b/x")), STR("https://users-b.test/")));
+
+	put(b->home, ".config/pnpm/config.yaml", "fetchRetries: x\n");
+	assert_int_equal(load_at(b, "p", none), ERR_PARSE);
+	assert_non_null(strstr(b->e.msg, "config.yaml:1:15: fetchRetries"));
+}
+
 static void test_locals_and_patches(void **state)
 {
 	struct box *b = *state;
@@ -275,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_workspace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_registries_and_credentials, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_machine_settings, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locals_and_patches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pins, setup, teardown),

@@ -82,15 +82,17 @@ static void reads_a_project(void **state)
 static void reads_a_package(void **state)
 {
 	struct arena a = ARENA_INIT(0);
-	struct manifest m =
-		read_one("{\"name\":\"@s/tool\",\"bin\":\"./cli.js\",\"engines\":[\"node\"],\"os\":\"linux\","
-			 "\"cpu\":[\"x64\",\"!arm\",1],\"bundleDependencies\":[\"a\"],\"workspaces\":[\"p\"]}",
-			&a);
+	struct manifest m = read_one(
+		"{\"name\":\"@s/tool\",\"bin\":\"./cli.js\",\"engines\":[\"node\"],\"os\":\"linux\",\"libc\":\"musl\","
+		"\"cpu\":[\"x64\",\"!arm\",1],\"bundleDependencies\":[\"a\"],\"workspaces\":[\"p\"]}",
+		&a);
 
 	(void)state;
 	map_is(m.bin, "tool=./cli.js;");
 	assert_int_equal(m.engines.n, 0);
-	list_is(m.os, "linux;");
+	assert_int_equal(m.os.n, 0); /* pnpm 12.21 wants a list */
+	list_is(m.libc, "musl;");
+	assert_true(m.libc_scalar);
 	list_is(m.cpu, "x64;!arm;");
 	list_is(m.bundled, "a;");
 	list_is(m.workspaces, "p;");
@@ -102,10 +104,40 @@ static void reads_a_package(void **state)
 	map_is(m.engines, "node=>=1;");
 	assert_true(m.bundle_all);
 	is(m.directories_bin, "bin");
+	m = read_one("{\"name\":\"t\",\"bin\":\"\",\"libc\":[\"musl\"],\"os\":[\"linux\"]}", &a);
+	assert_int_equal(m.bin.n, 0);
+	list_is(m.os, "linux;");
+	list_is(m.libc, "musl;");
+	assert_false(m.libc_scalar);
+	m = read_one("{\"libc\":\"\"}", &a);
+	assert_true(m.libc.n == 0 && !m.libc_scalar);
 	m = read_one("{\"bin\":\"x.js\",\"bundleDependencies\":false,\"bundledDependencies\":[\"a\"]}", &a);
 	assert_int_equal(m.bin.n, 0);
 	assert_int_equal(m.bundled.n, 0);
 	assert_false(m.bundle_all);
+	arena_release(&a);
+}
+
+/* A folder or tarball that a project names: what is no string is no dependency, but a name must be one where it counts. */
+static void reads_a_folder(void **state)
+{
+	static const char *const bad[] = { "{\"dependencies\":{\"\":\"1\"}}",
+		"{\"optionalDependencies\":{\"..\":\"1\"}}", "{\"peerDependencies\":{\"\":\"1\"}}" };
+	struct arena a = ARENA_INIT(0);
+	struct manifest m;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(manifest_parse_folder(&m,
+				 STR("{\"dependencies\":{\"a\":1,\"b\":\"2\"},\"optionalDependencies\":{\"c\":null},"
+				     "\"peerDependencies\":{\"d\":[\"1\"]},\"devDependencies\":{\"\":\"1\",\"e\":{}}}"),
+				 STR("x"), &a, &e),
+		0);
+	map_is(m.dependencies, "b=2;");
+	assert_true(m.optional_dependencies.n == 0 && m.peer_dependencies.n == 0 && m.dev_dependencies.n == 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (manifest_parse_folder(&m, str_of(bad[i]), STR("x"), &a, &e) != ERR_PARSE)
+			fail_msg("%s passes", bad[i]);
 	arena_release(&a);
 }
 
@@ -178,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_a_project),
 		cmocka_unit_test(reads_a_package),
+		cmocka_unit_test(reads_a_folder),
 		cmocka_unit_test(tolerates),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(leaves_out_a_package_s_mistakes),

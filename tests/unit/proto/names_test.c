@@ -163,6 +163,21 @@ static void filenames(void **state)
 	arena_release(&a);
 }
 
+static void paths_of_specs(void **state)
+{
+	static const char *const yes[] = { ".", "./x", "../x", "/x", "~/x", "a/", "a/b/c", "@s/a/b", "a/b/#c" };
+	static const char *const no[] = { "", "x", "~x", "^1", "a/b", "a/b#c/d/e", "#a/b/c", "file:a/b/c",
+		"git@h:a/b/c", "https://h/a/b" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		if (!spec_is_path(str_of(yes[i])))
+			fail_msg("%s is a path", yes[i]);
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		if (spec_is_path(str_of(no[i])))
+			fail_msg("%s is no path", no[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +187,7 @@ int main(void)
 		cmocka_unit_test(peers_of_a_suffix),
 		cmocka_unit_test(refs),
 		cmocka_unit_test(filenames),
+		cmocka_unit_test(paths_of_specs),
 	};
 
 	return cmocka_run_group_tests_name("names", tests, NULL, NULL);

@@ -358,6 +358,7 @@ static void sample_request(struct request *r, struct str_kv *kv, struct request_
 	kv[0] = (struct str_kv){ STR("dep"), STR("^1.0.0") };
 	im[0] = (struct request_importer){ .path = STR("."),
 		.manifest = { .name = STR("root"),
+			.libc_scalar = true,
 			.dependencies = { kv, 1 },
 			.dev_dependencies = { kv, 1 },
 			.dependencies_meta = meta,
@@ -408,6 +409,7 @@ static void test_request(void **state)
 	eq(out.req.lockfile_text, r.lockfile_text);
 	eq(out.req.importer[0].manifest.dependencies.p[0].v, STR("^1.0.0"));
 	assert_true(out.req.importer[0].manifest.dependencies_meta[0].injected);
+	assert_true(out.req.importer[0].manifest.libc_scalar && !out.req.local[0].manifest.libc_scalar);
 	eq(out.req.importer[0].manifest.meta_text, STR("\n      inj:\n        built: false"));
 	eq(out.req.settings.registry[1].url, STR("https://other.test/"));
 	assert_int_equal(out.accept, PLAN_ACCEPT_PACKS);

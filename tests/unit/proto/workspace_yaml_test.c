@@ -89,6 +89,23 @@ static void test_refused(void **state)
 		{ "autoDedupe: true\n", ERR_UNSUPPORTED, "autoDedupe" },
 		{ "projectScopedOptionalPeers: true\n", ERR_UNSUPPORTED, "projectScopedOptionalPeers" },
 		{ "addMissingPeerTypes: true\n", ERR_UNSUPPORTED, "addMissingPeerTypes" },
+		{ "include: [more.yaml]\n", ERR_UNSUPPORTED, "include" },
+		{ "permissions: {a: {build: true}}\n", ERR_UNSUPPORTED, "permissions" },
+		{ "allowSkills: {a: true}\n", ERR_UNSUPPORTED, "allowSkills" },
+		{ "bootConfig: {minimumReleaseAge: 5}\n", ERR_UNSUPPORTED, "bootConfig" },
+		{ "nodePackageMap: {mode: load}\n", ERR_UNSUPPORTED, "nodePackageMap" },
+		{ "maxTarballUnpackedSize: 1000\n", ERR_UNSUPPORTED, "maxTarballUnpackedSize: 1000" },
+		{ "legacyDirFiltering: true\n", ERR_UNSUPPORTED, "legacyDirFiltering" },
+		{ "testPattern: ['**/t']\n", ERR_UNSUPPORTED, "testPattern" },
+		{ "changedFilesIgnorePattern: ['*.md']\n", ERR_UNSUPPORTED, "changedFilesIgnorePattern" },
+		{ "tag: next\n", ERR_UNSUPPORTED, "tag: next" },
+		{ "ignoreWorkspace: true\n", ERR_UNSUPPORTED, "--ignore-workspace" },
+		{ "forceIgnoresPlatform: true\n", ERR_UNSUPPORTED, "supportedArchitectures" },
+		{ "catalogPrune: true\n", ERR_UNSUPPORTED, "catalogPrune: true" },
+		{ "cleanupUnusedCatalogs: true\n", ERR_UNSUPPORTED, "cleanupUnusedCatalogs: true" },
+		{ "runtimeOnFail: download\n", ERR_UNSUPPORTED, "runtimeOnFail: download" },
+		{ "runtimeOnFail: perhaps\n", ERR_PARSE, "runtimeOnFail" },
+		{ "lockfile: {format: v13}\n", ERR_PARSE, "lockfile: invalid boolean" },
 		{ "a: [\n", ERR_PARSE, "pnpm-workspace.yaml:" },
 		{ "- a\n", ERR_PARSE, "expected a map" },
 		{ "a: 1\na: 2\n", ERR_PARSE, "twice" },
@@ -155,6 +172,46 @@ static void test_warned(void **state)
 	assert_true(w.settings.auto_install_peers);
 }
 
+static void test_machine(void **state)
+{
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct workspace_yaml w;
+	struct err e;
+	(void)state;
+
+	workspace_yaml_init(&w);
+	const char *text =
+		"minimumReleaseAge: 5\nstoreDir: /s\noverrides: {a: 1}\nnodeLinker: hoisted\nnpmrcAuthFile: /f\n"
+		"fooBar: 1\nsaveExact: true\ndrayServer: http://127.0.0.1:1\nregistry: https://m.test\n";
+	assert_int_equal(workspace_yaml_machine(&w, str_of(text), STR("config.yaml"), &a, &e), 0);
+	assert_true(w.settings.minimum_release_age == 5 && w.settings.minimum_release_age_set);
+	assert_true(str_eq(w.client.store_dir, STR("/s")) && str_eq(w.client.npmrc_auth_file, STR("/f")));
+	assert_true(str_eq(w.client.dray_server, STR("http://127.0.0.1:1")));
+	assert_true(str_eq(w.registry, STR("https://m.test/")));
+	assert_true(w.settings.overrides.n == 0);
+	assert_int_equal(w.warnings.n, 3);
+	assert_true(str_find_str(w.warnings.p[0], STR("config.yaml: \"overrides\" is ignored"), 0) != SIZE_MAX);
+	assert_true(str_find_str(w.warnings.p[1], STR("\"nodeLinker\""), 0) != SIZE_MAX);
+	assert_true(str_find_str(w.warnings.p[2], STR("\"fooBar\" is not known"), 0) != SIZE_MAX);
+	assert_int_equal(workspace_yaml_machine(&w, STR("tag: next\n"), STR("config.yaml"), &a, &e), ERR_UNSUPPORTED);
+}
+
+/* A repository must not point at a file with credentials. */
+static void test_auth_file(void **state)
+{
+	char *env[] = { "pnpm_config_npmrc_auth_file=/mine", NULL };
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct workspace_yaml w;
+	struct err e;
+	(void)state;
+
+	assert_int_equal(parse(&w, "npmrcAuthFile: theirs\n", &a, &e), 0);
+	assert_int_equal(w.client.npmrc_auth_file.n, 0);
+	assert_int_equal(w.warnings.n, 1);
+	assert_int_equal(workspace_yaml_env(&w, env, &a, &e), 0);
+	assert_true(str_eq(w.client.npmrc_auth_file, STR("/mine")));
+}
+
 static void test_env(void **state)
 {
 	char *env[] = { "HOME=/x", "pnpm_config_auto_install_peers=false",
@@ -201,6 +258,8 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_spellings),
 		cmocka_unit_test(test_warned),
+		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_auth_file),
 		cmocka_unit_test(test_env),
 		cmocka_unit_test(test_checksum),
 	};
