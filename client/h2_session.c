@@ -205,16 +205,6 @@ void h2_consume(struct h2 *h, int32_t id, size_t n)
 	nghttp2_session_consume_stream(h->s, id, n);
 }
 
-void h2_cancel(struct h2 *h, int32_t id)
-{
-	struct stream *st = stream_of(h, id);
-
-	if (!st)
-		return;
-	err_set(&st->err, ERR_CANCELLED, "cancelled");
-	nghttp2_submit_rst_stream(h->s, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
-}
-
 /* ---- connection ---- */
 
 static void session_start(struct h2 *h)

@@ -61,5 +61,3 @@ struct h2_request {
 MUST_USE int h2_send(struct h2 *h, int32_t *id, const struct h2_request *r, struct err *e);
 /* N bytes that data() was given are worked off: their part of the stream's window is the peer's again. */
 void h2_consume(struct h2 *h, int32_t id, size_t n);
-/* Resets the stream; done is called with ERR_CANCELLED in the next h2_drive(). */
-void h2_cancel(struct h2 *h, int32_t id);

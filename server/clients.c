@@ -93,14 +93,6 @@ void clients_leave(struct clients *c, const struct client_key *k)
 	pthread_mutex_unlock(&c->lock);
 }
 
-uint64_t clients_open(struct clients *c)
-{
-	pthread_mutex_lock(&c->lock);
-	uint64_t n = c->open;
-	pthread_mutex_unlock(&c->lock);
-	return n;
-}
-
 void clients_free(struct clients *c)
 {
 	if (!c)

@@ -20,5 +20,4 @@ struct clients *clients_new(uint64_t most, uint64_t per);
 /* False: a limit is reached, and nothing was counted. */
 bool clients_enter(struct clients *c, const struct client_key *k);
 void clients_leave(struct clients *c, const struct client_key *k);
-uint64_t clients_open(struct clients *c);
 void clients_free(struct clients *c);

@@ -492,15 +492,6 @@ int kv_read_begin(struct kv_read **out, struct kv *k, struct err *e)
 	return 0;
 }
 
-int kv_read_renew(struct kv_read *r, struct err *e)
-{
-	if (usable(r->k, e) < 0)
-		return e->code;
-	mdb_txn_reset(r->txn);
-	int rc = mdb_txn_renew(r->txn);
-	return rc == 0 ? 0 : kv_err(e, rc, r->k, "read");
-}
-
 void kv_read_end(struct kv_read *r)
 {
 	if (!r)

@@ -1,7 +1,7 @@
 /* kv — an LMDB environment with named tables, many readers and one writer thread.
  *
  * Owns the environment and the writer. Readers see memory of the map, without a
- * copy; a value lives until its read transaction is renewed or ended. Writes
+ * copy; a value lives until its read transaction ends. Writes
  * are queued (bounded in number and bytes) and committed in batches by the one
  * writer, who starts with the first of them, without waiting for the disk: a killed process loses nothing that
  * was committed, a power loss may lose the file, which is the caller's to
@@ -30,7 +30,6 @@ struct kv_read;
 /* A view of what is committed now; renewed, of what is committed then. ERR_IO: also when there are too many readers. ERR_BUSY: one of
  * another pid namespace has this process id. ERR_USAGE: after fork. */
 MUST_USE int kv_read_begin(struct kv_read **out, struct kv *k, struct err *e);
-MUST_USE int kv_read_renew(struct kv_read *r, struct err *e);
 void kv_read_end(struct kv_read *r);
 /* 1 and *out, 0 when there is none, or a negative error. Keys longer than LMDB's are kept by their SHA-256. */
 MUST_USE int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e);

@@ -371,11 +371,6 @@ int store_read_begin(struct store_read **out, struct store *s, struct err *e)
 	return 0;
 }
 
-int store_read_renew(struct store_read *r, struct err *e)
-{
-	return kv_read_renew(r->kv, e);
-}
-
 void store_read_end(struct store_read *r)
 {
 	if (!r)

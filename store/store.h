@@ -22,10 +22,9 @@ MUST_USE int store_open(struct store **out, const char *dir, const struct store_
 void store_close(struct store *s);
 const char *store_dir(const struct store *s);
 
-/* A read transaction; what comes out of it lives until renewed or ended. */
+/* A read transaction; what comes out of it lives until it ends. */
 struct store_read;
 MUST_USE int store_read_begin(struct store_read **out, struct store *s, struct err *e);
-MUST_USE int store_read_renew(struct store_read *r, struct err *e);
 void store_read_end(struct store_read *r);
 
 /* A package's record, read in place: its files in path order, its directories parents first. */

@@ -1,5 +1,5 @@
 /* workq_test — when the owner is woken: at once for a job somebody waits for, once for many where all are patient, always before
- * the workers run dry, or as they do. */
+ * the workers run dry, or as they do. ctest label: threads */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
