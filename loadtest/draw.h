@@ -7,6 +7,12 @@
 /* What a state begins with where nobody says otherwise; never 0. */
 #define DRAW_SEED 88172645463325252u
 
+/* What one begins with that is to be the Nth of several. */
+static inline uint64_t draw_seed(uint32_t n)
+{
+	return (DRAW_SEED ^ n * 0x9E3779B97F4A7C15u) | 1;
+}
+
 /* 53 bits. */
 static inline uint64_t draw(uint64_t *state)
 {

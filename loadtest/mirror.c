@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -343,7 +344,10 @@ static void fetch_start(struct mirror *m, h2o_req_t *req, const char *kind, str 
 static bool fails(struct mirror *m)
 {
 	uint32_t ppm = m->o.error_ppm ? *m->o.error_ppm : 0;
+	uint64_t seed = m->o.error_seed ? atomic_exchange(m->o.error_seed, 0) : 0;
 
+	if (seed)
+		m->rng = seed;
 	return ppm && draw_share(&m->rng) * 1e6 < ppm;
 }
 

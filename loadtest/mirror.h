@@ -24,6 +24,8 @@ struct mirror_opts {
 	/* Shared memory, read by the mirror: of a million answers, how many are a 503 (after which the same is served
 	 * when it is asked again). NULL: none. */
 	const _Atomic uint32_t *error_ppm;
+	/* Shared memory: which of them are, begun anew with a number that is put here; the mirror takes it away. NULL: the same in every run. */
+	_Atomic uint64_t *error_seed;
 };
 struct mirror;
 /* Binds; *port is the bound one. ERR_NOTFOUND: frozen, and nothing was ever recorded in o->dir. */

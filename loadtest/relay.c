@@ -399,8 +399,9 @@ static uint64_t relay_tick(struct relay *r)
 	}
 	for (int i = 0; i < 2; i++) {
 		link_pump(r, &r->dir[i]);
-		if (r->dir[i].wait && r->dir[i].free_ns)
-			next = (r->dir[i].free_ns - QUEUE_AGAIN_NS) / 1000;
+		uint64_t again = r->dir[i].free_ns ? (r->dir[i].free_ns - QUEUE_AGAIN_NS) / 1000 : UINT64_MAX;
+		if (r->dir[i].wait && again < next)
+			next = again;
 	}
 	for (struct conn *c = r->conns.next, *after; c != &r->conns; c = after) {
 		after = c->next;
@@ -490,7 +491,7 @@ int relay_new(struct relay **out, struct relay_opts *o, struct err *e)
 		r->chunk = SEGMENT;
 	if (r->chunk > CHUNK)
 		r->chunk = CHUNK;
-	r->rng = DRAW_SEED;
+	r->rng = o->seed ? o->seed : DRAW_SEED;
 	r->conns.next = r->conns.prev = &r->conns;
 	r->own_counts = xcalloc(o->nroutes, sizeof(*r->counts));
 	r->counts = o->counts ? o->counts : r->own_counts;

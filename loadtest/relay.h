@@ -6,7 +6,7 @@
  * per connection would flatter whoever opens many. Every connection pays one
  * round trip for its set-up and starts slowly: a window bounds what may be
  * under way, 10 segments at first, growing by what is acknowledged. Nothing is
- * dropped. Faults come in the same order in every run.
+ * dropped. Faults come in an order that a seed decides.
  *
  * One thread, one epoll loop, run in a process of its own by the benchmark. */
 #pragma once
@@ -33,6 +33,7 @@ struct relay_opts {
 	size_t nroutes;
 	uint64_t rate_bps; /* bits a second in each direction, shared; 0: unlimited */
 	struct relay_faults faults;
+	uint64_t seed;               /* of the faults; 0: the same in every run */
 	struct relay_counts *counts; /* nroutes of them, may be shared memory; NULL: the relay's own */
 };
 struct relay;

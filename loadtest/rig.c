@@ -1,4 +1,5 @@
 #include "rig.h"
+#include "draw.h"
 #include "measure.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -53,12 +54,14 @@ struct shared {
 	struct relay_counts upstream;
 	_Atomic int mirror_port, relay_port[NROUTES], upstream_port;
 	_Atomic uint32_t error_ppm;
+	_Atomic uint64_t error_seed;
 	char failure[1024];
 };
 struct rig {
 	struct rig_opts o;
 	struct shared *sh;
 	pid_t mirror, relay, upstream, drayd;
+	unsigned round;
 	double drayd_cpu_before, relay_cpu_before; /* of those that have ended */
 	uint16_t drayd_port, port[NROUTES];        /* the relay's, 0 before its first start */
 	char registry[64], server[64], drayd_registry[64];
@@ -100,7 +103,8 @@ static _Noreturn void mirror_child(struct rig *r)
 	struct mirror_opts o = { .dir = r->o.mirror_dir,
 		.upstream = r->o.upstream,
 		.counts = &r->sh->mirror,
-		.error_ppm = &r->sh->error_ppm };
+		.error_ppm = &r->sh->error_ppm,
+		.error_seed = &r->sh->error_seed };
 
 	if (mirror_new(&m, &o, &port, &e) < 0)
 		child_failed(r, &e);
@@ -119,7 +123,11 @@ static _Noreturn void relay_child(struct rig *r, bool upstream)
 		[TO_SERVER] = { .listen = r->port[TO_SERVER], .target = r->drayd_port, .rtt_us = l->server_rtt_us },
 	};
 	struct relay_route up = { .target = mirror, .rtt_us = l->upstream_rtt_us };
-	struct relay_opts o = { .route = client, .nroutes = NROUTES, .rate_bps = l->rate_bps, .faults = l->faults };
+	struct relay_opts o = { .route = client,
+		.nroutes = NROUTES,
+		.rate_bps = l->rate_bps,
+		.faults = l->faults,
+		.seed = draw_seed(r->round) };
 	struct relay *relay;
 	struct err e;
 
@@ -173,6 +181,7 @@ static int relay_start(struct rig *r, struct err *e)
 	for (int i = 0; i < NROUTES; i++)
 		r->port[i] = (uint16_t)r->sh->relay_port[i];
 	r->sh->error_ppm = r->o.link->error_ppm;
+	r->sh->error_seed = draw_seed(r->round);
 	return 0;
 }
 
@@ -321,7 +330,7 @@ int rig_drayd(struct rig *r, const char *store_dir, bool settles, struct err *e)
 	unlink(ready);
 	if ((r->drayd = child_start()) == 0)
 		drayd_child(r, store_dir, settles, ready);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 6000; i++) { /* a large store on a slow disk */
 		int status;
 		if (access(ready, F_OK) == 0)
 			return 0;
@@ -400,11 +409,17 @@ static void child_end(pid_t pid)
 	}
 }
 
-int rig_relink(struct rig *r, const struct link_profile *l, struct err *e)
+static bool link_fails(const struct link_profile *l)
 {
-	if (r->o.link == l)
+	return l->error_ppm || l->faults.slow_share > 0 || l->faults.stall_share > 0 || l->faults.reset_share > 0;
+}
+
+int rig_relink(struct rig *r, const struct link_profile *l, unsigned round, struct err *e)
+{
+	if (r->o.link == l && !link_fails(l))
 		return 0;
 	r->o.link = l;
+	r->round = round;
 	r->relay_cpu_before += proc_cpu(r->relay);
 	child_end(r->relay);
 	return relay_start(r, e);

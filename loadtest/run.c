@@ -224,7 +224,7 @@ static int prime(struct bench *b, size_t i, struct err *e)
 	struct run_outcome out;
 
 	arena_release(&b->a);
-	if (rig_relink(b->rig, unhindered(), e) < 0 || place_prime(&at, &b->place, sub->name, &b->a, e) < 0 ||
+	if (rig_relink(b->rig, unhindered(), 0, e) < 0 || place_prime(&at, &b->place, sub->name, &b->a, e) < 0 ||
 		start_server(b, sub, &at, e) < 0 || run_one(b, i, P0, &at, &out, e) < 0)
 		return e->code;
 	if (!out.why && prepare_packs(b, i, &at, &out, e) < 0)
@@ -253,7 +253,7 @@ static int run_before(struct bench *b, size_t i, struct subject_place *at, struc
 		out->why = arena_str(&b->a, str_of(e->msg)).p;
 		return 0;
 	}
-	if (rc < 0 || rig_relink(b->rig, unhindered(), e) < 0 || run_one(b, i, P0, &before, out, e) < 0)
+	if (rc < 0 || rig_relink(b->rig, unhindered(), 0, e) < 0 || run_one(b, i, P0, &before, out, e) < 0)
 		return e->code;
 	if (out->why) {
 		out->why = arena_printf(&b->a, "the install before: %s", out->why).p;
@@ -278,7 +278,7 @@ static int ask_before(struct bench *b, size_t i, struct subject_place *at, struc
 	if (sub->server != SERVER_WARM && sub->server != SERVER_SETTLED)
 		return 0;
 	if (place_for(&before, &b->place, sub->name, sub->lockfile, P1, &b->a, e) < 0 ||
-		rig_relink(b->rig, unhindered(), e) < 0 || run_one(b, i, P1, &before, out, e) < 0)
+		rig_relink(b->rig, unhindered(), 0, e) < 0 || run_one(b, i, P1, &before, out, e) < 0)
 		return e->code;
 	if (out->why) {
 		out->why = arena_printf(&b->a, "the request before: %s", out->why).p;
@@ -288,7 +288,8 @@ static int ask_before(struct bench *b, size_t i, struct subject_place *at, struc
 }
 
 /* The state that the phase starts from, down to the server; *why when that went wrong. */
-static int before_sample(struct bench *b, size_t i, struct subject_place *at, struct run_outcome *out, struct err *e)
+static int before_sample(
+	struct bench *b, size_t i, unsigned round, struct subject_place *at, struct run_outcome *out, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	enum phase phase = b->step->phase;
@@ -300,7 +301,7 @@ static int before_sample(struct bench *b, size_t i, struct subject_place *at, st
 	if ((phase == P0 || phase == P1) && ask_before(b, i, at, out, e) < 0)
 		return e->code;
 	place_sync(&b->place);
-	return rig_relink(b->rig, b->step->link, e);
+	return rig_relink(b->rig, b->step->link, round, e);
 }
 
 /* Round 0 is a warm-up: only its failure is written down. */
@@ -311,7 +312,7 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 	struct run_outcome out = { 0 };
 
 	arena_release(&b->a);
-	if (before_sample(b, i, &at, &out, e) < 0)
+	if (before_sample(b, i, round, &at, &out, e) < 0)
 		return e->code;
 	if (!out.why && run_one(b, i, b->step->phase, &at, &out, e) < 0)
 		return e->code;

@@ -1,4 +1,5 @@
 /* The link emulator against arithmetic: a known transfer takes the time that rate, round trip and slow start give. */
+#include "draw.h"
 #include "relay.h"
 #include "workq.h"
 #include <arpa/inet.h>
@@ -68,7 +69,7 @@ static void *origin_thread(void *arg)
 	return NULL;
 }
 
-static void rig_start(struct rig *g, uint32_t rtt_us, uint64_t rate_bps, size_t bytes)
+static void rig_open(struct rig *g, struct relay_opts o, uint32_t rtt_us, size_t bytes)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(at);
@@ -80,10 +81,16 @@ static void rig_start(struct rig *g, uint32_t rtt_us, uint64_t rate_bps, size_t 
 	assert_int_equal(listen(g->origin, 64), 0);
 	getsockname(g->origin, (struct sockaddr *)&at, &n);
 	g->route = (struct relay_route){ .target = ntohs(at.sin_port), .rtt_us = rtt_us };
-	struct relay_opts o = { .route = &g->route, .nroutes = 1, .rate_bps = rate_bps };
+	o.route = &g->route;
+	o.nroutes = 1;
 	assert_int_equal(relay_new(&g->relay, &o, &e), 0);
 	assert_int_equal(workq_thread(&g->relay_tid, "relay", relay_thread, g, &e), 0);
 	assert_int_equal(workq_thread(&g->origin_tid, "origin", origin_thread, g, &e), 0);
+}
+
+static void rig_start(struct rig *g, uint32_t rtt_us, uint64_t rate_bps, size_t bytes)
+{
+	rig_open(g, (struct relay_opts){ .rate_bps = rate_bps }, rtt_us, bytes);
 }
 
 static void rig_stop(struct rig *g)
@@ -202,11 +209,49 @@ static void the_rate_is_shared_by_all_connections(void **state)
 	check(10000, 100000000, 1000000, 10);
 }
 
+/* Which of 64 connections, one after the other, were reset, as bits. */
+static uint64_t resets(uint64_t seed)
+{
+	struct rig g;
+	char b[65536];
+	uint64_t bits = 0;
+
+	rig_open(&g, (struct relay_opts){ .faults.reset_share = 0.5, .seed = seed }, 0, 300000);
+	struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(g.route.listen)
+	};
+	for (unsigned i = 0; i < 64; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		size_t got = 0;
+		assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+		assert_int_equal(send(fd, "x", 1, 0), 1);
+		for (ssize_t n; (n = recv(fd, b, sizeof(b), 0)) > 0;)
+			got += (size_t)n;
+		assert_true(got <= g.bytes);
+		bits |= (uint64_t)(got < g.bytes) << i;
+		close(fd);
+	}
+	rig_stop(&g);
+	return bits;
+}
+
+/* Who is measured has the luck of the round, not of who came before. */
+static void faults_fall_as_the_seed_says(void **state)
+{
+	uint64_t first = resets(draw_seed(1)), again = resets(draw_seed(1)), other = resets(draw_seed(2));
+
+	(void)state;
+	assert_true(first == again);
+	assert_true(first != other);
+	assert_true(__builtin_popcountll(first) > 8 && __builtin_popcountll(first) < 56);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(transfers_take_the_computed_time),
 		cmocka_unit_test(the_rate_is_shared_by_all_connections),
+		cmocka_unit_test(faults_fall_as_the_seed_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
