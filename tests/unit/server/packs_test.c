@@ -1082,25 +1082,25 @@ static void what_is_under_way_does_not_hold_the_end(void **state)
 	v->p = NULL;
 }
 
-/* A tarball whose content takes many seconds to encode at level 19. */
-static void make_slow(struct env *v, int i)
+/* A tarball of SIZE bytes: of SLOW ones the content takes many seconds to encode at level 19. */
+enum { SLOW = 12 << 20, QUICK = 1 << 20 };
+static void make_code(struct env *v, int i, size_t size)
 {
-	enum { SIZE = 12 << 20 };
 	struct buf t = BUF_INIT;
 	AUTO(buf_release) struct buf code = BUF_INIT;
-	char json[100], *to = buf_reserve(&code, SIZE);
+	char json[100], *to = buf_reserve(&code, size);
 	uint64_t rng = 7;
 
 	snprintf(json, sizeof(json), "{\"name\":\"slow\",\"version\":\"1.0.%d\"}", i);
-	for (size_t k = 0; k < SIZE; k++) {
+	for (size_t k = 0; k < size; k++) {
 		rng = rng * 6364136223846793005 + 1442695040888963407;
 		to[k] = (char)('a' + (rng >> 61) * (rng >> 58 & 3));
 	}
-	for (size_t k = 0; k < SIZE; k += 64) /* as another version's: alike, and nowhere for long */
+	for (size_t k = 0; k < size; k += 64) /* as another version's: alike, and nowhere for long */
 		to[k] = (char)(to[k] + i);
-	code.n = SIZE;
+	code.n = size;
 	tar_file(&t, "package/package.json", json);
-	tar_put(&t, "package/slow.node", '0', 0755, SIZE, buf_str(&code));
+	tar_put(&t, "package/slow.node", '0', 0755, size, buf_str(&code));
 	tar_close(&t);
 	buf_release(&v->tgz[i]);
 	v->tgz[i] = tgz(&t);
@@ -1126,7 +1126,7 @@ static void a_first_encoding_is_cut_short(void **state)
 {
 	struct env *v = *state;
 
-	make_slow(v, 0);
+	make_code(v, 0, SLOW);
 	v->o.level = 19;
 	packs_start(v);
 	ask_slow(v, 0);
@@ -1144,7 +1144,7 @@ static void settling_is_cut_short(void **state)
 {
 	struct env *v = *state;
 
-	make_slow(v, 0);
+	make_code(v, 0, SLOW);
 	v->o.level = 1;
 	v->o.no_settle = false;
 	packs_start(v);
@@ -1163,8 +1163,8 @@ static void a_delta_is_cut_short(void **state)
 {
 	struct env *v = *state;
 
-	make_slow(v, 0);
-	make_slow(v, 1);
+	make_code(v, 0, SLOW);
+	make_code(v, 1, SLOW);
 	v->o.level = 1;
 	v->o.builders = 1;    /* one after the other: else there may be a delta back, too */
 	v->o.idle_ms = 60000; /* no delta yet */
@@ -1214,8 +1214,8 @@ static void deltas_are_for_idle_times(void **state)
 {
 	struct env *v = *state;
 
-	make_slow(v, 0);
-	make_slow(v, 1);
+	make_code(v, 0, QUICK);
+	make_code(v, 1, QUICK);
 	v->o.level = 1;
 	v->o.builders = 1;
 	v->o.eager = false;
