@@ -34,7 +34,7 @@ struct fixture {
 	struct frame_package package[SLOTS];
 	struct frame_slot slot[SLOTS];
 	struct slot *out[SLOTS];
-	size_t given, done, failed;
+	size_t done, failed;
 	unsigned more_files; /* of the next package */
 	struct barrier barrier;
 	struct linker *linker;
@@ -140,16 +140,9 @@ static struct slot *fixture_slot(struct fixture *f, uint32_t i, const char *name
 	return s;
 }
 
-static void give(struct fixture *f, struct linker *l, struct slot **slots, size_t n)
+static void run(struct fixture *f, struct linker *l)
 {
-	f->given += n;
-	link_slots_parallel(l, slots, n);
-}
-
-/* Until all that was given is done. */
-static void run(struct fixture *f)
-{
-	while (f->done < f->given) {
+	while (linker_pending(l) > 0) {
 		struct pollfd fd = { .fd = pool_fd(f->pool), .events = POLLIN };
 		poll(&fd, 1, -1);
 		pool_drain(f->pool);
@@ -181,8 +174,8 @@ static void a_cold_batch_links_in_parallel(void **state)
 	fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") });
 	fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
 	struct linker *l = fixture_linker(&f, true);
-	give(&f, l, f.out, 2);
-	run(&f);
+	link_slots_parallel(l, f.out, 2);
+	run(&f, l);
 	assert_int_equal(f.done, 2);
 	assert_int_equal(f.failed, 0);
 	assert_false(f.barrier.gave_up);
@@ -205,9 +198,9 @@ static void warm_and_cold_batches_link_at_once(void **state)
 		fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
 		f.out[0]->cold = false;
 		struct linker *l = fixture_linker(&f, true);
-		give(&f, l, &f.out[first], 1);
-		give(&f, l, &f.out[1 - first], 1);
-		run(&f);
+		link_slots_parallel(l, &f.out[first], 1);
+		link_slots_parallel(l, &f.out[1 - first], 1);
+		run(&f, l);
 		assert_int_equal(f.failed, 0);
 		assert_false(f.barrier.gave_up);
 		assert_true(linker_counts(l).most >= 2);
@@ -236,9 +229,9 @@ static void a_link_that_stays_holds_no_others(void **state)
 		fixture_slot(&f, i, name[i], (struct lock_snapshot){ .key = str_of(key[i]) });
 	}
 	struct linker *l = fixture_linker(&f, true);
-	give(&f, l, f.out, SLOTS);
+	link_slots_parallel(l, f.out, SLOTS);
 	assert_int_equal(pool_live(f.pool), SLOTS); /* on so many workers no few are kept back */
-	run(&f);
+	run(&f, l);
 	assert_int_equal(f.done, SLOTS);
 	assert_int_equal(f.failed, 0);
 	assert_false(f.barrier.gave_up);
@@ -269,8 +262,8 @@ static void a_slot_has_its_files_and_its_dependencies(void **state)
 	fixture_slot(&f, 1, "@s/c", (struct lock_snapshot){ .key = STR("@s/c@1.0.0") });
 	a->absent = (struct str_list){ &gone, 1 };
 	struct linker *l = fixture_linker(&f, false);
-	give(&f, l, f.out, 2);
-	run(&f);
+	link_slots_parallel(l, f.out, 2);
+	run(&f, l);
 	assert_int_equal(f.failed, 0);
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
 		ssize_t n = readlinkat(f.vstore, links[i][0], text, sizeof(text) - 1);
@@ -301,8 +294,8 @@ static void a_slot_that_was_whole(void **state)
 		"a@1.0.0/node_modules/a", "@s+c@1.0.0/node_modules/@s/c"
 	};
 	struct linker *l = fixture_linker(&f, false);
-	give(&f, l, f.out, 2);
-	run(&f);
+	link_slots_parallel(l, f.out, 2);
+	run(&f, l);
 	for (size_t i = 0; i < 2; i++) {
 		assert_true(slot_stands_still(f.vstore, slot[i]));
 		assert_int_equal(fchmodat(f.vstore, modules[i], 01755, 0), 0);
@@ -337,8 +330,8 @@ static void an_interrupted_slot_does_not_stand(void **state)
 	put(f.vstore, "a@1.0.0/node_modules/a/left-over", "x");
 	assert_false(slot_stands(f.vstore, a));
 	struct linker *l = fixture_linker(&f, false);
-	give(&f, l, f.out, 1);
-	run(&f);
+	link_slots_parallel(l, f.out, 1);
+	run(&f, l);
 	assert_int_equal(f.failed, 0);
 	assert_true(slot_stands(f.vstore, a));
 	assert_int_equal(fstatat(f.vstore, "a@1.0.0/node_modules", &st, 0), 0);
@@ -393,8 +386,8 @@ static void a_slot_is_replaced_and_put_back(void **state)
 		snprintf(path, sizeof(path), "%s/older", old);
 		put(f.vstore, path, "x");
 		struct linker *l = fixture_linker(&f, false);
-		give(&f, l, f.out, 2);
-		run(&f);
+		link_slots_parallel(l, f.out, 2);
+		run(&f, l);
 		assert_int_equal(f.failed, 0);
 		assert_true(slot_stands(f.vstore, a));
 		assert_false(exists(f.vstore, path));
@@ -441,8 +434,8 @@ static void slots_of_a_layer_below_go_in_place(void **state)
 	put(f.vstore, "lock.yaml", "x");
 	layered = true;
 	struct linker *l = fixture_linker(&f, false);
-	give(&f, l, f.out, 1);
-	run(&f);
+	link_slots_parallel(l, f.out, 1);
+	run(&f, l);
 	assert_int_equal(f.failed, 0);
 	assert_true(slot_stands(f.vstore, a));
 	assert_false(exists(f.vstore, "a@1.0.0/node_modules/was"));
@@ -513,8 +506,8 @@ static void slots_that_share_a_folder_have_one_owner(void **state)
 	f.out[1]->dir = f.out[0]->dir;
 	f.out[1]->name = f.out[0]->name;
 	struct linker *l = fixture_linker(&f, false);
-	give(&f, l, f.out, 2);
-	run(&f);
+	link_slots_parallel(l, f.out, 2);
+	run(&f, l);
 	assert_int_equal(f.done, 2);
 	assert_int_equal(f.failed, 0);
 	assert_int_equal(linker_counts(l).links, 2); /* package.json and index.js, once */
@@ -538,10 +531,10 @@ static void a_large_slot_is_begun_first(void **state)
 		f.more_files = 0;
 		struct slot *last = fixture_slot(&f, 3, "d", (struct lock_snapshot){ .key = STR("d@1.0.0") });
 		struct linker *l = fixture_linker(&f, false);
-		give(&f, l, f.out, 4);
+		link_slots_parallel(l, f.out, 4);
 		assert_ptr_equal(f.out[0], large);
 		assert_ptr_equal(f.out[3], last);
-		run(&f);
+		run(&f, l);
 		assert_int_equal(f.done, 4);
 		assert_int_equal(f.failed, 0);
 		linker_free(l);
