@@ -20,7 +20,7 @@ static int direct_run(struct source *s, const struct request *req, frame_sink *s
 {
 	struct direct *d = (struct direct *)s;
 	struct preload *p;
-	struct preload_opts o = { .now_ms = d->now_ms, .early = true, .remote = d->remote };
+	struct preload_opts o = { .now_ms = d->now_ms, .early = true, .kept_ages = true, .remote = d->remote };
 
 	if (preload_new(&p, d->meta, &o, e) < 0)
 		return e->code;

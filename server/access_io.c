@@ -12,6 +12,16 @@ static void want(void *ctx, uint32_t ticket, str registry, str name, enum packum
 	io_denied_add(&p->denied, ticket, &e);
 }
 
+static bool kept(
+	void *ctx, struct packument *out, int64_t *checked_ms, str registry, str name, enum packument_form form)
+{
+	struct access_io *p = ctx;
+	struct err ignored; /* want() says it */
+
+	return identity_may_see(p->who, name, &ignored) == 0 &&
+	       p->inner->kept(p->inner->ctx, out, checked_ms, registry, name, form);
+}
+
 static int wait_any(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
 	struct access_io *p = ctx;
@@ -49,6 +59,7 @@ void access_io_init(struct access_io *p, const struct engine_io *inner, const st
 	p->io = *inner;
 	p->io.ctx = p;
 	p->io.want = want;
+	p->io.kept = inner->kept ? kept : NULL;
 	p->io.wait = wait_any;
 	p->io.poll = poll_any;
 	p->io.tarball_url = inner->tarball_url ? tarball_url : NULL;

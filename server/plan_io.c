@@ -12,6 +12,17 @@ static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum pac
 		p->inner->want(p->inner->ctx, ticket, url, name, form);
 }
 
+static bool io_kept(
+	void *ctx, struct packument *out, int64_t *checked_ms, str registry, str name, enum packument_form form)
+{
+	struct plan_io *p = ctx;
+	struct err ignored; /* io_want() says it */
+	str url;
+
+	return upstream_route(&url, p->upstreams, name, registry, &ignored) == 0 &&
+	       p->inner->kept(p->inner->ctx, out, checked_ms, url, name, form);
+}
+
 static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
 	struct plan_io *p = ctx;
@@ -50,6 +61,7 @@ void plan_io_init(struct plan_io *p, const struct engine_io *inner, const struct
 	*p = (struct plan_io){ .io = *inner, .inner = inner, .upstreams = u };
 	p->io.ctx = p;
 	p->io.want = io_want;
+	p->io.kept = inner->kept ? io_kept : NULL;
 	p->io.wait = io_wait;
 	p->io.poll = io_poll;
 	p->io.tarball_url = io_tarball_url;

@@ -72,10 +72,8 @@ struct meta {
 	struct meta_counts counts;
 };
 
-static bool still_good(const struct meta *m, const struct entry *t)
+static bool still_good(const struct entry *t)
 {
-	if (!t->absent && (m->o.offline || m->o.max_age_ms == 0))
-		return true;
 	return clock_ms() < t->good_until;
 }
 
@@ -86,7 +84,7 @@ static struct entry *entry_find(struct meta *m, str registry, str name, enum pac
 	meta_table_put_key(&m->table, key, registry, name, PACKUMENT_FULL);
 	if (form == PACKUMENT_ABBREVIATED) {
 		struct entry *full = meta_table_find(&m->table, buf_str(key));
-		if (full && (full->busy || still_good(m, full)))
+		if (full && (full->busy || still_good(full)))
 			return full;
 	}
 	meta_key_set_form(key, form);
@@ -183,6 +181,14 @@ static void live_end(struct meta *m)
 
 /* ---- the end of an entry's work ---- */
 
+/* In GOOD_MS from now. */
+static int64_t until(int64_t good_ms)
+{
+	int64_t now = clock_ms();
+
+	return good_ms < INT64_MAX - now ? now + good_ms : INT64_MAX;
+}
+
 /* RECORD (adopted) or E goes to all who wait; from memory it is good for GOOD_MS. An entry that failed is gone before they
  * wake, unless its failure is an answer: the registry has no such package. */
 static void entry_settle(struct entry *t, struct meta_record *record, int64_t good_ms, const struct err *e)
@@ -202,11 +208,12 @@ static void entry_settle(struct entry *t, struct meta_record *record, int64_t go
 		t->absent = err_copy(e);
 		good_ms = m->o.absent_ms;
 	}
+	if (record && m->o.max_age_ms == 0)
+		good_ms = INT64_MAX; /* see meta_opts */
 	if (record || t->absent) {
 		for (size_t i = 0; i < waiters.n && record; i++)
 			meta_record_hold(record);
-		int64_t now = clock_ms();
-		t->good_until = good_ms < INT64_MAX - now ? now + good_ms : INT64_MAX;
+		t->good_until = until(good_ms);
 		meta_table_used(&m->table, t);
 		meta_table_shrink(&m->table, m->o.memory);
 	} else {
@@ -267,14 +274,15 @@ static void index_put(struct entry *t, enum packument_form form, const struct ta
 		count(m, &m->counts.put_dropped, 1);
 }
 
-/* Only the age, in a table of its own: records are large. Worthless where every run asks anyway. */
-static void index_touch(struct entry *t, enum packument_form form, int64_t now)
+/* Only the age, in a table of its own: records are large. */
+static void index_touch(struct entry *t, enum packument_form form)
 {
 	struct meta *m = t->m;
+	int64_t now = t->checked_ms;
 	AUTO(buf_release) struct buf key = BUF_INIT;
 
 	meta_key_put(&key, str_of(t->registry), str_of(t->name), form);
-	if (!m->store || key.n > MAX_KEY || m->o.max_age_ms == 0)
+	if (!m->store || key.n > MAX_KEY)
 		return;
 	if (!store_kv_put(m->store, "meta-age", buf_str(&key), (str){ (const char *)&now, sizeof(now) }))
 		count(m, &m->counts.put_dropped, 1);
@@ -290,9 +298,8 @@ int64_t meta_row_ms(str value)
 	return h.magic == STORED_MAGIC ? h.fetched_ms : 0;
 }
 
-/* Reads one form's row into T (record, validator) and *checked_ms. 1 found, 0 not, negative: the index cannot be read. */
-static int index_get(
-	struct entry *t, enum packument_form form, struct store_read *r, int64_t *checked_ms, struct err *e)
+/* Reads one form's row into T (record, validator, when it was confirmed). 1 found, 0 not, negative: the index cannot be read. */
+static int index_get(struct entry *t, enum packument_form form, struct store_read *r, struct err *e)
 {
 	AUTO(buf_release) struct buf key = BUF_INIT;
 	struct stored_head h;
@@ -314,12 +321,12 @@ static int index_get(
 	if (h.validator_n)
 		t->validator = xstrndup((str){ v.p + sizeof(h), h.validator_n });
 	t->asked_form = form;
-	*checked_ms = h.fetched_ms;
+	t->checked_ms = h.fetched_ms;
 	rc = store_kv_get(&age, r, "meta-age", buf_str(&key), e);
 	if (rc > 0 && age.n == sizeof(int64_t)) {
 		int64_t ms;
 		memcpy(&ms, age.p, sizeof(ms));
-		*checked_ms = ms > h.fetched_ms ? ms : h.fetched_ms;
+		t->checked_ms = ms > h.fetched_ms ? ms : h.fetched_ms;
 	}
 	return rc < 0 ? rc : 1;
 }
@@ -338,7 +345,7 @@ static int64_t good_for(const struct meta *m, int64_t checked_ms)
 	return age >= 0 && age < m->o.max_age_ms ? m->o.max_age_ms - age : 0;
 }
 
-static int load_from_index(struct entry *t, int64_t *checked_ms, struct err *e)
+static int load_from_index(struct entry *t, struct err *e)
 {
 	struct store_read *r;
 
@@ -347,9 +354,9 @@ static int load_from_index(struct entry *t, int64_t *checked_ms, struct err *e)
 	int rc = store_read_begin(&r, t->m->store, e);
 	if (rc < 0)
 		return rc;
-	rc = index_get(t, t->form, r, checked_ms, e);
+	rc = index_get(t, t->form, r, e);
 	if (rc == 0 && t->form == PACKUMENT_ABBREVIATED)
-		rc = index_get(t, PACKUMENT_FULL, r, checked_ms, e);
+		rc = index_get(t, PACKUMENT_FULL, r, e);
 	store_read_end(r);
 	return rc;
 }
@@ -358,17 +365,16 @@ static void step_load(struct entry *t)
 {
 	struct meta *m = t->m;
 	struct err e = { 0 };
-	int64_t checked_ms = 0;
 
 	if (!t->record) {
 		t->asked_form = t->form;
-		int rc = load_from_index(t, &checked_ms, &e);
+		int rc = load_from_index(t, &e);
 		if (rc < 0) {
 			err_ctx(&e, "packument of %s", t->name);
 			entry_settle(t, NULL, 0, &e);
 			return;
 		}
-		int64_t good_ms = rc > 0 ? good_for(m, checked_ms) : 0;
+		int64_t good_ms = rc > 0 ? good_for(m, t->checked_ms) : 0;
 		if (good_ms > 0) {
 			count(m, &m->counts.from_cache, 1);
 			entry_settle(t, meta_record_hold(t->record), good_ms, &e);
@@ -395,7 +401,8 @@ static void on_fetched(void *arg, int code, const struct registry_packument *p, 
 	}
 	if (p->not_modified && t->record) {
 		count(m, &m->counts.revalidated, 1);
-		index_touch(t, t->asked_form, clock_wall_ms());
+		t->checked_ms = clock_wall_ms();
+		index_touch(t, t->asked_form);
 		meta_record_set_origin(t->record, META_REVALIDATED);
 		entry_settle(t, meta_record_hold(t->record), m->o.max_age_ms, e);
 		return;
@@ -500,6 +507,8 @@ static void step_compile(struct entry *t, struct task *c)
 	struct meta_record *r = compile(t, c, w, &e);
 
 	scratch_give(t->m, w);
+	if (r)
+		t->checked_ms = clock_wall_ms();
 	if (r)
 		entry_settle(t, r, t->m->o.max_age_ms, &e);
 	else if (e.code == ERR_PARSE && t->broken++ < BROKEN_BODIES)
@@ -626,7 +635,7 @@ void meta_want(struct meta *m, str registry_url, str name, enum packument_form f
 	} else {
 		struct task *c = xcalloc(1, sizeof(*c));
 		m->live++;
-		if (t && still_good(m, t)) {
+		if (t && still_good(t)) {
 			c->step = STEP_ANSWER;
 			c->waiter = w;
 			c->record = entry_use(m, t);
@@ -657,9 +666,60 @@ struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum p
 
 	lock_timed(&m->lock, m->o.lock_waits);
 	struct entry *t = entry_find(m, registry_url, name, form, &key);
-	struct meta_record *r = t && !t->busy && t->record && still_good(m, t) ? entry_use(m, t) : NULL;
+	struct meta_record *r = t && !t->busy && t->record && still_good(t) ? entry_use(m, t) : NULL;
 	m->counts.from_cache += r != NULL;
 	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+/* What T, which was read from the index without asking, has. It stays for whoever wants it next: under its name, where nobody else is at it. */
+static struct meta_record *entry_keep(struct meta *m, struct entry *x, struct buf *key)
+{
+	struct meta_record *r = meta_record_hold(x->record);
+
+	lock_timed(&m->lock, m->o.lock_waits);
+	if (!entry_find(m, str_of(x->registry), str_of(x->name), x->form, key)) {
+		struct entry *t =
+			meta_table_add(&m->table, buf_str(key), str_of(x->registry), str_of(x->name), x->form);
+		t->m = m;
+		t->record = x->record;
+		t->validator = x->validator;
+		t->asked_form = x->asked_form;
+		t->checked_ms = x->checked_ms;
+		t->good_until = until(good_for(m, x->checked_ms));
+		x->record = NULL;
+		x->validator = NULL;
+		meta_table_used(&m->table, t);
+		meta_table_shrink(&m->table, m->o.memory);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+struct meta_record *meta_kept(struct meta *m, int64_t *checked_ms, str registry_url, str name, enum packument_form form)
+{
+	AUTO(buf_release) struct buf key = BUF_INIT;
+	struct err e;
+
+	lock_timed(&m->lock, m->o.lock_waits);
+	struct entry *t = entry_find(m, registry_url, name, form, &key);
+	bool known = t && !t->busy;
+	struct meta_record *r = known && t->record ? entry_use(m, t) : NULL;
+	if (r)
+		*checked_ms = t->checked_ms;
+	pthread_mutex_unlock(&m->lock);
+	if (known)
+		return r;
+	struct entry x = { .m = m, .registry = xstrndup(registry_url), .name = xstrndup(name), .form = form };
+	(void)load_from_index(&x, &e); /* of what cannot be read meta_want() says why */
+	if (x.record) {
+		*checked_ms = x.checked_ms;
+		r = entry_keep(m, &x, &key);
+	}
+	meta_record_release(x.record);
+	free(x.registry);
+	free(x.name);
+	free(x.validator);
 	return r;
 }
 
@@ -667,9 +727,8 @@ struct meta_record *meta_look(struct meta *m, str registry_url, str name, enum p
 {
 	struct entry t = { .m = m, .registry = xstrndup(registry_url), .name = xstrndup(name), .form = form };
 	struct err e;
-	int64_t checked_ms;
 
-	(void)load_from_index(&t, &checked_ms, &e); /* of what cannot be read meta_want() says why */
+	(void)load_from_index(&t, &e); /* of what cannot be read meta_want() says why */
 	free(t.registry);
 	free(t.name);
 	free(t.validator);

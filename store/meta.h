@@ -56,6 +56,10 @@ struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum p
 /* What the index has, however old: for what does not change, as a version's digest. Reads the disk, asks nobody, and is not kept in memory; NULL when
  * there is nothing. The caller's to release. */
 struct meta_record *meta_look(struct meta *m, str registry_url, str name, enum packument_form form);
+/* What memory or the index has, however old, without asking anybody; *CHECKED_MS: when the registry last confirmed it (Unix time). Reads the
+ * disk. NULL when there is nothing. The caller's to release. A later meta_want() asks unless it is still fresh. */
+struct meta_record *meta_kept(
+	struct meta *m, int64_t *checked_ms, str registry_url, str name, enum packument_form form);
 /* Gives the memory of all records back that nobody holds: later wants go to the index, and are revalidated as if they were the first. */
 void meta_forget(struct meta *m);
 /* When a row of the index table "meta" was fetched (Unix time, ms); 0: it is none. */

@@ -36,6 +36,7 @@ struct entry {
 	struct err *absent;         /* instead: the registry said that there is none. Only when !busy */
 	bool busy;
 	int64_t good_until; /* on clock_ms()'s clock */
+	int64_t checked_ms; /* when the registry last confirmed the record (Unix time) */
 	VEC(struct waiter) waiters;
 	/* Of the present step. */
 	enum packument_form asked_form; /* of record and validator */

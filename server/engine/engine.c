@@ -271,8 +271,8 @@ static void look_ahead(struct run *r)
 		const struct importer *imp = &r->importer[i];
 		for (uint32_t k = 0; k < imp->nwanted; k++)
 			if (!r->prior || reuse_direct(r, imp, &imp->wanted[k]) == NONE)
-				metas_speculate(
-					r->metas, imp->wanted[k].alias, imp->wanted[k].spec, imp->wanted[k].optional);
+				metas_speculate(r->metas, imp, imp->wanted[k].alias, imp->wanted[k].spec,
+					imp->wanted[k].optional);
 	}
 	if (r->prior && metas_look_ahead(r->metas))
 		reuse_foresee(r);

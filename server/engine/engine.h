@@ -28,6 +28,10 @@ struct engine_io {
 	/* Ask for a packument; never blocks; a name and form is asked at most once a run. Fetching, revalidating, parsing
 	 * and compiling happen elsewhere, on all cores. REGISTRY has a trailing slash. */
 	void (*want)(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form);
+	/* What is kept of a packument, however old, without asking anybody; valid as long as what is handed out. *CHECKED_MS: when the
+	 * registry last confirmed it, as now_ms; 0: its age proves nothing. False: nothing is kept. NULL: nothing ever is. */
+	bool (*kept)(void *ctx, struct packument *out, int64_t *checked_ms, str registry, str name,
+		enum packument_form form);
 	/* Blocks until at least one wanted packument is there, then hands out all that are: fills up to CAP tickets and
 	 * results, returns how many (0 never, except after cancel: then a negative code with *e). */
 	int (*wait)(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e);

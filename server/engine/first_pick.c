@@ -3,6 +3,7 @@
 
 struct first_pick {
 	struct first_key k; /* .alias 0: free */
+	struct packument packument;
 	uint32_t version;
 	bool young;
 };
@@ -54,17 +55,19 @@ static bool first_same(const void *row, const void *key)
 
 static const struct rows_kind first_kind = { sizeof(struct first_pick), 256, first_taken, first_hash, first_same };
 
-uint32_t first_pick_get(struct run *r, const struct first_key *k, bool *young)
+uint32_t first_pick_get(struct run *r, const struct first_key *k, struct packument *p, bool *young)
 {
 	struct first_pick key = { .k = *k };
 	const struct first_pick *c = rows_find(&r->first, &first_kind, &key);
 	*young = c && c->young;
+	if (c)
+		*p = c->packument;
 	return c ? c->version : NONE;
 }
 
-void first_pick_put(struct run *r, const struct first_key *k, uint32_t version, bool young)
+void first_pick_put(struct run *r, const struct first_key *k, struct packument p, uint32_t version, bool young)
 {
-	struct first_pick row = { *k, version, young };
+	struct first_pick row = { *k, p, version, young };
 	bool fresh;
 	rows_slot(&r->first, &first_kind, &row, &fresh, &r->arena);
 }

@@ -19,6 +19,6 @@ struct first_key {
 bool first_pick_contested(struct run *r, atom name);
 /* Versions of NAME in LEVEL and those above it, sorted, as a text; 0: none. */
 atom first_pick_above(struct run *r, const struct level *level, atom name);
-/* The version that was chosen, an index into its packument; NONE: nobody asked yet. */
-uint32_t first_pick_get(struct run *r, const struct first_key *k, bool *young);
-void first_pick_put(struct run *r, const struct first_key *k, uint32_t version, bool young);
+/* The version that was chosen, an index into *P; NONE: nobody asked yet. */
+uint32_t first_pick_get(struct run *r, const struct first_key *k, struct packument *p, bool *young);
+void first_pick_put(struct run *r, const struct first_key *k, struct packument p, uint32_t version, bool young);

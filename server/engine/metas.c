@@ -1,6 +1,6 @@
 #include "metas.h"
 #include "base/vec.h"
-#include "pick.h"
+#include "prefer.h"
 #include "resolve.h"
 
 #define BATCH 256u
@@ -15,6 +15,9 @@ struct meta_form {
 	bool asked, judged, enough; /* judged: whether it says enough is known */
 	const struct engine_packument *got;
 	struct packument rec; /* got's */
+	bool looked, kept_judged, kept_enough, kept_used;
+	struct packument kept; /* p == NULL: nothing */
+	int64_t kept_ms;       /* when it was confirmed */
 };
 struct meta_name {
 	atom name;
@@ -70,10 +73,27 @@ static struct meta_name *name_at(struct metas *m, atom name)
 	return &m->name.p[m->of[name] - 1];
 }
 
+/* Looked up before anybody is asked, so that what is kept is the same whenever an answer comes. */
+static struct meta_form *kept_of(struct metas *m, struct meta_name *n, bool full)
+{
+	struct meta_form *f = &n->form[full];
+	const struct engine_io *io = m->r->io;
+	if (f->looked || !io->kept)
+		return f;
+	f->looked = true;
+	str name = sof(m->r, n->name);
+	struct packument p;
+	if (io->kept(io->ctx, &p, &f->kept_ms, settings_registry(m->r->set, name), name,
+		    full ? PACKUMENT_FULL : PACKUMENT_ABBREVIATED))
+		f->kept = p;
+	return f;
+}
+
 static void ask(struct metas *m, struct meta_name *n, bool full)
 {
 	if (n->form[full].asked)
 		return;
+	(void)kept_of(m, n, full);
 	n->form[full].asked = true;
 	m->waiting++;
 	m->asked++;
@@ -123,10 +143,15 @@ static int take(struct metas *m, struct err *e)
 	return n;
 }
 
+static bool wants_full(const struct run *r, bool full)
+{
+	return full || r->time_based || r->set->trust_policy != TRUST_OFF;
+}
+
 enum meta_state metas_get(struct metas *m, atom name, bool full, struct packument *out, const struct err **e)
 {
 	struct meta_name *n = name_at(m, name);
-	full = full || m->r->time_based || m->r->set->trust_policy != TRUST_OFF;
+	full = wants_full(m->r, full);
 	for (;;) {
 		struct meta_form *f = &n->form[full];
 		if (!f->asked) {
@@ -153,6 +178,45 @@ enum meta_state metas_get(struct metas *m, atom name, bool full, struct packumen
 	}
 }
 
+/* What is kept that says enough: the short form, or the full one. */
+static struct meta_form *kept_enough(struct metas *m, struct meta_name *n, bool full)
+{
+	for (;; full = true) {
+		struct meta_form *f = kept_of(m, n, full);
+		if (!f->kept.p)
+			return NULL;
+		if (!f->kept_judged)
+			f->kept_enough = full || short_is_enough(m->r, sof(m->r, n->name), f->kept);
+		f->kept_judged = true;
+		if (f->kept_enough)
+			return f;
+	}
+}
+
+enum meta_state metas_get_for(struct metas *m, const struct reg_spec *spec, const struct pick_opts *o, bool full,
+	struct packument *out, const struct err **e)
+{
+	struct meta_name *n = name_at(m, spec->name);
+	struct meta_form *f = kept_enough(m, n, wants_full(m->r, full));
+	if (!f || !pick_kept(m->r, f->kept, f->kept_ms, spec, o))
+		return metas_get(m, spec->name, full, out, e);
+	m->came[PACKUMENT_KEPT] += !f->kept_used;
+	f->kept_used = true;
+	*out = f->kept;
+	return META_HERE;
+}
+
+/* For what is looked ahead for: what the choice will be made of, as far as it can be known. */
+static enum meta_state get_ahead(struct metas *m, const struct importer *imp, const struct reg_spec *s, bool full,
+	struct packument *out, const struct err **e)
+{
+	static const struct importer nobody;
+	struct run *r = m->r;
+	struct pick_opts o = { .preferred = preferred_for(r, imp ? imp : &nobody, s->name),
+		.cutoff = r->subdep_cutoff };
+	return metas_get_for(m, s, &o, full, out, e);
+}
+
 static bool first_time(struct metas *m, atom name, atom spec, bool full)
 {
 	uint32_t *key = arena_new(&m->r->arena, uint32_t, 3);
@@ -164,7 +228,7 @@ static bool first_time(struct metas *m, atom name, atom spec, bool full)
 	return fresh;
 }
 
-static void look_ahead(struct metas *m, atom name, atom spec, bool full)
+static void look_ahead(struct metas *m, const struct importer *imp, atom name, atom spec, bool full)
 {
 	struct run *r = m->r;
 	struct reg_spec s;
@@ -174,7 +238,7 @@ static void look_ahead(struct metas *m, atom name, atom spec, bool full)
 	struct packument p;
 	const struct err *e;
 	uint32_t at = (uint32_t)(n - m->name.p);
-	if (metas_get(m, s.name, full, &p, &e) == META_FAILED)
+	if (get_ahead(m, imp, &s, full, &p, &e) == META_FAILED)
 		return;
 	*vec_add(&m->likely) = (struct likely){ s.fetch, full, m->name.p[at].likely };
 	m->name.p[at].likely = (uint32_t)m->likely.n - 1;
@@ -194,7 +258,7 @@ static void look_below(struct metas *m, struct packument p, atom name, atom spec
 		for (uint32_t i = 0; i < packument_map_n(p, v, map[k]); i++) {
 			str alias, range;
 			packument_map_at(p, v, map[k], i, &alias, &range);
-			look_ahead(m, atom_of(&r->t, alias), atom_of(&r->t, range), map[k] == PACKUMENT_OPTIONAL);
+			look_ahead(m, NULL, atom_of(&r->t, alias), atom_of(&r->t, range), map[k] == PACKUMENT_OPTIONAL);
 		}
 }
 
@@ -211,7 +275,10 @@ static void pump(struct metas *m)
 			struct packument p;
 			const struct err *e;
 			next = m->likely.p[at].next;
-			enum meta_state st = metas_get(m, name, m->likely.p[at].full, &p, &e);
+			struct reg_spec s;
+			if (!reg_spec_parse(m->r, &s, name, m->likely.p[at].spec))
+				continue;
+			enum meta_state st = get_ahead(m, NULL, &s, m->likely.p[at].full, &p, &e);
 			if (st == META_HERE)
 				look_below(m, p, name, m->likely.p[at].spec);
 			if (st != META_WAITING)
@@ -233,9 +300,9 @@ bool metas_look_ahead(const struct metas *m)
 	return m->missed > m->asked / MISSING_SHARE;
 }
 
-void metas_speculate(struct metas *m, atom name, atom spec, bool full)
+void metas_speculate(struct metas *m, const struct importer *imp, atom name, atom spec, bool full)
 {
-	look_ahead(m, name, spec, full);
+	look_ahead(m, imp, name, spec, full);
 	if (metas_look_ahead(m))
 		pump(m);
 }
@@ -259,11 +326,11 @@ int metas_wait(struct metas *m, struct err *e)
 	return n;
 }
 
-void metas_ask(struct metas *m, atom alias, atom spec, bool full)
+void metas_ask(struct metas *m, const struct importer *imp, atom alias, atom spec, bool full)
 {
 	struct reg_spec s;
 	struct packument p;
 	const struct err *e;
-	if (reg_spec_parse(m->r, &s, alias, spec) && metas_get(m, s.name, full, &p, &e) == META_WAITING)
-		metas_speculate(m, alias, spec, full);
+	if (reg_spec_parse(m->r, &s, alias, spec) && get_ahead(m, imp, &s, full, &p, &e) == META_WAITING)
+		metas_speculate(m, imp, alias, spec, full);
 }

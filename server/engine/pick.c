@@ -515,6 +515,72 @@ static uint32_t pick_from(const struct view *v, const struct reg_spec *spec, con
 	return NONE;
 }
 
+/* --- without asking --- */
+
+/* Whether P has all the versions of NAME that may be young. */
+static bool has_excluded(struct run *r, struct packument p, str name)
+{
+	struct str_list l = r->set->minimum_release_age_exclude;
+	for (size_t i = 0; i < l.n; i++) {
+		str of, versions, version;
+		name_split(l.p[i], &of, &versions);
+		while (str_eq(of, name) && versions.n) {
+			size_t at = str_find_str(versions, STR("||"), 0);
+			version = str_trim(at == SIZE_MAX ? versions : str_head(versions, at));
+			versions = at == SIZE_MAX ? STR_NONE : str_from(versions, at + 2);
+			if (packument_find(p, version) == NONE)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Whether a version that P doesn't have, or a tag that moved, could win: not against one that the lockfile or the levels above have, where all that is
+ * preferred are versions that P has and one outweighs the others. */
+static bool outweighed(struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
+{
+	struct run *r = v->r;
+	struct preferences pref = { 0 };
+	uint32_t weight = 0, n = 0;
+	v->range = atom_range(&r->t, spec->fetch);
+	extra_find(v, spec, o);
+	for (uint32_t i = 0; v->range && i < (o->preferred ? o->preferred->n : 0) + v->nextra; i++) {
+		bool extra = !o->preferred || i >= o->preferred->n;
+		atom x = extra ? v->extra[i - (o->preferred ? o->preferred->n : 0)] : o->preferred->p[i].spec;
+		if (x == spec->fetch)
+			continue;
+		if (!extra && o->preferred->p[i].kind != SEL_VERSION)
+			return false;
+		const struct semver *sv = atom_semver(&r->t, x);
+		if (sv && range_has(v->range, sv, false) && packument_find(v->p, sof(r, x)) == NONE)
+			return false;
+	}
+	prefer(v, &pref, spec, o);
+	for (uint32_t i = 0; i < pref.n; i++) {
+		n = pref.w[i].weight > weight ? 1 : n + (pref.w[i].weight == weight);
+		weight = pref.w[i].weight > weight ? pref.w[i].weight : weight;
+	}
+	free(pref.w);
+	return n == 1;
+}
+
+bool pick_kept(
+	struct run *r, struct packument p, int64_t checked_ms, const struct reg_spec *spec, const struct pick_opts *o)
+{
+	struct view v = { .r = r, .p = p, .n = packument_nversions(p), .name = sof(r, spec->name) };
+	bool whole = false, young;
+	if (r->time_based || r->set->trust_policy != TRUST_OFF)
+		return false;
+	if (spec->type == SPEC_VERSION)
+		return packument_find(p, sof(r, spec->fetch)) != NONE;
+	if (o->cutoff)
+		age_excluded(r, v.name, STR_NONE, &whole);
+	if (o->cutoff && !whole)
+		return checked_ms >= o->cutoff && checked_ms <= r->io->now_ms && has_excluded(r, p, v.name) &&
+		       pick_version(r, p, spec, o, &young) != NONE;
+	return spec->type == SPEC_RANGE && !o->lowest && outweighed(&v, spec, o);
+}
+
 /* Apart from what the levels above resolved, a choice depends on nothing but this: it is made once. The preferred versions of a
  * name stay the same as long as a walk lasts. */
 struct pick_memo {

@@ -30,6 +30,13 @@ struct pick_opts {
 uint32_t pick_version(
 	struct run *r, struct packument p, const struct reg_spec *spec, const struct pick_opts *o, bool *young);
 
+/* Whether what is kept of a packument decides, so that nobody need be asked: the choice out of what the registry has now would be the same. P was last
+ * confirmed at CHECKED_MS (0: who knows), and says enough of ages. So it is where it has the very version; where only versions count that were
+ * published before it was confirmed; where one version of the lockfile outweighs all that may have come since. Tags are then as old as P.
+ * Source: pnpm 12.21's requests */
+bool pick_kept(
+	struct run *r, struct packument p, int64_t checked_ms, const struct reg_spec *spec, const struct pick_opts *o);
+
 /* First of NAME's entries in a level, or NONE. */
 uint32_t level_find(const struct level *l, atom name);
 /* The selector that a manifest's specifier is, for preferring it. */

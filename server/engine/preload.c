@@ -24,6 +24,7 @@ struct preload {
 	/* The engine's thread only. */
 	struct want *given;
 	struct remote_tarballs *remote;
+	bool kept_ages;
 };
 
 static void want_free(struct want *w)
@@ -111,6 +112,26 @@ static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum pac
 		meta_want(p->meta, registry, name, form, on_done, w);
 }
 
+static bool io_kept(
+	void *ctx, struct packument *out, int64_t *checked_ms, str registry, str name, enum packument_form form)
+{
+	struct preload *p = ctx;
+	int64_t ms;
+	struct meta_record *r = meta_kept(p->meta, &ms, registry, name, form);
+
+	if (!r)
+		return false;
+	struct want *w = xmalloc(sizeof(*w));
+	*w = (struct want){ .p = p, .record = r };
+	pthread_mutex_lock(&p->lock);
+	w->next = p->given;
+	p->given = w;
+	pthread_mutex_unlock(&p->lock);
+	*out = meta_packument(r);
+	*checked_ms = p->kept_ages ? ms : 0;
+	return true;
+}
+
 /* With the lock held. */
 static int hand_out(struct preload *p, uint32_t *ticket, const struct engine_packument **got, uint32_t cap)
 {
@@ -172,11 +193,13 @@ int preload_new(struct preload **out, struct meta *m, const struct preload_opts 
 	(void)e;
 	p->meta = m;
 	p->ready_end = &p->ready;
+	p->kept_ages = o->kept_ages;
 	p->remote = remote_tarballs_new(&o->remote);
 	p->io = (struct engine_io){ .ctx = p,
 		.now_ms = o->now_ms,
 		.early = o->early,
 		.want = io_want,
+		.kept = io_kept,
 		.wait = io_wait,
 		.poll = io_poll,
 		.remote_tarball = io_remote_tarball };

@@ -12,7 +12,8 @@
 struct preload;
 struct preload_opts {
 	int64_t now_ms;
-	bool early;                         /* engine_io.early */
+	bool early; /* engine_io.early */
+	bool kept_ages; /* what was confirmed after a cutoff answers where only older versions count; else every age is none */
 	struct remote_tarballs_opts remote; /* for dependencies that are tarball URLs */
 };
 MUST_USE int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e);

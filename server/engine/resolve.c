@@ -448,7 +448,7 @@ static void expand_recorded(struct run *r, const struct front *f, struct expande
 }
 
 /* Asks for what the level will need, so that nothing waits for one name at a time. */
-static void level_ask(struct run *r, const struct front_vec *f)
+static void level_ask(struct run *r, const struct importer *imp, const struct front_vec *f)
 {
 	for (size_t i = 0; i < f->n; i++) {
 		struct pkg *p = pkg_at(r, f->p[i].seed.pkg);
@@ -456,7 +456,7 @@ static void level_ask(struct run *r, const struct front_vec *f)
 		if (f->p[i].recorded || f->p[i].seed.key != NONE || package_specs(r, p, &ignored))
 			continue;
 		for (uint32_t k = 0; k < p->nspec; k++)
-			metas_ask(r->metas, p->spec[k].alias, p->spec[k].range, p->spec[k].optional);
+			metas_ask(r->metas, imp, p->spec[k].alias, p->spec[k].range, p->spec[k].optional);
 	}
 }
 
@@ -472,7 +472,7 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 	seeds_claim(r, imp, all.p, (uint32_t)all.n);
 	settle_seeds(r, &front, seeds, n, level, scope);
 	while (front.n && !rc) {
-		level_ask(r, &front);
+		level_ask(r, imp, &front);
 		level_out.n = all.n = next.n = 0;
 		for (size_t i = 0; i < front.n && !rc; i++) {
 			struct expanded x = { 0 };

@@ -39,11 +39,11 @@ static int downgraded(struct run *r, const struct wanted *w, struct packument p,
 		SA(r, w->spec));
 }
 
-static int get_packument(
-	struct run *r, struct packument *out, const struct err **why, atom name, bool full, struct err *e)
+static int get_packument(struct run *r, struct packument *out, const struct err **why, const struct reg_spec *spec,
+	const struct pick_opts *po, bool full, struct err *e)
 {
 	for (;;) {
-		enum meta_state st = metas_get(r->metas, name, full, out, why);
+		enum meta_state st = metas_get_for(r->metas, spec, po, full, out, why);
 		if (st == META_HERE)
 			return 0;
 		if (st == META_FAILED)
@@ -69,20 +69,20 @@ static void note_young(struct run *r, uint32_t pkg)
 	*arena_add(&r->arena, r->young, r->nyoung) = pkg;
 }
 
-/* pick_version(), but what an earlier project of the workspace chose stands. */
-static uint32_t shared_pick(struct run *r, struct packument p, const struct wanted *w, const struct reg_spec *spec,
+/* pick_version(), but what an earlier project of the workspace chose stands, and out of which packument. */
+static uint32_t shared_pick(struct run *r, struct packument *p, const struct wanted *w, const struct reg_spec *spec,
 	const struct resolve_opts *o, const struct pick_opts *po, bool here, bool *young)
 {
 	if (o->depth == 0 || here || !first_pick_contested(r, spec->name))
-		return pick_version(r, p, spec, po, young);
+		return pick_version(r, *p, spec, po, young);
 	struct first_key k = { w->alias, w->spec, first_pick_above(r, o->level, spec->name), po->cutoff, o->key,
 		w->optional, po->lowest };
-	uint32_t v = first_pick_get(r, &k, young);
+	uint32_t v = first_pick_get(r, &k, p, young);
 	if (v != NONE)
 		return v;
-	v = pick_version(r, p, spec, po, young);
+	v = pick_version(r, *p, spec, po, young);
 	if (v != NONE)
-		first_pick_put(r, &k, v, *young);
+		first_pick_put(r, &k, *p, v, *young);
 	return v;
 }
 
@@ -94,16 +94,16 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	const struct err *why = NULL;
 	if (here && r->set->prefer_workspace_packages && workspace_instead(r, out, imp, w, spec, 0, fresh))
 		return 0;
-	int rc = get_packument(r, &p, &why, spec->name, w->optional, e);
-	if (rc < 0)
-		return rc;
-	uint32_t v = NONE;
 	struct pick_opts po = { .preferred = w->peer ? preferred_of(r, spec->name) : preferred_for(r, imp, spec->name),
 		.level = o->level,
 		.cutoff = o->cutoff,
 		.lowest = o->lowest };
+	int rc = get_packument(r, &p, &why, spec, &po, w->optional, e);
+	if (rc < 0)
+		return rc;
+	uint32_t v = NONE;
 	if (!rc)
-		v = shared_pick(r, p, w, spec, o, &po, here, &young);
+		v = shared_pick(r, &p, w, spec, o, &po, here, &young);
 	if (here) {
 		atom version = v == NONE ? 0 : atom_of(&r->t, packument_version(p, v));
 		if (workspace_instead(r, out, imp, w, spec, version, fresh))
@@ -165,11 +165,11 @@ static int ask_ahead_one(struct run *r, const struct importer *imp, const struct
 	bool young;
 	if (!reg_spec_parse(r, &spec, w.alias, w.spec) || !first_pick_contested(r, spec.name))
 		return 0;
-	int rc = get_packument(r, &p, &why, spec.name, w.optional, e);
+	struct pick_opts po = { .preferred = preferred_for(r, imp, spec.name), .cutoff = o.cutoff };
+	int rc = get_packument(r, &p, &why, &spec, &po, w.optional, e);
 	if (rc)
 		return rc < 0 ? rc : 0;
-	struct pick_opts po = { .preferred = preferred_for(r, imp, spec.name), .cutoff = o.cutoff };
-	(void)shared_pick(r, p, &w, &spec, &o, &po, instead_here(r, 1), &young);
+	(void)shared_pick(r, &p, &w, &spec, &o, &po, instead_here(r, 1), &young);
 	return 0;
 }
 

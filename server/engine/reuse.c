@@ -493,8 +493,10 @@ static void foresee_dep(struct run *r, struct foresight *f, const struct lock_de
 	if (how == TAKEN_OVER && reuse_subtree(r, f->imp, k))
 		return;
 	dep_path_split(snap_at(r, k)->key, &name, &version, &suffix);
-	if (version.n && version.p[0] >= '0' && version.p[0] <= '9') /* not a URL, nor a folder */
-		(void)metas_get(r->metas, atom_of(&r->t, name), optional, &p, &why);
+	if (version.n && version.p[0] >= '0' && version.p[0] <= '9') { /* not a URL, nor a folder */
+		struct reg_spec s = { atom_of(&r->t, name), atom_of(&r->t, version), SPEC_VERSION };
+		(void)metas_get_for(r->metas, &s, &(struct pick_opts){ .cutoff = r->cutoff }, optional, &p, &why);
+	}
 }
 
 static void foresee_below(struct run *r, struct foresight *f)

@@ -154,7 +154,7 @@ static int move_fetch(struct rewrite *x, struct move *m, struct err *e)
 	struct packument p;
 	const struct err *why;
 	bool young = false;
-	while ((st = metas_get(r->metas, spec.name, false, &p, &why)) == META_WAITING) {
+	while ((st = metas_get_for(r->metas, &spec, &o, false, &p, &why)) == META_WAITING) {
 		int rc = metas_wait(r->metas, e);
 		if (rc)
 			return rc;

@@ -66,6 +66,12 @@ struct meta_record *meta_peek(struct meta *m, str registry, str name, enum packu
 	return NULL;
 }
 
+struct meta_record *meta_kept(struct meta *m, int64_t *checked_ms, str registry, str name, enum packument_form form)
+{
+	(void)checked_ms;
+	return meta_peek(m, registry, name, form);
+}
+
 /* splitmix64; under the lock */
 static size_t dice(struct meta *m, size_t n)
 {

@@ -28,6 +28,8 @@ struct options {
 	const char *mode;            /* "direct", "drayd"; NULL: both, as far as there are programs */
 	unsigned repeat, min;
 	uint64_t seed;
+	const char *kept;
+	unsigned most_asked;
 	bool diff, quiet;
 };
 /* Who makes the plan: the engine over IO, or the drayd at URL. */
@@ -246,7 +248,11 @@ static bool run_direct(const struct options *opt, const char *recording)
 		return false;
 	}
 	struct maker m = { .io = parity_io_new(rec) };
+	if (opt->kept)
+		parity_io_keep(m.io, strcmp(opt->kept, "new") == 0 ? PARITY_NOW_MS : 0);
 	bool ok = run_all(opt, &m, "engine directly");
+	printf("%u packuments asked for\n", parity_io_asked(m.io));
+	ok = ok && parity_io_asked(m.io) <= opt->most_asked;
 	parity_io_free(m.io);
 	recording_free(rec);
 	return ok;
@@ -285,6 +291,8 @@ static void usage(void)
 	     "  --out DIR       write each lockfile to DIR/CASE.yaml\n"
 	     "  --shuffle SEED  packuments arrive in random order and portions\n"
 	     "  --repeat N      run each case N times (with --shuffle: another order each time, same bytes)\n"
+	     "  --kept AGE      every packument is kept: new, confirmed just now; old, nobody knows when\n"
+	     "  --most-asked N  exit status 0 needs at most N packuments to be asked for, directly\n"
 	     "  --quiet         failures and the sum only\n"
 	     "FILTER: only cases whose name contains it");
 }
@@ -294,9 +302,10 @@ static bool options_read(struct options *opt, int argc, char **argv)
 	static const struct option table[] = { { "dir", 1, NULL, 'd' }, { "recording", 1, NULL, 'R' },
 		{ "drayd", 1, NULL, 'D' }, { "fixture", 1, NULL, 'F' }, { "mode", 1, NULL, 'M' },
 		{ "min", 1, NULL, 'm' }, { "diff", 0, NULL, 'u' }, { "out", 1, NULL, 'o' }, { "shuffle", 1, NULL, 's' },
-		{ "repeat", 1, NULL, 'r' }, { "quiet", 0, NULL, 'q' }, { "help", 0, NULL, 'h' }, { 0 } };
+		{ "repeat", 1, NULL, 'r' }, { "kept", 1, NULL, 'k' }, { "most-asked", 1, NULL, 'a' },
+		{ "quiet", 0, NULL, 'q' }, { "help", 0, NULL, 'h' }, { 0 } };
 
-	*opt = (struct options){ .dir = "tests/parity", .repeat = 1, .min = UINT32_MAX };
+	*opt = (struct options){ .dir = "tests/parity", .repeat = 1, .min = UINT32_MAX, .most_asked = UINT32_MAX };
 	for (int c; (c = getopt_long(argc, argv, "h", table, NULL)) != -1;) {
 		switch (c) {
 		case 'd':
@@ -329,6 +338,12 @@ static bool options_read(struct options *opt, int argc, char **argv)
 		case 'r':
 			opt->repeat = (unsigned)strtoul(optarg, NULL, 10);
 			break;
+		case 'k':
+			opt->kept = optarg;
+			break;
+		case 'a':
+			opt->most_asked = (unsigned)strtoul(optarg, NULL, 10);
+			break;
 		case 'q':
 			opt->quiet = true;
 			break;
@@ -339,6 +354,8 @@ static bool options_read(struct options *opt, int argc, char **argv)
 	}
 	opt->filter = optind < argc ? argv[optind] : NULL;
 	if (opt->mode && strcmp(opt->mode, "direct") != 0 && strcmp(opt->mode, "drayd") != 0)
+		return false;
+	if (opt->kept && strcmp(opt->kept, "new") != 0 && strcmp(opt->kept, "old") != 0)
 		return false;
 	bool programs = opt->drayd && opt->fixture;
 	if (!opt->mode && !programs)

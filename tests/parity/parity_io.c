@@ -19,6 +19,9 @@ struct parity_io {
 	VEC(struct waiting) waiting;
 	struct buf json;
 	uint64_t seed;
+	bool keeps;
+	int64_t kept_ms;
+	unsigned asked;
 };
 
 /* splitmix64 */
@@ -64,7 +67,20 @@ static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum pac
 	struct parity_io *io = ctx;
 
 	(void)registry; /* the recording has one */
+	io->asked++;
 	*vec_add(&io->waiting) = (struct waiting){ ticket, record_of(io, name, form) };
+}
+
+static bool io_kept(
+	void *ctx, struct packument *out, int64_t *checked_ms, str registry, str name, enum packument_form form)
+{
+	struct parity_io *io = ctx;
+	const struct record *r = record_of(io, name, form);
+
+	(void)registry;
+	*out = r->got.rec;
+	*checked_ms = io->kept_ms;
+	return r->got.rec.p;
 }
 
 static int hand_out(struct parity_io *io, uint32_t *ticket, const struct engine_packument **got, uint32_t n)
@@ -123,9 +139,21 @@ const struct engine_io *parity_io_begin(struct parity_io *io, uint64_t seed)
 		.now_ms = PARITY_NOW_MS,
 		.early = seed != 0,
 		.want = io_want,
+		.kept = io->keeps ? io_kept : NULL,
 		.wait = io_wait,
 		.poll = io_poll };
 	return &io->io;
+}
+
+void parity_io_keep(struct parity_io *io, int64_t ms)
+{
+	io->keeps = ms >= 0;
+	io->kept_ms = ms;
+}
+
+unsigned parity_io_asked(const struct parity_io *io)
+{
+	return io->asked;
 }
 
 void parity_io_free(struct parity_io *io)

@@ -13,4 +13,8 @@ struct parity_io;
 struct parity_io *parity_io_new(const struct recording *rec);
 /* Begins a run: forgets tickets; SEED 0 means arrival in the order asked. */
 const struct engine_io *parity_io_begin(struct parity_io *io, uint64_t seed);
+/* From the next run on, the whole recording is kept, last confirmed at MS (engine_io.kept); negative: nothing is. */
+void parity_io_keep(struct parity_io *io, int64_t ms);
+/* Packuments asked for in all runs. */
+unsigned parity_io_asked(const struct parity_io *io);
 void parity_io_free(struct parity_io *io);

@@ -79,6 +79,13 @@ struct meta_record *meta_peek(struct meta *m, str registry, str name, enum packu
 	return str_eq(name, STR("in-memory")) ? record_new(m) : NULL;
 }
 
+/* The same, last confirmed at 5. */
+struct meta_record *meta_kept(struct meta *m, int64_t *checked_ms, str registry, str name, enum packument_form form)
+{
+	*checked_ms = 5;
+	return meta_peek(m, registry, name, form);
+}
+
 void meta_want(struct meta *m, str registry, str name, enum packument_form form, meta_done *done, void *arg)
 {
 	struct job *j = xcalloc(1, sizeof(*j));
@@ -178,6 +185,27 @@ static void test_all_arrive_once(void **state)
 	assert_int_equal(f->io->wait(f->io->ctx, ticket, got, 5, &f->e), ERR_PROTOCOL); /* nothing can come any more */
 }
 
+static void test_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct preload_opts o = { .now_ms = 7, .kept_ages = true };
+	struct packument got = { 0 };
+	struct preload *p;
+	int64_t ms = -1;
+
+	assert_false(f->io->kept(f->io->ctx, &got, &ms, STR("http://registry.test/"), STR("a"), PACKUMENT_FULL));
+	assert_true(f->io->kept(f->io->ctx, &got, &ms, STR("http://registry.test/"), STR("in-memory"), PACKUMENT_FULL));
+	assert_int_equal(got.n, 6);
+	assert_int_equal(ms, 0); /* ages prove nothing, unless told that they do */
+	assert_int_equal(f->m.alive, 1);
+	assert_int_equal(preload_new(&p, &f->m, &o, &f->e), 0);
+	const struct engine_io *io = preload_io(p);
+	assert_true(io->kept(io->ctx, &got, &ms, STR("http://registry.test/"), STR("in-memory"), PACKUMENT_FULL));
+	assert_int_equal(ms, 5);
+	preload_free(p);
+	assert_int_equal(f->m.alive, 1);
+}
+
 static void set_closed(struct meta *m, bool closed)
 {
 	pthread_mutex_lock(&m->lock);
@@ -213,6 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_all_arrive_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_ends_a_wait, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

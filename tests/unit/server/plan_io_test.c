@@ -26,6 +26,15 @@ static void want(void *ctx, uint32_t ticket, str registry, str name, enum packum
 	snprintf(in->asked, sizeof(in->asked), STR_FMT STR_FMT, STR_ARG(registry), STR_ARG(name));
 }
 
+static bool kept(
+	void *ctx, struct packument *out, int64_t *checked_ms, str registry, str name, enum packument_form form)
+{
+	want(ctx, 0, registry, name, form);
+	*out = (struct packument){ .n = 1 };
+	*checked_ms = 3;
+	return true;
+}
+
 static int wait_all(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
 	struct inner *in = ctx;
@@ -41,7 +50,9 @@ static int wait_all(void *ctx, uint32_t *ticket, const struct engine_packument *
 static void test_plan_io(void **state)
 {
 	struct inner in = { 0 };
-	struct engine_io inner = { .ctx = &in, .now_ms = 7, .want = want, .wait = wait_all, .poll = wait_all };
+	struct engine_io inner = {
+		.ctx = &in, .now_ms = 7, .want = want, .kept = kept, .wait = wait_all, .poll = wait_all
+	};
 	struct upstreams *u;
 	struct plan_io p;
 	struct arena a = ARENA_INIT(0);
@@ -71,6 +82,14 @@ static void test_plan_io(void **state)
 	assert_int_equal(in.wants, 2);
 	assert_int_equal(p.io.wait(p.io.ctx, &ticket, &got, 1, &e), 1);
 	assert_int_equal(in.waits, 2);
+	/* What is kept is looked for in the same place, and nowhere else. */
+	struct packument held;
+	int64_t ms;
+	assert_true(p.io.kept(p.io.ctx, &held, &ms, STR("https://mirror.test/npm/"), STR("left-pad"), PACKUMENT_FULL));
+	assert_string_equal(in.asked, "https://registry.test/left-pad");
+	assert_int_equal(ms, 3);
+	assert_false(p.io.kept(p.io.ctx, &held, &ms, STR("https://other.test/"), STR("left-pad"), PACKUMENT_FULL));
+	assert_int_equal(in.wants, 3);
 	plan_io_release(&p);
 	arena_release(&a);
 	upstreams_free(u);

@@ -544,6 +544,46 @@ static void test_fresh_and_aged(void **state)
 	meta_record_release(w.last);
 }
 
+/* What is kept is had without asking, is no answer to who wants to be sure, and is confirmed where it lies. */
+static void test_kept(void **state)
+{
+	struct fixture *f = *state;
+	WANTED(w);
+	int64_t then = 0, now = 0;
+	struct meta *m = make(f, (struct meta_opts){ 0 });
+	assert_null(meta_kept(m, &then, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED));
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	meta_free(m);
+
+	m = make(f, (struct meta_opts){ 0 });
+	struct meta_record *r = meta_kept(m, &then, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED);
+	assert_non_null(r);
+	assert_true(then > 0);
+	assert_int_equal(meta_packument(r).n, meta_packument(w.last).n);
+	assert_null(meta_peek(m, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED));
+	assert_int_equal(atomic_load(&f->server.requests), 1);
+	usleep(5000);
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(atomic_load(&f->up.conditional), 1);
+	assert_ptr_equal(w.last, r); /* the same: read once */
+	meta_record_release(r);
+	r = meta_kept(m, &now, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED);
+	assert_ptr_equal(w.last, r);
+	assert_true(now > then);
+	meta_record_release(r);
+	want_one(f, m, &w, "p1", PACKUMENT_ABBREVIATED);
+	assert_int_equal(atomic_load(&f->server.requests), 2); /* within an install one request a name */
+	meta_free(m);
+
+	m = make(f, (struct meta_opts){ 0 }); /* when it was confirmed is kept, too */
+	r = meta_kept(m, &then, str_of(f->base), STR("p1"), PACKUMENT_ABBREVIATED);
+	assert_non_null(r);
+	assert_true(then == now);
+	meta_record_release(r);
+	meta_free(m);
+	meta_record_release(w.last);
+}
+
 static void test_full_answers_abbreviated(void **state)
 {
 	struct fixture *f = *state;
@@ -698,9 +738,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(test_single_flight_then_304), T(test_compiles_in_parallel),
-		T(test_offline), T(test_fresh_and_aged), T(test_full_answers_abbreviated), T(test_trouble),
-		T(test_absent), T(test_broken_body_once), T(test_full_queue_and_memory), T(test_too_much_is_held),
-		T(test_asked_first), T(test_large_beside_small), T(test_compiling_is_not_pending), T(test_free_waits),
-		T(test_index_has_no_credentials) };
+		T(test_offline), T(test_fresh_and_aged), T(test_kept), T(test_full_answers_abbreviated),
+		T(test_trouble), T(test_absent), T(test_broken_body_once), T(test_full_queue_and_memory),
+		T(test_too_much_is_held), T(test_asked_first), T(test_large_beside_small),
+		T(test_compiling_is_not_pending), T(test_free_waits), T(test_index_has_no_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
