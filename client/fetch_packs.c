@@ -80,6 +80,7 @@ static int fetcher_init(struct pack_fetcher *f, struct err *e)
 		f->o.ca_file = arena_str(&f->a, str_of(f->o.ca_file)).p;
 	f->o.connections = f->o.connections ? f->o.connections : 8;
 	f->o.connect_ms = f->o.connect_ms ? f->o.connect_ms : 1000;
+	f->o.away_ms = f->o.away_ms ? f->o.away_ms : 3000;
 	f->o.stream_from = f->o.stream_from ? f->o.stream_from : 1u << 20;
 	f->o.ahead = f->o.ahead ? f->o.ahead : 3u << 20;
 	f->o.max_bytes = f->o.max_bytes ? f->o.max_bytes : 12u << 20;

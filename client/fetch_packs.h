@@ -6,7 +6,7 @@
  *
  * Bounded by `max_bytes` of packs that were asked for and are not yet imported (one is always allowed): the plan and
  * the answers to look-ups say every pack's size beforehand, and one that is not so long is refused. So backpressure is that nothing
- * more is asked for. Large ones are unpacked while they arrive (pack_feed.c), and there it is HTTP/2's window. A lost connection is opened again a few times and only the rest is asked for, from the byte where a pack broke off.
+ * more is asked for. Large ones are unpacked while they arrive (pack_feed.c), and there it is HTTP/2's window. A lost connection is opened again, a few times or for `away_ms`, and only the rest is asked for, from the byte where a pack broke off.
  *
  * pack_fetch() and the callbacks belong to the install's loop. */
 #pragma once
@@ -20,7 +20,8 @@ struct pack_fetcher_opts {
 	struct store *store;
 	unsigned connections; /* 0: 8 */
 	unsigned connect_ms;  /* 0: 1,000 */
-	uint64_t max_bytes;   /* 0: 12 MiB */
+	unsigned away_ms;   /* for so long a server that was there is tried again, as while it is restarted; 0: 3,000 */
+	uint64_t max_bytes; /* 0: 12 MiB */
 	uint64_t stream_from; /* a pack of so many bytes is unpacked while it arrives; 0: 1 MiB */
 	uint32_t ahead;       /* bytes of it that may wait for that; 0: 3 MiB */
 	bool connect; /* before the first package: packs are expected, and their round trips begin with the plan's */

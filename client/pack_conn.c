@@ -8,7 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 100 };
+enum {
+	RETRY_MS = 100,
+	MOST_DOUBLED = 3, /* times that this is doubled: a server that comes back is not kept waiting */
+};
 
 static bool is_wanting(const struct thread *t)
 {
@@ -16,6 +19,12 @@ static bool is_wanting(const struct thread *t)
 }
 
 /* -- connections ----------------------------------------------------------------------------- */
+
+/* Whether it is worth another attempt: of a server that was there, however often nobody is reached, until it has been away for long. */
+static bool conn_may(const struct conn *c)
+{
+	return c->failures < MOST_TRIES && (!c->misses || c->retry_at - c->missed_at < c->t->f->o.away_ms);
+}
 
 static void conn_lost(struct conn *c, const struct err *e)
 {
@@ -25,11 +34,16 @@ static void conn_lost(struct conn *c, const struct err *e)
 	h2_close(c->h);
 	c->h = NULL;
 	c->over = false;
-	c->failures++;
-	c->retry_at = clock_ms() + (RETRY_MS << c->failures);
+	if (c->up || !t->ever)
+		c->failures++;
+	else if (c->misses++ == 0)
+		c->missed_at = clock_ms();
+	c->up = false;
+	unsigned times = c->failures + c->misses;
+	c->retry_at = clock_ms() + (RETRY_MS << (times < MOST_DOUBLED ? times : MOST_DOUBLED));
 	/* Who was never there is tried over each of them, once: one may be refused where there are too many. */
 	for (unsigned i = 0; i < t->n; i++)
-		left |= t->conn[i].h || t->conn[i].failures < (t->ever ? MOST_TRIES : 1);
+		left |= t->conn[i].h || (t->ever ? conn_may(&t->conn[i]) : t->conn[i].failures < 1);
 	if (!left)
 		thread_useless(t, e);
 }
@@ -57,6 +71,12 @@ static void conn_open(struct conn *c)
 	conn_lost(c, &e);
 }
 
+static void conn_up(struct conn *c)
+{
+	c->t->ever = c->up = true;
+	c->misses = 0;
+}
+
 static void conns_keep(struct thread *t)
 {
 	int64_t now = clock_ms();
@@ -64,7 +84,7 @@ static void conns_keep(struct thread *t)
 	for (unsigned i = 0; i < t->n; i++) {
 		struct conn *c = &t->conn[i];
 		struct err e;
-		if (!c->h && !t->useless && is_wanting(t) && c->failures < MOST_TRIES && now >= c->retry_at)
+		if (!c->h && !t->useless && is_wanting(t) && conn_may(c) && now >= c->retry_at)
 			conn_open(c);
 		bool due = c->due;
 		c->due = false;
@@ -72,7 +92,7 @@ static void conns_keep(struct thread *t)
 		if (rc < 0)
 			conn_lost(c, &e);
 		else if (c->h && h2_ready(c->h))
-			t->ever = true;
+			conn_up(c);
 		if (c->h && (c->over || h2_going(c->h)) && c->nasks == 0) /* the server need not close it */
 			conn_lost(c, &(struct err){ .code = ERR_BUSY, .msg = "the server is shutting down" });
 	}
@@ -153,7 +173,7 @@ static void wait_events(struct thread *t)
 		if (c->h) {
 			p[i + 1] = (struct pollfd){ .fd = h2_fd(c->h), .events = h2_events(c->h) };
 			at = h2_deadline_ms(c->h);
-		} else if (is_wanting(t) && c->failures < MOST_TRIES) {
+		} else if (is_wanting(t) && conn_may(c)) {
 			at = c->retry_at;
 		}
 		if (at >= 0 && at < by)

@@ -30,7 +30,10 @@ struct conn {
 	struct h2 *h;
 	struct ask *asks;
 	unsigned nasks, failures;
+	unsigned misses;   /* attempts in a row that reached nobody, of a server that was there once */
+	int64_t missed_at; /* the first of them */
 	int64_t retry_at;
+	bool up;   /* the present connection was made */
 	bool over; /* it takes nothing more: finishes what it has */
 	bool due;  /* poll() told of it, or it is new */
 };

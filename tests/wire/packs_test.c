@@ -38,25 +38,33 @@ struct env {
 	struct made_server *made;        /* instead of a drayd */
 	unsigned connections;            /* 0: as many as an install has */
 	uint64_t max_bytes, ahead;       /* 0: as fetch_begin() has them */
+	unsigned away_ms;                /* likewise */
 	const struct pack_base_of *base; /* given with each */
 	char why[400];                   /* of the last that was wrong */
 };
 
-static void serve(struct env *v, const char *fault)
+/* From the store AT, on PORT; 0: any. */
+static void serve_at(struct env *v, const char *fault, const char *at, const char *port)
 {
-	char ready[96], dir[96];
+	char ready[96], dir[96], listen[32];
 
-	snprintf(ready, sizeof(ready), "%s/ready", v->root);
-	snprintf(dir, sizeof(dir), "%s/drayd", v->root);
+	snprintf(ready, sizeof(ready), "%s/%s.ready", v->root, at);
+	snprintf(dir, sizeof(dir), "%s/%s", v->root, at);
+	snprintf(listen, sizeof(listen), "127.0.0.1:%s", port);
 	v->pid = fork();
 	if (v->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails half way leaves nobody behind */
 		setenv("STUB_FAULT", fault, 1);
-		execl(stub, stub, "--listen", "127.0.0.1:0", "--ready-file", ready, "--registry",
-			"http://registry.test/", "--log-level", "error", "--store-dir", dir, (char *)NULL);
+		execl(stub, stub, "--listen", listen, "--ready-file", ready, "--registry", "http://registry.test/",
+			"--log-level", "error", "--store-dir", dir, (char *)NULL);
 		_exit(127);
 	}
 	await_ready(ready, v->port, v->url);
+}
+
+static void serve(struct env *v, const char *fault)
+{
+	serve_at(v, fault, "drayd", "0");
 }
 
 static void on_done(void *arg, struct tree_package *p)
@@ -145,6 +153,7 @@ static void fetch_begin(struct env *v)
 	struct pack_fetcher_opts o = { .url = str_of(v->url),
 		.store = v->store,
 		.connections = v->connections,
+		.away_ms = v->away_ms ? v->away_ms : 300,
 		.max_bytes = v->max_bytes ? v->max_bytes : 100000, /* less than one of them has */
 		.stream_from = v->stream ? 1 : 0,
 		.ahead = v->ahead    ? (uint32_t)v->ahead
@@ -454,6 +463,34 @@ static void a_killed_server(void **state)
 	assert_int_equal(v->wrong, v->absent);
 }
 
+/* A server that is restarted costs nothing but the time: what is missing comes from it, however often nobody was reached meanwhile. */
+static void a_server_that_comes_back(void **state)
+{
+	struct env *v = *state;
+	unsigned more_than_an_answerless_one_gets = 5;
+	char port[8];
+
+	serve(v, "");
+	memcpy(port, v->port, sizeof(port));
+	v->kill_after = 3;
+	v->connections = 1;
+	v->away_ms = PATIENCE_MS;
+	fetch_begin(v);
+	for (unsigned i = 0; i < FIXTURES; i++)
+		fetch_one(v, i, false);
+	for (int64_t end = clock_ms() + PATIENCE_MS;
+		pack_fetcher_counts(v->f).reconnects < more_than_an_answerless_one_gets;) {
+		assert_true(clock_ms() < end && v->absent == 0);
+		fetch_turn(v, 20);
+	}
+	v->kill_after = 0;
+	waitpid(v->pid, NULL, 0);
+	serve_at(v, "", "again", port);
+	fetch_rest(v);
+	assert_int_equal(v->done, FIXTURES);
+	assert_int_equal(v->absent, 0);
+}
+
 static void no_server(void **state)
 {
 	struct env *v = *state;
@@ -694,6 +731,7 @@ int main(int argc, char **argv)
 		BOTH(a_lost_pack_is_absent),
 		BOTH(a_server_without_packs),
 		BOTH(a_killed_server),
+		BOTH(a_server_that_comes_back),
 		BOTH(no_server),
 		cmocka_unit_test_setup_teardown(connected_before_the_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_connection_is_refused, setup, teardown),
