@@ -53,14 +53,15 @@ static str normalized(str text, struct arena *a)
 	return (str){ p, n };
 }
 
-/* Takes the environment document off TEXT: from "---" to the next "---", both lines included. */
+/* Takes the environment document off TEXT: from "---" to the next "---", both lines included. Without the second one
+ * pnpm 12.21 finds neither document. */
 static str split_documents(str *text)
 {
 	if (!str_starts(*text, STR("---\n")))
 		return STR_NONE;
 	size_t at = str_find_str(*text, STR("\n---\n"), 3);
-	size_t n = at == SIZE_MAX ? text->n : at + 5; /* nothing behind it: an environment document alone */
-	str env = str_head(*text, n);
+	size_t n = at == SIZE_MAX ? text->n : at + 5;
+	str env = at == SIZE_MAX ? STR_NONE : str_head(*text, n);
 	*text = str_from(*text, n);
 	return env;
 }

@@ -9,7 +9,7 @@ static int takes(bool *out, str want, const struct semver *v, struct arena *a, s
 	const struct range *rg;
 
 	*out = false;
-	if (semver_parse(&exact, want, true))
+	if (want.p[0] != '=' && semver_parse(&exact, want, true))
 		return 0;
 	rg = range_parse(want, true, a);
 	if (!rg)
@@ -31,6 +31,8 @@ int patch_of(const struct patch **out, const struct settings *s, str name, str v
 		name_split(p->selector, &n, &want);
 		if (!str_eq(n, name))
 			continue;
+		if (want.p && !want.n)
+			continue; /* "name@" is about nothing */
 		if (!want.n || str_eq(str_trim(want), STR("*"))) {
 			if (!all || !want.n)
 				all = p;

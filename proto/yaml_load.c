@@ -105,6 +105,8 @@ int yaml_load(struct yaml_node **out, str text, str path, struct arena *a, struc
 
 	if (rc)
 		return rc;
+	if (str_starts(text, STR("\xEF\xBB\xBF")))
+		text = str_from(text, 3); /* libyaml takes it for a column */
 	if (!yaml_parser_initialize(&p))
 		die_oom(sizeof(p));
 	yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);

@@ -118,66 +118,6 @@ static void prune(struct run *r, struct graph *g)
 			g->node.p[i].dropped = true;
 }
 
-/* --- injected --- */
-
-static uint32_t importer_at(const struct run *r, str path)
-{
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		if (str_eq(r->importer[i].req->path, path))
-			return i;
-	return NONE;
-}
-
-/* Whether E, a child of an injected copy, is what the project itself has. pnpm compares links as they are written, the
- * copy's from the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested
- * project never match. Variants of which one can stand in for the other are the same: dedupe_peer_dependents() would
- * merge them (pnpm 12.8.2). */
-static bool served(struct graph *g, const struct gdirects *target, bool at_root, const struct gedge *e)
-{
-	for (uint32_t i = 0; i < target->n; i++) {
-		const struct gdirect *d = &target->p[i];
-		if (d->alias != e->alias)
-			continue;
-		if (d->dp == e->dp && d->link == e->link)
-			return d->dp != NONE || at_root;
-		uint32_t a = d->dp == NONE ? NONE : graph_find(g, d->dp),
-			 b = e->dp == NONE ? NONE : graph_find(g, e->dp);
-		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg &&
-		       (absorbs(g, a, b) || absorbs(g, b, a));
-	}
-	return false;
-}
-
-void dedupe_injected(struct run *r, struct graph *g)
-{
-	bool any = false;
-	VEC(struct gdirect *) hit = VEC_INIT;
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		for (uint32_t k = 0; k < g->direct[i].n; k++) {
-			struct gdirect *d = &g->direct[i].p[k];
-			uint32_t at = d->dp == NONE ? NONE : graph_find(g, d->dp);
-			const struct pkg *p = pkg_at(r, d->pkg);
-			uint32_t to =
-				at == NONE || p->kind != PKG_DIRECTORY ? NONE : importer_at(r, sof(r, p->directory));
-			if (to == NONE)
-				continue;
-			bool all = true;
-			for (uint32_t j = 0; all && j < g->node.p[at].nedge; j++)
-				all = served(g, &g->direct[to], str_eq(r->importer[to].req->path, STR(".")),
-					&g->node.p[at].edge[j]);
-			if (all)
-				*vec_add(&hit) = d;
-		}
-	for (size_t i = 0; i < hit.n; i++) {
-		hit.p[i]->link = pkg_at(r, hit.p[i]->pkg)->directory;
-		hit.p[i]->dp = NONE;
-		any = true;
-	}
-	vec_release(&hit);
-	if (any)
-		prune(r, g);
-}
-
 /* --- variants that do without a peer on purpose --- */
 
 static bool has_edge(const struct gnode *n, atom alias)
@@ -210,6 +150,77 @@ static void decline_below(struct run *r, struct graph *g, uint32_t at)
 	for (size_t i = 0; i < g->node.n; i++)
 		if (g->node.p[i].reached)
 			decline(r, &g->node.p[i], r->importer[at].declined);
+}
+
+static void decline_all(struct run *r, struct graph *g)
+{
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		if (r->importer[i].declined)
+			decline_below(r, g, i);
+}
+
+/* --- injected --- */
+
+static uint32_t importer_at(const struct run *r, str path)
+{
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		if (str_eq(r->importer[i].req->path, path))
+			return i;
+	return NONE;
+}
+
+/* Whether E, a child of an injected copy, is what the project itself has. pnpm compares links as they are written, the
+ * copy's from the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested
+ * project never match. A variant that can stand in for the copy's is the same, and MERGED, where variants are merged
+ * anyway, the other way round, too. Source: pnpm 12.21's behaviour. */
+static bool served(struct graph *g, const struct gdirects *target, bool at_root, bool merged, const struct gedge *e)
+{
+	for (uint32_t i = 0; i < target->n; i++) {
+		const struct gdirect *d = &target->p[i];
+		if (d->alias != e->alias)
+			continue;
+		if (d->dp == e->dp && d->link == e->link)
+			return d->dp != NONE || at_root;
+		uint32_t a = d->dp == NONE ? NONE : graph_find(g, d->dp),
+			 b = e->dp == NONE ? NONE : graph_find(g, e->dp);
+		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg &&
+		       (absorbs(g, a, b) || (merged && absorbs(g, b, a)));
+	}
+	return false;
+}
+
+void dedupe_injected(struct run *r, struct graph *g)
+{
+	bool any = false;
+	if (r->set->dedupe_peer_dependents)
+		decline_all(r, g);
+	VEC(struct gdirect *) hit = VEC_INIT;
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		for (uint32_t k = 0; k < g->direct[i].n; k++) {
+			struct gdirect *d = &g->direct[i].p[k];
+			uint32_t at = d->dp == NONE ? NONE : graph_find(g, d->dp);
+			const struct pkg *p = pkg_at(r, d->pkg);
+			uint32_t to =
+				at == NONE || p->kind != PKG_DIRECTORY ? NONE : importer_at(r, sof(r, p->directory));
+			if (to == NONE)
+				continue;
+			bool all = true;
+			for (uint32_t j = 0; all && j < g->node.p[at].nedge; j++)
+				all = served(g, &g->direct[to], str_eq(r->importer[to].req->path, STR(".")),
+					r->set->dedupe_peer_dependents, &g->node.p[at].edge[j]);
+			if (all)
+				*vec_add(&hit) = d;
+		}
+	for (size_t i = 0; i < hit.n; i++) {
+		hit.p[i]->link = pkg_at(r, hit.p[i]->pkg)->directory;
+		hit.p[i]->dp = NONE;
+		any = true;
+	}
+	vec_release(&hit);
+	for (size_t i = 0; i < g->node.n; i++) /* who is below whom changes with the links */
+		g->node.p[i].declined = NULL;
+	if (any)
+		prune(r, g);
 }
 
 /* --- peer variants --- */
@@ -414,9 +425,8 @@ void dedupe_peer_dependents(struct run *r, struct graph *g)
 	uint32_t n = groups_of(r, g, &grp);
 	dpid *all = xmalloc((g->node.n + 1) * sizeof(*all)), *to = xmalloc((g->node.n + 1) * sizeof(*to));
 	bool any = false;
-	for (uint32_t i = 0; n && i < r->nimporter; i++)
-		if (r->importer[i].declined)
-			decline_below(r, g, i);
+	if (n)
+		decline_all(r, g);
 	memset(all, 0xff, (g->node.n + 1) * sizeof(*all));
 	for (bool again = n > 0; again;) {
 		uint32_t before = n, m = 0;

@@ -59,6 +59,20 @@ static void test_values(void **state)
 	assert_int_equal(w.warnings.n, 0);
 }
 
+static void test_byte_order_mark(void **state)
+{
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct workspace_yaml w;
+	struct err e;
+	(void)state;
+
+	assert_int_equal(
+		parse(&w, "\xEF\xBB\xBFpackages: [a]\r\noverrides:\r\n  a: '1'\r\nhoist: false\r\n", &a, &e), 0);
+	assert_true(w.packages.n == 1 && w.settings.overrides.n == 1 && !w.client.hoist);
+	assert_true(str_eq(w.settings.overrides.p[0].v, STR("1")));
+	assert_int_equal(w.warnings.n, 0);
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -255,6 +269,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_byte_order_mark),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_spellings),
 		cmocka_unit_test(test_warned),
