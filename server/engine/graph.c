@@ -48,7 +48,7 @@ uint32_t pkg_add(struct run *r, atom id)
 uint32_t node_add(struct run *r, uint32_t pkg, int32_t depth)
 {
 	uint32_t i = (uint32_t)r->node.n;
-	*vec_add(&r->node) = (struct node){ .pkg = pkg, .depth = depth, .next = pkg_at(r, pkg)->nodes };
+	*vec_add(&r->node) = (struct node){ .pkg = pkg, .depth = depth, .next = pkg_at(r, pkg)->nodes, .key = NONE };
 	pkg_at(r, pkg)->nodes = i;
 	return i;
 }

@@ -119,6 +119,7 @@ struct node {
 	bool lazy;
 	struct kid *kid; /* sorted by alias */
 	uint32_t nkid;
+	prior key; /* the snapshot that it was in the lockfile; NONE: none */
 	const struct chain *parents;
 };
 struct direct {
@@ -268,7 +269,6 @@ struct run {
 	size_t nrun_first;
 	uint64_t run_versions_at;
 	const struct importer *run_versions_of;
-	uint32_t ndeclared; /* packages before it were met before anything was hoisted */
 	uint32_t mark;
 	struct marks met;     /* atoms, in whatever a function looks through */
 	struct marks weighed; /* versions of the packument at hand, while one is chosen */

@@ -125,17 +125,16 @@ bool locked_peer(const struct importer *imp, atom name, atom version)
 	       bsearch(&key, imp->locked_peer_versions, imp->nlocked_peer_versions, sizeof(key), kv_order);
 }
 
-/* Whose locked peers count, and which versions of them. */
+/* Whose locked peers count, and which of them. */
 struct locked_choice {
 	const struct importer *imp;
 	atom name;
-	bool depended_on; /* only those that something depends on */
 };
 
 static bool is_locked_choice(const void *ctx, const struct selector *s)
 {
 	const struct locked_choice *c = ctx;
-	return locked_peer(c->imp, c->name, s->spec) && (!c->depended_on || selector_depended_on(s));
+	return locked_peer(c->imp, c->name, s->spec);
 }
 
 static bool is_in_run(const void *ctx, const struct selector *s)
@@ -144,15 +143,14 @@ static bool is_in_run(const void *ctx, const struct selector *s)
 	return selector_in_run(s);
 }
 
-/* A provider that was chosen once stays as long as something else depends on it, or nothing else can serve; 0: there is
- * none to keep. What was only hoisted for other projects' peers is nothing that depends on it. A project that the
- * lockfile doesn't know has chosen none. Source: pnpm 12.21's behaviour. */
+/* Where nothing of this run can serve, a provider that was chosen once stays; 0: there is none to keep. A project that the lockfile doesn't
+ * know has chosen none. Source: pnpm 12.21's behaviour. */
 static atom locked_provider(
 	struct run *r, const struct importer *imp, atom name, const struct bucket *b, const struct range *range)
 {
+	struct locked_choice c = { imp, name };
 	if (!imp->prior || (r->prior && atomset_has(r->moved, name)))
 		return 0;
-	struct locked_choice c = { imp, name, bucket_best_of(r, b, range, is_in_run, NULL) != 0 };
 	return bucket_best_of(r, b, range, is_locked_choice, &c);
 }
 
@@ -192,9 +190,9 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 		return install ? m.range : 0;
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
 	bool versions = bucket_best(r, b, NULL) != 0;
-	atom fits = range ? locked_provider(r, imp, m.name, b, range) : 0;
+	atom fits = range ? bucket_best_of(r, b, range, is_in_run, NULL) : 0;
 	if (range && !fits)
-		fits = bucket_best_of(r, b, range, is_in_run, NULL);
+		fits = locked_provider(r, imp, m.name, b, range);
 	if (range && !fits)
 		fits = bucket_best(r, b, range);
 	if (fits)
@@ -459,7 +457,6 @@ int hoist_all(struct run *r, struct err *e)
 			alias_add(imp, imp->direct.p[k].alias);
 		imp->subdep_rules = true;
 	}
-	r->ndeclared = (uint32_t)r->pkg.n;
 	if (!r->set->auto_install_peers && !r->set->dedupe_peer_dependents)
 		return 0;
 	const struct importer *root = root_importer(r);

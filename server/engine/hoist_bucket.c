@@ -2,20 +2,19 @@
 #include "prefer.h"
 #include "sorted.h"
 
-enum { HOISTED = 1, DECLARED = 2 }; /* weights of what this run resolved */
+enum { IN_RUN = 1 }; /* the weight of what this run resolved */
 
-static void bucket_add(void *ctx, atom version, bool declared)
+static void bucket_add(void *ctx, atom version)
 {
 	struct bucket *b = ctx;
 	bool fresh;
 	uint32_t *at = marks_meet(&b->r->met, version, &fresh);
 	if (!fresh) {
-		struct selector *s = &b->p[*at];
-		s->weight = declared || s->weight == DECLARED ? DECLARED : HOISTED;
+		b->p[*at].weight = IN_RUN;
 		return;
 	}
 	*at = b->n;
-	*vec_add(b) = (struct selector){ version, SEL_VERSION, declared ? DECLARED : HOISTED };
+	*vec_add(b) = (struct selector){ version, SEL_VERSION, IN_RUN };
 }
 
 static int selector_text_order(void *run, const void *a, const void *b)
@@ -31,7 +30,7 @@ static void bucket_add_root(struct bucket *b, const struct importer *root, atom 
 	for (size_t i = 0; i < root->direct.n; i++) {
 		const struct pkg *p = pkg_at(b->r, root->direct.p[i].pkg);
 		if (p->name == name && p->version)
-			bucket_add(b, p->version, true);
+			bucket_add(b, p->version);
 	}
 }
 
@@ -83,11 +82,6 @@ atom bucket_best_of(struct run *r, const struct bucket *b, const struct range *r
 bool selector_in_run(const struct selector *s)
 {
 	return s->kind == SEL_VERSION && s->weight < PREFER_LOCKED;
-}
-
-bool selector_depended_on(const struct selector *s)
-{
-	return selector_in_run(s) && s->weight != HOISTED;
 }
 
 void bucket_forget(struct bucket *b)

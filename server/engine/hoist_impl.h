@@ -48,8 +48,6 @@ atom bucket_best_of(struct run *r, const struct bucket *b, const struct range *r
 /* Whether S is a version that this run has resolved, or that a manifest asks for as such: not one
  * that only the lockfile has. */
 bool selector_in_run(const struct selector *s);
-/* The same, met before anything was hoisted. */
-bool selector_depended_on(const struct selector *s);
 
 /* Whether the lockfile has IMP's peers NAME in VERSION. */
 bool locked_peer(const struct importer *imp, atom name, atom version);

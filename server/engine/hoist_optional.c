@@ -87,7 +87,7 @@ static atom optional_within(struct hoist *h, const struct importer *imp, const s
 	struct run *r = h->r;
 	const struct semver *best = NULL;
 	atom out = 0;
-	bool locked = locked_to(imp, name, b, only_run);
+	bool locked = !bound && locked_to(imp, name, b, only_run);
 	uint32_t first = optional_at(imp, (struct kv){ name, 0 });
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct semver *v = b->p[i].kind == SEL_VERSION ? atom_semver(&r->t, b->p[i].spec) : NULL;

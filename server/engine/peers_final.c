@@ -590,22 +590,36 @@ static void walk_importers(struct peers *p)
 	const struct importer *at_root = r->set->resolve_peers_from_workspace_root ? root_importer(r) : NULL;
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		peers_mark_providers(p, &r->importer[i], true);
+	p->at_root = at_root;
 	const struct refs *root = at_root ? peers_importer_refs(p, at_root, NULL) : NULL;
 	for (uint32_t i = 0; i < r->nimporter; i++) {
 		const struct importer *imp = &r->importer[i];
+		p->imp = imp;
 		peers_importer(p, imp, 0, peers_importer_refs(p, imp, imp == at_root ? NULL : root), NULL);
 		p->missing.n = 0;
 	}
 }
 
-void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
+static struct peers *walk_all(struct run *r, struct deppaths *paths, const uint32_t *locked)
 {
 	struct peers *p = peers_new(r, false);
 	p->paths = paths;
-	*g = (struct graph){ .paths = paths, .direct = arena_new(&r->arena, struct gdirects, r->nimporter + 1) };
+	p->locked = locked;
 	view_sync(p);
 	p->call = 1;
 	walk_importers(p);
+	return p;
+}
+
+void peers_graph(struct run *r, struct deppaths *paths, struct graph *g)
+{
+	*g = (struct graph){ .paths = paths, .direct = arena_new(&r->arena, struct gdirects, r->nimporter + 1) };
+	struct peers *p = walk_all(r, paths, NULL);
+	const uint32_t *locked = r->prior && !r->too_deep ? peers_locked_providers(p) : NULL;
+	if (locked) {
+		peers_free(p);
+		p = walk_all(r, paths, locked);
+	}
 	struct cycles c;
 	cyc_init(&c, p);
 	if (!r->set->dedupe_peers)

@@ -28,7 +28,7 @@ void peers_free(struct peers *p)
 	vec_release(&p->pending);
 	vec_release(&p->record);
 	vec_release(&p->missing);
-	vec_release(&p->provider);
+	vec_release(&p->above);
 	free(p->pkg);
 	deppaths_release(&p->own_paths);
 	arena_release(&p->a);
@@ -92,6 +92,7 @@ void view_sync(struct peers *p)
 			.lazy = n->lazy,
 			.kid = n->kid,
 			.nkid = n->nkid,
+			.key = n->key,
 			.dp = NONE };
 	}
 	if (p->scc_at != r->revision) {
@@ -115,7 +116,7 @@ bool view_relevant(const struct peers *p, atom alias, uint32_t pkg)
 
 uint32_t view_node(struct peers *p, uint32_t pkg, int32_t depth)
 {
-	struct vnode v = { .pkg = pkg, .depth = depth, .alive = true, .lazy = true, .dp = NONE };
+	struct vnode v = { .pkg = pkg, .depth = depth, .alive = true, .lazy = true, .key = NONE, .dp = NONE };
 	if (p->free_nodes.n) {
 		uint32_t at = p->free_nodes.p[--p->free_nodes.n];
 		p->own.p[at] = v;

@@ -19,6 +19,7 @@ struct vnode {
 	bool retained;    /* a cache item names it: never forgotten */
 	struct kid *kid;
 	uint32_t nkid;
+	prior key;              /* the snapshot that it was in the lockfile */
 	const struct refs *ctx; /* who its parents were when it was met as a provider */
 	dpid dp;                /* NONE: not yet */
 	uint32_t visited;       /* number of the call that resolved it */
@@ -94,9 +95,11 @@ struct peers {
 	VEC(struct record *) record;
 	uint32_t call, summary_mark; /* numbers of walks over importers: visited, marks of summaries */
 	missing_vec missing;
-	VEC(struct kv) provider;
-	const struct importer *imp;
-	uint32_t depth; /* of the walk, in packages */
+	VEC(uint32_t) above; /* nodes that the walk is below */
+	uint32_t depth;      /* of the walk, in packages */
+	/* peers_locked.c */
+	const uint32_t *locked; /* by snapshot: the node that serves as it did; NULL: the lockfile has no say */
+	const struct importer *imp, *at_root; /* the walk is in; the root, where the others see what it has */
 };
 extern const struct pmap pmap_none;
 extern const struct mmap mmap_none;
@@ -156,6 +159,15 @@ const struct cache_item *peers_cache_hit(struct peers *p, const struct refs *par
 /* The same before its children are made. */
 const struct cache_item *peers_cache_fast(struct peers *p, const struct refs *parents, uint32_t pkg);
 void peers_cache_add(struct peers *p, uint32_t pkg, struct cache_item it);
+
+/* peers_locked.c: the providers that the lockfile has */
+/* By snapshot, the node in P, which has been walked, that is what the snapshot was, and has no peers; in P's run. NULL: all that could go
+ * back to the lockfile's providers has them anyway. */
+const uint32_t *peers_locked_providers(struct peers *p);
+/* REFS, as NODE's own peers and its children are to see them. */
+const struct refs *peers_locked_refs(struct peers *p, uint32_t node, const struct refs *refs);
+/* Whether that may be other than REFS. */
+bool peers_locked_here(const struct peers *p, uint32_t node);
 
 /* peers_names.c: dep paths, and how providers are written in them */
 dpid peers_dep_path(struct peers *p, uint32_t pkg, const struct pmap *peers);

@@ -615,14 +615,19 @@ struct output peers_node(struct peers *p, uint32_t node, const struct refs *pare
 	struct visit x;
 	visit_init(&x, node, v->pkg, parents, ancestors);
 	v->in_progress = true;
-	const struct cache_item *it = v->lazy ? peers_cache_fast(p, parents, v->pkg) : NULL;
+	bool own_view = peers_locked_here(p, node);
+	const struct cache_item *it = v->lazy && !own_view ? peers_cache_fast(p, parents, v->pkg) : NULL;
 	if (it)
 		return from_cache(p, &x, it);
 	preview(p, &x);
 	extend_refs(p, &x);
+	if (own_view)
+		x.refs = peers_locked_refs(p, node, x.refs);
 	it = peers_cache_hit(p, x.refs, x.pkg);
 	p->depth++;
+	*vec_add(&p->above) = node;
 	struct output out = it ? from_cache(p, &x, it) : resolve_here(p, &x);
+	p->above.n--;
 	p->depth--;
 	visit_release(&x);
 	return out;

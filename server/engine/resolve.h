@@ -27,7 +27,6 @@ MUST_USE int resolve_wanted(struct run *r, uint32_t *out, const struct importer 
 void resolve_ask_later(struct run *r, uint32_t pkg, const struct atomset *shadow);
 /* Chooses for all packages that IMP's walk was the first to meet; what the projects after it find. */
 MUST_USE int resolve_ask_ahead(struct run *r, const struct importer *imp, struct err *e);
-/* Versions of NAME among everything reachable so far from IMP, or from all importers (NULL): calls F. DECLARED: met
- * before anything was hoisted. */
-void resolve_run_versions(struct run *r, const struct importer *imp, atom name,
-	void (*f)(void *ctx, atom version, bool declared), void *ctx);
+/* Versions of NAME among everything reachable so far from IMP, or from all importers (NULL): calls F. */
+void resolve_run_versions(
+	struct run *r, const struct importer *imp, atom name, void (*f)(void *ctx, atom version), void *ctx);

@@ -39,8 +39,8 @@ static void reach(struct run *r, const struct importer *only)
 	by_name(r);
 }
 
-void resolve_run_versions(struct run *r, const struct importer *imp, atom name,
-	void (*f)(void *ctx, atom version, bool declared), void *ctx)
+void resolve_run_versions(
+	struct run *r, const struct importer *imp, atom name, void (*f)(void *ctx, atom version), void *ctx)
 {
 	if (r->run_versions_at != r->revision || r->run_versions_of != imp) {
 		reach(r, imp);
@@ -52,8 +52,8 @@ void resolve_run_versions(struct run *r, const struct importer *imp, atom name,
 		next = r->run_versions[i].next;
 		const struct pkg *p = pkg_at(r, r->run_versions[i].pkg);
 		if (p->version)
-			f(ctx, p->version, r->run_versions[i].pkg < r->ndeclared);
+			f(ctx, p->version);
 		else if (p->by_workspace && p->manifest_version)
-			f(ctx, p->manifest_version, r->run_versions[i].pkg < r->ndeclared);
+			f(ctx, p->manifest_version);
 	}
 }

@@ -349,6 +349,25 @@ prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
 	return NONE;
 }
 
+prior reuse_dep(struct run *r, prior key, atom alias)
+{
+	const struct lock_snapshot *s = snap_at(r, key);
+	str a = sof(r, alias);
+	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
+	for (int m = 0; m < 2; m++)
+		for (size_t i = 0; i < maps[m].n; i++)
+			if (str_eq(maps[m].p[i].alias, a))
+				return ref_snapshot(r, a, maps[m].p[i].ref);
+	return NONE;
+}
+
+bool reuse_plain(struct run *r, prior key)
+{
+	str name, version, suffix, peer;
+	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
+	return !dep_path_peer(&peer, &suffix);
+}
+
 bool reuse_landed(struct run *r, prior key, const struct pkg *p)
 {
 	str name, version, suffix;

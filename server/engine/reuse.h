@@ -19,6 +19,10 @@ void reuse_foresee(struct run *r);
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w);
 /* The same for child ALIAS of snapshot PARENT. */
 prior reuse_child(struct run *r, prior parent, atom alias, atom spec);
+/* What KEY depends on under ALIAS, or as its peer; NONE: nothing of the lockfile. */
+prior reuse_dep(struct run *r, prior key, atom alias);
+/* Whether no peer is in KEY's dep path. */
+bool reuse_plain(struct run *r, prior key);
 /* Whether the package of ID is the one that snapshot KEY recorded. */
 bool reuse_landed(struct run *r, prior key, const struct pkg *p);
 /* Whether KEY can be taken over with everything below. */

@@ -1,11 +1,14 @@
 #include "seed.h"
 #include "package.h"
+#include "reuse.h"
 #include <stdlib.h>
 
 void seed_settle(struct run *r, const struct seed *s, bool lazy, struct kid *kid, uint32_t nkid)
 {
 	struct node *n = &r->node.p[s->node];
 	int32_t depth = pkg_at(r, s->pkg)->kind == PKG_LINK ? -1 : s->depth;
+	if (n->key == NONE && s->key != NONE && reuse_landed(r, s->key, pkg_at(r, s->pkg)))
+		n->key = s->key;
 	if (s->leaf && n->depth != INT32_MAX) {
 		if (n->depth > depth)
 			n->depth = depth;

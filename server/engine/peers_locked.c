@@ -1,0 +1,157 @@
+#include "peers_view.h"
+#include "pick.h"
+#include "reuse.h"
+
+/* What served a package as a peer when the lockfile was written serves it again, where that is still in the tree and in the peer's range:
+ * the projects' other packages may see another version. Only what has no peers of its own: its copies don't differ.
+ * Source: pnpm 12.21's behaviour. */
+
+static const struct pmap *resolved_of(const struct vnode *v)
+{
+	return v->alive ? v->peers : NULL;
+}
+
+/* The first node that is what a snapshot was, if it has no peers. */
+static uint32_t *providers_of(struct peers *p)
+{
+	uint32_t *at = arena_new(&p->r->arena, uint32_t, p->r->prior->nsnapshots + 1);
+	memset(at, 0xff, (p->r->prior->nsnapshots + 1) * sizeof(*at)); /* NONE */
+	for (uint32_t i = 0; i < p->base.n; i++) {
+		const struct vnode *v = &p->base.p[i];
+		if (v->key != NONE && at[v->key] == NONE && resolved_of(v))
+			at[v->key] = i;
+	}
+	for (size_t k = 0; k < p->r->prior->nsnapshots; k++)
+		if (at[k] != NONE && (p->base.p[at[k]].peers->n || !reuse_plain(p->r, (prior)k)))
+			at[k] = NONE;
+	return at;
+}
+
+/* What LOCKED has for the peer NAME of NODE; NONE: nothing. */
+static uint32_t provider_of(struct peers *p, const uint32_t *locked, uint32_t node, atom name)
+{
+	prior was = reuse_dep(p->r, vnode_at(p, node)->key, name);
+	return was == NONE ? NONE : locked[was];
+}
+
+static const struct kv *resolved_as(const struct pmap *m, atom name)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+		if (m->e[i].k == name)
+			return &m->e[i];
+	return NULL;
+}
+
+/* Whether NODE was resolved to another provider than LOCKED has for it. */
+static bool moved(struct peers *p, const uint32_t *locked, uint32_t node)
+{
+	const struct vnode *v = vnode_at(p, node);
+	const struct pkg *k = pkg_at(p->r, v->pkg);
+	if (v->key == NONE || !k->npeer || !resolved_of(v))
+		return false;
+	for (uint32_t i = 0; i < k->npeer; i++) {
+		uint32_t was = provider_of(p, locked, node, k->peer[i].name);
+		if (was == NONE)
+			continue;
+		const struct kv *now = resolved_as(v->peers, k->peer[i].name);
+		if (!now || vnode_at(p, now->v)->pkg != vnode_at(p, was)->pkg ||
+			vnode_at(p, now->v)->peers != &pmap_none)
+			return true;
+	}
+	return false;
+}
+
+const uint32_t *peers_locked_providers(struct peers *p)
+{
+	const uint32_t *locked = providers_of(p);
+	for (uint32_t i = 0; i < p->base.n; i++)
+		if (moved(p, locked, i))
+			return locked;
+	return NULL;
+}
+
+bool peers_locked_here(const struct peers *p, uint32_t node)
+{
+	return p->locked && !(node & OWN) && p->base.p[node].key != NONE && pkg_at(p->r, p->base.p[node].pkg)->npeer;
+}
+
+/* Whether IMP has NODE under another name than PEER, or what was hoisted or asked for anew. */
+static bool direct_wins(struct peers *p, const struct importer *imp, uint32_t node, atom peer)
+{
+	for (size_t i = 0; imp && i < imp->direct.n; i++) {
+		const struct direct *d = &imp->direct.p[i];
+		if (d->node == node && (d->alias != peer || vnode_at(p, node)->key == NONE))
+			return true;
+	}
+	return false;
+}
+
+/* Whether NODE is a child of PARENT that came, or moved, since the lockfile was written. */
+static bool child_wins(struct peers *p, uint32_t parent, uint32_t node)
+{
+	const struct vnode *v = vnode_at(p, parent);
+	if ((parent & OWN) || p->r->node.p[parent].lazy)
+		return false;
+	for (uint32_t i = 0; i < v->nkid; i++) {
+		if (v->kid[i].node != node)
+			continue;
+		prior was = v->key == NONE ? NONE : reuse_dep(p->r, v->key, v->kid[i].alias);
+		if (was == NONE || vnode_at(p, node)->key != was)
+			return true;
+	}
+	return false;
+}
+
+/* Whether what REFS have under PEER is newer than the lockfile, which then has no say. */
+static bool current_wins(struct peers *p, const struct refs *refs, atom peer)
+{
+	const struct ref *now = refs_get(p, refs, peer);
+	if (!now || atomset_has(p->r->moved, peer))
+		return true;
+	uint32_t node = now->node;
+	if (direct_wins(p, p->imp, node, peer) || (p->at_root != p->imp && direct_wins(p, p->at_root, node, peer)))
+		return true;
+	for (size_t i = 0; i < p->above.n; i++)
+		if (child_wins(p, p->above.p[i], node))
+			return true;
+	return false;
+}
+
+static const struct refs *refs_with(struct peers *p, const struct refs *refs, atom name, uint32_t ref)
+{
+	struct refs *out =
+		arena_alloc(&p->a, 1, sizeof(*out) + (refs->n + (size_t)1) * sizeof(struct kv), _Alignof(struct refs));
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < refs->n && refs->e[i].k < name; i++)
+		out->e[n++] = refs->e[i];
+	uint32_t rest = n;
+	out->e[n++] = (struct kv){ name, ref };
+	if (rest < refs->n && refs->e[rest].k == name)
+		rest++;
+	while (rest < refs->n)
+		out->e[n++] = refs->e[rest++];
+	out->n = n;
+	return out;
+}
+
+const struct refs *peers_locked_refs(struct peers *p, uint32_t node, const struct refs *refs)
+{
+	const struct pkg *k = pkg_at(p->r, vnode_at(p, node)->pkg);
+	const struct refs *out = refs;
+	for (uint32_t i = 0; i < k->npeer; i++) {
+		uint32_t was = provider_of(p, p->locked, node, k->peer[i].name);
+		const struct vnode *v = was == NONE ? NULL : vnode_at(p, was);
+		if (!v || (v->peers && v->peers->n) || current_wins(p, refs, k->peer[i].name))
+			continue;
+		const struct pkg *provider = pkg_at(p->r, v->pkg);
+		const struct range *range = atom_range(&p->r->t, peer_range(p->r, k->peer[i].range));
+		const struct semver *version = provider->version ? atom_semver(&p->r->t, provider->version) : NULL;
+		if (!range || !version || !range_has_peer(range, version))
+			continue;
+		const struct ref x = {
+			.version = provider->peer_version, .node = was, .pkg = v->pkg, .depth = v->depth
+		};
+		out = refs_with(p, out, k->peer[i].name, ref_add(p, x));
+	}
+	return out;
+}
