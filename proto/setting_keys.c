@@ -1,5 +1,7 @@
 #include "setting_keys.h"
+#include "name.h"
 #include "package_extensions.h"
+#include "semver.h"
 
 /* ---- settings with a shape of their own ---- */
 
@@ -18,6 +20,56 @@ static int set_release_age(struct setting_ctx *c, const struct yaml_node *n)
 {
 	c->w->settings.minimum_release_age_set = true;
 	return setting_get_u64(c, "minimumReleaseAge", n, UINT32_MAX, &c->w->settings.minimum_release_age);
+}
+
+/* Names, patterns, or "name@1.0.0 || 2.0.0". */
+static int get_excluded(struct setting_ctx *c, const char *key, const struct yaml_node *n, struct str_list *out)
+{
+	struct semver v;
+	int rc = setting_get_list(c, key, n, out);
+
+	for (size_t i = 0; rc == 0 && i < out->n; i++) {
+		str name, rest;
+		name_split(out->p[i], &name, &rest);
+		while (rest.p) {
+			size_t at = str_find_str(rest, STR("||"), 0);
+			str one = str_trim(str_head(rest, at == SIZE_MAX ? rest.n : at));
+			rest = at == SIZE_MAX ? STR_NONE : str_from(rest, at + 2);
+			if (str_find(name, '*', 0) != SIZE_MAX || !semver_parse(&v, one, false))
+				return setting_bad(c, n, key, "expected names, or exact versions: name@1.0.0 || 2.0.0");
+		}
+	}
+	return rc;
+}
+
+static int set_age_exclude(struct setting_ctx *c, const struct yaml_node *n)
+{
+	return get_excluded(c, "minimumReleaseAgeExclude", n, &c->w->settings.minimum_release_age_exclude);
+}
+
+static int set_trust_exclude(struct setting_ctx *c, const struct yaml_node *n)
+{
+	return get_excluded(c, "trustPolicyExclude", n, &c->w->settings.trust_policy_exclude);
+}
+
+/* A truth value that newer versions of pnpm take a map for, too. */
+static int get_bool_no_map(struct setting_ctx *c, const char *key, const struct yaml_node *n, bool *out)
+{
+	if (n->kind == YAML_KIND_MAP && n->n)
+		return err_set(c->e, ERR_UNSUPPORTED,
+			STR_FMT ":%u: %s." STR_FMT " is not supported by dray: remove it, or use pnpm",
+			STR_ARG(c->path), n->child->line, key, STR_ARG(str_head(n->child->key, 100)));
+	return n->kind == YAML_KIND_MAP ? 0 : setting_get_bool(c, key, n, out);
+}
+
+static int set_lockfile(struct setting_ctx *c, const struct yaml_node *n)
+{
+	return get_bool_no_map(c, "lockfile", n, &c->w->client.lockfile);
+}
+
+static int set_effects_cache(struct setting_ctx *c, const struct yaml_node *n)
+{
+	return get_bool_no_map(c, "sideEffectsCache", n, &c->w->client.side_effects_cache);
 }
 
 static int set_trust_ignore_after(struct setting_ctx *c, const struct yaml_node *n)
@@ -69,11 +121,22 @@ static void add_catalog(struct setting_ctx *c, str catalog, struct str_map m)
 	s->catalog = p;
 }
 
+static bool has_catalog(const struct settings *s, str name)
+{
+	for (size_t i = 0; i < s->ncatalog; i++) {
+		if (str_eq(s->catalog[i].catalog, name))
+			return true;
+	}
+	return false;
+}
+
 static int set_catalog(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct str_map m = { 0 };
 	int rc = setting_get_map(c, "catalog", n, &m);
 
+	if (rc == 0 && m.n && has_catalog(&c->w->settings, STR("default")))
+		return setting_bad(c, n, "catalog", "catalogs has \"default\", too; write one of them");
 	if (rc == 0)
 		add_catalog(c, STR("default"), m);
 	return rc;
@@ -89,6 +152,8 @@ static int set_catalogs(struct setting_ctx *c, const struct yaml_node *n)
 						   : setting_get_map(c, "catalogs", m, &entries);
 		if (rc)
 			return rc;
+		if (entries.n && has_catalog(&c->w->settings, m->key))
+			return setting_bad(c, m, "catalogs", "\"default\" is there as catalog, too; write one of them");
 		add_catalog(c, m->key, entries);
 	}
 	return 0;
@@ -269,9 +334,9 @@ static const struct setting_key table[] = {
 	{ "allowedDeprecatedVersions", KIND_MAP, .at = S(allowed_deprecated) },
 	{ "peerDependencyRules", KIND_CALL, .set = set_peer_rules },
 	{ "minimumReleaseAge", KIND_CALL, .set = set_release_age },
-	{ "minimumReleaseAgeExclude", KIND_LIST, .at = S(minimum_release_age_exclude) },
+	{ "minimumReleaseAgeExclude", KIND_CALL, .set = set_age_exclude },
 	{ "trustPolicy", KIND_ENUM, .at = S(trust_policy), .names = NAMES("off", "no-downgrade") },
-	{ "trustPolicyExclude", KIND_LIST, .at = S(trust_policy_exclude) },
+	{ "trustPolicyExclude", KIND_CALL, .set = set_trust_exclude },
 	{ "trustPolicyIgnoreAfter", KIND_CALL, .set = set_trust_ignore_after },
 	{ "trustLockfile", KIND_BOOL, .at = C(trust_lockfile) },
 	{ "supportedArchitectures", KIND_CALL, .set = set_architectures },
@@ -296,11 +361,12 @@ static const struct setting_key table[] = {
 	{ "scriptShell", KIND_STR, .at = C(script_shell) },
 	{ "nodeOptions", KIND_STR, .at = C(node_options) },
 	{ "extendNodePath", KIND_BOOL, .at = C(extend_node_path) },
-	{ "sideEffectsCache", KIND_BOOL, .at = C(side_effects_cache) },
+	{ "sideEffectsCache", KIND_CALL, .set = set_effects_cache },
 	{ "verifyStoreIntegrity", KIND_BOOL, .at = C(verify_store_integrity) },
 	{ "offline", KIND_BOOL, .at = C(offline) },
 	{ "preferOffline", KIND_BOOL, .at = C(prefer_offline) },
-	{ "lockfile", KIND_BOOL, .at = C(lockfile) },
+	{ "lockfile", KIND_CALL, .set = set_lockfile },
+	{ "packageLock", KIND_BOOL, .at = C(lockfile) },
 	{ "frozenLockfile", KIND_CALL, .set = set_frozen },
 	{ "preferFrozenLockfile", KIND_BOOL, .at = C(prefer_frozen_lockfile) },
 	{ "optimisticRepeatInstall", KIND_BOOL, .at = C(optimistic_repeat_install) },
@@ -355,7 +421,7 @@ static const struct setting_key table[] = {
 	{ "pnpmfile", KIND_REFUSE, .ok = NULL, .fix = "hooks are not run; say it with overrides or packageExtensions" },
 	{ "globalPnpmfile", KIND_REFUSE, .ok = NULL,
 		.fix = "hooks are not run; say it with overrides or packageExtensions" },
-	{ "lockfileDir", KIND_REFUSE, .ok = NULL, .fix = "the lockfile lies beside pnpm-workspace.yaml" },
+	{ "lockfileDir", KIND_REFUSE, .ok = ".", .fix = "the lockfile lies beside pnpm-workspace.yaml" },
 	{ "sharedWorkspaceLockfile", KIND_REFUSE, .ok = "true",
 		.fix = "a workspace has one lockfile; install with --ignore-workspace for one of its own" },
 	{ "recursiveInstall", KIND_REFUSE, .ok = "true", .fix = "a workspace is installed as a whole" },
@@ -393,6 +459,10 @@ static const struct setting_key table[] = {
 	{ "runtimeOnFail", KIND_CALL, .set = set_runtime_on_fail },
 	{ "forceIgnoresPlatform", KIND_REFUSE, .ok = "false",
 		.fix = "list the platforms under supportedArchitectures" },
+	{ "optional", KIND_REFUSE, .ok = "true", .fix = "use --no-optional" },
+	{ "production", KIND_REFUSE, .ok = "false", .fix = "use --prod" },
+	{ "dev", KIND_REFUSE, .ok = NULL, .fix = "use --dev or --prod" },
+	{ "only", KIND_REFUSE, .ok = NULL, .fix = "use --dev or --prod" },
 	{ "ignoreWorkspace", KIND_REFUSE, .ok = "false", .fix = "use --ignore-workspace" },
 	{ "catalogPrune", KIND_REFUSE, .ok = "false", .fix = "remove it, and entries that nothing uses by hand" },
 	{ "cleanupUnusedCatalogs", KIND_REFUSE, .ok = "false",

@@ -124,6 +124,15 @@ int yaml_load(struct yaml_node **out, str text, str path, struct arena *a, struc
 	else
 		*out = arena_new(a, struct yaml_node, 1);
 	yaml_document_delete(&doc);
+	if (rc == 0 && yaml_parser_load(&p, &doc)) {
+		root = yaml_document_get_root_node(&doc);
+		if (root)
+			rc = bad(&l, &root->start_mark, "a second document");
+		yaml_document_delete(&doc);
+	} else if (rc == 0) {
+		rc = err_set(e, ERR_PARSE, STR_FMT ":%zu:%zu: %s", STR_ARG(path), p.problem_mark.line + 1,
+			p.problem_mark.column + 1, p.problem ? p.problem : "not YAML");
+	}
 	yaml_parser_delete(&p);
 	return rc;
 }

@@ -102,6 +102,7 @@ static const struct {
 	{ "userAgent", "x", false },
 	{ "npmrcAuthFile", "other.npmrc", false },
 	{ "failIfNoMatch", "true", false },
+	{ "packageLock", "false", true },
 	{ "runtimeOnFail", "warn", false },
 	{ "pmOnFail", "ignore", true },
 	{ "drayServer", "http://plans.test/", false },

@@ -89,6 +89,7 @@ static const char *const honoured[][2] = {
 	{ "userAgent", "net_opts, scripts" },
 	{ "npmrcAuthFile", "project: of the machine or a variable only" },
 	{ "failIfNoMatch", "main" },
+	{ "packageLock", "as lockfile" },
 	{ "runtimeOnFail", "refused when it is to download" },
 	{ "pmOnFail", "env_document" },
 	{ "drayServer", "main" },

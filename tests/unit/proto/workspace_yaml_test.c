@@ -71,6 +71,11 @@ static void test_byte_order_mark(void **state)
 	assert_true(w.packages.n == 1 && w.settings.overrides.n == 1 && !w.client.hoist);
 	assert_true(str_eq(w.settings.overrides.p[0].v, STR("1")));
 	assert_int_equal(w.warnings.n, 0);
+	assert_int_equal(
+		parse(&w, "--- \nminimumReleaseAgeExclude: [a, '@s/*', 'b@1.0.0 || 2.0.0-rc.1']\nlockfileDir: .\n...\n",
+			&a, &e),
+		0);
+	assert_int_equal(w.settings.minimum_release_age_exclude.n, 3);
 }
 
 static void test_refused(void **state)
@@ -119,7 +124,19 @@ static void test_refused(void **state)
 		{ "cleanupUnusedCatalogs: true\n", ERR_UNSUPPORTED, "cleanupUnusedCatalogs: true" },
 		{ "runtimeOnFail: download\n", ERR_UNSUPPORTED, "runtimeOnFail: download" },
 		{ "runtimeOnFail: perhaps\n", ERR_PARSE, "runtimeOnFail" },
-		{ "lockfile: {format: v13}\n", ERR_PARSE, "lockfile: invalid boolean" },
+		{ "lockfile:\n  format: v13\n", ERR_UNSUPPORTED, ":2: lockfile.format is not supported" },
+		{ "lockfile: [true]\n", ERR_PARSE, "lockfile: invalid boolean" },
+		{ "sideEffectsCache: {exclude: [a]}\n", ERR_UNSUPPORTED, "sideEffectsCache.exclude" },
+		{ "optional: false\n", ERR_UNSUPPORTED, "--no-optional" },
+		{ "production: true\n", ERR_UNSUPPORTED, "--prod" },
+		{ "lockfileDir: ../x\n", ERR_UNSUPPORTED, "lockfileDir" },
+		{ "catalog: {a: 1}\ncatalogs: {default: {a: 1}}\n", ERR_PARSE, ":2:21: catalogs: \"default\"" },
+		{ "catalogs: {default: {a: 1}}\ncatalog: {a: 1}\n", ERR_PARSE, ":2:10: catalog: catalogs has" },
+		{ "minimumReleaseAgeExclude: ['a@>1']\n", ERR_PARSE, "minimumReleaseAgeExclude: expected names" },
+		{ "trustPolicyExclude: ['@s/a@1.0.0 || 2']\n", ERR_PARSE, "trustPolicyExclude: expected names" },
+		{ "trustPolicyExclude: ['a*@1.0.0']\n", ERR_PARSE, "trustPolicyExclude: expected names" },
+		{ "hoist: true\n---\nhoist: false\n", ERR_PARSE, ":3:1: a second document" },
+		{ "hoist: true\n---\n'\n", ERR_PARSE, "pnpm-workspace.yaml:" },
 		{ "a: [\n", ERR_PARSE, "pnpm-workspace.yaml:" },
 		{ "- a\n", ERR_PARSE, "expected a map" },
 		{ "a: 1\na: 2\n", ERR_PARSE, "twice" },
