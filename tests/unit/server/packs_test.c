@@ -1246,7 +1246,7 @@ static void deltas_are_for_idle_times(void **state)
 	assert_int_equal(packs_counts(v->p).build_us, 0);
 	packs_free(v->p);
 	idle = asked_idle;
-	make_slow(v, 2);
+	make_code(v, 2, QUICK);
 	v->o.eager = true; /* somebody waits for it */
 	packs_start(v);
 	ask_slow(v, 2);
