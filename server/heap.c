@@ -1,10 +1,10 @@
 #include "heap.h"
+#include "cond_timed.h"
 #include "workq.h"
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -61,13 +61,10 @@ bool heap_trim(void)
 static void *heap_run(void *arg)
 {
 	struct heap *h = arg;
-	struct timespec t;
 
 	pthread_mutex_lock(&h->lock);
 	while (!h->stop) {
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_sec += EVERY_S;
-		if (pthread_cond_timedwait(&h->cond, &h->lock, &t) == 0)
+		if (cond_timed_wait(&h->cond, &h->lock, EVERY_S * 1000))
 			continue;
 		pthread_mutex_unlock(&h->lock);
 		if (heap_trim())
@@ -81,14 +78,10 @@ static void *heap_run(void *arg)
 int heap_new(struct heap **out, _Atomic uint64_t *trims, struct err *e)
 {
 	struct heap *h = xcalloc(1, sizeof(*h));
-	pthread_condattr_t mono;
 
 	h->trims = trims;
 	pthread_mutex_init(&h->lock, NULL);
-	pthread_condattr_init(&mono);
-	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_cond_init(&h->cond, &mono);
-	pthread_condattr_destroy(&mono);
+	cond_timed_init(&h->cond);
 	if (workq_thread(&h->tid, "heap", heap_run, h, e) < 0) {
 		pthread_cond_destroy(&h->cond);
 		pthread_mutex_destroy(&h->lock);

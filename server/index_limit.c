@@ -1,6 +1,7 @@
 #include "index_limit.h"
 #include "base/clock.h"
 #include "base/le.h"
+#include "cond_timed.h"
 #include "integrity.h"
 #include "log.h"
 #include "meta.h"
@@ -197,17 +198,14 @@ size_t index_limit_pass(struct index_limit *l, int64_t now_ms)
 static void *run(void *arg)
 {
 	struct index_limit *l = arg;
-	struct timespec t;
 
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop) {
 		pthread_mutex_unlock(&l->lock);
 		(void)index_limit_pass(l, clock_wall_ms());
 		pthread_mutex_lock(&l->lock);
-		clock_gettime(CLOCK_MONOTONIC, &t); /* a wall clock that is put back would keep it asleep */
-		t.tv_sec += EVERY_S;
 		if (!l->stop)
-			pthread_cond_timedwait(&l->cond, &l->lock, &t);
+			(void)cond_timed_wait(&l->cond, &l->lock, EVERY_S * 1000);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return NULL;
@@ -216,16 +214,12 @@ static void *run(void *arg)
 int index_limit_new(struct index_limit **out, struct store *s, uint64_t max_bytes, struct err *e)
 {
 	struct index_limit *l = xcalloc(1, sizeof(*l));
-	pthread_condattr_t mono;
 
 	l->s = s;
 	l->max = max_bytes;
 	pthread_mutex_init(&l->passing, NULL);
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_condattr_init(&mono);
-	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->cond, &mono);
-	pthread_condattr_destroy(&mono);
+	cond_timed_init(&l->cond);
 	if (workq_thread(&l->tid, "index-limit", run, l, e) < 0) {
 		index_limit_free(l);
 		return e->code;

@@ -1,6 +1,7 @@
 /* The threads behind packs.h: builders fetch a tarball each and have it encoded; settlers (one) have deltas made, and packs encoded again and better, when
  * nothing else is to be done: nobody waits for either. What takes long is done at low priority (packs_low()), the settlers' when the machine is idle. */
 #include "base/clock.h"
+#include "cond_timed.h"
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -397,20 +398,6 @@ static int64_t old_next(const struct packs *p, int64_t now)
 	return wait < 1 ? 1 : wait;
 }
 
-static struct timespec in_ms(int64_t ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += ms % 1000 * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
 /* Under the lock: a delta first, which may save more than an encoding. It stays in its queue. */
 static struct pack_item *next_later(struct packs *p)
 {
@@ -446,8 +433,7 @@ static struct pack_item *wait_later(struct packs *p)
 				(unsigned long long)p->n.pack_bytes);
 		}
 		int64_t wait = it ? quiet - now : old_next(p, now);
-		struct timespec t = in_ms(stocked || it || busy ? wait : STOCK_MS);
-		pthread_cond_timedwait(&p->settle, &p->lock, &t);
+		(void)cond_timed_wait(&p->settle, &p->lock, stocked || it || busy ? wait : STOCK_MS);
 	}
 	return NULL;
 }

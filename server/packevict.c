@@ -1,6 +1,7 @@
 /* The limit on packs: the longest unused go, a bounded batch at a time, on a thread of their own. What was made a
  * moment ago stays, and what a recent plan names, as long as those are no more than a quarter of the limit. The journal
  * keeps the order over a restart. */
+#include "cond_timed.h"
 #include "fs.h"
 #include "integrity.h"
 #include "log.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { TURN_S = 5, BATCH = 256, ROWS = 4096, YOUNG_S = 3600, NOTE_S = 600, PINNED_PART = 4, LOW_PERCENT = 90 };
 
@@ -232,10 +232,7 @@ static void *evictor_run(void *arg)
 	packsweep(p);
 	pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
-		struct timespec t;
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_sec += TURN_S;
-		pthread_cond_timedwait(&p->evict, &p->lock, &t);
+		(void)cond_timed_wait(&p->evict, &p->lock, TURN_S * 1000);
 		if (p->stop)
 			break;
 		pthread_mutex_unlock(&p->lock);

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "cond_timed.h"
 #include "fs.h"
 #include "integrity.h"
 #include "lock_timed.h"
@@ -609,7 +610,6 @@ static void count_items(struct packs *p)
 int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 {
 	struct packs *p = xcalloc(1, sizeof(*p));
-	pthread_condattr_t mono;
 
 	p->o = *o;
 	p->o.dir = xstrndup(str_of(o->dir));
@@ -620,12 +620,9 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	age_clock_start(&p->clock);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_mutex_init(&p->writing, NULL);
-	pthread_condattr_init(&mono);
-	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->work, &mono);
-	pthread_cond_init(&p->settle, &mono);
-	pthread_cond_init(&p->evict, &mono);
-	pthread_condattr_destroy(&mono);
+	cond_timed_init(&p->work);
+	cond_timed_init(&p->settle);
+	cond_timed_init(&p->evict);
 	if (dir_open(p, e) < 0 || packjournal_open(p, e) < 0)
 		goto fail;
 	count_items(p);

@@ -1,11 +1,11 @@
 #include "watch.h"
 #include "base/clock.h"
+#include "cond_timed.h"
 #include "log.h"
 #include "notify.h"
 #include "workq.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { TURN_MS = 200, LIMIT_MS = 1500, GRACE_MS = 5000 };
@@ -99,12 +99,7 @@ static void *watch_run(void *arg)
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
-		struct timespec t;
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_nsec += TURN_MS * 1000000L;
-		t.tv_sec += t.tv_nsec / 1000000000;
-		t.tv_nsec %= 1000000000;
-		pthread_cond_timedwait(&w->cond, &w->lock, &t);
+		(void)cond_timed_wait(&w->cond, &w->lock, TURN_MS);
 		int64_t now = clock_ms();
 		for (size_t i = 0; i < w->o.n && !w->stop; i++)
 			slot_look(w, i, now);
@@ -121,7 +116,6 @@ static void *watch_run(void *arg)
 int watch_new(struct watch **out, const struct watch_opts *o, struct err *e)
 {
 	struct watch *w = xcalloc(1, sizeof(*w));
-	pthread_condattr_t mono;
 
 	w->o = *o;
 	w->o.slot = xcalloc(o->n + 1, sizeof(*w->o.slot));
@@ -129,10 +123,7 @@ int watch_new(struct watch **out, const struct watch_opts *o, struct err *e)
 		memcpy(w->o.slot, o->slot, o->n * sizeof(*w->o.slot));
 	w->o.limit_ms = o->limit_ms ? o->limit_ms : LIMIT_MS;
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&mono);
-	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->cond, &mono);
-	pthread_condattr_destroy(&mono);
+	cond_timed_init(&w->cond);
 	if (workq_thread(&w->tid, "watch", watch_run, w, e) < 0) {
 		pthread_cond_destroy(&w->cond);
 		pthread_mutex_destroy(&w->lock);

@@ -1,5 +1,6 @@
 #include "kv.h"
 #include "base/clock.h"
+#include "cond_timed.h"
 #include "integrity.h"
 #include "log.h"
 #include "workq.h"
@@ -415,8 +416,6 @@ static int env_open(struct kv *k, struct err *e)
 
 int kv_open(struct kv **out, const char *path, const struct kv_opts *o, struct err *e)
 {
-	pthread_condattr_t mono;
-
 	if (already_open(path))
 		return err_set(e, ERR_USAGE, "index %s is already open in this process", path);
 	struct kv *k = xcalloc(1, sizeof(*k));
@@ -431,12 +430,9 @@ int kv_open(struct kv **out, const char *path, const struct kv_opts *o, struct e
 	k->path = xstrndup(str_of(path));
 	k->last = &k->first;
 	pthread_mutex_init(&k->lock, NULL);
-	pthread_condattr_init(&mono);
-	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_cond_init(&k->more, &mono);
-	pthread_cond_init(&k->room, &mono);
-	pthread_cond_init(&k->committed, &mono);
-	pthread_condattr_destroy(&mono);
+	cond_timed_init(&k->more);
+	pthread_cond_init(&k->room, NULL);
+	pthread_cond_init(&k->committed, NULL);
 	if (env_open(k, e) < 0) {
 		kv_close(k);
 		return e->code;
