@@ -1,6 +1,8 @@
-/* bin_dir — one .bin folder: which of several packages gives each command, and the folder's shims, made, kept or taken away.
+/* bin_dir — one .bin folder: which of several packages gives each command, and the folder's shims,
+ * made, kept or taken away.
  *
- * bins.c says whose commands go into which folder. Filled and written by one thread; what MADE points to is shared by all that write. */
+ * bins.c says whose commands go into which folder. Filled and written by one thread; what MADE points to is
+ * shared by all that write. */
 #pragma once
 #include "bins.h"
 #include <stdatomic.h>
@@ -23,8 +25,8 @@ struct chosen {
 	size_t at; /* in the package's list */
 	const struct source_pkg *from;
 };
-/* A command has the same text in the .bin of all slots whose names have as many folders: it is written once, and linked from there. By target, command
- * and whether the slot's name has a scope: the id of a slot that has it, +1. */
+/* A command has the same text in the .bin of all slots whose names have as many folders: it is written once, and linked
+ * from there. By target, command and whether the slot's name has a scope: the id of a slot that has it, +1. */
 struct made {
 	uint32_t *first; /* by slot id: its first command in AT */
 	atomic_uint *at;

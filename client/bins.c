@@ -171,7 +171,8 @@ static void add_files(struct source_pkg *p, int at, str sub, unsigned depth, str
 		closedir(d);
 }
 
-/* FOLDER below DIRFD: a workspace package, a link: or a slot's folder, whose commands are in its package.json on disk. */
+/* FOLDER below DIRFD: a workspace package, a link: or a slot's folder, whose commands are in
+ * its package.json on disk. */
 static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const struct slot *s, bool hoisted)
 {
 	struct manifest m;
@@ -344,8 +345,8 @@ static bool leads_to_new(const struct tree *t, struct lock_deps deps, struct are
 	return false;
 }
 
-/* Whether S has commands to be made. A shared slot may have been made while an optional dependency could not be had, which came now: its
- * commands are still missing. */
+/* Whether S has commands to be made. A shared slot may have been made while an optional dependency could not be had,
+ * which came now: its commands are still missing. */
 static bool wants_bins(const struct bins *b, const struct slot *s, struct arena *a)
 {
 	const struct tree *t = b->o.layout.tree;

@@ -121,7 +121,8 @@ static bool invocation_absorb(struct invocation *s)
 	return true;
 }
 
-/* Whether the lockfile may not change. An environment document alone is no lockfile, which is known once it was parsed. */
+/* Whether the lockfile may not change. An environment document alone is no lockfile, which is
+ * known once it was parsed. */
 static bool lockfile_frozen(const struct invocation *s)
 {
 	const struct client_settings *c = &s->project.client;
@@ -379,7 +380,8 @@ static int invocation_install(struct invocation *s, struct err *e)
 	return code;
 }
 
-/* Before the lockfile is parsed: does the store have this very tree of shared slots? 1: it stands now; 0: do it the long way. */
+/* Before the lockfile is parsed: does the store have this very tree of shared slots? 1: it stands
+ * now; 0: do it the long way. */
 static int invocation_image(struct invocation *s)
 {
 	const struct project *p = &s->project;

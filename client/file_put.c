@@ -102,8 +102,8 @@ static bool fd_name(int fd, int dirfd, const char *path)
 	return linkat(AT_FDCWD, self, dirfd, path, AT_SYMLINK_FOLLOW) == 0;
 }
 
-/* The file FD, or a new one where FD is -1, gets a name beside PATH that nobody else has. It is locked, so that what one has left there that was
- * killed is told from another writer's. The file; or -1 and errno. */
+/* The file FD, or a new one where FD is -1, gets a name beside PATH that nobody else has. It is locked, so that what
+ * one has left there that was killed is told from another writer's. The file; or -1 and errno. */
 static int tmp_make(char tmp[4096], int dirfd, const char *path, int fd)
 {
 	if (fd >= 0)
@@ -133,7 +133,8 @@ static int tmp_rename(const char *tmp, int dirfd, const char *path, struct err *
 	return e->code;
 }
 
-/* A file without a name that has TEXT, synced if it is the user's OWN: one that is killed leaves nothing. -1: not on this file system. */
+/* A file without a name that has TEXT, synced if it is the user's OWN: one that is killed leaves nothing. -1:
+ * not on this file system. */
 static int nameless(int dirfd, str text, bool own)
 {
 	int fd = openat(dirfd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);

@@ -138,8 +138,8 @@ static struct str_list pending_list(const struct finish_opts *o, struct arena *a
 	return l;
 }
 
-/* Where pnpm keeps its store. pnpm takes a tree with another storeDir apart and links it anew; the files themselves are in no
- * need of that: who made them is said by packageManager. What an earlier install of pnpm's wrote stays. */
+/* Where pnpm keeps its store. pnpm takes a tree with another storeDir apart and links it anew; the files themselves are
+ * in no need of that: who made them is said by packageManager. What an earlier install of pnpm's wrote stays. */
 static str pnpm_store(const struct finish_opts *o, struct arena *a)
 {
 	const char *home = getenv("HOME"), *pnpm = getenv("PNPM_HOME"), *data = getenv("XDG_DATA_HOME");
@@ -377,7 +377,8 @@ static struct state_watch seen(struct look *l, size_t i, bool *edited)
 	return *was;
 }
 
-/* Whether a file was edited while this install ran: the tree is not what it asks for, then, and nobody may take it for that. */
+/* Whether a file was edited while this install ran: the tree is not what it asks for, then, and
+ * nobody may take it for that. */
 static bool edited_meanwhile(const struct finish_opts *o, const struct written *w, struct arena *a)
 {
 	struct look l = look(o, w, a);

@@ -18,8 +18,9 @@ struct h2_opts {
 	const char *ca_file; /* NULL: the system's; ignored in clear */
 	unsigned connect_ms; /* until TCP, TLS and ALPN are done */
 	uint32_t window;     /* of a stream, in bytes; 0: 16 MiB */
-	/* Authorities as they were read, for all sessions of one thread that are given the same place, NULL at first: the system's take some 20 ms
-	 * to read. The owner of the place calls h2_tls_free(). NULL: read for this session. */
+	/* Authorities as they were read, for all sessions of one thread that are given the same place,
+	 * NULL at first: the system's take some 20 ms to read. The owner of the place calls h2_tls_free().
+	 * NULL: read for this session. */
 	struct ssl_ctx_st **tls_kept;
 };
 void h2_tls_free(struct ssl_ctx_st **kept);
@@ -31,8 +32,8 @@ int h2_fd(const struct h2 *h);
 short h2_events(const struct h2 *h);
 /* On the monotonic clock, or -1. */
 int64_t h2_deadline_ms(const struct h2 *h);
-/* Reads, writes, calls back. Negative when the connection is lost (each open stream's done has been called with the same):
- * ERR_TIMEOUT past the connect budget, ERR_NET, ERR_PROTOCOL without ALPN h2. */
+/* Reads, writes, calls back. Negative when the connection is lost (each open stream's done has been called with the
+ * same): ERR_TIMEOUT past the connect budget, ERR_NET, ERR_PROTOCOL without ALPN h2. */
 MUST_USE int h2_drive(struct h2 *h, struct err *e);
 /* The same where poll() told nothing of h2_fd(): sends what is to be sent, and looks at the time. */
 MUST_USE int h2_flush(struct h2 *h, struct err *e);
@@ -50,8 +51,8 @@ struct h2_request {
 	str method, path, authority;
 	str content_type, authorization; /* empty: not sent */
 	str body;                        /* borrowed until done */
-	/* Bytes as they arrive, after the headers. Give their window back with h2_consume(). A negative code resets the stream, and nothing more is told but
-	 * its end. */
+	/* Bytes as they arrive, after the headers. Give their window back with h2_consume(). A negative code resets the
+	 * stream, and nothing more is told but its end. */
 	int (*data)(void *arg, const struct h2_response *r, const void *p, size_t n);
 	/* Once. CODE 0: the stream ended in order. */
 	void (*done)(void *arg, int code, const struct h2_response *r, const struct err *e);

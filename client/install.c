@@ -181,7 +181,8 @@ static void on_linked(void *arg, struct slot *s)
 
 /* ---- frames ---- */
 
-/* Bytes are wanted before it is known whether the slot stands, except where it probably does, or where none can come. */
+/* Bytes are wanted before it is known whether the slot stands, except where it probably does, or where none can
+ * come. */
 static bool package_early(const struct install *in)
 {
 	return !in->has_old && !in->has_current && !(in->shared && in->o->locked) && !in->o->offline;
@@ -547,8 +548,8 @@ static void install_close(struct install *in)
 	frames_free(in->frames);
 	verdict_stop(in);
 	pack_fetcher_stop(in->packs);
-	/* A plan that failed leaves packuments on their way, and their workers may still ask for more: those requests must find
-	 * the fetch thread alive, to be told that it is over. */
+	/* A plan that failed leaves packuments on their way, and their workers may still ask for more: those requests
+	 * must find the fetch thread alive, to be told that it is over. */
 	if (in->fetcher)
 		fetcher_stop(in->fetcher);
 	if (in->http)

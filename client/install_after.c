@@ -1,4 +1,5 @@
-/* install_after — what follows when all slots are there: links of the project, shims, build scripts, and what is written last. */
+/* install_after — what follows when all slots are there: links of the project, shims, build scripts,
+ * and what is written last. */
 #include <poll.h>
 
 #include "bins.h"
@@ -31,8 +32,8 @@ static int install_root(struct install *in, struct err *e)
 	return 0;
 }
 
-/* The privately hoisted names and their commands: in the project, or in the store, where all projects that hoist the same have them
- * in common. */
+/* The privately hoisted names and their commands: in the project, or in the store, where all projects that hoist the
+ * same have them in common. */
 static int install_hoisted(struct install *in, const struct bins_opts *bo, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
@@ -60,8 +61,8 @@ static struct bins_opts bins_opts_of(struct install *in, bool again)
 		.peers_listed = in->o->req->settings.auto_install_peers };
 }
 
-/* The links of the project are this thread's, while workers make the shims: neither needs the other. The hoisted commands' folder lies among the
- * hoisted links. */
+/* The links of the project are this thread's, while workers make the shims: neither needs the other. The hoisted
+ * commands' folder lies among the hoisted links. */
 static int install_links(struct install *in, bool again, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
@@ -105,7 +106,8 @@ static struct scripts_opts scripts_opts_of(const struct install *in)
 		.cancel_fd = in->o->cancel_fd };
 }
 
-/* Slots got their commands, which changed the times of their folders. Scripts may run for long, and whoever gives up on one kills the install. */
+/* Slots got their commands, which changed the times of their folders. Scripts may run for long, and whoever gives up
+ * on one kills the install. */
 static void install_made(struct install *in)
 {
 	struct scripts_opts so = scripts_opts_of(in);
@@ -117,7 +119,8 @@ static void install_made(struct install *in)
 	slots_made_write(in->made, scripts_due(&so));
 }
 
-/* Dependencies build first; what they made may be commands, so shims are looked at again; then the projects' own scripts. */
+/* Dependencies build first; what they made may be commands, so shims are looked at again; then
+ * the projects' own scripts. */
 static int install_scripts(struct install *in, struct err *e)
 {
 	struct scripts_opts so = scripts_opts_of(in);

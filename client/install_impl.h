@@ -1,7 +1,7 @@
 /* install_impl — what the stages of an install share: its state, and what one stage asks of another.
  *
- * install.c owns the loop, install_packages.c the packages' way into the store, install_verdict.c the policy check on the lockfile,
- * install_after.c what follows when all slots are there. One thread. */
+ * install.c owns the loop, install_packages.c the packages' way into the store, install_verdict.c the policy check on
+ * the lockfile, install_after.c what follows when all slots are there. One thread. */
 #pragma once
 #include "fetch.h"
 #include "fetch_packs.h"
@@ -91,7 +91,8 @@ void slots_note_made(struct install *in, const struct slot *s);
 /* install_packages.c. */
 /* Asks the store, else the registry or drayd, for P's bytes, once. */
 MUST_USE int package_want(struct install *in, struct tree_package *p, struct err *e);
-/* The same for a slot that is known in full: where --offline leaves its package out of reach and it is optional, it is left out. */
+/* The same for a slot that is known in full: where --offline leaves its package out of reach and it is
+ * optional, it is left out. */
 MUST_USE int slot_want(struct install *in, struct slot *s, struct err *e);
 /* A server makes the plan and nothing is linked yet: the connections for packs are opened beside the plan's. */
 MUST_USE int packages_expected(struct install *in, struct err *e);
@@ -138,7 +139,8 @@ void verdict_release(struct install *in);
 MUST_USE int shared_slots_begin(struct install *in, struct err *e);
 /* All slots are known and none is linked: names them and states that this project needs them. */
 MUST_USE int shared_slots_name(struct install *in, struct err *e);
-/* Which of the slots that are ready may be linked now: as long as another process makes slots, none; what it made meanwhile is kept. */
+/* Which of the slots that are ready may be linked now: as long as another process makes slots, none; what
+ * it made meanwhile is kept. */
 MUST_USE int shared_slots_ready(struct install *in, struct err *e);
 /* Hoists into the store: 1. 0: this project's hoisted names are not all shared slots, or slots are not shared. */
 struct bins_opts;
@@ -155,7 +157,8 @@ void shared_slots_image(struct install *in);
 MUST_USE int vstore_open(struct install *in, struct err *e);
 /* The install failed, and no job is left. */
 void vstore_undo(struct install *in);
-/* Whether an earlier install, of dray or pnpm, has put a link to a folder under ALIAS into IMPORTER's node_modules. ARG is the install. */
+/* Whether an earlier install, of dray or pnpm, has put a link to a folder under ALIAS into IMPORTER's
+ * node_modules. ARG is the install. */
 bool vstore_had_link(void *arg, str importer, str alias);
 
 /* install_early.c: what needs the whole plan and no slot. */

@@ -1,4 +1,5 @@
-/* install_packages — a package on its way into the store: asked for, fetched as pack or tarball, patched, and its slots let loose. */
+/* install_packages — a package on its way into the store: asked for, fetched as pack or tarball, patched,
+ * and its slots let loose. */
 #include <stdlib.h>
 
 #include "import_stage.h"
@@ -85,14 +86,15 @@ static void on_pack_absent(void *arg, struct tree_package *p, const struct err *
 		install_fail(in, e.code, &e);
 }
 
-/* Whether the server that is asked for packs has just sent the plan. Of another it is not known that it answers at all. */
+/* Whether the server that is asked for packs has just sent the plan. Of another it is not known that it answers at
+ * all. */
 static bool packs_server_known(const struct install *in)
 {
 	return in->o->source && !in->o->locked;
 }
 
-/* How much longer the answer to look-ups is waited for. A server that is there says within two or three round trips what it has, which is
- * a fraction of what the tarballs would take: the more are asked for, the more time there is. */
+/* How much longer the answer to look-ups is waited for. A server that is there says within two or three round trips
+ * what it has, which is a fraction of what the tarballs would take: the more are asked for, the more time there is. */
 int packages_grace_ms(const struct install *in)
 {
 	uint64_t waited = in->packs ? install_since(in) - in->packs_asked : 0, grace = GRACE_US;
@@ -106,9 +108,9 @@ int packages_grace_ms(const struct install *in)
 	return (int)((grace - waited) / 1000) + 1;
 }
 
-/* How many packages may be taken back now: none while the answer is waited for, since a tarball is larger than its pack and takes a core
- * several times as long. After that as many downloads as the registry is asked for at once are always under way, and only what comes after
- * them waits: a server that is cold, slow or gone costs nothing more. */
+/* How many packages may be taken back now: none while the answer is waited for, since a tarball is larger than its pack
+ * and takes a core several times as long. After that as many downloads as the registry is asked for at once are always
+ * under way, and only what comes after them waits: a server that is cold, slow or gone costs nothing more. */
 static size_t tarballs_meanwhile(const struct install *in)
 {
 	size_t busy = in->fetcher ? fetcher_pending(in->fetcher) : 0;
@@ -158,8 +160,8 @@ static void fetch_pack_from(struct install *in, struct tree_package *p, const st
 	pack_fetch(in->packs, p, looks_up(in), known ? &base : NULL);
 }
 
-/* Those that wait for BASE are asked for: FROM it, or (it comes from the registry) for themselves. They were not asked for before, and a server
- * that has sent packs answers. */
+/* Those that wait for BASE are asked for: FROM it, or (it comes from the registry) for themselves. They were not asked
+ * for before, and a server that has sent packs answers. */
 static void waiters_go(struct install *in, const struct tree_package *base, bool from)
 {
 	for (struct tree_package *p; !in->failed && (p = pack_pairs_next(base));) {

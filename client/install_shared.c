@@ -1,8 +1,8 @@
-/* install_shared — an install whose slots lie in the store, for all projects that want the same (enableGlobalVirtualStore).
+/* install_shared — an install whose slots lie in the store, for all projects that want the same
+ * (enableGlobalVirtualStore).
  *
- * The project holds symlinks only. Slots are named when the plan is whole, and
- * made by one process at a time; they carry their mark of being unfinished
- * until their shims and builds are there, too. */
+ * The project holds symlinks only. Slots are named when the plan is whole, and made by one process at a time; they
+ * carry their mark of being unfinished until their shims and builds are there, too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,7 +39,8 @@ int shared_slots_begin(struct install *in, struct err *e)
 	free(real);
 	if (shared_open(&in->shared, in->o->store_dir, e) < 0)
 		return e->code;
-	/* what is made anew under other projects' feet must not count as up to date there, if this install dies before it is whole */
+	/* what is made anew under other projects' feet must not count as up to date there, if this
+	 * install dies before it is whole */
 	if (in->o->force && shared_stamp_renew(in->shared, e) < 0)
 		return e->code;
 	in->slots = shared_fd(in->shared);
@@ -124,7 +125,8 @@ static int hoisted_put(int slots, const char *tmp, const char *name)
 	return renameat(slots, tmp, slots, name);
 }
 
-/* Made beside its place and renamed: it is there whole or not at all, and whoever comes second takes the first one's, but with --force. */
+/* Made beside its place and renamed: it is there whole or not at all, and whoever comes second takes the first
+ * one's, but with --force. */
 static int hoisted_make(struct install *in, const struct bins_opts *bo, const char *name, struct err *e)
 {
 	char tmp[96], path[128];
@@ -192,7 +194,8 @@ int shared_slots_end(struct install *in, struct err *e)
 	return 0;
 }
 
-/* Whether a pin of pnpm's should have come into the lockfile and could not be made: it is tried again, and said again. */
+/* Whether a pin of pnpm's should have come into the lockfile and could not be made: it is tried again, and said
+ * again. */
 static bool unpinned(const struct install *in)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);

@@ -1,5 +1,5 @@
-/* install_vstore — node_modules/.pnpm of an install: made, locked so that two installs take turns, what an earlier install says of it, and taken away
- * again by an install that fails. */
+/* install_vstore — node_modules/.pnpm of an install: made, locked so that two installs take turns, what an earlier
+ * install says of it, and taken away again by an install that fails. */
 #include "fs.h"
 #include "install_impl.h"
 #include <dirent.h>
@@ -21,7 +21,8 @@
 
 enum { LOCK_MAX = 256 << 20, WAIT_MS = 20 };
 
-/* Reads node_modules/.pnpm/lock.yaml, what the tree holds, or NAME in its stead. One that cannot be read is as good as none. */
+/* Reads node_modules/.pnpm/lock.yaml, what the tree holds, or NAME in its stead. One that cannot be
+ * read is as good as none. */
 static bool current_read(struct lockfile *out, struct install *in, const char *name)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
@@ -58,8 +59,8 @@ bool vstore_had_link(void *arg, str importer, str alias)
 	return false;
 }
 
-/* The projects that were not asked for stay in the tree as they are. With fewer groups than all they are not looked at, as
- * their own groups would be cut down, too. */
+/* The projects that were not asked for stay in the tree as they are. With fewer groups than all they are not looked at,
+ * as their own groups would be cut down, too. */
 static void partial_open(struct install *in)
 {
 	const struct request *q = in->o->req;
@@ -82,8 +83,8 @@ static bool dir_empty(int dirfd)
 	return empty;
 }
 
-/* An install removes what it does not know in there. So it is a folder of this project's: a link would lead to what is another's, and is given up;
- * an install that fails puts it back. */
+/* An install removes what it does not know in there. So it is a folder of this project's: a link would lead to what is
+ * another's, and is given up; an install that fails puts it back. */
 static int vstore_own(struct install *in, struct err *e)
 {
 	static const char path[] = "node_modules/.pnpm";
@@ -186,8 +187,9 @@ int vstore_open(struct install *in, struct err *e)
 	return 0;
 }
 
-/* An install that failed before anything of the project pointed at its slots leaves the tree as it was before: the store keeps what was
- * downloaded. One that was interrupted takes no time for that: the next one makes what is missing. */
+/* An install that failed before anything of the project pointed at its slots leaves the tree as it was
+ * before: the store keeps what was downloaded. One that was interrupted takes no time for that: the next
+ * one makes what is missing. */
 void vstore_undo(struct install *in)
 {
 	if (in->vstore < 0 && in->vstore_link.n) /* it could not be opened */

@@ -173,7 +173,8 @@ static bool slot_owns(struct linker *l, struct slot *s)
 	return false;
 }
 
-/* Moves the slots that are jobs of their own to the front: begun last, one of them would keep one worker busy while the others idle. */
+/* Moves the slots that are jobs of their own to the front: begun last, one of them would keep one worker
+ * busy while the others idle. */
 static void large_first(struct slot **slots, size_t n, uint64_t large)
 {
 	size_t front = 0;
@@ -204,7 +205,8 @@ void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
 	const unsigned workers = pool_workers(l->pool);
 	uint64_t large = left / (32u * workers);
 	large_first(slots, own, large < LEAST_JOB ? LEAST_JOB : large > LARGE_SLOT ? LARGE_SLOT : large);
-	/* Each job is a part of what is left, so that the last ones are short; a slot is never split, and few slots are never lumped. */
+	/* Each job is a part of what is left, so that the last ones are short; a slot is never split, and
+	 * few slots are never lumped. */
 	uint64_t weight = 0, least = left / (4u * workers) < LEAST_JOB ? left / (4u * workers) : LEAST_JOB;
 	size_t from = 0;
 	for (size_t i = 0; i < own; i++) {

@@ -39,8 +39,8 @@ struct link_counts {
 	uint64_t warm_us, cold_us; /* work on all workers together */
 };
 struct linker *linker_new(struct pool *p, const struct tree *t, const struct linker_opts *o);
-/* Links N slots whose packages are READY. They are the linker's until done() was called for them. SLOTS is put into the order in which they
- * are begun: large ones first, then as they came. */
+/* Links N slots whose packages are READY. They are the linker's until done() was called for them. SLOTS is put into the
+ * order in which they are begun: large ones first, then as they came. */
 void link_slots_parallel(struct linker *l, struct slot **slots, size_t n);
 /* Nothing more is begun, and done() is not called again; what runs ends: wait for the pool. */
 void linker_stop(struct linker *l);

@@ -1,5 +1,5 @@
-/* project_impl — what the files of project share: project.c (folders, manifests, the lockfile), project_settings.c (settings, registries,
- * credentials, the network). */
+/* project_impl — what the files of project share: project.c (folders, manifests, the lockfile), project_settings.c
+ * (settings, registries, credentials, the network). */
 #pragma once
 #include "credentials.h"
 #include "project.h"

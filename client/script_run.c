@@ -14,7 +14,8 @@
 
 /* Bytes of a line that are kept; the rest of it is dropped. */
 #define LINE_MAX_BYTES 4096
-/* Reads in a row: who writes faster than it is shown keeps neither the others nor an interruption waiting. It is more than a pipe holds. */
+/* Reads in a row: who writes faster than it is shown keeps neither the others nor an interruption waiting. It
+ * is more than a pipe holds. */
 enum { READS = 64 };
 enum { END_MS = 5000, END_STEP_MS = 20 };
 
@@ -327,7 +328,8 @@ int script_turn(struct script_set *set, int cancel_fd, struct err *e)
 	return 0;
 }
 
-/* Whether C and those who hold its output open have ended; of them only its group's members are waited for, not a daemon that has left it. */
+/* Whether C and those who hold its output open have ended; of them only its group's members are waited for, not a
+ * daemon that has left it. */
 static bool child_over(struct child *c)
 {
 	siginfo_t info = { 0 };
@@ -346,7 +348,8 @@ static bool child_over(struct child *c)
 	return c->gone = kill(-c->pid, 0) != 0 && errno == ESRCH;
 }
 
-/* Asks the scripts to end, which have a while for that, unless there is a second interruption; then whatever is left of their groups is killed. */
+/* Asks the scripts to end, which have a while for that, unless there is a second interruption; then whatever is left
+ * of their groups is killed. */
 static void end_all(struct script_set *set)
 {
 	bool left = set->child.n > 0;

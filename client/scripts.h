@@ -28,8 +28,8 @@ struct scripts_counts {
 };
 /* Whether any script is to run. */
 bool scripts_due(const struct scripts_opts *o);
-/* Builds the slots that this install has linked. *ignored: name@version of packages that want to build and are not listed,
- * sorted, in A. ERR_SCRIPT when one fails that is not optional. */
+/* Builds the slots that this install has linked. *ignored: name@version of packages that want to build and are not
+ * listed, sorted, in A. ERR_SCRIPT when one fails that is not optional. */
 MUST_USE int scripts_build(struct str_list *ignored, struct scripts_counts *counts, const struct scripts_opts *o,
 	struct arena *a, struct err *e);
 /* preinstall, install, postinstall, prepare and their neighbours of every importer, one after another. */

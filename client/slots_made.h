@@ -1,9 +1,10 @@
 /* slots_made — the slots that an install has made so far, written down while it goes on: node_modules/.pnpm/.dray-made.
  *
- * An install that is killed has written no state (state.h). That a slot it made is whole can be seen, but not of what it is made; so finished slots are
- * appended to a file from time to time, and the next install keeps those that it would make the same. The times of a slot's two folders tell it from
- * any other of its name, made before or after. One install at a time, which holds the lock of node_modules/.pnpm; its thread. A file that cannot be
- * read or written costs the work of an install that is killed, and nothing else. */
+ * An install that is killed has written no state (state.h). That a slot it made is whole can be seen, but not of what
+ * it is made; so finished slots are appended to a file from time to time, and the next install keeps those that it
+ * would make the same. The times of a slot's two folders tell it from any other of its name, made before or after. One
+ * install at a time, which holds the lock of node_modules/.pnpm; its thread. A file that cannot be read or written
+ * costs the work of an install that is killed, and nothing else. */
 #pragma once
 #include "state.h"
 #include "tree.h"

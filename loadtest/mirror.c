@@ -247,7 +247,8 @@ static bool answer(struct mirror *m, h2o_req_t *req, str path, bool full, bool g
 	return en != NULL;
 }
 
-/* What of PATH is not kept yet, the form that is asked for first; NULL: nothing. Who measures may ask for either form. */
+/* What of PATH is not kept yet, the form that is asked for first; NULL: nothing. Who measures
+ * may ask for either form. */
 static const char *missing(struct mirror *m, str path, bool full)
 {
 	const char *const form[] = { full ? "full" : "corgi", full ? "corgi" : "full" };

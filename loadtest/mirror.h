@@ -24,7 +24,8 @@ struct mirror_opts {
 	/* Shared memory, read by the mirror: of a million answers, how many are a 503 (after which the same is served
 	 * when it is asked again). NULL: none. */
 	const _Atomic uint32_t *error_ppm;
-	/* Shared memory: which of them are, begun anew with a number that is put here; the mirror takes it away. NULL: the same in every run. */
+	/* Shared memory: which of them are, begun anew with a number that is put here; the mirror takes it away.
+	 * NULL: the same in every run. */
 	_Atomic uint64_t *error_seed;
 };
 struct mirror;
@@ -33,6 +34,6 @@ MUST_USE int mirror_new(struct mirror **out, const struct mirror_opts *o, uint16
 /* Serves until STOP_FD is readable. ERR_IO. */
 MUST_USE int mirror_run(struct mirror *m, int stop_fd, struct err *e);
 void mirror_free(struct mirror *m);
-/* The file below a mirror's folder that holds PATH: KIND is "full" or "corgi" (abbreviated; packuments by name) or "tarball".
- * "/" becomes "!", which names and versions do not have. In A; a NUL follows. */
+/* The file below a mirror's folder that holds PATH: KIND is "full" or "corgi" (abbreviated; packuments by name) or
+ * "tarball". "/" becomes "!", which names and versions do not have. In A; a NUL follows. */
 str mirror_file(const char *kind, str path, struct arena *a);

@@ -167,7 +167,8 @@ static uint64_t link_send(struct relay *r, struct link_dir *d, uint32_t n)
 	return d->free_ns;
 }
 
-/* The next chunk of F's socket, of at most WANT bytes; empty at the end. NULL: there is nothing now, or the connection is broken. */
+/* The next chunk of F's socket, of at most WANT bytes; empty at the end. NULL: there is nothing now, or
+ * the connection is broken. */
 static struct chunk *flow_read(struct flow *f, size_t want)
 {
 	struct chunk *c = xmalloc(sizeof(*c) + want);

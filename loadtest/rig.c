@@ -314,7 +314,8 @@ static _Noreturn void drayd_child(struct rig *r, const char *store_dir, bool set
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", r->drayd_port);
 	snprintf(log, sizeof(log), "%s/drayd.log", r->o.log_dir);
 	log_to(log);
-	/* The registry is frozen, so packuments don't age. Clients know the mirror by its relay's URL, drayd without the relay: co-located. */
+	/* The registry is frozen, so packuments don't age. Clients know the mirror by its relay's URL, drayd
+	 * without the relay: co-located. */
 	execl(r->o.drayd, r->o.drayd, "--listen", listen, "--store-dir", store_dir, "--registry", r->drayd_registry,
 		"--registry-alias", r->registry, "--ready-file", ready, "--packument-age", "86400",
 		settles ? (char *)NULL : "--pack-settle-level", "0", (char *)NULL);

@@ -40,8 +40,9 @@ MUST_USE int rig_start(struct rig **out, const struct rig_opts *o, struct err *e
 /* As the client sees them, through the link. Borrowed. */
 const char *rig_registry(const struct rig *r);
 const char *rig_server(const struct rig *r);
-/* Puts another link in the place of this one: the same ports, no connection survives. *L is borrowed. ROUND decides in which order what a link does
- * wrong befalls who uses it: each subject of a round has the same luck, whoever came before. */
+/* Puts another link in the place of this one: the same ports, no connection survives. *L is borrowed. ROUND
+ * decides in which order what a link does wrong befalls who uses it: each subject of a round has the same
+ * luck, whoever came before. */
 MUST_USE int rig_relink(struct rig *r, const struct link_profile *l, unsigned round, struct err *e);
 /* The mirror and the relay are there: without them every client waits until its time is up. */
 MUST_USE int rig_check(struct rig *r, struct err *e);

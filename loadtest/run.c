@@ -123,7 +123,8 @@ static const struct link_profile *unhindered(void)
 	return link_find("loopback");
 }
 
-/* Where a settled server's store is kept between runs: its packs take minutes of CPU. By project, package.json and the format of packs. In A. */
+/* Where a settled server's store is kept between runs: its packs take minutes of CPU. By project, package.json and
+ * the format of packs. In A. */
 static const char *settled_path(const char *work_dir, const char *project, struct arena *a, struct err *e)
 {
 	uint8_t sha[32];
@@ -184,7 +185,8 @@ static int await_packs(struct bench *b, bool settled, double patience_s, const c
 	return rc == ERR_TIMEOUT ? 0 : rc;
 }
 
-/* The same project with its lockfile asks for deltas that the plan did not: who knows no sizes starts from another version. */
+/* The same project with its lockfile asks for deltas that the plan did not: who knows no sizes
+ * starts from another version. */
 static int prime_locked(struct bench *b, size_t i, struct subject_place *at, struct run_outcome *out, struct err *e)
 {
 	if (place_for(at, &b->place, b->o->subject[i]->name, b->o->subject[i]->lockfile, P3, &b->a, e) < 0)
@@ -262,7 +264,8 @@ static int run_before(struct bench *b, size_t i, struct subject_place *at, struc
 	}
 	if (place_after(at, &before, phase, e) < 0)
 		return e->code;
-	/* One that was asked before made packs of what came with that install, and deltas from there, long before the update. */
+	/* One that was asked before made packs of what came with that install, and deltas from
+	 * there, long before the update. */
 	if ((sub->server == SERVER_WARM || sub->server == SERVER_SETTLED) &&
 		await_packs(b, sub->server == SERVER_SETTLED, UPDATE_PATIENCE_S, &out->why, e) < 0)
 		return e->code;
@@ -339,8 +342,8 @@ static bool is_isolated(const struct bench *b, size_t i)
 	return takes_part(b, i) && b->o->subject[i]->is_dray && !b->o->subject[i]->gvs;
 }
 
-/* Warm links of dray's own isolated trees stand beside their floor. So do cold installs where no link is what they wait for: all of dray's make one
- * tree, so the first of them brings the floor. */
+/* Warm links of dray's own isolated trees stand beside their floor. So do cold installs where no link is what they wait
+ * for: all of dray's make one tree, so the first of them brings the floor. */
 static bool has_floor(const struct bench *b, size_t i)
 {
 	enum phase p = b->step->phase;

@@ -50,7 +50,8 @@ int integrity_parse(struct digest *out, str sri, struct err *e)
 		if (d.alg <= best.alg)
 			continue; /* unknown, weaker, or an alternative to the first */
 		d.n = algs[d.alg].bytes;
-		/* A damaged digest is an error even where a weaker one is whole: falling back to that would be a downgrade. */
+		/* A damaged digest is an error even where a weaker one is whole: falling back to
+		 * that would be a downgrade. */
 		if (base64_read(d.b, sizeof(d.b), value) != d.n)
 			return err_set(e, ERR_PARSE,
 				"integrity \"" STR_FMT "\": expected %u bytes of base64 after \"" STR_FMT "-\"",
@@ -108,7 +109,8 @@ bool integrity_plain(struct digest *out, str sri)
 	d.n = algs[d.alg].bytes;
 	if (value.n != base64_len(d.n) || base64_read(d.b, sizeof(d.b), value) != d.n)
 		return false;
-	/* The bits that the last character has too many are zero, as a printer leaves them; all before it is read one way only. */
+	/* The bits that the last character has too many are zero, as a printer leaves them; all before
+	 * it is read one way only. */
 	size_t group = (d.n - 1u) / 3 * 3;
 	base64_put(last, d.b + group, d.n - group);
 	if (memcmp(last, value.p + value.n - 4, 4) != 0)
@@ -122,7 +124,8 @@ bool digest_eq(const struct digest *a, const struct digest *b)
 	return a->alg == b->alg && a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
 }
 
-/* libcrypto's functions. Loading the library takes two milliseconds, which only who hashes what comes over the network pays. Constant once loaded. */
+/* libcrypto's functions. Loading the library takes two milliseconds, which only who hashes what comes over the network
+ * pays. Constant once loaded. */
 #define CRYPTO_FUNCTIONS(X)                                                                                            \
 	X(SHA1_Init)                                                                                                   \
 	X(SHA1_Update)                                                                                                 \
@@ -263,7 +266,8 @@ void hex_print(char *out, const uint8_t *p, size_t n)
 	out[2 * n] = 0;
 }
 
-/* One more than what the character stands for; 0: it is none. A table, since a server's start reads digests by the million. */
+/* One more than what the character stands for; 0: it is none. A table, since a server's start
+ * reads digests by the million. */
 static const uint8_t hex_values[256] = { ['0'] = 1,
 	['1'] = 2,
 	['2'] = 3,

@@ -23,7 +23,8 @@ bool digest_eq(const struct digest *a, const struct digest *b);
 
 /* Streaming, over libcrypto, which the first one loads. For what is whole: sha256(). */
 struct hasher;
-/* Whether there is a libcrypto: ERR_UNSUPPORTED. Asked by whoever will need one and can still leave off in good order; else the process ends. */
+/* Whether there is a libcrypto: ERR_UNSUPPORTED. Asked by whoever will need one and can still leave off in good
+ * order; else the process ends. */
 MUST_USE int hasher_ready(struct err *e);
 struct hasher *hasher_new(enum digest_alg alg);
 void hasher_add(struct hasher *h, const void *p, size_t n);

@@ -151,7 +151,8 @@ static void read_bin(struct manifest *m, const struct json *j, struct arena *a)
 	m->bin.n = 1;
 }
 
-/* The entry of devEngines.packageManager, engines.runtime and the like that is called NAME: it is one, or a list of them. */
+/* The entry of devEngines.packageManager, engines.runtime and the like that is called NAME: it
+ * is one, or a list of them. */
 static const struct json *engine_entry(const struct json *j, const char *field, const char *key, str name)
 {
 	const struct json *v = json_get(json_get(j, field), key);
@@ -165,7 +166,8 @@ static const struct json *engine_entry(const struct json *j, const char *field, 
 	return NULL;
 }
 
-/* devEngines.packageManager, where it governs pnpm: of a list pnpm's own entry, else the first. *ON_FAIL is what it says or what its place means. */
+/* devEngines.packageManager, where it governs pnpm: of a list pnpm's own entry, else the first. *ON_FAIL is what it
+ * says or what its place means. */
 static const struct json *engine_pin(const struct json *j, str *on_fail)
 {
 	const struct json *v = json_get(json_get(j, "devEngines"), "packageManager"), *own;
@@ -187,8 +189,8 @@ static const struct json *engine_pin(const struct json *j, str *on_fail)
 	return own;
 }
 
-/* A pin of pnpm itself, which pnpm writes into the lockfile's environment document: packageManager from version 12 on and only
- * where devEngines says nothing. Source: pnpm 12.21. */
+/* A pin of pnpm itself, which pnpm writes into the lockfile's environment document: packageManager from version 12 on
+ * and only where devEngines says nothing. Source: pnpm 12.21. */
 static void read_pin(struct manifest *m, const struct json *j)
 {
 	str on_fail, version, hash;
@@ -210,7 +212,8 @@ static void read_pin(struct manifest *m, const struct json *j)
 		m->pnpm_pin = version;
 }
 
-/* A runtime with onFail: download becomes a dependency "runtime:<version>" unless one of that name is there. Source: pnpm 12.21. */
+/* A runtime with onFail: download becomes a dependency "runtime:<version>" unless one of that name is
+ * there. Source: pnpm 12.21. */
 static void read_engines(struct manifest *m, const struct json *j)
 {
 	static const str runtime[] = { STR_INIT("node"), STR_INIT("deno"), STR_INIT("bun") };

@@ -42,12 +42,14 @@ struct manifest {
 	bool workspaces_list; /* a list of texts, not a map that has one */
 };
 
-/* Reads TEXT, which came from PATH (for messages). ERR_PARSE names path, line, column: no object, a dependency without a
- * string, a dependency whose name is no name. ERR_TOOBIG: dependenciesMeta beyond its bounds. A field of another type than expected counts as absent, as for pnpm. */
+/* Reads TEXT, which came from PATH (for messages). ERR_PARSE names path, line, column: no object, a dependency without
+ * a string, a dependency whose name is no name. ERR_TOOBIG: dependenciesMeta beyond its bounds. A field of another type
+ * than expected counts as absent, as for pnpm. */
 int manifest_parse(struct manifest *out, str text, str path, struct arena *a, struct err *e);
 /* The same for a folder or tarball that a project names: what is no string there is left out, as pnpm 12.21 does it. */
 int manifest_parse_folder(struct manifest *out, str text, str path, struct arena *a, struct err *e);
-/* The same for the package.json inside a package, whose author's mistakes are not the user's: such dependencies are left out. */
+/* The same for the package.json inside a package, whose author's mistakes are not the user's: such
+ * dependencies are left out. */
 int manifest_parse_package(struct manifest *out, str text, str path, struct arena *a, struct err *e);
 /* manifest_parse() from a tree already read. */
 int manifest_from_json(struct manifest *out, const struct json *j, str path, struct arena *a, struct err *e);

@@ -45,7 +45,8 @@ static unsigned digit_of(char c)
 						    : 99;
 }
 
-/* A number as pnpm's YAML reader takes it, quoted or not: "+", "0x", "0o" or "0b" in front, single "_" between digits; "017" is none. */
+/* A number as pnpm's YAML reader takes it, quoted or not: "+", "0x", "0o" or "0b" in front, single "_"
+ * between digits; "017" is none. */
 static bool number_of(str s, uint64_t *out)
 {
 	unsigned base = 10;

@@ -1,5 +1,5 @@
-/* What npm, pnpm, yarn and bun ask of a registry: packuments, tarballs and the few commands that need no publishing. Everything
- * that writes is refused by name. Work that may wait runs on the surface's workers. */
+/* What npm, pnpm, yarn and bun ask of a registry: packuments, tarballs and the few commands that need no publishing.
+ * Everything that writes is refused by name. Work that may wait runs on the surface's workers. */
 #include "base/clock.h"
 #include "base/json.h"
 #include "integrity.h"
@@ -13,8 +13,8 @@
 enum { CHUNK = 64 * 1024, MAX_HOST = 255 };
 enum ask { ASK_PACKUMENT, ASK_TARBALL, ASK_LATER };
 
-/* A request that waits or streams. The loop's thread owns all but what a worker fills in between surface_run() and its message; while it waits for an
- * upstream no thread does. */
+/* A request that waits or streams. The loop's thread owns all but what a worker fills in between surface_run() and its
+ * message; while it waits for an upstream no thread does. */
 struct reg_job {
 	h2o_generator_t gen; /* first: h2o gives it back to us */
 	struct loop_call call;
@@ -192,8 +192,8 @@ static void plain_drop(void *held)
 	doc_plain_release(*(struct doc_plain **)held);
 }
 
-/* Headers and body of D. The bytes are D's, or those of PLAIN, which is taken, for who takes no gzip; the request holds either from here on: who takes
- * nothing of a hundred answers does not make a hundred copies. */
+/* Headers and body of D. The bytes are D's, or those of PLAIN, which is taken, for who takes no gzip; the request holds
+ * either from here on: who takes nothing of a hundred answers does not make a hundred copies. */
 static h2o_iovec_t doc_answer(h2o_req_t *req, struct doc *d, enum doc_age age, enum packument_form form,
 	str if_none_match, bool gzip, struct doc_plain *plain)
 {

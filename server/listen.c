@@ -76,7 +76,8 @@ static bool is_loopback(const struct sockaddr *sa)
 	       IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
 }
 
-/* Other machines are served over TLS, and only who shows a token or certificate (KNOWN), unless the operator says otherwise. */
+/* Other machines are served over TLS, and only who shows a token or certificate (KNOWN), unless the
+ * operator says otherwise. */
 static int may_listen(const struct config *c, bool known, str where, const struct sockaddr *sa, struct err *e)
 {
 	if (is_loopback(sa) || (c->tls_cert.n && known))
@@ -296,8 +297,8 @@ static void on_close(void *data)
 	free(c);
 }
 
-/* There is no descriptor, or no memory, for a connection more (OS). It stays in the kernel's line, and the listener would say so without an end: nothing is
- * accepted for a moment. */
+/* There is no descriptor, or no memory, for a connection more (OS). It stays in the kernel's line, and the listener
+ * would say so without an end: nothing is accepted for a moment. */
 static void accept_pause(struct loop *l, int os)
 {
 	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, l->s);
@@ -383,8 +384,8 @@ static void on_calls(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messa
 	}
 }
 
-/* On the loop's own thread: h2o's sockets keep the recycled buffers of the thread that created them, so a context made by another thread
- * would share those with every other loop. */
+/* On the loop's own thread: h2o's sockets keep the recycled buffers of the thread that created them, so a context made
+ * by another thread would share those with every other loop. */
 static int loop_init(struct loop *l, struct err *e)
 {
 	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, l->s);
@@ -416,8 +417,8 @@ static void loop_close_listeners(struct loop *l)
 	l->nlisteners = 0;
 }
 
-/* Nothing left, or nothing but idle connections that have had time to see the GOAWAY and the end of the last answer (idle since IDLE), or
- * time is up. */
+/* Nothing left, or nothing but idle connections that have had time to see the GOAWAY and the end of the last answer
+ * (idle since IDLE), or time is up. */
 static bool loop_drained(const struct loop *l, int64_t since, int64_t idle, int64_t now)
 {
 	return l->nconns == 0 || (l->njobs == 0 && now - idle > CLOSE_IDLE_MS) ||
@@ -472,7 +473,8 @@ static void conf_init(struct run *r)
 
 	h2o_config_init(&r->conf);
 	r->conf.server_name = h2o_iovec_init(H2O_STRLIT("drayd/" DRAY_VERSION));
-	/* Past h2o's own limit a client gets REFUSED_STREAM and may try for ever, so ours is below it and answers 413. */
+	/* Past h2o's own limit a client gets REFUSED_STREAM and may try for ever, so ours is
+	 * below it and answers 413. */
 	r->conf.max_request_entity_size = (c->max_body_mib << 20) * 2;
 	r->conf.http2.idle_timeout = c->idle_s * 1000;
 	r->conf.http2.graceful_shutdown_timeout = c->drain_s * 1000 + 1;
@@ -493,8 +495,8 @@ static int watch_start(struct run *r, struct err *e)
 		&r->watch, &(struct watch_opts){ .slot = slot, .n = r->nloops, .blocked = &r->s.n.loops_blocked }, e);
 }
 
-/* As many connections as there may be, or as there are descriptors for: without one more nothing can be accepted, nor refused, and the loops would ask for
- * ever. A quarter is left for what connections ask for. */
+/* As many connections as there may be, or as there are descriptors for: without one more nothing can be accepted, nor
+ * refused, and the loops would ask for ever. A quarter is left for what connections ask for. */
 static uint64_t connections_most(const struct config *c)
 {
 	struct rlimit r;

@@ -1,5 +1,6 @@
-/* The threads behind packs.h: builders fetch a tarball each and have it encoded; settlers (one) have deltas made, and packs encoded again and better, when
- * nothing else is to be done: nobody waits for either. What takes long is done at low priority (packs_low()), the settlers' when the machine is idle. */
+/* The threads behind packs.h: builders fetch a tarball each and have it encoded; settlers (one) have deltas made, and
+ * packs encoded again and better, when nothing else is to be done: nobody waits for either. What takes long is done at
+ * low priority (packs_low()), the settlers' when the machine is idle. */
 #include "base/clock.h"
 #include "cond_timed.h"
 #include "fs.h"
@@ -20,7 +21,8 @@
 enum { RETRY_MS = 10 * 60 * 1000, AGAIN_MS = 60 * 1000, WORSE_MAX = 4096 };
 /* What a start found is looked through so many packs at a time, under the lock, and with such pauses. */
 enum { STOCK_STEPS = 1000, STOCK_MS = 10 };
-/* So many of those that may be settled are compared at a time, under the lock, from where the last ones ended: with a million it is not the best of all. */
+/* So many of those that may be settled are compared at a time, under the lock, from where the last ones ended: with a
+ * million it is not the best of all. */
 enum { COMPARED = 4096 };
 
 /* -- low priority -------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
-/* Deltas between two versions that both have a pack: made by the settlers when a client that has the one has asked for the other
- * (packs_find_from()), and ahead of it between neighbouring versions, kept and evicted like packs. Nobody waits for one. */
+/* Deltas between two versions that both have a pack: made by the settlers when a client that has the one has
+ * asked for the other (packs_find_from()), and ahead of it between neighbouring versions, kept and evicted like
+ * packs. Nobody waits for one. */
 #include "fs.h"
 #include "pack_delta.h"
 #include "packs_impl.h"
@@ -8,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What changed is encoded at the settled level up to here, past it at that of a first encoding: it would take minutes. So are all
- * where nothing is settled: packs stay as they are. */
+/* What changed is encoded at the settled level up to here, past it at that of a first encoding: it would take minutes.
+ * So are all where nothing is settled: packs stay as they are. */
 enum { WELL_MAX = 16 << 20 };
 
 void pack_files_release(struct pack_files *f)
@@ -138,8 +139,8 @@ static const struct pack_item *nearest(const struct packs *p, const struct pack_
 	return near;
 }
 
-/* Who updates goes from the lower version to the higher. Who needs both at once gets the one with more bytes first, as plans are
- * ordered, and the other from there. */
+/* Who updates goes from the lower version to the higher. Who needs both at once gets the one with more bytes first, as
+ * plans are ordered, and the other from there. */
 static void ahead(struct packs *p, const struct pack_item *it)
 {
 	const struct pack_item *near = nearest(p, it, false), *large;

@@ -1,5 +1,6 @@
-/* Packs of a drayd that did not ask whether a tarball is of the package it was asked for as: nobody is given one before its own package.json has been
- * read. Builders do it, each pack once, when nobody waits for anything else. What is of another package is removed, and made anew when asked for. */
+/* Packs of a drayd that did not ask whether a tarball is of the package it was asked for as: nobody is given one before
+ * its own package.json has been read. Builders do it, each pack once, when nobody waits for anything else. What is of
+ * another package is removed, and made anew when asked for. */
 #include "base/clock.h"
 #include "log.h"
 #include "packs_impl.h"

@@ -248,7 +248,8 @@ static bool packable(const struct frame_package *f, uint8_t key[PACKS_KEY])
 	       is_word(f->meta.resolution.integrity) && packs_key(key, f->meta.resolution.integrity);
 }
 
-/* IT has failed: whether asking for F instead may mend that. A client's lockfile may say that a tarball is whatever package's, and anywhere. */
+/* IT has failed: whether asking for F instead may mend that. A client's lockfile may say that a tarball is whatever
+ * package's, and anywhere. */
 static bool mends(const struct pack_item *it, const struct frame_package *f)
 {
 	struct url was, now;
@@ -303,8 +304,8 @@ static uint32_t client_of(struct packs *p, str name)
 	return at;
 }
 
-/* Whether a package more may be known that has no pack. A client with a name gets no more of that room than it leaves: whatever it asks for,
- * there is as much for the next one. */
+/* Whether a package more may be known that has no pack. A client with a name gets no more of that room than it leaves:
+ * whatever it asks for, there is as much for the next one. */
 static bool has_room(struct packs *p, uint32_t client, str name)
 {
 	if (p->item.n >= ITEMS_MOST || p->n.unmade >= p->o.max_unmade)

@@ -1,14 +1,13 @@
 /* packs — the packs that a drayd has ready, or is making.
  *
- * Owns `packs/` in the server's directory: pack files by digest (<2 hex>/<62
- * hex>, written beside, synced and renamed before anybody is told of them) and a journal, which is
- * read into memory at start. A package goes from cold (none) to warm (first
- * encoding) to settled (best encoding). packbuild.c has the threads that get it
- * there; packs_new() starts them. Any thread may call.
+ * Owns `packs/` in the server's directory: pack files by digest (<2 hex>/<62 hex>, written beside, synced and renamed
+ * before anybody is told of them) and a journal, which is read into memory at start. A package goes from cold (none) to
+ * warm (first encoding) to settled (best encoding). packbuild.c has the threads that get it there; packs_new() starts
+ * them. Any thread may call.
  *
- * One process at a time: packs/ is locked. The journal has a line a change, each with a checksum; a torn or foreign line
- * is skipped, since everything in it can be made again. A client checks a
- * pack's digest, so a file that a power loss spoiled is refused there. */
+ * One process at a time: packs/ is locked. The journal has a line a change, each with a checksum; a torn or foreign
+ * line is skipped, since everything in it can be made again. A client checks a pack's digest, so a file that a power
+ * loss spoiled is refused there. */
 #pragma once
 #include "auth.h"
 #include "packs_wire.h"
@@ -38,13 +37,16 @@ struct packs_opts {
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
 };
 MUST_USE int packs_new(struct packs **out, const struct packs_opts *o, struct err *e);
-/* Cuts short what is being made; waits for the threads. NULL is fine. The registry must outlive it, its http be stopped before. */
+/* Cuts short what is being made; waits for the threads. NULL is fine. The registry must outlive it,
+ * its http be stopped before. */
 void packs_free(struct packs *p);
 
-/* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. CLIENT: the name of who asks, or empty. Never blocks for long. */
+/* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. CLIENT: the name of who asks,
+ * or empty. Never blocks for long. */
 void packs_of(struct packs *p, struct frame_package *f, str client);
 bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY]);
-/* For who has the package BASE: the delta from there if it is ready, else it is made for the next one that asks, and the pack is given. */
+/* For who has the package BASE: the delta from there if it is ready, else it is made for the next one that
+ * asks, and the pack is given. */
 bool packs_find_from(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY],
 	const uint8_t base[PACKS_KEY]);
 /* May WHO have the pack? Decided by the name of the package it was made for. */

@@ -110,9 +110,11 @@ void packs_note(struct packs *p, const struct pack_item *it);
 void packs_lines(struct packs *p, str text);
 /* Writes what is collected. No lock; may wait for the disk. */
 void packjournal_write(struct packs *p);
-/* Writes it anew when it is more than twice as long as it was, and journal_slack: what is used is noted every ten minutes. No lock. */
+/* Writes it anew when it is more than twice as long as it was, and journal_slack: what is used is noted
+ * every ten minutes. No lock. */
 void packjournal_shorten(struct packs *p);
-/* Reads the journal, writes it anew without what later lines replaced when that pays, and leaves it open for appending. */
+/* Reads the journal, writes it anew without what later lines replaced when that pays, and
+ * leaves it open for appending. */
 MUST_USE int packjournal_open(struct packs *p, struct err *e);
 /* IT's pack is the one with DIGEST from now on. Under the lock. */
 void packs_name(struct packs *p, struct pack_item *it, const uint8_t digest[32]);
@@ -137,13 +139,14 @@ bool packs_is_ready(const struct pack_item *it);
 struct pack_item *packs_delta(struct packs *p, const struct pack_item *of, const struct pack_item *base);
 /* IT has its pack: deltas between it and other versions that have one are wanted, too. */
 void packdelta_ahead(struct packs *p, struct pack_item *it);
-/* The same for all that the journal knew, which a server that ended had not come to: for MOST steps. False: that was all. A million
- * are too many for a start, so a settler does it. */
+/* The same for all that the journal knew, which a server that ended had not come to: for MOST steps. False: that was
+ * all. A million are too many for a start, so a settler does it. */
 bool packdelta_ahead_some(struct packs *p, size_t most);
 /* The journal is read. */
 void packdelta_stock(struct packs *p);
 
-/* packdelta.c. No lock. IT from BASE to OF, which are copies; *GOT has digest and size. ERR_TOOBIG: it would save nothing. */
+/* packdelta.c. No lock. IT from BASE to OF, which are copies; *GOT has digest and size.
+ * ERR_TOOBIG: it would save nothing. */
 MUST_USE int packdelta_build(struct packs *p, const struct pack_item *it, const struct pack_item *of,
 	const struct pack_item *base, struct pack_made *got, struct err *e);
 
@@ -158,7 +161,8 @@ void packevict_stop(struct packs *p);
 /* "<text> <checksum>\n" from BUF's byte START on. */
 void packs_line_end(struct buf *b, size_t start);
 
-/* packproof.c: proves one pack of an older drayd. Called with the lock, which it lets go of meanwhile. False: there is none. */
+/* packproof.c: proves one pack of an older drayd. Called with the lock, which it lets go of
+ * meanwhile. False: there is none. */
 bool packproof_one(struct packs *p);
 /* Whether CODE, of reading a pack, is about the pack itself, not about this machine at this moment. */
 bool packs_says_of_pack(int code);
@@ -170,8 +174,9 @@ void packsweep(struct packs *p);
 /* Whether a package's pack is the one with DIGEST. Under the lock. */
 bool packs_is_named(const struct packs *p, const uint8_t digest[32]);
 
-/* packbuild.c. Runs RUN, which takes the processor for long and not the lock, with a low priority, on a thread of its own, and waits for it. No lock. Whoever
- * takes the lock has the priority of those who wait for it: with a low one he would hold it for as long as others keep the processors busy. */
+/* packbuild.c. Runs RUN, which takes the processor for long and not the lock, with a low priority, on a thread of its
+ * own, and waits for it. No lock. Whoever takes the lock has the priority of those who wait for it: with a low one he
+ * would hold it for as long as others keep the processors busy. */
 struct packs_low {
 	int (*run)(void *arg, struct err *e);
 	void *arg;

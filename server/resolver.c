@@ -36,7 +36,8 @@ struct resolver {
 	_Atomic uint64_t writes_dropped, lock_waits;
 };
 
-/* What a project takes for its registries has to be what this server asks for those names, by its own URL or an alias. */
+/* What a project takes for its registries has to be what this server asks for those names, by
+ * its own URL or an alias. */
 static int check_registries(const struct resolver *r, const struct settings *s, struct arena *a, struct err *e)
 {
 	for (size_t i = 0; i < s->nregistry; i++) {

@@ -54,8 +54,9 @@ void peer_print(char out[64], const h2o_req_t *req);
 void answer_auth(h2o_req_t *req, const struct err *e);
 /* NULL where h2o does not tell. */
 struct conn *req_conn(h2o_req_t *req);
-/* REQ's peer did not wait for its answer: counted once a request, however often it is said. Who resets streams as nothing but an attacker does
- * is cut off. Said by whoever alone knows (a stream of unknown length); of the rest the logger sees it. */
+/* REQ's peer did not wait for its answer: counted once a request, however often it is said. Who resets streams
+ * as nothing but an attacker does is cut off. Said by whoever alone knows (a stream of unknown length); of the
+ * rest the logger sees it. */
 void count_reset(h2o_req_t *req);
 
 int route(h2o_handler_t *self, h2o_req_t *req);
@@ -73,9 +74,11 @@ void answer_text(h2o_req_t *req, int status, const char *type, str body);
 void answer_header(h2o_req_t *req, const char *name, str value);
 /* answer.c: N bytes at P, which REQ's pool has or holds, with the head that is set; of HEAD that alone. */
 void answer_bytes(h2o_req_t *req, const void *p, size_t n);
-/* What streams has an end, behind N bytes: said before the last of them are sent, so that the logger can tell whether its peer took them all. */
+/* What streams has an end, behind N bytes: said before the last of them are sent, so that the logger can tell
+ * whether its peer took them all. */
 void answer_whole(h2o_req_t *req, uint64_t n);
-/* The same, and the last, TAIL bytes, are not watched by who sends them: it counts as under way until its peer has them. */
+/* The same, and the last, TAIL bytes, are not watched by who sends them: it counts as under way
+ * until its peer has them. */
 void answer_tail(h2o_req_t *req, uint64_t n, size_t tail);
 /* Bytes that are with h2o: since when its peer has taken none of them. */
 struct sending {
@@ -85,7 +88,8 @@ struct sending {
 };
 enum { SEND_PIECE = 256 * 1024 };
 void send_begin(struct sending *w, size_t n);
-/* For STALL_MS; over HTTP/1.1, where h2o does not say how far it has come, for as long as that for each SEND_PIECE of them. */
+/* For STALL_MS; over HTTP/1.1, where h2o does not say how far it has come, for as long as that for
+ * each SEND_PIECE of them. */
 bool send_stalls(struct sending *w, const h2o_req_t *req, int64_t stall_ms, int64_t now_ms);
 /* Shuts down the connection of REQ if so. */
 void send_check(struct sending *w, h2o_req_t *req, int64_t now_ms);
@@ -108,8 +112,8 @@ int h_packs_find(h2o_req_t *req);
 int h_pack(h2o_req_t *req);
 /* h_registry.c: what has no row. */
 int h_registry(h2o_req_t *req);
-/* A change of the token file, by a worker since it may wait, and its answer: JSON appended to OUT, sent with `status`. The server may end
- * meanwhile, so work() has nothing of it but copies. */
+/* A change of the token file, by a worker since it may wait, and its answer: JSON appended to OUT, sent with `status`.
+ * The server may end meanwhile, so work() has nothing of it but copies. */
 struct later {
 	int (*work)(const struct later *l, struct buf *out, struct err *e);
 	str tokens, name; /* the file; copied, both */

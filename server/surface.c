@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 enum { WORKERS = 16, WAITING = 4096 };
-/* Packuments are made on threads of their own, so that what is here is sent meanwhile. More come at a time only where there are hundreds of upstreams. */
+/* Packuments are made on threads of their own, so that what is here is sent meanwhile. More come at a time only where
+ * there are hundreds of upstreams. */
 enum { MAKERS = 8, MAKING = 65536 };
 /* And what came is kept by others, so that nobody but they waits for a disk that stalls. */
 enum { KEEPERS = 8, KEEPING = 1024, KEEP_STEPS = 500, KEEP_STEP_MS = 10 };

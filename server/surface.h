@@ -1,12 +1,12 @@
 /* surface — what npm clients read of this server: packuments and tarballs, from its caches or its upstreams.
  *
  * Packuments (surface_doc.c, surface_fetch.c) are kept as received, on disk, and in memory as they are sent: rewritten
- * (npm_rewrite.h) and compressed. One fetch at a time for each; stale ones are sent while they are
- * asked for again, or because the upstream is down; that there is none is remembered for a while.
- * Tarballs (surface_tarball.c) are found by the integrity that the packument states, fetched once however many
- * wait, read while they arrive, and kept when they have that digest. Whether a name may be seen
- * is the caller's business. surface_doc() and surface_tarball() block on the disk: for workers. Nothing here blocks on an upstream: who has to wait for
- * one leaves word, and is told. Of each upstream so many packuments are asked for at a time, and so many wait in its line, whatever the others do. */
+ * (npm_rewrite.h) and compressed. One fetch at a time for each; stale ones are sent while they are asked for again, or
+ * because the upstream is down; that there is none is remembered for a while. Tarballs (surface_tarball.c) are found by
+ * the integrity that the packument states, fetched once however many wait, read while they arrive, and kept when they
+ * have that digest. Whether a name may be seen is the caller's business. surface_doc() and surface_tarball() block on
+ * the disk: for workers. Nothing here blocks on an upstream: who has to wait for one leaves word, and is told. Of each
+ * upstream so many packuments are asked for at a time, and so many wait in its line, whatever the others do. */
 #pragma once
 #include "blobs.h"
 #include "integrity.h"
@@ -52,18 +52,21 @@ struct doc {
 	atomic_bool down;                 /* at the last try the upstream failed */
 };
 enum doc_age { DOC_FRESH = 0, DOC_STALE, DOC_UPSTREAM_DOWN };
-/* Whose packuments BASE gets. Each base has documents of its own, but there are places for eight: where the server is reached by whatever name a client writes, past
- * them (a place is free when nobody asked by its base for ten minutes) it gets those of another, to be rewritten by doc_plain_new(). *OUT lies in TO. */
+/* Whose packuments BASE gets. Each base has documents of its own, but there are places for eight: where the server is
+ * reached by whatever name a client writes, past them (a place is free when nobody asked by its base for ten minutes)
+ * it gets those of another, to be rewritten by doc_plain_new(). *OUT lies in TO. */
 enum { SURFACE_BASE_MAX = 300 };
 void surface_base(str *out, struct surface *s, str base, char to[SURFACE_BASE_MAX]);
 /* One who waits for a packument; part of a larger struct. All but `landed` is the surface's. */
 struct doc_waiter {
-	/* Once, on a thread of the surface's or the one that frees it: D is the callee's to release; NULL: E says why. */
+	/* Once, on a thread of the surface's or the one that frees it: D is the callee's to
+	 * release; NULL: E says why. */
 	void (*landed)(struct doc_waiter *w, struct doc *d, enum doc_age age, const struct err *e);
 	struct doc_waiter *next, *prev;
 	struct doc_flight *flight;
 };
-/* SURFACE_ASKS: W is told, and maybe was before this returns; OUT and AGE are as they were. Without W nobody is asked. ERR_BUSY: too many wait for that upstream. */
+/* SURFACE_ASKS: W is told, and maybe was before this returns; OUT and AGE are as they were. Without W nobody is asked.
+ * ERR_BUSY: too many wait for that upstream. */
 MUST_USE int surface_doc(struct doc **out, enum doc_age *age, struct surface *s, str name, enum packument_form form,
 	str base, struct doc_waiter *w, struct err *e);
 /* True: W waited, and is told nothing any more. Any thread. */
@@ -71,8 +74,8 @@ bool surface_doc_leave(struct surface *s, struct doc_waiter *w);
 /* The same when it is fresh in memory; else NULL. Never blocks. */
 struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form form, str base);
 void doc_release(struct doc *d);
-/* D's JSON, for who takes no gzip; at most 256 MiB of these at a time, or one. BASE, unless it is empty: with this one in its tarballs' URLs, of package NAME.
- * ERR_BUSY. Slow for large ones: for workers. */
+/* D's JSON, for who takes no gzip; at most 256 MiB of these at a time, or one. BASE, unless it is empty: with this one
+ * in its tarballs' URLs, of package NAME. ERR_BUSY. Slow for large ones: for workers. */
 struct doc_plain {
 	struct surface *s;
 	size_t n, held; /* held: counted */
@@ -90,7 +93,8 @@ struct tarball_src {
 	struct flight *flight; /* NULL: whole; else the caller's to release */
 	char etag[132];        /* quoted digest */
 };
-/* What the resolver knows of a package, once it has asked; part of a larger struct. All but `landed` is the surface's, and R the owner's to release. */
+/* What the resolver knows of a package, once it has asked; part of a larger struct. All but `landed` is the surface's,
+ * and R the owner's to release. */
 struct surface_ask {
 	void (*landed)(struct surface_ask *k); /* once, on any thread; maybe before surface_ask() returns */
 	struct meta_record *r;                 /* NULL: ERR says why */

@@ -1,4 +1,5 @@
-/* The packuments of surface.h, as documents: made of JSON, kept in memory as they are sent, and on disk as received. surface_fetch.c asks for them. */
+/* The packuments of surface.h, as documents: made of JSON, kept in memory as they are sent, and on disk as received.
+ * surface_fetch.c asks for them. */
 #include "base/clock.h"
 #include "fs.h"
 #include "integrity.h"

@@ -1,5 +1,6 @@
-/* What surface.h asks upstreams for: one fetch of a packument, whom it is told to, and the lines of those that wait for their turn. A fetch holds no
- * thread: it begins on a worker, which looks at what is kept, comes in on the fetch thread, and is made into a document by a maker. */
+/* What surface.h asks upstreams for: one fetch of a packument, whom it is told to, and the lines of those that wait for
+ * their turn. A fetch holds no thread: it begins on a worker, which looks at what is kept, comes in on the fetch
+ * thread, and is made into a document by a maker. */
 #include "base/clock.h"
 #include "log.h"
 #include "surface_impl.h"
@@ -7,8 +8,8 @@
 #include <stdlib.h>
 
 enum { ABSENT_MS = 30 * 1000, RETRY_MS = 5 * 1000 };
-/* Of one upstream: packuments that are asked for or being made into documents at a time, and what waits behind them; a refresh, which nobody waits
- * for, leaves room. */
+/* Of one upstream: packuments that are asked for or being made into documents at a time, and what waits behind them; a
+ * refresh, which nobody waits for, leaves room. */
 enum { WAITING_MOST = 4096, REFRESH_MOST = 1024 };
 
 struct want {
@@ -18,7 +19,8 @@ struct want {
 	str url;
 };
 
-/* Begun under the lock; until it is asked for it waits in its upstream's line. From then on it is the fetch thread's, then a maker's, but for `waiters`. */
+/* Begun under the lock; until it is asked for it waits in its upstream's line. From then on it is the fetch thread's,
+ * then a maker's, but for `waiters`. */
 struct doc_flight {
 	struct surface_task task; /* first: makes what came into a document */
 	struct surface *s;
@@ -486,7 +488,8 @@ struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form fo
 	return d;
 }
 
-/* Under the lock: W waits for what it WANTS. *BEGUN: a flight that the caller lets go, once it has let go of the lock. */
+/* Under the lock: W waits for what it WANTS. *BEGUN: a flight that the caller lets go, once it has let go of the
+ * lock. */
 static int flight_wait(struct doc_flight **begun, struct surface *s, const struct want *want, struct doc *old,
 	struct doc_waiter *w, struct err *e)
 {

@@ -5,13 +5,15 @@
 #include "workq.h"
 #include <pthread.h>
 
-/* Bases of tarballs' URLs that packuments are kept for, and how long one that is not asked for any more keeps its place. */
+/* Bases of tarballs' URLs that packuments are kept for, and how long one that is not asked for
+ * any more keeps its place. */
 enum { HOSTS_MOST = 8, HOST_MAX = SURFACE_BASE_MAX, HOST_MS = 10 * 60 * 1000 };
 enum { DOC_BUCKETS = 4096, DOC_FLIGHT_BUCKETS = 256, FLIGHTS_MOST = 256, ABSENT_MOST = 4096, ASKED_MOST = 64 };
 #define DOC_MEMORY ((size_t)256 << 20)
 #define PLAIN_MOST ((uint64_t)256 << 20)  /* of packuments that are sent without gzip */
 #define KEEP_MEMORY ((uint64_t)128 << 20) /* of both that wait to be kept */
-/* Of tarballs that arrive or wait to be kept, and of one alone; past either it goes to the disk at once, unless that is full. */
+/* Of tarballs that arrive or wait to be kept, and of one alone; past either it goes to the disk at
+ * once, unless that is full. */
 #define FLIGHT_MEMORY ((uint64_t)256 << 20)
 #define FLIGHT_HELD ((uint64_t)16 << 20)
 
@@ -60,7 +62,8 @@ struct surface {
 	/* Without the lock. KEEPS: what is to be kept, and is not yet. */
 	_Atomic uint64_t flight_memory, plain, keep_memory, keeps;
 };
-/* On a maker; on a keeper, who may wait for the disk for as long as that takes: then false, and what is not kept is counted. */
+/* On a maker; on a keeper, who may wait for the disk for as long as that takes: then false, and
+ * what is not kept is counted. */
 MUST_USE bool surface_run_making(struct surface *s, struct surface_task *t);
 MUST_USE bool surface_run_keeping(struct surface *s, struct surface_task *t);
 /* Under the lock. */

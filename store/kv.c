@@ -539,7 +539,8 @@ int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *
 	if (rc != 0)
 		return kv_err(e, rc, r->k, "read");
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)v.mv_data;
-	/* a small value lies beside its key, which was found elsewhere for one that has pages of its own, behind their header */
+	/* a small value lies beside its key, which was found elsewhere for one that has pages of its
+	 * own, behind their header */
 	touch(r->k, v.mv_data, v.mv_size, at % page == PAGE_HEADER ? WINDOW : 0);
 	range_note(r->k, at & ~(page - 1), (at + v.mv_size + page - 1) & ~(page - 1));
 	*out = (str){ v.mv_data, v.mv_size };

@@ -27,25 +27,29 @@ MUST_USE int kv_open(struct kv **out, const char *path, const struct kv_opts *o,
 void kv_close(struct kv *k);
 
 struct kv_read;
-/* A view of what is committed now; renewed, of what is committed then. ERR_IO: also when there are too many readers. ERR_BUSY: one of
- * another pid namespace has this process id. ERR_USAGE: after fork. */
+/* A view of what is committed now; renewed, of what is committed then. ERR_IO: also when there are too many readers.
+ * ERR_BUSY: one of another pid namespace has this process id. ERR_USAGE: after fork. */
 MUST_USE int kv_read_begin(struct kv_read **out, struct kv *k, struct err *e);
 void kv_read_end(struct kv_read *r);
 /* 1 and *out, 0 when there is none, or a negative error. Keys longer than LMDB's are kept by their SHA-256. */
 MUST_USE int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e);
 
-/* The value of N bytes at P is about to be read, on any thread. Now and then the map's pages are let go, so that a process that has read all of a large
- * index once does not hold all of it: what a file mapping holds counts as this process's memory. */
+/* The value of N bytes at P is about to be read, on any thread. Now and then the map's pages are let go, so
+ * that a process that has read all of a large index once does not hold all of it: what a file mapping holds
+ * counts as this process's memory. */
 void kv_touch(struct kv *k, const void *p, size_t n);
 
-/* Queues a write of a copy of VALUE; a VALUE of STR_NONE deletes. WAIT: blocks while the queue is full, else false is returned then. */
+/* Queues a write of a copy of VALUE; a VALUE of STR_NONE deletes. WAIT: blocks while the queue is full,
+ * else false is returned then. */
 bool kv_put(struct kv *k, const char *table, str key, str value, bool wait);
 /* Queues a deletion that happens only if the value then is still the bytes of WAS. Waits for room. */
 void kv_del_if(struct kv *k, const char *table, str key, str was);
-/* Waits until everything queued before is committed. ERR_IO or ERR_NOSPACE: a commit since the last flush failed, and what it held is lost. */
+/* Waits until everything queued before is committed. ERR_IO or ERR_NOSPACE: a commit since the last flush failed,
+ * and what it held is lost. */
 MUST_USE int kv_flush(struct kv *k, struct err *e);
 
-/* Calls FN for each row of TABLE in R's view, in key order; a nonzero return ends it and is returned. Long keys arrive hashed. */
+/* Calls FN for each row of TABLE in R's view, in key order; a nonzero return ends it and is returned.
+ * Long keys arrive hashed. */
 int kv_each(struct kv_read *r, const char *table, int (*fn)(void *arg, str key, str value), void *arg, struct err *e);
 struct kv_stats {
 	uint64_t entries, bytes, map_size, commits; /* bytes: of the file, which never shrinks */

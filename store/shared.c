@@ -54,7 +54,8 @@ static int stamp_make(struct shared_slots *h, struct err *e)
 	return fd >= 0 ? 0 : err_os(e, "create %s/" STAMP, h->path);
 }
 
-/* Made anew, so that its time changes. Whoever finds it as it was, before the first slot goes, finds all slots as they were. */
+/* Made anew, so that its time changes. Whoever finds it as it was, before the first slot goes,
+ * finds all slots as they were. */
 static int stamp_renew(int links, struct err *e)
 {
 	fs_unlink(links, STAMP, 0);
@@ -254,7 +255,8 @@ static bool project_lives(str root)
 	return !fs_gone(path);
 }
 
-/* The folder of hoisted names is no slot; the project's link to it says which one it uses. False: that cannot be told. */
+/* The folder of hoisted names is no slot; the project's link to it says which one it uses.
+ * False: that cannot be told. */
 static bool mark_hoisted(struct marks *m, str root)
 {
 	char path[4200], target[4200];

@@ -68,7 +68,8 @@ static int boot_write(struct store *s, str id, const char *state, struct err *e)
 	return 0;
 }
 
-/* Whether the index may be torn: it was being written in another life of this machine and nobody saw it reach the disk. */
+/* Whether the index may be torn: it was being written in another life of this machine and
+ * nobody saw it reach the disk. */
 static int boot_lost(struct store *s, bool *lost, struct err *e)
 {
 	AUTO(buf_release) struct buf now = BUF_INIT, was = BUF_INIT;
@@ -87,8 +88,8 @@ static int boot_lost(struct store *s, bool *lost, struct err *e)
 	return 0;
 }
 
-/* What cannot be told to be whole without looking at every byte: out of the way, for prune; gone, where overlayfs does not rename a folder of a
- * layer below (EXDEV): a store that is part of an image. */
+/* What cannot be told to be whole without looking at every byte: out of the way, for prune; gone, where overlayfs does
+ * not rename a folder of a layer below (EXDEV): a store that is part of an image. */
 static int set_aside(struct store *s, const char *name, struct err *e)
 {
 	char aside[96];
@@ -101,8 +102,8 @@ static int set_aside(struct store *s, const char *name, struct err *e)
 	return fs_remove_tree(s->fd, name, e) < 0 ? err_ctx(e, "set aside %s/%s", s->dir, name) : 0;
 }
 
-/* *LOST: the machine went down while the store was in use. Then index and shared slots are out of the way, and the lock is held alone
- * until boot_recover(), so that nobody meets a half of the new index. */
+/* *LOST: the machine went down while the store was in use. Then index and shared slots are out of the way, and the lock
+ * is held alone until boot_recover(), so that nobody meets a half of the new index. */
 static int boot_check(struct store *s, bool *lost, struct err *e)
 {
 	int rc = boot_lost(s, lost, e);
@@ -117,7 +118,8 @@ static int boot_check(struct store *s, bool *lost, struct err *e)
 	return flock(s->lock_fd, LOCK_SH) == 0 ? 0 : err_os(e, "lock %s", s->dir);
 }
 
-/* The new index. Only when it is whole does the boot file forget the other life: a process that is killed before leaves all to the next. */
+/* The new index. Only when it is whole does the boot file forget the other life: a process that is killed
+ * before leaves all to the next. */
 static int boot_recover(struct store *s, struct err *e)
 {
 	AUTO(buf_release) struct buf now = BUF_INIT;
@@ -351,7 +353,8 @@ int store_trash(struct store *s, const uint8_t id[PKG_ID], struct err *e)
 	store_tmp_name(to, s);
 	if (fs_rename(s->pkgs_fd, from, tmp, to) == 0)
 		return fs_remove_tree(tmp, to, e);
-	/* EXDEV: a folder of a layer below, on overlayfs. No row names it any more, and who finds one of its files gone fetches the package. */
+	/* EXDEV: a folder of a layer below, on overlayfs. No row names it any more, and who finds one of its files
+	 * gone fetches the package. */
 	return errno == ENOENT  ? 0
 	       : errno == EXDEV ? fs_remove_tree(s->pkgs_fd, from, e)
 				: err_os(e, "remove %s/pkgs/%s", s->dir, from);

@@ -16,7 +16,8 @@ struct store_opts {
 	enum store_verify verify; /* what is checked before a stored file is reused */
 	bool readahead;           /* much of the index is about to be read */
 };
-/* Opens DIR, making it when it is missing. ERR_UNSUPPORTED names another format version; ERR_IO. Never twice in a process. */
+/* Opens DIR, making it when it is missing. ERR_UNSUPPORTED names another format version; ERR_IO.
+ * Never twice in a process. */
 MUST_USE int store_open(struct store **out, const char *dir, const struct store_opts *o, struct err *e);
 /* Waits for the writer, then closes. */
 void store_close(struct store *s);
@@ -65,14 +66,15 @@ struct pkg_link_stats {
 	uint64_t dirs, links, clones, copies, bytes_copied;
 };
 /* Puts all of P's files below DIRFD, an open, empty directory: directories once, files by METHOD with fallback
- * (hardlink -> reflink -> copy), empty files created. FRESH: this process has imported P and links it at once, so that STORE_VERIFY_STAT need look
- * at none of them; whoever waits for anything else in between passes false. ERR_NOTFOUND or ERR_INTEGRITY: the store lost or spoiled a file; the record has been
- * dropped from the index and the caller fetches the package again. */
+ * (hardlink -> reflink -> copy), empty files created. FRESH: this process has imported P and links it at once, so that
+ * STORE_VERIFY_STAT need look at none of them; whoever waits for anything else in between passes false. ERR_NOTFOUND
+ * or ERR_INTEGRITY: the store lost or spoiled a file; the record has been dropped from the index and the caller
+ * fetches the package again. */
 MUST_USE int store_link(struct store *s, struct pkg p, bool fresh, int dirfd, enum pkg_import_method method,
 	struct pkg_link_stats *stats, struct err *e);
 
-/* An import in progress: tarball bytes in, a record and files out, or nothing at all. One thread at a time. Without a store (S
- * NULL) it leaves no file: out comes the record that a store would have, for who compares. */
+/* An import in progress: tarball bytes in, a record and files out, or nothing at all. One thread at a time. Without a
+ * store (S NULL) it leaves no file: out comes the record that a store would have, for who compares. */
 struct import;
 struct import_opts {
 	str key; /* as for store_get() */
@@ -87,8 +89,8 @@ struct import_opts {
 MUST_USE int import_begin(struct import **out, struct store *s, const struct import_opts *o, struct err *e);
 /* The next bytes of the .tgz as received. */
 MUST_USE int import_feed(struct import *im, const void *p, size_t n, struct err *e);
-/* Verifies, publishes, queues the index row, and frees IM. *out (may be NULL) is a heap copy of the record, free() p. After an error IM is
- * still the caller's: import_abort(). */
+/* Verifies, publishes, queues the index row, and frees IM. *out (may be NULL) is a heap copy of the record, free() p.
+ * After an error IM is still the caller's: import_abort(). */
 MUST_USE int import_end(struct import *im, struct pkg *out, struct err *e);
 /* Leaves nothing behind; also after an error of the others. NULL is fine. */
 void import_abort(struct import *im);
@@ -98,8 +100,8 @@ MUST_USE int import_tarball(
 /* The same from a directory (file: dependencies): what npm would pack, copied. */
 MUST_USE int import_directory(struct store *s, const struct import_opts *o, int dirfd, struct pkg *out, struct err *e);
 
-/* Small values for other modules, in named tables of the same index ("meta", "plans", "verdicts", …). Puts are queued to the
- * writer and dropped (returning false) when its queue is full. */
+/* Small values for other modules, in named tables of the same index ("meta", "plans", "verdicts", …). Puts are queued
+ * to the writer and dropped (returning false) when its queue is full. */
 MUST_USE int store_kv_get(str *out, struct store_read *r, const char *table, str key, struct err *e);
 /* A VALUE of STR_NONE deletes. */
 bool store_kv_put(struct store *s, const char *table, str key, str value);

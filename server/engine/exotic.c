@@ -179,7 +179,8 @@ static void deps_of_snapshot(struct run *r, struct str_map *out, struct lock_dep
 	}
 }
 
-/* What the lockfile says of P, as the package.json that it came from would: each dependency at the version that was chosen. */
+/* What the lockfile says of P, as the package.json that it came from would: each dependency at the
+ * version that was chosen. */
 static bool from_lock(struct run *r, struct request_local *l, const struct lock_package *p)
 {
 	const struct lock_snapshot *s = NULL;

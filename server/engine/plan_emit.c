@@ -68,7 +68,8 @@ static bool needs_none(const struct pkg *p, atom name)
 	return kv_find(d->opt, d->nopt, name) != NULL;
 }
 
-/* All that the manifest declares, also what its own dependencies provide, but not itself nor what its optional ones do. */
+/* All that the manifest declares, also what its own dependencies provide, but not itself nor
+ * what its optional ones do. */
 static void peers_of(struct run *r, struct lock_package *m, const struct pkg *p)
 {
 	const struct deps *d = &p->deps;
@@ -452,7 +453,8 @@ static str iso_time(struct run *r, struct packument p, uint32_t v)
 		tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000));
 }
 
-/* When a package that was taken over from the lockfile was published: time-based resolution has asked for all direct dependencies. */
+/* When a package that was taken over from the lockfile was published: time-based resolution has asked for
+ * all direct dependencies. */
 static str locked_time(struct run *r, const struct pkg *p)
 {
 	struct packument pm;
@@ -463,8 +465,9 @@ static str locked_time(struct run *r, const struct pkg *p)
 	return v < packument_nversions(pm) ? iso_time(r, pm, v) : STR_NONE;
 }
 
-/* Publish times of direct dependencies: of those that would be chosen without the lockfile's pins what this run knows, else what was
- * recorded. Where every recorded one is gone the section stays, empty; one that was empty before goes. Source: pnpm 12.21's behaviour. */
+/* Publish times of direct dependencies: of those that would be chosen without the lockfile's pins what this run knows,
+ * else what was recorded. Where every recorded one is gone the section stays, empty; one that was empty before goes.
+ * Source: pnpm 12.21's behaviour. */
 static void times_of(struct emit *x, struct lock_head *h)
 {
 	struct run *r = x->r;

@@ -1,4 +1,5 @@
-/* The daemon's server and the client's source over loopback sockets. argv[1] is stub_drayd, which says what its plans are. */
+/* The daemon's server and the client's source over loopback sockets. argv[1] is stub_drayd, which
+ * says what its plans are. */
 #include "wire_fixture.h"
 
 static void test_plan(void **state)

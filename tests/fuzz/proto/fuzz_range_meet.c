@@ -23,7 +23,8 @@ static const struct range *again(str text, struct arena *a)
 	return r;
 }
 
-/* "range\nrange\nversion": what they have in common is the same both ways, is a range, settles, and takes the releases that both take. */
+/* "range\nrange\nversion": what they have in common is the same both ways, is a range, settles, and takes the
+ * releases that both take. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

@@ -1,4 +1,5 @@
-/* The slot linker as a structure: an all-cold batch must have two links under way at once, whatever the clock says. ctest label: threads */
+/* The slot linker as a structure: an all-cold batch must have two links under way at once, whatever the clock
+ * says. ctest label: threads */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -57,8 +58,8 @@ static void on_done(void *arg, struct slot *s)
 	f->failed += s->state != SLOT_LINKED;
 }
 
-/* The first link waits until a second has entered, or more. A serial linker never lets a second in, so the wait has an end (which is no
- * measurement: it only turns a hang into a failure). */
+/* The first link waits until a second has entered, or more. A serial linker never lets a second in, so the wait has an
+ * end (which is no measurement: it only turns a hang into a failure). */
 static void on_entered(void *arg)
 {
 	struct barrier *b = arg;
@@ -185,8 +186,8 @@ static void a_cold_batch_links_in_parallel(void **state)
 	fixture_close(&f);
 }
 
-/* A store that has a part of the packages: those link while what is downloaded links, whichever batch came first. A linker that finished one
- * batch before the next would keep the barrier's first link alone. */
+/* A store that has a part of the packages: those link while what is downloaded links, whichever batch came first. A
+ * linker that finished one batch before the next would keep the barrier's first link alone. */
 static void warm_and_cold_batches_link_at_once(void **state)
 {
 	(void)state;
@@ -365,8 +366,8 @@ static bool exists(int dirfd, const char *path)
 	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* What a slot replaces is set aside, even where a killed process of the same number has left something; the record of what slots are made
- * of goes first. An install that fails puts the slot back, one that goes well has it pruned. */
+/* What a slot replaces is set aside, even where a killed process of the same number has left something; the record of
+ * what slots are made of goes first. An install that fails puts the slot back, one that goes well has it pruned. */
 static void a_slot_is_replaced_and_put_back(void **state)
 {
 	(void)state;
@@ -515,7 +516,8 @@ static void slots_that_share_a_folder_have_one_owner(void **state)
 	fixture_close(&f);
 }
 
-/* Begun last, the one large package would keep one worker busy while the others idle: of few slots, one that is larger than the others. */
+/* Begun last, the one large package would keep one worker busy while the others idle: of few slots, one that
+ * is larger than the others. */
 static void a_large_slot_is_begun_first(void **state)
 {
 	static const unsigned files[] = { 600, 150 };

@@ -1,5 +1,6 @@
-/* plan_key_test — which settings are part of the key of what is kept: every one that is read is listed here, with a value that is not its default and
- * whether it changes what an install makes. And kept plans themselves: whole, bounded, ignored when they are spoiled, let go by prune. */
+/* plan_key_test — which settings are part of the key of what is kept: every one that is read is listed here, with a
+ * value that is not its default and whether it changes what an install makes. And kept plans themselves: whole,
+ * bounded, ignored when they are spoiled, let go by prune. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

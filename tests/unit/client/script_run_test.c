@@ -1,4 +1,5 @@
-/* Scripts that are interrupted: once gives them time for their end, twice does not. No clock says so: the time is longer than the test may take. */
+/* Scripts that are interrupted: once gives them time for their end, twice does not. No clock says so: the time is
+ * longer than the test may take. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>

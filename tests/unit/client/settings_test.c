@@ -1,5 +1,5 @@
-/* settings_test — every setting that pnpm-workspace.yaml may have: one that is read is looked at by some code (the list says which), one
- * that is not implemented is refused with its place and what to do instead. */
+/* settings_test — every setting that pnpm-workspace.yaml may have: one that is read is looked at by some code (the list
+ * says which), one that is not implemented is refused with its place and what to do instead. */
 #include "workspace_yaml.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-/* Read, and where it is looked at. A name that the table has and this list has not fails the test: write down who honours it. */
+/* Read, and where it is looked at. A name that the table has and this list has not fails the test:
+ * write down who honours it. */
 static const char *const honoured[][2] = {
 	{ "packages", "project: importers" },
 	{ "autoInstallPeers", "engine, satisfies" },

@@ -1,4 +1,5 @@
-/* The record of slots that an install keeps while it is at work: what of it counts after a kill at any byte, and how the next one goes on. */
+/* The record of slots that an install keeps while it is at work: what of it counts after a kill at any byte, and
+ * how the next one goes on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -118,7 +118,8 @@ static void reads_a_package(void **state)
 	arena_release(&a);
 }
 
-/* A folder or tarball that a project names: what is no string is no dependency, but a name must be one where it counts. */
+/* A folder or tarball that a project names: what is no string is no dependency, but a name must be one where it
+ * counts. */
 static void reads_a_folder(void **state)
 {
 	static const char *const bad[] = { "{\"dependencies\":{\"\":\"1\"}}",

@@ -34,8 +34,8 @@ int fdatasync(int fd)
 	return (int)syscall(SYS_fdatasync, fd);
 }
 
-/* What the threads ask of the scheduler they get only where a test looks at that: beside others that are at work one with SCHED_IDLE, and one
- * that is nice, waits for minutes, and all other tests are about what it makes. */
+/* What the threads ask of the scheduler they get only where a test looks at that: beside others that are at work one
+ * with SCHED_IDLE, and one that is nice, waits for minutes, and all other tests are about what it makes. */
 static atomic_bool idle_for_real;
 static atomic_uint asked_idle, asked_nice;
 int pthread_setschedparam(pthread_t of, int policy, const struct sched_param *p)
@@ -269,7 +269,8 @@ static void journal_text(struct buf *out, const struct env *v)
 	assert_int_equal(fs_read_file(out, AT_FDCWD, path, 1 << 20, &e), 0);
 }
 
-/* As a drayd wrote it that did not look at names: packages' lines have another word. p3's says that it is evil's, p4's is of another version. */
+/* As a drayd wrote it that did not look at names: packages' lines have another word. p3's says that it is evil's,
+ * p4's is of another version. */
 static void journal_make_older(const struct env *v)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT, old = BUF_INIT;
@@ -297,7 +298,8 @@ static void journal_make_older(const struct env *v)
 	assert_int_equal(fs_write_file(AT_FDCWD, path, buf_str(&old), 0644, &e), 0);
 }
 
-/* Made before names were looked at, a pack is given to nobody until its own has been read; then it is as good as any, or made anew. */
+/* Made before names were looked at, a pack is given to nobody until its own has been read; then it is as
+ * good as any, or made anew. */
 static void packs_of_an_older_server_are_proved(void **state)
 {
 	struct env *v = *state;
@@ -423,7 +425,8 @@ static void a_refused_address_is_tried_again(void **state)
 	http_free(h);
 }
 
-/* The version, too, is the tarball's: which delta pays goes by it. A byte order mark is no part of JSON, and npm takes it. */
+/* The version, too, is the tarball's: which delta pays goes by it. A byte order mark is no part
+ * of JSON, and npm takes it. */
 static void the_version_is_the_tarballs(void **state)
 {
 	struct env *v = *state;
@@ -449,7 +452,8 @@ static void the_version_is_the_tarballs(void **state)
 	assert_true(at != SIZE_MAX && str_find_str(buf_str(&text), STR(" p2 1.2.3 "), at) != SIZE_MAX);
 }
 
-/* What a lockfile names and nobody can have takes no more than a bound of memory; what had a pack once does not count. */
+/* What a lockfile names and nobody can have takes no more than a bound of memory; what had a
+ * pack once does not count. */
 static void what_there_is_not_has_a_bound(void **state)
 {
 	struct env *v = *state;
@@ -507,7 +511,8 @@ static void what_there_is_not_has_a_share(void **state)
 	}
 }
 
-/* A tarball that is larger than is read: not fetched again from there, after a restart either, unless more is read then. */
+/* A tarball that is larger than is read: not fetched again from there, after a restart either,
+ * unless more is read then. */
 static void what_is_too_large_is_remembered(void **state)
 {
 	struct env *v = *state;
@@ -581,8 +586,8 @@ static void take_notes(struct buf *took, struct packs *p, int fd, int real, int 
 	}
 }
 
-/* Nobody who asks waits for a disk that takes nothing; it is a pipe here that nobody reads. What is written once it takes something is all that there was
- * to note: a restart knows it. */
+/* Nobody who asks waits for a disk that takes nothing; it is a pipe here that nobody reads. What is written once it
+ * takes something is all that there was to note: a restart knows it. */
 static void a_disk_that_stalls_holds_up_nobody(void **state)
 {
 	struct env *v = *state;
@@ -708,7 +713,8 @@ static void a_spoiled_line_is_none(void **state)
 	}
 }
 
-/* What was wanted when a server ended is made by the next one; a journal of many lines about few packs is written anew. */
+/* What was wanted when a server ended is made by the next one; a journal of many lines about
+ * few packs is written anew. */
 static void a_start_goes_on(void **state)
 {
 	struct env *v = *state;
@@ -1255,7 +1261,8 @@ static void deltas_are_for_idle_times(void **state)
 	assert_int_equal(asked_idle, idle);
 }
 
-/* A settler that comes to the end of what the journal knew makes the deltas it found last at once, not when it next wakes: within a minute. */
+/* A settler that comes to the end of what the journal knew makes the deltas it found last at once, not when it
+ * next wakes: within a minute. */
 static void deltas_found_last_are_made_at_once(void **state)
 {
 	struct env *v = *state;

@@ -360,8 +360,8 @@ static void on_ask(struct surface_ask *k)
 	ask_landed = true;
 }
 
-/* A tarball that is on disk is sent though its packument is not in memory, as after a restart: the index has one, of whatever age. A version that
- * this one does not have is asked for. */
+/* A tarball that is on disk is sent though its packument is not in memory, as after a restart: the index has one, of
+ * whatever age. A version that this one does not have is asked for. */
 static void on_disk_after_a_restart(void **state)
 {
 	struct env *v = *state;
@@ -400,8 +400,8 @@ static void on_disk_after_a_restart(void **state)
 	buf_release(&kept.bytes);
 }
 
-/* Where the disk takes nothing a tarball is sent from memory, as long as there is some for it; past that it is this server that has no room, not the
- * upstream that failed. */
+/* Where the disk takes nothing a tarball is sent from memory, as long as there is some for it; past that it is this
+ * server that has no room, not the upstream that failed. */
 static void a_full_disk(void **state)
 {
 	struct env *v = *state;
@@ -488,8 +488,8 @@ static void one_fetch_for_all(void **state)
 	assert_int_equal(surface_counts(v->surface).doc_fetched, 1);
 }
 
-/* However many are asked for, so many are under way, the rest waits in line without a thread, and what is here is served. Who leaves the line takes
- * nothing of the upstream. */
+/* However many are asked for, so many are under way, the rest waits in line without a thread, and what is here is
+ * served. Who leaves the line takes nothing of the upstream. */
 static void a_line_has_a_bound(void **state)
 {
 	struct env *v = *state;
@@ -660,7 +660,8 @@ static void until_kept(struct env *v)
 	}
 }
 
-/* What is kept on disk answers for an upstream that confirms it, or that is down; when it turns out to be spoiled it is asked for anew. */
+/* What is kept on disk answers for an upstream that confirms it, or that is down; when it turns out to be
+ * spoiled it is asked for anew. */
 static void what_is_kept_is_asked_about(void **state)
 {
 	struct env *v = *state;
@@ -713,8 +714,8 @@ static void what_is_kept_is_asked_about(void **state)
 	assert_int_equal(n.doc_revalidated, 1);
 }
 
-/* More than the keepers can take waits for a disk that writes nothing: who asks is answered all the same, and nobody who asks waits for it. What has no
- * room in their queue is not kept, and counted. */
+/* More than the keepers can take waits for a disk that writes nothing: who asks is answered all the same, and nobody
+ * who asks waits for it. What has no room in their queue is not kept, and counted. */
 static void a_disk_that_stalls_holds_up_nobody(void **state)
 {
 	struct env *v = *state;
@@ -791,7 +792,8 @@ static void assert_base(struct env *v, const char *asked, const char *got)
 	assert_string_equal(base.p, got);
 }
 
-/* As many bases have documents of their own as there are places; one that nobody asks by gives its up. The others' are rewritten. */
+/* As many bases have documents of their own as there are places; one that nobody asks by gives its up.
+ * The others' are rewritten. */
 static void bases_have_a_bound(void **state)
 {
 	struct env *v = *state;

@@ -1,5 +1,5 @@
-/* What "dray store status, verify, prune, sync" do when the n-th step fails: an error or the truth, nothing that is in use is removed, and the
- * next time it works. */
+/* What "dray store status, verify, prune, sync" do when the n-th step fails: an error or the truth, nothing that is in
+ * use is removed, and the next time it works. */
 #include "fs.h"
 #include "shared.h"
 #include "store_admin.h"

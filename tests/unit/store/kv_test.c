@@ -142,7 +142,8 @@ static void test_threads(void **state)
 	assert_int_equal(kv_flush(v->k, &e), 0);
 	kv_stats(v->k, &st);
 	assert_int_equal(st.entries, EACH);
-	/* Batches, not one commit a write: each has 64 of them or has waited 20 ms, but for what the flush and the first look cut short. */
+	/* Batches, not one commit a write: each has 64 of them or has waited 20 ms, but for what the flush and
+	 * the first look cut short. */
 	assert_true(st.commits <= WRITERS * EACH / 64 + (uint64_t)(clock_ms() - from) / 20 + 3);
 }
 
@@ -237,7 +238,8 @@ static void test_dead_readers(void **state)
 	kv_read_end(r);
 }
 
-/* Whether the map of PATH's data is one that the kernel reads a page at a time ("rr" among its flags); -1: there is no such map. */
+/* Whether the map of PATH's data is one that the kernel reads a page at a time ("rr" among its flags);
+ * -1: there is no such map. */
 static int map_random(const char *path)
 {
 	char line[1024];

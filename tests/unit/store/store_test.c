@@ -234,7 +234,8 @@ static void test_format(void **state)
 	assert_int_equal(store_open(&s, v->store, NULL, &e), ERR_UNSUPPORTED);
 }
 
-/* The store as it is found after the machine went down in the middle of things: another life of it left the boot file behind. */
+/* The store as it is found after the machine went down in the middle of things: another life of it
+ * left the boot file behind. */
 static void power_loss(struct env *v)
 {
 	struct err e;

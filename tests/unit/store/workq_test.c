@@ -1,5 +1,5 @@
-/* workq_test — when the owner is woken: at once for a job somebody waits for, once for many where all are patient, always before
- * the workers run dry, or as they do. ctest label: threads */
+/* workq_test — when the owner is woken: at once for a job somebody waits for, once for many where all are patient,
+ * always before the workers run dry, or as they do. ctest label: threads */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,8 +133,8 @@ static void test_told_twice(void **state)
 	sem_destroy(&go);
 }
 
-/* Never as many jobs as "few" means for so many workers, and one of them stays: the owner hears when nothing is queued any more, once until it
- * brings something. */
+/* Never as many jobs as "few" means for so many workers, and one of them stays: the owner hears when nothing is queued
+ * any more, once until it brings something. */
 static void test_one_stays(void **state)
 {
 	enum { WORKERS = 4 };
