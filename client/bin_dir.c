@@ -218,7 +218,7 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 		}
 		remove_all(dirfd, name);
 	}
-	AUTO(fs_close_auto) int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0777);
+	AUTO(fs_close_auto) int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0755);
 	if (fd < 0 || fs_write_all(fd, text.p, text.n) != 0)
 		return err_os(e, "write .bin/%s", name);
 	counts->written++;

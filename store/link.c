@@ -150,7 +150,7 @@ static int dirs_make(struct linking *l, struct err *e)
 
 	for (uint32_t i = 0; i < n; i++) {
 		str dir = pkg_dir(l->p, i);
-		if (fs_mkdir(l->to, dir.p, 0755) != 0)
+		if (fs_mkdir(l->to, dir.p, 0777) != 0)
 			return err_os(
 				e, "make directory " STR_FMT " of " STR_FMT, STR_ARG(dir), STR_ARG(pkg_name(l->p)));
 		l->n.dirs++;

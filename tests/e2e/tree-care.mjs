@@ -241,6 +241,13 @@ const tests = {
     same(dir, reference, 'what was left out')
     assert.deepEqual(slots(), made)
   },
+  'folders have what the umask leaves them, files and commands the modes that they have always'() {
+    const dir = project({ dependencies: { ...dependencies, 'fx-files': '1.0.0' } }), mode = (p) => (statSync(join(dir, 'node_modules', p)).mode & 0o7777).toString(8)
+    const r = spawnSync('sh', ['-c', 'umask 002; exec "$0" "$@"', dray, ...options(dir, '--store-dir', join(dir, 'store'))], { encoding: 'utf8', env })
+    assert.equal(r.status, 0, r.stdout + r.stderr)
+    const files = '.pnpm/fx-files@1.0.0/node_modules/fx-files'
+    assert.deepEqual(['.pnpm/fx-files@1.0.0', files, `${files}/lib`, `${files}/lib/index.js`, `${files}/run`, '.bin', '.bin/fx-hello'].map(mode), ['775', '775', '775', '644', '755', '775', '755'])
+  },
   'a package.json that a script writes in each install is up to date as long as it says the same'() {
     const dir = project({ scripts: { postinstall: 'cp package.json copy && cat copy > package.json' } })
     ok(install(dir))
