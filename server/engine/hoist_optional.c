@@ -63,6 +63,26 @@ static bool takes(struct hoist *h, const struct importer *imp, const struct want
 	return v && range_has(range, v, true);
 }
 
+static bool takes_range(
+	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom peer, atom range)
+{
+	const struct range *rg = atom_range(&h->r->t, peer_range(h->r, range));
+	return !rg || takes(h, imp, w, n, peer, rg);
+}
+
+static bool locked_accepts(
+	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
+{
+	struct run *r = h->r;
+	str key = arena_printf(&r->arena, STR_FMT "@" STR_FMT, SA(r, name), SA(r, version));
+	const struct lock_package *m = lockfile_package(r->prior, key);
+	for (size_t i = 0; m && i < m->peer_dependencies.n; i++)
+		if (!takes_range(h, imp, w, n, atom_of(&r->t, m->peer_dependencies.p[i].k),
+			    atom_of(&r->t, m->peer_dependencies.p[i].v)))
+			return false;
+	return true;
+}
+
 /* Whether NAME@VERSION accepts what there is for IMP of its own peers, optional or not: one that doesn't would only
  * bring a second family. Source: pnpm 12.21's behaviour. */
 static bool accepts(
@@ -70,10 +90,11 @@ static bool accepts(
 {
 	struct run *r = h->r;
 	uint32_t at = package_find(r, name, version);
+	if (at == NONE && r->prior) /* only the lockfile has it, and says what it takes */
+		return locked_accepts(h, imp, w, n, name, version);
 	for (uint32_t i = 0; at != NONE && i < pkg_at(r, at)->npeer; i++) {
 		struct peer p = pkg_at(r, at)->peer[i];
-		const struct range *rg = atom_range(&r->t, peer_range(r, p.range));
-		if (rg && !takes(h, imp, w, n, p.name, rg))
+		if (!takes_range(h, imp, w, n, p.name, p.range))
 			return false;
 	}
 	return true;
