@@ -1,4 +1,35 @@
 #include "plan_io.h"
+#include "auth.h"
+#include <stdlib.h>
+
+struct plan_io_refusal {
+	uint32_t ticket;
+	struct err why;
+	struct engine_packument answer;
+};
+
+static void refuse(struct plan_io *p, uint32_t ticket, const struct err *why)
+{
+	struct plan_io_refusal *no = xcalloc(1, sizeof(*no));
+
+	no->ticket = ticket;
+	no->why = *why;
+	no->answer.err = &no->why;
+	*vec_add(&p->refused) = no;
+}
+
+/* Hands out refusals that were not handed out before, CAP at most; how many. */
+static uint32_t tell_refused(struct plan_io *p, uint32_t *ticket, const struct engine_packument **got, uint32_t cap)
+{
+	uint32_t n = 0;
+
+	while (n < cap && p->told < p->refused.n) {
+		const struct plan_io_refusal *next = p->refused.p[p->told++];
+		ticket[n] = next->ticket;
+		got[n++] = &next->answer;
+	}
+	return n;
+}
 
 static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
 {
@@ -6,8 +37,8 @@ static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum pac
 	struct err e;
 	str url;
 
-	if (upstream_route(&url, p->upstreams, name, registry, &e) < 0)
-		io_denied_add(&p->refused, ticket, &e);
+	if (identity_may_see(p->who, name, &e) < 0 || upstream_route(&url, p->upstreams, name, registry, &e) < 0)
+		refuse(p, ticket, &e);
 	else
 		p->inner->want(p->inner->ctx, ticket, url, name, form);
 }
@@ -15,18 +46,19 @@ static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum pac
 static bool io_kept(
 	void *ctx, struct packument *out, int64_t *checked_ms, str registry, str name, enum packument_form form)
 {
-	struct plan_io *p = ctx;
+	const struct plan_io *p = ctx;
 	struct err ignored; /* io_want() says it */
 	str url;
 
-	return upstream_route(&url, p->upstreams, name, registry, &ignored) == 0 &&
+	return identity_may_see(p->who, name, &ignored) == 0 &&
+	       upstream_route(&url, p->upstreams, name, registry, &ignored) == 0 &&
 	       p->inner->kept(p->inner->ctx, out, checked_ms, url, name, form);
 }
 
 static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
 	struct plan_io *p = ctx;
-	uint32_t n = io_denied_tell(&p->refused, ticket, got, cap);
+	uint32_t n = tell_refused(p, ticket, got, cap);
 
 	return n ? (int)n : p->inner->wait(p->inner->ctx, ticket, got, cap, e);
 }
@@ -34,7 +66,7 @@ static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **
 static int io_poll(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
 	struct plan_io *p = ctx;
-	uint32_t n = io_denied_tell(&p->refused, ticket, got, cap);
+	uint32_t n = tell_refused(p, ticket, got, cap);
 
 	return n ? (int)n : p->inner->poll(p->inner->ctx, ticket, got, cap, e);
 }
@@ -46,7 +78,8 @@ static str io_tarball_url(void *ctx, str registry, str name, str url, struct are
 	return upstream_alias_of(p->upstreams, name, registry, url, a);
 }
 
-/* The name is only known from the tarball itself: no credential goes there. */
+/* The name is only known from the tarball itself: no credential goes there, and whether the client may see what it
+ * holds is judged by the sink of the plan's frames. */
 static int io_remote_tarball(void *ctx, str url, struct request_local *out, struct arena *a, struct err *e)
 {
 	const struct plan_io *p = ctx;
@@ -56,9 +89,10 @@ static int io_remote_tarball(void *ctx, str url, struct request_local *out, stru
 	return p->inner->remote_tarball(p->inner->ctx, url, out, a, e);
 }
 
-void plan_io_init(struct plan_io *p, const struct engine_io *inner, const struct upstreams *u)
+void plan_io_over(
+	struct plan_io *p, const struct engine_io *inner, const struct upstreams *u, const struct identity *who)
 {
-	*p = (struct plan_io){ .io = *inner, .inner = inner, .upstreams = u };
+	*p = (struct plan_io){ .io = *inner, .inner = inner, .upstreams = u, .who = who };
 	p->io.ctx = p;
 	p->io.want = io_want;
 	p->io.kept = inner->kept ? io_kept : NULL;
@@ -66,10 +100,33 @@ void plan_io_init(struct plan_io *p, const struct engine_io *inner, const struct
 	p->io.poll = io_poll;
 	p->io.tarball_url = io_tarball_url;
 	p->io.remote_tarball = inner->remote_tarball ? io_remote_tarball : NULL;
-	p->io.pack_of = NULL; /* its context would be the inner one's */
+}
+
+static void cancel_preload(void *arg)
+{
+	preload_cancel(arg);
+}
+
+int plan_io_init(struct plan_io *p, const struct plan_io_opts *o, struct err *e)
+{
+	struct preload *preload;
+
+	if (preload_new(&preload, o->meta, &o->preload, e) < 0)
+		return e->code;
+	plan_io_over(p, preload_io(preload), o->upstreams, o->who);
+	p->preload = preload;
+	p->cancel = o->cancel;
+	cancel_hook(p->cancel, cancel_preload, preload);
+	return 0;
 }
 
 void plan_io_release(struct plan_io *p)
 {
-	io_denied_release(&p->refused);
+	if (p->preload) {
+		cancel_hook(p->cancel, NULL, NULL);
+		preload_free(p->preload);
+	}
+	for (size_t i = 0; i < p->refused.n; i++)
+		free(p->refused.p[i]);
+	vec_release(&p->refused);
 }

@@ -1,12 +1,10 @@
 #include "resolver.h"
-#include "access_io.h"
 #include "base/clock.h"
 #include "index_limit.h"
 #include "log.h"
 #include "meta.h"
 #include "packs.h"
 #include "plan_io.h"
-#include "preload.h"
 #include "slow.h"
 #include "store_admin.h"
 #include "surface.h"
@@ -77,16 +75,10 @@ static int add_pack(void *ctx, const struct frame *f, struct err *e)
 	return ps->sink(ps->ctx, ps->wanted ? &copy : f, e);
 }
 
-static void cancel_preload(void *arg)
-{
-	preload_cancel(arg);
-}
-
 static int resolver_plan(void *ctx, struct plan_request *req, const struct identity *who, struct arena *a,
 	struct cancel *c, frame_sink *sink, void *sink_ctx, struct err *e)
 {
 	struct resolver *r = ctx;
-	struct preload *p;
 
 	if (check_registries(r, &req->req.settings, a, e) < 0)
 		return e->code;
@@ -96,21 +88,18 @@ static int resolver_plan(void *ctx, struct plan_request *req, const struct ident
 		};
 		return verdict_send(&vo, &req->req, who, c, sink, sink_ctx, e);
 	}
-	struct preload_opts po = { .now_ms = clock_wall_ms(),
-		.early = true,
-		.remote = { .registry = r->registry, .max_bytes = REMOTE_TARBALL_MAX } };
-	if (preload_new(&p, r->meta, &po, e) < 0)
-		return e->code;
-	cancel_hook(c, cancel_preload, p);
-	struct packs_sink ps = { r, a, who, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
+	struct plan_io_opts io_opts = { .meta = r->meta,
+		.preload = { .now_ms = clock_wall_ms(),
+			.early = true,
+			.remote = { .registry = r->registry, .max_bytes = REMOTE_TARBALL_MAX } },
+		.upstreams = r->upstreams,
+		.who = who,
+		.cancel = c };
 	struct plan_io io;
-	plan_io_init(&io, preload_io(p), r->upstreams);
-	struct access_io seen;
-	access_io_init(&seen, &io.io, who);
-	int rc = engine_run(&req->req, &seen.io, add_pack, &ps, e);
-	cancel_hook(c, NULL, NULL);
-	preload_free(p);
-	access_io_release(&seen);
+	if (plan_io_init(&io, &io_opts, e) < 0)
+		return e->code;
+	struct packs_sink ps = { r, a, who, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
+	int rc = engine_run(&req->req, &io.io, add_pack, &ps, e);
 	plan_io_release(&io);
 	return rc;
 }

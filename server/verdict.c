@@ -1,10 +1,8 @@
 #include "verdict.h"
-#include "access_io.h"
 #include "dep_path.h"
 #include "integrity.h"
 #include "plan_io.h"
 #include "policy.h"
-#include "preload.h"
 #include "store.h"
 
 static bool kept(const struct verdict_opts *o, const struct settings *s, str key)
@@ -33,27 +31,17 @@ static int may_see_all(const struct lockfile *lf, const struct identity *who, st
 	return 0;
 }
 
-static void cancel_preload(void *arg)
-{
-	preload_cancel(arg);
-}
-
 static int check(struct buf *text, const struct verdict_opts *o, const struct request *r, const struct identity *who,
 	struct cancel *c, struct err *e)
 {
-	struct preload *p;
+	struct plan_io_opts opts = {
+		.meta = o->meta, .preload = { .now_ms = o->now_ms }, .upstreams = o->upstreams, .who = who, .cancel = c
+	};
 	struct plan_io io;
-	struct access_io seen;
 
-	if (preload_new(&p, o->meta, &(struct preload_opts){ .now_ms = o->now_ms }, e) < 0)
+	if (plan_io_init(&io, &opts, e) < 0)
 		return e->code;
-	cancel_hook(c, cancel_preload, p);
-	plan_io_init(&io, preload_io(p), o->upstreams);
-	access_io_init(&seen, &io.io, who);
-	int rc = policy_check(text, r, &(struct policy_io){ &seen.io, &seen.io, NULL }, o->now_ms, e);
-	cancel_hook(c, NULL, NULL);
-	preload_free(p);
-	access_io_release(&seen);
+	int rc = policy_check(text, r, &(struct policy_io){ &io.io, &io.io, NULL }, o->now_ms, e);
 	plan_io_release(&io);
 	return rc;
 }

@@ -42,8 +42,6 @@ struct engine_io {
 	/* Where the client finds the tarball that a packument of NAME says is at URL (a server whose clients know REGISTRY by another
 	 * URL than it does itself; NULL: there). Borrowed or in A. */
 	str (*tarball_url)(void *ctx, str registry, str name, str url, struct arena *a);
-	/* Which pack is ready for this tarball (server only; NULL: none). Fills pack and pack_size of F. */
-	void (*pack_of)(void *ctx, struct frame_package *f);
 };
 
 /* Resolves REQ and sends the plan to SINK. On failure a FRAME_FAILURE has been sent (unless the sink itself failed) and the

@@ -218,8 +218,6 @@ static int send_package(struct run *r, struct frame *f, const struct pkg *p, boo
 	f->package.skip = skip;
 	*frame_of(r, p) = r->npackage_frames;
 	package_frame(r, &f->package, p);
-	if (r->io->pack_of && !skip)
-		r->io->pack_of(r->io->ctx, &f->package);
 	return send(r, f, e);
 }
 

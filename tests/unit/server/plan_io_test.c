@@ -1,3 +1,4 @@
+#include "auth.h"
 #include "plan_io.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,11 @@ static const struct upstream_config one = { .name = STR_INIT("public"),
 	.url = STR_INIT("https://registry.test/"),
 	.is_default = true,
 	.aliases = { aliases, 1 } };
+
+/* "@secret" is nobody's. */
+static str hidden[] = { STR_INIT("@secret/*") };
+static struct config_access rule = { .name = STR_INIT("secret"), .packages = { hidden, 1 } };
+static const struct config rules = { .access = &rule, .naccess = 1 };
 
 struct inner {
 	char asked[128];
@@ -56,11 +62,12 @@ static void test_plan_io(void **state)
 	struct upstreams *u;
 	struct plan_io p;
 	struct arena a = ARENA_INIT(0);
+	struct identity who = { .c = &rules };
 	struct err e;
 
 	(void)state;
 	assert_int_equal(upstreams_new(&u, &(struct upstreams_opts){ .upstream = &one, .n = 1 }, &e), 0);
-	plan_io_init(&p, &inner, u);
+	plan_io_over(&p, &inner, u, &who);
 	assert_int_equal(p.io.now_ms, 7);
 	p.io.want(p.io.ctx, 1, STR("https://mirror.test/npm/"), STR("left-pad"), PACKUMENT_FULL);
 	assert_string_equal(in.asked, "https://registry.test/left-pad");
@@ -90,6 +97,16 @@ static void test_plan_io(void **state)
 	assert_int_equal(ms, 3);
 	assert_false(p.io.kept(p.io.ctx, &held, &ms, STR("https://other.test/"), STR("left-pad"), PACKUMENT_FULL));
 	assert_int_equal(in.wants, 3);
+	/* A name that is kept from who asks. */
+	unsigned wants = in.wants, waits = in.waits;
+	p.io.want(p.io.ctx, 4, STR("https://registry.test/"), STR("@secret/x"), PACKUMENT_FULL);
+	assert_false(p.io.kept(p.io.ctx, &held, &ms, STR("https://registry.test/"), STR("@secret/x"), PACKUMENT_FULL));
+	assert_int_equal(in.wants, wants);
+	assert_int_equal(p.io.poll(p.io.ctx, &ticket, &got, 1, &e), 1);
+	assert_int_equal(in.waits, waits);
+	assert_int_equal(ticket, 4);
+	assert_int_equal(got->err->code, ERR_POLICY);
+	assert_non_null(strstr(got->err->msg, "access rule secret"));
 	plan_io_release(&p);
 	arena_release(&a);
 	upstreams_free(u);
