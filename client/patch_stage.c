@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "integrity.h"
+#include "patches.h"
 #include "project_local.h"
 #include "prune.h"
 #include "unified_diff.h"
@@ -149,22 +149,16 @@ static void gzip_stored(struct buf *out, str s)
 
 /* ---- the job ---- */
 
-/* Reads the patch and holds it against its hash, which was taken with LF line ends. */
+/* Reads the patch and holds it against its hash. */
 static int read_patch(struct patching *x)
 {
-	AUTO(buf_release) struct buf b = BUF_INIT, lf = BUF_INIT;
-	uint8_t digest[32];
+	AUTO(buf_release) struct buf b = BUF_INIT;
 	char hex[65];
 	str path = path_join(&x->arena, x->o.root, x->p->patch->path);
 
 	if (project_read_file(&b, path.p, PATCH_MAX, &x->err) < 0)
 		return x->err.code;
-	for (size_t i = 0; i < b.n; i++) {
-		if (b.p[i] != '\r' || i + 1 == b.n || b.p[i + 1] != '\n')
-			buf_addc(&lf, b.p[i]);
-	}
-	sha256(digest, lf.p, lf.n);
-	hex_print(hex, digest, sizeof(digest));
+	patch_hash(hex, buf_str(&b));
 	if (!str_eq(x->p->patch->hash, str_of(hex)))
 		return err_set(&x->err, ERR_INTEGRITY, STR_FMT " changed while it was used", STR_ARG(path));
 	str text = arena_str(&x->arena, buf_str(&b));

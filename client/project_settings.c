@@ -1,4 +1,4 @@
-#include "integrity.h"
+#include "patches.h"
 #include "project_impl.h"
 #include "project_local.h"
 #include <stdlib.h>
@@ -200,47 +200,18 @@ static void set_network(struct load *l)
 	c->dray_server = first_of(server, c->dray_server);
 }
 
-/* How many bytes at AT, where no UTF-8 is, one replacement character stands for: Unicode's "maximal subpart". */
-static size_t bad_utf8(str s, size_t at)
-{
-	unsigned char lead = (unsigned char)s.p[at];
-	size_t n = 1, most = lead >= 0xF0 && lead <= 0xF4 ? 3 : lead >= 0xE0 && lead <= 0xEF ? 2 : 1;
-
-	for (; n < most && at + n < s.n; n++) {
-		unsigned char c = (unsigned char)s.p[at + n];
-		unsigned char low = n > 1 ? 0x80 : lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-		unsigned char high = n > 1 ? 0xBF : lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-		if (c < low || c > high)
-			break;
-	}
-	return n;
-}
-
-/* The patch files' SHA-256, with LF line ends and U+FFFD for what is no UTF-8. Source: pnpm 12.21. */
 static int hash_patches(struct load *l)
 {
 	struct settings *s = &l->p->req.settings;
 
 	for (size_t i = 0; i < s->npatch; i++) {
 		struct buf b AUTO(buf_release) = BUF_INIT;
-		uint8_t digest[32];
 		char hex[65];
 		str path = path_join(l->a, l->p->root, s->patch[i].path);
 		int rc = project_read_file(&b, path.p, LOAD_FILE_MAX, l->e);
 		if (rc)
 			return err_ctx(l->e, "patchedDependencies > " STR_FMT, STR_ARG(s->patch[i].selector));
-		struct buf text AUTO(buf_release) = BUF_INIT;
-		for (size_t k = 0, n; k < b.n; k += n) {
-			n = (unsigned char)b.p[k] < 0x80 ? 1 : str_utf8(buf_str(&b), k);
-			if (!n) {
-				buf_add(&text, STR("\xEF\xBF\xBD"));
-				n = bad_utf8(buf_str(&b), k);
-			} else if (b.p[k] != '\r' || k + 1 == b.n || b.p[k + 1] != '\n') {
-				buf_add(&text, (str){ b.p + k, n });
-			}
-		}
-		sha256(digest, text.p, text.n);
-		hex_print(hex, digest, sizeof(digest));
+		patch_hash(hex, buf_str(&b));
 		s->patch[i].hash = arena_str(l->a, str_of(hex));
 	}
 	return 0;
