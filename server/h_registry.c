@@ -475,6 +475,10 @@ static bool base_of(str *out, h2o_req_t *req)
 	*out = c->public_url;
 	if (out->n)
 		return true;
+	/* Who names none gets the one that h2o has for all. */
+	const h2o_iovec_t *none = &req->hostconf->authority.hostport;
+	if (h2o_memis(host.base, host.len, none->base, none->len))
+		return false;
 	for (size_t i = 0; i < host.len; i++) {
 		char x = host.base[i];
 		if (!(x >= '0' && x <= '9') && !((x | 0x20) >= 'a' && (x | 0x20) <= 'z') && !strchr(".-:[]_", x))

@@ -502,6 +502,10 @@ class Hosts(Case):
         tarball = subprocess.run(["curl", "-sSf", "-H", "Host: h11.test:1", f"http://127.0.0.1:{self.drayd.port}/fx-leaf/-/fx-leaf-1.0.0.tgz"],
                                  capture_output=True, check=True).stdout
         self.assertEqual(tarball[:2], b"\x1f\x8b")
+        s = socket.create_connection(("127.0.0.1", self.drayd.port), rig.PATIENCE_S)
+        s.sendall(b"GET /fx-leaf HTTP/1.1\r\n\r\n")
+        self.assertIn(b"HTTP/1.1 400 ", s.recv(65536))
+        s.close()
 
 
 if __name__ == "__main__":
