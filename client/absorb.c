@@ -42,13 +42,30 @@ static bool records_nothing(const struct lock_importer *im)
 	return !im || (!im->deps[LOCK_PROD].n && !im->deps[LOCK_DEV].n && !im->deps[LOCK_OPTIONAL].n);
 }
 
-/* An override decides about ALIAS somewhere: what the manifest says is not what is locked. */
+/* Whether SELECTOR is of what some package, which is no project, has below it: no manifest says less for that. */
+static bool below_package(const struct absorb *b, str selector)
+{
+	str parent, child, name, range;
+	if (!str_cut(selector, '>', &parent, &child) || str_find(child, '>', 0) != SIZE_MAX)
+		return false;
+	parent = str_trim(parent);
+	if (parent.n < 2 || parent.p[parent.n - 1] == '@') /* "a@>1": no parent */
+		return false;
+	name = str_cut(str_from(parent, 1), '@', &name, &range) ? str_head(parent, name.n + 1) : parent;
+	return map_get(&b->projects, name) == MAP_NONE;
+}
+
+/* An override decides about ALIAS in some project: what the manifest says is not what is locked. */
 static bool overridden(const struct absorb *b, str alias)
 {
 	const struct str_map *o = &b->req->settings.overrides;
-	for (size_t i = 0; i < o->n; i++)
-		if (str_find_str(o->p[i].k, alias, 0) != SIZE_MAX || str_find(o->p[i].k, '*', 0) != SIZE_MAX)
+	for (size_t i = 0; i < o->n; i++) {
+		str selector = o->p[i].k;
+		if (str_find(selector, '*', 0) != SIZE_MAX)
 			return true;
+		if (str_find_str(selector, alias, 0) != SIZE_MAX && !below_package(b, selector))
+			return true;
+	}
 	return false;
 }
 
