@@ -129,9 +129,7 @@ static void read_bundled(struct manifest *m, const struct json *j, struct arena 
 	if (!b)
 		b = json_get(j, "bundledDependencies");
 	m->bundle_all = json_is(b, JSON_TRUE);
-	if (json_is(b, JSON_OBJECT))
-		m->bundled = keys(b, a); /* as npm reads a map of them */
-	else if (json_is(b, JSON_ARRAY))
+	if (json_is(b, JSON_ARRAY)) /* a map of them is nothing for pnpm 12.21 */
 		m->bundled = list(b, a);
 }
 

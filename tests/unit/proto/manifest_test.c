@@ -109,6 +109,8 @@ static void reads_a_package(void **state)
 	list_is(m.os, "linux;");
 	list_is(m.libc, "musl;");
 	assert_false(m.libc_scalar);
+	m = read_one("{\"bundleDependencies\":{\"a\":\"1\"}}", &a);
+	assert_true(m.bundled.n == 0 && !m.bundle_all);
 	m = read_one("{\"libc\":\"\"}", &a);
 	assert_true(m.libc.n == 0 && !m.libc_scalar);
 	m = read_one("{\"bin\":\"x.js\",\"bundleDependencies\":false,\"bundledDependencies\":[\"a\"]}", &a);
