@@ -93,7 +93,8 @@ static struct str_list node_path(const struct bin_dir *d, const struct source_pk
 	return l;
 }
 
-/* The file may be one inode with the store and other trees: its mode is not ours to change, so it gets a copy, unless it is one already. */
+/* The file may be one inode with the store and other trees: its mode is not ours to change, so it gets a copy,
+ * unless it is one already. */
 static int target_make_executable(
 	int dirfd, const char *target, const struct stat *st, const struct bins_opts *o, struct err *e)
 {
@@ -103,7 +104,8 @@ static int target_make_executable(
 	if (st->st_nlink == 1)
 		return fchmodat(dirfd, target, mode, 0) == 0 ? 0 : err_os(e, "make %s executable", target);
 
-	/* two workers may be at the same target; what an install that is killed leaves in the package would stay there */
+	/* two workers may be at the same target; what an install that is killed leaves in the
+	 * package would stay there */
 	snprintf(tmp, sizeof(tmp), ASIDE "exec-%ld", (long)gettid());
 	(void)unlinkat(o->vstore, tmp, 0);
 	if (fs_copy(dirfd, target, o->vstore, tmp, mode, true, NULL) != 0)
@@ -157,7 +159,8 @@ static atomic_uint *made_place(const struct bin_dir *d, const struct chosen *c)
 	return &d->made->at[2 * (d->made->first[to->id] + c->at) + (name_scope(d->slot->name).n > 0)];
 }
 
-/* C's shim as a link to that of the slot that is kept in MADE. False: there is none, or this file system makes no more of them. */
+/* C's shim as a link to that of the slot that is kept in MADE. False: there is none, or this file
+ * system makes no more of them. */
 static bool shim_link(int dirfd, const struct bins_opts *o, const struct chosen *c, const atomic_uint *made)
 {
 	char path[1400], name[256];
@@ -172,8 +175,8 @@ static bool shim_link(int dirfd, const struct bins_opts *o, const struct chosen 
 	return n > 0 && (size_t)n < sizeof(path) && linkat(o->vstore, path, dirfd, name, 0) == 0;
 }
 
-/* 1 when the shim was written, 0 when it was right already or its target is no file that can be read. One that is not there (yet) gets a shim by
- * its name, as with pnpm 12.21. */
+/* 1 when the shim was written, 0 when it was right already or its target is no file that can be read. One that is not
+ * there (yet) gets a shim by its name, as with pnpm 12.21. */
 static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *o, const struct chosen *c,
 	struct bins_counts *counts, struct err *e)
 {
@@ -186,16 +189,16 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 	snprintf(name, sizeof(name), STR_FMT, STR_ARG(c->command));
 	{
 		AUTO(fs_close_auto) int fd = openat(dirfd, s.target.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		bool later = fd < 0 && errno == ENOENT &&
-			     !c->from->own; /* a workspace package's command that its build will make */
+		/* A workspace package's command that its build will make. */
+		bool later = fd < 0 && errno == ENOENT && !c->from->own;
 		ssize_t n = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, sizeof(head)) : -1;
 		if (n < 0 && !later)
 			return 0;
 		there = !later;
 		shim_runtime(&s, (str){ head, there ? (size_t)n : 0 }, c->path);
 	}
-	bool packaged =
-		c->from->slot || c->from->within.n; /* a project's own files stay as they are, as with pnpm 12.21 */
+	/* A project's own files stay as they are. Source: pnpm 12.21. */
+	bool packaged = c->from->slot || c->from->within.n;
 	if (there && packaged && !(st.st_mode & 0111)) {
 		if (target_make_executable(dirfd, s.target.p, &st, o, e) < 0)
 			return e->code;

@@ -207,8 +207,8 @@ static void add_folder(struct bin_dir *d, int dirfd, str folder, str base, const
 		sub = str_head(sub, sub.n - 1);
 	if (dir >= 0 && (!sub.n || str_eq(sub, STR(".")) || path_safe(sub)))
 		add_files(p, dir, str_eq(sub, STR(".")) ? STR_NONE : arena_str(d->a, sub), 0, d->a);
-	qsort(p->bin, p->nbins, sizeof(*p->bin),
-		bin_cmp); /* the first of a name is it, as where the store knows them */
+	/* The first of a name is it, as where the store knows them. */
+	qsort(p->bin, p->nbins, sizeof(*p->bin), bin_cmp);
 }
 
 /* The commands of what a direct dependency has as peers are the importer's, too, where nobody of its own has them: with

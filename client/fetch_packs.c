@@ -278,8 +278,8 @@ static void want_drop(struct pack_want *w)
 
 static void want_imported(struct job *job, void *ctx);
 
-/* What unpacking takes is known beforehand: the pool gets so many that their sum is bounded, one at least. Those that take a
- * window are apart: pack_feed.c. */
+/* What unpacking takes is known beforehand: the pool gets so many that their sum is bounded, one at least. Those that
+ * take a window are apart: pack_feed.c. */
 static void imports_start(struct pack_fetcher *f)
 {
 	for (struct pack_want *w; (w = f->waiting.head);) {

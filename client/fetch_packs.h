@@ -1,12 +1,14 @@
 /* fetch_packs — package bytes from a drayd into the store: packs over a few HTTP/2 connections, import on the pool.
  *
- * Beside the plan's connection, so that bulk never stands before frames. One thread drives all sessions
- * (pack_conn.c); the loop hands packages in, in plan order, and gets told what became of them. What the plan does not name a
- * pack for is looked up at the server first, by its tarball's digest, when asked for.
+ * Beside the plan's connection, so that bulk never stands before frames. One thread drives all sessions (pack_conn.c);
+ * the loop hands packages in, in plan order, and gets told what became of them. What the plan does not name a pack for
+ * is looked up at the server first, by its tarball's digest, when asked for.
  *
  * Bounded by `max_bytes` of packs that were asked for and are not yet imported (one is always allowed): the plan and
- * the answers to look-ups say every pack's size beforehand, and one that is not so long is refused. So backpressure is that nothing
- * more is asked for. Large ones are unpacked while they arrive (pack_feed.c), and there it is HTTP/2's window. A lost connection is opened again, a few times or for `away_ms`, and only the rest is asked for, from the byte where a pack broke off.
+ * the answers to look-ups say every pack's size beforehand, and one that is not so long is refused. So backpressure is
+ * that nothing more is asked for. Large ones are unpacked while they arrive (pack_feed.c), and there it is HTTP/2's
+ * window. A lost connection is opened again, a few times or for `away_ms`, and only the rest is asked for, from the
+ * byte where a pack broke off.
  *
  * pack_fetch() and the callbacks belong to the install's loop. */
 #pragma once
@@ -51,11 +53,11 @@ struct pack_base_of {
 	uint8_t key[24]; /* PACKS_KEY */
 	struct pkg rec;
 };
-/* LOOK_UP: what the frame names may have been replaced by a better one since. BASE (may be NULL): a delta from there will do, and the
- * server is asked for one. */
+/* LOOK_UP: what the frame names may have been replaced by a better one since. BASE (may be NULL): a delta from there
+ * will do, and the server is asked for one. */
 void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, const struct pack_base_of *base);
-/* Takes back the first package whose look-up has no answer yet, so that it is had elsewhere meanwhile (IDLE). NULL: none. What a
- * frame names a pack for is never one: its server is there. */
+/* Takes back the first package whose look-up has no answer yet, so that it is had elsewhere meanwhile (IDLE). NULL:
+ * none. What a frame names a pack for is never one: its server is there. */
 struct tree_package *pack_take(struct pack_fetcher *f);
 /* How many that were taken back the server still has not answered for. */
 size_t pack_fetcher_unanswered(const struct pack_fetcher *f);

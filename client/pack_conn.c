@@ -20,7 +20,8 @@ static bool is_wanting(const struct thread *t)
 
 /* -- connections ----------------------------------------------------------------------------- */
 
-/* Whether it is worth another attempt: of a server that was there, however often nobody is reached, until it has been away for long. */
+/* Whether it is worth another attempt: of a server that was there, however often nobody is reached, until
+ * it has been away for long. */
 static bool conn_may(const struct conn *c)
 {
 	return c->failures < MOST_TRIES && (!c->misses || c->retry_at - c->missed_at < c->t->f->o.away_ms);

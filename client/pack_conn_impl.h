@@ -1,5 +1,5 @@
-/* pack_conn_impl — what the thread behind fetch_packs.h consists of: pack_conn.c has its connections and its loop, pack_ask.c the requests on them and what
- * comes of those. All of it is that thread's. */
+/* pack_conn_impl — what the thread behind fetch_packs.h consists of: pack_conn.c has its connections and its loop,
+ * pack_ask.c the requests on them and what comes of those. All of it is that thread's. */
 #pragma once
 #include "fetch_packs_impl.h"
 
@@ -37,8 +37,8 @@ struct conn {
 	bool over; /* it takes nothing more: finishes what it has */
 	bool due;  /* poll() told of it, or it is new */
 };
-/* A want is in exactly one list: `find` (to be looked up), `get` or `large` (to be asked for), a request's, or handed back as `news`. One with
- * a feed is not handed back: what has arrived of it is given away piece by piece. */
+/* A want is in exactly one list: `find` (to be looked up), `get` or `large` (to be asked for), a request's, or handed
+ * back as `news`. One with a feed is not handed back: what has arrived of it is given away piece by piece. */
 struct thread {
 	struct pack_fetcher *f;
 	struct conn conn[MOST_CONNECTIONS];

@@ -35,9 +35,10 @@ struct project {
 	str current;                       /* importer in which the user stands, "." when in none */
 	bool is_workspace, made_workspace; /* project_load() wrote its pnpm-workspace.yaml */
 	str machine_file;                  /* where the machine's config.yaml is or would be; empty: no home */
-	str around; /* pnpm-workspace.yaml of the workspace in whose folder this project lies without being listed; empty: none */
-	struct str_list
-		patterns;   /* packages: of pnpm-workspace.yaml; "." when the file has none; empty without the file */
+	/* pnpm-workspace.yaml of the workspace in whose folder this project lies without being listed; empty: none. */
+	str around;
+	/* `packages:` of pnpm-workspace.yaml; "." when the file has none; empty without the file. */
+	struct str_list patterns;
 	struct request req; /* mode, groups and ignore_scripts are the caller's to change */
 	struct project_importer *importer;
 	struct client_settings client;

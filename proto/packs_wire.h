@@ -3,13 +3,14 @@
  * POST /v1/packs/find   "which packs are ready?"
  *	request   PACKS_FIND_TYPE: "DPF1", then a key of 24 bytes a package
  *	answer    PACKS_FIND_TYPE: for each key, in order, digest (32) and size (8); size 0: none is ready
- *	or        "DPF3", then two keys a package: its own, and that of a version which the client has (zeros: none): the answer
- *	          may be a delta from there (a pack of version 3), which says so itself
- *	or        "DPF2", the same of an older client, which reads deltas of version 2 only: it is answered as one with "DPF1"
+ *	or        "DPF3", then two keys a package: its own, and that of a version which the client has (zeros: none):
+ *	          the answer may be a delta from there (a pack of version 3), which says so itself
+ *	or        "DPF2", the same of an older client, which reads deltas of version 2 only: it is answered as one with
+ *	          "DPF1"
  * POST /v1/packs        "send them"
  *	request   PACKS_TYPE: "DPQ1", then digest (32) and the byte to begin at (8) of each
- *	answer    PACKS_TYPE: for each, in order, digest (32) and number of bytes that follow (8), and these bytes; PACKS_ABSENT
- *	          instead of a number: nothing follows, the tarball has to do
+ *	answer    PACKS_TYPE: for each, in order, digest (32) and number of bytes that follow (8), and these bytes;
+ *	          PACKS_ABSENT instead of a number: nothing follows, the tarball has to do
  * GET /v1/packs/<hex>   one pack as a static object
  *
  * A package's key is the head of its tarball's strongest digest. */

@@ -1,6 +1,8 @@
-/* packument_format — the bytes of a compiled packument, shared by its writer (packument.c) and its reader (packument_read.c).
+/* packument_format — the bytes of a compiled packument, shared by its writer (packument.c) and its reader
+ * (packument_read.c).
  *
- * One block, little-endian, no pointers; sections follow the head in this order and have the lengths that the head states:
+ * One block, little-endian, no pointers; sections follow the head in this order and have the lengths that the head
+ * states:
  *
  *	struct pk_head
  *	struct pk_version	[nversions]	ascending by semver
@@ -11,7 +13,8 @@
  *	uint32_t hash		[nhash]		open addressing by pk_hash() of the version's text: index or PK_NONE
  *	char blob		[nblob]
  *
- * String 0 is empty and group 0 has no members. Equal maps and lists are one group; names and ranges are one string each. */
+ * String 0 is empty and group 0 has no members. Equal maps and lists are one group; names and ranges are one string
+ * each. */
 #pragma once
 #include "packument.h"
 

@@ -30,8 +30,9 @@ struct packs_opts {
 	uint64_t max_bytes;           /* of packs; past it the longest unused go; 0: no limit */
 	unsigned fresh_s, lease_s; /* a pack stays so long after it was made, and after a plan named it; 0: 600 each */
 	uint32_t max_pending;      /* packages waiting; past it they stay cold until asked for again; 0: 100,000 */
-	uint32_t
-		max_unmade; /* packages that are known and never had a pack: clients' lockfiles name what there is not. One client's plans: half of what is left. 0: 500,000 */
+	/* Packages that are known and never had a pack: clients' lockfiles name what there is not. One client's plans:
+	 * half of what is left. 0: 500,000. */
+	uint32_t max_unmade;
 	uint64_t journal_slack; /* bytes by which the journal may be longer than it need be; 0: 64 MiB */
 	bool no_settle;
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
@@ -44,6 +45,8 @@ void packs_free(struct packs *p);
 /* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. CLIENT: the name of who asks,
  * or empty. Never blocks for long. */
 void packs_of(struct packs *p, struct frame_package *f, str client);
+/* The pack that is ready for the package KEY, which counts as a use of it; false: none is, and it is made where that
+ * can be. */
 bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY]);
 /* For who has the package BASE: the delta from there if it is ready, else it is made for the next one that
  * asks, and the pack is given. */

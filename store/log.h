@@ -2,11 +2,10 @@
  *
  *	log_info("fetch", "pkg=" STR_FMT " ms=%u", STR_ARG(name), ms);
  *
- * The sink is the one mutable global beside str_hash()'s seed; it is set up before threads start. A
- * line is written with a single write(2), so lines never mix; a sink that
- * cannot take it (a stuck pipe or socket) never blocks: the line is dropped and counted. As JSON each
- * key=value is a field, a string; values with spaces are in quotes. Where the sink is systemd's journal, a line has its priority
- * in front ("<4>", sd-daemon(3)), which the journal takes off. */
+ * The sink is the one mutable global beside str_hash()'s seed; it is set up before threads start. A line is written
+ * with a single write(2), so lines never mix; a sink that cannot take it (a stuck pipe or socket) never blocks: the
+ * line is dropped and counted. As JSON each key=value is a field, a string; values with spaces are in quotes. Where the
+ * sink is systemd's journal, a line has its priority in front ("<4>", sd-daemon(3)), which the journal takes off. */
 #pragma once
 #include "base/base.h"
 

@@ -98,8 +98,9 @@ static bool is_large(const struct task *t)
 	return t->step == STEP_COMPILE && t->raw.n >= LARGE_BODY;
 }
 
-/* What a worker does next. To ask comes first, so that the network does not wait for the workers. Small bodies do not wait for large ones,
- * since each may bring more to ask for; but those have half of the workers while both are there, for they bring as much. */
+/* What a worker does next. To ask comes first, so that the network does not wait for the workers. Small bodies do
+ * not wait for large ones, since each may bring more to ask for; but those have half of the workers while both are
+ * there, for they bring as much. */
 static struct task_list *list_next(struct meta *m)
 {
 	if (m->quick.first)
@@ -124,8 +125,8 @@ static void task_push(struct meta *m, struct task *t)
 		abort(); /* depth is four runners per worker */
 }
 
-/* N more bytes wait to be compiled. Under the lock. Past the limit the fetch thread takes what it has begun to read, no more, and goes on
- * when half of it is left. */
+/* N more bytes wait to be compiled. Under the lock. Past the limit the fetch thread takes what it has begun to read, no
+ * more, and goes on when half of it is left. */
 static void pending_add(struct meta *m, size_t n)
 {
 	struct meta_counts *c = &m->counts;
@@ -189,8 +190,8 @@ static int64_t until(int64_t good_ms)
 	return good_ms < INT64_MAX - now ? now + good_ms : INT64_MAX;
 }
 
-/* RECORD (adopted) or E goes to all who wait; from memory it is good for GOOD_MS. An entry that failed is gone before they
- * wake, unless its failure is an answer: the registry has no such package. */
+/* RECORD (adopted) or E goes to all who wait; from memory it is good for GOOD_MS. An entry that failed is gone before
+ * they wake, unless its failure is an answer: the registry has no such package. */
 static void entry_settle(struct entry *t, struct meta_record *record, int64_t good_ms, const struct err *e)
 {
 	struct meta *m = t->m;
@@ -298,7 +299,8 @@ int64_t meta_row_ms(str value)
 	return h.magic == STORED_MAGIC ? h.fetched_ms : 0;
 }
 
-/* Reads one form's row into T (record, validator, when it was confirmed). 1 found, 0 not, negative: the index cannot be read. */
+/* Reads one form's row into T (record, validator, when it was confirmed). 1 found, 0 not, negative:
+ * the index cannot be read. */
 static int index_get(struct entry *t, enum packument_form form, struct store_read *r, struct err *e)
 {
 	AUTO(buf_release) struct buf key = BUF_INIT;
@@ -672,7 +674,8 @@ struct meta_record *meta_peek(struct meta *m, str registry_url, str name, enum p
 	return r;
 }
 
-/* What T, which was read from the index without asking, has. It stays for whoever wants it next: under its name, where nobody else is at it. */
+/* What T, which was read from the index without asking, has. It stays for whoever wants it next: under its name,
+ * where nobody else is at it. */
 static struct meta_record *entry_keep(struct meta *m, struct entry *x, struct buf *key)
 {
 	struct meta_record *r = meta_record_hold(x->record);

@@ -1,7 +1,8 @@
 /* meta_table — the packuments that meta.c has in memory: entries by name, registry and form, in the order of their use.
  *
- * Owns its entries and through them records, which are counted: who got one holds it too. All of it is guarded by meta.c's lock, except what
- * is said to be the present step's, and meta_record_hold() and meta_record_release(), which any thread may call. */
+ * Owns its entries and through them records, which are counted: who got one holds it too. All of it is guarded by
+ * meta.c's lock, except what is said to be the present step's, and meta_record_hold() and meta_record_release(),
+ * which any thread may call. */
 #pragma once
 #include "meta.h"
 #include <stdatomic.h>
@@ -53,7 +54,8 @@ struct meta_table {
 };
 /* Appends the key of a packument, in the index and here: "<form> <name> <registry without credentials>". */
 void meta_key_put(struct buf *b, str registry, str name, enum packument_form form);
-/* The same for a look-up: what is asked for comes from one registry, mostly, whose part of the key the table remembers. */
+/* The same for a look-up: what is asked for comes from one registry, mostly, whose part of the
+ * key the table remembers. */
 void meta_table_put_key(struct meta_table *t, struct buf *b, str registry, str name, enum packument_form form);
 /* Makes the key of one form that of the other. */
 void meta_key_set_form(struct buf *key, enum packument_form form);

@@ -1,13 +1,13 @@
 /* pack_delta — a package as what another version of it lacks.
  *
- * A file that the other version has, under whatever name, is named and not sent; the rest is encoded behind the other version's
- * files as a prefix. Kept, named by digest and trusted as packs are: these bytes prove what is sent and what is named. What comes out
- * depends on the other version's files, too, which the store may have had for long: its CRC-64 tells whether one was damaged or written
- * to since, as with all that a store keeps (content_sum.h). Pure.
+ * A file that the other version has, under whatever name, is named and not sent; the rest is encoded behind the other
+ * version's files as a prefix. Kept, named by digest and trusted as packs are: these bytes prove what is sent and what
+ * is named. What comes out depends on the other version's files, too, which the store may have had for long: its CRC-64
+ * tells whether one was damaged or written to since, as with all that a store keeps (content_sum.h). Pure.
  *
  *	header   as a pack's; the content's size has 32 bits, the longest prefix the other 32
- *	table    one zstd frame: the other version's files that make up the prefixes, a row a file, the segments, and the SHA-256 of all
- *	         files' CRC-64
+ *	table    one zstd frame: the other version's files that make up the prefixes, a row a file, the segments, and
+ *	         the SHA-256 of all files' CRC-64
  *	content  one zstd frame a segment */
 #pragma once
 #include "pack.h"

@@ -139,7 +139,8 @@ static int importers_init(struct run *r, struct err *e)
 
 /* --- resolutionMode: time-based --- */
 
-/* The version of its packument P that W would be without the lockfile's pins; NONE: not of a registry, or there is none. */
+/* The version of its packument P that W would be without the lockfile's pins; NONE: not of a
+ * registry, or there is none. */
 static int direct_choice(struct run *r, const struct importer *imp, const struct wanted *w, struct reg_spec *spec,
 	struct packument *p, uint32_t *v, struct err *e)
 {
@@ -161,8 +162,8 @@ static int direct_choice(struct run *r, const struct importer *imp, const struct
 	return 0;
 }
 
-/* Newest publish time among direct dependencies, as they would be chosen without the lockfile's pins; transitive ones may be an hour
- * younger. */
+/* Newest publish time among direct dependencies, as they would be chosen without the lockfile's pins; transitive
+ * ones may be an hour younger. */
 static int time_cutoff(struct run *r, struct err *e)
 {
 	int64_t newest = 0;

@@ -1,10 +1,10 @@
 /* first_pick — choices that projects of a workspace share.
  *
- * Projects differ in what they prefer (prefer.h), but pnpm resolves a specifier once for the whole workspace: the first project that
- * asks decides for those after it, as long as the levels above the edge have resolved the same versions of the package. It asks twice, too:
- * ahead, as soon as it knows a package's manifest and before any level counts, and once more when it walks there.
- * Only names that some manifest has can differ between projects; nothing is kept of others.
- * Source: pnpm 12.21, observed; its resolver's cache of wanted dependencies. */
+ * Projects differ in what they prefer (prefer.h), but pnpm resolves a specifier once for the whole workspace: the first
+ * project that asks decides for those after it, as long as the levels above the edge have resolved the same versions of
+ * the package. It asks twice, too: ahead, as soon as it knows a package's manifest and before any level counts, and
+ * once more when it walks there. Only names that some manifest has can differ between projects; nothing is kept of
+ * others. Source: pnpm 12.21, observed; its resolver's cache of wanted dependencies. */
 #pragma once
 #include "pick.h"
 

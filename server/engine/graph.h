@@ -211,8 +211,8 @@ struct ahead {
 	uint32_t pkg;
 	const struct atomset *shadow;
 };
-/* Packages in a chain, each needing the next as a dependency or, in a dep path, as a peer: walks go down it by recursion, and a worker's stack
- * is 8 MiB. */
+/* Packages in a chain, each needing the next as a dependency or, in a dep path, as a peer: walks go down it by
+ * recursion, and a worker's stack is 8 MiB. */
 enum { RUN_MOST_DEPTH = 3000 };
 
 /* Projects' dependency on NAME, by SPEC; LOCKED is its version in the lockfile, 0: none. */
@@ -312,10 +312,11 @@ uint32_t pkg_add(struct run *r, atom id);
 uint32_t node_add(struct run *r, uint32_t pkg, int32_t depth);
 /* Whether P wants NAME as a peer, as its owner reads the manifest. */
 bool pkg_has_peer(const struct pkg *p, atom name);
-/* Makes room for index AT in an array of *N rows of SIZE bytes, one by atom; new ones are zero. Returns its place; the heap's. */
+/* Makes room for index AT in an array of *N rows of SIZE bytes, one by atom; new ones are zero.
+ * Returns its place; the heap's. */
 void *by_atom(void *p, size_t *n, atom at, size_t size);
-/* Where IMP's manifest declares ALIAS, and in which group of the lockfile: optional before prod before dev; then its own peers, which
- * autoInstallPeers installs for it. NULL: nowhere, it was only hoisted. */
+/* Where IMP's manifest declares ALIAS, and in which group of the lockfile: optional before prod before dev; then its
+ * own peers, which autoInstallPeers installs for it. NULL: nowhere, it was only hoisted. */
 const struct kv *importer_declares(
 	const struct run *r, const struct importer *imp, atom alias, enum lock_dep_type *type);
 /* The project in ".", or NULL. */

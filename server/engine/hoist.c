@@ -143,8 +143,8 @@ static bool is_in_run(const void *ctx, const struct selector *s)
 	return selector_in_run(s);
 }
 
-/* Where nothing of this run can serve, a provider that was chosen once stays; 0: there is none to keep. A project that the lockfile doesn't
- * know has chosen none. Source: pnpm 12.21's behaviour. */
+/* Where nothing of this run can serve, a provider that was chosen once stays; 0: there is none to keep. A project that
+ * the lockfile doesn't know has chosen none. Source: pnpm 12.21's behaviour. */
 static atom locked_provider(
 	struct run *r, const struct importer *imp, atom name, const struct bucket *b, const struct range *range)
 {

@@ -1,10 +1,9 @@
 /* metas — the packuments of a run: which were asked for, which are here.
  *
- * Asking is speculative and never blocks; waiting happens only when the
- * deterministic pass can do no more. When a packument arrives, those of the
- * dependencies of the versions that are likely to be picked are asked for at
- * once, so that the number of round trips is the depth of the graph, not the
- * number of passes; as long as hardly any is missing, nothing is looked ahead for. What is picked never depends on the order of arrival. */
+ * Asking is speculative and never blocks; waiting happens only when the deterministic pass can do no more. When a
+ * packument arrives, those of the dependencies of the versions that are likely to be picked are asked for at once, so
+ * that the number of round trips is the depth of the graph, not the number of passes; as long as hardly any is missing,
+ * nothing is looked ahead for. What is picked never depends on the order of arrival. */
 #pragma once
 #include "pick.h"
 
@@ -13,8 +12,8 @@ struct metas *metas_new(struct run *r);
 void metas_free(struct metas *m);
 
 enum meta_state { META_WAITING, META_HERE, META_FAILED };
-/* The packument of NAME for an edge (FULL: the edge wants the full form); asks when it was never asked for. *OUT is set on
- * META_HERE, *E on META_FAILED. */
+/* The packument of NAME for an edge (FULL: the edge wants the full form); asks when it was never asked for. *OUT is set
+ * on META_HERE, *E on META_FAILED. */
 enum meta_state metas_get(struct metas *m, atom name, bool full, struct packument *out, const struct err **e);
 /* The same, for what SPEC and O choose of it: where what is kept decides (pick_kept()), nobody is asked. */
 enum meta_state metas_get_for(struct metas *m, const struct reg_spec *spec, const struct pick_opts *o, bool full,

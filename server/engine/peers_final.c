@@ -212,8 +212,9 @@ struct pair {
 	uint32_t a, b;
 };
 
-/* Whether two occurrences stand for the same: one package, and peers that are the same in turn. A cycle's own names are no
- * difference, though the walk cut it at another place. *BUDGET: comparisons left; none left counts as a difference. */
+/* Whether two occurrences stand for the same: one package, and peers that are the same in turn. A cycle's
+ * own names are no difference, though the walk cut it at another place. *BUDGET: comparisons left; none
+ * left counts as a difference. */
 static bool same_occurrence(struct peers *p, uint32_t a, uint32_t b, const struct pair *up, uint32_t *budget)
 {
 	const struct vnode *x = vnode_at(p, a), *y = vnode_at(p, b);
@@ -363,8 +364,8 @@ static void hidden_peers(struct cycles *c, struct hiding *h, uint32_t at, kv_vec
 	}
 }
 
-/* A peer that a cycle reduces to name@version takes along the peers by which that package's occurrences differ; without them
- * two dependents of different occurrences would have one dep path. */
+/* A peer that a cycle reduces to name@version takes along the peers by which that package's occurrences differ; without
+ * them two dependents of different occurrences would have one dep path. */
 static void unhide(struct cycles *c)
 {
 	struct peers *p = c->p;

@@ -2,9 +2,9 @@
 #include "pick.h"
 #include "reuse.h"
 
-/* What served a package as a peer when the lockfile was written serves it again, where that is still in the tree and in the peer's range:
- * the projects' other packages may see another version. Only what has no peers of its own: its copies don't differ.
- * Source: pnpm 12.21's behaviour. */
+/* What served a package as a peer when the lockfile was written serves it again, where that is still in the tree and in
+ * the peer's range: the projects' other packages may see another version. Only what has no peers of its own: its copies
+ * don't differ. Source: pnpm 12.21's behaviour. */
 
 static const struct pmap *resolved_of(const struct vnode *v)
 {

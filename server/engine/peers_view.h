@@ -1,8 +1,8 @@
 /* peers_view — a tree of occurrences as one peer pass sees it: the walk's nodes, and those it makes itself.
  *
- * Shared by the files of the pass: peers.c (an importer), peers_walk.c (an occurrence), peers_cache.c, peers_names.c, peers_final.c (the
- * final graph). Nodes are numbers: those of the run as they are, the pass's own with the bit OWN. Maps, chains and records live in the pass's
- * arena until peers_free(). */
+ * Shared by the files of the pass: peers.c (an importer), peers_walk.c (an occurrence), peers_cache.c, peers_names.c,
+ * peers_final.c (the final graph). Nodes are numbers: those of the run as they are, the pass's own with the bit OWN.
+ * Maps, chains and records live in the pass's arena until peers_free(). */
 #pragma once
 #include "peers.h"
 
@@ -140,7 +140,8 @@ struct output {
 const struct refs *peers_importer_refs(struct peers *p, const struct importer *imp, const struct refs *under);
 /* D, where it can be a peer, was met among REFS. */
 void peers_remember_direct(struct peers *p, const struct direct *d, const struct refs *refs);
-/* Resolves NODE among PARENTS. ANCESTORS: packages above it, for messages; NULL: none. Past RUN_MOST_DEPTH the run's too_deep is set. */
+/* Resolves NODE among PARENTS. ANCESTORS: packages above it, for messages; NULL: none. Past RUN_MOST_DEPTH
+ * the run's too_deep is set. */
 struct output peers_node(struct peers *p, uint32_t node, const struct refs *parents, const struct chain *ancestors);
 /* Resolves the back edges' nodes that wait. */
 void peers_drain(struct peers *p, const struct refs *parents);
@@ -148,8 +149,8 @@ void peers_drain(struct peers *p, const struct refs *parents);
 /* peers.c */
 /* Whether what hoisting found inside the tree counts as a provider: of IMP's direct dependencies. */
 void peers_mark_providers(struct peers *p, const struct importer *imp, bool on);
-/* Walks IMP's direct dependencies from number FROM on: first those that it declares, then the providers that they didn't lead to. OUT, which may
- * be NULL, gets what is found on the way. */
+/* Walks IMP's direct dependencies from number FROM on: first those that it declares, then the providers that they
+ * didn't lead to. OUT, which may be NULL, gets what is found on the way. */
 void peers_importer(
 	struct peers *p, const struct importer *imp, uint32_t from, const struct refs *refs, struct discovery *out);
 
@@ -161,8 +162,8 @@ const struct cache_item *peers_cache_fast(struct peers *p, const struct refs *pa
 void peers_cache_add(struct peers *p, uint32_t pkg, struct cache_item it);
 
 /* peers_locked.c: the providers that the lockfile has */
-/* By snapshot, the node in P, which has been walked, that is what the snapshot was, and has no peers; in P's run. NULL: all that could go
- * back to the lockfile's providers has them anyway. */
+/* By snapshot, the node in P, which has been walked, that is what the snapshot was, and has no peers; in P's run. NULL:
+ * all that could go back to the lockfile's providers has them anyway. */
 const uint32_t *peers_locked_providers(struct peers *p);
 /* REFS, as NODE's own peers and its children are to see them. */
 const struct refs *peers_locked_refs(struct peers *p, uint32_t node, const struct refs *refs);

@@ -287,8 +287,8 @@ static uint32_t instead_of(const struct view *v, struct instead want)
 	return best;
 }
 
-/* The version under TAG; one that is too young gives way to the best older one of its kind and major. `latest` takes a prerelease of that
- * major sooner than another major (pnpm 12.8.2). */
+/* The version under TAG; one that is too young gives way to the best older one of its kind and major. `latest` takes a
+ * prerelease of that major sooner than another major (pnpm 12.8.2). */
 static uint32_t tagged(const struct view *v, str tag)
 {
 	uint32_t at = packument_tag(v->p, tag);
@@ -424,9 +424,9 @@ static void extra_find(struct view *v, const struct reg_spec *spec, const struct
 		}
 }
 
-/* Weighs what is preferred. The lockfile decides between what the manifests and the levels above prefer alike, and where nothing that
- * they prefer is in range: a package that moved takes its siblings' versions along, a project's own range those below it.
- * Source: pnpm 12.21's behaviour. */
+/* Weighs what is preferred. The lockfile decides between what the manifests and the levels above prefer alike, and
+ * where nothing that they prefer is in range: a package that moved takes its siblings' versions along, a project's own
+ * range those below it. Source: pnpm 12.21's behaviour. */
 static void prefer(
 	const struct view *v, struct preferences *out, const struct reg_spec *spec, const struct pick_opts *o)
 {
@@ -535,8 +535,8 @@ static bool has_excluded(struct run *r, struct packument p, str name)
 	return true;
 }
 
-/* Whether a version that P doesn't have, or a tag that moved, could win: not against one that the lockfile or the levels above have, where all that is
- * preferred are versions that P has and one outweighs the others. */
+/* Whether a version that P doesn't have, or a tag that moved, could win: not against one that the lockfile or the
+ * levels above have, where all that is preferred are versions that P has and one outweighs the others. */
 static bool outweighed(struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
 {
 	struct run *r = v->r;
@@ -581,8 +581,8 @@ bool pick_kept(
 	return spec->type == SPEC_RANGE && !o->lowest && outweighed(&v, spec, o);
 }
 
-/* Apart from what the levels above resolved, a choice depends on nothing but this: it is made once. The preferred versions of a
- * name stay the same as long as a walk lasts. */
+/* Apart from what the levels above resolved, a choice depends on nothing but this: it is made once. The preferred
+ * versions of a name stay the same as long as a walk lasts. */
 struct pick_memo {
 	const uint8_t *packument; /* NULL: free */
 	const struct selectors *preferred;

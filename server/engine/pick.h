@@ -1,11 +1,10 @@
 /* pick — one version out of a packument, as pnpm 12 chooses it.
  *
- * Preferred versions by weight (direct dependencies' 1,000, those of the levels
- * above 1; the lockfile's decide between equal ones, and where none of those is
- * in range), then `latest` when it is in range, then
- * the highest that is not deprecated. minimumReleaseAge hides young versions and
- * moves the dist-tags; where nothing old enough fits, the lowest that fits is
- * taken and reported. trustPolicy hides versions in the same way, but nothing makes up for it. Pure but for the atom table. */
+ * Preferred versions by weight (direct dependencies' 1,000, those of the levels above 1; the lockfile's decide between
+ * equal ones, and where none of those is in range), then `latest` when it is in range, then the highest that is not
+ * deprecated. minimumReleaseAge hides young versions and moves the dist-tags; where nothing old enough fits, the
+ * lowest that fits is taken and reported. trustPolicy hides versions in the same way, but nothing makes up for it.
+ * Pure but for the atom table. */
 #pragma once
 #include "graph.h"
 #include "trust.h"
@@ -30,10 +29,10 @@ struct pick_opts {
 uint32_t pick_version(
 	struct run *r, struct packument p, const struct reg_spec *spec, const struct pick_opts *o, bool *young);
 
-/* Whether what is kept of a packument decides, so that nobody need be asked: the choice out of what the registry has now would be the same. P was last
- * confirmed at CHECKED_MS (0: who knows), and says enough of ages. So it is where it has the very version; where only versions count that were
- * published before it was confirmed; where one version of the lockfile outweighs all that may have come since. Tags are then as old as P.
- * Source: pnpm 12.21's requests */
+/* Whether what is kept of a packument decides, so that nobody need be asked: the choice out of what the registry has
+ * now would be the same. P was last confirmed at CHECKED_MS (0: who knows), and says enough of ages. So it is where it
+ * has the very version; where only versions count that were published before it was confirmed; where one version of the
+ * lockfile outweighs all that may have come since. Tags are then as old as P. Source: pnpm 12.21's requests */
 bool pick_kept(
 	struct run *r, struct packument p, int64_t checked_ms, const struct reg_spec *spec, const struct pick_opts *o);
 

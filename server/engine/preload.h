@@ -13,7 +13,8 @@ struct preload;
 struct preload_opts {
 	int64_t now_ms;
 	bool early; /* engine_io.early */
-	bool kept_ages; /* what was confirmed after a cutoff answers where only older versions count; else every age is none */
+	/* What was confirmed after a cutoff answers where only older versions count; else every age is none. */
+	bool kept_ages;
 	struct remote_tarballs_opts remote; /* for dependencies that are tarball URLs */
 };
 MUST_USE int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e);
@@ -21,6 +22,6 @@ MUST_USE int preload_new(struct preload **out, struct meta *m, const struct prel
 const struct engine_io *preload_io(struct preload *p);
 /* wait() and remote_tarball() return ERR_CANCELLED from now on; any thread. */
 void preload_cancel(struct preload *p);
-/* Releases every record. Wants that are under way are not waited for: the last one frees P, so what a cancelled plan asked for may take as long
- * as the registry does. The meta must not be freed before, which meta_free() sees to. */
+/* Releases every record. Wants that are under way are not waited for: the last one frees P, so what a cancelled plan
+ * asked for may take as long as the registry does. The meta must not be freed before, which meta_free() sees to. */
 void preload_free(struct preload *p);

@@ -176,7 +176,8 @@ static int exotic(struct run *r, const struct wanted *w, const struct pkg *p, co
 /* Narrows W to what the lockfile has for the edge, where that is to stay. */
 static void pin(struct run *r, struct wanted *w, const struct edge_ctx *x, prior key)
 {
-	/* what a project declared and the lockfile has for it stays while it fits, though other projects have a higher one */
+	/* what a project declared and the lockfile has for it stays while it fits, though other
+	 * projects have a higher one */
 	bool stays = x->source == FROM_IMPORTER && !x->imp->subdep_rules;
 	atom pinned = key != NONE && (stays || (x->depth > 0 && valid_range(r, w->spec))) ? reuse_pin(r, w, key) : 0;
 	if (pinned)
@@ -281,7 +282,8 @@ static const struct level *level_below(struct run *r, const struct level *up, co
 	return l;
 }
 
-/* What stands in a project under its own name: below that resolves what is hoisted for it later. Source: pnpm 12.21's behaviour. */
+/* What stands in a project under its own name: below that resolves what is hoisted for it later.
+ * Source: pnpm 12.21's behaviour. */
 static const struct level *level_of_own(struct run *r, const struct level *up, const struct seed *s, uint32_t n)
 {
 	struct seed *own = arena_new(&r->arena, struct seed, n + 1);
@@ -316,7 +318,8 @@ static void front_add(struct front_vec *f, struct front x)
 	f->p[f->n++] = x;
 }
 
-/* A new owner that takes the recorded children over still decides anew what is shadowed below it: the names above are others. */
+/* A new owner that takes the recorded children over still decides anew what is shadowed below it:
+ * the names above are others. */
 static bool restates(const struct pkg *p, const struct seed *s)
 {
 	return p->nedge && s->key == NONE;

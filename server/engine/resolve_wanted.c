@@ -153,8 +153,8 @@ void resolve_ask_later(struct run *r, uint32_t pkg, const struct atomset *shadow
 	*vec_add(&r->ahead) = (struct ahead){ pkg, shadow };
 }
 
-/* The choice that the dependency S of a package would be without regard to what the levels above resolved; errors come up where
- * it is needed. */
+/* The choice that the dependency S of a package would be without regard to what the levels above resolved; errors
+ * come up where it is needed. */
 static int ask_ahead_one(struct run *r, const struct importer *imp, const struct spec *s, struct err *e)
 {
 	struct wanted w = { s->alias, s->range, s->optional, false, false };

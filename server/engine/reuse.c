@@ -293,9 +293,9 @@ void reuse_init(struct run *r)
 	asking_collect(r);
 }
 
-/* Whether W, a project's own peer, stays WAS, which its range OWN takes. What other projects depend on decides, as far as OWN takes what they
- * have: none of them may name one version, and the peer is what one of them has, or all their ranges take it.
- * Source: pnpm 12.21's behaviour. */
+/* Whether W, a project's own peer, stays WAS, which its range OWN takes. What other projects depend on decides, as far
+ * as OWN takes what they have: none of them may name one version, and the peer is what one of them has, or all their
+ * ranges take it. Source: pnpm 12.21's behaviour. */
 static bool peer_stays(struct run *r, const struct wanted *w, const struct range *own, atom was)
 {
 	bool shared = false, fits = true;
@@ -322,7 +322,8 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 	str name, version;
 	if (k == NONE || !package_of(r, k, &name, &version) || override_gone(r, name))
 		return NONE;
-	/* unlike below: a prerelease that the range doesn't name goes, though nothing else changed. Source: pnpm 12.21's behaviour */
+	/* unlike below: a prerelease that the range doesn't name goes, though nothing else changed.
+	 * Source: pnpm 12.21's behaviour */
 	atom range = range_in(r, alias, spec, name);
 	const struct range *rg = sof(r, range).n ? solid_range(r, range) : NULL;
 	const struct semver *v = atom_semver(&r->t, atom_of(&r->t, version));
@@ -437,8 +438,8 @@ static void whole_close(struct run *r, uint32_t from, bool yes)
 
 static bool whole_deps(struct run *r, const struct lock_deps *deps, unsigned depth, uint32_t *low);
 
-/* Tarjan's strongly connected components: a cycle is taken over whole. Returns the least index that KEY reaches on the stack; leaves KEY
- * open where that is another's. */
+/* Tarjan's strongly connected components: a cycle is taken over whole. Returns the least index that KEY reaches on the
+ * stack; leaves KEY open where that is another's. */
 static uint32_t whole_visit(struct run *r, prior key, unsigned depth)
 {
 	const struct lock_snapshot *s = snap_at(r, key);
@@ -483,7 +484,8 @@ bool reuse_subtree(struct run *r, const struct importer *imp, prior key)
 
 /* What is known of a snapshot. */
 enum { UNSEEN, TAKEN_OVER, RESOLVED };
-/* Looked at for each snapshot there is, at most: guessing must not cost more than what it guesses at, however many projects there are. */
+/* Looked at for each snapshot there is, at most: guessing must not cost more than what it guesses at, however
+ * many projects there are. */
 enum { FORESEE_EDGES = 8 };
 
 struct foresight {
@@ -494,7 +496,8 @@ struct foresight {
 	size_t n, left; /* edges that may still be looked at */
 };
 
-/* Whoever depends on what is RESOLVED anew is asked for; of a snapshot that is otherwise taken over only what its own dependencies moved. */
+/* Whoever depends on what is RESOLVED anew is asked for; of a snapshot that is otherwise taken over only what
+ * its own dependencies moved. */
 static void foresee_dep(struct run *r, struct foresight *f, const struct lock_dep *d, bool optional, uint8_t how)
 {
 	struct packument p;

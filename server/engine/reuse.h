@@ -9,11 +9,12 @@
 
 /* The versions in the prior lockfile are preferred from now on. */
 void reuse_prefer(struct run *r);
-/* What each project's manifest changed against the prior lockfile. Where one asks for a version that the lockfile doesn't have, the peers of all
- * on that name are chosen anew; which of the peers whose range changed stay. */
+/* What each project's manifest changed against the prior lockfile. Where one asks for a version that the lockfile
+ * doesn't have, the peers of all on that name are chosen anew; which of the peers whose range changed stay. */
 void reuse_init(struct run *r);
-/* Asks for the packuments that the walk will want of what is in the lockfile: all below a dependency that is resolved anew, which depends on
- * mostly the same as before, and what depends on such a one. A guess, and bounded: it costs no more than a few looks at each snapshot. */
+/* Asks for the packuments that the walk will want of what is in the lockfile: all below a dependency that is resolved
+ * anew, which depends on mostly the same as before, and what depends on such a one. A guess, and bounded: it costs no
+ * more than a few looks at each snapshot. */
 void reuse_foresee(struct run *r);
 /* The snapshot recorded for a direct dependency that still satisfies its specifier; NONE: none. */
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w);
@@ -44,6 +45,6 @@ uint32_t reuse_kids(struct run *r, prior key, const struct pkg *p, struct reuse_
 bool reuse_has_satisfying(struct run *r, const struct wanted *w);
 /* The package of snapshot KEY. */
 MUST_USE int reuse_package(struct run *r, uint32_t *out, prior key, bool *fresh, struct err *e);
-/* What the locked dep paths of IMP's direct dependencies say of peers, of all that there are for a project that the lockfile doesn't know;
- * after its first wave. */
+/* What the locked dep paths of IMP's direct dependencies say of peers, of all that there are for a project that the
+ * lockfile doesn't know; after its first wave. */
 void reuse_lock_peers(struct run *r, struct importer *imp);

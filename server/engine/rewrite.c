@@ -261,7 +261,8 @@ static prior only_one(struct rewrite *x, str name, str range)
 	return found;
 }
 
-/* One dependency EDGE of M's new version; HAD is what the old one had there, ONLY what was found of it where the old one had nothing. */
+/* One dependency EDGE of M's new version; HAD is what the old one had there, ONLY what was found of it where
+ * the old one had nothing. */
 static bool kid_keep(struct rewrite *x, struct lock_deps *out, struct kv edge, struct only *only, struct lock_deps had,
 	const struct move *m)
 {
@@ -513,7 +514,8 @@ static bool names_twice(struct rewrite *x, const bool *changed, size_t n)
 	return false;
 }
 
-/* Notes the moves of overrides that are not what they were; false where something else changed, too. *SAME: nothing did. */
+/* Notes the moves of overrides that are not what they were; false where something else changed,
+ * too. *SAME: nothing did. */
 static bool overrides_move(struct rewrite *x, bool *same)
 {
 	struct str_map now = overrides_resolved(x->r), was = x->from->head.overrides;

@@ -1,11 +1,13 @@
-/* Plan requests at drayd, many at the same time, for as little CPU as can be: whoever loads a server from the same machine takes from what he measures.
+/* Plan requests at drayd, many at the same time, for as little CPU as can be: whoever loads a server from the same
+ * machine takes from what he measures.
  *
  *     plans_load PID PORT CONNECTIONS STREAMS ROUNDS BODY...
  *
- * Connection i sends the body i modulo their number, on STREAMS streams at once, ROUNDS times. Connections are made, and answer all of a round,
- * before the clock starts. In the timed part bytes that lie ready are sent, and answers are received into memory that is there, where only the heads of
- * frames are looked at; after each round every answer is compared, byte by byte, with the first one to its body. Prints microseconds,
- * a line for each request: from its own sending, and from the round's first, to its last byte; and, last, "cpu": of the process PID, and our own. */
+ * Connection i sends the body i modulo their number, on STREAMS streams at once, ROUNDS times. Connections are made, and
+ * answer all of a round, before the clock starts. In the timed part bytes that lie ready are sent, and answers are
+ * received into memory that is there, where only the heads of frames are looked at; after each round every answer is
+ * compared, byte by byte, with the first one to its body. Prints microseconds, a line for each request: from its own
+ * sending, and from the round's first, to its last byte; and, last, "cpu": of the process PID, and our own. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -381,8 +383,8 @@ static void body_read(struct body *b, const char *path)
 
 static void rest(void)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 },
-		NULL); /* what drayd does behind an answer is its cost, too */
+	/* What drayd does behind an answer is its cost, too. */
+	nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
 }
 
 int main(int argc, char **argv)

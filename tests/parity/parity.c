@@ -1,7 +1,9 @@
-/* parity — every case of tests/parity/cases, by the engine directly and through drayd: is the lockfile pnpm's, byte for byte?
+/* parity — every case of tests/parity/cases, by the engine directly and through drayd: is the
+ * lockfile pnpm's, byte for byte?
  *
- * Through drayd the request goes over a real socket and the lockfile is made of the frames that come back, as `dray install` does.
- * Prints one line a case, then "N of M identical" for each way. The exit status is 0 when at least --min cases are, both ways. */
+ * Through drayd the request goes over a real socket and the lockfile is made of the frames that come back, as `dray
+ * install` does. Prints one line a case, then "N of M identical" for each way. The exit status is 0 when at least
+ * --min cases are, both ways. */
 #include "integrity.h"
 #include "parity_case.h"
 #include "parity_diff.h"

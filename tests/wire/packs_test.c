@@ -1,4 +1,5 @@
-/* Packs from a server to a store: all of them, the ones that are wrong, and the server that goes away. argv[1] is stub_packs. */
+/* Packs from a server to a store: all of them, the ones that are wrong, and the server that goes
+ * away. argv[1] is stub_packs. */
 #include "base/clock.h"
 #include "fetch_packs.h"
 #include "integrity.h"
@@ -345,7 +346,8 @@ static void one_connection_is_refused(void **state)
 	assert_int_equal(v->wrong, 1);
 }
 
-/* One that takes the connection and does not begin to speak TLS is given up when its time is over, also where nothing but that time wakes the thread. */
+/* One that takes the connection and does not begin to speak TLS is given up when its time is over, also where nothing
+ * but that time wakes the thread. */
 static void a_mute_server_is_given_up(void **state)
 {
 	struct env *v = *state;
@@ -463,7 +465,8 @@ static void a_killed_server(void **state)
 	assert_int_equal(v->wrong, v->absent);
 }
 
-/* A server that is restarted costs nothing but the time: what is missing comes from it, however often nobody was reached meanwhile. */
+/* A server that is restarted costs nothing but the time: what is missing comes from it, however often
+ * nobody was reached meanwhile. */
 static void a_server_that_comes_back(void **state)
 {
 	struct env *v = *state;
@@ -575,7 +578,8 @@ static void an_answer_that_was_cut_goes_on(void **state)
 	an_answer_goes_on(*state, MADE_CUT);
 }
 
-/* It takes no request that comes after its GOAWAY, and that comes first: a few attempts, then all of it comes from elsewhere. */
+/* It takes no request that comes after its GOAWAY, and that comes first: a few attempts, then all of
+ * it comes from elsewhere. */
 static void a_server_that_always_leaves(struct env *v, enum made_end end)
 {
 	v->connections = 2;
@@ -615,7 +619,8 @@ static void a_server_that_drains(void **state)
 
 /* -- large packs ------------------------------------------------------------------------- */
 
-/* As long as the loop unpacks none, no more of them are asked for than may be held, though each fits into what may be ahead. */
+/* As long as the loop unpacks none, no more of them are asked for than may be held, though each
+ * fits into what may be ahead. */
 static void large_packs_are_held_within_bounds(void **state)
 {
 	struct env *v = *state;
@@ -644,7 +649,8 @@ static void large_packs_are_held_within_bounds(void **state)
 	assert_true(pack_fetcher_counts(v->f).most_bytes <= v->max_bytes);
 }
 
-/* It may be the one that has the window, for which others wait: larger ones that become known meanwhile come after it. */
+/* It may be the one that has the window, for which others wait: larger ones that become known
+ * meanwhile come after it. */
 static void a_large_pack_that_broke_off_goes_first(void **state)
 {
 	struct env *v = *state;

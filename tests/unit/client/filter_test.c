@@ -1,6 +1,7 @@
 /* --filter: selectors and what they choose in one small workspace:
  *
- *	root -> (dev) @s/c        @s/a -> @s/b -> (dev) @s/c        d -> file:../../packages/c        x/d: a second "d"-less name
+ *	root -> (dev) @s/c        @s/a -> @s/b -> (dev) @s/c        d -> file:../../packages/c
+ *	x/d: a second "d"-less name
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* Which packuments a resolution asks for when some are kept. On a registry made up on the spot: a needs b; both have 1.0.0 and 1.1.0, long ago. */
+/* Which packuments a resolution asks for when some are kept. On a registry made up on the spot: a needs b; both have
+ * 1.0.0 and 1.1.0, long ago. */
 #include "lockfile.h"
 #include "made_request.h"
 #include <setjmp.h>

@@ -269,7 +269,8 @@ static void on_blocked(void *arg, struct meta_record *r, const struct err *e)
 	on_record(&b->w, r, e);
 }
 
-/* The network is faster than the worker: no more is read than the limit, and what had been asked for comes all the same. */
+/* The network is faster than the worker: no more is read than the limit, and what had been
+ * asked for comes all the same. */
 static void test_too_much_is_held(void **state)
 {
 	/* http.h has begun so many requests AT_ONCE at most */
