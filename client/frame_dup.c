@@ -41,6 +41,7 @@ struct frame frame_dup(const struct frame *from, struct arena *a)
 		f.lock_head = lock_head_dup(a, &f.lock_head);
 		break;
 	case FRAME_DONE:
+		f.done.lockfile = STR_NONE;
 		break;
 	case FRAME_FAILURE:
 		f.failure.package = str_dup(a, f.failure.package);

@@ -93,6 +93,7 @@ struct frame_done {
 	uint32_t fetched, revalidated, from_cache, failed; /* packuments: what it took to have them */
 	uint64_t resolve_us, total_us;
 	uint8_t lockfile_digest[32]; /* SHA-256 of the lockfile's bytes that these frames make */
+	str lockfile; /* those bytes, to the engine's sink alone; absent in what was copied or came over the wire */
 };
 struct frame_failure {
 	int code;    /* ERR_… */

@@ -47,7 +47,10 @@ static int check_registries(const struct resolver *r, const struct settings *s, 
 	return 0;
 }
 
-/* Adds the pack that is ready to each package; what has none yet is prepared. */
+static void resolver_lockfile_keep(void *ctx, const uint8_t sha[32], str text);
+
+/* Adds the pack that is ready to each package; what has none yet is prepared. The lockfile that all of them make is kept: who changes a manifest next
+ * asks with its digest. */
 struct packs_sink {
 	struct resolver *r;
 	struct arena *a;
@@ -62,6 +65,8 @@ static int add_pack(void *ctx, const struct frame *f, struct err *e)
 	struct packs_sink *ps = ctx;
 	struct frame copy;
 
+	if (f->kind == FRAME_DONE && f->done.lockfile.n)
+		resolver_lockfile_keep(ps->r, f->done.lockfile_digest, f->done.lockfile);
 	if (f->kind != FRAME_PACKAGE)
 		return ps->sink(ps->ctx, f, e);
 	/* A lockfile may bring names whose packuments nobody asked for. */

@@ -550,6 +550,7 @@ static int emit_done(struct emit *x, uint64_t started_us, uint64_t resolved_us, 
 	lockfile_versions(&x->lf);
 	lockfile_print(&b, &x->lf);
 	sha256(f.done.lockfile_digest, b.p, b.n);
+	f.done.lockfile = buf_str(&b);
 	f.done.packages = r->npackage_frames;
 	f.done.slots = (uint32_t)x->lf.nsnapshots;
 	metas_count(r->metas, &f.done);

@@ -90,6 +90,7 @@ try {
 
   const updated = install('one', '1.1.0')
   same(updated, whole)
+  assert.match(await server.metrics(), /^drayd_lockfiles_needed_total 0$/m, 'it made the lockfile that the update began with')
   assert.deepEqual([updated.packs.packs, updated.packs.deltas, updated.packs.tarballs, updated.packs.refused], [1, 1, 0, 0])
   assert.ok(updated.packs.pack_bytes < whole.packs.pack_bytes * 0.15, `${updated.packs.pack_bytes} of ${whole.packs.pack_bytes} bytes`)
   console.log(`ok an update: ${updated.packs.pack_bytes} of ${whole.packs.pack_bytes} bytes, the same tree`)
