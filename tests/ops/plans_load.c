@@ -3,8 +3,8 @@
  *
  *     plans_load PID PORT CONNECTIONS STREAMS ROUNDS BODY...
  *
- * Connection i sends the body i modulo their number, on STREAMS streams at once, ROUNDS times. Connections are made, and
- * answer all of a round, before the clock starts. In the timed part bytes that lie ready are sent, and answers are
+ * Connection i sends the body i modulo their number, on STREAMS streams at once, ROUNDS times. Connections are made,
+ * and answer all of a round, before the clock starts. In the timed part bytes that lie ready are sent, and answers are
  * received into memory that is there, where only the heads of frames are looked at; after each round every answer is
  * compared, byte by byte, with the first one to its body. Prints microseconds, a line for each request: from its own
  * sending, and from the round's first, to its last byte; and, last, "cpu": of the process PID, and our own. */

@@ -1,10 +1,11 @@
-/* arrival — the same bytes whatever arrives when: cases of the parity suite through the real preload, whose packuments are
- * answered by 1 to 8 threads in random order.
+/* arrival — the same bytes whatever arrives when: cases of the parity suite through the real preload, whose packuments
+ * are answered by 1 to 8 threads in random order.
  *
  *	arrival [--dir D] [--recording F] [--filter TEXT] [--orders N] [--workers MOST]
  *
- * Each case is resolved N times, with 1, 2, … MOST threads by turns; every lockfile must be the first one's. The packument cache is a
- * stand-in that hands the wanted names to its threads in random order; each compiles what it took. */
+ * Each case is resolved N times, with 1, 2, … MOST threads by turns; every lockfile must be the first one's. The
+ * packument cache is a stand-in that hands the wanted names to its threads in random order; each compiles what it
+ * took. */
 #include "parity_case.h"
 #include "parity_io.h"
 #include "preload.h"
