@@ -48,10 +48,10 @@ static int grid(struct setup *o, struct err *e)
 
 	for (unsigned i = 0; i < GRID_RTTS * GRID_RATES; i++) {
 		unsigned t = i / GRID_RATES, m = i % GRID_RATES;
-		l[i] = (struct link_profile){ .name = grid_link(grid_rtt_ms[t], grid_mbit[m], &a).p,
-			.server_rtt_us = grid_rtt_ms[t] * 1000,
+		l[i] = (struct link_profile){ .server_rtt_us = grid_rtt_ms[t] * 1000,
 			.registry_rtt_us = grid_rtt_ms[t] * 1000,
 			.rate_bps = (uint64_t)grid_mbit[m] * 1000000 };
+		snprintf(l[i].name, sizeof(l[i].name), "%s", grid_link(grid_rtt_ms[t], grid_mbit[m], &a).p);
 		o->link[i] = &l[i];
 	}
 	if (run_cross(&o->run, o->link, GRID_RTTS * GRID_RATES, o->phase, o->rounds, e) < 0 || setup_open(o, e) < 0)

@@ -76,12 +76,12 @@ static bool is_share(double warm, double all)
 static bool could_link_early(const struct cell *c, size_t i)
 {
 	enum { IMPORT_US = 20000 };
-	char name[32];
+	struct link_profile l;
+	struct err ignored;
 	double first = count(c, i, "first_frame_us"), last = count(c, i, "last_frame_us");
 
-	snprintf(name, sizeof(name), STR_FMT, STR_ARG(str_head(c->link, sizeof(name) - 1)));
-	const struct link_profile *l = link_find(name);
-	return first < 0 || last < 0 || last - first > 3.0 * (l ? l->server_rtt_us : 0) + IMPORT_US;
+	bool known = link_parse(&l, c->link, &ignored) == 0;
+	return first < 0 || last < 0 || last - first > 3.0 * (known ? l.server_rtt_us : 0) + IMPORT_US;
 }
 
 static void gate_batches(struct gates *g, const struct cell *c, size_t i)

@@ -16,37 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct link_profile links[] = {
-	{ .name = "home", .server_rtt_us = 50000, .registry_rtt_us = 50000, .rate_bps = 200000000 },
-	{ .name = "ci", .server_rtt_us = 2000, .registry_rtt_us = 2000, .rate_bps = 2000000000 },
-	{ .name = "loopback" },
-	{ .name = "bad",
-		.server_rtt_us = 200000,
-		.registry_rtt_us = 200000,
-		.rate_bps = 20000000,
-		.error_ppm = 10000,
-		/* One answer in a hundred is ten times as far away. */
-		.faults = { .slow_share = 0.01,
-			.slow_us = 9 * 200000,
-			.stall_share = 0.0002,
-			.stall_us = 2000000,
-			.reset_share = 0.01 } },
-};
-
-const struct link_profile *link_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
-		if (strcmp(links[i].name, name) == 0)
-			return &links[i];
-	}
-	return NULL;
-}
-
-bool link_is_none(const struct link_profile *l)
-{
-	return l->server_rtt_us == 0 && l->registry_rtt_us == 0 && l->rate_bps == 0;
-}
-
 enum { TO_REGISTRY, TO_SERVER, NROUTES };
 struct shared {
 	struct mirror_counts mirror;
@@ -64,6 +33,7 @@ struct rig {
 	unsigned round;
 	double drayd_cpu_before, relay_cpu_before; /* of those that have ended */
 	uint16_t drayd_port, port[NROUTES];        /* the relay's, 0 before its first start */
+	uint16_t upstream_at;                      /* where drayd finds the registry when it is far; likewise */
 	char registry[64], server[64], drayd_registry[64];
 };
 
@@ -122,7 +92,7 @@ static _Noreturn void relay_child(struct rig *r, bool upstream)
 		[TO_REGISTRY] = { .listen = r->port[TO_REGISTRY], .target = mirror, .rtt_us = l->registry_rtt_us },
 		[TO_SERVER] = { .listen = r->port[TO_SERVER], .target = r->drayd_port, .rtt_us = l->server_rtt_us },
 	};
-	struct relay_route up = { .target = mirror, .rtt_us = l->upstream_rtt_us };
+	struct relay_route up = { .listen = r->upstream_at, .target = mirror, .rtt_us = l->upstream_rtt_us };
 	struct relay_opts o = { .route = client,
 		.nroutes = NROUTES,
 		.rate_bps = l->rate_bps,
@@ -185,6 +155,17 @@ static int relay_start(struct rig *r, struct err *e)
 	return 0;
 }
 
+static int upstream_start(struct rig *r, struct err *e)
+{
+	r->sh->upstream_port = 0;
+	if ((r->upstream = child_start()) == 0)
+		relay_child(r, true);
+	if (wait_port(r, &r->sh->upstream_port, "upstream relay", e) < 0)
+		return e->code;
+	r->upstream_at = (uint16_t)r->sh->upstream_port;
+	return 0;
+}
+
 int rig_start(struct rig **out, const struct rig_opts *o, struct err *e)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
@@ -204,12 +185,10 @@ int rig_start(struct rig **out, const struct rig_opts *o, struct err *e)
 	if (relay_start(r, e) < 0)
 		goto fail;
 	int up = r->sh->mirror_port;
-	if (o->link->upstream_rtt_us) {
-		if ((r->upstream = child_start()) == 0)
-			relay_child(r, true);
-		if (wait_port(r, &r->sh->upstream_port, "upstream relay", e) < 0)
+	if (o->far_upstream) {
+		if (upstream_start(r, e) < 0)
 			goto fail;
-		up = r->sh->upstream_port;
+		up = r->upstream_at;
 	}
 	snprintf(r->registry, sizeof(r->registry), "http://127.0.0.1:%d/", r->sh->relay_port[TO_REGISTRY]);
 	snprintf(r->server, sizeof(r->server), "http://127.0.0.1:%d", r->sh->relay_port[TO_SERVER]);
@@ -410,20 +389,22 @@ static void child_end(pid_t pid)
 	}
 }
 
-static bool link_fails(const struct link_profile *l)
-{
-	return l->error_ppm || l->faults.slow_share > 0 || l->faults.stall_share > 0 || l->faults.reset_share > 0;
-}
-
 int rig_relink(struct rig *r, const struct link_profile *l, unsigned round, struct err *e)
 {
 	if (r->o.link == l && !link_fails(l))
 		return 0;
+	bool moved = r->o.far_upstream && r->o.link->upstream_rtt_us != l->upstream_rtt_us;
 	r->o.link = l;
 	r->round = round;
 	r->relay_cpu_before += proc_cpu(r->relay);
 	child_end(r->relay);
-	return relay_start(r, e);
+	if (relay_start(r, e) < 0)
+		return e->code;
+	if (!moved)
+		return 0;
+	r->relay_cpu_before += proc_cpu(r->upstream);
+	child_end(r->upstream);
+	return upstream_start(r, e);
 }
 
 void rig_stop(struct rig *r)

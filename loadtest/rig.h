@@ -4,28 +4,16 @@
  * test. All on loopback. Their CPU is read from /proc, because they share the
  * cores with the client and the reader should know. */
 #pragma once
+#include "link_profile.h"
 #include "mirror.h"
-#include "relay.h"
 #include <sys/types.h>
-
-struct link_profile {
-	const char *name;
-	uint32_t server_rtt_us, registry_rtt_us; /* client to drayd, client to registry */
-	uint32_t upstream_rtt_us;                /* drayd to registry: 0 is co-located */
-	uint64_t rate_bps;                       /* client's, each direction, shared */
-	uint32_t error_ppm;                      /* of a million answers of the registry, how many are a 503 */
-	struct relay_faults faults;
-};
-/* "home", "ci", "loopback", "bad"; NULL: there is no link of that NAME. */
-const struct link_profile *link_find(const char *name);
-/* Nothing is waited for on L. */
-bool link_is_none(const struct link_profile *l);
 
 struct rig_opts {
 	const char *mirror_dir;
 	str upstream;      /* recording when not empty */
 	const char *drayd; /* program, or NULL */
 	const struct link_profile *link;
+	bool far_upstream; /* a link of this run has an upstream_rtt_us: drayd reaches the registry through a relay of its own */
 	const char *log_dir;
 };
 struct rig_counts {
@@ -40,7 +28,8 @@ MUST_USE int rig_start(struct rig **out, const struct rig_opts *o, struct err *e
 /* As the client sees them, through the link. Borrowed. */
 const char *rig_registry(const struct rig *r);
 const char *rig_server(const struct rig *r);
-/* Puts another link in the place of this one: the same ports, no connection survives. *L is borrowed. ROUND
+/* Puts another link in the place of this one: the same ports, no connection of the client's survives, and none of drayd's
+ * where its way to the registry is another. *L is borrowed. ROUND
  * decides in which order what a link does wrong befalls who uses it: each subject of a round has the same
  * luck, whoever came before. */
 MUST_USE int rig_relink(struct rig *r, const struct link_profile *l, unsigned round, struct err *e);

@@ -481,6 +481,8 @@ static int open_bench(struct bench *b, size_t project, struct err *e)
 		.log_dir = o->work_dir,
 		.drayd = arena_printf(&b->keep, "%s/drayd", o->dray_dir).p };
 
+	for (size_t i = 0; i < o->nsteps; i++)
+		ro.far_upstream |= o->step[i].link->upstream_rtt_us > 0;
 	if (make_image(b, &b->ref, "ref", e) < 0 ||
 		place_open(&b->place, b->ref.mount, o->project[project], o->mirror_dir, e) < 0)
 		return e->code;

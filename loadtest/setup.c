@@ -22,7 +22,9 @@ static const char usage[] =
 	"which keeps what the registry answers; `run` measures against what was kept. report-all without PROJECT takes\n"
 	"the three of loadtest/projects (--quick: two), seen from the top of the repository.\n"
 	"\n"
-	"  --link LIST        of home (50 ms, 200 Mbit/s), ci (2 ms, 2 Gbit/s), loopback, bad; default home\n"
+	"  --link LIST        of home (50 ms, 200 Mbit/s), ci (2 ms, 2 Gbit/s), loopback, bad; default home. What is\n"
+	"                     other than there follows: home:server=5:registry=80:rate=100, round trips in ms, Mbit/s;\n"
+	"                     upstream= is the round trip from drayd to the registry, 0 unless told\n"
 	"  --phases LIST      of p0,p1,p3,p4,p5,partial,update; default p0,p1,p3,p4,p5 (grid: p0,p3)\n"
 	"  --subjects LIST    of dray-direct,dray-cold,dray-warm,dray-settled,dray-gvs,pnpm,pnpm-gvs,bun,utoo,npm,yarn\n"
 	"                     default of run: dray-direct,dray-cold,dray-warm,pnpm,bun,utoo; of report-all: all; of\n"
@@ -80,19 +82,27 @@ bool setup_phases(struct setup *o, const char *list)
 
 bool setup_links(struct setup *o, const char *list)
 {
-	str rest = str_of(list);
-	char name[32];
+	str rest = str_of(list), spec;
+	struct err e;
 
-	o->nlinks = 0;
-	while (name_next(name, &rest)) {
-		const struct link_profile *l = link_find(name);
-		if (!l)
-			return no_such("link", name);
+	for (o->nlinks = 0; rest.n;) {
+		struct link_profile *own = &o->own_link[o->nlinks];
+		str_cut(rest, ',', &spec, &rest);
+		if (o->nlinks == SETUP_MOST_LINKS) {
+			fprintf(stderr, "dray-bench: --link: more than %d\n", SETUP_MOST_LINKS);
+			return false;
+		}
+		if (link_parse(own, spec, &e) < 0) {
+			fprintf(stderr, "dray-bench: --link: %s\n", e.msg);
+			return false;
+		}
 		bool known = false;
 		for (size_t i = 0; i < o->nlinks; i++)
-			known |= o->link[i] == l;
-		if (!known)
-			o->link[o->nlinks++] = l;
+			known |= strcmp(o->link[i]->name, own->name) == 0;
+		if (!known) {
+			const struct link_profile *named = link_find(own->name);
+			o->link[o->nlinks++] = named ? named : own;
+		}
 	}
 	return true;
 }

@@ -15,6 +15,7 @@ struct setup {
 	struct run_opts run;
 	bool phase[NPHASES];
 	const struct link_profile *link[SETUP_MOST_LINKS];
+	struct link_profile own_link[SETUP_MOST_LINKS]; /* those of them that nobody but the caller knows */
 	size_t nlinks;
 	unsigned rounds;
 	const char *out;
