@@ -22,7 +22,7 @@ enum { NCOSTS = sizeof(costs) / sizeof(*costs), OTHERS = 1 };
 static const struct {
 	const char *subject;
 	double times;
-} diligence[] = { { "pnpm", 1.9 }, { "npm", 6 }, { "yarn", 6 }, { "bun", 0.9 }, { "utoo", 1.2 }, { "dray-warm", 0.8 },
+} diligence[] = { { "pnpm", 1.9 }, { "npm", 30 }, { "yarn", 8 }, { "bun", 0.9 }, { "utoo", 1.2 }, { "dray-warm", 0.8 },
 	{ "dray-settled", 0.8 }, { "dray-cold", 1.3 }, { "dray-gvs", 0.5 }, { "pnpm-gvs", 0.8 } };
 
 #define FIVE "p0 p3 p1 p4 p5"
