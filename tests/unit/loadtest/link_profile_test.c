@@ -39,18 +39,18 @@ static void test_parts(void **state)
 static void test_wrong(void **state)
 {
 	static const struct {
-		str spec;
+		const char *spec;
 		const char *says;
 	} wrong[] = {
-		{ STR("moon"), "no link is called \"moon\"" },
-		{ STR(""), "no link is called \"\"" },
-		{ STR("home:"), "\"\" is not KEY=NUMBER" },
-		{ STR("home:server"), "\"server\" is not KEY=NUMBER" },
-		{ STR("home:sever=5"), "a link has server, registry, upstream and rate, no \"sever\"" },
-		{ STR("home:server=5ms"), "server is a number of milliseconds, not \"5ms\"" },
-		{ STR("home:upstream=60001"), "upstream is a number of milliseconds, not \"60001\"" },
-		{ STR("home:rate=-1"), "rate is a number of Mbit/s, not \"-1\"" },
-		{ STR("home:rate=00000000000000000000000000000000000000000000000000000000000000000000000001"),
+		{ "moon", "no link is called \"moon\"" },
+		{ "", "no link is called \"\"" },
+		{ "home:", "\"\" is not KEY=NUMBER" },
+		{ "home:server", "\"server\" is not KEY=NUMBER" },
+		{ "home:sever=5", "a link has server, registry, upstream and rate, no \"sever\"" },
+		{ "home:server=5ms", "server is a number of milliseconds, not \"5ms\"" },
+		{ "home:upstream=60001", "upstream is a number of milliseconds, not \"60001\"" },
+		{ "home:rate=-1", "rate is a number of Mbit/s, not \"-1\"" },
+		{ "home:rate=00000000000000000000000000000000000000000000000000000000000000000000000001",
 			"a link of more than 79 characters" },
 	};
 	struct link_profile l;
@@ -58,7 +58,7 @@ static void test_wrong(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
-		assert_int_equal(link_parse(&l, wrong[i].spec, &e), ERR_USAGE);
+		assert_int_equal(link_parse(&l, str_of(wrong[i].spec), &e), ERR_USAGE);
 		assert_string_equal(e.msg, wrong[i].says);
 	}
 }
