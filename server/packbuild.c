@@ -305,7 +305,18 @@ static int item_settle(void *arg, struct err *e)
 	return rc;
 }
 
-/* Under the lock. */
+/* The pack is as good as it was, and what is wrong is this machine: a full disk, say. Others come before it, in case
+ * that it is only this file which cannot be read. Under the lock, as the next one. */
+static void item_put_off(struct packs *p, struct pack_item *it, const struct err *e)
+{
+	int64_t now = clock_ms();
+
+	it->retry_ms = now + RETRY_MS;
+	if (!p->o.eager)
+		p->settle_after_ms = now + AGAIN_MS;
+	p->unsettled_misses = (struct pack_misses){ p->unsettled_misses.n + 1, *e };
+}
+
 static void item_settled(
 	struct packs *p, struct pack_item *it, const struct pack_made *got, int code, const struct err *e)
 {
@@ -318,11 +329,12 @@ static void item_settled(
 			e->msg);
 		if (packs_says_of_pack(code))
 			packs_unready(p, it);
-		else /* the pack is as good as it was; a full disk, say */
-			p->settle_after_ms = clock_ms() + AGAIN_MS;
+		else
+			item_put_off(p, it, e);
 		p->n.failed++;
 		return;
 	}
+	p->unsettled_misses.n = 0;
 	p->n.warm--;
 	it->state = PACK_SETTLED;
 	p->n.settled++;
@@ -344,10 +356,14 @@ static uint64_t worth(const struct pack_item *it)
 	return it->size * (1 + (uint64_t)it->plans);
 }
 
-/* Under the lock. */
+/* Under the lock. One that was put off comes last, and where somebody waits for all of them only. */
 static struct pack_item *next_unsettled(struct packs *p)
 {
-	struct pack_item *best = NULL;
+	struct pack_item *best = NULL, *last = NULL;
+	int64_t now = clock_ms();
+
+	if (p->o.no_settle || now < p->settle_after_ms || (p->o.eager && p->unsettled_misses.n >= PACK_MISSES_MOST))
+		return NULL;
 
 	for (size_t n = 0; n < p->warm.n && (n < COMPARED || !best);) {
 		if (p->warm_at >= p->warm.n)
@@ -358,12 +374,14 @@ static struct pack_item *next_unsettled(struct packs *p)
 			p->warm.p[p->warm_at] = p->warm.p[--p->warm.n];
 			continue;
 		}
-		if (!it->settling && (!best || worth(it) > worth(best)))
+		if (!it->settling && it->retry_ms > now)
+			last = it;
+		else if (!it->settling && (!best || worth(it) > worth(best)))
 			best = it;
 		p->warm_at++;
 		n++;
 	}
-	return best;
+	return best || !p->o.eager ? best : last;
 }
 
 /* Under the lock, which it lets go of while files go. */
@@ -409,7 +427,7 @@ static struct pack_item *next_later(struct packs *p)
 	(void)packdelta_ahead_some(p, STOCK_STEPS);
 	if (p->deltas.n)
 		return p->item.p[p->deltas.p[0]];
-	return p->o.no_settle || clock_ms() < p->settle_after_ms ? NULL : next_unsettled(p);
+	return next_unsettled(p);
 }
 
 /* Under the lock: waits until there is something to make better and nobody has wanted anything for a while. */

@@ -37,6 +37,7 @@ static void item_proved(struct packs *p, struct pack_item *it, const struct pack
 {
 	it->unproved = false;
 	p->n.unproved--;
+	p->unproved_misses.n = 0;
 	if (named->version[0])
 		packs_set(&it->version, str_of(named->version));
 	packs_note(p, it);
@@ -65,6 +66,7 @@ static void item_later(struct packs *p, const struct pack_item *it, const struct
 
 	*vec_add(&p->unproved) = first;
 	p->unproved.p[0] = it->at;
+	p->unproved_misses = (struct pack_misses){ p->unproved_misses.n + 1, *e };
 	pthread_mutex_unlock(&p->lock);
 	log_warn("pack", "package=%s@%s unproved=\"%s\": again later", it->name, it->version, e->msg);
 	nanosleep(&(struct timespec){ .tv_nsec = LATER_NS }, NULL);

@@ -163,6 +163,7 @@ static uint64_t *ready_count(struct packs *p, const struct pack_item *it)
 void packs_ready(struct packs *p, struct pack_item *it, enum pack_state state)
 {
 	it->state = state;
+	it->retry_ms = 0;
 	if (state == PACK_WARM && !it->listed) {
 		it->listed = true;
 		*vec_add(&p->warm) = it->at;
@@ -489,6 +490,20 @@ bool packs_settled(struct packs *p)
 	struct packs_counts n = packs_counts(p);
 
 	return packs_unsettled_of(&n) == 0;
+}
+
+bool packs_stuck(struct packs *p, struct err *why)
+{
+	lock_timed(&p->lock, p->o.lock_waits);
+	const struct packs_counts *n = &p->n;
+	const struct pack_misses *m = p->unsettled_misses.n ? &p->unsettled_misses : &p->unproved_misses;
+	bool stuck = p->o.eager && m->n && n->pending + n->building + n->deltas_pending == 0 &&
+		     (n->warm == 0 || p->unsettled_misses.n >= PACK_MISSES_MOST) &&
+		     (n->unproved == 0 || p->unproved_misses.n >= PACK_MISSES_MOST) && n->warm + n->unproved > 0;
+	if (stuck)
+		*why = m->why;
+	pthread_mutex_unlock(&p->lock);
+	return stuck;
 }
 
 size_t packs_failing(struct packs *p)

@@ -80,6 +80,9 @@ struct packs_counts packs_counts(struct packs *p);
 uint64_t packs_unsettled_of(const struct packs_counts *n);
 /* Nothing is pending and every pack is settled, and proved. */
 bool packs_settled(struct packs *p);
+/* With `eager`: whether nothing is left but better encodings and proofs that this machine cannot have, as on a full
+ * disk: several in a row; *WHY: one of them. Without it they are tried again, minutes later. */
+bool packs_stuck(struct packs *p, struct err *why);
 /* Packages that cannot be packed for now (their tarballs cannot be had, or are wrong) and are tried again later. */
 size_t packs_failing(struct packs *p);
 void packs_count_sent(struct packs *p, uint64_t packs, uint64_t bytes, uint64_t absent);

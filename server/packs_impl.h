@@ -28,7 +28,7 @@ struct pack_item {
 	const uint8_t *chained;  /* digest under which by_digest has it; NULL: none yet */
 	uint32_t next_same;      /* the next item with that digest; MAP_NONE: none */
 	uint32_t plans;          /* that named it, in this process */
-	int64_t retry_ms;        /* when it failed */
+	int64_t retry_ms;        /* when it failed; of a warm one: until then others come before it */
 	int64_t used_s, noted_s; /* of its last use, on the age clock; what the journal says of it */
 	int64_t born_s, lease_s; /* when its pack was made; until when a plan that names it counts as under way */
 };
@@ -43,6 +43,12 @@ struct pack_made {
 struct pack_client {
 	uint64_t unmade; /* packages that never had a pack and that its plans named first */
 	bool told;       /* the log knows that it gets no more */
+};
+/* What this machine could not have, in a row up to now: better encodings, or proofs. */
+enum { PACK_MISSES_MOST = 3 };
+struct pack_misses {
+	unsigned n;
+	struct err why; /* the last of them */
 };
 /* A pack that a better one replaced. */
 struct pack_old {
@@ -80,8 +86,9 @@ struct packs {
 	_Atomic uint64_t sent, sent_bytes, absent;
 	int64_t first_ms, last_ms; /* when something was wanted */
 	int64_t settle_after_ms;   /* no encoding is tried before: this machine could not have it */
-	uint64_t first_us;         /* CPU of the threads until first_ms */
-	atomic_bool stop;          /* set under the lock; encoders look at it without */
+	struct pack_misses unsettled_misses, unproved_misses;
+	uint64_t first_us; /* CPU of the threads until first_ms */
+	atomic_bool stop;  /* set under the lock; encoders look at it without */
 	pthread_t *thread;
 	unsigned nthreads;
 	pthread_t evictor;

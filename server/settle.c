@@ -47,6 +47,8 @@ static int settle_wait(struct packs *p, int fd, struct err *e)
 		struct packs_counts n = packs_counts(p);
 		if (n.settled_ms >= 0)
 			return 0;
+		if (packs_stuck(p, e))
+			return err_ctx(e, "what was made is kept, the rest cannot be made now");
 		if (sigtimedwait(&stop, NULL, &t) > 0)
 			return err_set(e, ERR_CANCELLED, "interrupted: what was made is kept");
 		if (clock_ms() - said >= SAY_MS) {

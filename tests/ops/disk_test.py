@@ -132,6 +132,25 @@ class Full(unittest.TestCase):
             self.drayd.until(lambda what=what: self.counted(f"registry_{what}_unkept_total"))
         self.assertEqual(self.whole(), 1)
 
+    def test_what_is_settled_meanwhile(self):
+        """Who waits for it is told that there is no room, and loses nothing."""
+        self.start()
+        self.install("one", APP)
+        self.drayd.until(lambda: self.counted("packs_warm") and self.counted("packs_pending", 0))
+        self.assertEqual(self.drayd.stop(), 0)
+        packs = self.whole()
+        args = [DRAYD, "--wait-settled", "--registry", self.registry.url, "--store-dir", str(self.store), "--pack-settle-level", "19"]
+        settle = lambda: subprocess.run(args, capture_output=True, text=True, timeout=rig.PATIENCE_S)
+        self.fill()
+        r = settle()
+        self.assertEqual(r.returncode, 5, r.stderr)
+        self.assertRegex(r.stderr, r"what was made is kept, the rest cannot be made now: write .*No space left on device\n.*make room")
+        self.assertEqual(self.whole(), packs)
+        self.make_room()
+        r = settle()
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertRegex(r.stdout, r"(?m)^settled: \d+ packs, ")
+
     def test_it_was_always_full(self):
         self.fill()
         args = [DRAYD, "--listen", "127.0.0.1:0", "--registry", self.registry.url, "--store-dir", str(self.store)]

@@ -24,13 +24,20 @@
 
 /* How often a journal that is written anew was on the disk before it had its name. */
 static atomic_uint journal_syncs;
+/* The disk has no room for packs. */
+static atomic_bool full;
 int fdatasync(int fd)
 {
 	char link[64], to[4096];
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, to, sizeof(to));
-	journal_syncs += n > 12 && memcmp(to + n - 12, "/tmp-journal", 12) == 0;
+	bool journal = n > 12 && memcmp(to + n - 12, "/tmp-journal", 12) == 0;
+	journal_syncs += journal;
+	if (full && !journal) {
+		errno = ENOSPC;
+		return -1;
+	}
 	return (int)syscall(SYS_fdatasync, fd);
 }
 
@@ -135,6 +142,7 @@ static int teardown(void **state)
 	struct env *v = *state;
 	char cmd[128];
 
+	full = false;
 	http_stop(v->http);
 	packs_free(v->p);
 	registry_free(v->registry);
@@ -397,6 +405,9 @@ static void another_place_is_tried_at_once(void **state)
 	f = package(v, 4);
 	packs_of(v->p, &f, STR_NONE);
 	wait_until(v, c.warm == 1);
+	pthread_mutex_lock(&v->p->lock);
+	assert_int_equal(v->p->item.p[0]->retry_ms, 0); /* what failed once is encoded better as any other */
+	pthread_mutex_unlock(&v->p->lock);
 }
 
 /* A host whose address is refused may have another one in ten minutes. */
@@ -508,6 +519,27 @@ static void what_there_is_not_has_a_share(void **state)
 		packs_of(v->p, &f, str_of(step[i].client));
 		assert_int_equal(packs_counts(v->p).unmade, step[i].unmade);
 		assert_int_equal(packs_counts(v->p).dropped, step[i].dropped);
+	}
+}
+
+static void what_was_made_leaves_its_share(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f;
+
+	v->o.max_unmade = 4;
+	packs_start(v);
+	for (int i = 0; i < 4; i++) {
+		f = package(v, i);
+		packs_of(v->p, &f, STR("a"));
+		wait_until(v, c.built == (uint64_t)i + 1);
+	}
+	for (int i = 4; i < 7; i++) {
+		f = package(v, i);
+		f.url = arena_printf(&v->a, "http://127.0.0.1:%u/99", v->s.port);
+		packs_of(v->p, &f, STR("a"));
+		assert_int_equal(packs_counts(v->p).unmade, i < 6 ? i - 3 : 2);
+		assert_int_equal(packs_counts(v->p).dropped, i < 6 ? 0 : 1);
 	}
 }
 
@@ -903,6 +935,96 @@ static int files_count(struct env *v)
 	return n;
 }
 
+/* All have packs, of a level so low that some can be had better. */
+static void make_all(struct env *v)
+{
+	v->o.level = 1;
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.warm == N);
+	packs_free(v->p);
+	v->o.no_settle = false;
+}
+
+static void all_are_served(struct env *v)
+{
+	for (int i = 0; i < N; i++) {
+		struct frame_package f = package(v, i);
+		packs_of(v->p, &f, STR_NONE);
+		assert_served(v, &f);
+	}
+}
+
+/* What cannot be written better stays as it is. Who waits for all of it is told, after a few attempts. */
+static void a_full_disk_loses_no_pack(void **state)
+{
+	struct env *v = *state;
+	struct err e;
+
+	make_all(v);
+	full = true;
+	unsigned idle = asked_idle;
+	packs_start(v);
+	for (int tries = 0; !packs_stuck(v->p, &e); tries++) {
+		assert_true(tries < 48000);
+		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+	}
+	assert_int_equal(e.code, ERR_NOSPACE);
+	assert_int_equal(asked_idle, idle); /* somebody waits for it */
+	struct packs_counts n = packs_counts(v->p);
+	assert_true(n.warm > 0 && n.warm + n.settled == N);
+	assert_true(n.failed >= PACK_MISSES_MOST && n.failed <= N + PACK_MISSES_MOST);
+	assert_int_equal(n.settled_ms, -1);
+	assert_int_equal(n.built, 0);
+	assert_int_equal(files_count(v), N);
+	all_are_served(v);
+	packs_free(v->p);
+	full = false;
+	packs_start(v);
+	wait_until(v, c.settled_ms >= 0);
+	assert_int_equal(packs_counts(v->p).settled, N);
+	assert_false(packs_stuck(v->p, &e));
+	all_are_served(v);
+}
+
+/* A server tries again after a while: last of all the one that could not be had, since it may be only that one. */
+static void settling_pauses_while_it_cannot(void **state)
+{
+	struct env *v = *state;
+	struct pack_item *off = NULL;
+	struct err e;
+
+	make_all(v);
+	v->o.eager = false;
+	full = true;
+	unsigned idle = asked_idle;
+	packs_start(v);
+	wait_until(v, c.failed == 1);
+	assert_true(asked_idle > idle);
+	pthread_mutex_lock(&v->p->lock);
+	assert_true(v->p->settle_after_ms > 0);
+	for (size_t i = 0; i < v->p->item.n; i++)
+		off = v->p->item.p[i]->retry_ms ? v->p->item.p[i] : off;
+	assert_non_null(off);
+	assert_int_equal(off->state, PACK_WARM);
+	full = false;
+	v->p->settle_after_ms = 0; /* a minute later */
+	pthread_cond_broadcast(&v->p->settle);
+	pthread_mutex_unlock(&v->p->lock);
+	wait_until(v, c.settled == N - 1);
+	assert_int_equal(packs_counts(v->p).failed, 1);
+	assert_false(packs_stuck(v->p, &e));
+	pthread_mutex_lock(&v->p->lock);
+	assert_int_equal(off->state, PACK_WARM);
+	assert_int_equal(v->p->unsettled_misses.n, 0);
+	off->retry_ms = 1; /* ten minutes later */
+	pthread_cond_broadcast(&v->p->settle);
+	pthread_mutex_unlock(&v->p->lock);
+	wait_until(v, c.settled_ms >= 0);
+	assert_int_equal(packs_counts(v->p).settled, N);
+	all_are_served(v);
+}
+
 /* What a better encoding replaced goes some time after a restart, too, and so does what was being written. */
 static void nothing_is_left_behind(void **state)
 {
@@ -1227,10 +1349,13 @@ static void deltas_are_for_idle_times(void **state)
 	v->o.eager = false;
 	v->o.idle_ms = 60000;
 	idle_for_real = true;
+	unsigned idle = asked_idle, nice = asked_nice;
 	packs_start(v);
 	ask_slow(v, 0);
 	ask_slow(v, 1);
 	wait_until(v, c.warm == 2);
+	assert_int_equal(asked_idle, idle); /* a first encoding is what the next client waits for */
+	assert_int_equal(asked_nice, nice + 2);
 	struct packs_counts n = packs_counts(v->p);
 	assert_int_equal(n.pending + n.building, 0);
 	assert_int_equal(n.deltas_pending, 1);
@@ -1243,7 +1368,8 @@ static void deltas_are_for_idle_times(void **state)
 	assert_int_equal(policy_of("pack"), SCHED_OTHER);
 	idle_for_real = false;
 	packs_free(v->p);
-	unsigned idle = asked_idle, nice = asked_nice;
+	idle = asked_idle;
+	nice = asked_nice;
 	v->o.idle_ms = 1;
 	packs_start(v);
 	wait_until(v, c.delta_us > 0 && c.deltas_pending == 0);
@@ -1332,6 +1458,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_version_is_the_tarballs, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_there_is_not_has_a_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_there_is_not_has_a_share, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_made_leaves_its_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_too_large_is_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_disk_that_stalls_holds_up_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_long_journal_is_shortened, setup, teardown),
@@ -1343,6 +1470,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(too_many_descriptors_lose_no_pack, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_restart_settles_the_rest, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_disk_loses_no_pack, setup, teardown),
+		cmocka_unit_test_setup_teardown(settling_pauses_while_it_cannot, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_largest_settles_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(deltas_found_last_are_made_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_left_behind, setup, teardown),
