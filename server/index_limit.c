@@ -45,19 +45,18 @@ static int64_t age_get(struct store_read *r, const char *table, str key)
 	return ms;
 }
 
-bool index_lockfile_find(str *out, struct store *s, const uint8_t sha256[32], int64_t now_ms, struct arena *a)
+/* Whether it is there, which is a use of it; A: OUT is a copy in there. */
+static bool lockfile_use(str *out, struct store *s, str key, int64_t now_ms, struct arena *a)
 {
 	struct store_read *r;
 	struct err e;
-	char hex[65];
-	str v, key = { hex, 64 };
+	str v;
 
-	hex_print(hex, sha256, 32);
 	if (store_read_begin(&r, s, &e) < 0)
 		return false; /* the client sends it again */
 	bool hit = store_kv_get(&v, r, "lockfiles", key, &e) > 0;
 	bool touch = hit && now_ms - age_get(r, "lockfile-age", key) > TOUCH_MS;
-	if (hit)
+	if (hit && a)
 		*out = arena_str(a, v);
 	store_read_end(r);
 	/* Dropped when the writer is busy: then the next use says it. */
@@ -66,12 +65,23 @@ bool index_lockfile_find(str *out, struct store *s, const uint8_t sha256[32], in
 	return hit;
 }
 
+bool index_lockfile_find(str *out, struct store *s, const uint8_t sha256[32], int64_t now_ms, struct arena *a)
+{
+	char hex[65];
+
+	hex_print(hex, sha256, 32);
+	return lockfile_use(out, s, (str){ hex, 64 }, now_ms, a);
+}
+
 bool index_lockfile_keep(struct store *s, const uint8_t sha256[32], str text, int64_t now_ms)
 {
 	char hex[65];
 	str key = { hex, 64 };
 
 	hex_print(hex, sha256, 32);
+	/* Each plan of a project makes it again. */
+	if (lockfile_use(NULL, s, key, now_ms, NULL))
+		return true;
 	return store_kv_put(s, "lockfile-age", key, age_value(&now_ms)) && store_kv_put(s, "lockfiles", key, text);
 }
 

@@ -49,8 +49,8 @@ static int check_registries(const struct resolver *r, const struct settings *s, 
 
 static void resolver_lockfile_keep(void *ctx, const uint8_t sha[32], str text);
 
-/* Adds the pack that is ready to each package; what has none yet is prepared. The lockfile that all of them make is kept: who changes a manifest next
- * asks with its digest. */
+/* Adds the pack that is ready to each package; what has none yet is prepared. The lockfile that all of them make is
+ * kept: who changes a manifest next asks with its digest. */
 struct packs_sink {
 	struct resolver *r;
 	struct arena *a;

@@ -125,6 +125,32 @@ static void test_fresh_rows_stay(void **state)
 	end(s, root);
 }
 
+/* Each plan of a project makes its lockfile again: that is a use of it, and no write of its text. */
+static void test_a_lockfile_is_written_once(void **state)
+{
+	char root[] = ROOT;
+	int64_t now = (int64_t)time(NULL) * 1000;
+	uint8_t sha[32];
+	struct store *s;
+	struct index_limit *l;
+	struct err e;
+
+	(void)state;
+	s = begin(root);
+	for (int i = 0; i < 20; i++)
+		keep(s, i, now - 130 * MINUTE);
+	store_flush(s);
+	sha_of(sha, 7);
+	assert_true(index_lockfile_keep(s, sha, STR("another"), now));
+	store_flush(s);
+	assert_int_equal(index_limit_new(&l, s, 1, &e), 0);
+	(void)index_limit_pass(l, now); /* if its thread has not done it */
+	assert_int_equal(index_limit_evicted(l), 19);
+	assert_true(has(s, 7, now));
+	index_limit_free(l);
+	end(s, root);
+}
+
 /* What was used before the clock was put back: not fresh for as long as it takes to come by again. */
 static void test_rows_of_a_later_time_go(void **state)
 {
@@ -203,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_longest_unused_go),
 		cmocka_unit_test(test_fresh_rows_stay),
+		cmocka_unit_test(test_a_lockfile_is_written_once),
 		cmocka_unit_test(test_rows_of_a_later_time_go),
 		cmocka_unit_test(test_verdicts_go),
 	};
