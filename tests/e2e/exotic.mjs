@@ -123,6 +123,13 @@ async function oracle(pnpm) {
   writeFileSync(expectedFile, '{\n' + Object.keys(cases).map((k) => `  ${JSON.stringify(k)}: ${JSON.stringify(expected[k])}`).join(',\n') + '\n}\n')
 }
 
+// How often the registry was asked, with all that an install had sent when it ended: this process may not have read that yet. A first request is accepted behind
+// all connections that were made before it, a second one is read behind all that came over them.
+async function askedByNow() {
+  for (let i = 0; i < 2; i++) await (await fetch(U + '/now', { headers: { connection: 'close' } })).text()
+  return registry.asked.length
+}
+
 function installer(dray, how) {
   const store = join(work, `store${count++}`)
   return (dir, ...args) => run(dray, ['install', '--no-frozen-lockfile', '--ignore-scripts', '--store-dir', store, '--registry', U, ...how, ...args], { cwd: dir, env: { PATH: process.env.PATH, HOME: work, CI: '', DRAY_SERVER: '' } })
@@ -137,9 +144,10 @@ async function compare(dray, how, label) {
       assert.equal(got.lockfile, expected[name].lockfile)
       assert.deepEqual(got.tree, expected[name].tree)
       rmSync(join(got.dir, 'node_modules'), { recursive: true })
-      const asked = registry.asked.length, again = await install(got.dir, '--frozen-lockfile', '--offline')
+      const asked = await askedByNow(), again = await install(got.dir, '--frozen-lockfile', '--offline')
       assert.equal(again.status, 0, again.out)
-      assert.deepEqual(registry.asked.slice(asked), [])
+      await askedByNow()
+      assert.deepEqual(registry.asked.slice(asked).filter((_, i) => registry.agents[asked + i].startsWith('dray/')), []) // drayd makes packs when it gets to it
       assert.deepEqual(tree(got.dir), expected[name].tree)
     } catch (e) {
       wrong.push(`${label} ${name}: ${e.message}`)
@@ -169,9 +177,9 @@ try {
     await refusals(dray, [], 'direct')
     // one download: what the resolution read is in the store then
     let dir = project(cases.url)
-    registry.asked.length = 0
+    const asked = await askedByNow()
     assert.equal((await installer(dray, [])(dir)).status, 0)
-    assert.equal(registry.asked.filter((a) => a === 'GET /files/remote.tgz').length, 1)
+    assert.equal(registry.asked.slice(asked).filter((a) => a === 'GET /files/remote.tgz').length, 1)
     dir = project(cases.url)
     const offline = await installer(dray, [])(dir, '--offline')
     assert.equal(offline.status, 4, offline.out)
@@ -193,20 +201,20 @@ try {
     await compare(dray, scoped, 'drayd')
     await refusals(dray, scoped, 'drayd')
     // an origin that the operator did not list: refused before a request, and by the name of the package
-    let asked = 0
-    const foreign = createServer((req, res) => { asked++; res.end(files.get('/files/remote.tgz')) })
+    let strangers = 0
+    const foreign = createServer((req, res) => { strangers++; res.end(files.get('/files/remote.tgz')) })
     await new Promise((ok) => foreign.listen(0, '127.0.0.1', ok))
     const where = `http://127.0.0.1:${foreign.address().port}/remote.tgz`
     dir = project({ deps: { remote: where } })
     const r = await installer(dray, scoped)(dir)
     assert.equal(r.status, 8, r.out)
     assert.match(r.out, /remote@http.*is at an origin that is not among this server's upstreams/)
-    assert.equal(asked, 0)
+    assert.equal(strangers, 0)
     // nor by a redirect from one that is
     files.set('/away.tgz', where)
     const away = await installer(dray, scoped)(project({ deps: { remote: `${U}/away.tgz` } }))
     assert.notEqual(away.status, 0)
-    assert.equal(asked, 0, away.out)
+    assert.equal(strangers, 0, away.out)
     assert.equal((await installer(dray, [])(dir)).status, 0, 'a direct install asks anybody')
     await server.stop()
     foreign.close()

@@ -1,5 +1,5 @@
 // A registry made of a table: versions with their ages and what vouches for them. Dates are relative to NOW, so that rules about age can be tried.
-// add(name, versions) adds to it later; files is path -> bytes, or the path that it redirects to; a path in held gets no answer until release(). Serves both forms of a packument, HEAD with Last-Modified, and tarballs; counts what it is asked for.
+// add(name, versions) adds to it later; files is path -> bytes, or the path that it redirects to; a path in held gets no answer until release(). Serves both forms of a packument, HEAD with Last-Modified, and tarballs; notes what it is asked for, and in agents by whom.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { gzipSync } from 'node:zlib'
@@ -26,7 +26,7 @@ export const tarball = (manifest) => gzipSync(Buffer.concat([tarEntry('package/p
 
 // TABLE: { name: { version: { ago: milliseconds, deps, peers, optionalPeers: [name], scripts, bin, trust, time: false } } }; trust: 'provenance', 'publisher', 'staged'.
 export function registryStart(table) {
-  const now = Date.now(), asked = [], held = new Set(), waiting = [], files = new Map(), docs = new Map()
+  const now = Date.now(), asked = [], agents = [], held = new Set(), waiting = [], files = new Map(), docs = new Map()
   let url, down = false, silent = false
   function add(name, versions) {
     const doc = { name, 'dist-tags': {}, versions: {}, time: {} }
@@ -56,6 +56,7 @@ export function registryStart(table) {
   function answer(req, res) {
     const path = decodeURIComponent(req.url.split('?')[0]).replace(/^\/+/, '/')
     asked.push(`${req.method} ${decodeURIComponent(req.url)}`)
+    agents.push(req.headers['user-agent'] ?? '')
     if (down) return res.writeHead(503).end()
     if (held.has(path)) return void waiting.push([req, res])
     const bytes = files.get(path), doc = docs.get(path.slice(1))
@@ -78,7 +79,7 @@ export function registryStart(table) {
   const server = createServer(answer)
   return new Promise((ok) => server.listen(0, '127.0.0.1', () => {
     url = `http://127.0.0.1:${server.address().port}`
-    ok({ url, asked, docs, add, files, held, release: () => { held.clear(); for (const [q, s] of waiting.splice(0)) answer(q, s) }, setDown: (d) => (down = d), setSilent: (s) => (silent = s), close: () => { server.closeAllConnections(); server.close() } })
+    ok({ url, asked, agents, docs, add, files, held, release: () => { held.clear(); for (const [q, s] of waiting.splice(0)) answer(q, s) }, setDown: (d) => (down = d), setSilent: (s) => (silent = s), close: () => { server.closeAllConnections(); server.close() } })
   }))
 }
 export { DAY, HOUR }

@@ -226,7 +226,7 @@ async function testServer(dray, drayd) {
       assert.equal(r.status, 0, r.out)
     }
     assert.equal(source(r), 'server', r.out)
-    if (client === 'second') assert.deepEqual(registry.asked, [])
+    if (client === 'second') assert.deepEqual(registry.asked.filter((a) => !a.endsWith('.tgz')), []) // it makes packs when it gets to it
   }
   await d.stop()
   // gone: this process judges, and says so

@@ -475,6 +475,8 @@ class Hanging(Case):
 class Hosts(Case):
     """Without public-url clients are told of tarballs by the name that they use; however many names there are."""
 
+    flags = ("--packument-age", "3600")  # on a slow machine, too, each is asked for once
+
     def ask(self, method, i, **headers):
         c = http.client.HTTPConnection("127.0.0.1", self.drayd.port, timeout=rig.PATIENCE_S)
         c.request(method, "/fx-leaf", headers={"Host": f"h{i}.test:1", **headers})
