@@ -422,14 +422,14 @@ static void catalogs_of(struct emit *x, struct lock_head *h)
 				bool local = !known && catalog_local(spec);
 				if (local)
 					spec = *catalog_entry(r->set, d->alias, catalog);
-				known = known || (!local && str_starts(d->ref, STR("link:")));
 				for (size_t j = 0; j < h->ncatalog && !known; j++)
 					known = str_eq(h->catalog[j].catalog, catalog) &&
 						str_eq(h->catalog[j].alias, d->alias);
 				str dp = known ? STR_NONE : dep_path_from_ref(d->alias, d->ref, &r->arena);
 				if (known)
 					continue;
-				if (local)
+				/* a folder has no version here, whatever the entry is. Source: pnpm 12.21's behaviour */
+				if (local || !dp.n)
 					version = spec;
 				else
 					dep_path_split(dp, &name, &version, &suffix);
