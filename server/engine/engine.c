@@ -289,6 +289,8 @@ static int walk_all(struct run *r, struct err *e)
 	look_ahead(r);
 	int rc = r->time_based ? time_cutoff(r, e) : 0;
 	if (!rc)
+		rc = resolve_bumped(r, e);
+	if (!rc)
 		rc = hoist_all(r, e);
 	if (!rc)
 		rc = dooms_settle(r, e);

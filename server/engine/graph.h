@@ -209,13 +209,18 @@ struct importer {
 /* A package as it was first met, for first_pick.h. */
 struct ahead {
 	uint32_t pkg;
+	prior key;
 	const struct atomset *shadow;
 };
 /* Packages in a chain, each needing the next as a dependency or, in a dep path, as a peer: walks go down it by
  * recursion, and a worker's stack is 8 MiB. */
 enum { RUN_MOST_DEPTH = 3000 };
 
-/* Projects' dependency on NAME, by SPEC; LOCKED is its version in the lockfile, 0: none. */
+/* A dependency that some project asks for anew, and its version. */
+struct bumped {
+	atom name, version;
+};
+/* Projects' dependency on NAME, by SPEC; LOCKED is its version in the lockfile, 0: none that SPEC takes. */
 struct asking {
 	atom name, spec, locked;
 };
@@ -260,6 +265,8 @@ struct run {
 	const struct atomset *moved;
 	struct asking *asking; /* what projects ask for that is another's own peer; by name */
 	uint32_t nasking;
+	struct bumped *bumped; /* by name; see resolve_bumped() */
+	uint32_t nbumped;
 	struct rows pick;        /* choices made, see pick.c */
 	struct rows first;       /* what projects share, see first_pick.c */
 	VEC(struct ahead) ahead; /* packages whose dependencies are still to be asked for ahead */

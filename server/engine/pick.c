@@ -426,7 +426,7 @@ static void extra_find(struct view *v, const struct reg_spec *spec, const struct
 
 /* Weighs what is preferred. The lockfile decides between what the manifests and the levels above prefer alike, and
  * where nothing that they prefer is in range: a package that moved takes its siblings' versions along, a project's own
- * range those below it. Source: pnpm 12.21's behaviour. */
+ * range those below it. To a version that a manifest names it adds nothing. Source: pnpm 12.21's behaviour. */
 static void prefer(
 	const struct view *v, struct preferences *out, const struct reg_spec *spec, const struct pick_opts *o)
 {
@@ -439,7 +439,7 @@ static void prefer(
 	out->w = xmalloc((v->n + v->nextra + 1) * sizeof(*out->w));
 	for (uint32_t i = 0; o->preferred && i < o->preferred->n; i++) {
 		struct selector sel = o->preferred->p[i];
-		sel.weight = of_manifests(&sel) * OTHERS + (sel.weight >= PREFER_LOCKED ? LOCKED : 0);
+		sel.weight = of_manifests(&sel) ? of_manifests(&sel) * OTHERS : LOCKED;
 		if (sel.spec != spec->fetch)
 			weigh_selector(v, out->w, &out->n, &sel);
 	}

@@ -229,7 +229,7 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 	const struct atomset *shadow = p->kind == PKG_LINK ? &atomset_none : package_shadowed(r, p, x->scope);
 	bool leaf = is_leaf(p);
 	package_seen(r, p, fresh, optional, shadow, x);
-	resolve_ask_later(r, pkg, shadow);
+	resolve_ask_later(r, pkg, shadow, key);
 	*out = (struct seed){ .kind = SEED_PENDING,
 		.optional_edge = w.optional,
 		.optional = optional,
@@ -412,6 +412,8 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 			x.key = reuse_child(r, from, s.alias, s.range);
 		if (x.key != NONE && reuse_version(r, x.key)) {
 			atom up = higher_direct(r, imp, s.alias, reuse_version(r, x.key), s.range);
+			if (!up)
+				up = resolve_bumped_to(r, imp, s.alias, reuse_version(r, x.key), s.range);
 			if (up) {
 				w.spec = up;
 				x.key = NONE;

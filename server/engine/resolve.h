@@ -23,10 +23,16 @@ struct resolve_opts {
 MUST_USE int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct resolve_opts *o, bool *fresh, struct err *e);
 /* PKG's dependencies are to be asked for ahead, once: for the projects that come after this one. SHADOW:
- * those that peers replace. */
-void resolve_ask_later(struct run *r, uint32_t pkg, const struct atomset *shadow);
+ * those that peers replace. KEY: PKG's place in the lockfile, which decides instead where it has them. */
+void resolve_ask_later(struct run *r, uint32_t pkg, const struct atomset *shadow, prior key);
 /* Chooses for all packages that IMP's walk was the first to meet; what the projects after it find. */
 MUST_USE int resolve_ask_ahead(struct run *r, const struct importer *imp, struct err *e);
+/* Finds out, before the walk, to which versions projects' direct dependencies move that the lockfile has other
+ * versions of: what is locked below other projects moves along, see resolve_bumped_to(). */
+MUST_USE int resolve_bumped(struct run *r, struct err *e);
+/* The highest such version of NAME above PINNED that RANGE takes, for a package below IMP; 0: none. IMP's own dependency
+ * on NAME leaves no say to others'. Source: pnpm 12.21's behaviour. */
+atom resolve_bumped_to(struct run *r, const struct importer *imp, atom name, atom pinned, atom range);
 /* Versions of NAME among everything reachable so far from IMP, or from all importers (NULL): calls F. */
 void resolve_run_versions(
 	struct run *r, const struct importer *imp, atom name, void (*f)(void *ctx, atom version), void *ctx);

@@ -5,6 +5,7 @@
 #include "plan_emit.h"
 #include "prefer.h"
 #include "resolve.h"
+#include "reuse.h"
 #include "workspace.h"
 
 static int no_match(struct run *r, const struct wanted *w, struct packument p, struct err *e)
@@ -142,15 +143,108 @@ int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, con
 	return exotic_resolve(r, out, w, fresh, e);
 }
 
+/* --- what projects bump --- */
+
+/* Whether the lockfile has some version of NAME. */
+static bool is_locked(struct run *r, atom name)
+{
+	const struct selectors *s = preferred_of(r, name);
+	for (uint32_t i = 0; s && i < s->n; i++)
+		if (s->p[i].weight >= PREFER_LOCKED)
+			return true;
+	return false;
+}
+
+static bool is_project(const struct run *r, atom name)
+{
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		if (str_eq(r->importer[i].req->manifest.name, sof(r, name)))
+			return true;
+	return false;
+}
+
+/* IMP's dependency W, if the lockfile doesn't have it as it is asked for, but other versions of the package. */
+static int bumped_add(struct run *r, const struct importer *imp, const struct wanted *w, struct err *e)
+{
+	struct reg_spec spec;
+	struct packument p;
+	const struct err *why;
+	bool young;
+	if (!atomset_has(imp->changed, w->alias) || !reg_spec_parse(r, &spec, w->alias, w->spec) ||
+		!is_locked(r, spec.name) || (instead_here(r, 0) && is_project(r, spec.name)))
+		return 0;
+	struct pick_opts po = { .preferred = w->peer ? preferred_of(r, spec.name) : preferred_for(r, imp, spec.name),
+		.cutoff = r->cutoff,
+		.lowest = r->lowest_direct };
+	int rc = get_packument(r, &p, &why, &spec, &po, w->optional, e);
+	if (rc) /* the walk says it */
+		return rc < 0 ? rc : 0;
+	uint32_t v = pick_version(r, p, &spec, &po, &young);
+	if (v != NONE)
+		*arena_add(&r->arena, r->bumped, r->nbumped) =
+			(struct bumped){ spec.name, atom_of(&r->t, packument_version(p, v)) };
+	return 0;
+}
+
+static int bumped_order(const void *a, const void *b)
+{
+	const struct bumped *x = a, *y = b;
+	if (x->name != y->name)
+		return x->name < y->name ? -1 : 1;
+	return (x->version > y->version) - (x->version < y->version);
+}
+
+int resolve_bumped(struct run *r, struct err *e)
+{
+	for (uint32_t i = 0; r->prior && r->nimporter > 1 && i < r->nimporter; i++) {
+		const struct importer *imp = &r->importer[i];
+		for (uint32_t k = 0; imp->changed->n && k < imp->nwanted; k++) {
+			int rc = reuse_direct(r, imp, &imp->wanted[k]) == NONE ? bumped_add(r, imp, &imp->wanted[k], e)
+									       : 0;
+			if (rc)
+				return rc;
+		}
+	}
+	if (r->nbumped)
+		qsort(r->bumped, r->nbumped, sizeof(*r->bumped), bumped_order);
+	return 0;
+}
+
+static bool asks_for(const struct importer *imp, atom name)
+{
+	for (uint32_t i = 0; i < imp->nwanted; i++)
+		if (imp->wanted[i].alias == name)
+			return true;
+	return false;
+}
+
+atom resolve_bumped_to(struct run *r, const struct importer *imp, atom name, atom pinned, atom range)
+{
+	uint32_t at = atom_lower_bound(r->bumped, r->nbumped, name);
+	if (at == r->nbumped || r->bumped[at].name != name || asks_for(imp, name))
+		return 0;
+	const struct semver *best = pinned ? atom_semver(&r->t, pinned) : NULL;
+	const struct range *rg = atom_range(&r->t, range);
+	atom out = 0;
+	for (; rg && at < r->nbumped && r->bumped[at].name == name; at++) {
+		const struct semver *v = atom_semver(&r->t, r->bumped[at].version);
+		if (v && range_has(rg, v, false) && (!best || semver_cmp(v, best) > 0)) {
+			best = v;
+			out = r->bumped[at].version;
+		}
+	}
+	return out;
+}
+
 /* --- asking ahead --- */
 
-void resolve_ask_later(struct run *r, uint32_t pkg, const struct atomset *shadow)
+void resolve_ask_later(struct run *r, uint32_t pkg, const struct atomset *shadow, prior key)
 {
 	struct pkg *p = pkg_at(r, pkg);
 	if (r->nimporter < 2 || p->asked_ahead || p->kind == PKG_LINK)
 		return;
 	p->asked_ahead = true;
-	*vec_add(&r->ahead) = (struct ahead){ pkg, shadow };
+	*vec_add(&r->ahead) = (struct ahead){ pkg, key, shadow };
 }
 
 /* The choice that the dependency S of a package would be without regard to what the levels above resolved; errors
@@ -179,12 +273,17 @@ int resolve_ask_ahead(struct run *r, const struct importer *imp, struct err *e)
 	struct err ignored;
 	int rc = 0;
 	for (size_t i = 0; i < r->ahead.n && !rc; i++) {
-		struct pkg *p = pkg_at(r, r->ahead.p[i].pkg);
+		const struct ahead a = r->ahead.p[i];
+		struct pkg *p = pkg_at(r, a.pkg);
 		if (package_specs(r, p, &ignored))
 			continue;
-		for (uint32_t k = 0; k < p->nspec && !rc; k++)
-			if (p->spec[k].optional || !atomset_has(r->ahead.p[i].shadow, p->spec[k].alias))
-				rc = ask_ahead_one(r, imp, &p->spec[k], e);
+		prior from = a.key != NONE && reuse_landed(r, a.key, p) ? a.key : NONE;
+		for (uint32_t k = 0; k < p->nspec && !rc; k++) {
+			const struct spec *s = &p->spec[k];
+			bool locked = from != NONE && reuse_child(r, from, s->alias, s->range) != NONE;
+			if (!locked && (s->optional || !atomset_has(a.shadow, s->alias)))
+				rc = ask_ahead_one(r, imp, s, e);
+		}
 	}
 	r->ahead.n = 0;
 	return rc;

@@ -268,8 +268,10 @@ static void asking_collect(struct run *r)
 			if (w->peer || !atomset_has(peers, w->alias) || !valid_range(r, w->spec))
 				continue;
 			const struct lock_direct *d = direct_find(imp->prior, sof(r, w->alias));
-			*arena_add(&r->arena, r->asking, r->nasking) =
-				(struct asking){ w->alias, w->spec, d ? direct_version(r, d) : 0 };
+			atom was = d ? direct_version(r, d) : 0;
+			if (was && !range_has(atom_range(&r->t, w->spec), atom_semver(&r->t, was), false))
+				was = 0;
+			*arena_add(&r->arena, r->asking, r->nasking) = (struct asking){ w->alias, w->spec, was };
 		}
 	}
 	if (r->nasking)
@@ -407,14 +409,27 @@ atom reuse_pin(struct run *r, const struct wanted *w, prior key)
 	return atom_fmt(&r->t, "npm:" STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version));
 }
 
+/* Whether D, of a package below IMP, may move along with what another project bumps. */
+static bool may_move_along(struct run *r, const struct importer *imp, const struct lock_dep *d, atom alias)
+{
+	atom any = atom_of(&r->t, STR("*"));
+	if (!r->nbumped || !resolve_bumped_to(r, imp, alias, 0, any))
+		return false;
+	prior k = ref_snapshot(r, d->alias, d->ref);
+	atom version = k == NONE ? 0 : reuse_version(r, k);
+	return version && resolve_bumped_to(r, imp, alias, version, any);
+}
+
 static bool depends_on_changed(struct run *r, const struct importer *imp, prior key)
 {
 	const struct lock_snapshot *s = snap_at(r, key);
 	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
-	for (int m = 0; imp->changed->n && m < 2; m++)
-		for (size_t i = 0; i < maps[m].n; i++)
-			if (atomset_has(imp->changed, atom_of(&r->t, maps[m].p[i].alias)))
+	for (int m = 0; (imp->changed->n || r->nbumped) && m < 2; m++)
+		for (size_t i = 0; i < maps[m].n; i++) {
+			atom alias = atom_of(&r->t, maps[m].p[i].alias);
+			if (atomset_has(imp->changed, alias) || may_move_along(r, imp, &maps[m].p[i], alias))
 				return true;
+		}
 	return false;
 }
 
