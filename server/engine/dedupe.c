@@ -110,7 +110,7 @@ static void reach(struct graph *g, uint32_t from, uint32_t to)
 	vec_release(&stack);
 }
 
-static void prune(struct run *r, struct graph *g)
+void graph_prune(struct run *r, struct graph *g)
 {
 	reach(g, 0, r->nimporter);
 	for (size_t i = 0; i < g->node.n; i++)
@@ -220,7 +220,7 @@ void dedupe_injected(struct run *r, struct graph *g)
 	for (size_t i = 0; i < g->node.n; i++) /* who is below whom changes with the links */
 		g->node.p[i].declined = NULL;
 	if (any)
-		prune(r, g);
+		graph_prune(r, g);
 }
 
 /* --- peer variants --- */
@@ -413,7 +413,7 @@ static void rename_survivors(struct run *r, struct graph *g, const dpid *collaps
 		for (uint32_t k = 0; k < g->direct[i].n; k++)
 			rename_edge(&m, &g->direct[i].p[k].dp);
 	if (merged)
-		prune(r, g);
+		graph_prune(r, g);
 	vec_release(&moved);
 	free(m.name);
 	free(m.naming);
@@ -451,7 +451,7 @@ void dedupe_peer_dependents(struct run *r, struct graph *g)
 		for (uint32_t k = 0; k < g->direct[i].n; k++)
 			redirect(g, &g->direct[i].p[k].dp, all);
 	if (any) {
-		prune(r, g);
+		graph_prune(r, g);
 		rename_survivors(r, g, all);
 	}
 	free(all);

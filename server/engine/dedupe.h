@@ -5,3 +5,5 @@
 
 void dedupe_injected(struct run *r, struct graph *g);
 void dedupe_peer_dependents(struct run *r, struct graph *g);
+/* Drops what no importer reaches any more. */
+void graph_prune(struct run *r, struct graph *g);

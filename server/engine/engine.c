@@ -308,6 +308,7 @@ static int graph_all(struct run *r, struct graph *g, struct deppaths *paths, str
 		dedupe_injected(r, g);
 	if (r->set->dedupe_peer_dependents)
 		dedupe_peer_dependents(r, g);
+	peers_locked_links(r, g);
 	return 0;
 }
 

@@ -1,3 +1,5 @@
+#include "dedupe.h"
+#include "dep_path.h"
 #include "peers_view.h"
 #include "pick.h"
 #include "reuse.h"
@@ -154,4 +156,75 @@ const struct refs *peers_locked_refs(struct peers *p, uint32_t node, const struc
 		out = refs_with(p, out, k->peer[i].name, ref_add(p, x));
 	}
 	return out;
+}
+
+/* --- links in cycles --- */
+
+static str locked_path(struct run *r, const struct lock_snapshot *s, atom alias)
+{
+	const struct lock_dep *d = lock_dep_find(s->dependencies, sof(r, alias));
+	if (!d)
+		d = lock_dep_find(s->optional_dependencies, sof(r, alias));
+	return d ? dep_path_from_ref(d->alias, d->ref, &r->arena) : STR_NONE;
+}
+
+/* Whether PATH is of the same package as DP. */
+static bool same_package(const struct graph *g, str path, dpid dp)
+{
+	str base = sof(g->paths->r, g->paths->dp.p[dp].base);
+	return str_starts(path, base) && (path.n == base.n || path.p[base.n] == '(');
+}
+
+/* Whether N depends on the packages that S does, in whatever variants. */
+static bool same_packages(struct run *r, const struct graph *g, const struct gnode *n, const struct lock_snapshot *s)
+{
+	if (n->nedge != s->dependencies.n + s->optional_dependencies.n)
+		return false;
+	for (uint32_t i = 0; i < n->nedge; i++)
+		if (n->edge[i].dp == NONE || !same_package(g, locked_path(r, s, n->edge[i].alias), n->edge[i].dp))
+			return false;
+	return true;
+}
+
+/* The dep path of PKG that is PATH; NONE: the graph has none. */
+static dpid variant_of(const struct graph *g, uint32_t pkg, str path)
+{
+	for (size_t i = 0; i < g->node.n; i++) {
+		const struct gnode *n = &g->node.p[i];
+		if (n->pkg == pkg && !n->dropped && str_eq(deppath_text(g->paths, n->dp), path))
+			return n->dp;
+	}
+	return NONE;
+}
+
+/* Leads N's edges to the variants that S has; whether one moved. */
+static bool links_keep(struct run *r, struct graph *g, struct gnode *n, const struct lock_snapshot *s)
+{
+	bool moved = false;
+	for (uint32_t i = 0; i < n->nedge; i++) {
+		struct gedge *e = &n->edge[i];
+		uint32_t now = graph_find(g, e->dp);
+		str was = locked_path(r, s, e->alias);
+		if (now == NONE || str_eq(was, deppath_text(g->paths, e->dp)))
+			continue;
+		dpid dp = variant_of(g, g->node.p[now].pkg, was);
+		moved = moved || dp != NONE;
+		e->dp = dp == NONE ? e->dp : dp;
+	}
+	return moved;
+}
+
+void peers_locked_links(struct run *r, struct graph *g)
+{
+	bool moved = false;
+	for (size_t i = 0; r->prior && !r->set->dedupe_peers && i < g->node.n; i++) {
+		struct gnode *n = &g->node.p[i];
+		const struct lock_snapshot *s = n->dropped || !g->paths->dp.p[n->dp].nseg
+							? NULL
+							: lockfile_snapshot(r->prior, deppath_text(g->paths, n->dp));
+		if (s && same_packages(r, g, n, s))
+			moved |= links_keep(r, g, n, s);
+	}
+	if (moved)
+		graph_prune(r, g);
 }

@@ -290,7 +290,7 @@ static struct output from_cache(struct peers *p, struct visit *x, const struct c
 	struct vnode *v = vnode_at(p, x->node);
 	v->peers = it->resolved;
 	v->in_progress = false;
-	return (struct output){ it->dp, it->resolved, it->missing, it->summary, &pmap_none };
+	return (struct output){ it->dp, it->resolved, it->missing, it->summary, it->installed };
 }
 
 struct below {
@@ -580,15 +580,15 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 	remember(p, x->node, dp);
 	struct vnode *v = vnode_at(p, x->node);
 	v->peers = resolved;
+	const struct pmap *installed = p->discovery ? acc_pmap(p, &b.installed) : &pmap_none;
 	if (!resolved->n && !missing->n)
 		p->pkg[x->pkg].pure = true;
 	else
-		peers_cache_add(p, x->pkg, (struct cache_item){ dp, resolved, missing, sum, NULL });
+		peers_cache_add(p, x->pkg, (struct cache_item){ dp, resolved, missing, sum, installed, NULL });
 	if (!p->discovery)
 		record_node(p, x, &own, resolved, missing);
 	vnode_at(p, x->node)->in_progress = false;
-	struct output out = { dp, external_of(p, x, resolved), missing, sum,
-		p->discovery ? acc_pmap(p, &b.installed) : &pmap_none };
+	struct output out = { dp, external_of(p, x, resolved), missing, sum, installed };
 	acc_release(&own);
 	acc_release(&all);
 	below_release(&b);
