@@ -7,6 +7,7 @@
 #include "absorb.h"
 #include "account.h"
 #include "base/clock.h"
+#include "catalog_prune.h"
 #include "env_document.h"
 #include "filter.h"
 #include "install.h"
@@ -66,7 +67,7 @@ struct invocation {
 	struct plan_keep keep;
 	struct source *remote, *verdict;
 	struct install_opts install;
-	bool frozen;
+	bool frozen, prunes;      /* catalogs have entries that are to go */
 	const bool *selected;     /* by importer; NULL: all */
 	struct lockfile resolved; /* of a partial install, or made to fit */
 };
@@ -394,12 +395,23 @@ static int invocation_image(struct invocation *s)
 	uint64_t start = clock_us();
 	struct image_result r;
 
-	if (!p->client.enable_global_virtual_store || s->opt.force || plan_keep_image(&r, &s->keep, p, &in) != 1)
+	if (!p->client.enable_global_virtual_store || s->opt.force || s->prunes ||
+		plan_keep_image(&r, &s->keep, p, &in) != 1)
 		return 0;
 	struct install_result done = { .source = "image", .packages = r.packages, .slots = r.slots, .kept = r.slots };
 	done.t.end = clock_us() - start;
 	say_summary(s, &done);
 	return 1;
+}
+
+/* Where catalogPrune cannot be done, nothing is. */
+static int invocation_catalogs(struct invocation *s, struct err *e)
+{
+	AUTO(buf_release) struct buf ignored = BUF_INIT;
+	int found = s->project.client.catalog_prune ? catalog_prune(&ignored, &s->project, NULL, e) : 0;
+
+	s->prunes = found > 0;
+	return found < 0 ? found : 0;
 }
 
 /* The lockfile: from a kept plan, or parsed. *DONE: the whole tree was kept, and stands. */
@@ -409,6 +421,8 @@ static int invocation_lockfile(struct invocation *s, bool *done, struct err *e)
 
 	*done = false;
 	s->frozen = lockfile_frozen(s);
+	if (invocation_catalogs(s, e) < 0)
+		return e->code;
 	if (!options_filtered(&s->opt) && !s->opt.lockfile_only)
 		plan_keep_open(&s->keep, &s->project, &s->req, s->store_dir, s->frozen);
 	if (s->frozen || c->prefer_frozen_lockfile) {
@@ -480,6 +494,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	*in = (struct install_opts){ .project = &s->project,
 		.req = &s->req,
 		.lockfile_only = s->opt.lockfile_only,
+		.catalog_prune = s->prunes,
 		.force = s->opt.force,
 		.offline = s->opt.offline || s->project.client.offline,
 		.prefer_offline = s->opt.prefer_offline || s->project.client.prefer_offline,

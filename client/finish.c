@@ -11,6 +11,7 @@
 #include "age_exclude.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "catalog_prune.h"
 #include "dep_path.h"
 #include "file_put.h"
 #include "pnpm_state.h"
@@ -492,12 +493,44 @@ static int write_age_exclude(const struct finish_opts *o, bool *written, struct 
 	return 0;
 }
 
+static int write_catalogs(const struct finish_opts *o, bool *written, struct err *e)
+{
+	AUTO(buf_release) struct buf out = BUF_INIT;
+	int found = o->catalog_prune ? catalog_prune(&out, o->project, o->lockfile, e) : 0;
+
+	if (found <= 0)
+		return found;
+	if (file_put(o->root_fd, "pnpm-workspace.yaml", buf_str(&out), true, e) < 0)
+		return e->code;
+	*written = true;
+	progress_say(o->progress, "catalog entries that no project uses were removed from pnpm-workspace.yaml");
+	return 0;
+}
+
+/* What pnpm-workspace.yaml says by now. */
+static int read_workspace(struct workspace_yaml *out, const struct finish_opts *o, struct arena *a, struct err *e)
+{
+	AUTO(buf_release) struct buf text = BUF_INIT;
+	str path = arena_printf(a, STR_FMT "/pnpm-workspace.yaml", STR_ARG(o->project->root));
+
+	workspace_yaml_init(out);
+	if (project_read_file(&text, path.p, 16 << 20, e) < 0)
+		return e->code;
+	return workspace_yaml_parse(out, buf_str(&text), path, a, e);
+}
+
 /* Only for a tree to which nothing is left to do: what has still to be built keeps pnpm looking. */
 static int write_pnpm_state(const struct finish_opts *o, const struct written *w, struct arena *a, struct err *e)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
 	struct pnpm_state s = { .project = o->project, .req = o->req, .filtered = o->filtered, .old = o->pnpm_state };
+	struct workspace_yaml yaml;
 
+	if (o->catalog_prune) {
+		if (read_workspace(&yaml, o, a, e) < 0)
+			return e->code;
+		s.catalogs = &yaml.settings;
+	}
 	if (o->ignored_builds.n || pending_list(o, a).n || edited_meanwhile(o, w, a) || !pnpm_state_print(&b, &s, a))
 		return 0;
 	return file_put(o->root_fd, "node_modules/.pnpm-workspace-state-v1.json", buf_str(&b), false, e);
@@ -510,7 +543,7 @@ int finish_write(struct written *out, const struct finish_opts *o, struct err *e
 
 	if (!o->lockfile_only && (write_modules(o, &a, e) < 0 || write_current(o, &a, e) < 0 || forget_aside(o, e) < 0))
 		return e->code;
-	if (write_age_exclude(o, &out->workspace, e) < 0)
+	if (write_age_exclude(o, &out->workspace, e) < 0 || write_catalogs(o, &out->workspace, e) < 0)
 		return e->code;
 	if (o->write_lockfile && write_lockfile(&out->lockfile, o, e) < 0)
 		return e->code;

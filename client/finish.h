@@ -23,7 +23,7 @@ struct finish_opts {
 	const struct lockfile *lockfile;
 	struct staged *staged;  /* the lockfile as text, written already; or NULL */
 	struct staged *current; /* the same of current_lockfile() */
-	bool write_lockfile, lockfile_only, ignore_scripts;
+	bool write_lockfile, lockfile_only, ignore_scripts, catalog_prune;
 	struct written just_written; /* by an earlier step of the same command */
 	const char *store_dir;
 	struct str_list ignored_builds; /* name@version */

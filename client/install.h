@@ -15,7 +15,8 @@ struct install_opts {
 	bool locked;               /* the lockfile satisfies the manifests: no resolver */
 	bool moved;                /* and is not what stands on the disk: it is to be written */
 	bool just_written;         /* or was written by an earlier step of the same command */
-	bool just_excluded;        /* pnpm-workspace.yaml was, for minimumReleaseAgeExclude */
+	bool just_excluded;        /* pnpm-workspace.yaml was, by an earlier step */
+	bool catalog_prune;        /* entries of catalogs that nothing uses are to leave it */
 	/* By importer of the project: an install for these, the others stay as they are; NULL: for all. */
 	const bool *selected;
 	str env_document;   /* what stands before the lockfile */

@@ -161,6 +161,7 @@ static int install_finish(struct install *in, struct err *e)
 		.current = early_current(in),
 		.write_lockfile = (in->lock || in->o->moved) && in->o->project->client.lockfile && !in->o->unwritten,
 		.lockfile_only = in->o->lockfile_only,
+		.catalog_prune = in->o->catalog_prune && !in->o->unwritten,
 		.just_written = { in->o->just_written, in->o->just_excluded },
 		.ignore_scripts = in->o->ignore_scripts,
 		.store_dir = in->o->store_dir,

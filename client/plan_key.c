@@ -11,6 +11,7 @@
  * prefer_offline, network_concurrency, fetch_*, proxies, user_agent, dray_*, npmrc_auth_file (how bytes come);
  * verify_store_integrity, child_concurrency (how, not what); frozen_lockfile, prefer_frozen_lockfile (whether a
  * lockfile may be used, which is asked before), *_workspace_cycles and fail_if_no_match (likewise);
+ * catalog_prune* (what is not used);
  * node_version (in the platform). */
 #define CLIENT_BOOLS(X)                                                                                                \
 	X(hoist)                                                                                                       \

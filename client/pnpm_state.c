@@ -262,7 +262,7 @@ static void put_settings(struct out *o, const struct pnpm_state *s, struct arena
 	open_(o, '{');
 	put_builds(o, c);
 	put_bool(o, "autoInstallPeers", q->auto_install_peers);
-	put_catalogs(o, q, a);
+	put_catalogs(o, s->catalogs ? s->catalogs : q, a);
 	put_bool(o, "dangerouslyAllowAllBuilds", c->dangerously_allow_all_builds);
 	put_bool(o, "dedupeDirectDeps", q->dedupe_direct_deps);
 	put_bool(o, "dedupeInjectedDeps", q->dedupe_injected_deps);

@@ -9,9 +9,10 @@
 
 struct pnpm_state {
 	const struct project *project;
-	const struct request *req; /* groups */
-	bool filtered;             /* not all projects are in the tree */
-	str old;                   /* what stood in the file before; may be empty */
+	const struct request *req;       /* groups */
+	const struct settings *catalogs; /* whose catalogs pnpm-workspace.yaml has by now; NULL: the project's */
+	bool filtered;                   /* not all projects are in the tree */
+	str old;                         /* what stood in the file before; may be empty */
 };
 /* Takes the file below ROOT away; its text in A, or none. */
 str pnpm_state_take(int root, struct arena *a);

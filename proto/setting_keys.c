@@ -159,6 +159,25 @@ static int set_catalogs(struct setting_ctx *c, const struct yaml_node *n)
 	return 0;
 }
 
+static int set_catalog_prune(struct setting_ctx *c, const struct yaml_node *n)
+{
+	if (c->from_env) /* only the file's counts. Source: pnpm 12.21 */
+		return 0;
+	c->w->client.catalog_prune_set = true;
+	return setting_get_bool(c, "catalogPrune", n, &c->w->client.catalog_prune);
+}
+
+/* catalogPrune's former name, over which it wins. Source: pnpm 12.21 */
+static int set_cleanup_unused(struct setting_ctx *c, const struct yaml_node *n)
+{
+	bool on = false;
+	int rc = setting_get_bool(c, "cleanupUnusedCatalogs", n, &on);
+
+	if (rc == 0 && !c->w->client.catalog_prune_set && !c->from_env)
+		c->w->client.catalog_prune = on;
+	return rc;
+}
+
 static int set_patches(struct setting_ctx *c, const struct yaml_node *n)
 {
 	struct settings *s = &c->w->settings;
@@ -327,6 +346,8 @@ static const struct setting_key table[] = {
 	{ "overrides", KIND_MAP, .at = S(overrides) },
 	{ "catalog", KIND_CALL, .set = set_catalog },
 	{ "catalogs", KIND_CALL, .set = set_catalogs },
+	{ "catalogPrune", KIND_CALL, .set = set_catalog_prune },
+	{ "cleanupUnusedCatalogs", KIND_CALL, .set = set_cleanup_unused },
 	{ "packageExtensions", KIND_CALL, .set = package_extensions_set },
 	{ "patchedDependencies", KIND_CALL, .set = set_patches },
 	{ "allowUnusedPatches", KIND_BOOL, .at = S(allow_unused_patches) },
@@ -464,9 +485,6 @@ static const struct setting_key table[] = {
 	{ "dev", KIND_REFUSE, .ok = NULL, .fix = "use --dev or --prod" },
 	{ "only", KIND_REFUSE, .ok = NULL, .fix = "use --dev or --prod" },
 	{ "ignoreWorkspace", KIND_REFUSE, .ok = "false", .fix = "use --ignore-workspace" },
-	{ "catalogPrune", KIND_REFUSE, .ok = "false", .fix = "remove it, and entries that nothing uses by hand" },
-	{ "cleanupUnusedCatalogs", KIND_REFUSE, .ok = "false",
-		.fix = "remove it, and entries that nothing uses by hand" },
 
 #define OTHER(n)                                                                                                       \
 	{                                                                                                              \

@@ -58,9 +58,10 @@ struct client_settings {
 	str dray_bad_pack;        /* drayBadPack: "tarball", "stop" or empty */
 	/* drayMaterialization: "server" (packs, where a server is used), "registry" or empty. */
 	str dray_materialization;
-	str npmrc_auth_file;             /* npmrcAuthFile: instead of ~/.npmrc */
-	bool age_strict_set, age_strict; /* minimumReleaseAgeStrict; not set: strict where minimumReleaseAge is */
-	bool trust_lockfile;             /* an existing lockfile is not checked against the policies */
+	str npmrc_auth_file;                   /* npmrcAuthFile: instead of ~/.npmrc */
+	bool age_strict_set, age_strict;       /* minimumReleaseAgeStrict; not set: strict where minimumReleaseAge is */
+	bool catalog_prune_set, catalog_prune; /* false: entries of catalogs that nothing uses are removed */
+	bool trust_lockfile;                   /* an existing lockfile is not checked against the policies */
 };
 
 struct workspace_yaml {

@@ -94,6 +94,39 @@ const tests = {
       if (!expected.includes('apps/a')) assert.ok(!slots(dir).includes('fx-app@1.0.0'), 'nothing is made that nobody needs')
     }
   },
+  'catalogPrune: entries that nothing uses leave pnpm-workspace.yaml'() {
+    const catalog = '# versions\ncatalog:\n  # why\n  unused: 1.0.0\n  fx-leaf: 1.1.0\ncatalogs:\n  old:\n    other: 1.0.0\n', settings = 'catalogPrune: true\n' + catalog
+    const used = { ...manifests['libs/b'], dependencies: { 'fx-leaf': 'catalog:' } }
+    const yaml = (dir) => text(dir, 'pnpm-workspace.yaml')
+    const whole = workspace(settings), before = yaml(whole), after = before.replace('  unused: 1.0.0\n', '').replace(/catalogs:[^]*/, '')
+    for (const args of [[], ['--lockfile-only'], ['--filter', 'd']]) {
+      const dir = workspace(settings)
+      edit(dir, 'libs/b', used)
+      assert.match(ok(run(dir, ...args)), /removed from pnpm-workspace\.yaml/)
+      assert.equal(yaml(dir), after, args.join(' '))
+      ok(run(dir, '--frozen-lockfile'))
+      assert.match(ok(run(dir)), /up to date/)
+      if (!args.length) assert.deepEqual(pnpmState(dir).settings.catalogs, { default: { 'fx-leaf': '1.1.0' } })
+    }
+    edit(whole, 'libs/b', used)
+    writeFileSync(join(whole, 'pnpm-workspace.yaml'), before.replace('catalogPrune: true\n', ''))
+    ok(run(whole))
+    assert.match(yaml(whole), /unused/)
+    writeFileSync(join(whole, 'pnpm-workspace.yaml'), before)
+    ok(run(whole, '--frozen-lockfile'))
+    assert.equal(yaml(whole), after, 'frozen, too')
+    // what cannot be written is refused before anything is done
+    const flow = workspace('cleanupUnusedCatalogs: true\ncatalog: {fx-leaf: 1.1.0, fx-files: 1.0.0}\n'), flowBefore = yaml(flow)
+    edit(flow, 'libs/b', used)
+    const r = run(flow)
+    assert.notEqual(r.status, 0)
+    assert.match(r.text, /"fx-files" of the catalog "default".*remove the entry by hand/)
+    assert.equal(yaml(flow), flowBefore)
+    assert.ok(!existsSync(join(flow, 'pnpm-lock.yaml')) && !existsSync(join(flow, 'node_modules')))
+    edit(flow, 'apps/d', { ...manifests['apps/d'], dependencies: { 'fx-files': 'catalog:' } })
+    ok(run(flow))
+    assert.equal(yaml(flow), flowBefore)
+  },
   'from a folder of the workspace'() {
     let dir = workspace()
     ok(run(join(dir, 'apps/d')))

@@ -42,6 +42,8 @@ static const struct {
 	{ "overrides", "{x: 1.0.0}", true },
 	{ "catalog", "{x: 1.0.0}", true },
 	{ "catalogs", "{a: {x: 1.0.0}}", true },
+	{ "catalogPrune", "true", false },
+	{ "cleanupUnusedCatalogs", "true", false },
 	{ "packageExtensions", "{x: {dependencies: {y: 1.0.0}}}", true },
 	{ "patchedDependencies", "{x: x.patch}", true },
 	{ "allowUnusedPatches", "true", true },

@@ -29,6 +29,8 @@ static const char *const honoured[][2] = {
 	{ "overrides", "engine, satisfies" },
 	{ "catalog", "engine, satisfies" },
 	{ "catalogs", "engine, satisfies" },
+	{ "catalogPrune", "catalog_prune" },
+	{ "cleanupUnusedCatalogs", "catalog_prune" },
 	{ "packageExtensions", "engine, satisfies" },
 	{ "patchedDependencies", "engine, satisfies, patch" },
 	{ "allowUnusedPatches", "patch" },
