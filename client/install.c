@@ -421,9 +421,8 @@ static void install_turn(struct install *in)
 		{ .fd = in->failed ? -1 : verdict_fd(in), .events = POLLIN },
 	};
 
-	int wait = in->waiting_make ? 20 : in->o->progress->tty ? 100 : 1000, grace = packages_grace_ms(in);
-	if (wait > SLOTS_MADE_MS && linker_pending(in->linker) > 0)
-		wait = SLOTS_MADE_MS;
+	/* nobody may wake it while there is enough to link: what is made meanwhile is to be written down */
+	int wait = in->waiting_make ? 20 : in->o->progress->tty ? 100 : SLOTS_MADE_MS, grace = packages_grace_ms(in);
 
 	if (poll(fd, 6, grace > 0 && grace < wait ? grace : wait) < 0 && errno != EINTR) {
 		struct err e;

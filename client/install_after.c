@@ -113,8 +113,9 @@ static void install_made(struct install *in)
 	struct scripts_opts so = scripts_opts_of(in);
 
 	for (size_t i = 0; i < in->tree.nslots; i++) {
-		if (in->tree.slot[i]->state == SLOT_LINKED)
-			slots_note_made(in, in->tree.slot[i]);
+		struct slot *s = in->tree.slot[i];
+		if (s->state == SLOT_LINKED || (s->state == SLOT_KEPT && s->bins_due))
+			slots_note_made(in, s);
 	}
 	slots_made_write(in->made, scripts_due(&so));
 }

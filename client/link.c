@@ -25,7 +25,6 @@ struct linker {
 	struct map owner; /* folder -> slot id of the one that makes it */
 	struct link_job *first, **last;
 	unsigned jobs; /* on the pool */
-	size_t pending;
 	struct link_counts counts;
 	atomic_uint now, most; /* links inside slot_link() */
 	atomic_bool stopped, record_aside;
@@ -91,7 +90,6 @@ static void linker_push(struct linker *l)
 
 static void slot_done(struct linker *l, struct slot *s, int code)
 {
-	l->pending--;
 	s->state = code < 0 ? SLOT_WAITING : SLOT_LINKED;
 	if (code == 0)
 		*(s->cold ? &l->counts.cold : &l->counts.warm) += 1;
@@ -195,7 +193,6 @@ void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		slots[i]->state = SLOT_LINKING;
-		l->pending++;
 		if (!slot_owns(l, slots[i]))
 			continue;
 		left += slot_weight(slots[i]);
@@ -224,11 +221,6 @@ void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
 void linker_stop(struct linker *l)
 {
 	atomic_store(&l->stopped, true);
-}
-
-size_t linker_pending(const struct linker *l)
-{
-	return l->pending;
 }
 
 struct link_counts linker_counts(const struct linker *l)

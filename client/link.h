@@ -44,8 +44,6 @@ struct linker *linker_new(struct pool *p, const struct tree *t, const struct lin
 void link_slots_parallel(struct linker *l, struct slot **slots, size_t n);
 /* Nothing more is begun, and done() is not called again; what runs ends: wait for the pool. */
 void linker_stop(struct linker *l);
-/* Slots given and not yet done. */
-size_t linker_pending(const struct linker *l);
 struct link_counts linker_counts(const struct linker *l);
 /* All done() calls must have happened, or after linker_stop() the pool's jobs have ended. */
 void linker_free(struct linker *l);

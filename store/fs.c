@@ -262,6 +262,15 @@ int fs_copy(int fromfd, const char *from, int tofd, const char *to, mode_t mode,
 	return 0;
 }
 
+int fs_boot_id(struct buf *out, struct err *e)
+{
+	if (fs_read_file(out, AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, e) < 0)
+		return err_ctx(e, "boot id");
+	while (out->n > 0 && out->p[out->n - 1] == '\n')
+		out->n--;
+	return 0;
+}
+
 /* A directory's handle; access that its modes deny is taken (modes of directories are nobody else's,
  * those of files are shared). */
 static DIR *dir_open(int dirfd, const char *name)

@@ -51,6 +51,9 @@ enum fs_copied { FS_CLONED, FS_COPIED };
  * overwrite. -1 and errno, and then there is no TO. *HOW (may be NULL) tells which. */
 int fs_copy(int fromfd, const char *from, int tofd, const char *to, mode_t mode, bool try_clone, enum fs_copied *how);
 
+/* Appends what names this life of the machine to OUT: what was written in another one and not synced may be lost. */
+MUST_USE int fs_boot_id(struct buf *out, struct err *e);
+
 /* Removes NAME and everything below. Never follows a link; gives itself access to directories (only) where it must.
  * What is already gone is no error. */
 MUST_USE int fs_remove_tree(int dirfd, const char *name, struct err *e);

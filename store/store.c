@@ -43,17 +43,6 @@ static int format_check(struct store *s, struct err *e)
 		s->dir, STR_ARG(str_trim(str_head(buf_str(&b), 60))), STR_ARG(str_trim(STR(STORE_FORMAT))));
 }
 
-static int boot_id(struct buf *out, struct err *e)
-{
-	int rc = fs_read_file(out, AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, e);
-
-	if (rc < 0)
-		return err_ctx(e, "boot id");
-	while (out->n > 0 && out->p[out->n - 1] == '\n')
-		out->n--;
-	return 0;
-}
-
 static int boot_write(struct store *s, str id, const char *state, struct err *e)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
@@ -75,7 +64,7 @@ static int boot_lost(struct store *s, bool *lost, struct err *e)
 	AUTO(buf_release) struct buf now = BUF_INIT, was = BUF_INIT;
 
 	*lost = false;
-	if (boot_id(&now, e) < 0)
+	if (fs_boot_id(&now, e) < 0)
 		return e->code;
 	int rc = fs_read_file(&was, s->fd, "boot", 4096, e);
 	if (rc == ERR_NOTFOUND)
@@ -125,7 +114,8 @@ static int boot_recover(struct store *s, struct err *e)
 	AUTO(buf_release) struct buf now = BUF_INIT;
 	size_t packages;
 
-	if (store_rebuild(&packages, s, e) < 0 || boot_id(&now, e) < 0 || boot_write(s, buf_str(&now), "dirty", e) < 0)
+	if (store_rebuild(&packages, s, e) < 0 || fs_boot_id(&now, e) < 0 ||
+		boot_write(s, buf_str(&now), "dirty", e) < 0)
 		return e->code;
 	atomic_store(&s->dirty, true);
 	log_warn("store",
@@ -144,7 +134,7 @@ int store_mark_dirty(struct store *s, struct err *e)
 	pthread_mutex_lock(&s->tmp_lock);
 	if (!atomic_load(&s->dirty)) {
 		AUTO(buf_release) struct buf now = BUF_INIT, was = BUF_INIT;
-		rc = boot_id(&now, e);
+		rc = fs_boot_id(&now, e);
 		size_t n = now.n;
 		buf_add(&now, STR(" dirty\n"));
 		if (rc == 0 &&
@@ -162,7 +152,7 @@ int store_mark_clean(struct store *s, struct err *e)
 	AUTO(buf_release) struct buf now = BUF_INIT;
 
 	pthread_mutex_lock(&s->tmp_lock);
-	int rc = boot_id(&now, e);
+	int rc = fs_boot_id(&now, e);
 	if (rc == 0)
 		rc = boot_write(s, buf_str(&now), "clean", e);
 	if (rc == 0)

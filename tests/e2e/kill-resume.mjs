@@ -40,11 +40,13 @@ function project(scripts) {
   return dir
 }
 const vstore = (dir, ...more) => join(dir, 'node_modules/.pnpm', ...more), journal = (dir) => vstore(dir, '.dray-made')
+// What it is, and in which life of the machine it was written.
+const head = (b) => b.length < 16 ? b.length : 16 + Number(b.readBigUInt64LE(8)) + 1
 // How often it is written down, in whole entries, that a slot is made.
 function written(dir, i) {
   const b = existsSync(journal(dir)) ? readFileSync(journal(dir)) : Buffer.alloc(0)
   let times = 0
-  for (let at = 8; at + 8 <= b.length;) {
+  for (let at = head(b); at + 8 <= b.length;) {
     const n = Number(b.readBigUInt64LE(at)), next = at + 8 + n + 1 + 24
     times += next <= b.length && b.toString('latin1', at + 8, at + 8 + n) === `${name(i)}@1.0.0`
     at = next
@@ -133,7 +135,8 @@ const tests = {
     assert.deepEqual(changed(now, slots(dir)), [])
   },
   async 'one that is none is as good as none'() {
-    for (const spoil of [(f) => writeFileSync(f, ''), (f) => writeFileSync(f, 'x'.repeat(9999)), (f) => writeFileSync(f, Buffer.concat([readFileSync(f).subarray(0, 8), Buffer.alloc(999, 255)])),
+    for (const spoil of [(f) => writeFileSync(f, ''), (f) => writeFileSync(f, 'x'.repeat(9999)), (f) => writeFileSync(f, Buffer.concat([readFileSync(f).subarray(0, head(readFileSync(f))), Buffer.alloc(999, 255)])),
+      (f) => writeFileSync(f, readFileSync(f).map((c, at) => at === 16 ? c ^ 1 : c)), // of another life of the machine
       (f) => (rmSync(f), mkdirSync(join(f, 'x'), { recursive: true })), (f) => rmSync(f)]) {
       const dir = await half(), was = slots(dir)
       spoil(journal(dir))
@@ -157,6 +160,17 @@ const tests = {
     await again(dir, 'a script')
     assert.deepEqual(changed(was, slots(dir)), [])
     assert.deepEqual(readdirSync(vstore(dir)).filter((n) => n.startsWith('.')), [])
+  },
+  async 'killed before slots have their commands, and again when they have: they stay with those'() {
+    const dir = project({ postinstall: 'echo at-work $$; exec sleep 600' })
+    registry.held.add(slow)
+    await killed(dir, all(dir))
+    registry.release()
+    const text = await killed(dir, (p) => /at-work \d+/.test(p.text)), was = slots(dir)
+    process.kill(Number(/at-work (\d+)/.exec(text)[1]), 'SIGKILL')
+    manifest(dir)
+    await again(dir, 'commands')
+    assert.deepEqual(changed(was, slots(dir)), [])
   },
   async 'an install that fails leaves no record that was not there'() {
     const dir = project(), bytes = registry.files.get(slow)

@@ -141,9 +141,9 @@ static struct slot *fixture_slot(struct fixture *f, uint32_t i, const char *name
 	return s;
 }
 
-static void run(struct fixture *f, struct linker *l)
+static void run(struct fixture *f)
 {
-	while (linker_pending(l) > 0) {
+	while (pool_live(f->pool) > 0) {
 		struct pollfd fd = { .fd = pool_fd(f->pool), .events = POLLIN };
 		poll(&fd, 1, -1);
 		pool_drain(f->pool);
@@ -176,7 +176,7 @@ static void a_cold_batch_links_in_parallel(void **state)
 	fixture_slot(&f, 1, "b", (struct lock_snapshot){ .key = STR("b@1.0.0") });
 	struct linker *l = fixture_linker(&f, true);
 	link_slots_parallel(l, f.out, 2);
-	run(&f, l);
+	run(&f);
 	assert_int_equal(f.done, 2);
 	assert_int_equal(f.failed, 0);
 	assert_false(f.barrier.gave_up);
@@ -201,7 +201,7 @@ static void warm_and_cold_batches_link_at_once(void **state)
 		struct linker *l = fixture_linker(&f, true);
 		link_slots_parallel(l, &f.out[first], 1);
 		link_slots_parallel(l, &f.out[1 - first], 1);
-		run(&f, l);
+		run(&f);
 		assert_int_equal(f.failed, 0);
 		assert_false(f.barrier.gave_up);
 		assert_true(linker_counts(l).most >= 2);
@@ -232,7 +232,7 @@ static void a_link_that_stays_holds_no_others(void **state)
 	struct linker *l = fixture_linker(&f, true);
 	link_slots_parallel(l, f.out, SLOTS);
 	assert_int_equal(pool_live(f.pool), SLOTS); /* on so many workers no few are kept back */
-	run(&f, l);
+	run(&f);
 	assert_int_equal(f.done, SLOTS);
 	assert_int_equal(f.failed, 0);
 	assert_false(f.barrier.gave_up);
@@ -264,7 +264,7 @@ static void a_slot_has_its_files_and_its_dependencies(void **state)
 	a->absent = (struct str_list){ &gone, 1 };
 	struct linker *l = fixture_linker(&f, false);
 	link_slots_parallel(l, f.out, 2);
-	run(&f, l);
+	run(&f);
 	assert_int_equal(f.failed, 0);
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
 		ssize_t n = readlinkat(f.vstore, links[i][0], text, sizeof(text) - 1);
@@ -296,7 +296,7 @@ static void a_slot_that_was_whole(void **state)
 	};
 	struct linker *l = fixture_linker(&f, false);
 	link_slots_parallel(l, f.out, 2);
-	run(&f, l);
+	run(&f);
 	for (size_t i = 0; i < 2; i++) {
 		assert_true(slot_stands_still(f.vstore, slot[i]));
 		assert_int_equal(fchmodat(f.vstore, modules[i], 01755, 0), 0);
@@ -332,7 +332,7 @@ static void an_interrupted_slot_does_not_stand(void **state)
 	assert_false(slot_stands(f.vstore, a));
 	struct linker *l = fixture_linker(&f, false);
 	link_slots_parallel(l, f.out, 1);
-	run(&f, l);
+	run(&f);
 	assert_int_equal(f.failed, 0);
 	assert_true(slot_stands(f.vstore, a));
 	assert_int_equal(fstatat(f.vstore, "a@1.0.0/node_modules", &st, 0), 0);
@@ -388,7 +388,7 @@ static void a_slot_is_replaced_and_put_back(void **state)
 		put(f.vstore, path, "x");
 		struct linker *l = fixture_linker(&f, false);
 		link_slots_parallel(l, f.out, 2);
-		run(&f, l);
+		run(&f);
 		assert_int_equal(f.failed, 0);
 		assert_true(slot_stands(f.vstore, a));
 		assert_false(exists(f.vstore, path));
@@ -436,7 +436,7 @@ static void slots_of_a_layer_below_go_in_place(void **state)
 	layered = true;
 	struct linker *l = fixture_linker(&f, false);
 	link_slots_parallel(l, f.out, 1);
-	run(&f, l);
+	run(&f);
 	assert_int_equal(f.failed, 0);
 	assert_true(slot_stands(f.vstore, a));
 	assert_false(exists(f.vstore, "a@1.0.0/node_modules/was"));
@@ -508,7 +508,7 @@ static void slots_that_share_a_folder_have_one_owner(void **state)
 	f.out[1]->name = f.out[0]->name;
 	struct linker *l = fixture_linker(&f, false);
 	link_slots_parallel(l, f.out, 2);
-	run(&f, l);
+	run(&f);
 	assert_int_equal(f.done, 2);
 	assert_int_equal(f.failed, 0);
 	assert_int_equal(linker_counts(l).links, 2); /* package.json and index.js, once */
@@ -536,7 +536,7 @@ static void a_large_slot_is_begun_first(void **state)
 		link_slots_parallel(l, f.out, 4);
 		assert_ptr_equal(f.out[0], large);
 		assert_ptr_equal(f.out[3], last);
-		run(&f, l);
+		run(&f);
 		assert_int_equal(f.done, 4);
 		assert_int_equal(f.failed, 0);
 		linker_free(l);

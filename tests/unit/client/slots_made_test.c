@@ -1,5 +1,5 @@
-/* The record of slots that an install keeps while it is at work: what of it counts after a kill at any byte, and
- * how the next one goes on. */
+/* The record of slots that an install keeps while it is at work: what of it counts after a kill at any byte, or a loss
+ * of power, and how the next one goes on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "fs.h"
 #include "prune.h"
 #include "slots_made.h"
@@ -130,9 +131,7 @@ static void test_last_counts(void **state)
 	assert_true(finds(m, 0, 7));
 	assert_true(finds(m, 1, 8));
 	assert_null(slots_made_find(m, "e@1.0.0"));
-	slots_made_undo(m);
 	slots_made_free(m);
-	assert_true(size_of(p) > 0); /* it was there before */
 }
 
 static void test_undone(void **state)
@@ -147,6 +146,76 @@ static void test_undone(void **state)
 	slots_made_undo(m);
 	slots_made_free(m);
 	assert_int_equal(size_of(p), -1);
+}
+
+/* What was there before is there again: the slots that it is about are, too. */
+static void test_undone_to_what_was(void **state)
+{
+	struct place *p = *state;
+
+	struct slots_made *m = slots_made_open(p->fd);
+	add(m, 0, 2, 7);
+	slots_made_free(m);
+	off_t was = size_of(p);
+	m = slots_made_open(p->fd);
+	add(m, 1, SLOTS, 8);
+	assert_true(size_of(p) > was);
+	slots_made_undo(m);
+	slots_made_free(m);
+	assert_int_equal(size_of(p), was);
+	m = slots_made_open(p->fd);
+	assert_true(finds(m, 0, 7) && finds(m, 1, 7));
+	assert_null(slots_made_find(m, names[2]));
+	slots_made_undo(m); /* nothing was done */
+	slots_made_free(m);
+	assert_int_equal(size_of(p), was);
+}
+
+/* As a machine finds it that went down meanwhile: the slots may have lost their bytes. */
+static void test_another_life(void **state)
+{
+	struct place *p = *state;
+	AUTO(buf_release) struct buf boot = BUF_INIT, text = BUF_INIT;
+	struct err e;
+
+	struct slots_made *m = slots_made_open(p->fd);
+	add(m, 0, SLOTS, 7);
+	slots_made_free(m);
+	assert_int_equal(fs_boot_id(&boot, &e), 0);
+	assert_int_equal(fs_read_file(&text, p->fd, SLOTS_MADE_FILE, 1 << 20, &e), 0);
+	size_t at = str_find_str(buf_str(&text), buf_str(&boot), 0);
+	assert_true(boot.n > 8 && at != SIZE_MAX);
+	text.p[at] = text.p[at] == '0' ? '1' : '0';
+	assert_int_equal(fs_write_file(p->fd, SLOTS_MADE_FILE, buf_str(&text), 0644, &e), 0);
+	m = slots_made_open(p->fd);
+	for (size_t i = 0; i < SLOTS; i++)
+		assert_null(slots_made_find(m, names[i]));
+	add(m, 1, 2, 9);
+	slots_made_free(m);
+	m = slots_made_open(p->fd);
+	assert_true(finds(m, 1, 9));
+	assert_null(slots_made_find(m, names[0]));
+	slots_made_free(m);
+}
+
+/* Not before it is time: an install that is over by then leaves no file. */
+static void test_in_no_hurry(void **state)
+{
+	struct place *p = *state;
+	struct slot s = slot_of(0, 7);
+
+	uint64_t begun = clock_us();
+	struct slots_made *m = slots_made_open(p->fd);
+	slots_made_add(m, &s);
+	for (slots_made_write(m, false); size_of(p) < 0; slots_made_write(m, false)) {
+		assert_true(clock_us() - begun < 600u * 1000000u);
+		usleep(20000); /* nothing but time is needed */
+	}
+	assert_true(clock_us() - begun >= SLOTS_MADE_MS * 1000u);
+	slots_made_free(m);
+	m = slots_made_open(p->fd);
+	assert_true(finds(m, 0, 7));
+	slots_made_free(m);
 }
 
 static void test_disk_full(void **state)
@@ -189,6 +258,9 @@ int main(void)
 		T(test_cut_anywhere),
 		T(test_last_counts),
 		T(test_undone),
+		T(test_undone_to_what_was),
+		T(test_another_life),
+		T(test_in_no_hurry),
 		T(test_disk_full),
 		T(test_in_the_way),
 	};
