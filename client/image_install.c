@@ -72,7 +72,7 @@ static bool file_make(struct making *m, const struct image_item *it)
 	str text = it->lockfile ? m->lockfile : image_text(&m->im, it, m->to_shared, &m->a);
 	AUTO(fs_close_auto)
 	int fd = openat(
-		m->root, it->path.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, it->exec ? 0777 : 0666);
+		m->root, it->path.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, it->exec ? 0755 : 0666);
 
 	return fd >= 0 && text.p && fs_write_all(fd, text.p, text.n) == 0;
 }

@@ -127,6 +127,13 @@ same(textOf(one), long, 'the image makes what the long way makes')
 same(view(one, store), whole)
 assert.match(spawnSync(dray, ['install', '--dir', one, '--store-dir', store, '--registry', url], { env, encoding: 'utf8' }).stdout, /up to date/)
 
+clean(one)
+const open = spawnSync('sh', ['-c', 'umask 002; exec "$0" "$@"', dray, ...argsOf(one, store, [])], { env, encoding: 'utf8' })
+assert.match(open.stdout, /"source":"image"/, open.stderr)
+assert.deepEqual(['.bin', '.bin/fx-hello'].map((n) => (lstatSync(join(one, 'node_modules', n)).mode & 0o7777).toString(8)), ['775', '755'], 'modes as the long way has them')
+clean(one)
+assert.equal(install(one, store).source, 'image')
+
 // -- an image is the project's wherever it lies, and whatever registry it asks; what changes the tree is another one ---------------------
 {
   const deep = join('deep', 'er')
