@@ -75,13 +75,19 @@ bool slot_stands_still(int vstore, struct slot *s)
 	return there && slot_stands(vstore, s);
 }
 
+/* The mode of a node_modules that is whole: what mkdir() gave it, a group that is inherited included. */
+static mode_t finished(const struct stat *st)
+{
+	return st->st_mode & 07777 & ~(mode_t)S_ISVTX;
+}
+
 int slot_publish(int vstore, const struct slot *s, struct err *e)
 {
 	char path[SLOT_PATH];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/node_modules", s->dir);
-	if (fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || fchmodat(vstore, path, st.st_mode & 0777, 0) != 0)
+	if (fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || fchmodat(vstore, path, finished(&st), 0) != 0)
 		return err_os(e, "finish folder %s", s->dir);
 	if (s->replaced) {
 		char old[ASIDE_NAME];
@@ -330,7 +336,7 @@ int slot_link(
 		goto fail;
 	if (slot_files(o, t, s, modules, stats, &package_ns, e) < 0)
 		goto fail;
-	if (fstat(modules, &st) != 0 || (!o->unfinished && fchmod(modules, st.st_mode & 0777) != 0)) {
+	if (fstat(modules, &st) != 0 || (!o->unfinished && fchmod(modules, finished(&st)) != 0)) {
 		err_os(e, "finish folder %s", s->dir);
 		goto fail;
 	}

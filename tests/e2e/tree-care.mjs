@@ -2,7 +2,7 @@
 // usage: tree-care.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, differences } from './compare-trees.mjs'
@@ -247,6 +247,12 @@ const tests = {
     assert.equal(r.status, 0, r.stdout + r.stderr)
     const files = '.pnpm/fx-files@1.0.0/node_modules/fx-files'
     assert.deepEqual(['.pnpm/fx-files@1.0.0', files, `${files}/lib`, `${files}/lib/index.js`, `${files}/run`, '.bin', '.bin/fx-hello'].map(mode), ['775', '775', '775', '644', '755', '775', '755'])
+  },
+  'in a project whose folders have their group from above all folders of the tree have it'() {
+    const dir = project(), slot = '.pnpm/fx-bin@1.0.0/node_modules'
+    chmodSync(dir, 0o2755)
+    ok(install(dir))
+    assert.deepEqual(['.pnpm', slot, `${slot}/fx-bin`].filter((p) => !(statSync(join(dir, 'node_modules', p)).mode & 0o2000)), [])
   },
   'a package.json that a script writes in each install is up to date as long as it says the same'() {
     const dir = project({ scripts: { postinstall: 'cp package.json copy && cat copy > package.json' } })
