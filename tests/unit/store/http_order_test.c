@@ -85,6 +85,7 @@ static void test_priority(void **state)
 	o.max_active = 1;
 	struct http *h = make(&o);
 	OUTCOME(all);
+	OUTCOME(last);
 	struct chain c[] = { { h, STR("0"), &all }, { h, STR("a"), &all }, { h, STR("b"), &all }, { h, STR("c"), &all },
 		{ h, STR("d"), &all } };
 	const int priority[] = { 0, 1, 7, 1, 9 };
@@ -97,7 +98,11 @@ static void test_priority(void **state)
 		while (i == 0 && atomic_load(&f->a.busy) == 0)
 			usleep(1000);
 	}
-	usleep(20000); /* all are queued */
+	/* What came last is taken out of the queue: all are in it. */
+	http_cancel(h, http_start(h, &(struct http_request){
+					     .url = server_url(&f->a, "/ok"), .done = on_done, .arg = &last }));
+	wait_done(&last, 1);
+	assert_int_equal(last.code, ERR_CANCELLED);
 	f->a.hold_until = 1;
 	wait_done(&all, 5);
 	assert_true(str_eq(buf_str(&all.streamed), STR("0dbac")));
