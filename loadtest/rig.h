@@ -13,7 +13,7 @@ struct rig_opts {
 	str upstream;      /* recording when not empty */
 	const char *drayd; /* program, or NULL */
 	const struct link_profile *link;
-	bool far_upstream; /* a link of this run has an upstream_rtt_us: drayd reaches the registry through a relay of its own */
+	bool far_upstream; /* a link of this run has an upstream_rtt_us: drayd has a relay of its own to the registry */
 	const char *log_dir;
 };
 struct rig_counts {
@@ -28,10 +28,9 @@ MUST_USE int rig_start(struct rig **out, const struct rig_opts *o, struct err *e
 /* As the client sees them, through the link. Borrowed. */
 const char *rig_registry(const struct rig *r);
 const char *rig_server(const struct rig *r);
-/* Puts another link in the place of this one: the same ports, no connection of the client's survives, and none of drayd's
- * where its way to the registry is another. *L is borrowed. ROUND
- * decides in which order what a link does wrong befalls who uses it: each subject of a round has the same
- * luck, whoever came before. */
+/* Puts another link in the place of this one: the same ports, no connection of the client's survives, and none of
+ * drayd's where its way to the registry is another. *L is borrowed. ROUND decides in which order what a link does wrong
+ * befalls who uses it: each subject of a round has the same luck, whoever came before. */
 MUST_USE int rig_relink(struct rig *r, const struct link_profile *l, unsigned round, struct err *e);
 /* The mirror and the relay are there: without them every client waits until its time is up. */
 MUST_USE int rig_check(struct rig *r, struct err *e);
