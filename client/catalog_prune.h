@@ -5,8 +5,9 @@
 #pragma once
 #include "project.h"
 
-/* Puts to OUT what YAML becomes, the pnpm-workspace.yaml of REQ's projects; LF may be NULL. 1: OUT has it; 0: nothing is
- * to go, and OUT is as it was. ERR_UNSUPPORTED, naming an entry, where what is to go does not stand in lines of its own. */
+/* Puts to OUT what YAML becomes, the pnpm-workspace.yaml of REQ's projects; LF may be NULL. 1: OUT has it; 0: nothing
+ * is to go, and OUT is as it was. ERR_UNSUPPORTED, naming an entry, where what is to go does not stand in lines of its
+ * own. */
 MUST_USE int catalog_prune_edit(
 	struct buf *out, str yaml, const struct request *req, const struct lockfile *lf, struct err *e);
 /* The same for the file of P as it is now; 0 without one. */

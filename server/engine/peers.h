@@ -66,8 +66,9 @@ struct graph {
 /* The final walk over all importers. The graph lives in the run's arena; PATHS must outlive it. */
 void peers_graph(struct run *r, struct deppaths *paths, struct graph *out);
 void graph_release(struct graph *g);
-/* Within a cycle of peers one dep path can stand for a package with either variant of a child: it keeps the one that the
- * lockfile has, while that is still in G and all its children are the packages that they were. Source: pnpm 12.20 */
+/* Within a cycle of peers one dep path can stand for a package with either variant of a child: it keeps the one that
+ * the lockfile has, while that is still in G and all its children are the packages that they were. Source: pnpm
+ * 12.20 */
 void peers_locked_links(struct run *r, struct graph *g);
 uint32_t graph_find(const struct graph *g, dpid dp);
 /* Room in the table behind graph_find() for every dep path that exists. */

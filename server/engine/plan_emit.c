@@ -428,7 +428,8 @@ static void catalogs_of(struct emit *x, struct lock_head *h)
 				str dp = known ? STR_NONE : dep_path_from_ref(d->alias, d->ref, &r->arena);
 				if (known)
 					continue;
-				/* a folder has no version here, whatever the entry is. Source: pnpm 12.21's behaviour */
+				/* a folder has no version here, whatever the entry is. Source: pnpm 12.21's
+				 * behaviour */
 				if (local || !dp.n)
 					version = spec;
 				else

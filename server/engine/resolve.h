@@ -30,8 +30,8 @@ MUST_USE int resolve_ask_ahead(struct run *r, const struct importer *imp, struct
 /* Finds out, before the walk, to which versions projects' direct dependencies move that the lockfile has other
  * versions of: what is locked below other projects moves along, see resolve_bumped_to(). */
 MUST_USE int resolve_bumped(struct run *r, struct err *e);
-/* The highest such version of NAME above PINNED that RANGE takes, for a package below IMP; 0: none. IMP's own dependency
- * on NAME leaves no say to others'. Source: pnpm 12.21's behaviour. */
+/* The highest such version of NAME above PINNED that RANGE takes, for a package below IMP; 0: none. IMP's own
+ * dependency on NAME leaves no say to others'. Source: pnpm 12.21's behaviour. */
 atom resolve_bumped_to(struct run *r, const struct importer *imp, atom name, atom pinned, atom range);
 /* Versions of NAME among everything reachable so far from IMP, or from all importers (NULL): calls F. */
 void resolve_run_versions(
