@@ -187,7 +187,7 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	if (!install)
 		bucket_forget(b);
 	if (!b->n)
-		return install ? m.range : 0;
+		return install ? peer_asked(r, m.range) : 0;
 	const struct range *range = atom_range(&r->t, peer_range(r, m.range));
 	bool versions = bucket_best(r, b, NULL) != 0;
 	atom fits = range ? bucket_best_of(r, b, range, is_in_run, NULL) : 0;
@@ -201,7 +201,7 @@ static atom required_spec(struct hoist *h, const struct importer *imp, struct re
 	for (uint32_t i = 0; i < b->n; i++)
 		any_version = any_version || b->p[i].kind == SEL_VERSION;
 	if (range && any_version)
-		return install ? m.range : 0;
+		return install ? peer_asked(r, m.range) : 0;
 	return joined(r, versions ? bucket_best(r, b, NULL) : 0, b);
 }
 

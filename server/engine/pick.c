@@ -44,6 +44,13 @@ const struct range *solid_range(struct run *r, atom x)
 	return atom_range(&r->t, rest.n ? atom_of(&r->t, rest) : x);
 }
 
+atom peer_asked(struct run *r, atom range)
+{
+	str s = sof(r, range);
+	bool any = str_find_str(s, STR("||"), 0) != SIZE_MAX && any_range(s) && valid_range(r, range);
+	return any ? atom_of(&r->t, STR("*")) : range;
+}
+
 static bool tag_text(str s)
 {
 	for (size_t i = 0; i < s.n; i++)

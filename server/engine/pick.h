@@ -46,6 +46,9 @@ bool age_excluded(const struct run *r, str name, str version, bool *whole);
 atom peer_range(struct run *r, atom raw);
 /* Whether RANGE of a peer has V; a prerelease also where its release would do. Source: pnpm. */
 bool range_has_peer(const struct range *range, const struct semver *v);
+/* RANGE of a peer as it is asked of the registry: an empty alternative takes any version, unlike that of a dependency.
+ * Source: pnpm 12.21's behaviour. */
+atom peer_asked(struct run *r, atom range);
 /* A range that has an empty alternative. */
 bool any_range(str s);
 bool valid_range(struct run *r, atom x);

@@ -138,7 +138,7 @@ int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, con
 			"dependency " STR_FMT "@" STR_FMT ": a published package cannot use a catalog", SA(r, w->alias),
 			STR_ARG(s));
 	struct reg_spec spec;
-	if (reg_spec_parse(r, &spec, w->alias, w->spec))
+	if (reg_spec_parse(r, &spec, w->alias, w->peer ? peer_asked(r, w->spec) : w->spec))
 		return from_registry(r, out, imp, w, &spec, o, fresh, e);
 	return exotic_resolve(r, out, w, fresh, e);
 }
@@ -170,7 +170,8 @@ static int bumped_add(struct run *r, const struct importer *imp, const struct wa
 	struct packument p;
 	const struct err *why;
 	bool young;
-	if (!atomset_has(imp->changed, w->alias) || !reg_spec_parse(r, &spec, w->alias, w->spec) ||
+	atom asked = w->peer ? peer_asked(r, w->spec) : w->spec;
+	if (!atomset_has(imp->changed, w->alias) || !reg_spec_parse(r, &spec, w->alias, asked) ||
 		!is_locked(r, spec.name) || (instead_here(r, 0) && is_project(r, spec.name)))
 		return 0;
 	struct pick_opts po = { .preferred = w->peer ? preferred_of(r, spec.name) : preferred_for(r, imp, spec.name),
