@@ -2,6 +2,8 @@
 #include <yaml.h>
 
 enum { NODES_MAX = 100000, DEPTH_MAX = 64 };
+#define TOO_DEEP "nested deeper than 64"
+#define TOO_MANY "more than 100,000 nodes"
 
 struct load {
 	yaml_document_t *doc;
@@ -18,44 +20,104 @@ static int bad(struct load *l, const yaml_mark_t *at, const char *what)
 
 static int convert(struct load *l, int id, unsigned depth, struct yaml_node **out);
 
-static void convert_scalar(struct load *l, const yaml_node_t *y, struct yaml_node *n)
+static bool is_null(const yaml_node_t *y)
 {
-	str s = arena_str(l->a, (str){ (const char *)y->data.scalar.value, y->data.scalar.length });
-	bool plain = y->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+	str s = { (const char *)y->data.scalar.value, y->data.scalar.length };
 
-	n->s = s;
-	n->kind = !plain ? YAML_KIND_QUOTED
-		  : s.n == 0 || str_eq(s, STR("~")) || str_eq(s, STR("null")) || str_eq(s, STR("Null")) ||
-				  str_eq(s, STR("NULL"))
-			  ? YAML_KIND_NONE
-			  : YAML_KIND_PLAIN;
+	return y->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+	       (s.n == 0 || str_eq(s, STR("~")) || str_eq(s, STR("null")) || str_eq(s, STR("Null")) ||
+		       str_eq(s, STR("NULL")));
 }
 
-static int convert_map(struct load *l, const yaml_node_t *y, unsigned depth, struct yaml_node *n)
+static void convert_scalar(struct load *l, const yaml_node_t *y, struct yaml_node *n)
 {
-	struct yaml_node **tail = &n->child;
-	struct map seen AUTO(map_release) = MAP_INIT;
+	bool plain = y->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 
-	n->kind = YAML_KIND_MAP;
-	for (yaml_node_pair_t *p = y->data.mapping.pairs.start; p < y->data.mapping.pairs.top; p++) {
+	n->s = arena_str(l->a, (str){ (const char *)y->data.scalar.value, y->data.scalar.length });
+	n->kind = !plain ? YAML_KIND_QUOTED : is_null(y) ? YAML_KIND_NONE : YAML_KIND_PLAIN;
+}
+
+/* A map while it is made. */
+struct making {
+	struct yaml_node *n, **tail;
+	struct map seen;
+};
+
+static bool is_merge(const yaml_node_t *k)
+{
+	return k->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && k->data.scalar.length == 2 &&
+	       memcmp(k->data.scalar.value, "<<", 2) == 0;
+}
+
+static int merge(struct load *l, const yaml_mark_t *at, int id, unsigned depth, struct making *m);
+
+/* Y's own entries, then what its "<<" brings. MERGED: what Y itself was brought by; a key that is there stays. */
+static int convert_pairs(struct load *l, const yaml_node_t *y, unsigned depth, struct making *m, bool merged)
+{
+	const yaml_node_pair_t *start = y->data.mapping.pairs.start, *end = y->data.mapping.pairs.top;
+
+	for (const yaml_node_pair_t *p = start; p < end; p++) {
 		yaml_node_t *k = yaml_document_get_node(l->doc, p->key);
 		bool fresh;
 		if (!k || k->type != YAML_SCALAR_NODE)
 			return bad(l, k ? &k->start_mark : &y->start_mark, "a key must be a string");
+		if (is_merge(k))
+			continue;
 		str key = arena_str(l->a, (str){ (const char *)k->data.scalar.value, k->data.scalar.length });
-		if (str_eq(key, STR("<<")))
-			return bad(l, &k->start_mark, "merge keys (\"<<\") are not supported");
-		map_add(&seen, key, 0, &fresh);
-		if (!fresh)
+		map_add(&m->seen, key, 0, &fresh);
+		if (!fresh && !merged)
 			return bad(l, &k->start_mark, "this key is there twice");
-		int rc = convert(l, p->value, depth + 1, tail);
+		if (!fresh && ++l->nodes > NODES_MAX)
+			return bad(l, &k->start_mark, TOO_MANY);
+		if (!fresh)
+			continue;
+		int rc = convert(l, p->value, depth + 1, m->tail);
 		if (rc)
 			return rc;
-		(*tail)->key = key;
-		tail = &(*tail)->next;
-		n->n++;
+		(*m->tail)->key = key;
+		m->tail = &(*m->tail)->next;
+		m->n->n++;
+	}
+	for (const yaml_node_pair_t *p = start; p < end; p++) {
+		const yaml_node_t *k = yaml_document_get_node(l->doc, p->key);
+		int rc = is_merge(k) ? merge(l, &k->start_mark, p->value, depth + 1, m) : 0;
+		if (rc)
+			return rc;
 	}
 	return 0;
+}
+
+/* "<<": a map, or a list of them of which the first wins. Source: pnpm 12.21's behaviour. */
+static int merge(struct load *l, const yaml_mark_t *at, int id, unsigned depth, struct making *m)
+{
+	const yaml_node_t *y = yaml_document_get_node(l->doc, id);
+
+	if (depth > DEPTH_MAX)
+		return bad(l, at, TOO_DEEP);
+	if (++l->nodes > NODES_MAX)
+		return bad(l, at, TOO_MANY);
+	if (y->type == YAML_MAPPING_NODE)
+		return convert_pairs(l, y, depth, m, true);
+	if (y->type == YAML_SCALAR_NODE && is_null(y))
+		return 0;
+	if (y->type != YAML_SEQUENCE_NODE)
+		return bad(l, at, "expected a map, or a list of maps, to merge");
+	for (const yaml_node_item_t *p = y->data.sequence.items.start; p < y->data.sequence.items.top; p++) {
+		int rc = merge(l, at, *p, depth + 1, m);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int convert_map(struct load *l, const yaml_node_t *y, unsigned depth, struct yaml_node *n)
+{
+	struct making m = { n, &n->child, MAP_INIT };
+
+	n->kind = YAML_KIND_MAP;
+	int rc = convert_pairs(l, y, depth, &m, false);
+	map_release(&m.seen);
+	return rc;
 }
 
 static int convert_seq(struct load *l, const yaml_node_t *y, unsigned depth, struct yaml_node *n)
@@ -78,9 +140,9 @@ static int convert(struct load *l, int id, unsigned depth, struct yaml_node **ou
 	const yaml_node_t *y = yaml_document_get_node(l->doc, id);
 
 	if (depth > DEPTH_MAX)
-		return bad(l, &y->start_mark, "nested deeper than 64");
+		return bad(l, &y->start_mark, TOO_DEEP);
 	if (++l->nodes > NODES_MAX)
-		return bad(l, &y->start_mark, "more than 100,000 nodes");
+		return bad(l, &y->start_mark, TOO_MANY);
 	struct yaml_node *n = *out = arena_new(l->a, struct yaml_node, 1);
 	n->line = (uint32_t)y->start_mark.line + 1;
 	n->col = (uint32_t)y->start_mark.column + 1;

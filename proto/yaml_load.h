@@ -1,7 +1,7 @@
 /* yaml_load — any YAML as a tree, by libyaml: for files that people write.
  *
- * Aliases are resolved (at most 100,000 nodes in all), merge keys and duplicate
- * keys refused by name. yaml_tree.h has the node and the faster reader for the lockfile. */
+ * Aliases and merge keys ("<<") are resolved (at most 100,000 nodes in all),
+ * duplicate keys refused by name. yaml_tree.h has the node and the faster reader for the lockfile. */
 #pragma once
 #include "yaml_tree.h"
 

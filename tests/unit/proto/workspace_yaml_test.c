@@ -78,6 +78,37 @@ static void test_byte_order_mark(void **state)
 	assert_int_equal(w.settings.minimum_release_age_exclude.n, 3);
 }
 
+/* What a map says itself stays, and stands first; of what "<<" brings the first wins. Order and values are pnpm's. */
+static void test_merged(void **state)
+{
+	static const struct {
+		const char *yaml, *overrides;
+	} t[] = {
+		{ "x: &b\n  z: 1\n  a: 1\noverrides:\n  m: 1\n  <<: *b\n  b: 2\n  a: 3\n", "m=1 b=2 a=3 z=1 " },
+		{ "x: &a {z: 1, a: 1}\ny: &b {z: 2, y: 1}\noverrides:\n  m: 1\n  <<: [*a, *b]\n  b: 2\n",
+			"m=1 b=2 z=1 a=1 y=1 " },
+		{ "x: &a {z: 1, a: 1}\ny: &b\n  <<: *a\n  a: 2\n  y: 1\noverrides:\n  <<: *b\n  m: 1\n",
+			"m=1 a=2 y=1 z=1 " },
+		{ "overrides:\n  <<: {b: 1}\n  <<: {c: 1, b: 2}\n  a: 2\n", "a=2 b=1 c=1 " },
+		{ "overrides:\n  <<:\n  a: 2\n", "a=2 " },
+		{ "x: &a\n  overrides: {z: 1}\n<<: *a\n", "z=1 " },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		struct arena a AUTO(arena_release) = ARENA_INIT(0);
+		AUTO(buf_release) struct buf b = BUF_INIT;
+		struct workspace_yaml w;
+		struct err e = { 0 };
+		if (parse(&w, t[i].yaml, &a, &e))
+			fail_msg("%zu: %s", i, e.msg);
+		for (size_t k = 0; k < w.settings.overrides.n; k++)
+			buf_printf(&b, STR_FMT "=" STR_FMT " ", STR_ARG(w.settings.overrides.p[k].k),
+				STR_ARG(w.settings.overrides.p[k].v));
+		if (!str_eq(buf_str(&b), str_of(t[i].overrides)))
+			fail_msg("%zu: " STR_FMT, i, STR_ARG(buf_str(&b)));
+	}
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -139,7 +170,13 @@ static void test_refused(void **state)
 		{ "a: [\n", ERR_PARSE, "pnpm-workspace.yaml:" },
 		{ "- a\n", ERR_PARSE, "expected a map" },
 		{ "a: 1\na: 2\n", ERR_PARSE, "twice" },
-		{ "overrides:\n  <<: {a: 1}\n", ERR_PARSE, "merge keys" },
+		{ "overrides:\n  <<: 5\n", ERR_PARSE, ":2:3: expected a map, or a list" },
+		{ "overrides:\n  <<: [{a: 1}, x]\n", ERR_PARSE, ":2:3: expected a map, or a list" },
+		{ "overrides: &a\n  <<: *a\n", ERR_PARSE, "deeper than 64" },
+		{ "a: &a {x: 1}\nb: &b {<<: [*a,*a,*a,*a,*a,*a,*a,*a]}\nc: &c {<<: [*b,*b,*b,*b,*b,*b,*b,*b]}\n"
+		  "d: &d {<<: [*c,*c,*c,*c,*c,*c,*c,*c]}\ne: &e {<<: [*d,*d,*d,*d,*d,*d,*d,*d]}\n"
+		  "f: &f {<<: [*e,*e,*e,*e,*e,*e,*e,*e]}\ng: {<<: [*f,*f,*f,*f,*f,*f,*f,*f]}\n",
+			ERR_PARSE, "100,000 nodes" },
 		{ "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c "
 		  "[*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
 		  "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e]\n",
@@ -286,6 +323,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_byte_order_mark),
+		cmocka_unit_test(test_merged),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_spellings),
 		cmocka_unit_test(test_warned),
