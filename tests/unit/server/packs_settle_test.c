@@ -131,6 +131,28 @@ static void a_full_disk_loses_no_pack(void **state)
 	all_are_served(v);
 }
 
+/* One file that cannot be read keeps no other from its better encoding, and who waits is told of it in the end. */
+static void a_pack_that_cannot_be_read_comes_last(void **state)
+{
+	struct env *v = *state;
+	struct err e;
+	char cmd[300];
+
+	make_all(v);
+	snprintf(cmd, sizeof(cmd),
+		"cd '%s/packs' && f=$(find . -path './*/*' -type f | head -n 1) && rm \"$f\" && ln -s \"${f##*/}\" \"$f\"",
+		v->root); /* a link to itself */
+	assert_int_equal(system(cmd), 0);
+	packs_start(v);
+	for (int tries = 0; !packs_stuck(v->p, &e); tries++) {
+		assert_true(tries < 48000);
+		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+	}
+	assert_int_equal(e.code, ERR_IO);
+	assert_int_equal(packs_counts(v->p).settled, N - 1);
+	assert_int_equal(packs_counts(v->p).warm, 1);
+}
+
 /* A server tries again after a while: last of all the one that could not be had, since it may be only that one. */
 static void settling_pauses_while_it_cannot(void **state)
 {
@@ -444,6 +466,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_disk_loses_no_pack, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_pack_that_cannot_be_read_comes_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(settling_pauses_while_it_cannot, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_restart_settles_the_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_largest_settles_first, setup, teardown),
