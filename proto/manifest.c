@@ -11,7 +11,6 @@ struct reader {
 	bool package; /* all that a published package got wrong is */
 	struct arena *a;
 	struct err *e;
-	const struct str_map *unused; /* whose names do not matter: a folder's devDependencies */
 };
 
 static int fail_at(const struct reader *r, const struct json *at, const char *what, str name)
@@ -25,6 +24,7 @@ static int fail_at(const struct reader *r, const struct json *at, const char *wh
 static int read_deps(struct reader *r, const struct json *j, const char *field, struct str_map *out)
 {
 	const struct json *d = json_get(j, field);
+	bool unused = r->folder && strcmp(field, "devDependencies") == 0; /* their names do not matter */
 
 	r->field = field;
 	if (!json_is(d, JSON_OBJECT))
@@ -34,7 +34,7 @@ static int read_deps(struct reader *r, const struct json *j, const char *field, 
 		bool is_string = json_is(&d->child[i], JSON_STRING), is_name = name_valid(d->key[i]);
 		if (is_string && is_name)
 			out->p[out->n++] = (struct str_kv){ d->key[i], d->child[i].s };
-		else if (!r->package && !(r->folder && (!is_string || out == r->unused)))
+		else if (!r->package && !(r->folder && (!is_string || unused)))
 			return fail_at(r, &d->child[i],
 				is_string ? "has an invalid name: expected \"name\" or \"@scope/name\""
 					  : "must have a string specifier",
@@ -267,7 +267,6 @@ static int read_manifest(struct manifest *out, const struct json *j, struct read
 			j ? j->line : 1, j ? j->col : 1);
 	m.name = json_str(json_get(j, "name"));
 	m.version = json_str(json_get(j, "version"));
-	r->unused = &m.dev_dependencies;
 	if (read_deps(r, j, "dependencies", &m.dependencies) < 0 ||
 		read_deps(r, j, "devDependencies", &m.dev_dependencies) < 0 ||
 		read_deps(r, j, "optionalDependencies", &m.optional_dependencies) < 0 ||
