@@ -1,12 +1,12 @@
 /* The data path of an install, in the order in which it happens:
  *
- *	install_run   open the store, choose the source, start it
- *	on_frame      a package: is it in the store? else its bytes are asked for
- *	              a slot: does it stand already? else it is linked once its package is in the store
- *	on_fetched    bytes are in the store: the package's slots are linked
- *	on_linked     a slot is there
- *	install_turn  one round of the loop: whatever has arrived, then link_slots_parallel()
- *	after         root links and hoisting, shims, build scripts, lockfile and state files (last)
+ *	install_run    open the store, choose the source, start it
+ *	on_frame       a package: is it in the store? else its bytes are asked for
+ *	               a slot: does it stand already? else it is linked once its package is in the store
+ *	on_fetched     bytes are in the store: the package's slots are linked
+ *	on_linked      a slot is there
+ *	install_turn   one round of the loop: whatever has arrived, then link_slots_parallel()
+ *	install_after  root links and hoisting, shims, build scripts, lockfile and state files (last)
  */
 #include "fs.h"
 #include "install_impl.h"
@@ -410,7 +410,8 @@ static bool install_idle(const struct install *in)
 	       (!in->packs || pack_fetcher_pending(in->packs) == 0);
 }
 
-static void install_turn(struct install *in)
+/* Waits until something is to be taken, or to be shown. */
+static int install_wait(struct install *in, struct err *e)
 {
 	struct pollfd fd[6] = {
 		{ .fd = in->planned ? -1 : frames_fd(in->frames), .events = POLLIN },
@@ -424,16 +425,16 @@ static void install_turn(struct install *in)
 	/* nobody may wake it while there is enough to link: what is made meanwhile is to be written down */
 	int wait = in->waiting_make ? 20 : in->o->progress->tty ? 100 : SLOTS_MADE_MS, grace = packages_grace_ms(in);
 
-	if (poll(fd, 6, grace > 0 && grace < wait ? grace : wait) < 0 && errno != EINTR) {
-		struct err e;
-		install_fail(in, err_os(&e, "poll"), &e);
-		return;
-	}
-	if (fd[3].revents) {
-		struct err e;
-		install_fail(
-			in, err_set(&e, ERR_CANCELLED, "interrupted; the next install completes what is missing"), &e);
-	}
+	if (poll(fd, 6, grace > 0 && grace < wait ? grace : wait) < 0)
+		return errno == EINTR ? 0 : err_os(e, "poll");
+	if (fd[3].revents)
+		return err_set(e, ERR_CANCELLED, "interrupted; the next install completes what is missing");
+	return 0;
+}
+
+/* Whatever has arrived: frames, the verdict, bytes, finished jobs. */
+static void install_take(struct install *in)
+{
 	if (!in->planned)
 		take_frames(in);
 	if (!in->failed)
@@ -446,18 +447,31 @@ static void install_turn(struct install *in)
 	if (in->made)
 		slots_made_write(in->made, false);
 	packages_meanwhile(in);
-	if (in->shared && in->ready.n && !in->failed) {
-		struct err e;
-		if (shared_slots_ready(in, &e) < 0)
-			install_fail(in, e.code, &e);
-	}
+}
+
+static void install_show(struct install *in)
+{
+	struct progress *p = in->o->progress;
+
+	if (p->tty)
+		p->bytes = (in->fetcher ? fetcher_counts(in->fetcher).bytes : 0) +
+			   (in->packs ? pack_fetcher_counts(in->packs).bytes : 0);
+	progress_update(p);
+}
+
+static void install_turn(struct install *in)
+{
+	struct err e;
+
+	if (install_wait(in, &e) < 0)
+		install_fail(in, e.code, &e);
+	install_take(in);
+	if (in->shared && in->ready.n && !in->failed && shared_slots_ready(in, &e) < 0)
+		install_fail(in, e.code, &e);
 	if (!in->waiting_make)
 		link_ready(in);
 	install_early(in);
-	if (in->o->progress->tty)
-		in->o->progress->bytes = (in->fetcher ? fetcher_counts(in->fetcher).bytes : 0) +
-					 (in->packs ? pack_fetcher_counts(in->packs).bytes : 0);
-	progress_update(in->o->progress);
+	install_show(in);
 }
 
 /* ---- before and after ---- */
@@ -502,24 +516,20 @@ static enum pkg_import_method import_method(enum import_method m)
 	return PKG_AUTO;
 }
 
-static int install_open(struct install *in, struct err *e)
+/* The files that decide whether there is anything to do, as they are before anything of the tree is changed. */
+static void watch_begin(struct install *in)
 {
-	struct store_opts so = { .verify = in->o->verify, .readahead = true };
+	struct str_list watch = in->o->watch;
 
-	in->root = fd_of(AT_FDCWD, in->o->project->root.p, e);
-	if (in->root < 0)
-		return e->code;
-	in->watched = arena_new(&in->arena, struct state_watch, in->o->watch.n + 1);
-	for (size_t i = 0; i < in->o->watch.n; i++) {
-		in->watched[i].path = in->o->watch.p[i];
+	in->watched = arena_new(&in->arena, struct state_watch, watch.n + 1);
+	for (size_t i = 0; i < watch.n; i++) {
+		in->watched[i].path = watch.p[i];
 		state_stat(&in->watched[i], in->root, in->o->began_ns);
 	}
-	if (store_open(&in->store, in->o->store_dir, &so, e) < 0 || store_read_begin(&in->read, in->store, e) < 0)
-		return e->code;
-	if (pool_new(&in->pool, 0, e) < 0)
-		return e->code;
-	if (!in->o->lockfile_only && (vstore_open(in, e) < 0 || shared_slots_begin(in, e) < 0))
-		return e->code;
+}
+
+static void linker_begin(struct install *in)
+{
 	struct linker_opts lo = { .vstore = in->slots,
 		.root = in->root,
 		.vstore_to_root =
@@ -529,8 +539,15 @@ static int install_open(struct install *in, struct err *e)
 		.method = import_method(in->o->project->client.import_method),
 		.done = on_linked,
 		.arg = in };
+
 	in->linker = linker_new(in->pool, &in->tree, &lo);
+}
+
+/* The source is at work when it returns. */
+static int source_begin(struct install *in, struct err *e)
+{
 	struct source *s = source_choose(in, e);
+
 	if (!s || (package_early(in) && packages_expected(in, e) < 0))
 		return e->code;
 	if (s->name)
@@ -539,10 +556,28 @@ static int install_open(struct install *in, struct err *e)
 		in->lock = plan_lockfile_new();
 		plan_lockfile_environment(in->lock, in->o->env_document);
 	}
-	return frames_start(&in->frames, s, &in->req, e) < 0 ? e->code : verdict_open(in, e);
+	return frames_start(&in->frames, s, &in->req, e);
 }
 
-static void install_close(struct install *in)
+static int install_open(struct install *in, struct err *e)
+{
+	struct store_opts so = { .verify = in->o->verify, .readahead = true };
+
+	in->root = fd_of(AT_FDCWD, in->o->project->root.p, e);
+	if (in->root < 0)
+		return e->code;
+	watch_begin(in);
+	if (store_open(&in->store, in->o->store_dir, &so, e) < 0 || store_read_begin(&in->read, in->store, e) < 0 ||
+		pool_new(&in->pool, 0, e) < 0)
+		return e->code;
+	if (!in->o->lockfile_only && (vstore_open(in, e) < 0 || shared_slots_begin(in, e) < 0))
+		return e->code;
+	linker_begin(in);
+	return source_begin(in, e) < 0 ? e->code : verdict_open(in, e);
+}
+
+/* After it nothing comes from the network, and nobody asks it for anything. */
+static void network_end(struct install *in)
 {
 	frames_free(in->frames);
 	verdict_stop(in);
@@ -558,6 +593,11 @@ static void install_close(struct install *in)
 	http_free(in->http); /* no callback after this */
 	if (in->fetcher)
 		fetcher_drain(in->fetcher);
+}
+
+/* Jobs point into the install: all of them end first. */
+static void jobs_end(struct install *in)
+{
 	while (in->pool && pool_live(in->pool) > 0) {
 		struct pollfd fd = { .fd = pool_fd(in->pool), .events = POLLIN };
 		poll(&fd, 1, -1);
@@ -566,6 +606,24 @@ static void install_close(struct install *in)
 	if (in->failed)
 		vstore_undo(in);
 	pool_free(in->pool);
+}
+
+static void store_end(struct install *in)
+{
+	shared_close(in->shared);
+	slots_made_free(in->made);
+	if (in->store)
+		store_close(in->store);
+	if (in->vstore >= 0)
+		close(in->vstore);
+	if (in->root >= 0)
+		close(in->root);
+}
+
+static void install_close(struct install *in)
+{
+	network_end(in);
+	jobs_end(in);
 	registry_free(in->registry);
 	fetcher_free(in->fetcher);
 	pack_fetcher_free(in->packs);
@@ -590,14 +648,44 @@ static void install_close(struct install *in)
 	vec_release(&in->young);
 	vec_release(&in->peer_issue);
 	arena_release(&in->arena);
-	shared_close(in->shared);
-	slots_made_free(in->made);
-	if (in->store)
-		store_close(in->store);
-	if (in->vstore >= 0)
-		close(in->vstore);
-	if (in->root >= 0)
-		close(in->root);
+	store_end(in);
+}
+
+/* From the plan's first frame to the finished tree. */
+static void install_go(struct install *in)
+{
+	while (!in->failed && !install_idle(in))
+		install_turn(in);
+	packages_unanswered(in);
+	if (!in->failed && install_after(in, &in->err) < 0)
+		in->failed = true;
+	if (!in->failed)
+		verdict_finish(in);
+	if (!in->failed || in->req.settings.strict_peer_dependencies)
+		peer_issues_say(in->o->progress, in->peer_issue.p, in->peer_issue.n);
+}
+
+static void counts_take(struct install_result *out, const struct install *in)
+{
+	out->packages = tree_used(&in->tree);
+	out->slots = in->tree.nslots;
+	if (in->fetcher) {
+		struct fetch_counts fc = fetcher_counts(in->fetcher);
+		out->fetched_bytes = fc.bytes;
+		out->import_us = fc.import_us;
+		out->tarballs = fc.tarballs;
+	}
+	if (in->packs) {
+		struct pack_counts pc = pack_fetcher_counts(in->packs);
+		out->packs = pc.packs;
+		out->deltas = pc.deltas;
+		out->packs_saved = pc.saved;
+		out->pack_bytes = pc.bytes;
+		out->packs_absent = pc.absent;
+		out->packs_refused = pc.refused;
+		out->pack_requests = pc.requests;
+		out->import_us += pc.import_us;
+	}
 }
 
 int install_run(struct install_result *out, const struct install_opts *o, struct err *e)
@@ -617,34 +705,8 @@ int install_run(struct install_result *out, const struct install_opts *o, struct
 	in.tree.max_dir = o->project->client.virtual_store_dir_max_length;
 	if (install_open(&in, &in.err) < 0)
 		in.failed = true;
-	while (!in.failed && !install_idle(&in))
-		install_turn(&in);
-	packages_unanswered(&in);
-	if (!in.failed && install_after(&in, &in.err) < 0)
-		in.failed = true;
-	if (!in.failed)
-		verdict_finish(&in);
-	if (!in.failed || in.req.settings.strict_peer_dependencies)
-		peer_issues_say(o->progress, in.peer_issue.p, in.peer_issue.n);
-	out->packages = tree_used(&in.tree);
-	out->slots = in.tree.nslots;
-	if (in.fetcher) {
-		struct fetch_counts fc = fetcher_counts(in.fetcher);
-		out->fetched_bytes = fc.bytes;
-		out->import_us = fc.import_us;
-		out->tarballs = fc.tarballs;
-	}
-	if (in.packs) {
-		struct pack_counts pc = pack_fetcher_counts(in.packs);
-		out->packs = pc.packs;
-		out->deltas = pc.deltas;
-		out->packs_saved = pc.saved;
-		out->pack_bytes = pc.bytes;
-		out->packs_absent = pc.absent;
-		out->packs_refused = pc.refused;
-		out->pack_requests = pc.requests;
-		out->import_us += pc.import_us;
-	}
+	install_go(&in);
+	counts_take(out, &in);
 	install_close(&in);
 	out->t.end = install_since(&in);
 	if (in.failed) {
