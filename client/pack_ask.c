@@ -105,20 +105,13 @@ void thread_useless(struct thread *t, const struct err *why)
 
 /* -- answers ------------------------------------------------------------------------ */
 
-static int ask_fail(struct ask *a, const struct err *e)
-{
-	a->err = *e;
-	return e->code;
-}
-
 static int found_row(struct ask *a)
 {
 	struct thread *t = a->c->t;
 	struct pack_want *w = want_take(&a->want);
-	struct err e;
 
 	if (!w)
-		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "more answers than look-ups"), &e));
+		return err_set(&a->err, ERR_PROTOCOL, "more answers than look-ups");
 	w->size = packs_row_get(w->digest, a->row);
 	unsigned open = WANT_OPEN;
 	if (w->size > 0 && w->size <= 1u << 30 && atomic_compare_exchange_strong(&w->fate, &open, WANT_FOUND))
@@ -135,25 +128,58 @@ static int pack_row(struct ask *a)
 	struct pack_want *w = a->want.head;
 	uint8_t digest[32];
 	uint64_t n = packs_row_get(digest, a->row);
-	struct err e;
 
 	if (!w)
-		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "more packs than were asked for"), &e));
+		return err_set(&a->err, ERR_PROTOCOL, "more packs than were asked for");
 	if (n == PACKS_ABSENT) {
 		atomic_fetch_sub(&t->f->held, w->hold);
 		want_absent(t, want_take(&a->want), NULL);
 		return 0;
 	}
 	if (memcmp(digest, w->digest, 32) != 0)
-		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "the server sent another pack in its place"), &e));
+		return err_set(&a->err, ERR_PROTOCOL, "the server sent another pack in its place");
 	if (n != w->size - w->got)
-		return ask_fail(a, (err_set(&e, ERR_PROTOCOL, "%llu bytes where the server had promised %llu",
-					    (unsigned long long)n, (unsigned long long)(w->size - w->got)),
-					   &e));
+		return err_set(&a->err, ERR_PROTOCOL, "%llu bytes where the server had promised %llu",
+			(unsigned long long)n, (unsigned long long)(w->size - w->got));
 	if (!w->feed) /* then there is an end to it: `stream_from` */
 		fetch_body_reserve(&w->body, &t->f->bodies, (size_t)w->size);
 	a->inside = true;
 	return 0;
+}
+
+/* Of the N bytes at P those of the pack that is under way. Returns how many. */
+static size_t take_pack(struct ask *a, const char *p, size_t n)
+{
+	struct thread *t = a->c->t;
+	struct pack_want *w = a->want.head;
+	size_t take = n < w->size - w->got ? n : (size_t)(w->size - w->got);
+
+	if (w->feed) {
+		bool full;
+		take = feed_add(w, p, take, &full);
+		if (full)
+			feed_tell(t, w, PACK_COMES, NULL);
+	} else {
+		fetch_body_add(&w->body, &t->f->bodies, p, take);
+	}
+	w->got += take;
+	return take;
+}
+
+/* Of the N bytes at P those of the row that is under way. Returns how many. */
+static size_t take_row(struct ask *a, const char *p, size_t n)
+{
+	size_t take = n < PACKS_ROW - a->nrow ? n : PACKS_ROW - a->nrow;
+
+	memcpy(a->row + a->nrow, p, take);
+	a->nrow += take;
+	return take;
+}
+
+static int row_whole(struct ask *a)
+{
+	a->nrow = 0;
+	return a->kind == ASK_FIND ? found_row(a) : pack_row(a);
 }
 
 static int on_data(void *arg, const struct h2_response *r, const void *bytes, size_t n)
@@ -161,7 +187,6 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 	struct ask *a = arg;
 	struct thread *t = a->c->t;
 	const char *p = bytes;
-	bool full;
 
 	/* Memory is bounded by what is asked for; and, where that is large, by the window. */
 	if (a->kind != ASK_LARGE || r->status != 200)
@@ -169,31 +194,10 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 	if (r->status != 200)
 		return 0;
 	t->add.bytes += a->kind == ASK_FIND ? 0 : n;
-	while (n > 0) {
-		struct pack_want *w = a->want.head;
-		size_t take;
-		if (a->inside) {
-			take = n < w->size - w->got ? n : (size_t)(w->size - w->got);
-			if (w->feed) {
-				take = feed_add(w, p, take, &full);
-				if (full)
-					feed_tell(t, w, PACK_COMES, NULL);
-			} else {
-				fetch_body_add(&w->body, &t->f->bodies, p, take);
-			}
-			w->got += take;
-		} else {
-			take = n < PACKS_ROW - a->nrow ? n : PACKS_ROW - a->nrow;
-			memcpy(a->row + a->nrow, p, take);
-			a->nrow += take;
-		}
-		p += take;
-		n -= take;
-		if (!a->inside && a->nrow == PACKS_ROW) {
-			a->nrow = 0;
-			if ((a->kind == ASK_FIND ? found_row(a) : pack_row(a)) < 0)
-				return a->err.code;
-		}
+	for (size_t take; n > 0; p += take, n -= take) {
+		take = a->inside ? take_pack(a, p, n) : take_row(a, p, n);
+		if (!a->inside && a->nrow == PACKS_ROW && row_whole(a) < 0)
+			return a->err.code;
 		if (a->inside && a->want.head->got == a->want.head->size) {
 			a->inside = false;
 			want_arrived(t, want_take(&a->want));
@@ -202,25 +206,41 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 	return 0;
 }
 
-static void on_done(void *arg, int code, const struct h2_response *r, const struct err *e)
+/* What is wrong with an answer that has ended: the first thing that was. Its code is 0 where nothing is. */
+static struct err done_why(const struct ask *a, int code, const struct h2_response *r, const struct err *e)
 {
-	struct ask *a = arg;
-	struct conn *c = a->c;
-	struct ask **at = &c->asks;
 	struct err why = a->err;
+
+	if (why.code)
+		return why;
+	if (code < 0)
+		return *e;
+	if (r->status != 200)
+		err_set(&why, r->status == 401 || r->status == 403 ? ERR_AUTH : ERR_NET,
+			"the server answered %d to a request for packs", r->status);
+	else if (a->want.n)
+		err_set(&why, ERR_NET, "the answer ended early");
+	return why;
+}
+
+static void conn_forget(struct conn *c, struct ask *a)
+{
+	struct ask **at = &c->asks;
 
 	while (*at != a)
 		at = &(*at)->next;
 	*at = a->next;
 	c->nasks--;
 	c->t->streams -= a->kind == ASK_LARGE;
-	if (!why.code && code < 0)
-		why = *e;
-	else if (!why.code && r->status != 200)
-		err_set(&why, r->status == 401 || r->status == 403 ? ERR_AUTH : ERR_NET,
-			"the server answered %d to a request for packs", r->status);
-	else if (!why.code && a->want.n)
-		err_set(&why, ERR_NET, "the answer ended early");
+}
+
+static void on_done(void *arg, int code, const struct h2_response *r, const struct err *e)
+{
+	struct ask *a = arg;
+	struct conn *c = a->c;
+	struct err why = done_why(a, code, r, e);
+
+	conn_forget(c, a);
 	if (!why.code)
 		c->failures = c->t->failed = 0;
 	bool refused = code == 0 && r->status >= 400 && r->status < 500;
