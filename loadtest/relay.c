@@ -20,6 +20,9 @@ enum { RESET_WITHIN = 200000 };
 enum { QUEUE_NS = 20000000, QUEUE_AGAIN_NS = 19000000 };
 /* A sender idle for longer than this starts slowly again (RFC 5681 4.1), as Linux does by default. */
 #define IDLE_US(rtt) ((rtt) + 200000)
+/* epoll's data: a route's number, one of these, or an end of a connection (watch()). */
+#define DATA_STOP UINT64_MAX
+#define DATA_TIMER (UINT64_MAX - 1)
 
 struct chunk {
 	struct chunk *next;
@@ -255,6 +258,36 @@ static void link_pump(struct relay *r, struct link_dir *d)
 	}
 }
 
+/* Writes the whole of C, which has arrived. False: not yet, as the receiver is full, or never, as it is gone. */
+static bool chunk_write(struct flow *f, struct chunk *c)
+{
+	if (c->n == 0) {
+		shutdown(f->to, SHUT_WR);
+		f->shut = true;
+	}
+	while (c->done < c->n) {
+		ssize_t n = send(f->to, c->b + c->done, c->n - c->done, MSG_NOSIGNAL);
+		if (n < 0) {
+			f->blocked = errno == EAGAIN;
+			if (errno != EAGAIN && errno != EINTR)
+				conn_kill(f->conn, true);
+			return false;
+		}
+		c->done += (uint32_t)n;
+		f->delivered += (uint64_t)n;
+	}
+	return true;
+}
+
+/* The end of a connection: of both its directions, or where it is to be reset. */
+static void conn_end(struct conn *c, const struct flow *f)
+{
+	if (c->reset_after && is_down(f) && f->delivered >= c->reset_after)
+		conn_kill(c, true);
+	else if (c->up.shut && c->down.shut)
+		conn_kill(c, false);
+}
+
 /* Writes what has arrived; the acknowledgement travels back for half a round trip after the receiver took it. */
 static void flow_deliver(struct relay *r, struct flow *f)
 {
@@ -262,35 +295,17 @@ static void flow_deliver(struct relay *r, struct flow *f)
 
 	while (!f->conn->dead && !f->blocked && f->head && f->head->at_us <= now_us) {
 		struct chunk *c = f->head;
-		if (c->n == 0) {
-			shutdown(f->to, SHUT_WR);
-			f->shut = true;
-		} else {
-			ssize_t n = send(f->to, c->b + c->done, c->n - c->done, MSG_NOSIGNAL);
-			if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-				f->blocked = errno == EAGAIN;
-				return;
-			}
-			if (n < 0) {
-				conn_kill(f->conn, true);
-				return;
-			}
-			c->done += (uint32_t)n;
-			f->delivered += (uint64_t)n;
-			if (c->done < c->n)
-				continue;
+		if (!chunk_write(f, c))
+			return;
+		if (c->n)
 			ack_push(f, now_us + flow_rtt(r, f) / 2, c->n);
-		}
 		f->head = c->next;
 		if (!f->head)
 			f->tail = &f->head;
 		free(c);
 	}
-	struct conn *k = f->conn;
-	if (!k->dead && k->reset_after && is_down(f) && f->delivered >= k->reset_after)
-		conn_kill(k, true);
-	else if (!k->dead && k->up.shut && k->down.shut)
-		conn_kill(k, false);
+	if (!f->conn->dead)
+		conn_end(f->conn, f);
 }
 
 static int tcp_socket(struct err *e)
@@ -384,39 +399,54 @@ static uint64_t flow_next_us(const struct flow *f)
 	return at;
 }
 
+static void conn_advance(struct relay *r, struct conn *c)
+{
+	for (int i = 0; i < 2 && !c->dead; i++) {
+		struct flow *f = i ? &c->down : &c->up;
+		flow_deliver(r, f);
+		flow_acks(f, r->now_ns / 1000);
+		flow_send(r, f);
+	}
+}
+
+static void conn_free(struct conn *c)
+{
+	c->prev->next = c->next;
+	c->next->prev = c->prev;
+	flow_release(&c->up);
+	flow_release(&c->down);
+	free(c);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When a link that is full has room again. */
+static uint64_t link_next_us(const struct link_dir *d)
+{
+	return d->wait && d->free_ns ? (d->free_ns - QUEUE_AGAIN_NS) / 1000 : UINT64_MAX;
+}
+
 /* All that time brings: arrivals, acknowledgements, the link getting free. Returns when to look again. */
 static uint64_t relay_tick(struct relay *r)
 {
 	uint64_t next = UINT64_MAX;
 
 	r->now_ns = now_ns();
-	for (struct conn *c = r->conns.next; c != &r->conns; c = c->next) {
-		for (int i = 0; i < 2 && !c->dead; i++) {
-			struct flow *f = i ? &c->down : &c->up;
-			flow_deliver(r, f);
-			flow_acks(f, r->now_ns / 1000);
-			flow_send(r, f);
-		}
-	}
+	for (struct conn *c = r->conns.next; c != &r->conns; c = c->next)
+		conn_advance(r, c);
 	for (int i = 0; i < 2; i++) {
 		link_pump(r, &r->dir[i]);
-		uint64_t again = r->dir[i].free_ns ? (r->dir[i].free_ns - QUEUE_AGAIN_NS) / 1000 : UINT64_MAX;
-		if (r->dir[i].wait && again < next)
-			next = again;
+		next = sooner(next, link_next_us(&r->dir[i]));
 	}
 	for (struct conn *c = r->conns.next, *after; c != &r->conns; c = after) {
 		after = c->next;
-		if (c->dead && !c->up.waiting && !c->down.waiting) {
-			c->prev->next = c->next;
-			c->next->prev = c->prev;
-			flow_release(&c->up);
-			flow_release(&c->down);
-			free(c);
-			continue;
-		}
-		uint64_t up = flow_next_us(&c->up), down = flow_next_us(&c->down);
-		next = up < next ? up : next;
-		next = down < next ? down : next;
+		if (c->dead && !c->up.waiting && !c->down.waiting)
+			conn_free(c);
+		else
+			next = sooner(next, sooner(flow_next_us(&c->up), flow_next_us(&c->down)));
 	}
 	return next;
 }
@@ -432,32 +462,39 @@ static void timer_set(const struct relay *r, uint64_t at_us)
 	timerfd_settime(r->timer, TFD_TIMER_ABSTIME, &its, NULL);
 }
 
+/* 1: it is to stop. */
+static int on_event(struct relay *r, const struct epoll_event *ev, struct err *e)
+{
+	uint64_t d = ev->data.u64, x;
+
+	if (d == DATA_STOP)
+		return 1;
+	if (d == DATA_TIMER)
+		return read(r->timer, &x, sizeof(x)) < 0 && errno != EAGAIN ? err_os(e, "read the timer") : 0;
+	if (d < r->o.nroutes)
+		on_listen(r, (size_t)d);
+	else
+		on_conn(r, d, ev->events);
+	return 0;
+}
+
 int relay_run(struct relay *r, int stop_fd, struct err *e)
 {
-	struct epoll_event ev[128], stop = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
+	struct epoll_event ev[128], stop = { .events = EPOLLIN, .data.u64 = DATA_STOP };
+	int rc = 0;
 
 	if (epoll_ctl(r->ep, EPOLL_CTL_ADD, stop_fd, &stop) < 0)
 		return err_os(e, "watch the stop descriptor");
-	for (;;) {
+	while (rc == 0) {
 		timer_set(r, relay_tick(r));
 		int n = epoll_wait(r->ep, ev, 128, -1);
 		if (n < 0 && errno != EINTR)
 			return err_os(e, "epoll_wait");
 		r->now_ns = now_ns();
-		for (int i = 0; i < n; i++) {
-			uint64_t d = ev[i].data.u64, x;
-			if (d == UINT64_MAX)
-				return 0;
-			if (d == UINT64_MAX - 1) {
-				if (read(r->timer, &x, sizeof(x)) < 0 && errno != EAGAIN)
-					return err_os(e, "read the timer");
-			} else if (d < r->o.nroutes) {
-				on_listen(r, (size_t)d);
-			} else {
-				on_conn(r, d, ev[i].events);
-			}
-		}
+		for (int i = 0; i < n && rc == 0; i++)
+			rc = on_event(r, &ev[i], e);
 	}
+	return rc < 0 ? rc : 0;
 }
 
 static int relay_listen(struct relay *r, size_t i, struct err *e)
@@ -503,7 +540,7 @@ int relay_new(struct relay **out, struct relay_opts *o, struct err *e)
 	r->dir[1].wait_tail = &r->dir[1].wait;
 	r->ep = epoll_create1(EPOLL_CLOEXEC);
 	r->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = UINT64_MAX - 1 };
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = DATA_TIMER };
 	if (r->ep < 0 || r->timer < 0 || epoll_ctl(r->ep, EPOLL_CTL_ADD, r->timer, &ev) < 0) {
 		err_os(e, "epoll and timer");
 		goto fail;
@@ -523,12 +560,9 @@ void relay_free(struct relay *r)
 {
 	if (!r)
 		return;
-	for (struct conn *c = r->conns.next, *after; c != &r->conns; c = after) {
-		after = c->next;
-		conn_kill(c, false);
-		flow_release(&c->up);
-		flow_release(&c->down);
-		free(c);
+	while (r->conns.next != &r->conns) {
+		conn_kill(r->conns.next, false);
+		conn_free(r->conns.next);
 	}
 	for (size_t i = 0; i < r->o.nroutes; i++) {
 		if (r->listen[i] >= 0)
