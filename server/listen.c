@@ -507,7 +507,8 @@ static uint64_t connections_most(const struct config *c)
 	return most < c->max_connections ? most : c->max_connections;
 }
 
-static int run_start(struct run *r, struct err *e)
+/* What loops share: the certificate, limits, tokens, the plans' workers and their cache. */
+static int shared_start(struct run *r, uint64_t most, struct err *e)
 {
 	const struct config *c = r->s.config;
 	SSL_CTX *tls = NULL;
@@ -517,25 +518,29 @@ static int run_start(struct run *r, struct err *e)
 		return e->code;
 	atomic_store(&r->tls, tls);
 	tls_tell(r, c, expires_s);
-	struct workq_opts o = { .name = "plan",
-		.workers = (unsigned)c->plans,
-		.depth = (unsigned)(c->plans + c->plan_queue),
-		.run = plan_run_work,
-		.drop = plan_run_drop };
 	r->s.cache = plan_cache_new(&(struct plan_cache_opts){ .max_bytes = (size_t)c->plan_cache_mib << 20,
 		.max_age_ms = (int64_t)c->packument_age_s * 1000,
 		.max_waiters = (unsigned)c->plan_queue,
 		.now_ms = clock_ms,
 		.ref = plan_run_ref,
 		.lock_waits = &r->s.n.lock_waits });
-	uint64_t most = connections_most(c);
 	r->clients = clients_new(most, c->connections_per_address);
-	if (auth_new(&r->s.auth, c, &r->s.n.lock_waits, e) < 0)
+	if (auth_new(&r->s.auth, c, &r->s.n.lock_waits, e) < 0 || bind_all(r, e) < 0)
 		return e->code;
-	if (bind_all(r, e) < 0 || workq_new(&r->s.plans, &o, e) < 0)
-		return e->code;
+	struct workq_opts o = { .name = "plan",
+		.workers = (unsigned)c->plans,
+		.depth = (unsigned)(c->plans + c->plan_queue),
+		.run = plan_run_work,
+		.drop = plan_run_drop };
+	return workq_new(&r->s.plans, &o, e);
+}
+
+/* Each loop starts on its thread: 0 when all accept. */
+static int loops_start(struct run *r, struct err *e)
+{
 	unsigned cpus = workq_cpus();
-	r->nloops = c->threads ? (size_t)c->threads : cpus < 4 ? cpus : 4;
+
+	r->nloops = r->s.config->threads ? (size_t)r->s.config->threads : cpus < 4 ? cpus : 4;
 	r->loop = xcalloc(r->nloops, sizeof(*r->loop));
 	for (; r->nstarted < r->nloops; r->nstarted++) {
 		struct loop *l = &r->loop[r->nstarted];
@@ -553,13 +558,20 @@ static int run_start(struct run *r, struct err *e)
 		if (r->loop[i].rc < 0)
 			return *e = r->loop[i].err, e->code;
 	}
-	if (watch_start(r, e) < 0 || heap_new(&r->heap, &r->s.n.heap_trims, e) < 0)
+	return 0;
+}
+
+static int run_start(struct run *r, struct err *e)
+{
+	uint64_t wanted = r->s.config->max_connections, most = connections_most(r->s.config);
+
+	if (shared_start(r, most, e) < 0 || loops_start(r, e) < 0)
 		return e->code;
-	if (ready_write(r, e) < 0)
+	if (watch_start(r, e) < 0 || heap_new(&r->heap, &r->s.n.heap_trims, e) < 0 || ready_write(r, e) < 0)
 		return e->code;
-	if (most < c->max_connections)
+	if (most < wanted)
 		log_warn("listen", "connections=%llu max-connections=%llu: there are no more descriptors (ulimit -n)",
-			(unsigned long long)most, (unsigned long long)c->max_connections);
+			(unsigned long long)most, (unsigned long long)wanted);
 	notify("READY=1\nSTATUS=Serving");
 	return 0;
 }
@@ -577,6 +589,21 @@ static void run_drain(struct run *r)
 	}
 }
 
+/* Whether a signal says stop; SIGHUP reloads. */
+static bool signals_take(struct run *r, int sfd)
+{
+	struct signalfd_siginfo si;
+	bool stop = false;
+
+	while (read(sfd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (si.ssi_signo == SIGHUP)
+			reload(r);
+		else
+			stop = true;
+	}
+	return stop;
+}
+
 /* Until a signal says stop: finished jobs are taken off the queue here. */
 static int run_wait(struct run *r, struct err *e)
 {
@@ -585,23 +612,35 @@ static int run_wait(struct run *r, struct err *e)
 
 	if (sfd < 0)
 		return err_os(e, "signalfd");
-	for (bool stop = false; !stop;) {
-		struct pollfd p[2] = { { .fd = sfd, .events = POLLIN },
-			{ .fd = workq_fd(r->s.plans), .events = POLLIN } };
-		struct signalfd_siginfo si;
+	struct pollfd p[2] = { { .fd = sfd, .events = POLLIN }, { .fd = workq_fd(r->s.plans), .events = POLLIN } };
+	do {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			break;
 		for (void *job; (job = workq_pop(r->s.plans));)
 			plan_run_drop(job);
-		while (read(sfd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
-			if (si.ssi_signo == SIGHUP)
-				reload(r);
-			else
-				stop = true;
-		}
-	}
+	} while (!signals_take(r, sfd));
 	close(sfd);
 	return 0;
+}
+
+/* What connections are left die with the process: h2o has no call that closes them all. */
+static void loops_release(struct run *r)
+{
+	for (size_t i = 0; i < r->nloops && r->loop; i++) {
+		struct loop *l = &r->loop[i];
+		loop_close_listeners(l);
+		free(l->listener);
+		watch_slot_release(&l->watch);
+	}
+	free(r->loop);
+}
+
+static void tls_release(struct run *r)
+{
+	for (size_t i = 0; i < r->tls_old.n; i++)
+		SSL_CTX_free(r->tls_old.p[i]);
+	vec_release(&r->tls_old);
+	SSL_CTX_free(atomic_load(&r->tls));
 }
 
 static void run_stop(struct run *r)
@@ -619,20 +658,10 @@ static void run_stop(struct run *r)
 	watch_free(r->watch);
 	clients_free(r->clients);
 	auth_free(r->s.auth);
-	for (size_t i = 0; i < r->nloops && r->loop; i++) {
-		struct loop *l = &r->loop[i];
-		loop_close_listeners(l);
-		free(l->listener);
-		watch_slot_release(&l->watch);
-		/* What connections are left die with the process: h2o has no call that closes them all. */
-	}
-	free(r->loop);
+	loops_release(r);
 	for (size_t i = 0; i < r->nfd; i++)
 		close(r->fd[i]);
-	for (size_t i = 0; i < r->tls_old.n; i++)
-		SSL_CTX_free(r->tls_old.p[i]);
-	vec_release(&r->tls_old);
-	SSL_CTX_free(atomic_load(&r->tls));
+	tls_release(r);
 	config_release(&r->live);
 }
 
