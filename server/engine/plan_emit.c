@@ -407,36 +407,44 @@ static int emit_importers(struct emit *x, struct err *e)
 
 /* --- the rest of the lockfile --- */
 
+static bool catalog_noted(const struct lock_head *h, str catalog, str alias)
+{
+	bool noted = false;
+	for (size_t i = 0; i < h->ncatalog && !noted; i++)
+		noted = str_eq(h->catalog[i].catalog, catalog) && str_eq(h->catalog[i].alias, alias);
+	return noted;
+}
+
+/* The entry of a catalog that D goes by, where it does and the entry is not there yet. */
+static void catalog_note(struct run *r, struct lock_head *h, const struct lock_direct *d)
+{
+	str catalog = catalog_name(d->specifier), spec, name, version, suffix;
+	const struct catalog_user u = { STR("."), &r->arena };
+	struct err ignored;
+	if (!catalog.n || catalog_resolve(r->set, &spec, d->alias, d->specifier, &u, &ignored) ||
+		catalog_noted(h, catalog, d->alias))
+		return;
+	bool local = catalog_local(spec);
+	if (local)
+		spec = *catalog_entry(r->set, d->alias, catalog);
+	str dp = dep_path_from_ref(d->alias, d->ref, &r->arena);
+	/* a folder has no version here, whatever the entry is. Source: pnpm 12.21's behaviour */
+	if (local || !dp.n)
+		version = spec;
+	else
+		dep_path_split(dp, &name, &version, &suffix);
+	*arena_add(&r->arena, h->catalog, h->ncatalog) =
+		(struct lock_catalog_entry){ catalog, d->alias, spec, version };
+}
+
 static void catalogs_of(struct emit *x, struct lock_head *h)
 {
-	struct run *r = x->r;
 	for (size_t i = 0; i < x->lf.nimporters; i++)
-		for (int t = 0; t < LOCK_NTYPES; t++)
-			for (size_t k = 0; k < x->lf.importer[i].deps[t].n; k++) {
-				const struct lock_direct *d = &x->lf.importer[i].deps[t].p[k];
-				str catalog = catalog_name(d->specifier), spec, name, version, suffix;
-				const struct catalog_user u = { STR("."), &r->arena };
-				struct err ignored;
-				bool known = !catalog.n ||
-					     catalog_resolve(r->set, &spec, d->alias, d->specifier, &u, &ignored);
-				bool local = !known && catalog_local(spec);
-				if (local)
-					spec = *catalog_entry(r->set, d->alias, catalog);
-				for (size_t j = 0; j < h->ncatalog && !known; j++)
-					known = str_eq(h->catalog[j].catalog, catalog) &&
-						str_eq(h->catalog[j].alias, d->alias);
-				str dp = known ? STR_NONE : dep_path_from_ref(d->alias, d->ref, &r->arena);
-				if (known)
-					continue;
-				/* a folder has no version here, whatever the entry is. Source: pnpm 12.21's
-				 * behaviour */
-				if (local || !dp.n)
-					version = spec;
-				else
-					dep_path_split(dp, &name, &version, &suffix);
-				*arena_add(&r->arena, h->catalog, h->ncatalog) =
-					(struct lock_catalog_entry){ catalog, d->alias, spec, version };
-			}
+		for (int t = 0; t < LOCK_NTYPES; t++) {
+			const struct lock_directs *deps = &x->lf.importer[i].deps[t];
+			for (size_t k = 0; k < deps->n; k++)
+				catalog_note(x->r, h, &deps->p[k]);
+		}
 }
 
 static str iso_time(struct run *r, struct packument p, uint32_t v)
@@ -464,6 +472,30 @@ static str locked_time(struct run *r, const struct pkg *p)
 	return v < packument_nversions(pm) ? iso_time(r, pm, v) : STR_NONE;
 }
 
+/* When P was published, for the lockfile: what this run knows of it, where it is to be asked, else WAS. */
+static str time_of(struct run *r, const struct pkg *p, const str *was)
+{
+	bool timed = r->time_based && atomset_has(r->timed, p->key);
+	if (timed && p->kind == PKG_REGISTRY && p->published)
+		return iso_time(r, p->pm, p->pv);
+	if (was)
+		return *was;
+	return timed ? locked_time(r, p) : STR_NONE;
+}
+
+static void time_note(struct run *r, struct lock_head *h, const struct lock_head *old, const struct importer *imp,
+	const struct gdirect *d)
+{
+	const struct pkg *p = pkg_at(r, d->pkg);
+	str key = sof(r, p->key);
+	enum lock_dep_type type;
+	if (d->dp == NONE || !importer_declares(r, imp, d->alias, &type) || str_map_get(h->time, key))
+		return;
+	str at = time_of(r, p, old ? str_map_get(old->time, key) : NULL);
+	if (at.n)
+		h->time.p[h->time.n++] = (struct str_kv){ key, at };
+}
+
 /* Publish times of direct dependencies: of those that would be chosen without the lockfile's pins what this run knows,
  * else what was recorded. Where every recorded one is gone the section stays, empty; one that was empty before goes.
  * Source: pnpm 12.21's behaviour. */
@@ -479,25 +511,8 @@ static void times_of(struct emit *x, struct lock_head *h)
 	h->time.p = arena_new(&r->arena, struct str_kv, total + 1);
 	h->has_time = old && old->time.n;
 	for (uint32_t i = 0; i < r->nimporter; i++)
-		for (uint32_t k = 0; k < x->g->direct[i].n; k++) {
-			const struct gdirect *d = &x->g->direct[i].p[k];
-			const struct pkg *p = pkg_at(r, d->pkg);
-			enum lock_dep_type type;
-			if (d->dp == NONE || !importer_declares(r, &r->importer[i], d->alias, &type) ||
-				str_map_get(h->time, sof(r, p->key)))
-				continue;
-			const str *was = old ? str_map_get(old->time, sof(r, p->key)) : NULL;
-			bool timed = r->time_based && atomset_has(r->timed, p->key);
-			str at = STR_NONE;
-			if (timed && p->kind == PKG_REGISTRY && p->published)
-				at = iso_time(r, p->pm, p->pv);
-			else if (was)
-				at = *was;
-			else if (timed)
-				at = locked_time(r, p);
-			if (at.n)
-				h->time.p[h->time.n++] = (struct str_kv){ sof(r, p->key), at };
-		}
+		for (uint32_t k = 0; k < x->g->direct[i].n; k++)
+			time_note(r, h, old, &r->importer[i], &x->g->direct[i].p[k]);
 }
 
 static int emit_head(struct emit *x, struct err *e)
