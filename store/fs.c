@@ -214,23 +214,28 @@ int fs_read_file(struct buf *out, int dirfd, const char *name, size_t max, struc
 	}
 }
 
-static int copy_bytes(int in, int out)
+/* copy_file_range() does it in the kernel where it can. 1: not here; some file systems and pairs of them cannot (EXDEV,
+ * EOPNOTSUPP, EINVAL), and some pretend that there is nothing to copy. */
+static int copy_within_kernel(int in, int out)
 {
-	char block[65536];
-
-	/* copy_file_range() does it in the kernel where it can; some file systems and pairs of them cannot (EXDEV,
-	 * EOPNOTSUPP, EINVAL), and some pretend that there is nothing to copy */
 	for (bool any = false;; any = true) {
 		ssize_t n = FAULT("write") ? -1 : copy_file_range(in, NULL, out, NULL, 1u << 30, 0);
 		if (n < 0 && !any && (errno == EXDEV || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS))
-			break;
+			return 1;
 		if (n < 0)
 			return -1;
-		if (n == 0 && any)
-			return 0;
 		if (n == 0)
-			break;
+			return any ? 0 : 1;
 	}
+}
+
+static int copy_bytes(int in, int out)
+{
+	char block[65536];
+	int rc = copy_within_kernel(in, out);
+
+	if (rc <= 0)
+		return rc;
 	for (;;) {
 		ssize_t n = FAULT("read") ? -1 : read(in, block, sizeof(block));
 		if (n < 0 && errno == EINTR)
@@ -282,6 +287,16 @@ static DIR *dir_open(int dirfd, const char *name)
 	return d;
 }
 
+/* 0: SUB, no directory as far as its folder says, is gone. Else errno says why not. */
+static int unlink_in(DIR *d, const char *sub)
+{
+	int r = fs_unlink(dirfd(d), sub, 0);
+
+	if (r != 0 && errno == EACCES && fchmod(dirfd(d), 0700) == 0)
+		r = fs_unlink(dirfd(d), sub, 0);
+	return r != 0 && errno == ENOENT ? 0 : r;
+}
+
 static int remove_in(int at, const char *name, unsigned depth, struct err *e)
 {
 	enum { MAX_DEPTH = 1024 };
@@ -296,10 +311,7 @@ static int remove_in(int at, const char *name, unsigned depth, struct err *e)
 		const char *sub = de->d_name;
 		if (strcmp(sub, ".") == 0 || strcmp(sub, "..") == 0)
 			continue;
-		int r = de->d_type == DT_DIR ? -1 : fs_unlink(dirfd(d), sub, 0);
-		if (r != 0 && de->d_type != DT_DIR && errno == EACCES && fchmod(dirfd(d), 0700) == 0)
-			r = fs_unlink(dirfd(d), sub, 0);
-		if (r == 0 || (de->d_type != DT_DIR && errno == ENOENT))
+		if (de->d_type != DT_DIR && unlink_in(d, sub) == 0)
 			continue;
 		if (de->d_type == DT_DIR || errno == EISDIR)
 			rc = remove_in(dirfd(d), sub, depth + 1, e);

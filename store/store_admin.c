@@ -305,8 +305,16 @@ static void ids_release(struct ids *ids)
 	arena_release(&ids->a);
 }
 
-static int orphan_remove(struct store_prune_result *out, struct store *s, const char *shard, const char *name,
-	const struct ids *ids, int64_t before, bool dry_run, struct err *e)
+/* What one pruning of packages that have no row goes by. */
+struct orphans {
+	struct store *s;
+	struct ids ids; /* of those that have one */
+	int64_t before; /* what is younger may be on its way to a row */
+	bool dry_run;
+	uint64_t n;
+};
+
+static int orphan_remove(struct orphans *o, const char *shard, const char *name, struct err *e)
 {
 	char hex[PKG_ID * 2 + 1], path[PKG_ID * 2 + 2];
 	uint8_t id[PKG_ID];
@@ -314,46 +322,60 @@ static int orphan_remove(struct store_prune_result *out, struct store *s, const 
 
 	snprintf(hex, sizeof(hex), "%.2s%.30s", shard, name);
 	if (strlen(name) != PKG_ID * 2 - 2 || !hex_read(id, PKG_ID, str_of(hex)) ||
-		map_get(&ids->known, str_of(hex)) != MAP_NONE)
+		map_get(&o->ids.known, str_of(hex)) != MAP_NONE)
 		return 0;
 	store_pkg_path(path, id);
-	if (fs_stat(s->pkgs_fd, path, &st) != 0 ||
-		st.st_ctim.tv_sec > before) /* ctime: the rename, too, counts as life */
+	if (fs_stat(o->s->pkgs_fd, path, &st) != 0 ||
+		st.st_ctim.tv_sec > o->before) /* ctime: the rename, too, counts as life */
 		return 0;
-	out->orphans++;
-	return dry_run ? 0 : store_trash(s, id, e);
+	o->n++;
+	return o->dry_run ? 0 : store_trash(o->s, id, e);
+}
+
+static int shard_prune(struct orphans *o, const char *shard, struct err *e)
+{
+	if (shard[0] == '.' || strlen(shard) != 2)
+		return 0;
+	DIR *d = fs_list(o->s->pkgs_fd, shard);
+	int rc = 0;
+	for (struct dirent *de; rc == 0 && d && (de = fs_readdir(d));)
+		rc = orphan_remove(o, shard, de->d_name, e);
+	if (rc == 0 && (!d || errno))
+		rc = err_os(e, "read %s/pkgs/%s", o->s->dir, shard);
+	if (d)
+		closedir(d);
+	return rc;
+}
+
+static int shards_prune(struct orphans *o, struct err *e)
+{
+	DIR *top = fs_list(o->s->pkgs_fd, ".");
+	int rc = 0;
+
+	for (struct dirent *de; rc == 0 && top && (de = fs_readdir(top));)
+		rc = shard_prune(o, de->d_name, e);
+	if (rc == 0 && (!top || errno))
+		rc = err_os(e, "read %s/pkgs", o->s->dir);
+	if (top)
+		closedir(top);
+	return rc;
 }
 
 static int orphans_prune(struct store_prune_result *out, struct store *s, bool dry_run, struct err *e)
 {
-	struct ids ids = { 0 };
+	struct orphans o = {
+		.s = s, .before = out->orphans_all ? INT64_MAX : time(NULL) - ORPHAN_AGE, .dry_run = dry_run
+	};
 	struct kv_read *r;
-	int64_t before = out->orphans_all ? INT64_MAX : time(NULL) - ORPHAN_AGE;
 
 	if (kv_read_begin(&r, s->kv, e) < 0)
 		return e->code;
-	int rc = kv_each(r, STORE_PKG_TABLE, ids_add, &ids, e);
+	int rc = kv_each(r, STORE_PKG_TABLE, ids_add, &o.ids, e);
 	kv_read_end(r);
-	DIR *top = rc == 0 ? fs_list(s->pkgs_fd, ".") : NULL;
-	if (rc == 0 && !top)
-		rc = err_os(e, "read %s/pkgs", s->dir);
-	for (struct dirent *de; rc == 0 && top && (de = fs_readdir(top));) {
-		bool shard = de->d_name[0] != '.' && strlen(de->d_name) == 2;
-		DIR *d = shard ? fs_list(s->pkgs_fd, de->d_name) : NULL;
-		if (shard && !d)
-			rc = err_os(e, "read %s/pkgs/%s", s->dir, de->d_name);
-		for (struct dirent *sub; rc == 0 && d && (sub = fs_readdir(d));)
-			rc = orphan_remove(out, s, de->d_name, sub->d_name, &ids, before, dry_run, e);
-		if (rc == 0 && d && errno)
-			rc = err_os(e, "read %s/pkgs/%s", s->dir, de->d_name);
-		if (d)
-			closedir(d);
-	}
-	if (rc == 0 && errno)
-		rc = err_os(e, "read %s/pkgs", s->dir);
-	if (top)
-		closedir(top);
-	ids_release(&ids);
+	if (rc == 0)
+		rc = shards_prune(&o, e);
+	out->orphans += o.n;
+	ids_release(&o.ids);
 	return rc;
 }
 

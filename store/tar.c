@@ -317,6 +317,39 @@ static int data_take(struct tar *t, const uint8_t *p, size_t n, struct err *e)
 	return 0;
 }
 
+/* Of what the state counts down to, how many bytes are left. */
+static uint64_t state_left(const struct tar *t)
+{
+	return t->state == TAR_HEADER ? BLOCK - t->head_n : t->state == TAR_PAD ? t->pad : t->left;
+}
+
+/* N bytes of that; not more. */
+static int state_take(struct tar *t, const uint8_t *p, size_t n, struct err *e)
+{
+	if (t->state == TAR_PAD) {
+		t->pad -= (uint32_t)n;
+		return 0;
+	}
+	if (t->state != TAR_HEADER)
+		return data_take(t, p, n, e);
+	memcpy(t->head + t->head_n, p, n);
+	t->head_n += n;
+	return 0;
+}
+
+/* All of it was taken. */
+static int state_end(struct tar *t, struct err *e)
+{
+	if (t->state == TAR_PAD) {
+		t->state = TAR_HEADER;
+		return 0;
+	}
+	if (t->state != TAR_HEADER)
+		return entry_end(t, e);
+	t->head_n = 0;
+	return header_take(t, e);
+}
+
 int tar_feed(struct tar *t, const uint8_t *p, size_t n, struct err *e)
 {
 	t->bytes += n;
@@ -324,40 +357,16 @@ int tar_feed(struct tar *t, const uint8_t *p, size_t n, struct err *e)
 		return TAR_FAIL(
 			t, e, ERR_TOOBIG, "it unpacks to more than %llu bytes", (unsigned long long)t->o.max_unpacked);
 	while (!t->end) {
-		size_t take = n;
-		if (t->state == TAR_HEADER) {
-			if (take > BLOCK - t->head_n)
-				take = BLOCK - t->head_n;
-			memcpy(t->head + t->head_n, p, take);
-			t->head_n += take;
-			p += take;
-			n -= take;
-			if (t->head_n < BLOCK)
-				return 0;
-			t->head_n = 0;
-			if (header_take(t, e) < 0)
-				return e->code;
-		} else if (t->state == TAR_PAD) {
-			if (take > t->pad)
-				take = t->pad;
-			t->pad -= (uint32_t)take;
-			p += take;
-			n -= take;
-			if (t->pad > 0)
-				return 0;
-			t->state = TAR_HEADER;
-		} else {
-			if (take > t->left)
-				take = (size_t)t->left;
-			if (take > 0 && data_take(t, p, take, e) < 0)
-				return e->code;
-			p += take;
-			n -= take;
-			if (t->left > 0)
-				return 0;
-			if (entry_end(t, e) < 0)
-				return e->code;
-		}
+		uint64_t left = state_left(t);
+		size_t take = n < left ? n : (size_t)left;
+		if (take > 0 && state_take(t, p, take, e) < 0)
+			return e->code;
+		if (take < left)
+			return 0;
+		p += take;
+		n -= take;
+		if (state_end(t, e) < 0)
+			return e->code;
 	}
 	return 0;
 }
