@@ -175,52 +175,70 @@ static bool shim_link(int dirfd, const struct bins_opts *o, const struct chosen 
 	return n > 0 && (size_t)n < sizeof(path) && linkat(o->vstore, path, dirfd, name, 0) == 0;
 }
 
-/* 1 when the shim was written, 0 when it was right already or its target is no file that can be read. One that is not
- * there (yet) gets a shim by its name, as with pnpm 12.21. */
+struct target {
+	char head[512]; /* its beginning; a shim's words lie in it */
+	struct stat st;
+	bool there; /* not (yet): a workspace package's command that its build will make */
+};
+
+/* Reads it, and what runs it as its first line says. False: it is no file that can be read. One that is not there is
+ * run by its name, as with pnpm 12.21. */
+static bool target_read(struct target *t, struct shim *s, int dirfd, const struct chosen *c)
+{
+	AUTO(fs_close_auto) int fd = openat(dirfd, s->target.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool later = fd < 0 && errno == ENOENT && !c->from->own, file = fd >= 0 && fstat(fd, &t->st) == 0;
+	ssize_t n = file && S_ISREG(t->st.st_mode) ? read(fd, t->head, sizeof(t->head)) : -1;
+
+	if (n < 0 && !later)
+		return false;
+	t->there = !later;
+	shim_runtime(s, (str){ t->head, later ? 0 : (size_t)n }, c->path);
+	return true;
+}
+
+/* Whether what stands at NAME does as S, whose text is TEXT. */
+static bool shim_stands(int dirfd, const char *name, struct buf *text, const struct shim *s, struct arena *a)
+{
+	struct stat st;
+	AUTO(fs_close_auto) int old = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (old < 0)
+		return false;
+	char *was = buf_reserve(text, text->n + 1);
+	if (read(old, was, text->n + 1) == (ssize_t)text->n && memcmp(was, text->p, text->n) == 0 &&
+		fstat(old, &st) == 0 && (st.st_mode & 0100))
+		return true;
+	return shim_of_pnpm_does(dirfd, old, s, a);
+}
+
+/* 1 when the shim was written, 0 when it was right already or its target is no file that can be read. */
 static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *o, const struct chosen *c,
 	struct bins_counts *counts, struct err *e)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
 	struct shim s = { .target = arena_printf(d->a, STR_FMT "/" STR_FMT, STR_ARG(c->from->base), STR_ARG(c->path)) };
-	char head[512], name[256];
-	struct stat st;
-	bool there;
+	struct target target;
+	char name[256];
 
 	snprintf(name, sizeof(name), STR_FMT, STR_ARG(c->command));
-	{
-		AUTO(fs_close_auto) int fd = openat(dirfd, s.target.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		/* A workspace package's command that its build will make. */
-		bool later = fd < 0 && errno == ENOENT && !c->from->own;
-		ssize_t n = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, sizeof(head)) : -1;
-		if (n < 0 && !later)
-			return 0;
-		there = !later;
-		shim_runtime(&s, (str){ head, there ? (size_t)n : 0 }, c->path);
-	}
+	if (!target_read(&target, &s, dirfd, c))
+		return 0;
 	/* A project's own files stay as they are. Source: pnpm 12.21. */
 	bool packaged = c->from->slot || c->from->within.n;
-	if (there && packaged && !(st.st_mode & 0111)) {
-		if (target_make_executable(dirfd, s.target.p, &st, o, e) < 0)
+	if (target.there && packaged && !(target.st.st_mode & 0111)) {
+		if (target_make_executable(dirfd, s.target.p, &target.st, o, e) < 0)
 			return e->code;
 		counts->chmodded++;
 	}
 	if (o->extend_node_path)
 		s.node_path = node_path(d, c->from);
 	shim_print(&text, &s);
-	if (!d->fresh) {
-		AUTO(fs_close_auto) int old = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-		char *was = old >= 0 ? buf_reserve(&text, text.n + 1) : NULL;
-		if (was && read(old, was, text.n + 1) == (ssize_t)text.n && memcmp(was, text.p, text.n) == 0 &&
-			fstat(old, &st) == 0 && (st.st_mode & 0100)) {
-			counts->kept++;
-			return 0;
-		}
-		if (old >= 0 && shim_of_pnpm_does(dirfd, old, &s, d->a)) {
-			counts->kept++;
-			return 0;
-		}
-		remove_all(dirfd, name);
+	if (!d->fresh && shim_stands(dirfd, name, &text, &s, d->a)) {
+		counts->kept++;
+		return 0;
 	}
+	if (!d->fresh)
+		remove_all(dirfd, name);
 	AUTO(fs_close_auto) int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0755);
 	if (fd < 0 || fs_write_all(fd, text.p, text.n) != 0)
 		return err_os(e, "write .bin/%s", name);

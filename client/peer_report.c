@@ -41,36 +41,52 @@ static const char *headline(const struct frame_peer_issue *x)
 					  : "\u2715 missing peer ";
 }
 
+/* Before a peer's first issue. */
+static void put_peer(struct buf *b, const char *indent, const struct frame_peer_issue *x)
+{
+	put_line(b, indent, 0, headline(x), x->peer, "");
+	if (x->kind == PEER_BAD)
+		put_line(b, indent, 2, "Installed: ", x->found, "");
+	put_line(b, indent, 2, "Wanted:", STR_NONE, "");
+}
+
+static void put_range(struct buf *b, const char *indent, str wanted)
+{
+	bool quoted = str_find_str(wanted, STR(" "), 0) != SIZE_MAX || str_eq(wanted, STR("*"));
+
+	put_line(b, indent, 4, quoted ? "\"" : "", wanted, quoted ? "\":" : ":");
+}
+
+/* What of X stands under another heading than WAS, which is printed before it or NULL. */
+static void put_issue(
+	struct buf *b, const struct frame_peer_issue *x, const struct frame_peer_issue *was, bool projects)
+{
+	const char *indent = projects ? "  " : "";
+	bool project = !was || !str_eq(was->importer, x->importer);
+	bool peer = project || was->kind != x->kind || !str_eq(was->peer, x->peer) || !str_eq(was->found, x->found);
+	bool range = peer || !str_eq(was->wanted, x->wanted);
+
+	if (peer && was)
+		buf_addc(b, '\n');
+	if (project && projects)
+		put_line(b, "", 0, "", x->importer, "");
+	if (peer)
+		put_peer(b, indent, x);
+	if (range)
+		put_range(b, indent, x->wanted);
+	if (range || !str_eq(was->by, x->by))
+		put_line(b, indent, 6, "", x->by, "");
+}
+
 /* As pnpm lays it out; projects have a heading unless all issues are the root's. */
 static void render(struct buf *b, const struct frame_peer_issue *p, size_t n)
 {
 	bool projects = false;
+
 	for (size_t i = 0; i < n; i++)
 		projects = projects || !str_eq(p[i].importer, STR("."));
-	const char *indent = projects ? "  " : "";
-	for (size_t i = 0; i < n; i++) {
-		const struct frame_peer_issue *x = &p[i], *was = i ? &p[i - 1] : NULL;
-		bool project = !was || !str_eq(was->importer, x->importer);
-		bool peer =
-			project || was->kind != x->kind || !str_eq(was->peer, x->peer) || !str_eq(was->found, x->found);
-		if (peer && was)
-			buf_addc(b, '\n');
-		if (project && projects)
-			put_line(b, "", 0, "", x->importer, "");
-		if (peer) {
-			put_line(b, indent, 0, headline(x), x->peer, "");
-			if (x->kind == PEER_BAD)
-				put_line(b, indent, 2, "Installed: ", x->found, "");
-			put_line(b, indent, 2, "Wanted:", STR_NONE, "");
-		}
-		bool range = peer || !str_eq(was->wanted, x->wanted);
-		if (range) {
-			bool quoted = str_find_str(x->wanted, STR(" "), 0) != SIZE_MAX || str_eq(x->wanted, STR("*"));
-			put_line(b, indent, 4, quoted ? "\"" : "", x->wanted, quoted ? "\":" : ":");
-		}
-		if (range || !str_eq(was->by, x->by))
-			put_line(b, indent, 6, "", x->by, "");
-	}
+	for (size_t i = 0; i < n; i++)
+		put_issue(b, &p[i], i ? &p[i - 1] : NULL, projects);
 }
 
 static void say_json(struct progress *p, const struct frame_peer_issue *x)
