@@ -1,3 +1,4 @@
+#include "base/map.h"
 #include "dedupe.h"
 #include "dep_path.h"
 #include "peers_view.h"
@@ -186,19 +187,25 @@ static bool same_packages(struct run *r, const struct graph *g, const struct gno
 	return true;
 }
 
-/* The dep path of PKG that is PATH; NONE: the graph has none. */
-static dpid variant_of(const struct graph *g, uint32_t pkg, str path)
+static void nodes_by_text(struct map *out, const struct graph *g)
 {
-	for (size_t i = 0; i < g->node.n; i++) {
-		const struct gnode *n = &g->node.p[i];
-		if (n->pkg == pkg && !n->dropped && str_eq(deppath_text(g->paths, n->dp), path))
-			return n->dp;
-	}
-	return NONE;
+	for (uint32_t i = 0; i < g->node.n; i++)
+		if (!g->node.p[i].dropped)
+			map_add(out, deppath_text(g->paths, g->node.p[i].dp), i, NULL);
+}
+
+/* The dep path of PKG that is PATH; NONE: the graph has none. NODES, empty at first, are the graph's by their text. */
+static dpid variant_of(const struct graph *g, struct map *nodes, uint32_t pkg, str path)
+{
+	if (!nodes->n)
+		nodes_by_text(nodes, g);
+	uint32_t at = map_get(nodes, path);
+	return at != MAP_NONE && g->node.p[at].pkg == pkg ? g->node.p[at].dp : NONE;
 }
 
 /* Leads N's edges to the variants that S has; whether one moved. */
-static bool links_keep(struct run *r, struct graph *g, struct gnode *n, const struct lock_snapshot *s)
+static bool links_keep(
+	struct run *r, struct graph *g, struct map *nodes, struct gnode *n, const struct lock_snapshot *s)
 {
 	bool moved = false;
 	for (uint32_t i = 0; i < n->nedge; i++) {
@@ -207,7 +214,7 @@ static bool links_keep(struct run *r, struct graph *g, struct gnode *n, const st
 		str was = locked_path(r, s, e->alias);
 		if (now == NONE || str_eq(was, deppath_text(g->paths, e->dp)))
 			continue;
-		dpid dp = variant_of(g, g->node.p[now].pkg, was);
+		dpid dp = variant_of(g, nodes, g->node.p[now].pkg, was);
 		moved = moved || dp != NONE;
 		e->dp = dp == NONE ? e->dp : dp;
 	}
@@ -216,6 +223,7 @@ static bool links_keep(struct run *r, struct graph *g, struct gnode *n, const st
 
 void peers_locked_links(struct run *r, struct graph *g)
 {
+	AUTO(map_release) struct map nodes = MAP_INIT;
 	bool moved = false;
 	for (size_t i = 0; r->prior && !r->set->dedupe_peers && i < g->node.n; i++) {
 		struct gnode *n = &g->node.p[i];
@@ -223,7 +231,7 @@ void peers_locked_links(struct run *r, struct graph *g)
 							? NULL
 							: lockfile_snapshot(r->prior, deppath_text(g->paths, n->dp));
 		if (s && same_packages(r, g, n, s))
-			moved |= links_keep(r, g, n, s);
+			moved |= links_keep(r, g, &nodes, n, s);
 	}
 	if (moved)
 		graph_prune(r, g);
