@@ -335,32 +335,31 @@ int package_of_registry(
 	return 0;
 }
 
-uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom raw_id, const struct manifest *m,
-	atom name, atom alias, atom directory, str integrity, bool by_workspace, bool *fresh)
+uint32_t package_of_manifest(struct run *r, const struct package_local *l, bool *fresh)
 {
-	uint32_t at = pkg_find(r, id);
+	uint32_t at = pkg_find(r, l->id);
 	*fresh = at == NONE;
 	if (!*fresh)
 		return at;
-	at = pkg_add(r, id);
+	at = pkg_add(r, l->id);
 	struct pkg *p = pkg_at(r, at);
-	p->kind = kind;
-	p->key = id;
-	p->name = name;
-	p->peer_name = name ? name : alias ? alias : raw_id;
-	p->peer_version = raw_id;
-	p->manifest = m;
-	p->manifest_version = m && m->version.n ? atom_of(&r->t, m->version) : 0;
-	p->directory = directory;
-	p->integrity = integrity;
-	p->by_workspace = by_workspace;
-	if (m && kind != PKG_LINK) {
-		deps_of_manifest(r, &p->deps, NULL, m);
+	p->kind = l->kind;
+	p->key = l->id;
+	p->name = l->name;
+	p->peer_name = l->name ? l->name : l->alias ? l->alias : l->raw;
+	p->peer_version = l->raw;
+	p->manifest = l->manifest;
+	p->manifest_version = l->manifest && l->manifest->version.n ? atom_of(&r->t, l->manifest->version) : 0;
+	p->directory = l->directory;
+	p->integrity = l->integrity;
+	p->by_workspace = l->by_workspace;
+	if (l->manifest && l->kind != PKG_LINK) {
+		deps_of_manifest(r, &p->deps, NULL, l->manifest);
 		deps_hooks(r, &p->deps, NULL, p->name, p->manifest_version, NULL);
 	} else {
 		p->deps.bundled = &atomset_none;
 	}
-	p->leaf = kind == PKG_LINK || deps_none(&p->deps);
+	p->leaf = l->kind == PKG_LINK || deps_none(&p->deps);
 	return at;
 }
 
@@ -372,8 +371,14 @@ int package_of_tarball(struct run *r, uint32_t *out, atom name, atom raw, atom d
 	int rc = patched_id(r, &id, key, sof(r, name), version, e);
 	if (rc)
 		return rc;
-	*out = package_of_manifest(
-		r, PKG_TARBALL, id, raw, &l->manifest, name, 0, directory, l->integrity, false, fresh);
+	struct package_local x = { .kind = PKG_TARBALL,
+		.id = id,
+		.raw = raw,
+		.manifest = &l->manifest,
+		.name = name,
+		.directory = directory,
+		.integrity = l->integrity };
+	*out = package_of_manifest(r, &x, fresh);
 	struct pkg *p = pkg_at(r, *out);
 	p->key = key;
 	if (*fresh)

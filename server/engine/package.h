@@ -9,9 +9,19 @@ MUST_USE int package_of_registry(
 	struct run *r, uint32_t *out, struct packument p, uint32_t v, str registry, bool *fresh, struct err *e);
 /* Version V of PM as a package that is in no graph: its manifest after the hooks, and what its row needs. */
 void package_read(struct run *r, struct pkg *out, struct packument pm, uint32_t v, str registry);
-/* A folder, tarball or workspace package; ID is what stands behind "name@" ("file:lib", a URL), or "link:dir". */
-uint32_t package_of_manifest(struct run *r, enum pkg_kind kind, atom id, atom raw_id, const struct manifest *m,
-	atom name, atom alias, atom directory, str integrity, bool by_workspace, bool *fresh);
+/* What no registry has: a folder, a tarball, a workspace package. */
+struct package_local {
+	enum pkg_kind kind;
+	atom id;  /* what its dep path begins with, or "link:dir" from the lockfile's folder */
+	atom raw; /* what stands behind "name@": "file:lib", a URL; or "link:dir" from the project */
+	const struct manifest *manifest; /* borrowed for the run; NULL: a link to a folder that has none */
+	atom name, alias;                /* 0: none */
+	atom directory;                  /* from the lockfile's folder; of a tarball its path or URL */
+	str integrity;                   /* of a tarball */
+	bool by_workspace;               /* it is a project of the workspace */
+};
+/* Found by its id, or made; *FRESH: it is new. */
+uint32_t package_of_manifest(struct run *r, const struct package_local *l, bool *fresh);
 /* A tarball that no registry has: RAW is what stands behind "name@" ("file:x.tgz", a URL), DIRECTORY its path or URL.
  * LOCKED: what L was made from, or NULL. ERR_USAGE when two patches fit. */
 MUST_USE int package_of_tarball(struct run *r, uint32_t *out, atom name, atom raw, atom directory,

@@ -325,26 +325,31 @@ static bool restates(const struct pkg *p, const struct seed *s)
 	return p->nedge && s->key == NONE;
 }
 
+/* S has its place once those beside it are known. Whether its children are to be walked; *RECORDED: they were before. */
+static bool settle_pending(struct run *r, struct seed *s, bool *recorded)
+{
+	const struct pkg *p = pkg_at(r, s->pkg);
+	bool match = p->recorded && !through_catalogs(p) && atomset_eq(p->rec_shadow, s->shadow) &&
+		     (p->rec_prior == s->key || (p->rec_prior != NONE && s->key == NONE));
+	if (s->restated && (p->kind == PKG_LINK || !s->owns))
+		return false;
+	if (s->restated && !match)
+		s->node = seed_node(r, s->pkg, s->depth, s->leaf);
+	if (p->kind == PKG_LINK)
+		seed_settle(r, s, false, NULL, 0);
+	else if ((!s->owns || match) && !s->restated)
+		seed_settle(r, s, true, NULL, 0);
+	*recorded = match;
+	return p->kind != PKG_LINK && s->owns && (!match || restates(p, s));
+}
+
 static void settle_seeds(struct run *r, struct front_vec *f, struct seed *s, uint32_t n, const struct level *level,
 	const struct scope *scope)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		if (s[i].kind != SEED_PENDING)
-			continue;
-		const struct pkg *p = pkg_at(r, s[i].pkg);
-		bool match = p->recorded && !through_catalogs(p) && atomset_eq(p->rec_shadow, s[i].shadow) &&
-			     (p->rec_prior == s[i].key || (p->rec_prior != NONE && s[i].key == NONE));
-		if (s[i].restated && (p->kind == PKG_LINK || !s[i].owns))
-			continue;
-		if (s[i].restated && !match)
-			s[i].node = seed_node(r, s[i].pkg, s[i].depth, s[i].leaf);
-		if (p->kind == PKG_LINK)
-			seed_settle(r, &s[i], false, NULL, 0);
-		else if ((!s[i].owns || match) && !s[i].restated)
-			seed_settle(r, &s[i], true, NULL, 0);
-		if (p->kind != PKG_LINK && s[i].owns && (!match || restates(p, &s[i])))
-			front_add(f, (struct front){ s[i], match, level, scope });
-	}
+	bool recorded;
+	for (uint32_t i = 0; i < n; i++)
+		if (s[i].kind == SEED_PENDING && settle_pending(r, &s[i], &recorded))
+			front_add(f, (struct front){ s[i], recorded, level, scope });
 }
 
 /* The highest direct dependency NAME above PINNED that RANGE takes: a stale pin moves up to it. */
@@ -375,6 +380,36 @@ struct expanded {
 	uint32_t n;
 };
 
+/* Where the children of P, at F, are looked for. */
+static struct edge_ctx children_ctx(struct run *r, struct importer *imp, const struct front *f, const struct pkg *p)
+{
+	atom dir = declaring_dir(r, p);
+	return (struct edge_ctx){ .imp = imp,
+		.parents = f->seed.next,
+		.depth = f->seed.depth + 1,
+		.parent_optional = f->seed.optional,
+		.parent_is_workspace = p->by_workspace,
+		.source = FROM_PARENT,
+		.key = NONE,
+		.level = f->level,
+		.dir = dir,
+		.link_dir = p->kind == PKG_DIRECTORY ? imp->path : dir,
+		.scope = f->scope };
+}
+
+/* What the lockfile had for the dependency S of FROM; NONE where that moves up: *UP is what is wanted then, or 0. */
+static prior child_key(struct run *r, const struct importer *imp, prior from, const struct spec *s, atom *up)
+{
+	prior key = from == NONE ? NONE : reuse_child(r, from, s->alias, s->range);
+	*up = 0;
+	if (key == NONE || !reuse_version(r, key))
+		return key;
+	*up = higher_direct(r, imp, s->alias, reuse_version(r, key), s->range);
+	if (!*up)
+		*up = resolve_bumped_to(r, imp, s->alias, reuse_version(r, key), s->range);
+	return *up ? NONE : key;
+}
+
 static int expand(struct run *r, struct importer *imp, const struct front *f, struct expanded *out, struct err *e)
 {
 	struct pkg *p = pkg_at(r, f->seed.pkg);
@@ -387,17 +422,7 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 		struct spec s = p->spec[i];
 		if (!s.optional && atomset_has(f->seed.shadow, s.alias))
 			continue;
-		struct edge_ctx x = { .imp = imp,
-			.parents = f->seed.next,
-			.depth = f->seed.depth + 1,
-			.parent_optional = f->seed.optional,
-			.parent_is_workspace = p->by_workspace,
-			.source = FROM_PARENT,
-			.key = NONE,
-			.level = f->level,
-			.dir = declaring_dir(r, p),
-			.link_dir = p->kind == PKG_DIRECTORY ? imp->path : declaring_dir(r, p),
-			.scope = f->scope };
+		struct edge_ctx x = children_ctx(r, imp, f, p);
 		struct wanted w = { s.alias, s.range, s.optional, workspace_injected(p->manifest, sof(r, s.alias)),
 			false };
 		if (through_catalogs(p)) {
@@ -408,17 +433,10 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 				return rc;
 			w.spec = atom_of(&r->t, spec);
 		}
-		if (from != NONE)
-			x.key = reuse_child(r, from, s.alias, s.range);
-		if (x.key != NONE && reuse_version(r, x.key)) {
-			atom up = higher_direct(r, imp, s.alias, reuse_version(r, x.key), s.range);
-			if (!up)
-				up = resolve_bumped_to(r, imp, s.alias, reuse_version(r, x.key), s.range);
-			if (up) {
-				w.spec = up;
-				x.key = NONE;
-			}
-		}
+		atom up;
+		x.key = child_key(r, imp, from, &s, &up);
+		if (up)
+			w.spec = up;
 		rc = edge_seed(r, &out->seed[out->n++], w, &x, e);
 		if (rc)
 			return rc;

@@ -114,15 +114,21 @@ static uint32_t ws_package(
 	str dir = p->imp->path;
 	if (m->publish_directory.n && m->publish_link_directory)
 		dir = path_join(&r->arena, dir, m->publish_directory);
+	struct package_local l = { .manifest = m,
+		.name = p->name,
+		.alias = w->alias,
+		.directory = atom_copy(&r->t, dir),
+		.by_workspace = true };
 	if (r->set->inject_workspace_packages || w->injected) {
-		atom raw = atom_fmt(&r->t, "file:" STR_FMT, STR_ARG(str_eq(dir, STR(".")) ? STR_NONE : dir));
-		atom id = atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, p->name), SA(r, raw));
-		return package_of_manifest(
-			r, PKG_DIRECTORY, id, raw, m, p->name, w->alias, atom_copy(&r->t, dir), STR_NONE, true, fresh);
+		l.kind = PKG_DIRECTORY;
+		l.raw = atom_fmt(&r->t, "file:" STR_FMT, STR_ARG(str_eq(dir, STR(".")) ? STR_NONE : dir));
+		l.id = atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, p->name), SA(r, l.raw));
+	} else {
+		l.kind = PKG_LINK;
+		l.raw = atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path_relative(&r->arena, imp->req->path, dir)));
+		l.id = atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(dir));
 	}
-	atom raw = atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path_relative(&r->arena, imp->req->path, dir)));
-	return package_of_manifest(r, PKG_LINK, atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(dir)), raw, m, p->name,
-		w->alias, atom_copy(&r->t, dir), STR_NONE, true, fresh);
+	return package_of_manifest(r, &l, fresh);
 }
 
 static int ws_resolve(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w, str spec,
@@ -247,21 +253,25 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 		return err_set(
 			e, ERR_PARSE, "can't install \"" STR_FMT "\": its package.json has no name", STR_ARG(path));
 	atom name = atom_copy(&r->t, name_s);
-	if (!copy) {
-		atom raw = atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path_relative(&r->arena, imp->req->path, path)));
-		*out = package_of_manifest(r, PKG_LINK, atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path)), raw, m, name,
-			0, d, STR_NONE, false, fresh);
-		return LOCAL_FOUND;
-	}
-	atom raw = atom_fmt(&r->t, "file:" STR_FMT, STR_ARG(path));
-	if (tarball) {
+	if (tarball && copy) {
 		struct request_local *l = arena_new(&r->arena, struct request_local, 1);
 		*l = (struct request_local){ .path = path, .integrity = integrity, .manifest = *m };
+		atom raw = atom_fmt(&r->t, "file:" STR_FMT, STR_ARG(path));
 		int rc = package_of_tarball(r, out, name, raw, d, l, NULL, fresh, e);
 		return rc ? rc : LOCAL_FOUND;
 	}
-	bool project = ws && map_get(&r->workspace->importer, path) != MAP_NONE;
-	*out = package_of_manifest(r, PKG_DIRECTORY, atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, raw)), raw,
-		m, name, 0, d, integrity, project, fresh);
+	struct package_local l = {
+		.kind = copy ? PKG_DIRECTORY : PKG_LINK, .manifest = m, .name = name, .directory = d
+	};
+	if (copy) {
+		l.raw = atom_fmt(&r->t, "file:" STR_FMT, STR_ARG(path));
+		l.id = atom_fmt(&r->t, STR_FMT "@" STR_FMT, SA(r, name), SA(r, l.raw));
+		l.integrity = integrity;
+		l.by_workspace = ws && map_get(&r->workspace->importer, path) != MAP_NONE;
+	} else {
+		l.raw = atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path_relative(&r->arena, imp->req->path, path)));
+		l.id = atom_fmt(&r->t, "link:" STR_FMT, STR_ARG(path));
+	}
+	*out = package_of_manifest(r, &l, fresh);
 	return LOCAL_FOUND;
 }
