@@ -134,12 +134,44 @@ static bool lockfile_frozen(const struct invocation *s)
 				      : s->project.ci && s->project.lockfile_text.p && !s->project.lockfile.absent;
 }
 
+/* A lockfile that is not there or cannot be read is an error where it has to do. */
+static int lockfile_readable(struct invocation *s, struct err *e)
+{
+	const struct err *broken = &s->project.lockfile_broken;
+
+	if (broken->code < 0 && s->frozen) {
+		*e = *broken;
+		return e->code;
+	}
+	if (broken->code < 0)
+		progress_warn(&s->progress, "the broken lockfile is ignored and written anew: %s", broken->msg);
+	if (!s->project.has_lockfile && s->frozen && s->project.client.lockfile)
+		return err_set(e, ERR_OUTDATED, "there is no %s, and --frozen-lockfile forbids to make one",
+			s->project.lockfile_path.p);
+	return 0;
+}
+
+/* Whether the lockfile fits as it is. */
+static int lockfile_fits(struct invocation *s, bool *fits, struct err *e)
+{
+	struct lockfile lf = s->project.lockfile;
+	struct request req = s->req;
+	struct str_list why;
+
+	if (s->selected)
+		partial_check(&lf, &req, &s->req, s->selected, &s->project.lockfile, &s->arena);
+	*fits = lockfile_satisfies(&lf, &req, s->frozen, &why, &s->arena);
+	if (!*fits && s->frozen)
+		return lockfile_outdated(s, why, e);
+	if (!s->frozen && !s->project.client.prefer_frozen_lockfile)
+		*fits = false;
+	return *fits ? 0 : lockfile_whole(&lf, e);
+}
+
 /* Whether the lockfile will do, and whether it has to. */
 static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 {
 	const struct client_settings *c = &s->project.client;
-	bool frozen = lockfile_frozen(s);
-	struct str_list why;
 
 	if (s->keep.taken)
 		return *locked = true, 0;
@@ -147,31 +179,13 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 		return err_set(e, ERR_USAGE,
 			"--%s needs a lockfile, and lockfile: false forbids one; remove one of them",
 			s->opt.lockfile_only ? "lockfile-only" : "frozen-lockfile");
-	s->frozen = frozen;
-	if (s->project.lockfile_broken.code < 0 && frozen) {
-		*e = s->project.lockfile_broken;
+	s->frozen = lockfile_frozen(s);
+	*locked = false;
+	if (lockfile_readable(s, e) < 0)
 		return e->code;
-	}
-	if (s->project.lockfile_broken.code < 0)
-		progress_warn(&s->progress, "the broken lockfile is ignored and written anew: %s",
-			s->project.lockfile_broken.msg);
-	if (!s->project.has_lockfile) {
-		*locked = false;
-		return frozen && c->lockfile
-			       ? err_set(e, ERR_OUTDATED, "there is no %s, and --frozen-lockfile forbids to make one",
-					 s->project.lockfile_path.p)
-			       : 0;
-	}
-	struct lockfile lf = s->project.lockfile;
-	struct request req = s->req;
-	if (s->selected)
-		partial_check(&lf, &req, &s->req, s->selected, &s->project.lockfile, &s->arena);
-	*locked = lockfile_satisfies(&lf, &req, frozen, &why, &s->arena);
-	if (!*locked && frozen)
-		return lockfile_outdated(s, why, e);
-	if (!frozen && !c->prefer_frozen_lockfile)
-		*locked = false;
-	if (!*locked && lockfile_whole(&lf, e) < 0)
+	if (!s->project.has_lockfile)
+		return 0;
+	if (lockfile_fits(s, locked, e) < 0)
 		return e->code;
 	if (!*locked && c->prefer_frozen_lockfile && !s->selected && invocation_absorb(s))
 		return *locked = true, 0;

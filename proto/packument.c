@@ -171,7 +171,24 @@ static int64_t days(int64_t y, int64_t m, int64_t d)
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
-/* ISO 8601 with seconds, an optional fraction, and Z or an offset: milliseconds since 1970, 0 when it is none. */
+/* Z, or an offset as +02:00, in milliseconds. */
+static bool zone(const char **p, const char *end, int64_t *offset)
+{
+	int64_t h, m;
+
+	if (*p == end)
+		return false;
+	char c = *(*p)++;
+	*offset = 0;
+	if (c == 'Z')
+		return true;
+	if ((c != '+' && c != '-') || !digits(p, end, 2, &h) || *p == end || *(*p)++ != ':' || !digits(p, end, 2, &m))
+		return false;
+	*offset = (c == '-' ? -1 : 1) * (h * 60 + m) * 60000;
+	return true;
+}
+
+/* ISO 8601 with seconds, an optional fraction, and a zone: milliseconds since 1970, TIME_EMPTY when it is none. */
 static int64_t iso_ms(str s)
 {
 	const char *p = s.p, *end = s.p + s.n;
@@ -191,16 +208,8 @@ static int64_t iso_ms(str s)
 		for (p++; p < end && *p >= '0' && *p <= '9'; p++, scale /= 10)
 			ms += (*p - '0') * scale;
 	}
-	int64_t offset = 0;
-	if (p < end && (*p == '+' || *p == '-')) {
-		int64_t sign = *p++ == '-' ? -1 : 1, h, m;
-		if (!digits(&p, end, 2, &h) || p == end || *p++ != ':' || !digits(&p, end, 2, &m))
-			return TIME_EMPTY;
-		offset = sign * (h * 60 + m) * 60000;
-	} else if (p == end || *p++ != 'Z') {
-		return TIME_EMPTY;
-	}
-	if (p != end)
+	int64_t offset;
+	if (!zone(&p, end, &offset) || p != end)
 		return TIME_EMPTY;
 	return ((days(v[0], v[1], v[2]) * 24 + v[3]) * 60 + v[4]) * 60000 + v[5] * 1000 + ms - offset;
 }
