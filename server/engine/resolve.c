@@ -325,7 +325,7 @@ static bool restates(const struct pkg *p, const struct seed *s)
 	return p->nedge && s->key == NONE;
 }
 
-/* S has its place once those beside it are known. Whether its children are to be walked; *RECORDED: they were before. */
+/* S has its place once those beside it are known. Whether its children are walked next; *RECORDED: they were before. */
 static bool settle_pending(struct run *r, struct seed *s, bool *recorded)
 {
 	const struct pkg *p = pkg_at(r, s->pkg);
