@@ -1,5 +1,4 @@
 #include "clients.h"
-#include <h2o.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -28,14 +27,6 @@ void client_key_of(struct client_key *out, const struct sockaddr *sa)
 		out->b[0] = mapped ? 4 : 6; /* who listens on [::] sees IPv4 so: its /64 would be everybody's */
 		memcpy(out->b + 1, mapped ? a + 12 : a, mapped ? 4 : 8);
 	}
-}
-
-void client_key(struct client_key *out, h2o_socket_t *sock)
-{
-	struct sockaddr_storage sa = { 0 };
-
-	h2o_socket_getpeername(sock, (struct sockaddr *)&sa);
-	client_key_of(out, (struct sockaddr *)&sa);
 }
 
 struct clients *clients_new(uint64_t most, uint64_t per)

@@ -5,13 +5,11 @@
 #pragma once
 #include "base/base.h"
 
-struct st_h2o_socket_t;
 struct client_key {
 	uint8_t b[9]; /* family, address */
 };
-/* Of the socket's peer; a peer without an address (a Unix socket) has the zero key. */
-void client_key(struct client_key *out, struct st_h2o_socket_t *sock);
 struct sockaddr;
+/* Of a peer; one without an address (a Unix socket) has the zero key. */
 void client_key_of(struct client_key *out, const struct sockaddr *sa);
 
 struct clients;

@@ -1,3 +1,4 @@
+#include "accept.h"
 #include "base/clock.h"
 #include "clients.h"
 #include "heap.h"
@@ -19,14 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-	MAX_LISTEN = CONFIG_MAX_LISTEN,
-	FLUSH_MS = 5,
-	CLOSE_IDLE_MS = 500,
-	STAGE_MS = 10000,
-	PAUSE_MS = 100,
-	TELL_MS = 60000
-};
+enum { MAX_LISTEN = CONFIG_MAX_LISTEN, FLUSH_MS = 5, CLOSE_IDLE_MS = 500, STAGE_MS = 10000 };
 
 /* All that a run owns. */
 struct run {
@@ -34,17 +28,14 @@ struct run {
 	h2o_globalconf_t conf;
 	int fd[MAX_LISTEN];
 	size_t nfd;
-	struct loop *loop;
-	size_t nloops, nstarted;
-	_Atomic(SSL_CTX *) tls;
+	struct door door; /* with the loops */
+	size_t nstarted;
 	int argc;
 	char **argv;
 	struct config live; /* as read at the last SIGHUP; empty: none came */
 	struct watch *watch;
 	struct heap *heap;
-	struct clients *clients;
-	_Atomic int64_t told_ms; /* when the log was told that nothing is accepted */
-	VEC(SSL_CTX *) tls_old;  /* replaced ones; a loop may still be handing one out, so they live until the end */
+	VEC(SSL_CTX *) tls_old; /* replaced ones; a loop may still be handing one out, so they live until the end */
 };
 
 static sigset_t signals(void)
@@ -254,7 +245,7 @@ static int reload_take(struct run *r, struct config *c, struct err *e)
 		return e->code;
 	}
 	if (x)
-		*vec_add(&r->tls_old) = atomic_exchange(&r->tls, x);
+		*vec_add(&r->tls_old) = atomic_exchange(&r->door.tls, x);
 	tls_tell(r, c, expires_s);
 	log_set_level(c->log_level);
 	config_diff(r->s.config, c, tell_restart, NULL);
@@ -284,84 +275,6 @@ static void reload(struct run *r)
 }
 
 /* ---- loops ---- */
-
-static void on_close(void *data)
-{
-	struct conn *c = data;
-
-	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, c->loop->s);
-
-	clients_leave(r->clients, &c->client);
-	c->loop->nconns--;
-	atomic_fetch_sub(&c->loop->s->n.connections_open, 1);
-	free(c);
-}
-
-/* There is no descriptor, or no memory, for a connection more (OS). It stays in the kernel's line, and the listener
- * would say so without an end: nothing is accepted for a moment. */
-static void accept_pause(struct loop *l, int os)
-{
-	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, l->s);
-	int64_t now = clock_ms(), told = atomic_load(&r->told_ms);
-
-	for (size_t i = 0; i < l->nlisteners; i++)
-		h2o_socket_read_stop(l->listener[i]);
-	l->paused_ms = now;
-	atomic_fetch_add(&l->s->n.accept_pauses, 1);
-	if ((!told || now - told >= TELL_MS) && atomic_compare_exchange_strong(&r->told_ms, &told, now))
-		log_error("accept",
-			"error=\"%s\" connections=%llu: new ones wait until others end (LimitNOFILE, max-connections)",
-			strerror(os), (unsigned long long)atomic_load(&l->s->n.connections_open));
-}
-
-static void on_accept(h2o_socket_t *listener, const char *err);
-
-static void accept_again(struct loop *l)
-{
-	l->paused_ms = 0;
-	for (size_t i = 0; i < l->nlisteners; i++)
-		h2o_socket_read_start(l->listener[i], on_accept);
-}
-
-static bool is_shortage(int os)
-{
-	return os == EMFILE || os == ENFILE || os == ENOBUFS || os == ENOMEM;
-}
-
-static void on_accept(h2o_socket_t *listener, const char *err)
-{
-	struct loop *l = listener->data;
-	struct run *r = H2O_STRUCT_FROM_MEMBER(struct run, s, l->s);
-
-	if (err)
-		return;
-	for (int i = 0; i < 16; i++) {
-		h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
-		int one = 1;
-		struct client_key key;
-		if (!sock && is_shortage(errno))
-			accept_pause(l, errno);
-		if (!sock)
-			return;
-		client_key(&key, sock);
-		if (!clients_enter(r->clients, &key)) {
-			atomic_fetch_add(&l->s->n.connections_refused, 1);
-			h2o_socket_close(sock);
-			continue;
-		}
-		setsockopt(h2o_socket_get_fd(sock), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-		struct conn *c = xcalloc(1, sizeof(*c));
-		c->loop = l;
-		c->client = key;
-		sock->on_close.cb = on_close;
-		sock->on_close.data = c;
-		l->nconns++;
-		atomic_fetch_add(&l->s->n.connections, 1);
-		atomic_fetch_add(&l->s->n.connections_open, 1);
-		l->accept.ssl_ctx = atomic_load(&r->tls);
-		h2o_accept(&l->accept, sock);
-	}
-}
 
 static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
@@ -397,24 +310,7 @@ static int loop_init(struct loop *l, struct err *e)
 	h2o_multithread_register_receiver(l->ctx.queue, &l->receiver, on_messages);
 	h2o_multithread_register_receiver(l->ctx.queue, &l->calls, on_calls);
 	h2o_timeout_init(l->ctx.loop, &l->flush, FLUSH_MS);
-	l->listener = xcalloc(r->nfd, sizeof(h2o_socket_t *));
-	for (; l->nlisteners < r->nfd; l->nlisteners++) {
-		int fd = fcntl(r->fd[l->nlisteners], F_DUPFD_CLOEXEC, 0);
-		if (fd < 0)
-			return err_os(e, "dup of a listening socket");
-		h2o_socket_t *sock = h2o_evloop_socket_create(l->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
-		sock->data = l;
-		l->listener[l->nlisteners] = sock;
-		h2o_socket_read_start(sock, on_accept);
-	}
-	return 0;
-}
-
-static void loop_close_listeners(struct loop *l)
-{
-	for (size_t i = 0; i < l->nlisteners; i++)
-		h2o_socket_close(l->listener[i]);
-	l->nlisteners = 0;
+	return door_open(l, &r->door, r->fd, r->nfd, e);
 }
 
 /* Nothing left, or nothing but idle connections that have had time to see the GOAWAY and the end of the last answer
@@ -436,10 +332,9 @@ static void *loop_run(void *arg)
 		return NULL;
 	for (;;) {
 		watch_beat(&l->watch);
-		h2o_evloop_run(l->ctx.loop, since ? 50 : l->paused_ms ? PAUSE_MS : 500);
+		h2o_evloop_run(l->ctx.loop, since ? 50 : l->paused_ms ? DOOR_PAUSE_MS : 500);
 		int64_t now = clock_ms();
-		if (l->paused_ms && now - l->paused_ms >= PAUSE_MS)
-			accept_again(l);
+		door_tick(l, now);
 		if (now - tick >= 1000) {
 			h_plan_tick(l, now);
 			h_packs_tick(l, now);
@@ -449,7 +344,7 @@ static void *loop_run(void *arg)
 		}
 		if (!since && atomic_load(&l->s->draining)) {
 			since = busy = now;
-			loop_close_listeners(l);
+			door_close(l);
 			h2o_context_request_shutdown(&l->ctx);
 		}
 		if (l->njobs || !since)
@@ -489,10 +384,10 @@ static int watch_start(struct run *r, struct err *e)
 {
 	struct watch_slot *slot[64];
 
-	for (size_t i = 0; i < r->nloops; i++)
-		slot[i] = &r->loop[i].watch;
-	return watch_new(
-		&r->watch, &(struct watch_opts){ .slot = slot, .n = r->nloops, .blocked = &r->s.n.loops_blocked }, e);
+	for (size_t i = 0; i < r->door.nloops; i++)
+		slot[i] = &r->door.loop[i].watch;
+	return watch_new(&r->watch,
+		&(struct watch_opts){ .slot = slot, .n = r->door.nloops, .blocked = &r->s.n.loops_blocked }, e);
 }
 
 /* As many connections as there may be, or as there are descriptors for: without one more nothing can be accepted, nor
@@ -516,7 +411,7 @@ static int shared_start(struct run *r, uint64_t most, struct err *e)
 
 	if (c->tls_cert.n && tls_make(&tls, &expires_s, c, e) < 0)
 		return e->code;
-	atomic_store(&r->tls, tls);
+	atomic_store(&r->door.tls, tls);
 	tls_tell(r, c, expires_s);
 	r->s.cache = plan_cache_new(&(struct plan_cache_opts){ .max_bytes = (size_t)c->plan_cache_mib << 20,
 		.max_age_ms = (int64_t)c->packument_age_s * 1000,
@@ -524,7 +419,7 @@ static int shared_start(struct run *r, uint64_t most, struct err *e)
 		.now_ms = clock_ms,
 		.ref = plan_run_ref,
 		.lock_waits = &r->s.n.lock_waits });
-	r->clients = clients_new(most, c->connections_per_address);
+	r->door.clients = clients_new(most, c->connections_per_address);
 	if (auth_new(&r->s.auth, c, &r->s.n.lock_waits, e) < 0 || bind_all(r, e) < 0)
 		return e->code;
 	struct workq_opts o = { .name = "plan",
@@ -540,23 +435,23 @@ static int loops_start(struct run *r, struct err *e)
 {
 	unsigned cpus = workq_cpus();
 
-	r->nloops = r->s.config->threads ? (size_t)r->s.config->threads : cpus < 4 ? cpus : 4;
-	r->loop = xcalloc(r->nloops, sizeof(*r->loop));
-	for (; r->nstarted < r->nloops; r->nstarted++) {
-		struct loop *l = &r->loop[r->nstarted];
+	r->door.nloops = r->s.config->threads ? (size_t)r->s.config->threads : cpus < 4 ? cpus : 4;
+	r->door.loop = xcalloc(r->door.nloops, sizeof(*r->door.loop));
+	for (; r->nstarted < r->door.nloops; r->nstarted++) {
+		struct loop *l = &r->door.loop[r->nstarted];
 		l->s = &r->s;
 		watch_slot_init(&l->watch);
 		sem_init(&l->up, 0, 0);
 		if (workq_thread(&l->tid, "loop", loop_run, l, e) < 0)
 			return e->code;
 	}
-	for (size_t i = 0; i < r->nloops; i++) {
-		while (sem_wait(&r->loop[i].up) < 0 && errno == EINTR)
+	for (size_t i = 0; i < r->door.nloops; i++) {
+		while (sem_wait(&r->door.loop[i].up) < 0 && errno == EINTR)
 			;
 	}
-	for (size_t i = 0; i < r->nloops; i++) {
-		if (r->loop[i].rc < 0)
-			return *e = r->loop[i].err, e->code;
+	for (size_t i = 0; i < r->door.nloops; i++) {
+		if (r->door.loop[i].rc < 0)
+			return *e = r->door.loop[i].err, e->code;
 	}
 	return 0;
 }
@@ -583,9 +478,9 @@ static void run_drain(struct run *r)
 			(unsigned long long)atomic_load(&r->s.n.connections_open));
 	atomic_store(&r->s.draining, true);
 	/* A start that failed half way: the rest wakes within a second by itself. */
-	for (size_t i = 0; i < r->nstarted && r->nstarted == r->nloops; i++) {
-		if (r->loop[i].rc == 0)
-			h2o_multithread_send_message(&r->loop[i].receiver, NULL);
+	for (size_t i = 0; i < r->nstarted && r->nstarted == r->door.nloops; i++) {
+		if (r->door.loop[i].rc == 0)
+			h2o_multithread_send_message(&r->door.loop[i].receiver, NULL);
 	}
 }
 
@@ -626,13 +521,13 @@ static int run_wait(struct run *r, struct err *e)
 /* What connections are left die with the process: h2o has no call that closes them all. */
 static void loops_release(struct run *r)
 {
-	for (size_t i = 0; i < r->nloops && r->loop; i++) {
-		struct loop *l = &r->loop[i];
-		loop_close_listeners(l);
+	for (size_t i = 0; i < r->door.nloops && r->door.loop; i++) {
+		struct loop *l = &r->door.loop[i];
+		door_close(l);
 		free(l->listener);
 		watch_slot_release(&l->watch);
 	}
-	free(r->loop);
+	free(r->door.loop);
 }
 
 static void tls_release(struct run *r)
@@ -640,7 +535,7 @@ static void tls_release(struct run *r)
 	for (size_t i = 0; i < r->tls_old.n; i++)
 		SSL_CTX_free(r->tls_old.p[i]);
 	vec_release(&r->tls_old);
-	SSL_CTX_free(atomic_load(&r->tls));
+	SSL_CTX_free(atomic_load(&r->door.tls));
 }
 
 static void run_stop(struct run *r)
@@ -649,14 +544,14 @@ static void run_stop(struct run *r)
 	if (r->watch)
 		watch_stage(r->watch, "drain", (int64_t)r->s.config->drain_s * 1000 + STAGE_MS);
 	for (size_t i = 0; i < r->nstarted; i++)
-		pthread_join(r->loop[i].tid, NULL);
+		pthread_join(r->door.loop[i].tid, NULL);
 	if (r->watch)
 		watch_stage(r->watch, "workers", STAGE_MS);
 	workq_free(r->s.plans); /* its workers were cancelled by their loops */
 	plan_cache_free(r->s.cache);
 	heap_free(r->heap);
 	watch_free(r->watch);
-	clients_free(r->clients);
+	clients_free(r->door.clients);
 	auth_free(r->s.auth);
 	loops_release(r);
 	for (size_t i = 0; i < r->nfd; i++)

@@ -25,7 +25,10 @@ struct loop {
 	struct answer *answers;              /* likewise; answer.c */
 	struct watch_slot watch;
 	uint64_t next_id; /* of requests */
-	unsigned njobs, nconns;
+	unsigned njobs;
+	_Atomic unsigned nconns; /* also those that it is yet to be handed */
+	atomic_bool takes;       /* connections that other loops accepted */
+	struct door *door;
 	int64_t paused_ms; /* since when it accepts nothing; 0: it does */
 	h2o_socket_t **listener;
 	size_t nlisteners;

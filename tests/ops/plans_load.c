@@ -3,11 +3,13 @@
  *
  *     plans_load PID PORT CONNECTIONS STREAMS ROUNDS BODY...
  *
- * Connection i sends the body i modulo their number, on STREAMS streams at once, ROUNDS times. Connections are made,
+ * Connection i sends the body i modulo their number, on STREAMS streams at once, ROUNDS times. With ROUNDS as "alone"
+ * it is one round, and no connection asks before the one before it has its answer. Connections are made,
  * and answer all of a round, before the clock starts. In the timed part bytes that lie ready are sent, and answers are
- * received into memory that is there, where only the heads of frames are looked at; after each round every answer is
- * compared, byte by byte, with the first one to its body. Prints microseconds, a line for each request: from its own
- * sending, and from the round's first, to its last byte; and, last, "cpu": of the process PID, and our own. */
+ * waited for and left with the kernel (SO_RCVLOWAT; their size is known but for some bytes of headers). When all have
+ * come they are read, and each is compared, byte by byte, with the first one to its body. Prints microseconds, a line
+ * for each request: from its own sending, and from the round's first, to the last byte of its connection's answers;
+ * and, last, "cpu": of the process PID, and our own. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -42,7 +44,9 @@ struct conn {
 	uint32_t next, first; /* numbers of streams: of the next round, of this one */
 	uint64_t credit, taken;
 	unsigned left;
-	int64_t sent_ns, *end_ns;
+	size_t least; /* bytes of a round's answers; 0: not known yet */
+	bool came;
+	int64_t sent_ns, came_ns, *end_ns;
 };
 
 static void die(const char *what)
@@ -202,19 +206,27 @@ static void parse(struct conn *c, int64_t now)
 	}
 }
 
-static void receive(struct conn *c)
+static void receive(struct conn *c, int flags)
 {
 	if (c->in_n == c->in_most) {
 		errno = 0;
 		die("more came than the answers");
 	}
-	ssize_t k = recv(c->fd, c->in + c->in_n, c->in_most - c->in_n, MSG_DONTWAIT);
+	ssize_t k = recv(c->fd, c->in + c->in_n, c->in_most - c->in_n, flags);
 	if (k < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (k <= 0)
 		die("drayd closed the connection");
 	c->in_n += (size_t)k;
-	parse(c, now_ns(CLOCK_MONOTONIC));
+	parse(c, c->came ? c->came_ns : now_ns(CLOCK_MONOTONIC));
+}
+
+static void wake_at(const struct conn *c, size_t n)
+{
+	int most = n < INT32_MAX ? (int)n : INT32_MAX;
+
+	if (setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &most, sizeof(most)) < 0)
+		die("SO_RCVLOWAT");
 }
 
 static void round_prepare(struct conn *c, unsigned streams)
@@ -225,33 +237,64 @@ static void round_prepare(struct conn *c, unsigned streams)
 	c->parsed = 0;
 	number_streams(c, streams);
 	c->left = streams;
+	c->came = false;
+	wake_at(c, c->least ? c->least : 1);
 	if (c->credit < streams * c->body->n || c->taken > INT32_MAX / 2 || c->next > INT32_MAX / 2)
 		die("too many requests for one connection");
 	c->credit -= streams * c->body->n;
 }
 
-/* All that lies ready, on all connections; until the last answer's last byte. The time of the first sending. */
-static int64_t round_run(struct conn *c, unsigned n, int ep)
+static void ask(struct conn *c)
+{
+	c->sent_ns = now_ns(CLOCK_MONOTONIC);
+	send_all(c->fd, c->out, c->out_n);
+}
+
+/* Until the last byte of OPEN connections' answers. */
+static void answers_take(unsigned open, int ep)
 {
 	struct epoll_event ev[EVENTS];
-	int64_t begun = now_ns(CLOCK_MONOTONIC);
-	unsigned open = n;
 
-	for (unsigned i = 0; i < n; i++) {
-		c[i].sent_ns = now_ns(CLOCK_MONOTONIC);
-		send_all(c[i].fd, c[i].out, c[i].out_n);
-	}
 	while (open) {
 		int k = epoll_wait(ep, ev, EVENTS, PATIENCE_MS);
 		if (k == 0 || (k < 0 && errno != EINTR))
 			die("no answer");
 		for (int i = 0; i < k; i++) {
 			struct conn *of = ev[i].data.ptr;
-			bool was = of->left > 0;
-			receive(of);
-			open -= was && !of->left;
+			bool was = of->came;
+			if (!of->least)
+				receive(of, MSG_DONTWAIT);
+			if (was || (!of->least && of->left))
+				continue;
+			of->came = true;
+			of->came_ns = now_ns(CLOCK_MONOTONIC);
+			open--;
 		}
 	}
+}
+
+/* What was left with the kernel. */
+static void answers_read(struct conn *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		wake_at(&c[i], 1);
+		while (c[i].left)
+			receive(&c[i], 0);
+	}
+}
+
+/* All that lies ready, on all connections, at once or one after the other (ALONE). The time of the first sending. */
+static int64_t round_run(struct conn *c, unsigned n, bool alone, int ep)
+{
+	int64_t begun = now_ns(CLOCK_MONOTONIC);
+
+	for (unsigned i = 0; i < n; i++) {
+		ask(&c[i]);
+		if (alone)
+			answers_take(1, ep);
+	}
+	if (!alone)
+		answers_take(n, ep);
 	return begun;
 }
 
@@ -271,7 +314,7 @@ static bool is_200(const uint8_t *p, size_t n)
 }
 
 /* Every answer of the round: 200, and these bytes. ANSWER NULL: the first one is copied there. */
-static void check(const struct conn *c, unsigned streams, struct body *b)
+static void check(struct conn *c, unsigned streams, struct body *b)
 {
 	size_t *got = calloc(streams, sizeof(*got));
 	bool *good = calloc(streams, sizeof(*good));
@@ -279,6 +322,7 @@ static void check(const struct conn *c, unsigned streams, struct body *b)
 	if (!got || !good)
 		die("memory");
 	errno = 0;
+	c->least = streams * HEAD;
 	if (!b->answer)
 		b->answer = memory(c->in_most);
 	for (const uint8_t *f = c->in, *end = c->in + c->parsed; f < end;) {
@@ -294,6 +338,7 @@ static void check(const struct conn *c, unsigned streams, struct body *b)
 			else if (got[at] + n > b->answer_n || memcmp(b->answer + got[at], f + HEAD, n) != 0)
 				die("an answer differs");
 			got[at] += n;
+			c->least += HEAD + n;
 		}
 		f += HEAD + n;
 	}
@@ -340,7 +385,7 @@ static void conn_open(struct conn *c, const struct sockaddr_in *to, const struct
 	c->in_most = b->answer_n ? streams * (b->answer_n + b->answer_n / 64 + 4096) + 65536 : FIRST_MOST;
 	c->in = memory(c->in_most);
 	c->end_ns = memory(streams * sizeof(*c->end_ns));
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = c };
 	if (epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev) < 0)
 		die("epoll");
 }
@@ -361,7 +406,8 @@ static void body_learn(struct body *b, const struct sockaddr_in *to)
 
 	conn_open(&c, to, b, 1, ep);
 	round_prepare(&c, 1);
-	(void)round_run(&c, 1, ep);
+	(void)round_run(&c, 1, true, ep);
+	answers_read(&c, 1);
 	check(&c, 1, b);
 	conn_close(&c);
 	close(ep);
@@ -393,8 +439,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "plans_load PID PORT CONNECTIONS STREAMS ROUNDS BODY...\n");
 		return 2;
 	}
-	unsigned n = (unsigned)atoi(argv[3]), streams = (unsigned)atoi(argv[4]), rounds = (unsigned)atoi(argv[5]),
-		 nbodies = (unsigned)argc - 6;
+	bool alone = strcmp(argv[5], "alone") == 0;
+	unsigned n = (unsigned)atoi(argv[3]), streams = (unsigned)atoi(argv[4]), nbodies = (unsigned)argc - 6,
+		 rounds = alone ? 1 : (unsigned)atoi(argv[5]);
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])) };
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	struct body *body = memory(nbodies * sizeof(*body));
@@ -420,8 +467,9 @@ int main(int argc, char **argv)
 			rest();
 			cpu = now_ns(server);
 		}
-		int64_t before = own_cpu_ns(), begun = round_run(c, n, ep);
+		int64_t before = own_cpu_ns(), begun = round_run(c, n, alone && r, ep);
 		own += r ? own_cpu_ns() - before : 0;
+		answers_read(c, n);
 		for (unsigned i = 0; i < n; i++) {
 			check(&c[i], streams, &body[i % nbodies]);
 			for (unsigned s = 0; s < streams && r; s++) {
