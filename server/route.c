@@ -1,5 +1,6 @@
 #include "route.h"
 #include "base/json.h"
+#include "http1_head.h"
 #include "integrity.h"
 #include <arpa/inet.h>
 #include <assert.h>
@@ -340,6 +341,26 @@ static bool admitted(h2o_req_t *req)
 	return ok;
 }
 
+/* Whether REQ is framed as RFC 9112 asks; else it is answered, and its connection ends behind that. Until it is
+ * answered the socket's input begins with its head. */
+static bool framed(h2o_req_t *req)
+{
+	h2o_socket_t *sock = req->version < 0x200 ? req->conn->callbacks->get_socket(req->conn) : NULL;
+	char text[128];
+	bool chunked;
+
+	if (!sock)
+		return true;
+	const char *why = http1_head_refuse(&chunked, (str){ sock->input->bytes, sock->input->size });
+	if (why || chunked)
+		req->http1_is_persistent = 0;
+	if (!why)
+		return true;
+	snprintf(text, sizeof(text), "%s: RFC 9112 has no such request", why);
+	answer_status(req, 400, ERR_PROTOCOL, text);
+	return false;
+}
+
 static int route_row(h2o_req_t *req);
 
 int route(h2o_handler_t *self, h2o_req_t *req)
@@ -358,6 +379,8 @@ int route(h2o_handler_t *self, h2o_req_t *req)
 		answer_status(req, 503, ERR_BUSY, "too many requests at the same time (max-requests)");
 		return 0;
 	}
+	if (!framed(req))
+		return 0;
 	watch_enter(&l->watch, (str){ path.base, path.len }, req_id(req));
 	int rc = route_row(req);
 	watch_leave(&l->watch);

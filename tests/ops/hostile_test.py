@@ -183,6 +183,61 @@ class Bodies(Case):
             self.assertRegex(r.stderr, words)
 
 
+class Framing(Case):
+    """Heads of HTTP/1.1 that a proxy in front may read otherwise: refused, and what follows them is no request."""
+
+    NEXT = b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def ask(self, request):
+        """All that is answered to REQUEST, and to a request right behind it."""
+        s = socket.create_connection(("127.0.0.1", self.drayd.port), rig.PATIENCE_S)
+        s.sendall(request + self.NEXT)
+        s.shutdown(socket.SHUT_WR)
+        got = b""
+        try:
+            while more := s.recv(65536):
+                got += more
+        except ConnectionResetError:
+            pass
+        s.close()
+        return got
+
+    def test_refused(self):
+        line, put = b"GET /fx-leaf HTTP/1.1\r\n", b"PUT /-/user/x HTTP/1.1\r\nHost: x\r\n"
+        for request in (
+                put + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                put + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+                put + b"Content-Length: 0\r\nContent-Length: 42\r\n\r\n",
+                put + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                put + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+                put + b"Content-Length: +0\r\n\r\n",
+                put + b"Content-Length: 0, 0\r\n\r\n",
+                put + b"Content-Length : 0\r\n\r\n",
+                b"PUT /-/user/x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                line + b"Host: x\r\nHost: y\r\n\r\n",
+                line + b"Host: x\r\nA: b\r\n c\r\n\r\n",
+                line + b"Host: x\r\n\tContent-Length: 42\r\n\r\n",
+                line + b"Host: x\nA: b\r\n\r\n",
+                b"GET /fx-leaf HTTP/1.1\nHost: x\r\n\r\n",
+                line + b"Host: x\r\n\n",
+                line + b"Host: x\r\nA: b\rc\r\n\r\n",
+                line + b"Host: x\r\nA: b\0c\r\n\r\n"):
+            got = self.ask(request)
+            self.assertTrue(got.startswith(b"HTTP/1.1 400 "), (request, got))
+            self.assertEqual(got.lower().count(b"\r\nconnection: "), 1, (request, got))
+            self.assertIn(b"\r\nconnection: close\r\n", got.lower())
+        self.well()
+
+    def test_behind_chunks_nothing_is_read(self):
+        put = b"PUT /-/user/x HTTP/1.1\r\nHost: x\r\n"
+        got = self.ask(put + b"Transfer-Encoding: chunked\r\n\r\n2;a\nb\r\n{}\n0\r\n\r\n")
+        self.assertEqual(got.lower().count(b"\r\nconnection: "), 1, got)
+        self.assertIn(b"\r\nconnection: close\r\n", got.lower())
+        got = self.ask(put + b"Content-Length: 2\r\n\r\n{}")  # as it should be: both are answered
+        self.assertEqual(got.lower().count(b"\r\nconnection: "), 2, got)
+        self.assertIn(b'"status":"ok"', got)
+
+
 class Abuse(Case):
     flags = ("--plans-per-client", "100")
 

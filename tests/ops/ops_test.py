@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import pathlib
 import re
 import select
 import signal
@@ -315,6 +316,33 @@ class Connections(Case):
             return self.drayd.get("/v1/health")[0]
         except OSError:
             return 0
+
+
+class Loops(Case):
+    flags = ("--threads", "4", "--connections-per-address", "0")
+
+    def watched(self):
+        """What each epoll of drayd's looks at."""
+        n = {}
+        for f in pathlib.Path(f"/proc/{self.drayd.process.pid}/fdinfo").iterdir():
+            try:
+                n[f.name] = f.read_text().count("tfd:")
+            except FileNotFoundError:
+                pass
+        return n
+
+    def test_connections_are_spread(self):
+        """Whichever loop was the first to wake, each has its share."""
+        before = self.watched()
+        held = [h2raw.Conn(self.drayd.port) for _ in range(200)]
+        for c in held:  # each is with its loop
+            self.assertEqual(c.answer(c.request(b"GET", b"/v1/health"))[0], 200)
+        more = sorted((n - before.get(f, 0) for f, n in self.watched().items()), reverse=True)[:4]
+        self.assertGreaterEqual(sum(more), 200)
+        self.assertGreaterEqual(min(more), 40, more)
+        for c in held:
+            c.close()
+        self.drayd.until(lambda: self.drayd.metric("drayd_connections_open") == 1)  # who asks
 
 
 class Idle(Case):

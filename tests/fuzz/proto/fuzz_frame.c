@@ -1,5 +1,6 @@
 /* Any bytes as a compressed stream of frames, and as a request for packs: the pieces in which a stream arrives make no
- * difference, and what was read goes out and comes back. */
+ * difference (but in how much of a damaged one is read, and what is said of it), and what was read goes out and comes
+ * back. */
 #include "accepted.h"
 #include "frame.h"
 #include "packs_wire.h"
@@ -72,7 +73,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	str in = { (const char *)data, n };
 	int one = read_all(&whole, in, n ? n : 1), many = read_all(&bytes, in, 1);
 
-	if (one != many || !str_eq(buf_str(&whole), buf_str(&bytes)))
+	if (one < 0 && many < 0) {
+		size_t least = whole.n < bytes.n ? whole.n : bytes.n;
+		whole.n = bytes.n = least; /* zstd gives nothing of the piece that it refuses */
+	}
+	if ((one < 0) != (many < 0) || !str_eq(buf_str(&whole), buf_str(&bytes)))
 		abort();
 	if (one == 0 && whole.n)
 		accepted();
