@@ -1,4 +1,5 @@
 #include "prefer.h"
+#include "pick.h"
 
 static struct selectors *table_at(struct selector_table *t, atom name)
 {
@@ -38,6 +39,21 @@ const struct selectors *preferred_for(struct run *r, const struct importer *imp,
 	if (i < imp->nown && imp->own[i].name == name)
 		return &imp->own[i].preferred;
 	return table_get(&r->locked, name);
+}
+
+bool preferred_own(struct run *r, const struct importer *imp, atom name, atom version)
+{
+	uint32_t at = own_at(imp, name);
+	const struct semver *v = version ? atom_semver(&r->t, version) : NULL;
+	if (!v || at == imp->nown || imp->own[at].name != name)
+		return false;
+	for (uint32_t i = 0; i < imp->own[at].preferred.n; i++) {
+		const struct selector *s = &imp->own[at].preferred.p[i];
+		const struct range *range = s->kind == SEL_RANGE ? atom_range(&r->t, s->spec) : NULL;
+		if (s->spec == version || s->kind == SEL_TAG || (range && range_has(range, v, false)))
+			return true;
+	}
+	return false;
 }
 
 static void direct_set(struct run *r, struct selectors *s, atom spec, enum selector_kind kind)

@@ -4,6 +4,7 @@
 #include "doom.h"
 #include "package.h"
 #include "pick.h"
+#include "prefer.h"
 #include "reuse.h"
 #include "seed.h"
 #include "workspace.h"
@@ -282,15 +283,19 @@ static const struct level *level_below(struct run *r, const struct level *up, co
 	return l;
 }
 
-/* What stands in a project under its own name: below that resolves what is hoisted for it later.
+/* What a project's manifest asks for and prefers: below that resolves what is hoisted for it later. A version that is
+ * written otherwise than the registry does (v1.2.3, npm:) is no preference; nor are hoisted peers.
  * Source: pnpm 12.21's behaviour. */
-static const struct level *level_of_own(struct run *r, const struct level *up, const struct seed *s, uint32_t n)
+static const struct level *level_of_own(
+	struct run *r, const struct importer *imp, const struct level *up, const struct seed *s, uint32_t n)
 {
 	struct seed *own = arena_new(&r->arena, struct seed, n + 1);
 	uint32_t m = 0;
-	for (uint32_t i = 0; i < n; i++)
-		if (s[i].kind != SEED_DROPPED && s[i].alias == pkg_at(r, s[i].pkg)->name)
+	for (uint32_t i = 0; i < n; i++) {
+		const struct pkg *p = s[i].kind == SEED_DROPPED ? NULL : pkg_at(r, s[i].pkg);
+		if (p && s[i].alias == p->name && preferred_own(r, imp, p->name, p->version))
 			own[m++] = s[i];
+	}
 	return level_below(r, up, own, m);
 }
 
@@ -563,7 +568,7 @@ int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, 
 	}
 	direct_versions_add(r, imp, s, n);
 	const struct level *up = imp->level;
-	imp->level = level_of_own(r, up, s, n);
+	imp->level = level_of_own(r, imp, up, s, n);
 	int rc = walk(r, imp, s, n, level_below(r, up, s, n), scope_below(r, scope, s, n), e);
 	if (!rc)
 		rc = resolve_ask_ahead(r, imp, e);
