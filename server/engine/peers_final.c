@@ -234,20 +234,27 @@ static bool same_occurrence(struct peers *p, uint32_t a, uint32_t b, const struc
 	return true;
 }
 
+/* By package: its occurrences, linked, and the peers by which they differ (NULL: not found yet). */
+struct hiding {
+	uint32_t *of_pkg, *next; /* dense */
+	bool *bare;              /* one of them resolved no peers */
+	const struct atomset **differ;
+};
+typedef VEC(struct kv) kv_vec;
+
 /* Peers by which the occurrences of one package differ. */
-static const struct atomset *distinguishing(
-	struct cycles *c, uint32_t pkg, const uint32_t *of_pkg, const uint32_t *next)
+static const struct atomset *distinguishing(struct cycles *c, const struct hiding *h, uint32_t pkg)
 {
 	struct peers *p = c->p;
 	VEC(atom) names = VEC_INIT;
-	for (uint32_t i = of_pkg[pkg]; i != NONE; i = next[i]) {
-		const struct pmap *a = vnode_at(p, c->node[i])->peers, *b = vnode_at(p, c->node[of_pkg[pkg]])->peers;
+	const struct pmap *b = h->bare[pkg] ? &pmap_none : vnode_at(p, c->node[h->of_pkg[pkg]])->peers;
+	for (uint32_t i = h->of_pkg[pkg]; i != NONE; i = h->next[i]) {
+		const struct pmap *a = vnode_at(p, c->node[i])->peers;
 		uint32_t x = 0, y = 0;
 		while (a != b && (x < a->n || y < b->n)) {
 			atom na = x < a->n ? a->e[x].k : UINT32_MAX, nb = y < b->n ? b->e[y].k : UINT32_MAX;
 			uint32_t budget = MOST_COMPARISONS;
-			bool same = na == nb && (peers_provisional(p, a->e[x].v) == peers_provisional(p, b->e[y].v) ||
-							same_occurrence(p, a->e[x].v, b->e[y].v, NULL, &budget));
+			bool same = na == nb && same_occurrence(p, a->e[x].v, b->e[y].v, NULL, &budget);
 			if (!same)
 				*vec_add(&names) = na < nb ? na : nb;
 			x += na <= nb;
@@ -302,12 +309,10 @@ static void transitive_add(struct peers *p, struct vnode *v, const struct kv *mo
 	v->record->transitive = atomset_of(&p->r->arena, t, m);
 }
 
-/* By package: its occurrences, linked, and the peers by which they differ (NULL: not found yet). */
-struct hiding {
-	uint32_t *of_pkg, *next; /* dense */
-	const struct atomset **differ;
-};
-typedef VEC(struct kv) kv_vec;
+static bool resolved_none(const struct vnode *v)
+{
+	return v->alive && v->peers && !v->peers->n;
+}
 
 static void hiding_init(struct hiding *h, const struct cycles *c)
 {
@@ -316,6 +321,13 @@ static void hiding_init(struct hiding *h, const struct cycles *c)
 	h->next = xmalloc((c->n + (size_t)1) * sizeof(*h->next));
 	h->differ = xcalloc(npkg + 1, sizeof(*h->differ));
 	memset(h->of_pkg, 0xff, (npkg + 1) * sizeof(*h->of_pkg)); /* NONE */
+	h->bare = xcalloc(npkg + 1, sizeof(*h->bare));
+	for (uint32_t i = 0; i < c->p->base.n; i++)
+		if (resolved_none(&c->p->base.p[i]))
+			h->bare[c->p->base.p[i].pkg] = true;
+	for (uint32_t i = 0; i < c->p->own.n; i++)
+		if (resolved_none(&c->p->own.p[i]))
+			h->bare[c->p->own.p[i].pkg] = true;
 	for (uint32_t i = 0; i < c->n; i++) {
 		uint32_t pkg = vnode_at(c->p, c->node[i])->pkg;
 		h->next[i] = h->of_pkg[pkg];
@@ -327,41 +339,43 @@ static void hiding_release(struct hiding *h)
 {
 	free(h->of_pkg);
 	free(h->next);
+	free(h->bare);
 	free(h->differ);
 }
 
-/* Whether V has the peer NAME, or is to get it with MORE, or has it as itself or as a child of its own. */
-static bool peer_known(struct peers *p, const struct vnode *v, atom name, const kv_vec *more)
+/* Whether V has the peer E, or is to get it with MORE, or is that package itself. */
+static bool peer_known(struct peers *p, const struct vnode *v, const struct kv *e, const kv_vec *more)
 {
-	if (name == pkg_at(p->r, v->pkg)->peer_name || pmap_find(v->peers, name) ||
-		kv_find(more->p, (uint32_t)more->n, name))
-		return true;
-	for (uint32_t i = 0; v->record && i < v->nkid; i++)
-		if (v->kid[i].alias == name)
-			return true;
-	return false;
+	return (e->k == pkg_at(p->r, v->pkg)->peer_name && vnode_at(p, e->v)->pkg == v->pkg) ||
+	       pmap_find(v->peers, e->k) || kv_find(more->p, (uint32_t)more->n, e->k);
 }
 
-/* What the peers of occurrence AT hide that a cycle reduces to name@version. */
-static void hidden_peers(struct cycles *c, struct hiding *h, uint32_t at, kv_vec *more)
+/* What peer E of occurrence AT hides if a cycle reduces it to name@version. */
+static void hidden_by(struct cycles *c, struct hiding *h, uint32_t at, struct kv e, kv_vec *more)
 {
 	struct peers *p = c->p;
-	const struct vnode *v = vnode_at(p, c->node[at]);
-	more->n = 0;
-	for (uint32_t k = 0; k < v->peers->n; k++) {
-		struct kv e = v->peers->e[k];
-		const struct vnode *peer = vnode_at(p, e.v);
-		if (!collapses(c, at, e.k, e.v))
-			continue;
-		if (!h->differ[peer->pkg])
-			h->differ[peer->pkg] = distinguishing(c, peer->pkg, h->of_pkg, h->next);
-		const struct atomset *differ = h->differ[peer->pkg];
-		for (uint32_t i = 0; i < differ->n; i++) {
-			const struct kv *hidden = pmap_find(peer->peers, differ->v[i]);
-			if (hidden && !peer_known(p, v, hidden->k, more))
-				*vec_add(more) = *hidden;
-		}
+	const struct vnode *v = vnode_at(p, c->node[at]), *peer = vnode_at(p, e.v);
+	if (!collapses(c, at, e.k, e.v))
+		return;
+	if (!h->differ[peer->pkg])
+		h->differ[peer->pkg] = distinguishing(c, h, peer->pkg);
+	const struct atomset *differ = h->differ[peer->pkg];
+	for (uint32_t i = 0; i < differ->n; i++) {
+		const struct kv *hidden = pmap_find(peer->peers, differ->v[i]);
+		if (hidden && !peer_known(p, v, hidden, more))
+			*vec_add(more) = *hidden;
 	}
+}
+
+/* What the peers of occurrence AT hide, and what these hide in turn. */
+static void hidden_peers(struct cycles *c, struct hiding *h, uint32_t at, kv_vec *more)
+{
+	const struct pmap *m = vnode_at(c->p, c->node[at])->peers;
+	more->n = 0;
+	for (uint32_t i = 0; i < m->n; i++)
+		hidden_by(c, h, at, m->e[i], more);
+	for (size_t i = 0; i < more->n; i++)
+		hidden_by(c, h, at, more->p[i], more);
 }
 
 /* A peer that a cycle reduces to name@version takes along the peers by which that package's occurrences differ; without

@@ -49,6 +49,8 @@ bool preferred_own(struct run *r, const struct importer *imp, atom name, atom ve
 		return false;
 	for (uint32_t i = 0; i < imp->own[at].preferred.n; i++) {
 		const struct selector *s = &imp->own[at].preferred.p[i];
+		if (!(s->weight % PREFER_LOCKED))
+			continue;
 		const struct range *range = s->kind == SEL_RANGE ? atom_range(&r->t, s->spec) : NULL;
 		if (s->spec == version || s->kind == SEL_TAG || (range && range_has(range, v, false)))
 			return true;
