@@ -99,7 +99,7 @@ static int target_make_executable(
 	int dirfd, const char *target, const struct stat *st, const struct bins_opts *o, struct err *e)
 {
 	char tmp[ASIDE_NAME];
-	mode_t mode = (st->st_mode & 0777) | 0755;
+	mode_t mode = (st->st_mode & 0777) | 0111;
 
 	if (st->st_nlink == 1)
 		return fchmodat(dirfd, target, mode, 0) == 0 ? 0 : err_os(e, "make %s executable", target);
@@ -225,7 +225,7 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 		return 0;
 	/* A project's own files stay as they are. Source: pnpm 12.21. */
 	bool packaged = c->from->slot || c->from->within.n;
-	if (target.there && packaged && !(target.st.st_mode & 0111)) {
+	if (target.there && packaged && (target.st.st_mode & 0111) != 0111) {
 		if (target_make_executable(dirfd, s.target.p, &target.st, o, e) < 0)
 			return e->code;
 		counts->chmodded++;
@@ -240,7 +240,9 @@ static int shim_put(int dirfd, const struct bin_dir *d, const struct bins_opts *
 	if (!d->fresh)
 		remove_all(dirfd, name);
 	AUTO(fs_close_auto) int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0755);
-	if (fd < 0 || fs_write_all(fd, text.p, text.n) != 0)
+	/* whatever the umask is. Source: pnpm 12.21 */
+	if (fd < 0 || fs_write_all(fd, text.p, text.n) != 0 || fstat(fd, &target.st) != 0 ||
+		((target.st.st_mode & 0777) != 0755 && fchmod(fd, 0755) != 0))
 		return err_os(e, "write .bin/%s", name);
 	counts->written++;
 	return 1;

@@ -74,7 +74,8 @@ static bool file_make(struct making *m, const struct image_item *it)
 	int fd = openat(
 		m->root, it->path.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, it->exec ? 0755 : 0666);
 
-	return fd >= 0 && text.p && fs_write_all(fd, text.p, text.n) == 0;
+	/* a command's mode is not the umask's, see bin_dir.c */
+	return fd >= 0 && text.p && fs_write_all(fd, text.p, text.n) == 0 && (!it->exec || fchmod(fd, 0755) == 0);
 }
 
 static bool link_make(struct making *m, const struct image_item *it)

@@ -267,6 +267,21 @@ int fs_copy(int fromfd, const char *from, int tofd, const char *to, mode_t mode,
 	return 0;
 }
 
+int fs_umask(mode_t *out, struct err *e)
+{
+	AUTO(buf_release) struct buf b = BUF_INIT;
+
+	if (fs_read_file(&b, AT_FDCWD, "/proc/self/status", 65536, e) < 0)
+		return err_ctx(e, "umask");
+	size_t at = str_find_str(buf_str(&b), STR("\nUmask:\t"), 0);
+	if (at == SIZE_MAX)
+		return err_set(e, ERR_UNSUPPORTED, "/proc/self/status has no line Umask: Linux 4.7 or later is needed");
+	*out = 0;
+	for (at += strlen("\nUmask:\t"); at < b.n && b.p[at] >= '0' && b.p[at] <= '7'; at++)
+		*out = (*out << 3 | (mode_t)(b.p[at] - '0')) & 0777;
+	return 0;
+}
+
 int fs_boot_id(struct buf *out, struct err *e)
 {
 	if (fs_read_file(out, AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, e) < 0)

@@ -51,6 +51,9 @@ enum fs_copied { FS_CLONED, FS_COPIED };
  * overwrite. -1 and errno, and then there is no TO. *HOW (may be NULL) tells which. */
 int fs_copy(int fromfd, const char *from, int tofd, const char *to, mode_t mode, bool try_clone, enum fs_copied *how);
 
+/* What this process takes from the modes of new files. umask() itself cannot be asked without setting it, which other
+ * threads would notice. */
+MUST_USE int fs_umask(mode_t *out, struct err *e);
 /* Appends what names this life of the machine to OUT: what was written in another one and not synced may be lost. */
 MUST_USE int fs_boot_id(struct buf *out, struct err *e);
 

@@ -22,7 +22,7 @@ struct import {
 	VEC(struct pkg_entry) file;
 	struct map by_path;
 	uint32_t next_num;
-	bool mode_known, must_chmod; /* whether the umask takes bits that pnpm's modes have */
+	bool mode_known, must_chmod; /* whether new files need chmod(): a group that may write, a default ACL */
 	/* the file that is being written */
 	uint32_t cur;
 	int out; /* -1: none open */

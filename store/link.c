@@ -15,6 +15,7 @@ struct linking {
 	int64_t mtime;
 	bool fresh;    /* of this process's making */
 	bool unproven; /* came back after a power loss: every byte is looked at */
+	bool misfit;   /* the file that was checked last must not be one inode with the tree's: its mode is another */
 	enum pkg_import_method method;
 	struct pkg_link_stats n;
 };
@@ -53,21 +54,38 @@ static int file_hash_check(
 	return 0;
 }
 
+/* Whether a file of mode HAVE may be one of this process's making: who may read and execute it is what the umask leaves
+ * of all, or, where it is a command, as a command's target. Who may write is the store's. Source: pnpm 12.21. */
+static bool mode_fits(const struct store *s, bool exec, mode_t have)
+{
+	mode_t plain = 0666 & ~s->umask, want = exec ? 0777 & ~s->umask : plain;
+
+	return ((have ^ want) & 0555) == 0 || (exec && ((have ^ (plain | 0111)) & 0555) == 0);
+}
+
+/* The mode of a file that is the tree's own, and of an empty one where the store's files would be. */
+static mode_t copy_mode(const struct store *s, bool exec)
+{
+	return (exec ? 0755 : 0666) & ~s->umask;
+}
+
 static int file_check(struct linking *l, const struct pkg_file_row *f, const char *name, struct err *e)
 {
 	struct stat st;
 
-	if (l->unproven)
+	l->misfit = false;
+	if (l->unproven || l->s->verify == STORE_VERIFY_FULL) {
+		l->misfit = fs_stat(l->from, name, &st) == 0 && !mode_fits(l->s, f->exec, st.st_mode);
 		return file_hash_check(l, f, name, false, e);
+	}
 	if (l->s->verify == STORE_VERIFY_NONE || (l->fresh && l->s->verify == STORE_VERIFY_STAT))
 		return 0;
-	if (l->s->verify == STORE_VERIFY_FULL)
-		return file_hash_check(l, f, name, false, e);
 	if (fs_stat(l->from, name, &st) != 0) {
 		if (errno == ENOENT)
 			return file_lost(l, f, ERR_NOTFOUND, "is gone", e);
 		return err_os(e, "stat file %s of " STR_FMT " in the store", name, STR_ARG(pkg_name(l->p)));
 	}
+	l->misfit = !mode_fits(l->s, f->exec, st.st_mode);
 	if (st.st_size == (off_t)f->size && st.st_mtim.tv_sec == l->mtime && st.st_mtim.tv_nsec == 0)
 		return 0;
 	if (!S_ISREG(st.st_mode) || st.st_size != (off_t)f->size)
@@ -77,7 +95,8 @@ static int file_check(struct linking *l, const struct pkg_file_row *f, const cha
 
 static int file_empty(struct linking *l, const struct pkg_file_row *f, struct err *e)
 {
-	mode_t mode = f->exec ? 0755 : 0644;
+	bool as_linked = l->method == PKG_HARDLINK && mode_fits(l->s, true, l->s->dir_mode);
+	mode_t mode = as_linked ? store_file_mode(l->s, f->exec) : copy_mode(l->s, f->exec);
 	AUTO(fs_close_auto) int fd = fs_open(l->to, f->path.p, O_WRONLY | O_CREAT | O_EXCL, mode);
 
 	if (fd < 0 || fs_chmod(fd, mode) != 0)
@@ -104,7 +123,7 @@ static int file_copy(struct linking *l, const struct pkg_file_row *f, const char
 	enum fs_copied how;
 	bool clone = l->method != PKG_COPY;
 
-	if (fs_copy(l->from, name, l->to, f->path.p, f->exec ? 0755 : 0644, clone, &how) != 0)
+	if (fs_copy(l->from, name, l->to, f->path.p, copy_mode(l->s, f->exec), clone, &how) != 0)
 		return link_error(l, f, name, "copy", e);
 	if (how == FS_CLONED) {
 		l->n.clones++;
@@ -124,7 +143,7 @@ static int file_link(struct linking *l, const struct pkg_file_row *f, struct err
 		return file_empty(l, f, e);
 	if (file_check(l, f, name, e) < 0)
 		return e->code;
-	if (l->method == PKG_COPY || l->method == PKG_CLONE)
+	if (l->method == PKG_COPY || l->method == PKG_CLONE || l->misfit)
 		return file_copy(l, f, name, e);
 	if (fs_link(l->from, name, l->to, f->path.p) == 0) {
 		l->n.links++;

@@ -166,12 +166,16 @@ int store_mark_clean(struct store *s, struct err *e)
 static int dirs_open(struct store *s, struct err *e)
 {
 	static const char *const sub[] = { "index", "pkgs", "tmp" };
+	struct stat st;
 
 	for (size_t i = 0; i < sizeof(sub) / sizeof(*sub); i++)
-		if (fs_mkdir(s->fd, sub[i], 0755) != 0 && errno != EEXIST)
+		if (fs_mkdir(s->fd, sub[i], 0777) != 0 && errno != EEXIST)
 			return err_os(e, "make directory %s/%s", s->dir, sub[i]);
 	s->pkgs_fd = fs_open_dir(s->fd, "pkgs");
-	return s->pkgs_fd < 0 ? err_os(e, "open %s/pkgs", s->dir) : 0;
+	if (s->pkgs_fd < 0 || fstat(s->pkgs_fd, &st) != 0)
+		return err_os(e, "open %s/pkgs", s->dir);
+	s->dir_mode = st.st_mode & 0777;
+	return 0;
 }
 
 static int store_setup(struct store *s, const struct store_opts *o, struct err *e)
@@ -179,7 +183,7 @@ static int store_setup(struct store *s, const struct store_opts *o, struct err *
 	char index[PATH_MAX];
 	bool lost;
 
-	if (fs_mkdir_p(AT_FDCWD, s->dir, 0755, e) < 0)
+	if (fs_umask(&s->umask, e) < 0 || fs_mkdir_p(AT_FDCWD, s->dir, 0777, e) < 0)
 		return e->code;
 	s->fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the store itself may be reached through a link */
 	if (s->fd < 0)
@@ -309,6 +313,13 @@ int store_tmp(int *fd, struct store *s, struct err *e)
 void store_tmp_name(char out[24], struct store *s)
 {
 	snprintf(out, 24, "%llu", (unsigned long long)atomic_fetch_add(&s->tmp_next, 1));
+}
+
+mode_t store_file_mode(const struct store *s, bool exec)
+{
+	mode_t group = s->umask & 0040 ? 0 : s->dir_mode & 0020;
+
+	return ((exec ? 0755 : 0644) & ~s->umask) | group;
 }
 
 const char *store_file_name(char room[STORE_FILE_NAME], uint32_t num)

@@ -21,6 +21,7 @@ struct store {
 	int fd, pkgs_fd, lock_fd;
 	struct kv *kv;
 	enum store_verify verify;
+	mode_t umask, dir_mode; /* dir_mode: of pkgs/, which says what the umask of who made the store was */
 	/* this process's temporary directory, made at first use */
 	pthread_mutex_t tmp_lock;
 	int tmp_fd; /* -1: none yet */
@@ -38,6 +39,9 @@ void store_tmp_name(char out[24], struct store *s);
  * takes longer than the call. */
 enum { STORE_FILE_NAME = 11 };
 const char *store_file_name(char room[STORE_FILE_NAME], uint32_t num);
+/* The mode of a new file in the store: what the umask leaves of 0644 or 0755, and writable for the group where pkgs/
+ * is. Source: pnpm 12.21. */
+mode_t store_file_mode(const struct store *s, bool exec);
 /* Moves pkgs/… of ID out of the way and removes it. */
 MUST_USE int store_trash(struct store *s, const uint8_t id[PKG_ID], struct err *e);
 /* "ab/cdef…" below pkgs/. */

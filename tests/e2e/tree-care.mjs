@@ -241,12 +241,27 @@ const tests = {
     same(dir, reference, 'what was left out')
     assert.deepEqual(slots(), made)
   },
-  'folders have what the umask leaves them, files and commands the modes that they have always'() {
-    const dir = project({ dependencies: { ...dependencies, 'fx-files': '1.0.0' } }), mode = (p) => (statSync(join(dir, 'node_modules', p)).mode & 0o7777).toString(8)
-    const r = spawnSync('sh', ['-c', 'umask 002; exec "$0" "$@"', dray, ...options(dir, '--store-dir', join(dir, 'store'))], { encoding: 'utf8', env })
-    assert.equal(r.status, 0, r.stdout + r.stderr)
-    const files = '.pnpm/fx-files@1.0.0/node_modules/fx-files'
-    assert.deepEqual(['.pnpm/fx-files@1.0.0', files, `${files}/lib`, `${files}/lib/index.js`, `${files}/run`, '.bin', '.bin/fx-hello'].map(mode), ['775', '775', '775', '644', '755', '775', '755'])
+  'folders and files have what the umask leaves them, as pnpm 12.21 makes them, and commands run for all'() {
+    const files = '.pnpm/fx-files@1.0.0/node_modules/fx-files', names = [files, `${files}/lib/index.js`, `${files}/run`, '.bin', '.bin/fx-hello', '.dray-state']
+    const under = (mask, dir, store) => {
+      const r = spawnSync('sh', ['-c', `umask ${mask}; exec "$0" "$@"`, dray, ...options(dir, '--store-dir', store)], { encoding: 'utf8', env })
+      assert.equal(r.status, 0, r.stdout + r.stderr)
+      return names.map((p) => (statSync(join(dir, 'node_modules', p)).mode & 0o7777).toString(8)).join(' ')
+    }
+    const fresh = () => project({ dependencies: { ...dependencies, 'fx-files': '1.0.0' } }), shared = (dir) => statSync(join(dir, 'node_modules', files, 'run')).nlink > 1
+    const modes = { '002': '775 664 775 775 755 664', '022': '755 644 755 755 755 644', '077': '700 600 700 700 755 600' }
+    for (const [mask, expected] of Object.entries(modes)) {
+      const first = fresh(), store = join(first, 'store')
+      assert.equal(under(mask, first, store), expected, mask)
+      assert.ok(shared(first), mask)
+      for (const [other, want] of Object.entries(modes)) { // who may read and run a file is this install's; who may write it the store's, where it is shared
+        const dir = fresh(), got = under(other, dir, store), linked = (mask === '077') === (other === '077')
+        const [plain, run] = linked ? expected.split(' ').slice(1) : [0o666, 0o755].map((m) => (m & ~parseInt(other, 8)).toString(8))
+        assert.equal(shared(dir), linked, `${mask}, then ${other}`)
+        assert.equal(got, want.replace(/^(\S+) \S+ \S+/, `$1 ${plain} ${run}`), `${mask}, then ${other}`)
+      }
+      assert.equal(statSync(join(first, 'node_modules', files, 'run')).mode & 0o777, parseInt(expected.split(' ')[2], 8), 'the others left the first as it was')
+    }
   },
   'in a project whose folders have their group from above all folders of the tree have it'() {
     const dir = project(), slot = '.pnpm/fx-bin@1.0.0/node_modules'
