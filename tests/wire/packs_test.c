@@ -18,12 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 static const char *stub;
 
 struct env {
-	char root[64], url[64], port[8];
+	char root[TEMP_PATH], url[64], port[8];
 	pid_t pid;
 	struct arena a;
 	struct store *store;
@@ -100,8 +101,7 @@ static int setup(void **state)
 	char store[96];
 	struct err e;
 
-	snprintf(v->root, sizeof(v->root), "/tmp/packs-wire-XXXXXX");
-	assert_non_null(mkdtemp(v->root));
+	temp_make(v->root);
 	snprintf(store, sizeof(store), "%s/store", v->root);
 	assert_int_equal(store_open(&v->store, store, NULL, &e), 0);
 	assert_int_equal(pool_new(&v->pool, 2, &e), 0);
@@ -126,7 +126,6 @@ static int setup_streamed(void **state)
 static int teardown(void **state)
 {
 	struct env *v = *state;
-	char cmd[128];
 
 	pack_fetcher_stop(v->f);
 	pool_free(v->pool);
@@ -141,8 +140,7 @@ static int teardown(void **state)
 		free((void *)(uintptr_t)v->package[i].rec.p);
 	}
 	store_close(v->store);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", v->root);
-	assert_int_equal(system(cmd), 0);
+	temp_remove(v->root);
 	arena_release(&v->a);
 	free(v);
 	return 0;

@@ -22,13 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 static const char *stub;
 
 struct served {
 	pid_t pid;
-	char dir[64], port[8], url[64];
+	char dir[TEMP_PATH], port[8], url[64];
 };
 
 /* Starts the stub with up to three more flags and waits for its ready file. */
@@ -36,8 +37,7 @@ static inline void serve(struct served *s, const char *f1, const char *f2, const
 {
 	char ready[96];
 
-	snprintf(s->dir, sizeof(s->dir), "/tmp/wire-test-XXXXXX");
-	assert_non_null(mkdtemp(s->dir));
+	temp_make(s->dir);
 	snprintf(ready, sizeof(ready), "%s/ready", s->dir);
 	s->pid = fork();
 	if (s->pid == 0) {

@@ -453,7 +453,7 @@ static void test_silent_server(void **state)
 
 static void test_tls(void **state)
 {
-	char dir[] = "/tmp/wire-tls-XXXXXX", cert[64], key[64], command[512], url[64], certflag[80], keyflag[80];
+	char dir[TEMP_PATH], cert[64], key[64], command[512], url[64], certflag[80], keyflag[80];
 	struct served s;
 	struct request_importer im;
 	struct request r = request_of(&im, "many");
@@ -462,7 +462,7 @@ static void test_tls(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
+	temp_make(dir);
 	snprintf(cert, sizeof(cert), "%s/cert.pem", dir);
 	snprintf(key, sizeof(key), "%s/key.pem", dir);
 	snprintf(command, sizeof(command),

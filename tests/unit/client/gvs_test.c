@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "temp.h"
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,14 +278,14 @@ static void test_image_moves(void **state)
 /* At most 64 images stay, and the one that was just kept is among them. */
 static void test_images_are_bounded(void **state)
 {
-	char dir[] = "/tmp/dray-images-XXXXXX", path[128], name[65];
+	char dir[TEMP_PATH], path[128], name[65];
 	const struct image_item item = { IMAGE_DIR, STR("node_modules"), STR(""), false, false, false };
 	struct image im = { .item = (struct image_item *)(uintptr_t)&item, .nitems = 1 };
 	uint8_t key[32] = { 0 };
 	struct err e;
 	(void)state;
 
-	assert_non_null(mkdtemp(dir));
+	temp_make(dir);
 	for (int i = 0; i < 70; i++) {
 		key[0] = (uint8_t)i;
 		assert_int_equal(image_keep(&im, dir, key, &e), 0);

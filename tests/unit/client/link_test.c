@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 #include "link.h"
@@ -27,7 +28,7 @@ struct barrier {
 	bool gave_up;
 };
 struct fixture {
-	char dir[64];
+	char dir[TEMP_PATH];
 	int dirfd, vstore;
 	struct store *store;
 	struct pool *pool;
@@ -84,8 +85,7 @@ static void fixture_open(struct fixture *f)
 	*f = (struct fixture){
 		.barrier = { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .least = 2 }
 	};
-	strcpy(f->dir, "/tmp/dray-link-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
+	temp_make(f->dir);
 	f->dirfd = open(f->dir, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(mkdirat(f->dirfd, "vstore", 0755), 0);
 	f->vstore = openat(f->dirfd, "vstore", O_RDONLY | O_DIRECTORY);

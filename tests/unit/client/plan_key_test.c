@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "temp.h"
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -116,7 +117,7 @@ static const struct {
 };
 
 struct place {
-	char dir[64], home[96];
+	char dir[TEMP_PATH], home[96];
 };
 
 static void put(const struct place *at, const char *name, const char *text)
@@ -134,8 +135,7 @@ static int set_up(void **state)
 {
 	struct place *at = xcalloc(1, sizeof(*at));
 
-	snprintf(at->dir, sizeof(at->dir), "/tmp/dray-key-XXXXXX");
-	assert_non_null(mkdtemp(at->dir));
+	temp_make(at->dir);
 	snprintf(at->home, sizeof(at->home), "HOME=%s", at->dir);
 	put(at, "package.json", "{\"name\":\"x\",\"version\":\"1.0.0\"}");
 	put(at, "x.patch", "");
@@ -150,13 +150,11 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[128];
 	struct place *at = *state;
 
-	snprintf(command, sizeof(command), "rm -rf %s", at->dir);
-	int rc = system(command);
+	temp_remove(at->dir);
 	free(at);
-	return rc;
+	return 0;
 }
 
 static void key_of(uint8_t key[32], struct place *at, const char *yaml, const char *npmrc, bool prod)

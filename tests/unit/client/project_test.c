@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 struct box {
-	char dir[64], home[80];
+	char dir[TEMP_PATH], home[80];
 	struct project p;
 	struct err e;
 };
@@ -36,8 +37,7 @@ static int setup(void **state)
 {
 	struct box *b = calloc(1, sizeof(*b));
 
-	strcpy(b->dir, "/tmp/dray-project.XXXXXX");
-	assert_non_null(mkdtemp(b->dir));
+	temp_make(b->dir);
 	snprintf(b->home, sizeof(b->home), "%s/home", b->dir);
 	put(b->home, ".keep", "");
 	*state = b;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 #include "base/clock.h"
@@ -34,8 +35,7 @@ static int setup(void **state)
 {
 	struct place *p = xcalloc(1, sizeof(*p));
 
-	snprintf(p->path, sizeof(p->path), "/tmp/dray-made-XXXXXX");
-	assert_non_null(mkdtemp(p->path));
+	temp_make(p->path);
 	p->fd = open(p->path, O_RDONLY | O_DIRECTORY);
 	*state = p;
 	return 0;

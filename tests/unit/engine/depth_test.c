@@ -32,24 +32,17 @@ static void made_compile(struct made *m, unsigned i)
 {
 	AUTO(buf_release) struct buf json = BUF_INIT;
 	char name[16];
-	struct err e;
 
 	snprintf(name, sizeof(name), "c%u", i);
-	buf_printf(&json,
-		"{\"name\":\"c%u\",\"dist-tags\":{\"latest\":\"1.0.0\"},\"versions\":{\"1.0.0\":{\"name\":\"c%u\","
-		"\"version\":"
-		"\"1.0.0\","
-		"\"dist\":{\"tarball\":\"http://registry.test/c%u/-/c%u-1.0.0.tgz\",\"shasum\":"
-		"\"0000000000000000000000000000000000000000\"}",
-		i, i, i, i);
+	made_head(&json, name, "1.0.0");
+	made_version(&json, name, "1.0.0");
 	if (i < m->length)
 		buf_printf(&json, ",\"%s\":{\"c%u\":\"^1.0.0\"}",
 			m->chain == PEERS ? "peerDependencies" : "dependencies", i + 1);
 	if (m->chain == WANTING && i > 1)
 		buf_add(&json, STR(",\"peerDependencies\":{\"c1\":\"^1.0.0\"}"));
 	buf_add(&json, STR("}}}"));
-	assert_int_equal(packument_compile(&m->record[i], buf_str(&json), str_of(name), &e), 0);
-	assert_int_equal(packument_open(&m->got[i].rec, m->record[i].p, m->record[i].n, &e), 0);
+	made_packument(&m->got[i], &m->record[i], &json, str_of(name));
 }
 
 static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)

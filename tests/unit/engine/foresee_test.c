@@ -31,11 +31,8 @@ static void version_add(struct buf *json, unsigned i, const char *version)
 	char name[16];
 
 	name_of(name, i);
-	buf_printf(json,
-		"\"%s\":{\"name\":\"%s\",\"version\":\"%s\",\"dist\":{\"tarball\":\"http://registry.test/%s/-/"
-		"%s-%s.tgz\","
-		"\"shasum\":\"0000000000000000000000000000000000000000\"},\"dependencies\":{",
-		version, name, version, name, name, version);
+	made_version(json, name, version);
+	buf_printf(json, ",\"dependencies\":{");
 	if (i != T)
 		buf_printf(json, "\"t\":\"*\"");
 	if (i != T && i < LENGTH)
@@ -47,16 +44,14 @@ static void made_compile(struct made *m, unsigned i)
 {
 	AUTO(buf_release) struct buf json = BUF_INIT;
 	char name[16];
-	struct err e;
 
 	name_of(name, i);
-	buf_printf(&json, "{\"name\":\"%s\",\"dist-tags\":{\"latest\":\"1.1.0\"},\"versions\":{", name);
+	made_head(&json, name, "1.1.0");
 	version_add(&json, i, "1.0.0");
 	buf_printf(&json, ",");
 	version_add(&json, i, "1.1.0");
 	buf_printf(&json, "}}");
-	assert_int_equal(packument_compile(&m->record[i], buf_str(&json), str_of(name), &e), 0);
-	assert_int_equal(packument_open(&m->got[i].rec, m->record[i].p, m->record[i].n, &e), 0);
+	made_packument(&m->got[i], &m->record[i], &json, str_of(name));
 }
 
 static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)

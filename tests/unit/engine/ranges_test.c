@@ -23,13 +23,9 @@ static void made_compile(struct made *m, unsigned i)
 {
 	AUTO(buf_release) struct buf json = BUF_INIT;
 	const char name[] = { "abp"[i], 0 };
-	struct err e;
 
-	buf_printf(&json,
-		"{\"name\":\"%s\",\"dist-tags\":{\"latest\":\"1.0.0\"},\"versions\":{\"1.0.0\":{\"name\":\"%s\","
-		"\"version\":\"1.0.0\",\"dist\":{\"tarball\":\"http://registry.test/%s/-/%s-1.0.0.tgz\",\"shasum\":"
-		"\"0000000000000000000000000000000000000000\"}",
-		name, name, name, name);
+	made_head(&json, name, "1.0.0");
+	made_version(&json, name, "1.0.0");
 	if (i < 2) {
 		buf_add(&json, STR(",\"peerDependencies\":{\"p\":\""));
 		for (unsigned k = 0; k < m->alternatives[i]; k++)
@@ -37,8 +33,7 @@ static void made_compile(struct made *m, unsigned i)
 		buf_add(&json, STR("\"}"));
 	}
 	buf_add(&json, STR("}}}"));
-	assert_int_equal(packument_compile(&m->record[i], buf_str(&json), str_of(name), &e), 0);
-	assert_int_equal(packument_open(&m->got[i].rec, m->record[i].p, m->record[i].n, &e), 0);
+	made_packument(&m->got[i], &m->record[i], &json, str_of(name));
 }
 
 static void want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 static const char lockfile[] =
@@ -18,7 +19,7 @@ static const char lockfile[] =
 	"optionalDependencies:\n      mac: 1.0.0\n\n  '@s/b@2.0.0': {}\n\n  mac@1.0.0:\n    optional: true\n";
 
 struct fixture {
-	char dir[64];
+	char dir[TEMP_PATH];
 	struct arena a;
 	struct manifest manifest;
 	struct subject_place at;
@@ -43,8 +44,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err e;
 
-	strcpy(f->dir, "/tmp/dray-outcome-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
+	temp_make(f->dir);
 	assert_int_equal(manifest_parse(&f->manifest, STR("{\"name\":\"p\",\"dependencies\":{\"a\":\"^1.0.0\"}}"),
 				 STR("package.json"), &f->a, &e),
 		0);
@@ -62,13 +62,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	char command[128];
 
-	snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-	int rc = system(command);
+	temp_remove(f->dir);
 	arena_release(&f->a);
 	free(f);
-	return rc;
+	return 0;
 }
 
 static void expect(struct fixture *f, const char *subject, const char *why)

@@ -8,10 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 struct fixture {
-	char dir[64];
+	char dir[TEMP_PATH];
 	struct arena a;
 };
 
@@ -19,8 +20,7 @@ static int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
-	strcpy(f->dir, "/tmp/dray-place-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
+	temp_make(f->dir);
 	*state = f;
 	return 0;
 }

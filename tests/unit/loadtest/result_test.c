@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 static void test_spread(void **state)
@@ -291,14 +292,14 @@ static void test_unavailable(void **state)
 /* A page is put in the place of a file; where a link or a pipe stands, it goes through. */
 static void test_report_write(void **state)
 {
-	char dir[] = "/tmp/dray-report-XXXXXX";
+	char dir[TEMP_PATH];
 	struct arena a = ARENA_INIT(0);
 	struct result r = { 0 };
 	struct stat st;
 	struct err e;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
+	temp_make(dir);
 	const char *page = arena_printf(&a, "%s/page.html", dir).p, *link = arena_printf(&a, "%s/link", dir).p;
 	assert_int_equal(symlink("page.html", link), 0);
 	for (int i = 0; i < 2; i++) { /* the page is not there yet, and then it is */

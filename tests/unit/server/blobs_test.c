@@ -12,11 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 enum { N = 20, SIZE = 1000, MAX = 16000 };
 struct env {
-	char root[64];
+	char root[TEMP_PATH];
 	struct blobs *b;
 	int64_t now;
 };
@@ -78,8 +79,7 @@ static int setup(void **state)
 	struct env *v = xcalloc(1, sizeof(*v));
 	struct err e;
 
-	snprintf(v->root, sizeof(v->root), "/tmp/blobs-test-XXXXXX");
-	assert_non_null(mkdtemp(v->root));
+	temp_make(v->root);
 	v->now = (int64_t)time(NULL);
 	if (blobs_new(&v->b, v->root, MAX, NULL, &e) < 0)
 		fail_msg("%s", e.msg);
@@ -90,11 +90,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct env *v = *state;
-	char command[128];
 
 	blobs_free(v->b);
-	snprintf(command, sizeof(command), "rm -rf %s", v->root);
-	assert_int_equal(system(command), 0);
+	temp_remove(v->root);
 	free(v);
 	return 0;
 }

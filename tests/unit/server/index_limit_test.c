@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 enum { N = 200, TEXT = 20000, MINUTE = 60 * 1000 };
@@ -47,31 +48,26 @@ static void keep(struct store *s, int i, int64_t now)
 	free(text);
 }
 
-#define ROOT "/tmp/index-limit-XXXXXX"
-
-/* A store in a new folder, whose name ROOT becomes. */
+/* A store in a new folder, whose path goes to ROOT. */
 static struct store *begin(char *root)
 {
 	struct store *s;
 	struct err e;
 
-	assert_non_null(mkdtemp(root));
+	temp_make(root);
 	assert_int_equal(store_open(&s, root, &(struct store_opts){ 0 }, &e), 0);
 	return s;
 }
 
 static void end(struct store *s, const char *root)
 {
-	char command[64];
-
 	store_close(s);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	assert_int_equal(system(command), 0);
+	temp_remove(root);
 }
 
 static void test_longest_unused_go(void **state)
 {
-	char root[] = ROOT;
+	char root[TEMP_PATH];
 	struct store *s;
 	struct index_limit *l;
 	uint64_t entries, before, after;
@@ -107,7 +103,7 @@ static void test_longest_unused_go(void **state)
 
 static void test_fresh_rows_stay(void **state)
 {
-	char root[] = ROOT;
+	char root[TEMP_PATH];
 	int64_t now = (int64_t)time(NULL) * 1000;
 	struct store *s;
 	struct index_limit *l;
@@ -128,7 +124,7 @@ static void test_fresh_rows_stay(void **state)
 /* Each plan of a project makes its lockfile again: that is a use of it, and no write of its text. */
 static void test_a_lockfile_is_written_once(void **state)
 {
-	char root[] = ROOT;
+	char root[TEMP_PATH];
 	int64_t now = (int64_t)time(NULL) * 1000;
 	uint8_t sha[32];
 	struct store *s;
@@ -154,7 +150,7 @@ static void test_a_lockfile_is_written_once(void **state)
 /* What was used before the clock was put back: not fresh for as long as it takes to come by again. */
 static void test_rows_of_a_later_time_go(void **state)
 {
-	char root[] = ROOT;
+	char root[TEMP_PATH];
 	int64_t now = (int64_t)time(NULL) * 1000;
 	struct store *s;
 	struct index_limit *l;
@@ -198,7 +194,7 @@ static int verdicts(struct store *s)
  * nothing goes in their stead. */
 static void test_verdicts_go(void **state)
 {
-	char root[] = ROOT;
+	char root[TEMP_PATH];
 	int64_t now = (int64_t)time(NULL) * 1000;
 	struct store *s;
 	struct index_limit *l;

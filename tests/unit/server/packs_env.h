@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 /* How often a journal that is written anew was on the disk before it had its name. */
@@ -61,7 +62,7 @@ int setpriority(__priority_which_t which, id_t who, int to)
 
 enum { N = 12 };
 struct env {
-	char root[64];
+	char root[TEMP_PATH];
 	struct server s;
 	struct http *http;
 	struct registry *registry;
@@ -119,8 +120,7 @@ static inline int setup(void **state)
 	struct env *v = xcalloc(1, sizeof(*v));
 	struct err e;
 
-	snprintf(v->root, sizeof(v->root), "/tmp/dray-packs-test-XXXXXX");
-	assert_non_null(mkdtemp(v->root));
+	temp_make(v->root);
 	for (int i = 0; i < N; i++) {
 		char name[16];
 		snprintf(name, sizeof(name), "p%d", i);
@@ -140,7 +140,6 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
 	struct env *v = *state;
-	char cmd[128];
 
 	full = false;
 	http_stop(v->http);
@@ -148,8 +147,7 @@ static inline int teardown(void **state)
 	registry_free(v->registry);
 	http_free(v->http);
 	server_stop(&v->s);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", v->root);
-	assert_int_equal(system(cmd), 0);
+	temp_remove(v->root);
 	for (int i = 0; i < N; i++)
 		buf_release(&v->tgz[i]);
 	arena_release(&v->a);

@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 struct env {
-	char root[64], url[64];
+	char root[TEMP_PATH], url[64];
 	struct server s;
 	struct http *http;
 	struct registry *registry;
@@ -151,8 +152,7 @@ static int setup(void **state)
 	struct buf t = BUF_INIT;
 	struct err e;
 
-	snprintf(v->root, sizeof(v->root), "/tmp/dray-surface-test-XXXXXX");
-	assert_non_null(mkdtemp(v->root));
+	temp_make(v->root);
 	tar_file(&t, "package/package.json", "{\"name\":\"x\",\"version\":\"1.0.0\"}");
 	tar_close(&t);
 	v->tgz = tgz(&t);
@@ -181,7 +181,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct env *v = *state;
-	char cmd[128];
 
 	full = stalled = false; /* of a test that failed half way */
 	http_stop(v->http);
@@ -192,8 +191,7 @@ static int teardown(void **state)
 	server_stop(&v->s);
 	buf_release(&v->tgz);
 	arena_release(&v->a);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", v->root);
-	assert_int_equal(system(cmd), 0);
+	temp_remove(v->root);
 	free(v);
 	return 0;
 }

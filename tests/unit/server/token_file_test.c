@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 static unsigned calls, fail_at, renames; /* of fs_fault() */
@@ -62,12 +63,12 @@ static void add(const char *path, const char *name)
 
 static void test_modes(void **state)
 {
-	char dir[] = "/tmp/dray-tokens-XXXXXX", file[64], lock[64];
+	char dir[TEMP_PATH], file[64], lock[64];
 	struct err e;
 	static const uint8_t none[32];
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
+	temp_make(dir);
 	snprintf(file, sizeof(file), "%s/tokens", dir);
 	snprintf(lock, sizeof(lock), "%s/tokens.lock", dir);
 	add(file, "first");
@@ -90,13 +91,13 @@ static void test_modes(void **state)
 /* Whatever fails, the file is the old one or the new one, and nothing lies beside it. */
 static void test_faults(void **state)
 {
-	char dir[] = "/tmp/dray-tokens-XXXXXX", file[64];
+	char dir[TEMP_PATH], file[64];
 	AUTO(buf_release) struct buf out = BUF_INIT;
 	struct err e;
 	int rc = -1;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
+	temp_make(dir);
 	snprintf(file, sizeof(file), "%s/tokens", dir);
 	add(file, "first");
 	for (unsigned n = 1; rc < 0; n++) {
@@ -116,10 +117,10 @@ static void test_faults(void **state)
 /* A command that was killed left its new file; a link there leads nobody astray. */
 static void test_left_over(void **state)
 {
-	char dir[] = "/tmp/dray-tokens-XXXXXX", file[64], fresh[64], victim[64];
+	char dir[TEMP_PATH], file[64], fresh[64], victim[64];
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
+	temp_make(dir);
 	snprintf(file, sizeof(file), "%s/tokens", dir);
 	snprintf(fresh, sizeof(fresh), "%s/tokens.new", dir);
 	snprintf(victim, sizeof(victim), "%s/victim", dir);
@@ -133,11 +134,11 @@ static void test_left_over(void **state)
 static void test_many_at_once(void **state)
 {
 	enum { MANY = 12 };
-	char dir[] = "/tmp/dray-tokens-XXXXXX", file[64], name[16];
+	char dir[TEMP_PATH], file[64], name[16];
 	pid_t pid[MANY];
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
+	temp_make(dir);
 	snprintf(file, sizeof(file), "%s/tokens", dir);
 	for (int i = 0; i < MANY; i++) {
 		pid[i] = fork();

@@ -10,10 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 struct env {
-	char dir[64];
+	char dir[TEMP_PATH];
 	struct kv *k;
 };
 
@@ -22,8 +23,7 @@ static int setup(void **state)
 	struct env *v = xcalloc(1, sizeof(*v));
 	struct err e;
 
-	snprintf(v->dir, sizeof(v->dir), "/tmp/dray-kv-test-XXXXXX");
-	assert_non_null(mkdtemp(v->dir));
+	temp_make(v->dir);
 	assert_int_equal(kv_open(&v->k, v->dir, &(struct kv_opts){ .map_size = 64 << 20 }, &e), 0);
 	*state = v;
 	return 0;
@@ -32,11 +32,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct env *v = *state;
-	char cmd[128];
 
 	kv_close(v->k);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", v->dir);
-	assert_int_equal(system(cmd), 0);
+	temp_remove(v->dir);
 	free(v);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 static void serve(void *arg, struct reply *r, const struct seen *q)
@@ -91,12 +92,12 @@ static struct meta_counts run(const char *dir, const struct server *s, struct me
 
 static void test_runs(void **state)
 {
-	char dir[] = "/tmp/dray-meta-XXXXXX", command[100];
+	char dir[TEMP_PATH], command[100];
 	atomic_uint conditional = 0;
 	struct server s;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
+	temp_make(dir);
 	server_start(&s, serve, &conditional);
 	struct meta_counts n = run(dir, &s, (struct meta_opts){ 0 });
 	assert_int_equal(n.fetched, 50);

@@ -8,10 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "temp.h"
 #include <cmocka.h>
 
 struct env {
-	char root[64], store[128];
+	char root[TEMP_PATH], store[128];
 	struct store *s;
 	struct arena a;
 };
@@ -21,8 +22,7 @@ static inline int setup(void **state)
 	struct env *v = xcalloc(1, sizeof(*v));
 	struct err e;
 
-	snprintf(v->root, sizeof(v->root), "/tmp/dray-store-test-XXXXXX");
-	assert_non_null(mkdtemp(v->root));
+	temp_make(v->root);
 	snprintf(v->store, sizeof(v->store), "%s/deep/store", v->root);
 	assert_int_equal(store_open(&v->s, v->store, NULL, &e), 0);
 	*state = v;
@@ -32,11 +32,9 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
 	struct env *v = *state;
-	char cmd[128];
 
 	store_close(v->s);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", v->root);
-	assert_int_equal(system(cmd), 0);
+	temp_remove(v->root);
 	arena_release(&v->a);
 	free(v);
 	return 0;
