@@ -202,7 +202,6 @@ static void send_entry(struct mirror *m, h2o_req_t *req, struct entry *en, const
 	if (str_eq(header(req, H2O_TOKEN_IF_NONE_MATCH), str_of(en->etag))) {
 		req->res.status = 304;
 		req->res.reason = "Not Modified";
-		m->o.counts->not_modified++;
 	}
 	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, strlen(type));
 	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, en->etag, strlen(en->etag));
@@ -379,7 +378,6 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 		return 0;
 	}
 	if (fails(m)) {
-		m->o.counts->errors++;
 		send_error(req, 503, "{\"error\":\"Service Unavailable\"}");
 		return 0;
 	}

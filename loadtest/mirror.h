@@ -13,7 +13,7 @@
 #include "base/base.h"
 
 struct mirror_counts {
-	uint64_t requests, misses, not_modified, bytes, errors;
+	uint64_t requests, misses, bytes;
 	char last_miss[512];
 };
 struct mirror_opts {
