@@ -155,52 +155,54 @@ static int add_importer(struct load *l, str path, const struct manifest *m)
 	return 0;
 }
 
+static int read_root(struct load *l, bool alone)
+{
+	struct manifest m = { 0 };
+	bool there;
+	int rc = read_manifest(l, l->p->root, &m, &there);
+
+	if (rc)
+		return rc;
+	if (there) {
+		warn_ignored_fields(l, STR("package.json"), &m);
+		return add_importer(l, STR("."), &m);
+	}
+	rc = refuse_other_manifests(l, l->p->root);
+	return rc || !alone ? rc : err_set(l->e, ERR_NOTFOUND, "no package.json in %s", l->p->root.p);
+}
+
+static int read_importer(struct load *l, str dir)
+{
+	struct manifest m = { 0 };
+	bool there;
+	int rc = read_manifest(l, path_join(l->a, l->p->root, dir), &m, &there);
+
+	return rc || !there ? rc : add_importer(l, dir, &m);
+}
+
 /* The root first, then the others by path: "." sorts before all names of folders. */
 static int read_importers(struct load *l)
 {
 	struct project *p = l->p;
 	struct str_list dirs = { 0 };
-	struct manifest m = { 0 };
-	bool there;
-	int rc = 0;
+	int rc = l->w.has_packages ? project_glob(&dirs, p->root, l->w.packages, l->a, l->e) : 0;
 
-	if (l->w.has_packages)
-		rc = project_glob(&dirs, p->root, l->w.packages, l->a, l->e);
 	if (rc)
 		return rc;
 	p->is_workspace = l->has_yaml && l->w.has_packages;
 	if (l->has_yaml) {
-		p->patterns = l->w.packages;
-		if (!l->w.has_packages) {
-			p->patterns.p = arena_new(l->a, str, 1);
-			p->patterns.p[0] = STR(".");
-			p->patterns.n = 1;
-		}
+		str *only = arena_new(l->a, str, 1);
+		*only = STR(".");
+		p->patterns = l->w.has_packages ? l->w.packages : (struct str_list){ only, 1 };
 	}
 	p->req.importer = arena_new(l->a, struct request_importer, dirs.n + 1);
 	p->importer = arena_new(l->a, struct project_importer, dirs.n + 1);
-	if ((rc = read_manifest(l, p->root, &m, &there)))
-		return rc;
-	if (!there && (rc = refuse_other_manifests(l, p->root)))
-		return rc;
-	if (there) {
-		warn_ignored_fields(l, STR("package.json"), &m);
-		if ((rc = add_importer(l, STR("."), &m)))
-			return rc;
-	} else if (!dirs.n) {
-		return err_set(l->e, ERR_NOTFOUND, "no package.json in %s", p->root.p);
+	rc = read_root(l, !dirs.n);
+	for (size_t i = 0; rc == 0 && i < dirs.n; i++) {
+		if (!str_eq(dirs.p[i], STR(".")))
+			rc = read_importer(l, dirs.p[i]);
 	}
-	for (size_t i = 0; i < dirs.n; i++) {
-		if (str_eq(dirs.p[i], STR(".")))
-			continue;
-		m = (struct manifest){ 0 };
-		rc = read_manifest(l, path_join(l->a, p->root, dirs.p[i]), &m, &there);
-		if (rc)
-			return rc;
-		if (there && (rc = add_importer(l, dirs.p[i], &m)))
-			return rc;
-	}
-	return 0;
+	return rc;
 }
 
 /* Which importer the user stands in: the one whose folder it is, or the nearest above. False: in a project that the

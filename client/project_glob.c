@@ -96,6 +96,23 @@ static int found(struct walk *w, str path)
 
 static int walk_parts(struct walk *w, str dir, str glob, unsigned depth);
 
+/* Whether a pattern goes through DE at all: a folder, hidden only by its name, and not of other tools. */
+static bool goes_through(DIR *d, const struct dirent *de, bool hidden)
+{
+	static const char *const never[] = { ".", "..", "node_modules", "bower_components" };
+	struct stat st;
+
+	if (de->d_name[0] == '.' && !hidden)
+		return false;
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+		if (strcmp(de->d_name, never[i]) == 0)
+			return false;
+	}
+	return de->d_type == DT_DIR ||
+	       (de->d_type == DT_UNKNOWN && fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       S_ISDIR(st.st_mode));
+}
+
 /* Every folder of DIR that PART takes ("**": all), going on with GLOB. */
 static int walk_folders(struct walk *w, str dir, str part, str glob, unsigned depth)
 {
@@ -108,15 +125,7 @@ static int walk_folders(struct walk *w, str dir, str part, str glob, unsigned de
 		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : err_os(w->e, "%s", path.p);
 	for (struct dirent *de; rc == 0 && (de = readdir(d));) {
 		str name = str_of(de->d_name);
-		struct stat st;
-		if (name.p[0] == '.' && (all || part.p[0] != '.'))
-			continue;
-		if (str_eq(name, STR(".")) || str_eq(name, STR("..")) || str_eq(name, STR("node_modules")) ||
-			str_eq(name, STR("bower_components")))
-			continue;
-		if (de->d_type != DT_DIR &&
-			(de->d_type != DT_UNKNOWN || fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-				!S_ISDIR(st.st_mode)))
+		if (!goes_through(d, de, !all && part.p[0] == '.'))
 			continue;
 		if (++w->dirs > DIRS_MAX)
 			rc = err_set(w->e, ERR_TOOBIG, "%s: the workspace's globs go through more than 100,000 folders",

@@ -211,6 +211,23 @@ static bool dir_entered(const char *path)
 	return n == 3 || str_starts(part[3], STR("@")) == (n == 5);
 }
 
+static int tree_dir_read(struct floor *f, int dirfd, const char *path, const char *base, struct err *e);
+
+static int folder_read(struct floor *f, int dirfd, const struct entry *x, const char *base, struct err *e)
+{
+	AUTO(fs_close_auto) int fd = openat(dirfd, x->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_os(e, "open folder %s", x->path);
+	return tree_dir_read(f, fd, x->path, dir_entered(x->path) ? x->path : base, e);
+}
+
+static void folder_add(struct floor *f, const struct entry *x, const char *base)
+{
+	op_add(f, OP_MKDIR, base, x->path, NULL);
+	f->dirs++;
+}
+
 /* A folder's files and symlinks, then the folders in it. Each slot is a unit; all before the first
  * slot is another, run first. */
 static int tree_dir_read(struct floor *f, int dirfd, const char *path, const char *base, struct err *e)
@@ -227,30 +244,26 @@ static int tree_dir_read(struct floor *f, int dirfd, const char *path, const cha
 			return e->code;
 		if (S_ISREG(x->st.st_mode))
 			file_add(f, x, base);
-		if (S_ISDIR(x->st.st_mode) && !slots) {
-			op_add(f, OP_MKDIR, base, x->path, NULL);
-			f->dirs++;
-		}
-		if (!*path && strcmp(x->name, ".pnpm") == 0)
+		if (S_ISDIR(x->st.st_mode) && !slots)
+			folder_add(f, x, base);
+		if (S_ISDIR(x->st.st_mode) && !*path && strcmp(x->name, ".pnpm") == 0)
 			vstore = x;
 	}
-	for (size_t i = 0; i <= list.n; i++) {
-		const struct entry *x = i < list.n ? &list.p[i] : vstore;
-		if (!x || (i < list.n && x == vstore) || !S_ISDIR(x->st.st_mode))
+	for (size_t i = 0; i < list.n; i++) {
+		const struct entry *x = &list.p[i];
+		if (!S_ISDIR(x->st.st_mode) || x == vstore)
 			continue;
-		if (slots || x == vstore) {
+		if (slots) {
 			unit_end(f);
-			if (slots)
-				op_add(f, OP_MKDIR, base, x->path, NULL);
-			f->dirs += slots;
+			folder_add(f, x, base);
 		}
-		AUTO(fs_close_auto) int fd = openat(dirfd, x->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0)
-			return err_os(e, "open folder %s", x->path);
-		if (tree_dir_read(f, fd, x->path, dir_entered(x->path) ? x->path : base, e) < 0)
+		if (folder_read(f, dirfd, x, base, e) < 0)
 			return e->code;
 	}
-	return 0;
+	if (!vstore)
+		return 0;
+	unit_end(f);
+	return folder_read(f, dirfd, vstore, base, e);
 }
 
 /* ---- running it ---- */

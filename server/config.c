@@ -248,27 +248,54 @@ static bool is_option(str arg)
 	return option_find(name) != NULL;
 }
 
+/* Whether ARG says what is to be done instead of serving, or in addition to it. */
+static bool command_take(struct config *c, str arg, bool first)
+{
+	static const struct {
+		str word;
+		int command;
+	} known[] = { { STR_INIT("check-config"), CONFIG_CHECK }, { STR_INIT("verify-store"), CONFIG_VERIFY },
+		{ STR_INIT("--wait-settled"), CONFIG_SETTLE }, { STR_INIT("token"), CONFIG_TOKEN } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (str_eq(arg, known[i].word) && (first || known[i].command != CONFIG_TOKEN)) {
+			c->command = known[i].command;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether ARG is of `drayd token`: anything but an option of drayd itself. */
+static bool token_arg(const struct config *c, str arg)
+{
+	return c->command == CONFIG_TOKEN && !(str_starts(arg, STR("--")) && is_option(str_from(arg, 2)));
+}
+
+/* The option argv[*I], and its value, behind '=' or in the next word. */
+static int flag_take(struct config *c, int argc, char **argv, int *i, unsigned *from, struct err *e)
+{
+	str arg = str_of(argv[*i]), name, value;
+	bool joined = str_cut(str_from(arg, 2), '=', &name, &value);
+	const struct option *o = str_starts(arg, STR("--")) ? option_find(name) : NULL;
+
+	if (!o)
+		return err_set(e, ERR_USAGE, "no option %s; --help lists them", argv[*i]);
+	if (!joined && *i + 1 == argc)
+		return err_set(e, ERR_USAGE, "%s needs a value", argv[*i]);
+	if (!joined)
+		value = str_of(argv[++*i]);
+	from[o - options] = BY_FLAG;
+	return option_set(c, o, value, e) < 0 ? err_ctx(e, "--" STR_FMT, STR_ARG(name)) : 0;
+}
+
 static int config_flags(struct config *c, int argc, char **argv, unsigned *from, struct err *e)
 {
 	for (int i = 1; i < argc; i++) {
-		str arg = str_of(argv[i]), name, value;
-		if (str_eq(arg, STR("check-config"))) {
-			c->command = CONFIG_CHECK;
+		str arg = str_of(argv[i]);
+		if (command_take(c, arg, i == 1))
 			continue;
-		}
-		if (str_eq(arg, STR("verify-store"))) {
-			c->command = CONFIG_VERIFY;
-			continue;
-		}
-		if (str_eq(arg, STR("--wait-settled"))) {
-			c->command = CONFIG_SETTLE;
-			continue;
-		}
-		if (i == 1 && str_eq(arg, STR("token"))) {
-			c->command = CONFIG_TOKEN;
-			continue;
-		}
-		if (c->command == CONFIG_TOKEN && !(str_starts(arg, STR("--")) && is_option(str_from(arg, 2)))) {
+		if (token_arg(c, arg)) {
 			config_list_add(&c->a, &c->args, arg);
 			continue;
 		}
@@ -276,17 +303,8 @@ static int config_flags(struct config *c, int argc, char **argv, unsigned *from,
 			c->command = str_eq(arg, STR("--version")) ? CONFIG_VERSION : CONFIG_HELP;
 			return 0;
 		}
-		bool joined = str_cut(str_from(arg, 2), '=', &name, &value);
-		const struct option *o = str_starts(arg, STR("--")) ? option_find(name) : NULL;
-		if (!o)
-			return err_set(e, ERR_USAGE, "no option %s; --help lists them", argv[i]);
-		if (!joined && i + 1 == argc)
-			return err_set(e, ERR_USAGE, "%s needs a value", argv[i]);
-		if (!joined)
-			value = str_of(argv[++i]);
-		from[o - options] = BY_FLAG;
-		if (option_set(c, o, value, e) < 0)
-			return err_ctx(e, "--" STR_FMT, STR_ARG(name));
+		if (flag_take(c, argc, argv, &i, from, e) < 0)
+			return e->code;
 	}
 	return 0;
 }
