@@ -36,32 +36,45 @@ static void put_list(struct buf *b, const char *indent, struct str_list l)
 	buf_printf(b, "\n%s]", indent);
 }
 
+/* What of a hoist is of one slot: its first name, its last, and by name the next one; each +1. */
+struct names {
+	uint32_t *first, *last; /* by slot */
+	uint32_t *next;         /* by name */
+};
+
+static struct names names_by_slot(const struct hoist *h, size_t nslots)
+{
+	struct names n = { xcalloc(nslots, sizeof(*n.first)), xcalloc(nslots, sizeof(*n.last)),
+		xcalloc(h->n, sizeof(*n.next)) };
+
+	for (size_t i = 0; i < h->n; i++) {
+		const struct slot *to = h->p[i].to;
+		if (!to)
+			continue;
+		if (n.last[to->id])
+			n.next[n.last[to->id] - 1] = (uint32_t)i + 1;
+		else
+			n.first[to->id] = (uint32_t)i + 1;
+		n.last[to->id] = (uint32_t)i + 1;
+	}
+	return n;
+}
+
 /* Dependencies in the order in which they were hoisted; one that has several names is listed once. */
 static void put_hoisted(struct buf *b, const struct hoist *h, size_t nslots)
 {
-	/* by slot, the first and the last of its names, and by name the next of the same slot; each +1 */
-	uint32_t *first = xcalloc(nslots, sizeof(*first)), *last = xcalloc(nslots, sizeof(*last)),
-		 *next = xcalloc(h->n, sizeof(*next));
+	struct names n = names_by_slot(h, nslots);
 	bool any = false;
 
 	for (size_t i = 0; i < h->n; i++) {
 		const struct slot *to = h->p[i].to;
-		if (to && last[to->id])
-			next[last[to->id] - 1] = (uint32_t)i + 1;
-		else if (to)
-			first[to->id] = (uint32_t)i + 1;
-		if (to)
-			last[to->id] = (uint32_t)i + 1;
-	}
-	for (size_t i = 0; i < h->n; i++) {
-		const struct slot *to = h->p[i].to;
-		if (to && first[to->id] != i + 1)
+		if (to && n.first[to->id] != i + 1)
 			continue;
 		buf_printf(b, "%s\n    ", any ? "," : "");
 		any = true;
 		json_put_str(b, to ? to->snap->key : h->p[i].folder);
 		buf_add(b, STR(": {"));
-		for (size_t k = i + 1; k; k = next[k - 1]) {
+		for (size_t k = i + 1; k; k = n.next[k - 1]) {
 			buf_printf(b, "%s\n      ", k == i + 1 ? "" : ",");
 			json_put_str(b, h->p[k - 1].alias);
 			buf_printf(b, ": \"%s\"", h->p[k - 1].is_public ? "public" : "private");
@@ -70,9 +83,9 @@ static void put_hoisted(struct buf *b, const struct hoist *h, size_t nslots)
 	}
 	if (any)
 		buf_add(b, STR("\n  "));
-	free(first);
-	free(last);
-	free(next);
+	free(n.first);
+	free(n.last);
+	free(n.next);
 }
 
 static struct str_list skipped_list(const struct tree *t, struct arena *a)

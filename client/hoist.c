@@ -141,6 +141,26 @@ static size_t importer_children(
 	return n;
 }
 
+/* The N children ALL of the project's root; those that are workspace packages as well come first. */
+static void root_entry(struct walk *w, const struct hoist_opts *o, struct child *all, size_t n)
+{
+	struct entry *en = entry_add(w, -1, "");
+
+	en->child = arena_new(&w->scratch, struct child, n + 1);
+	for (size_t k = 0; k < o->workspace.n; k++) {
+		for (size_t i = 0; i < n; i++) {
+			if (all[i].to && str_eq(all[i].alias, o->workspace.p[k].k)) {
+				en->child[en->n++] = all[i];
+				all[i].to = NULL;
+			}
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].to)
+			en->child[en->n++] = all[i];
+	}
+}
+
 static void walk_importers(struct walk *w, const struct hoist_opts *o)
 {
 	struct arena *s = &w->scratch;
@@ -166,20 +186,7 @@ static void walk_importers(struct walk *w, const struct hoist_opts *o)
 			w->seen[c[j].to->id] = true;
 		}
 	}
-	struct entry *en = entry_add(w, -1, "");
-	en->child = arena_new(s, struct child, total);
-	for (size_t k = 0; k < o->workspace.n; k++) { /* those that are workspace packages as well come first */
-		for (size_t i = 0; i < n; i++) {
-			if (all[i].to && str_eq(all[i].alias, o->workspace.p[k].k)) {
-				en->child[en->n++] = all[i];
-				all[i].to = NULL;
-			}
-		}
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (all[i].to)
-			en->child[en->n++] = all[i];
-	}
+	root_entry(w, o, all, n);
 	step_push(w, node, nodes, 0);
 }
 

@@ -43,6 +43,27 @@ static void pair_add(struct pairs *q, uint32_t larger, uint32_t smaller)
 	q->cell[h] = (uint32_t)q->all.n;
 }
 
+/* Whether the edge L can stand in for S: it leads to the same, or to a variant of the same package, which is then asked
+ * about, too. */
+static bool edge_fits(struct graph *g, const struct gedge *l, const struct gedge *s, struct pairs *q)
+{
+	if (l->dp == s->dp && l->link == s->link)
+		return true;
+	uint32_t a = l->dp == NONE ? NONE : graph_find(g, l->dp), b = s->dp == NONE ? NONE : graph_find(g, s->dp);
+	if (a == NONE || b == NONE || g->node.p[a].pkg != g->node.p[b].pkg)
+		return false;
+	pair_add(q, a, b);
+	return true;
+}
+
+static const struct gedge *edge_of(const struct gnode *n, atom alias)
+{
+	for (uint32_t i = 0; i < n->nedge; i++)
+		if (n->edge[i].alias == alias)
+			return &n->edge[i];
+	return NULL;
+}
+
 static bool pair_fits(struct graph *g, const struct gnode *larger, const struct gnode *smaller, struct pairs *q)
 {
 	if (deps_count(larger) < deps_count(smaller))
@@ -55,19 +76,9 @@ static bool pair_fits(struct graph *g, const struct gnode *larger, const struct 
 		if (atomset_has(larger->peers, smaller->declined->v[i]))
 			return false;
 	for (uint32_t i = 0; i < smaller->nedge; i++) {
-		const struct gedge *s = &smaller->edge[i], *l = NULL;
-		for (uint32_t k = 0; k < larger->nedge && !l; k++)
-			if (larger->edge[k].alias == s->alias)
-				l = &larger->edge[k];
-		if (!l)
+		const struct gedge *l = edge_of(larger, smaller->edge[i].alias);
+		if (!l || !edge_fits(g, l, &smaller->edge[i], q))
 			return false;
-		if (l->dp == s->dp && l->link == s->link)
-			continue;
-		uint32_t a = l->dp == NONE ? NONE : graph_find(g, l->dp),
-			 b = s->dp == NONE ? NONE : graph_find(g, s->dp);
-		if (a == NONE || b == NONE || g->node.p[a].pkg != g->node.p[b].pkg)
-			return false;
-		pair_add(q, a, b);
 	}
 	return true;
 }

@@ -190,14 +190,10 @@ static bool is_leaf(const struct pkg *p)
 	return p->kind == PKG_LINK || (p->kind == PKG_LOCKED ? p->leaf : deps_none(&p->deps));
 }
 
-static int edge_seed(struct run *r, struct seed *out, struct wanted w, const struct edge_ctx *x, struct err *e)
+/* The package of an edge; NONE: the edge goes, as it is optional, or dooms the optional package that it is of. */
+static int edge_resolve(struct run *r, uint32_t *pkg, const struct wanted *w, const struct edge_ctx *x, prior key,
+	bool *fresh, struct err *e)
 {
-	bool optional = w.optional || x->parent_optional, fresh;
-	prior key = !r->prior ? NONE : x->source == FROM_IMPORTER ? reuse_direct(r, x->imp, &w) : x->key;
-	*out = (struct seed){ .kind = SEED_DROPPED };
-	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
-		return reused_seed(r, out, &w, x, key, optional, e);
-	pin(r, &w, x, key);
 	struct resolve_opts o = { .level = x->level,
 		.dir = x->dir,
 		.link_dir = x->link_dir,
@@ -208,19 +204,34 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 		o.cutoff = r->cutoff;
 		o.lowest = r->lowest_direct;
 	}
-	uint32_t pkg;
-	int rc = resolve_wanted(r, &pkg, x->imp, &w, &o, &fresh, e);
-	if (rc && w.optional && skippable(rc) && !reuse_has_satisfying(r, &w))
-		return 0;
-	if (!rc)
-		rc = exotic(r, &w, pkg_at(r, pkg), x, e);
-	if (rc)
-		err_ctx(e, STR_FMT, STR_ARG(chain_text(r, x->imp, x->parents, w.alias, w.spec)));
-	if (rc && !w.optional && x->parent_optional && x->parents && skippable(rc)) {
-		doom_add(r, x->parents->pkg, rc, e);
+	int rc = resolve_wanted(r, pkg, x->imp, w, &o, fresh, e);
+	if (rc && w->optional && skippable(rc) && !reuse_has_satisfying(r, w)) {
+		*pkg = NONE;
 		return 0;
 	}
-	if (rc)
+	if (!rc)
+		rc = exotic(r, w, pkg_at(r, *pkg), x, e);
+	if (!rc)
+		return 0;
+	err_ctx(e, STR_FMT, STR_ARG(chain_text(r, x->imp, x->parents, w->alias, w->spec)));
+	if (w->optional || !x->parent_optional || !x->parents || !skippable(rc))
+		return rc;
+	doom_add(r, x->parents->pkg, rc, e);
+	*pkg = NONE;
+	return 0;
+}
+
+static int edge_seed(struct run *r, struct seed *out, struct wanted w, const struct edge_ctx *x, struct err *e)
+{
+	bool optional = w.optional || x->parent_optional, fresh;
+	prior key = !r->prior ? NONE : x->source == FROM_IMPORTER ? reuse_direct(r, x->imp, &w) : x->key;
+	*out = (struct seed){ .kind = SEED_DROPPED };
+	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
+		return reused_seed(r, out, &w, x, key, optional, e);
+	pin(r, &w, x, key);
+	uint32_t pkg;
+	int rc = edge_resolve(r, &pkg, &w, x, key, &fresh, e);
+	if (rc || pkg == NONE)
 		return rc;
 	if (x->depth >= RUN_MOST_DEPTH)
 		return run_too_deep(r, pkg, e);
