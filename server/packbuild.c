@@ -528,6 +528,8 @@ static void *settler_run(void *arg)
 		pthread_cond_broadcast(&p->settle); /* the last of several says that all is settled */
 		note(p);
 	}
+	p->settlers--;
+	pthread_cond_signal(&p->ended);
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
 }
@@ -539,21 +541,46 @@ int packbuild_start(struct packs *p, struct err *e)
 	p->thread = xcalloc(p->o.builders + p->o.settlers, sizeof(*p->thread));
 	for (; p->nthreads < p->o.builders + p->o.settlers; p->nthreads++) {
 		bool settler = p->nthreads >= p->o.builders;
+		pthread_mutex_lock(&p->lock);
+		p->settlers += settler;
+		pthread_mutex_unlock(&p->lock);
 		if (workq_thread(&p->thread[p->nthreads], settler ? "settle" : "pack",
-			    settler ? settler_run : builder_run, p, e) < 0)
-			return e->code;
+			    settler ? settler_run : builder_run, p, e) == 0)
+			continue;
+		pthread_mutex_lock(&p->lock);
+		p->settlers -= settler;
+		pthread_mutex_unlock(&p->lock);
+		return e->code;
 	}
 	return 0;
 }
 
-void packbuild_stop(struct packs *p)
+/* Under the lock. */
+static bool settlers_end(struct packs *p)
+{
+	int64_t until = clock_ms() + p->o.leave_ms;
+
+	for (int64_t now; p->settlers && (now = clock_ms()) < until;)
+		(void)cond_timed_wait(&p->ended, &p->lock, until - now);
+	return p->settlers == 0;
+}
+
+bool packbuild_stop(struct packs *p)
 {
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
 	pthread_cond_broadcast(&p->work);
 	pthread_cond_broadcast(&p->settle);
+	bool ended = settlers_end(p);
 	pthread_mutex_unlock(&p->lock);
-	for (unsigned i = 0; i < p->nthreads; i++)
-		pthread_join(p->thread[i], NULL);
+	if (!ended)
+		log_info("packs", "left=settling: this machine is busy; it is begun anew after a restart");
+	for (unsigned i = 0; i < p->nthreads; i++) {
+		if (ended || i < p->o.builders)
+			pthread_join(p->thread[i], NULL);
+		else
+			pthread_detach(p->thread[i]);
+	}
 	free(p->thread);
+	return ended;
 }

@@ -584,6 +584,7 @@ static void opts_default(struct packs_opts *o)
 	o->max_tarball = o->max_tarball ? o->max_tarball : 64u << 20;
 	o->fresh_s = o->fresh_s ? o->fresh_s : 600;
 	o->lease_s = o->lease_s ? o->lease_s : 600;
+	o->leave_ms = o->leave_ms ? o->leave_ms : 5000;
 	o->max_pending = o->max_pending ? o->max_pending : 100000;
 	o->max_unmade = o->max_unmade ? o->max_unmade : 500000;
 	o->journal_slack = o->journal_slack ? o->journal_slack : 64u << 20;
@@ -639,6 +640,7 @@ int packs_new(struct packs **out, const struct packs_opts *o, struct err *e)
 	cond_timed_init(&p->work);
 	cond_timed_init(&p->settle);
 	cond_timed_init(&p->evict);
+	cond_timed_init(&p->ended);
 	if (dir_open(p, e) < 0 || packjournal_open(p, e) < 0)
 		goto fail;
 	count_items(p);
@@ -660,8 +662,10 @@ void packs_free(struct packs *p)
 	if (!p)
 		return;
 	packevict_stop(p);
-	packbuild_stop(p);
+	bool alone = packbuild_stop(p);
 	packjournal_write(p);
+	if (!alone)
+		return;
 	buf_release(&p->lines);
 	fs_close(p->dir);
 	fs_close(p->journal);
@@ -687,6 +691,7 @@ void packs_free(struct packs *p)
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->settle);
 	pthread_cond_destroy(&p->evict);
+	pthread_cond_destroy(&p->ended);
 	pthread_mutex_destroy(&p->lock);
 	pthread_mutex_destroy(&p->writing);
 	free((void *)(uintptr_t)p->o.dir);

@@ -33,13 +33,15 @@ struct packs_opts {
 	/* Packages that are known and never had a pack: clients' lockfiles name what there is not. One client's plans:
 	 * half of what is left. 0: 500,000. */
 	uint32_t max_unmade;
+	unsigned leave_ms;      /* at the end: how long a settler may take to notice; 0: 5,000 */
 	uint64_t journal_slack; /* bytes by which the journal may be longer than it need be; 0: 64 MiB */
 	bool no_settle;
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
 };
 MUST_USE int packs_new(struct packs **out, const struct packs_opts *o, struct err *e);
 /* Cuts short what is being made; waits for the threads. NULL is fine. The registry must outlive it,
- * its http be stopped before. */
+ * its http be stopped before. A settler that does not notice within leave_ms, since a busy machine gives one of idle
+ * priority no CPU, is left to itself, with all it has to do with: nothing of it is kept, and the process is to end. */
 void packs_free(struct packs *p);
 
 /* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. CLIENT: the name of who asks,

@@ -89,8 +89,10 @@ struct packs {
 	struct pack_misses unsettled_misses, unproved_misses;
 	uint64_t first_us; /* CPU of the threads until first_ms */
 	atomic_bool stop;  /* set under the lock; encoders look at it without */
-	pthread_t *thread;
+	pthread_t *thread; /* builders first */
 	unsigned nthreads;
+	unsigned settlers;    /* of them that have not ended; under the lock */
+	pthread_cond_t ended; /* one has */
 	pthread_t evictor;
 	bool has_evictor;
 	pthread_cond_t evict;
@@ -191,4 +193,5 @@ struct packs_low {
 };
 MUST_USE int packs_low(const struct packs_low *l, uint64_t *cpu_us, struct err *e);
 MUST_USE int packbuild_start(struct packs *p, struct err *e);
-void packbuild_stop(struct packs *p);
+/* False: settlers are left that have P. */
+MUST_USE bool packbuild_stop(struct packs *p);

@@ -45,12 +45,16 @@ int fdatasync(int fd)
 /* What the threads ask of the scheduler they get only where a test looks at that: beside others that are at work one
  * with SCHED_IDLE, and one that is nice, waits for minutes, and all other tests are about what it makes. */
 static atomic_bool idle_for_real;
+/* A thread of idle priority gets no CPU. */
+static atomic_bool starved;
 static atomic_uint asked_idle, asked_nice;
 int pthread_setschedparam(pthread_t of, int policy, const struct sched_param *p)
 {
 	if (!pthread_equal(of, pthread_self()))
 		abort();
 	asked_idle += policy == SCHED_IDLE;
+	while (policy == SCHED_IDLE && starved)
+		nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
 	return idle_for_real && syscall(SYS_sched_setscheduler, 0, policy, p) < 0 ? EPERM : 0;
 }
 
@@ -130,9 +134,12 @@ static inline int setup(void **state)
 	server_start(&v->s, serve_tarball, v);
 	assert_int_equal(http_new(&v->http, &(struct http_opts){ .private_addresses = true, .proxy = "" }, &e), 0);
 	assert_int_equal(registry_new(&v->registry, v->http, &(struct registry_opts){ .no_retries = true }, &e), 0);
-	v->o = (struct packs_opts){
-		.dir = v->root, .registry = v->registry, .idle_ms = 1, .no_settle = true, .eager = true
-	};
+	v->o = (struct packs_opts){ .dir = v->root,
+		.registry = v->registry,
+		.idle_ms = 1,
+		.no_settle = true,
+		.eager = true,
+		.leave_ms = 600000 };
 	*state = v;
 	return 0;
 }

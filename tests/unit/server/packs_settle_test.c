@@ -402,6 +402,29 @@ static void deltas_are_for_idle_times(void **state)
 	assert_int_equal(asked_idle, idle);
 }
 
+/* On a machine that is busy, the end does not wait for a thread of idle priority. */
+static void a_starved_settler_is_left(void **state)
+{
+	static struct packs *volatile left; /* it has it until it ends, and nobody after that */
+	struct env *v = *state;
+	unsigned idle = asked_idle;
+
+	v->o.no_settle = v->o.eager = false;
+	v->o.leave_ms = 50;
+	starved = true;
+	packs_start(v);
+	ask_all(v);
+	while (asked_idle == idle)
+		nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+	left = v->p;
+	v->p = NULL;
+	packs_free(left);
+	assert_true(policy_of("settle") >= 0);
+	starved = false;
+	while (policy_of("settle") >= 0)
+		nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+}
+
 /* A settler that comes to the end of what the journal knew makes the deltas it found last at once, not when it
  * next wakes: within a minute. */
 static void deltas_found_last_are_made_at_once(void **state)
@@ -475,6 +498,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_first_encoding_is_cut_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(settling_is_cut_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_delta_is_cut_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_starved_settler_is_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(deltas_are_for_idle_times, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
