@@ -428,8 +428,8 @@ static int write_state(const struct finish_opts *o, const struct written *w, str
 	for (size_t i = 0; i < t->nslots; i++) {
 		const struct slot *x = t->slot[i];
 		if (!t->shared.n && (x->state == SLOT_LINKED || x->state == SLOT_KEPT))
-			s.slot[s.nslots++] =
-				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns, false };
+			s.slot[s.nslots++] = (struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns,
+				x->package_ns, 0, false };
 	}
 	/* Ignored builds are said again by every install until allowBuilds settles them: there is something to do. */
 	bool unsettled = o->ignored_builds.n > 0 && o->project->client.strict_dep_builds;
@@ -463,8 +463,8 @@ void finish_failed(const struct tree *t, int root)
 			if ((x->state != SLOT_KEPT && x->state != SLOT_LINKED) || kept == begun ||
 				(x->state == SLOT_LINKED && x->builds && scripts_wanted(x->package)))
 				continue;
-			s.slot[s.nslots++] =
-				(struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns, x->package_ns, begun };
+			s.slot[s.nslots++] = (struct state_slot){ str_of(x->dir), x->wiring, x->modules_ns,
+				x->package_ns, 0, begun };
 		}
 	}
 	if (state_write(&s, root, &ignored) == 0)

@@ -91,7 +91,8 @@ static bool slot_kept(struct install *in, struct slot *s)
 		return false;
 	if (in->shared)
 		return slot_stands(in->slots, s);
-	if (slot_still(in, s, slots_made_find(in->made, s->dir))) {
+	const struct state_slot *made = slots_made_find(in->made, s->dir);
+	if (slot_still(in, s, made) && s->modules_ino == made->modules_ino) {
 		s->bins_due = true;
 		return true;
 	}

@@ -53,10 +53,12 @@ bool slot_stands(int vstore, struct slot *s)
 	if (fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode) || (st.st_mode & S_ISVTX))
 		return false;
 	int64_t modules_ns = mtime_ns(&st);
+	uint64_t modules_ino = st.st_ino;
 	snprintf(path, sizeof(path), "%s/node_modules/" STR_FMT, s->dir, STR_ARG(s->name));
 	if (fstatat(vstore, path, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode))
 		return false;
 	s->modules_ns = modules_ns;
+	s->modules_ino = modules_ino;
 	s->package_ns = mtime_ns(&st);
 	return true;
 }
@@ -341,6 +343,7 @@ int slot_link(
 		goto fail;
 	}
 	s->modules_ns = mtime_ns(&st);
+	s->modules_ino = st.st_ino;
 	s->package_ns = package_ns;
 	return 0;
 fail:

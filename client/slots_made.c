@@ -9,7 +9,7 @@
 #include "bytes.h"
 #include "prune.h"
 
-#define MADE_MAGIC 0x3130656461796172u /* "rayade01" */
+#define MADE_MAGIC 0x3230656461796172u /* "rayade02" */
 enum { MADE_MAX = 64 << 20 };
 
 struct slots_made {
@@ -50,6 +50,7 @@ static void entries_read(struct slots_made *m, str all)
 		s.wiring = take_u64(&c);
 		s.modules_ns = (int64_t)take_u64(&c);
 		s.package_ns = (int64_t)take_u64(&c);
+		s.modules_ino = take_u64(&c);
 		if (c.bad || !s.dir.n)
 			return;
 		map_set(&m->left.by_dir, s.dir, (uint32_t)m->left.nslots); /* the last of a name counts */
@@ -92,6 +93,7 @@ void slots_made_add(struct slots_made *m, const struct slot *s)
 	put_u64(&m->more, s->wiring);
 	put_u64(&m->more, (uint64_t)s->modules_ns);
 	put_u64(&m->more, (uint64_t)s->package_ns);
+	put_u64(&m->more, s->modules_ino);
 }
 
 /* Positioned where the next entry goes; what was cut off there, or is no such file, is gone. */

@@ -2,10 +2,11 @@
  *
  * An install that is killed has written no state (state.h). That a slot it made is whole can be seen, but not of what
  * it is made; so finished slots are appended to a file from time to time, and the next install keeps those that it
- * would make the same. The times of a slot's two folders tell it from any other of its name, made before or after. What
- * was written in another life of the machine says nothing: where that ended without a sync, files of such a slot may
- * have lost their bytes. One install at a time, which holds the lock of node_modules/.pnpm; its thread. A file that
- * cannot be read or written costs the work of an install that is killed, and nothing else. */
+ * would make the same. The times of a slot's two folders and an inode tell it from any other of its name, made before
+ * or after: where times are whole seconds, two installs that are killed within one may have made both. What was
+ * written in another life of the machine says nothing: where that ended without a sync, files of such a slot may have
+ * lost their bytes. One install at a time, which holds the lock of node_modules/.pnpm; its thread. A file that cannot
+ * be read or written costs the work of an install that is killed, and nothing else. */
 #pragma once
 #include "state.h"
 #include "tree.h"

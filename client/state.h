@@ -17,7 +17,8 @@ struct state_slot {
 	str dir;
 	uint64_t wiring;
 	int64_t modules_ns, package_ns;
-	bool begun; /* by an install that failed: its commands may be missing */
+	uint64_t modules_ino; /* only in the record of an install at work (slots_made.h), else 0 */
+	bool begun;           /* by an install that failed: its commands may be missing */
 };
 struct state {
 	uint64_t settings; /* hash of everything else that decides what an install does */

@@ -54,6 +54,7 @@ struct slot {
 	bool deferred;          /* waits until it is known which of its dependencies are skipped */
 	uint64_t wiring;        /* hash of all that its folder is made of, once it is linked or kept */
 	int64_t modules_ns, package_ns; /* mtimes of its node_modules and its package's folder, once linked or kept */
+	uint64_t modules_ino;           /* inode of its node_modules */
 	struct slot *next, *same;       /* of one package; that share a folder (the linker's) */
 	struct err *err;                /* why linking failed; only while the linker calls done() */
 };

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MANIFEST_MAX = 16 << 20 };
+enum { MANIFEST_MAX = 16 << 20, PAST_S = 60 };
 
 static int import_os(struct import *im, const char *verb, str path, struct err *e)
 {
@@ -238,7 +238,8 @@ int import_new(struct import **out, struct store *s, const struct import_opts *o
 	im->key = arena_str(&im->a, store_key(o->key));
 	im->label =
 		o->name.n ? arena_printf(&im->a, STR_FMT "@" STR_FMT, STR_ARG(o->name), STR_ARG(o->version)) : im->key;
-	im->mtime = time(NULL);
+	/* were it now, a write in the same second would leave it as it is where a file system keeps whole seconds */
+	im->mtime = time(NULL) - PAST_S;
 	*out = im;
 	if (!s)
 		return 0;

@@ -396,6 +396,30 @@ static int lost_remove(struct store *s, struct err *e)
 	return rc;
 }
 
+/* What is being put in place of "boot" and "format", see fs_write_file(), and was left so by a process that was killed:
+ * who keeps all others out knows, else after an hour. */
+static int half_written_remove(struct store *s, bool alone, struct err *e)
+{
+	int64_t before = alone ? INT64_MAX : time(NULL) - ORPHAN_AGE;
+	DIR *d = fs_list(s->fd, ".");
+	struct stat st;
+	int rc = 0;
+
+	for (struct dirent *de; rc == 0 && d && (de = fs_readdir(d));) {
+		if (!str_starts(str_of(de->d_name), STR("boot.tmp-")) &&
+			!str_starts(str_of(de->d_name), STR("format.tmp-")))
+			continue;
+		if (fs_stat(s->fd, de->d_name, &st) == 0 && st.st_ctim.tv_sec <= before &&
+			fs_unlink(s->fd, de->d_name, 0) != 0 && errno != ENOENT)
+			rc = err_os(e, "remove %s/%s", s->dir, de->d_name);
+	}
+	if (rc == 0 && (!d || errno))
+		rc = err_os(e, "read %s", s->dir);
+	if (d)
+		closedir(d);
+	return rc;
+}
+
 int store_prune(struct store_prune_result *out, struct store *s, const struct store_prune_opts *o, struct err *e)
 {
 	pkgs all = VEC_INIT;
@@ -415,6 +439,8 @@ int store_prune(struct store_prune_result *out, struct store *s, const struct st
 		rc = kv_flush(s->kv, e);
 		if (rc == 0)
 			rc = orphans_prune(out, s, o->dry_run, e);
+		if (rc == 0 && !o->dry_run)
+			rc = half_written_remove(s, out->orphans_all, e);
 		pthread_rwlock_unlock(&s->publishing);
 		if (fs_lock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
 			rc = err_os(e, "lock %s", s->dir);

@@ -2,8 +2,8 @@
 // stays that is not what it was written down as: rewired by another install that was killed, touched by a hand, cut off.
 // usage: kill-resume.mjs DRAY
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { appendFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { appendFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, differences } from './compare-trees.mjs'
@@ -47,7 +47,7 @@ function written(dir, i) {
   const b = existsSync(journal(dir)) ? readFileSync(journal(dir)) : Buffer.alloc(0)
   let times = 0
   for (let at = head(b); at + 8 <= b.length;) {
-    const n = Number(b.readBigUInt64LE(at)), next = at + 8 + n + 1 + 24
+    const n = Number(b.readBigUInt64LE(at)), next = at + 8 + n + 1 + 32
     times += next <= b.length && b.toString('latin1', at + 8, at + 8 + n) === `${name(i)}@1.0.0`
     at = next
   }
@@ -120,6 +120,18 @@ const tests = {
     rmSync(vstore(dir, 'r9@1.0.0/node_modules/r9'), { recursive: true })
     await again(dir, 'touched')
     assert.deepEqual(changed(was, slots(dir)), ['r4', 'r5', 'r9'])
+  },
+  async 'another folder with the same times, as two installs within one second of a coarse clock make it, is made anew'() {
+    const dir = await half(), slot = vstore(dir, 'r4@1.0.0'), file = join(slot, 'node_modules/r4/index.js'), was = slots(dir)
+    execFileSync('cp', ['-a', slot, `${slot}.copy`])
+    const times = (s) => [s, join(s, 'node_modules'), join(s, 'node_modules/r4')].map((f) => lstatSync(f, { bigint: true }).mtimeNs)
+    assert.deepEqual(times(`${slot}.copy`), times(slot))
+    writeFileSync(join(`${slot}.copy`, 'node_modules/r4/package.json'), '{}') // another's
+    renameSync(slot, join(work, `moved${count}`))
+    renameSync(`${slot}.copy`, slot)
+    assert.ok(existsSync(file))
+    await again(dir, 'the same times')
+    assert.deepEqual(changed(was, slots(dir)), ['r4'])
   },
   async 'a record that is cut off counts as far as it goes, and goes on from there'() {
     const dir = await half(), was = slots(dir), bytes = readFileSync(journal(dir)).length

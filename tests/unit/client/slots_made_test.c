@@ -55,9 +55,11 @@ static const char *const names[SLOTS] = { "a@1.0.0", "@s+b@2.0.0_a@1.0.0", "c@1.
 
 static struct slot slot_of(size_t i, int64_t times)
 {
-	return (struct slot){
-		.dir = names[i], .wiring = 1000 + i, .modules_ns = times + (int64_t)i, .package_ns = times * 2
-	};
+	return (struct slot){ .dir = names[i],
+		.wiring = 1000 + i,
+		.modules_ns = times + (int64_t)i,
+		.package_ns = times * 2,
+		.modules_ino = 50 + i };
 }
 
 /* Adds slots FROM to TO-1, in one go. */
@@ -75,7 +77,8 @@ static bool finds(const struct slots_made *m, size_t i, int64_t times)
 	const struct state_slot *x = slots_made_find(m, names[i]);
 	struct slot s = slot_of(i, times);
 
-	return x && x->wiring == s.wiring && x->modules_ns == s.modules_ns && x->package_ns == s.package_ns;
+	return x && x->wiring == s.wiring && x->modules_ns == s.modules_ns && x->package_ns == s.package_ns &&
+	       x->modules_ino == s.modules_ino;
 }
 
 static off_t size_of(const struct place *p)

@@ -142,6 +142,36 @@ static void test_orphans(void **state)
 	pkg_drop(&q);
 }
 
+/* What a killed process was about to put in place of the store's own files goes in the same way. */
+static void test_half_written(void **state)
+{
+	static const char *const left[] = { "boot.tmp-0123456789abcdef", "format.tmp-fedcba9876543210" };
+	struct env *v = *state;
+	struct store_prune_result r;
+	struct store_prune_opts dry = { .dry_run = true }, all = { 0 };
+	struct pkg p = import(v, "1.0.0");
+	char lock[200];
+	struct err e;
+
+	for (size_t i = 0; i < 2; i++) {
+		char path[250];
+		snprintf(path, sizeof(path), "%s/%s", v->store, left[i]);
+		assert_int_equal(close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644)), 0);
+	}
+	snprintf(lock, sizeof(lock), "%s/lock", v->store);
+	int other = open(lock, O_RDWR | O_CLOEXEC);
+	assert_int_equal(flock(other, LOCK_SH), 0);
+	assert_int_equal(store_prune(&r, v->s, &all, &e), 0); /* it may be about to rename one */
+	assert_int_equal(count(v, ".", "-maxdepth 1 -name '*.tmp-*'"), 2);
+	close(other);
+	assert_int_equal(store_prune(&r, v->s, &dry, &e), 0);
+	assert_int_equal(count(v, ".", "-maxdepth 1 -name '*.tmp-*'"), 2);
+	assert_int_equal(store_prune(&r, v->s, &all, &e), 0);
+	assert_int_equal(count(v, ".", "-maxdepth 1 -name '*.tmp-*'"), 0);
+	assert_int_equal(count(v, ".", "-maxdepth 1 -name boot -o -maxdepth 1 -name format"), 2);
+	pkg_drop(&p);
+}
+
 static void test_directory(void **state)
 {
 	struct env *v = *state;
@@ -188,6 +218,7 @@ int main(void)
 		T(test_verify),
 		T(test_prune),
 		T(test_orphans),
+		T(test_half_written),
 		T(test_directory),
 	};
 

@@ -129,6 +129,30 @@ static int link_code(struct env *v, struct pkg p, const char *name, struct err *
 	return rc;
 }
 
+/* Where a file system keeps whole seconds: written to in the second of its import. */
+static void test_spoiled_at_once(void **state)
+{
+	struct env *v = *state;
+	struct err e;
+	time_t before = time(NULL);
+	struct pkg p = import(v, "3.0.0");
+	time_t after = time(NULL);
+	int fd = slot(v, "a");
+
+	assert_int_equal(store_link(v->s, p, false, fd, PKG_HARDLINK, NULL, &e), 0);
+	int f = openat(fd, "run.sh", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(write(f, "evil", 4), 4);
+	for (time_t t = before; t <= after; t++) {
+		char name[24];
+		assert_int_equal(futimens(f, (struct timespec[2]){ { .tv_sec = t }, { .tv_sec = t } }), 0);
+		snprintf(name, sizeof(name), "at%lld", (long long)t);
+		assert_int_equal(link_code(v, p, name, &e), ERR_INTEGRITY);
+	}
+	close(f);
+	close(fd);
+	pkg_drop(&p);
+}
+
 static void test_spoiled(void **state)
 {
 	struct env *v = *state;
@@ -467,6 +491,7 @@ int main(void)
 		T(test_reopen),
 		T(test_wrong_digest),
 		T(test_spoiled),
+		T(test_spoiled_at_once),
 		T(test_verify_full),
 		T(test_lost),
 		T(test_format),
