@@ -51,15 +51,18 @@ struct locals {
 static int read_tarball(struct locals *l, struct request_local *local, str file)
 {
 	struct buf bytes AUTO(buf_release) = BUF_INIT;
-	bool there = false;
+	struct tarball_package p;
 	int rc = project_read_file(&bytes, file.p, TARBALL_MAX, l->e);
 
 	if (rc == 0)
-		rc = tarball_manifest(
-			&local->manifest, &local->integrity, &there, bytes.p, bytes.n, file, false, l->a, l->e);
-	if (rc == 0 && !there)
-		rc = err_set(l->e, ERR_PARSE, "%s: the tarball has no package.json", file.p);
-	return rc;
+		rc = tarball_manifest(&p, buf_str(&bytes), file, false, l->a, l->e);
+	if (rc)
+		return rc;
+	if (!p.has_manifest)
+		return err_set(l->e, ERR_PARSE, "%s: the tarball has no package.json", file.p);
+	local->manifest = p.manifest;
+	local->integrity = p.integrity;
+	return 0;
 }
 
 /* ---- specs ---- */

@@ -41,14 +41,13 @@ static int pick_end(void *arg, struct err *e)
 	return 0;
 }
 
-int tarball_manifest(struct manifest *out, str *integrity, bool *there, const void *p, size_t n, str where,
-	bool lenient, struct arena *a, struct err *e)
+int tarball_manifest(struct tarball_package *out, str bytes, str where, bool lenient, struct arena *a, struct err *e)
 {
 	struct pick pick = { .text = BUF_INIT };
 	struct unpack_opts o = { .sink = { &pick, pick_begin, pick_data, pick_end }, .label = where };
 	struct manifest m = { 0 };
 	struct digest d;
-	int rc = unpack_tarball(&o, p, n, e);
+	int rc = unpack_tarball(&o, bytes.p, bytes.n, e);
 
 	if (rc == 0 && pick.there) {
 		str text = arena_str(a, buf_str(&pick.text));
@@ -59,11 +58,9 @@ int tarball_manifest(struct manifest *out, str *integrity, bool *there, const vo
 	if (rc)
 		return rc;
 	struct hasher *h = hasher_new(DIGEST_SHA512);
-	hasher_add(h, p, n);
+	hasher_add(h, bytes.p, bytes.n);
 	hasher_end(h, &d);
 	hasher_free(h);
-	*out = m;
-	*integrity = integrity_print(&d, a);
-	*there = pick.there;
+	*out = (struct tarball_package){ m, pick.there, integrity_print(&d, a) };
 	return 0;
 }

@@ -5,8 +5,13 @@
 #pragma once
 #include "manifest.h"
 
-/* Reads the N bytes at P, named WHERE in messages: *OUT from its package.json and *INTEGRITY ("sha512-…"), both in A.
- * *OUT stays zeroed and *THERE false where it has no package.json. LENIENT: as a published package's is read
- * (manifest_parse_package()), else as a folder's. ERR_PARSE, ERR_TOOBIG and what unpack.h lists. */
-MUST_USE int tarball_manifest(struct manifest *out, str *integrity, bool *there, const void *p, size_t n, str where,
-	bool lenient, struct arena *a, struct err *e);
+struct tarball_package {
+	struct manifest manifest; /* zeroed where it has no package.json */
+	bool has_manifest;
+	str integrity; /* "sha512-…" */
+};
+
+/* Reads the tarball BYTES, named WHERE in messages; strings live in A. LENIENT: its package.json is read as a published
+ * package's (manifest_parse_package()), else as a folder's. ERR_PARSE, ERR_TOOBIG and what unpack.h lists. */
+MUST_USE int tarball_manifest(
+	struct tarball_package *out, str bytes, str where, bool lenient, struct arena *a, struct err *e);

@@ -174,7 +174,7 @@ static void keep(struct remote_tarballs *r, const struct request_local *l, const
 static int read_one(struct request_local *out, struct remote_tarballs *r, str url, struct err *e)
 {
 	AUTO(buf_release) struct buf b = BUF_INIT;
-	bool there;
+	struct tarball_package p;
 
 	if (!r->o.registry)
 		return err_set(e, ERR_UNSUPPORTED, "tarball URLs cannot be resolved here");
@@ -185,12 +185,16 @@ static int read_one(struct request_local *out, struct remote_tarballs *r, str ur
 		return err_set(e, ERR_TOOBIG, "more than %d dependencies are tarball URLs", URLS_MAX);
 	int rc = download(&b, r, url, e);
 	if (rc == 0)
-		rc = tarball_manifest(&out->manifest, &out->integrity, &there, b.p, b.n, url, true, &r->arena, e);
-	if (rc == 0 && there && !out->manifest.name.n)
-		rc = err_set(e, ERR_PARSE, STR_FMT ": its package.json has no name", STR_ARG(url));
-	if (rc == 0 && r->o.store)
+		rc = tarball_manifest(&p, buf_str(&b), url, true, &r->arena, e);
+	if (rc)
+		return rc;
+	if (p.has_manifest && !p.manifest.name.n)
+		return err_set(e, ERR_PARSE, STR_FMT ": its package.json has no name", STR_ARG(url));
+	out->manifest = p.manifest;
+	out->integrity = p.integrity;
+	if (r->o.store)
 		keep(r, out, &b);
-	return rc;
+	return 0;
 }
 
 int remote_tarballs_get(struct request_local *out, struct remote_tarballs *r, str url, struct err *e)

@@ -261,16 +261,25 @@ static prior only_one(struct rewrite *x, str name, str range)
 	return found;
 }
 
-/* One dependency EDGE of M's new version; HAD is what the old one had there, ONLY what was found of it where
- * the old one had nothing. */
-static bool kid_keep(struct rewrite *x, struct lock_deps *out, struct kv edge, struct only *only, struct lock_deps had,
-	const struct move *m)
+/* One group of what a new version depends on. */
+struct kids {
+	const struct kv *want; /* alias and range, N of them */
+	uint32_t n;
+	struct only *only;       /* of each, what was found where the old version had nothing */
+	const struct kv *others; /* names that are another group's */
+	uint32_t nothers;
+	struct lock_deps had; /* by the old version */
+};
+
+/* The I-th of G in M's new version. */
+static bool kid_keep(struct rewrite *x, struct lock_deps *out, const struct kids *g, uint32_t i, const struct move *m)
 {
 	struct run *r = x->r;
-	str alias = sof(r, edge.k), range = sof(r, edge.v), name, version, suffix;
+	str alias = sof(r, g->want[i].k), range = sof(r, g->want[i].v), name, version, suffix;
+	struct only *only = &g->only[i];
 	if (removed(x, alias, m->name, sof(r, m->to)))
 		return true;
-	const struct lock_dep *d = lock_dep_find(had, alias);
+	const struct lock_dep *d = lock_dep_find(g->had, alias);
 	if (!d && !only->asked)
 		*only = (struct only){ only_one(x, alias, range), true };
 	prior k = d ? snap_of(x, alias, d->ref) : only->at;
@@ -286,19 +295,19 @@ static bool kid_keep(struct rewrite *x, struct lock_deps *out, struct kv edge, s
 	return true;
 }
 
-/* What M's new version depends on, as far as the lockfile tells; false where it doesn't. Names in NOT are others'. */
-static bool kids_keep(struct rewrite *x, struct lock_deps *out, const struct kv *want, uint32_t n, struct only *only,
-	const struct kv * not, uint32_t nnot, struct lock_deps had, const struct move *m)
+/* What M's new version depends on, as far as the lockfile tells; false where it doesn't. */
+static bool kids_keep(struct rewrite *x, struct lock_deps *out, const struct kids *g, const struct move *m)
 {
 	struct run *r = x->r;
-	*out = (struct lock_deps){ .p = arena_new(&r->arena, struct lock_dep, n + 1) };
-	for (size_t i = 0; i < had.n; i++) {
-		atom k = atom_of(&r->t, had.p[i].alias);
-		if (is_peer(x, had.p[i].alias) && (!kv_find(want, n, k) || kv_find(not, nnot, k)))
+	*out = (struct lock_deps){ .p = arena_new(&r->arena, struct lock_dep, g->n + 1) };
+	for (size_t i = 0; i < g->had.n; i++) {
+		atom k = atom_of(&r->t, g->had.p[i].alias);
+		bool here = kv_find(g->want, g->n, k) && !kv_find(g->others, g->nothers, k);
+		if (is_peer(x, g->had.p[i].alias) && !here)
 			return false;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		if (!kv_find(not, nnot, want[i].k) && !kid_keep(x, out, want[i], &only[i], had, m))
+	for (uint32_t i = 0; i < g->n; i++)
+		if (!kv_find(g->others, g->nothers, g->want[i].k) && !kid_keep(x, out, g, i, m))
 			return false;
 	return true;
 }
@@ -351,9 +360,16 @@ static bool snapshot_move(struct rewrite *x, prior k, struct move *m)
 	const struct deps *d = &m->pkg.deps;
 	struct lock_snapshot s = *old;
 	s.key = sof(x->r, m->pkg.key);
-	return kids_keep(x, &s.dependencies, d->dep, d->ndep, m->only, d->opt, d->nopt, old->dependencies, m) &&
-	       kids_keep(x, &s.optional_dependencies, d->opt, d->nopt, m->only + d->ndep, NULL, 0,
-		       old->optional_dependencies, m) &&
+	struct kids dep = { .want = d->dep,
+		.n = d->ndep,
+		.only = m->only,
+		.others = d->opt,
+		.nothers = d->nopt,
+		.had = old->dependencies };
+	struct kids opt = {
+		.want = d->opt, .n = d->nopt, .only = m->only + d->ndep, .had = old->optional_dependencies
+	};
+	return kids_keep(x, &s.dependencies, &dep, m) && kids_keep(x, &s.optional_dependencies, &opt, m) &&
 	       snapshot_put(x, m, &s) && package_put(x, m);
 }
 
