@@ -238,9 +238,10 @@ static int invocation_remote(struct invocation *s, struct err *e)
 	return s->install.locked ? 0 : source_remote_new(&s->remote, &o, e);
 }
 
-static bool may_fall_back(const struct invocation *s, const struct err *e)
+static bool may_fall_back(const struct invocation *s, const struct install_result *r, const struct err *e)
 {
-	return s->remote && !source_remote_sent(s->remote) && !str_eq(server_fallback(s), STR("error")) &&
+	return s->remote && str_eq(str_of(r->source), STR("server")) && !source_remote_sent(s->remote) &&
+	       !str_eq(server_fallback(s), STR("error")) &&
 	       (e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_BUSY);
 }
 
@@ -345,7 +346,7 @@ static int invocation_resolve(struct invocation *s, struct err *e)
 	o.selected = NULL;
 	o.lockfile_only = o.want_lockfile = true;
 	int code = install_run(&r, &o, e);
-	if (code < 0 && may_fall_back(s, e)) {
+	if (code < 0 && may_fall_back(s, &r, e)) {
 		progress_warn(&s->progress, "server not used, resolving here instead: %s", e->msg);
 		install_result_release(&r);
 		s->install.packs_url = STR_NONE;
@@ -382,7 +383,7 @@ static int invocation_install(struct invocation *s, struct err *e)
 	}
 	int code = install_run(&r, &s->install, e);
 
-	if (code < 0 && may_fall_back(s, e)) {
+	if (code < 0 && may_fall_back(s, &r, e)) {
 		progress_warn(&s->progress, "server not used, resolving here instead: %s", e->msg);
 		install_result_release(&r);
 		s->install.source = s->install.verdict_source = NULL;

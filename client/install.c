@@ -189,6 +189,14 @@ static bool package_early(const struct install *in)
 	return !in->has_old && !in->has_current && !(in->shared && in->o->locked) && !in->o->offline;
 }
 
+/* The same for F, which the lockfile does not have yet: no slot of it stands. */
+static bool package_new(const struct install *in, const struct frame_package *f)
+{
+	const struct lockfile *was = in->o->req->lockfile;
+
+	return !in->o->locked && !in->o->offline && was && !lockfile_package(was, f->meta.key);
+}
+
 /* engineStrict; what is optional and does not run here was skipped already. */
 static int runs_here(struct install *in, const struct tree_package *p, struct err *e)
 {
@@ -251,7 +259,7 @@ static int on_warning(struct install *in, const struct frame_warning *f, struct 
 	return 0;
 }
 
-static int on_hello(const struct install *in, const struct frame_hello *f, struct err *e)
+static int on_hello(struct install *in, const struct frame_hello *f, struct err *e)
 {
 	uint8_t mine[32];
 
@@ -259,6 +267,9 @@ static int on_hello(const struct install *in, const struct frame_hello *f, struc
 		return err_set(e, ERR_PROTOCOL, STR_FMT " speaks protocol %u, this dray %u to %u", STR_ARG(f->server),
 			f->protocol, PLAN_PROTOCOL_MIN, PLAN_PROTOCOL);
 	in->r->plan_cached = f->cached;
+	in->kept_plan = in->kept_source && source_kept_used(in->kept_source);
+	if (in->kept_plan)
+		in->r->source = "direct";
 	settings_digest(mine, &in->o->req->settings);
 	if (memcmp(mine, f->settings_digest, sizeof(mine)) != 0)
 		return err_set(e, ERR_PROTOCOL,
@@ -283,7 +294,9 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 			return e->code;
 		in->o->progress->resolved += !f->package.skip;
 		/* With a tree already there its slot may stand, and no bytes are needed. */
-		return !package_early(in) || in->o->lockfile_only || f->package.skip ? 0 : package_want(in, p, e);
+		if (in->o->lockfile_only || f->package.skip)
+			return 0;
+		return package_early(in) || package_new(in, &f->package) ? package_want(in, p, e) : 0;
 	case FRAME_SLOT:
 		return on_slot(in, &f->slot, e);
 	case FRAME_IMPORTER:
@@ -492,7 +505,8 @@ static struct source *source_choose(struct install *in, struct err *e)
 	if (in->o->locked)
 		return in->own_source = source_locked_new(&in->req, in->o->keep ? in->o->keep->mark : NULL);
 	if (in->o->source)
-		return in->o->source;
+		return in->own_source = in->kept_source = source_kept_new(
+			       in->store, in->o->offline || in->o->prefer_offline, in->o->source, in->wall_ms);
 	if (install_net(in, e) < 0 || meta_new(&in->meta, in->store, in->registry, &mo, e) < 0)
 		return NULL;
 	struct remote_tarballs_opts ro = {
@@ -549,7 +563,7 @@ static int source_begin(struct install *in, struct err *e)
 {
 	struct source *s = source_choose(in, e);
 
-	if (!s || (package_early(in) && packages_expected(in, e) < 0))
+	if (!s || (!in->o->offline && packages_expected(in, e) < 0))
 		return e->code;
 	if (s->name)
 		in->r->source = s->name;
@@ -660,8 +674,10 @@ static void install_go(struct install *in)
 	packages_unanswered(in);
 	if (!in->failed && install_after(in, &in->err) < 0)
 		in->failed = true;
-	if (!in->failed)
+	if (!in->failed) {
+		packages_end(in);
 		verdict_finish(in);
+	}
 	if (!in->failed || in->req.settings.strict_peer_dependencies)
 		peer_issues_say(in->o->progress, in->peer_issue.p, in->peer_issue.n);
 }

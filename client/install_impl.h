@@ -50,6 +50,8 @@ struct install {
 	struct registry *registry;
 	struct meta *meta;
 	struct source *own_source;
+	struct source *kept_source; /* own_source, if it is a source_kept; else NULL */
+	bool kept_plan;             /* its plan is of what was kept: no server has made it */
 	struct frames *frames;
 	struct verdict_stage *verdict; /* NULL: no lockfile to be judged */
 	struct pool *pool;
@@ -58,6 +60,7 @@ struct install {
 	struct pack_fetcher *packs;
 	struct pack_pairs pairs;
 	bool packs_lost;             /* said once */
+	bool packs_helped;           /* an install before got packs from that server */
 	uint64_t packs_asked;        /* when the first look-up began, or the last of a package that had to wait */
 	uint64_t looked_up;          /* packages that the server was asked about */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
@@ -110,6 +113,8 @@ void packages_meanwhile(struct install *in);
 int packages_grace_ms(const struct install *in);
 /* The install is through: says so where the server never answered. */
 void packages_unanswered(struct install *in);
+/* Notes for the next install whether the server had packs. */
+void packages_end(struct install *in);
 
 /* install_verdict.c: the policy check on the lockfile that exists. */
 /* Starts it, unless a kept verdict answers. ERR_POLICY at once for what needs no registry. */

@@ -90,7 +90,31 @@ static void on_pack_absent(void *arg, struct tree_package *p, const struct err *
  * all. */
 static bool packs_server_known(const struct install *in)
 {
-	return in->o->source && !in->o->locked;
+	return in->o->source && !in->o->locked && !in->kept_plan;
+}
+
+/* Which server had packs for an install before: of one that has not, a plan that was made here costs no waiting. */
+static const char servers_table[] = "servers";
+
+static bool packs_server_helped(const struct install *in)
+{
+	struct err ignored;
+	str had;
+
+	return store_kv_get(&had, in->read, servers_table, in->o->packs_url, &ignored) > 0;
+}
+
+void packages_end(struct install *in)
+{
+	if (!in->packs)
+		return;
+	struct pack_counts n = pack_fetcher_counts(in->packs);
+	bool helped = packs_server_helped(in);
+	/* best effort: a full queue costs a later install its wait */
+	if (n.packs && !helped)
+		(void)store_kv_put(in->store, servers_table, in->o->packs_url, STR("packs"));
+	if (!n.packs && helped && in->looked_up)
+		(void)store_kv_put(in->store, servers_table, in->o->packs_url, STR_NONE);
 }
 
 /* How much longer the answer to look-ups is waited for. A server that is there says within two or three round trips
@@ -103,7 +127,7 @@ int packages_grace_ms(const struct install *in)
 		grace = GRACE_UNKNOWN_US + in->looked_up * GRACE_EACH_US;
 		grace = grace < GRACE_MOST_US ? grace : GRACE_MOST_US;
 	}
-	if (!in->packs || in->packs_lost || waited >= grace)
+	if (!in->packs || in->packs_lost || waited >= grace || (in->kept_plan && !in->packs_helped))
 		return 0;
 	return (int)((grace - waited) / 1000) + 1;
 }
@@ -145,7 +169,7 @@ void packages_unanswered(struct install *in)
 
 static bool looks_up(const struct install *in)
 {
-	return in->o->locked || in->r->plan_cached;
+	return in->o->locked || in->kept_plan || in->r->plan_cached;
 }
 
 /* P, from FROM which the store has, by a copy of its record: a patched variant may take that one's place. */
@@ -208,8 +232,10 @@ static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 		return has_base;
 	if (!in->packs && packs_open(in, false, e) < 0)
 		return e->code;
-	if (!in->packs_asked)
+	if (!in->packs_asked) {
 		in->packs_asked = install_since(in);
+		in->packs_helped = packs_server_helped(in);
+	}
 	in->looked_up += look_up;
 	struct tree_package *from = pack_pairs_add(&waits, &in->pairs, p, has_base);
 	if (waits)

@@ -39,6 +39,12 @@ bool source_locked_marks(uint8_t *mark, const struct request *req);
 struct meta;
 struct remote_tarballs_opts;
 struct source *source_direct_new(struct meta *meta, const struct remote_tarballs_opts *remote, int64_t now_ms);
+/* What STORE has kept of packuments where that decides everything (as it would for a direct install, which then asks
+ * the registry for none), else OTHER, which is borrowed like STORE. ANY_AGE: however old (--prefer-offline). */
+struct store;
+struct source *source_kept_new(struct store *store, bool any_age, struct source *other, int64_t now_ms);
+/* Whether the frames that the sink got are not OTHER's; true before the first of them arrives. Any thread. */
+bool source_kept_used(const struct source *s);
 /* The policy check (policy.h) on the request's lockfile in this process. KNOWN gives packuments of any age,
  * FRESH confirmed ones; both are borrowed and may be the same; so is HEADS (verdict_heads.h), NULL:
  * packuments say everything. */

@@ -73,11 +73,10 @@ static const char *check_run(struct bench *b, const struct subject *sub, enum ph
 	return NULL;
 }
 
-/* Runs subject I in AT as PHASE would. */
-static int run_one(struct bench *b, size_t i, enum phase phase, const struct subject_place *at, struct run_outcome *out,
-	struct err *e)
+/* Runs SUB, by the program of subject I, in AT as PHASE would. */
+static int run_as(struct bench *b, size_t i, const struct subject *sub, enum phase phase,
+	const struct subject_place *at, struct run_outcome *out, struct err *e)
 {
-	const struct subject *sub = b->o->subject[i];
 	struct invocation inv;
 	struct invoke_opts where = { .program = b->program[i],
 		.project = at->project,
@@ -100,6 +99,12 @@ static int run_one(struct bench *b, size_t i, enum phase phase, const struct sub
 	if (sub->is_dray)
 		out->summary = place_summary(at, &b->a);
 	return 0;
+}
+
+static int run_one(struct bench *b, size_t i, enum phase phase, const struct subject_place *at, struct run_outcome *out,
+	struct err *e)
+{
+	return run_as(b, i, b->o->subject[i], phase, at, out, e);
 }
 
 /* Writes a sample down and says it; one that failed, with the end of what it said. */
@@ -243,19 +248,24 @@ static int prime(struct bench *b, size_t i, struct err *e)
 	return 0;
 }
 
-/* PARTIAL and UPDATE: what was installed before, without the link. A cold server has seen nothing of it. */
+/* PARTIAL and UPDATE: what was installed before, without the link. A cold server has seen nothing of it: that was
+ * before there was a server. */
 static int run_before(struct bench *b, size_t i, struct subject_place *at, struct run_outcome *out, struct err *e)
 {
 	const struct subject *sub = b->o->subject[i];
 	enum phase phase = b->step->phase;
+	struct subject alone = *sub;
 	struct subject_place before;
+
+	if (sub->server == SERVER_COLD)
+		alone.server = SERVER_NONE;
 	int rc = place_before(&before, at, &b->place, phase, &b->a, e);
 
 	if (rc == ERR_NOTFOUND) { /* this project has no such state: a matter of this phase alone */
 		out->why = arena_str(&b->a, str_of(e->msg)).p;
 		return 0;
 	}
-	if (rc < 0 || rig_relink(b->rig, unhindered(), 0, e) < 0 || run_one(b, i, P0, &before, out, e) < 0)
+	if (rc < 0 || rig_relink(b->rig, unhindered(), 0, e) < 0 || run_as(b, i, &alone, P0, &before, out, e) < 0)
 		return e->code;
 	if (out->why) {
 		out->why = arena_printf(&b->a, "the install before: %s", out->why).p;

@@ -24,7 +24,7 @@ struct preload {
 	/* The engine's thread only. */
 	struct want *given;
 	struct remote_tarballs *remote;
-	bool kept_ages;
+	bool kept_ages, kept_only;
 };
 
 static void want_free(struct want *w)
@@ -94,12 +94,12 @@ static void on_done(void *arg, struct meta_record *r, const struct err *e)
 static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum packument_form form)
 {
 	struct preload *p = ctx;
-	struct want *w = xmalloc(sizeof(*w));
+	struct meta_record *record = meta_peek(p->meta, registry, name, form);
 
-	*w = (struct want){ .p = p,
-		.ticket = ticket,
-		.got.origin = PACKUMENT_KEPT,
-		.record = meta_peek(p->meta, registry, name, form) };
+	if (!record && p->kept_only)
+		return;
+	struct want *w = xmalloc(sizeof(*w));
+	*w = (struct want){ .p = p, .ticket = ticket, .got.origin = PACKUMENT_KEPT, .record = record };
 	pthread_mutex_lock(&p->lock);
 	if (w->record) {
 		w->got.rec = meta_packument(w->record);
@@ -108,7 +108,7 @@ static void io_want(void *ctx, uint32_t ticket, str registry, str name, enum pac
 		p->live++; /* before anybody can see it */
 	}
 	pthread_mutex_unlock(&p->lock);
-	if (!w->record)
+	if (!record)
 		meta_want(p->meta, registry, name, form, on_done, w);
 }
 
@@ -159,6 +159,8 @@ static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **
 		pthread_cond_wait(&p->change, &p->lock);
 	if (p->cancelled)
 		rc = err_set(e, ERR_CANCELLED, "the resolution was cancelled");
+	else if (!p->ready && p->kept_only)
+		rc = err_set(e, ERR_NOTFOUND, "what is kept of packuments does not decide everything");
 	else if (!p->ready)
 		rc = err_set(e, ERR_PROTOCOL, "waiting for a packument that nobody asked for");
 	else
@@ -194,6 +196,7 @@ int preload_new(struct preload **out, struct meta *m, const struct preload_opts 
 	p->meta = m;
 	p->ready_end = &p->ready;
 	p->kept_ages = o->kept_ages;
+	p->kept_only = o->kept_only;
 	p->remote = remote_tarballs_new(&o->remote);
 	p->io = (struct engine_io){ .ctx = p,
 		.now_ms = o->now_ms,
@@ -202,7 +205,7 @@ int preload_new(struct preload **out, struct meta *m, const struct preload_opts 
 		.kept = io_kept,
 		.wait = io_wait,
 		.poll = io_poll,
-		.remote_tarball = io_remote_tarball };
+		.remote_tarball = o->kept_only ? NULL : io_remote_tarball };
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->change, NULL);
 	*out = p;

@@ -15,6 +15,9 @@ struct preload_opts {
 	bool early; /* engine_io.early */
 	/* What was confirmed after a cutoff answers where only older versions count; else every age is none. */
 	bool kept_ages;
+	/* Nobody is asked: wait() fails as soon as the engine needs what is not kept, or does not decide. What was only
+	 * foreseen troubles nobody. */
+	bool kept_only;
 	struct remote_tarballs_opts remote; /* for dependencies that are tarball URLs */
 };
 MUST_USE int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e);

@@ -1,0 +1,118 @@
+/* source_kept — the engine over what the store has kept of packuments, and another source where that does not
+ * decide. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "engine.h"
+#include "preload.h"
+#include "source.h"
+
+struct kept {
+	struct source source;
+	struct source *other;
+	struct store *store;
+	int64_t now_ms;
+	bool any_age;
+	atomic_bool used; /* the frames are the engine's */
+	pthread_mutex_t lock;
+	struct preload *preload; /* while it runs */
+	bool cancelled;
+};
+
+struct kept_sink {
+	struct kept *k;
+	frame_sink *sink;
+	void *ctx;
+};
+
+/* The engine sends nothing before all is decided; a failure is said by the other source, or there is none. */
+static int kept_frame(void *ctx, const struct frame *f, struct err *e)
+{
+	struct kept_sink *s = ctx;
+
+	if (f->kind == FRAME_FAILURE && !atomic_load(&s->k->used))
+		return 0;
+	atomic_store(&s->k->used, true);
+	return s->sink(s->ctx, f, e);
+}
+
+static void kept_show(struct kept *k, struct preload *p)
+{
+	pthread_mutex_lock(&k->lock);
+	k->preload = p;
+	if (p && k->cancelled)
+		preload_cancel(p);
+	pthread_mutex_unlock(&k->lock);
+}
+
+static int kept_try(struct kept *k, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
+{
+	/* asks nobody, so it needs no registry; the worker has nothing to do */
+	struct meta_opts mo = { .workers = 1, .max_age_ms = k->any_age ? INT64_MAX : 0 };
+	struct preload_opts o = { .now_ms = k->now_ms, .kept_ages = true, .kept_only = true };
+	struct preload *p;
+	struct meta *meta;
+
+	if (meta_new(&meta, k->store, NULL, &mo, e) < 0)
+		return e->code;
+	int code = preload_new(&p, meta, &o, e);
+	if (code == 0) {
+		struct kept_sink s = { k, sink, ctx };
+		kept_show(k, p);
+		code = engine_run(req, preload_io(p), kept_frame, &s, e);
+		kept_show(k, NULL);
+		preload_free(p);
+	}
+	meta_free(meta);
+	return code;
+}
+
+static int kept_run(struct source *s, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
+{
+	struct kept *k = (struct kept *)s;
+	int code = kept_try(k, req, sink, ctx, e);
+
+	if (code == 0 || code == ERR_CANCELLED || atomic_load(&k->used))
+		return code;
+	*e = (struct err){ 0 };
+	return k->other->run(k->other, req, sink, ctx, e);
+}
+
+static void kept_cancel(struct source *s)
+{
+	struct kept *k = (struct kept *)s;
+
+	pthread_mutex_lock(&k->lock);
+	k->cancelled = true;
+	if (k->preload)
+		preload_cancel(k->preload);
+	pthread_mutex_unlock(&k->lock);
+	k->other->cancel(k->other);
+}
+
+static void kept_free(struct source *s)
+{
+	struct kept *k = (struct kept *)s;
+
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+}
+
+struct source *source_kept_new(struct store *store, bool any_age, struct source *other, int64_t now_ms)
+{
+	struct kept *k = xcalloc(1, sizeof(*k));
+
+	k->source = (struct source){ .run = kept_run, .cancel = kept_cancel, .free = kept_free, .name = other->name };
+	k->other = other;
+	k->store = store;
+	k->any_age = any_age;
+	k->now_ms = now_ms;
+	pthread_mutex_init(&k->lock, NULL);
+	return &k->source;
+}
+
+bool source_kept_used(const struct source *s)
+{
+	return atomic_load(&((const struct kept *)s)->used);
+}
