@@ -189,15 +189,15 @@ static struct doc_waiter *flight_remove(struct doc_flight *f)
 	return all;
 }
 
-/* Takes the lock, as the others below. D is borrowed. */
-static void flight_end(struct doc_flight *f, int rc, struct doc *d, enum doc_age age, const struct err *e)
+/* Tells all who wait: D, which is borrowed, or NULL and why. Takes the lock, as the others below. */
+static void flight_end(struct doc_flight *f, struct doc *d, enum doc_age age, const struct err *e)
 {
 	struct surface *s = f->s;
 
 	lock_timed(&s->lock, s->o.lock_waits);
-	if (rc == 0)
+	if (d) {
 		docs_add(s, d);
-	if (rc == ERR_NOTFOUND) {
+	} else if (e->code == ERR_NOTFOUND) {
 		struct absent *no = absent_of(s, f->w.key);
 		doc_remove(s, f->w.key);
 		memcpy(no->key, f->w.key, 32);
@@ -206,13 +206,13 @@ static void flight_end(struct doc_flight *f, int rc, struct doc *d, enum doc_age
 	struct doc_waiter *w = flight_remove(f);
 	f->up->asked -= f->asked;
 	pthread_mutex_unlock(&s->lock);
-	if (rc < 0 && f->refresh)
+	if (!d && f->refresh)
 		log_info("registry", "package=" STR_FMT " refresh=failed message=\"%s\"", STR_ARG(f->w.name), e->msg);
 	while (w) {
 		struct doc_waiter *next = w->next;
-		if (rc == 0)
+		if (d)
 			atomic_fetch_add(&d->refs, 1);
-		w->landed(w, rc == 0 ? d : NULL, age, e);
+		w->landed(w, d, age, e);
 		w = next;
 	}
 	flight_free(f);
@@ -435,7 +435,7 @@ static void make_run(struct surface_task *t)
 			return;
 		rc = err_set(&e, ERR_CANCELLED, "this server is shutting down");
 	}
-	flight_end(f, rc, d, age, &e);
+	flight_end(f, rc == 0 ? d : NULL, age, &e);
 	doc_release(d);
 	line_go_on(s, up);
 }
@@ -445,7 +445,7 @@ static void make_drop(struct surface_task *t)
 	struct err e;
 
 	err_set(&e, ERR_CANCELLED, "this server is shutting down");
-	flight_end((struct doc_flight *)t, e.code, NULL, DOC_FRESH, &e);
+	flight_end((struct doc_flight *)t, NULL, DOC_FRESH, &e);
 }
 
 void docs_close(struct surface *s)
@@ -461,7 +461,7 @@ void docs_close(struct surface *s)
 		pthread_mutex_unlock(&s->lock);
 		if (!f)
 			return;
-		flight_end(f, e.code, NULL, DOC_FRESH, &e);
+		flight_end(f, NULL, DOC_FRESH, &e);
 	}
 }
 

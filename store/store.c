@@ -324,7 +324,7 @@ mode_t store_file_mode(const struct store *s, bool exec)
 
 const char *store_file_name(char room[STORE_FILE_NAME], uint32_t num)
 {
-	char *at = room + STORE_FILE_NAME - 1;
+	char *at = &room[STORE_FILE_NAME - 1];
 
 	*at = 0;
 	do
