@@ -380,6 +380,9 @@ static int read_settings(struct ctx *c, struct lock_head *h, const struct yaml_n
 	}
 	if (n->kind != YAML_KIND_MAP)
 		return bad(c, n, n->key, "expected a map");
+	/* what has not both is no lockfile to pnpm 12.21 */
+	if (!yaml_get(n, STR("autoInstallPeers")) || !yaml_get(n, STR("excludeLinksFromLockfile")))
+		return bad(c, n, n->key, "autoInstallPeers or excludeLinksFromLockfile is missing");
 	for (const struct yaml_node *m = n->child; m; m = m->next) {
 		uint64_t max;
 		int rc = 0;

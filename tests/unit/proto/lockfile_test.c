@@ -92,7 +92,9 @@ static void test_refused(void **state)
 	} t[] = {
 		{ "lockfileVersion: '6.0'\n", ERR_UNSUPPORTED, "6.0" },
 		{ "lockfileVersion: 5.4\n", ERR_UNSUPPORTED, "5.4" },
-		{ "settings:\n  autoInstallPeers: true\n", ERR_PARSE, "no lockfileVersion" },
+		{ "settings:\n  autoInstallPeers: true\n  excludeLinksFromLockfile: false\n", ERR_PARSE,
+			"no lockfileVersion" },
+		{ "lockfileVersion: '9.0'\nsettings:\n  autoInstallPeers: true\n", ERR_PARSE, "is missing" },
 		{ "lockfileVersion: '9.0'\n<<<<<<< HEAD\na: 1\n=======\n>>>>>>> b\n", ERR_PARSE, ":2: merge conflict" },
 		{ "lockfileVersion: '9.0'\n\tsettings: 1\n", ERR_PARSE, ":2:2: a tab" },
 		{ "lockfileVersion: '9.0'\npackages:\n  a@1.0.0:\n    resolution: {integrity: sha5", ERR_PARSE, ":4:" },
