@@ -27,7 +27,7 @@ bool version_listed(struct str_list l, str name, str version, bool *whole)
 		str n, versions;
 		name_split(l.p[i], &n, &versions);
 		if (!versions.n) {
-			if (match_one(l.p[i], name))
+			if (match_list((struct str_list){ &l.p[i], 1 }, name))
 				return *whole = true;
 			continue;
 		}

@@ -75,6 +75,7 @@ static bool names_prerelease(str s)
 	return false;
 }
 
+/* Of several with one name and version the last counts. Source: pnpm 12.21's behaviour. */
 static const struct ws_package *ws_pick(struct run *r, atom name, atom fetch, enum spec_type type, bool *known)
 {
 	const struct ws_package *best = NULL;
@@ -92,14 +93,14 @@ static const struct ws_package *ws_pick(struct run *r, atom name, atom fetch, en
 		if (type == SPEC_VERSION) {
 			const struct semver *exact = atom_semver(&r->t, fetch);
 			if (p->version == fetch || (v && exact && semver_cmp(v, exact) == 0))
-				return p;
+				best = p;
 			continue;
 		}
-		if (!v && !best && (any || p->version == fetch))
+		if (!v && !best_v && (any || p->version == fetch))
 			best = p; /* what is no version satisfies "*", and itself */
 		if (!v || (!any && (!rg || !range_has(rg, v, false) || (v->pre.n && !names_prerelease(want)))))
 			continue;
-		if (!best_v || semver_cmp(v, best_v) > 0) {
+		if (!best_v || p->version == best->version || semver_cmp(v, best_v) > 0) {
 			best = p;
 			best_v = v;
 		}
