@@ -25,7 +25,10 @@ int command_fail(struct progress *p, const struct err *e)
 
 struct project_opts command_project(const struct options *o)
 {
-	return (struct project_opts){ .dir = o->dir, .registry = o->registry, .ignore_workspace = o->ignore_workspace };
+	return (struct project_opts){ .dir = o->dir,
+		.registry = o->registry,
+		.ignore_workspace = o->ignore_workspace,
+		.lockfile_only = o->lockfile_only };
 }
 
 struct request command_request(const struct options *o, const struct project *p)

@@ -175,9 +175,10 @@ static int read_importer(struct load *l, str dir)
 {
 	struct manifest m = { 0 };
 	bool there;
-	int rc = read_manifest(l, path_join(l->a, l->p->root, dir), &m, &there);
+	str at = path_join(l->a, l->p->root, dir);
+	int rc = read_manifest(l, at, &m, &there);
 
-	return rc || !there ? rc : add_importer(l, dir, &m);
+	return rc ? rc : there ? add_importer(l, dir, &m) : refuse_other_manifests(l, at);
 }
 
 /* The root first, then the others by path: "." sorts before all names of folders. */
@@ -320,7 +321,11 @@ static int load_all(struct load *l)
 		return rc;
 	find_root(l);
 	p->base = l->dir;
-	if ((rc = make_workspace(l)) || (rc = load_settings(l)) || (rc = read_importers(l)))
+	if ((rc = make_workspace(l)) || (rc = load_settings(l)))
+		return rc;
+	if (p->client.no_tree.n && !l->o->lockfile_only)
+		return err_set(l->e, ERR_UNSUPPORTED, STR_FMT, STR_ARG(p->client.no_tree));
+	if ((rc = read_importers(l)))
 		return rc;
 	if (!find_current(l) && !l->o->whole_workspace)
 		return OUTSIDE;

@@ -18,6 +18,7 @@ struct project_opts {
 	bool ignore_workspace; /* --ignore-workspace */
 	bool whole_workspace;  /* from wherever: --filter, --workspace-root, --recursive */
 	bool make_workspace;   /* a package.json with "workspaces" and no pnpm-workspace.yaml gets one */
+	bool lockfile_only;    /* settings that only node_modules depends on are no reason to refuse */
 	bool unparsed;         /* the lockfile is read and not parsed: project_lockfile() does, where it is needed */
 	char **env;            /* NULL: the process's */
 };

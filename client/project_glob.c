@@ -72,13 +72,25 @@ static str join(struct arena *a, str dir, str name)
 	return dir.n ? arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(dir), STR_ARG(name)) : arena_str(a, name);
 }
 
+/* Whether DIR is a project to pnpm, which reads other manifests, too. */
+static bool has_manifest(struct walk *w, str dir)
+{
+	static const char *const names[] = { "package.json", "package.yaml", "package.json5" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		str file = arena_printf(w->a, STR_FMT "/" STR_FMT "/%s", STR_ARG(w->root), STR_ARG(dir), names[i]);
+		if (access(file.p, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int found(struct walk *w, str path)
 {
 	str dir = path_join(w->a, STR("."), path); /* "a/../b" is "b" */
-	str file = arena_printf(w->a, STR_FMT "/" STR_FMT "/package.json", STR_ARG(w->root), STR_ARG(dir));
 	bool fresh;
 
-	if (access(file.p, F_OK) != 0)
+	if (!has_manifest(w, dir))
 		return 0;
 	if (str_eq(dir, STR("..")) || str_starts(dir, STR("../")))
 		return err_set(w->e, ERR_UNSUPPORTED,

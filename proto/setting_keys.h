@@ -27,6 +27,7 @@ struct setting_key {
 	const char *const *names; /* up to a NULL */
 	setting_set *set;
 	const char *ok, *fix; /* of KIND_REFUSE: FIX is what the user can do instead */
+	bool tree;            /* of KIND_REFUSE: the lockfile does not depend on it */
 };
 
 /* NAME in camelCase; NULL: not known. */

@@ -68,6 +68,9 @@ struct settings {
 		supported_libc;          /* empty: the platform's own, which "current" stands for, too */
 	struct registry_route *registry; /* default first */
 	size_t nregistry;
+	/* false; true: where the ranges for a peer share no version, any of them will do */
+	bool auto_install_peers_from_highest_match;
+	bool ignore_compatibility_db; /* false: what the engine knows of published packages counts */
 };
 
 /* pnpm 12's defaults, without registries. */

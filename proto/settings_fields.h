@@ -3,7 +3,7 @@
  * Order is part of the digest's canonical form: add at the end of a list, and raise SETTINGS_FORM. */
 #pragma once
 
-#define SETTINGS_FORM "dray-settings-1"
+#define SETTINGS_FORM "dray-settings-2"
 #define SETTINGS_BOOLS(X)                                                                                              \
 	X(auto_install_peers)                                                                                          \
 	X(exclude_links_from_lockfile)                                                                                 \
@@ -20,7 +20,9 @@
 	X(lockfile_include_tarball_url)                                                                                \
 	X(block_exotic_subdeps)                                                                                        \
 	X(allow_unused_patches)                                                                                        \
-	X(minimum_release_age_set)
+	X(minimum_release_age_set)                                                                                     \
+	X(auto_install_peers_from_highest_match)                                                                       \
+	X(ignore_compatibility_db)
 #define SETTINGS_NUMBERS(X)                                                                                            \
 	X(peers_suffix_max_length)                                                                                     \
 	X(resolution_mode)                                                                                             \

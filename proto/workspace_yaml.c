@@ -9,11 +9,16 @@ static int refuse(struct setting_ctx *c, const struct setting_key *k, const stru
 	if ((n->kind == YAML_KIND_MAP || n->kind == YAML_KIND_SEQ) && n->n == 0)
 		return 0;
 	str what = yaml_is_scalar(n) ? str_head(n->s, 100) : STR("as it is given");
-	if (c->from_env)
-		return err_set(c->e, ERR_UNSUPPORTED, STR_FMT " = " STR_FMT " is not supported by dray: %s",
-			STR_ARG(c->path), STR_ARG(what), k->fix);
-	return err_set(c->e, ERR_UNSUPPORTED, STR_FMT ":%u:%u: %s: " STR_FMT " is not supported by dray: %s",
-		STR_ARG(c->path), n->line, n->col, k->name, STR_ARG(what), k->fix);
+	str place = c->from_env
+			    ? arena_printf(c->a, STR_FMT " = ", STR_ARG(c->path))
+			    : arena_printf(c->a, STR_FMT ":%u:%u: %s: ", STR_ARG(c->path), n->line, n->col, k->name);
+	str why = arena_printf(
+		c->a, STR_FMT STR_FMT " is not supported by dray: %s", STR_ARG(place), STR_ARG(what), k->fix);
+	if (!k->tree)
+		return err_set(c->e, ERR_UNSUPPORTED, STR_FMT, STR_ARG(why));
+	if (!c->w->client.no_tree.n)
+		c->w->client.no_tree = why;
+	return 0;
 }
 
 _Static_assert(sizeof(enum resolution_mode) == sizeof(unsigned) && sizeof(enum import_method) == sizeof(unsigned) &&

@@ -3,7 +3,8 @@
  * Two kinds come out: those that can change a plan (settings.h), which travel
  * to the resolver, and those of the client alone. Keys are camelCase; others,
  * and unknown ones, give a warning. A value of the wrong type is an error with
- * line and column. What changes the result and isn't implemented is refused by name. Pure:
+ * line and column. What changes the result and isn't implemented is refused by name, at once or, where the
+ * lockfile does not depend on it, as `no_tree`. Pure:
  * patch files are hashed and paths made absolute by the project stage. */
 #pragma once
 #include "settings.h"
@@ -62,6 +63,7 @@ struct client_settings {
 	bool age_strict_set, age_strict;       /* minimumReleaseAgeStrict; not set: strict where minimumReleaseAge is */
 	bool catalog_prune_set, catalog_prune; /* false: entries of catalogs that nothing uses are removed */
 	bool trust_lockfile;                   /* an existing lockfile is not checked against the policies */
+	str no_tree; /* why no node_modules can be made, only a lockfile: a setting that is not implemented; or empty */
 };
 
 struct workspace_yaml {

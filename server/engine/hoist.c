@@ -80,6 +80,15 @@ static int spans_range(struct run *r, atom *out, const struct spans *s, struct e
 	return 0;
 }
 
+/* What any of V takes: with autoInstallPeersFromHighestMatch, where they have nothing in common. */
+static atom ranges_any(struct run *r, const atom *v, uint32_t n)
+{
+	AUTO(buf_release) struct buf t = BUF_INIT;
+	for (uint32_t i = 0; i < n; i++)
+		buf_printf(&t, "%s" STR_FMT, i ? " || " : "", SA(r, v[i]));
+	return atom_copy(&r->t, buf_str(&t));
+}
+
 /* What all of V take, to *OUT; 0: there is nothing. Where one asks for the workspace's own, that is what all get
  * (pnpm 12.21). ERR_TOOBIG. */
 static int merge_ranges(struct run *r, atom *out, const atom *v, uint32_t n, struct err *e)
@@ -254,6 +263,8 @@ static int partition(struct run *r, struct importer *imp, struct required **requ
 		int rc = nr ? merge_ranges(r, &range, ranges, nr, e) : 0;
 		if (rc)
 			return err_ctx(e, STR_FMT ": peer " STR_FMT, STR_ARG(imp->req->path), SA(r, m[i].name));
+		if (nr && !range && r->set->auto_install_peers_from_highest_match)
+			range = ranges_any(r, ranges, nr);
 		if (range)
 			out[(*n)++] = (struct required){ m[i].name, range };
 	}

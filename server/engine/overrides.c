@@ -70,7 +70,7 @@ static int extender_init(struct run *r, struct err *e)
 	struct extender *x = r->extender = xcalloc(1, sizeof(*x));
 	uint32_t group = 0;
 	const size_t ncompat = sizeof compat / sizeof *compat;
-	for (size_t i = 0; i < ncompat; i++) {
+	for (size_t i = 0; i < ncompat && !r->set->ignore_compatibility_db; i++) {
 		if (i && (strcmp(compat[i].name, compat[i - 1].name) != 0 ||
 				 strcmp(compat[i].range, compat[i - 1].range) != 0))
 			group++;

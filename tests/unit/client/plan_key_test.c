@@ -39,6 +39,8 @@ static const struct {
 	{ "lockfileIncludeTarballUrl", "true", true },
 	{ "blockExoticSubdeps", "false", true },
 	{ "peersSuffixMaxLength", "500", true },
+	{ "autoInstallPeersFromHighestMatch", "true", true },
+	{ "ignoreCompatibilityDb", "true", true },
 	{ "resolutionMode", "time-based", true },
 	{ "overrides", "{x: 1.0.0}", true },
 	{ "catalog", "{x: 1.0.0}", true },

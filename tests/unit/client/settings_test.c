@@ -25,6 +25,8 @@ static const char *const honoured[][2] = {
 	{ "lockfileIncludeTarballUrl", "engine" },
 	{ "blockExoticSubdeps", "engine" },
 	{ "peersSuffixMaxLength", "engine, satisfies" },
+	{ "autoInstallPeersFromHighestMatch", "engine" },
+	{ "ignoreCompatibilityDb", "engine" },
 	{ "resolutionMode", "engine" },
 	{ "overrides", "engine, satisfies" },
 	{ "catalog", "engine, satisfies" },
@@ -136,12 +138,13 @@ static void test_table(void **state)
 		if (kind != SETTING_REFUSED)
 			continue;
 		str place = arena_printf(&a, "pnpm-workspace.yaml:2:%zu: %s: ", strlen(name) + 3, name);
-		if (parse_one(name, "someOther", &w, &a, &e) != ERR_UNSUPPORTED ||
-			strncmp(e.msg, place.p, place.n) != 0)
-			fail_msg("%s: code %d, %s", name, e.code, e.msg);
-		const char *fix = strstr(e.msg, "is not supported by dray: ");
+		int rc = parse_one(name, "someOther", &w, &a, &e);
+		const char *why = rc == 0 && w.client.no_tree.n ? w.client.no_tree.p : e.msg;
+		if ((rc != ERR_UNSUPPORTED && why == e.msg) || strncmp(why, place.p, place.n) != 0)
+			fail_msg("%s: code %d, %s", name, rc, why);
+		const char *fix = strstr(why, "is not supported by dray: ");
 		if (!fix || strlen(fix) < 30)
-			fail_msg("%s: no remedy: %s", name, e.msg);
+			fail_msg("%s: no remedy: %s", name, why);
 	}
 }
 
@@ -163,9 +166,35 @@ static void test_defaults_pass(void **state)
 	}
 }
 
+/* What only node_modules depends on leaves a lockfile possible. */
+static void test_no_tree(void **state)
+{
+	static const char *const of_tree[][2] = { { "nodeLinker", "hoisted" }, { "modulesDir", "elsewhere" },
+		{ "symlink", "false" }, { "production", "true" } };
+	static const char *const of_lockfile[][2] = { { "sharedWorkspaceLockfile", "false" }, { "lockfileDir", ".." },
+		{ "tag", "next" } };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(of_tree) / sizeof(of_tree[0]); i++) {
+		AUTO(arena_release) struct arena a = ARENA_INIT(0);
+		struct workspace_yaml w;
+		struct err e = { 0 };
+		assert_int_equal(parse_one(of_tree[i][0], of_tree[i][1], &w, &a, &e), 0);
+		assert_true(w.client.no_tree.n > 0);
+	}
+	for (size_t i = 0; i < sizeof(of_lockfile) / sizeof(of_lockfile[0]); i++) {
+		AUTO(arena_release) struct arena a = ARENA_INIT(0);
+		struct workspace_yaml w;
+		struct err e = { 0 };
+		assert_int_equal(parse_one(of_lockfile[i][0], of_lockfile[i][1], &w, &a, &e), ERR_UNSUPPORTED);
+		assert_int_equal(w.client.no_tree.n, 0);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_table), cmocka_unit_test(test_defaults_pass) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_table), cmocka_unit_test(test_defaults_pass),
+		cmocka_unit_test(test_no_tree) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

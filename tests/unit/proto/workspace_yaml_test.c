@@ -188,8 +188,10 @@ static void test_refused(void **state)
 		struct workspace_yaml w;
 		struct err e = { 0 };
 		int rc = parse(&w, t[i].text, &a, &e);
-		if (rc != t[i].code || !strstr(e.msg, t[i].says))
-			fail_msg("%zu: %d %s", i, rc, e.msg);
+		bool no_tree = rc == 0 && w.client.no_tree.n;
+		const char *says = no_tree ? w.client.no_tree.p : e.msg;
+		if ((no_tree ? ERR_UNSUPPORTED : rc) != t[i].code || !strstr(says, t[i].says))
+			fail_msg("%zu: %d %s", i, rc, says);
 	}
 }
 
@@ -284,7 +286,8 @@ static void test_env(void **state)
 	char *env[] = { "HOME=/x", "pnpm_config_auto_install_peers=false",
 		"PNPM_CONFIG_IGNORED_OPTIONAL_DEPENDENCIES=[\"a\",\"b\"]", "pnpm_config_no_such_thing=1",
 		"npm_config_dedupe_peers=true", NULL };
-	char *wrong[] = { "pnpm_config_hoist=perhaps", NULL }, *refused[] = { "pnpm_config_node_linker=pnp", NULL };
+	char *wrong[] = { "pnpm_config_hoist=perhaps", NULL }, *refused[] = { "pnpm_config_tag=next", NULL };
+	char *no_tree[] = { "pnpm_config_node_linker=pnp", NULL };
 	struct arena a AUTO(arena_release) = ARENA_INIT(0);
 	struct workspace_yaml w;
 	struct err e;
@@ -296,6 +299,8 @@ static void test_env(void **state)
 	assert_int_equal(workspace_yaml_env(&w, wrong, &a, &e), ERR_USAGE);
 	assert_non_null(strstr(e.msg, "pnpm_config_hoist"));
 	assert_int_equal(workspace_yaml_env(&w, refused, &a, &e), ERR_UNSUPPORTED);
+	assert_int_equal(workspace_yaml_env(&w, no_tree, &a, &e), 0);
+	assert_non_null(strstr(w.client.no_tree.p, "node_linker = pnp"));
 }
 
 /* Value from pnpm's own lockfile of the case "package-extensions". */
