@@ -13,7 +13,7 @@ static uint32_t alias_at(const struct importer *imp, atom a)
 	return atom_lower_bound(imp->aliases.p, imp->aliases.n, a);
 }
 
-static bool has_alias(const struct importer *imp, atom a)
+bool has_alias(const struct importer *imp, atom a)
 {
 	uint32_t i = alias_at(imp, a);
 	return i < imp->aliases.n && imp->aliases.p[i] == a;

@@ -54,6 +54,8 @@ bool locked_peer(const struct importer *imp, atom name, atom version);
 
 /* Makes a name known as one that IMP has. */
 void alias_add(struct importer *imp, atom a);
+/* Whether IMP has A as a direct dependency, declared or hoisted. */
+bool has_alias(const struct importer *imp, atom a);
 
 /* Where X is among IMP's optional_missing, or would be. */
 uint32_t optional_at(const struct importer *imp, struct kv x);

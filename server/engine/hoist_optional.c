@@ -175,12 +175,13 @@ static int name_order(void *run, const void *a, const void *b)
 	return atom_cmp(&r->t, *(const atom *)a, *(const atom *)b);
 }
 
-/* The optional peers that IMP misses, by name and each once, to NAMES; how many. */
+/* The optional peers that IMP misses, by name and each once, to NAMES; how many. What was found inside the tree since
+ * they were missed serves. Source: pnpm 12.21's behaviour. */
 static uint32_t names_missing(struct run *r, const struct importer *imp, atom *names)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < imp->noptional_missing; i++)
-		if (!n || names[n - 1] != imp->optional_missing[i].k)
+		if ((!n || names[n - 1] != imp->optional_missing[i].k) && !has_alias(imp, imp->optional_missing[i].k))
 			names[n++] = imp->optional_missing[i].k;
 	rows_sort(names, n, sizeof(*names), name_order, r);
 	return n;

@@ -128,8 +128,6 @@ void peers_cache_add(struct peers *p, uint32_t pkg, struct cache_item it)
 {
 	for (uint32_t i = 0; i < it.resolved->n; i++)
 		vnode_at(p, it.resolved->e[i].v)->retained = true;
-	for (uint32_t i = 0; i < it.installed->n; i++)
-		vnode_at(p, it.installed->e[i].v)->retained = true;
 	struct cache_item *c = arena_new(&p->a, struct cache_item, 1);
 	*c = it;
 	struct pkg_view *v = &p->pkg[pkg];

@@ -62,7 +62,6 @@ struct cache_item {
 	const struct pmap *resolved;
 	const struct mmap *missing;
 	struct summary *summary;
-	const struct pmap *installed;
 	struct cache_item *next;
 };
 /* What the final pass keeps of a node. */

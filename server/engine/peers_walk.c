@@ -274,6 +274,7 @@ static void extend_refs(struct peers *p, struct visit *x)
 		vnode_at(p, p->ref.p[acc_at(&x->own)[i].v].node)->ctx = x->refs;
 }
 
+/* What is met below is news to the importer whose walk met it first. Source: pnpm 12.21's behaviour. */
 static struct output from_cache(struct peers *p, struct visit *x, const struct cache_item *it)
 {
 	forget_preview(p, x, NULL);
@@ -290,7 +291,7 @@ static struct output from_cache(struct peers *p, struct visit *x, const struct c
 	struct vnode *v = vnode_at(p, x->node);
 	v->peers = it->resolved;
 	v->in_progress = false;
-	return (struct output){ it->dp, it->resolved, it->missing, it->summary, it->installed };
+	return (struct output){ it->dp, it->resolved, it->missing, it->summary, &pmap_none };
 }
 
 struct below {
@@ -580,15 +581,15 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 	remember(p, x->node, dp);
 	struct vnode *v = vnode_at(p, x->node);
 	v->peers = resolved;
-	const struct pmap *installed = p->discovery ? acc_pmap(p, &b.installed) : &pmap_none;
 	if (!resolved->n && !missing->n)
 		p->pkg[x->pkg].pure = true;
 	else
-		peers_cache_add(p, x->pkg, (struct cache_item){ dp, resolved, missing, sum, installed, NULL });
+		peers_cache_add(p, x->pkg, (struct cache_item){ dp, resolved, missing, sum, NULL });
 	if (!p->discovery)
 		record_node(p, x, &own, resolved, missing);
 	vnode_at(p, x->node)->in_progress = false;
-	struct output out = { dp, external_of(p, x, resolved), missing, sum, installed };
+	struct output out = { dp, external_of(p, x, resolved), missing, sum,
+		p->discovery ? acc_pmap(p, &b.installed) : &pmap_none };
 	acc_release(&own);
 	acc_release(&all);
 	below_release(&b);

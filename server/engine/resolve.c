@@ -334,29 +334,18 @@ static void front_add(struct front_vec *f, struct front x)
 	f->p[f->n++] = x;
 }
 
-/* A new owner that takes the recorded children over still decides anew what is shadowed below it:
- * the names above are others. */
-static bool restates(const struct pkg *p, const struct seed *s)
-{
-	return p->nedge && s->key == NONE;
-}
-
 /* S has its place once those beside it are known. Whether its children are walked next; *RECORDED: they were before. */
 static bool settle_pending(struct run *r, struct seed *s, bool *recorded)
 {
 	const struct pkg *p = pkg_at(r, s->pkg);
 	bool match = p->recorded && !through_catalogs(p) && atomset_eq(p->rec_shadow, s->shadow) &&
 		     (p->rec_prior == s->key || (p->rec_prior != NONE && s->key == NONE));
-	if (s->restated && (p->kind == PKG_LINK || !s->owns))
-		return false;
-	if (s->restated && !match)
-		s->node = seed_node(r, s->pkg, s->depth, s->leaf);
 	if (p->kind == PKG_LINK)
 		seed_settle(r, s, false, NULL, 0);
-	else if ((!s->owns || match) && !s->restated)
+	else if (!s->owns || match)
 		seed_settle(r, s, true, NULL, 0);
 	*recorded = match;
-	return p->kind != PKG_LINK && s->owns && (!match || restates(p, s));
+	return p->kind != PKG_LINK && s->owns && (!match || p->nedge);
 }
 
 static void settle_seeds(struct run *r, struct front_vec *f, struct seed *s, uint32_t n, const struct level *level,
@@ -461,28 +450,34 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 	return 0;
 }
 
-/* The recorded children of F, below their new owner. */
+/* The recorded children of F, below their new owner: it still decides anew what is shadowed below it, since the names
+ * above are others. */
 static void expand_recorded(struct run *r, const struct front *f, struct expanded *out)
 {
 	const struct pkg *p = pkg_at(r, f->seed.pkg);
+	prior from = f->seed.key != NONE && reuse_landed(r, f->seed.key, p) ? f->seed.key : NONE;
 	out->seed = arena_new(&r->arena, struct seed, p->nedge + 1);
 	for (uint32_t i = 0; i < p->nedge; i++) {
-		const struct pkg *k = pkg_at(r, p->edge[i].pkg);
-		if (k->kind == PKG_LINK || closes_cycle(f->seed.next, p->edge[i].pkg))
-			continue;
-		out->seed[out->n++] = (struct seed){ .kind = SEED_PENDING,
-			.restated = true,
-			.optional_edge = p->edge[i].optional,
-			.optional = p->edge[i].optional || f->seed.optional,
+		const struct edge *e = &p->edge[i];
+		const struct pkg *k = pkg_at(r, e->pkg);
+		prior key = from == NONE ? NONE : reuse_dep(r, from, e->alias);
+		struct seed *s = &out->seed[out->n++];
+		*s = (struct seed){ .kind = SEED_PENDING,
+			.optional_edge = e->optional,
+			.optional = e->optional || f->seed.optional,
 			.leaf = k->leaf_node != NONE,
-			.alias = p->edge[i].alias,
-			.pkg = p->edge[i].pkg,
-			.node = NONE,
+			.alias = e->alias,
+			.pkg = e->pkg,
 			.parents = f->seed.next,
-			.next = chain_push(r, f->seed.next, p->edge[i].pkg),
-			.shadow = package_shadowed(r, k, f->scope),
+			.next = chain_push(r, f->seed.next, e->pkg),
 			.depth = f->seed.depth + 1,
-			.key = NONE };
+			.key = key != NONE && reuse_landed(r, key, k) ? key : NONE };
+		s->shadow = k->kind == PKG_LINK ? &atomset_none : package_shadowed(r, k, f->scope);
+		s->node = seed_node(r, e->pkg, s->depth, s->leaf);
+		if (closes_cycle(f->seed.next, e->pkg)) {
+			s->kind = SEED_DONE;
+			seed_settle(r, s, true, NULL, 0);
+		}
 	}
 }
 
@@ -529,7 +524,9 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 		for (size_t i = 0; i < front.n; i++) {
 			const struct front *f = &front.p[i];
 			const struct expanded *x = &level_out.p[i];
-			if (!f->recorded)
+			if (f->recorded)
+				seed_realise(r, &f->seed, x->seed, x->n);
+			else
 				seed_settle_children(r, &f->seed, x->seed, x->n);
 			settle_seeds(r, &next, x->seed, x->n, level_below(r, f->level, x->seed, x->n),
 				scope_below(r, f->scope, x->seed, x->n));

@@ -34,11 +34,9 @@ bool seed_claim(struct run *r, struct seed *s, const struct importer *imp)
 		if (c >= 0) {
 			s->owns = false;
 			s->shadow = p->shadow;
-			s->unchanged = false;
 			return false;
 		}
 	}
-	s->unchanged = p->owner.set && atomset_eq(p->shadow, s->shadow);
 	s->owns = true;
 	p->owner = mine;
 	p->shadow = s->shadow;
@@ -92,7 +90,8 @@ static bool edges_same(const struct pkg *p, const struct edge *e, uint32_t n)
 	return true;
 }
 
-/* Occurrences that realised children of an older record read the new one from now on. */
+/* Whoever owned the package before reads what its new owner has from now on, though that be the same: peers met below
+ * are news to the owner's importer alone. Source: pnpm 12.21's behaviour. */
 static void others_lazy(struct run *r, uint32_t pkg, uint32_t owner_node)
 {
 	bool any = false;
@@ -142,6 +141,17 @@ void seed_settle_children(struct run *r, const struct seed *s, const struct seed
 	}
 	struct recording rec = record(r, s, edge, m);
 	seed_settle(r, s, rec.declined, rec.declined ? NULL : kid, rec.declined ? 0 : m);
-	if ((rec.stale || !s->unchanged) && still_owner(r, s))
+	if (still_owner(r, s))
 		others_lazy(r, s->pkg, s->node);
+}
+
+void seed_realise(struct run *r, const struct seed *s, const struct seed *kids, uint32_t n)
+{
+	struct kid *kid = arena_new(&r->arena, struct kid, n + 1);
+	if (!still_owner(r, s))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		kid[i] = (struct kid){ kids[i].alias, kids[i].node };
+	seed_settle(r, s, false, kid, n);
+	others_lazy(r, s->pkg, s->node);
 }

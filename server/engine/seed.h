@@ -8,8 +8,7 @@
 enum seed_kind { SEED_DROPPED, SEED_DONE, SEED_PENDING };
 struct seed {
 	enum seed_kind kind;
-	bool optional_edge, optional, owns, unchanged, leaf;
-	bool restated; /* an edge that is recorded already: no place in the tree of its own */
+	bool optional_edge, optional, owns, leaf;
 	atom alias;
 	uint32_t pkg, node;
 	const struct chain *parents, *next;
@@ -27,3 +26,5 @@ void seeds_claim(struct run *r, const struct importer *imp, struct seed **all, u
 void seed_settle(struct run *r, const struct seed *s, bool lazy, struct kid *kid, uint32_t nkid);
 /* Children of S from the seeds of its edges: records them and settles its node. */
 void seed_settle_children(struct run *r, const struct seed *s, const struct seed *kids, uint32_t n);
+/* The same where they are recorded already: S takes them over from the owner before it. */
+void seed_realise(struct run *r, const struct seed *s, const struct seed *kids, uint32_t n);
