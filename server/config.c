@@ -253,7 +253,7 @@ static bool command_take(struct config *c, str arg, bool first)
 {
 	static const struct {
 		str word;
-		int command;
+		enum config_command command;
 	} known[] = { { STR_INIT("check-config"), CONFIG_CHECK }, { STR_INIT("verify-store"), CONFIG_VERIFY },
 		{ STR_INIT("--wait-settled"), CONFIG_SETTLE }, { STR_INIT("token"), CONFIG_TOKEN } };
 
