@@ -1,5 +1,6 @@
 /* install_after — what follows when all slots are there: links of the project, shims, build scripts,
  * and what is written last. */
+#include <errno.h>
 #include <poll.h>
 
 #include "bins.h"
@@ -201,11 +202,26 @@ static int install_finish(struct install *in, struct err *e)
 	return code;
 }
 
+/* The store's files take space of their own in this tree: nobody is to be surprised. */
+static void say_refused(const struct install *in)
+{
+	const struct link_counts *c = &in->r->link;
+	const char *how = c->clones ? "cloned" : "copied";
+
+	if (c->refused == EXDEV)
+		progress_say(in->o->progress, "the store %s is on another file system than the project: files are %s",
+			in->o->store_dir, how);
+	else if (c->refused)
+		progress_say(in->o->progress, "hard links from the store %s are refused (%s): files are %s",
+			in->o->store_dir, strerror(c->refused), how);
+}
+
 int install_after(struct install *in, struct err *e)
 {
 	in->finishing = true;
 	in->r->t.linked = install_since(in);
 	in->r->link = linker_counts(in->linker);
+	say_refused(in);
 	if (in->o->lockfile_only)
 		return install_finish(in, e);
 	if (install_links(in, false, e) < 0)

@@ -172,6 +172,8 @@ int vstore_open(struct install *in, struct err *e)
 		return e->code;
 	places_clear(in);
 	if (!in->made_vstore)
+		prune_links(in->vstore);
+	if (!in->made_vstore)
 		(void)renameat(in->vstore, ASIDE_LOCK, in->vstore, ASIDE_WAS); /* an install was killed */
 	in->has_old = !in->made_vstore && state_read(&in->old, in->root);
 	if (!in->made_vstore && !in->has_old)

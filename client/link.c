@@ -115,6 +115,7 @@ static void link_job_done(struct job *job, void *ctx)
 	l->counts.copies += j->stats.files.copies;
 	l->counts.bytes_copied += j->stats.files.bytes_copied;
 	l->counts.symlinks += j->stats.symlinks;
+	l->counts.refused = j->stats.files.refused ? j->stats.files.refused : l->counts.refused;
 	l->counts.warm_us += j->warm_us;
 	l->counts.cold_us += j->cold_us;
 	for (size_t i = 0; i < j->ran; i++) {

@@ -35,6 +35,7 @@ struct linker_opts {
 struct link_counts {
 	uint64_t dirs, links, clones, copies, bytes_copied, symlinks;
 	uint64_t warm, cold;       /* slots linked */
+	int refused;               /* the error with which hard links from the store were, or 0 */
 	unsigned most;             /* links that ran at the same time */
 	uint64_t warm_us, cold_us; /* work on all workers together */
 };

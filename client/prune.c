@@ -87,6 +87,21 @@ void prune_vstore(int vstore, const struct tree *t, uint64_t *removed)
 	closedir(d);
 }
 
+void prune_links(int vstore)
+{
+	DIR *d = fs_list(vstore, ".");
+	struct stat st;
+
+	for (struct dirent *en; d && (en = readdir(d));) {
+		bool may = en->d_type == DT_LNK || en->d_type == DT_UNKNOWN;
+		if (may && strcmp(en->d_name, "node_modules") != 0 && fs_stat(vstore, en->d_name, &st) == 0 &&
+			S_ISLNK(st.st_mode))
+			fs_unlink(vstore, en->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+}
+
 bool prune_made(int vstore, const struct tree *t)
 {
 	bool whole = true;

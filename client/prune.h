@@ -6,6 +6,8 @@
  * ("node_modules" and files stay), but for records. Each is moved away first: one that is gone into and not removed in
  * full would pass for whole. Errors are not fatal: what could not be removed stays and is tried again. */
 void prune_vstore(int vstore, const struct tree *t, uint64_t *removed);
+/* Removes links of VSTORE in the place of a slot: one that leads to a slot would pass for it, wherever that lies. */
+void prune_links(int vstore);
 /* Removes the slots that T's install has begun, and puts back what they replaced. False: some could not be. */
 bool prune_made(int vstore, const struct tree *t);
 /* Removes NAME below DIRFD with all that is in it, following no link. */

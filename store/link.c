@@ -150,9 +150,10 @@ static int file_link(struct linking *l, const struct pkg_file_row *f, struct err
 		return 0;
 	}
 	switch (errno) {
-	case EXDEV:                    /* another file system, or another mount of the same */
-	case EPERM:                    /* one without hard links, or fs.protected_hardlinks and somebody else's store */
-	case EOPNOTSUPP:               /* the same, from others */
+	case EXDEV:      /* another file system, or another mount of the same */
+	case EPERM:      /* one without hard links, or fs.protected_hardlinks and somebody else's store */
+	case EOPNOTSUPP: /* the same, from others */
+		l->n.refused = errno;
 		l->method = PKG_CLONE; /* the rest of the package would fare no better */
 		break;
 	case EMLINK: /* this inode has all the links it can have */
@@ -239,6 +240,7 @@ int store_link(struct store *s, struct pkg p, bool fresh, int dirfd, enum pkg_im
 		stats->clones += l.n.clones;
 		stats->copies += l.n.copies;
 		stats->bytes_copied += l.n.bytes_copied;
+		stats->refused = l.n.refused ? l.n.refused : stats->refused;
 	}
 	return rc;
 }

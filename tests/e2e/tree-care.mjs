@@ -2,7 +2,7 @@
 // usage: tree-care.mjs DRAY FIXTURE_REGISTRY PACKAGES
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, differences } from './compare-trees.mjs'
@@ -81,6 +81,30 @@ const tests = {
         assert.deepEqual(readdirSync(outside), [], what)
       }
     }
+  },
+  'a store on another file system is said, once'() {
+    const other = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : work, 'dray-care-'))
+    try {
+      const dir = project(), text = ok(install(dir, '--store-dir', other)), apart = statSync(other).dev !== statSync(dir).dev
+      assert.equal(text.split('is on another file system than the project: files are').length - 1, apart ? 1 : 0, text)
+      assert.doesNotMatch(ok(install(project())), /another file system/)
+    } finally {
+      rmSync(other, { recursive: true })
+    }
+  },
+  'a slot that was moved, and a link to it in its place, is made anew'() {
+    const dir = project(), vstore = join(dir, 'node_modules/.pnpm')
+    ok(install(dir))
+    const reference = describe(dir)
+    for (const to of [join(vstore, 'moved'), join(work, 'moved-away')]) {
+      renameSync(join(vstore, 'fx-app@1.0.0'), to)
+      symlinkSync(to, join(vstore, 'fx-app@1.0.0'))
+      something(dir, to)
+      ok(install(dir))
+      same(dir, reference, to)
+      assert.ok(lstatSync(join(vstore, 'fx-app@1.0.0')).isDirectory())
+    }
+    assert.ok(existsSync(join(work, 'moved-away/node_modules/fx-app/package.json')), 'what lies elsewhere is left alone')
   },
   'a dependency of a scope that is missing is something to do'() {
     const dir = project()

@@ -90,7 +90,7 @@ static void test_link_faults(void **state)
 {
 	struct env *v = *state;
 	struct err e;
-	unsigned fell_back = 0, n = 1;
+	unsigned fell_back = 0, refused = 0, n = 1;
 
 	fail_at = 0;
 	struct pkg p = import(v, "2.0.0");
@@ -111,6 +111,9 @@ static void test_link_faults(void **state)
 			if (rc == 0) { /* all of it is there */
 				assert_int_equal(st.links + st.clones + st.copies, pkg_nfiles(p));
 				fell_back += st.copies + st.clones > 1;
+				assert_true(!st.refused || st.refused == errnos[w]);
+				assert_true(!st.refused || errnos[w] == EXDEV || errnos[w] == EPERM);
+				refused += st.refused != 0;
 			} else {
 				assert_int_equal(rc, ERR_IO);
 			}
@@ -122,6 +125,7 @@ static void test_link_faults(void **state)
 	}
 	assert_true(n > 15);
 	assert_true(fell_back >= 15);
+	assert_true(refused >= 2);
 	pkg_drop(&p);
 }
 
