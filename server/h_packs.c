@@ -216,22 +216,9 @@ int h_packs(h2o_req_t *req)
 	return 0;
 }
 
-/* The answer for one row: a key, and, if FROM, that of a version which the client has. */
-static void find_row(struct buf *out, struct packs *p, const struct identity *who, const uint8_t *row, bool from)
-{
-	static const uint8_t none[32];
-	uint8_t digest[32];
-	uint64_t size;
-
-	from = from && memcmp(row + PACKS_KEY, none, PACKS_KEY) != 0;
-	bool ok = from ? packs_find_from(p, digest, &size, row, row + PACKS_KEY) : packs_find(p, digest, &size, row);
-
-	ok = ok && packs_allowed(p, digest, who);
-	packs_row_put(out, ok ? digest : none, ok ? size : 0);
-}
-
 int h_packs_find(h2o_req_t *req)
 {
+	static const uint8_t none[32];
 	AUTO(buf_release) struct buf out = BUF_INIT;
 	AUTO(identity_drop) struct identity *who = NULL;
 	struct packs *p = packs_here(&who, req);
@@ -249,8 +236,12 @@ int h_packs_find(h2o_req_t *req)
 		answer_error(req, &e);
 		return 0;
 	}
-	for (size_t i = 0; i < n; i++)
-		find_row(&out, p, who, row + i * width, from);
+	struct pack_found *found = h2o_mem_alloc_pool(&req->pool, n * sizeof(*found) + 1);
+	packs_find_all(p, found, row, n, width, from);
+	for (size_t i = 0; i < n; i++) {
+		bool ok = found[i].size && packs_allowed(p, found[i].digest, who);
+		packs_row_put(&out, ok ? found[i].digest : none, ok ? found[i].size : 0);
+	}
 	answer_text(req, 200, PACKS_FIND_TYPE, buf_str(&out));
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* Deltas between two versions that both have a pack: made by the settlers when a client that has the one has
- * asked for the other (packs_find_from()), and ahead of it between neighbouring versions, kept and evicted like
+ * asked for the other (packs_find_all()), and ahead of it between neighbouring versions, kept and evicted like
  * packs. Nobody waits for one. */
 #include "fs.h"
 #include "pack_delta.h"

@@ -245,7 +245,7 @@ static bool ready_line(struct packs *p, const uint8_t key[PACKS_KEY], const str 
 	it->tarball = tarball;
 	it->raw = raw;
 	packs_ready(p, it, warm ? PACK_WARM : PACK_SETTLED);
-	it->unproved = unproved || delta; /* a delta is as good as what it is made of: packs_find_from() */
+	it->unproved = unproved || delta; /* a delta is as good as what it is made of: find_delta() */
 	if (unproved) {
 		*vec_add(&p->unproved) = it->at;
 		p->n.unproved++;

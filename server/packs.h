@@ -50,10 +50,14 @@ void packs_of(struct packs *p, struct frame_package *f, str client);
 /* The pack that is ready for the package KEY, which counts as a use of it; false: none is, and it is made where that
  * can be. */
 bool packs_find(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY]);
-/* For who has the package BASE: the delta from there if it is ready, else it is made for the next one that
- * asks, and the pack is given. */
-bool packs_find_from(struct packs *p, uint8_t digest[32], uint64_t *size, const uint8_t key[PACKS_KEY],
-	const uint8_t base[PACKS_KEY]);
+struct pack_found {
+	uint8_t digest[32];
+	uint64_t size; /* 0: none is ready */
+};
+/* The same for N of them, whose keys are the heads of ROWS, WIDTH bytes apart. FROM: behind each stands the key of a
+ * package that the client has (zeros: none): the delta from there if it is ready, else it is made for the next one
+ * that asks, and the pack is given. */
+void packs_find_all(struct packs *p, struct pack_found *out, const uint8_t *rows, size_t n, size_t width, bool from);
 /* May WHO have the pack? Decided by the name of the package it was made for. */
 bool packs_allowed(struct packs *p, const uint8_t digest[32], const struct identity *who);
 /* A descriptor of the pack's file, to be closed, and its size; -1: there is none. */

@@ -56,6 +56,12 @@ uint32_t map_get(const struct map *m, str key)
 	return c->used ? c->value : MAP_NONE;
 }
 
+void map_expect(const struct map *m, str key)
+{
+	if (m->cell)
+		__builtin_prefetch(&m->cell[map_hash(key) & m->mask]);
+}
+
 static struct map_cell *map_slot(struct map *m, str key, bool *fresh)
 {
 	if (!m->cell || (uint64_t)m->n * 4 >= (uint64_t)(m->mask + 1) * 3)

@@ -16,6 +16,8 @@ struct map {
 void map_reserve(struct map *m, size_t n);
 /* The number under KEY, or MAP_NONE. */
 uint32_t map_get(const struct map *m, str key);
+/* It is about to be asked for, and others are before it: what is far away in memory comes meanwhile. */
+void map_expect(const struct map *m, str key);
 /* Puts VALUE under KEY unless there is one; returns what is there afterwards. *fresh (may be
  * NULL): whether it is new. */
 uint32_t map_add(struct map *m, str key, uint32_t value, bool *fresh);
