@@ -491,6 +491,21 @@ static void peer_required(struct deps *d, atom name)
 	d->npeer_optional = to;
 }
 
+/* A peer that only peerDependenciesMeta names is one of any version: "-" takes it away (pnpm 12.21). */
+static void override_unlisted_peers(struct run *r, struct deps *d, struct place at, const atom *dir)
+{
+	uint32_t to = 0;
+	for (uint32_t i = 0; i < d->npeer_optional; i++) {
+		const struct kv edge = { d->peer_optional[i], atom_of(&r->t, STR("*")) };
+		bool drop = false;
+		if (!kv_find(d->peer, d->npeer, edge.k))
+			(void)overridden(r, at, edge, dir, &drop);
+		if (!drop)
+			d->peer_optional[to++] = edge.k;
+	}
+	d->npeer_optional = to;
+}
+
 static void override_peers(struct run *r, struct deps *d, struct place at, const atom *dir, bool project)
 {
 	uint32_t to = 0;
@@ -531,6 +546,7 @@ void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom
 	override_map(r, d->opt, &d->nopt, (struct place){ name, version, GROUP_OPTIONAL }, dir);
 	if (dev)
 		override_map(r, dev->dep, &dev->ndep, (struct place){ name, version, GROUP_DEV }, dir);
+	override_unlisted_peers(r, d, (struct place){ name, version, GROUP_PEER }, dir);
 	override_peers(r, d, (struct place){ name, version, GROUP_PEER }, dir, dev != NULL);
 }
 
