@@ -29,6 +29,7 @@ void peers_free(struct peers *p)
 	vec_release(&p->record);
 	vec_release(&p->missing);
 	vec_release(&p->above);
+	marks_release(&p->met);
 	free(p->pkg);
 	deppaths_release(&p->own_paths);
 	arena_release(&p->a);

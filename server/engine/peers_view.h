@@ -96,6 +96,7 @@ struct peers {
 	uint32_t call, summary_mark; /* numbers of walks over importers: visited, marks of summaries */
 	missing_vec missing;
 	VEC(uint32_t) above; /* nodes that the walk is below */
+	struct marks met;    /* packages below one of them */
 	uint32_t depth;      /* of the walk, in packages */
 	/* peers_locked.c */
 	const uint32_t *locked; /* by snapshot: the node that serves as it did; NULL: the lockfile has no say */

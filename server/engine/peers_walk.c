@@ -207,24 +207,65 @@ static bool torn(const struct peers *p, const struct refs *ctx, const struct ref
 	return false;
 }
 
-/* Whether sharing the inherited provider instead of the own child would give a child's peers two versions. */
+/* A package below the one that is visited, as a child of it or by its package alone. */
+struct descendant {
+	uint32_t pkg, node; /* NONE: no occurrence of it */
+};
+typedef VEC(struct descendant) descendant_vec;
+
+static void children_of(struct peers *p, struct descendant d, descendant_vec *out)
+{
+	const struct vnode *v = d.node == NONE ? NULL : vnode_at(p, d.node);
+	const struct pkg *k = pkg_at(p->r, d.pkg);
+	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
+		*vec_add(out) = (struct descendant){ vnode_at(p, v->kid[i].node)->pkg, v->kid[i].node };
+	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
+		*vec_add(out) = (struct descendant){ k->edge[i].pkg, NONE };
+}
+
+/* Whether D hands a copy of its own of NAME to what is below it. */
+static bool hands_own(struct peers *p, struct descendant d, atom name)
+{
+	const struct vnode *v = d.node == NONE ? NULL : vnode_at(p, d.node);
+	const struct pkg *k = pkg_at(p->r, d.pkg);
+	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
+		if (v->kid[i].alias == name)
+			return true;
+	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
+		if (k->edge[i].alias == name)
+			return true;
+	return false;
+}
+
+/* Whether something below X would get two versions of a peer if X shared the inherited provider instead of its own
+ * child. */
 static bool breaks_diamond(struct peers *p, struct visit *x, const struct refs *with_own, const struct ref *inherited,
 	const struct ref *own)
 {
-	const struct vnode *there = vnode_at(p, inherited->node), *v = vnode_at(p, x->node);
-	const struct pkg *me = pkg_at(p->r, x->pkg), *k = pkg_at(p->r, own->pkg);
+	const struct vnode *there = vnode_at(p, inherited->node);
+	const struct pkg *k = pkg_at(p->r, own->pkg);
 	if (inherited->node == own->node || !there->alive || !there->ctx)
 		return false;
-	bool any = false;
+	bool any = false, fresh;
 	for (uint32_t i = 0; i < k->npeer && !any; i++)
 		any = differs(p, there->ctx, with_own, k->peer[i].name);
 	if (!any)
 		return false;
-	for (uint32_t i = 0; i < (v->lazy ? me->nedge : v->nkid); i++)
-		if (torn(p, there->ctx, with_own, k,
-			    pkg_at(p->r, v->lazy ? me->edge[i].pkg : vnode_at(p, v->kid[i].node)->pkg)))
-			return true;
-	return false;
+	descendant_vec todo = VEC_INIT;
+	any = false;
+	marks_begin(&p->met);
+	children_of(p, (struct descendant){ x->pkg, x->node }, &todo);
+	while (todo.n && !any) {
+		struct descendant d = todo.p[--todo.n];
+		(void)marks_meet(&p->met, d.pkg, &fresh);
+		if (!fresh)
+			continue;
+		any = torn(p, there->ctx, with_own, k, pkg_at(p->r, d.pkg));
+		if (!any && !hands_own(p, d, k->peer_name))
+			children_of(p, d, &todo);
+	}
+	vec_release(&todo);
+	return any;
 }
 
 /* What the children see: the parents, and the node's own children that can be peers. */
