@@ -446,9 +446,9 @@ static int rounds(struct hoist *h, struct err *e)
 	for (bool again = true; again && !rc;) {
 		again = false;
 		for (uint32_t i = 0; i < r->nimporter && !rc; i++)
-			rc = optional_round(h, &r->importer[i], &again, e);
-		for (uint32_t i = 0; again && i < r->nimporter && !rc; i++)
 			rc = required_round(h, &r->importer[i], e);
+		for (uint32_t i = 0; i < r->nimporter && !rc; i++)
+			rc = optional_round(h, &r->importer[i], &again, e);
 	}
 	return rc;
 }
