@@ -574,8 +574,9 @@ int rewrite_prior(struct run *r, const struct lockfile **out, struct err *e)
 	const struct lock_head *h = &r->prior->head;
 	struct rewrite x = { .r = r, .from = r->prior, .out = *r->prior };
 	*out = NULL;
-	/* what is a dependency and a peer, too, is a peer alone with autoInstallPeers: the lockfile doesn't tell */
-	if (!str_eq(h->package_extensions_checksum, r->set->package_extensions_checksum) ||
+	/* What is a dependency and a peer, too, is a peer alone with autoInstallPeers: the lockfile doesn't tell. Nor
+	 * does it tell what the hooks that it was made with changed. */
+	if (h->pnpmfile_checksum.n || !str_eq(h->package_extensions_checksum, r->set->package_extensions_checksum) ||
 		!str_list_same(h->ignored_optional, r->set->ignored_optional) ||
 		(h->auto_install_peers && !r->set->auto_install_peers))
 		return 0;
