@@ -28,6 +28,7 @@ struct declared {
 size_t declared_of(struct declared *out, const struct manifest *m);
 /* D is, or may be, a folder or a project of the workspace. */
 bool names_folder(const struct absorb *b, const struct declared *d);
+/* Whether it asks for peers, optional ones included. */
 bool has_peers(const struct lock_package *p);
 /* Whether the package of KEY stands there once, without patch, and neither it nor anything below it looks for peers. */
 bool stands_alone(const struct absorb *b, str key);

@@ -5,6 +5,7 @@
 #include "options.h"
 #include "project.h"
 
+/* Each is given a command line that options_parse() has read, and returns the exit status; what failed was said. */
 int command_install(const struct options *o);
 int command_store(const struct options *o);
 int command_verify(const struct options *o);

@@ -28,6 +28,7 @@ struct fetch_counts {
 	uint64_t import_us;               /* work on all workers */
 	uint64_t most_bytes;              /* in memory at once */
 };
+/* What O points at is borrowed, and P. Nothing is asked for yet. ERR_IO: there is no descriptor. */
 MUST_USE int fetcher_new(struct fetcher **out, struct pool *p, const struct fetcher_opts *o, struct err *e);
 /* P, which is IDLE, is COMING from now on; done() is called once, later. */
 void fetch_package(struct fetcher *f, struct tree_package *p);
@@ -37,6 +38,7 @@ int fetcher_fd(const struct fetcher *f);
 void fetcher_drain(struct fetcher *f);
 /* Packages whose done() is still to be called. */
 size_t fetcher_pending(const struct fetcher *f);
+/* So far. Any thread. */
 struct fetch_counts fetcher_counts(struct fetcher *f);
 /* Asks for nothing more; packages that were not asked for yet stay pending. Before the http ends. */
 void fetcher_stop(struct fetcher *f);

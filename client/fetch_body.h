@@ -16,6 +16,7 @@ struct fetch_bodies {
 	uint8_t size[FETCH_UNITS]; /* at a block's first unit: log2 of its units */
 	bool used[FETCH_UNITS];    /* there */
 };
+/* Takes no memory. Released when no body has a block any more. */
 void fetch_bodies_init(struct fetch_bodies *s);
 void fetch_bodies_release(struct fetch_bodies *s);
 
@@ -25,5 +26,6 @@ struct fetch_body {
 };
 /* Room for WANT bytes in all, if it is not there. */
 void fetch_body_reserve(struct fetch_body *b, struct fetch_bodies *s, size_t want);
+/* Behind what is there, in room that doubles where it is short. */
 void fetch_body_add(struct fetch_body *b, struct fetch_bodies *s, const void *p, size_t n);
 void fetch_body_release(struct fetch_body *b, struct fetch_bodies *s);

@@ -67,6 +67,7 @@ int pack_fetcher_fd(const struct pack_fetcher *f);
 void pack_fetcher_drain(struct pack_fetcher *f);
 /* Packages for which neither done() nor absent() was called yet; those that were taken back are none. */
 size_t pack_fetcher_pending(const struct pack_fetcher *f);
+/* So far. Any thread. */
 struct pack_counts pack_fetcher_counts(struct pack_fetcher *f);
 /* Stops the thread: nothing arrives any more. Before the pool is waited for. NULL is fine. */
 void pack_fetcher_stop(struct pack_fetcher *f);

@@ -106,9 +106,11 @@ struct pack_fetcher {
 	struct pack_counts counts;   /* under the lock */
 };
 
+/* W as the last of L. */
 void want_add(struct want_list *l, struct pack_want *w);
 /* Behind BEFORE; NULL: as the first. */
 void want_insert(struct want_list *l, struct pack_want *before, struct pack_want *w);
+/* The first, out of L; NULL: it is empty. */
 struct pack_want *want_take(struct want_list *l);
 /* Puts ALL, in its order, before what is in L. */
 void want_return(struct want_list *l, struct want_list *all);
@@ -129,6 +131,7 @@ void feed_give(struct pack_want *w, enum pack_end end, const struct err *why);
 void feeds_go(struct pack_fetcher *f);
 /* The loop's: all of W's pack is in its body. */
 void feed_whole(struct pack_want *w);
+/* With what has arrived of it; it is in no list. */
 void want_free(struct pack_want *w);
 
 /* The thread: from `in` to `news`. */

@@ -42,6 +42,8 @@ struct finish_opts {
  * LOCKFILE. After tree_reach(). */
 struct lockfile current_lockfile(
 	const struct lockfile *lockfile, const struct tree *tree, const struct request *req, struct arena *a);
+/* Writes what is missing or differs, the state last. *OUT, which begins zeroed, says what it wrote of the files that
+ * are watched. ERR_IO, ERR_NOSPACE with the file. */
 MUST_USE int finish_write(struct written *out, const struct finish_opts *o, struct err *e);
 /* An install has failed, and T's slots stay as they are: those that are whole are written down for the next one. */
 void finish_failed(const struct tree *t, int root);

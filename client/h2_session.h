@@ -23,6 +23,7 @@ struct h2_opts {
 	 * NULL: read for this session. */
 	struct ssl_ctx_st **tls_kept;
 };
+/* The authorities in *KEPT, when no session that uses them is left. */
 void h2_tls_free(struct ssl_ctx_st **kept);
 /* Starts connecting. ERR_NET when the name has no address. */
 MUST_USE int h2_open(struct h2 **out, const struct h2_opts *o, struct err *e);
@@ -41,6 +42,7 @@ MUST_USE int h2_flush(struct h2 *h, struct err *e);
 bool h2_ready(const struct h2 *h);
 /* A GOAWAY has come: what was asked for may end, nothing new can be asked. */
 bool h2_going(const struct h2 *h);
+/* Tells nobody: streams that are open end without their done(). NULL is fine. */
 void h2_close(struct h2 *h);
 
 struct h2_response {

@@ -15,4 +15,6 @@ struct local_opts {
 };
 /* Whether P is for this stage. */
 bool import_is_local(const struct tree_package *p);
+/* P, which is IDLE, is COMING from now on; done() is called once, on the loop: it is READY, or CODE is negative and
+ * E says why not. */
 void import_local(struct pool *pool, const struct local_opts *o, struct tree_package *p);

@@ -39,12 +39,14 @@ struct link_counts {
 	unsigned most;             /* links that ran at the same time */
 	uint64_t warm_us, cold_us; /* work on all workers together */
 };
+/* P and T and what O points at are borrowed. Starts nothing. */
 struct linker *linker_new(struct pool *p, const struct tree *t, const struct linker_opts *o);
 /* Links N slots whose packages are READY. They are the linker's until done() was called for them. SLOTS is put into the
  * order in which they are begun: large ones first, then as they came. */
 void link_slots_parallel(struct linker *l, struct slot **slots, size_t n);
 /* Nothing more is begun, and done() is not called again; what runs ends: wait for the pool. */
 void linker_stop(struct linker *l);
+/* Of the slots that done() was called for. The loop's thread. */
 struct link_counts linker_counts(const struct linker *l);
 /* All done() calls must have happened, or after linker_stop() the pool's jobs have ended. */
 void linker_free(struct linker *l);

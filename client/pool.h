@@ -20,9 +20,11 @@ struct job {
 struct pool;
 /* WORKERS 0: one per CPU, and two at least, so that a link can always overlap with another. */
 MUST_USE int pool_new(struct pool **out, unsigned workers, struct err *e);
+/* How many threads it has. */
 unsigned pool_workers(const struct pool *p);
 /* Jobs to have here at once, at least, for no worker to idle while more of them are brought. */
 unsigned pool_enough(const struct pool *p);
+/* J is the pool's until its done(). Never waits, and never refuses. */
 void pool_submit(struct pool *p, struct job *j);
 /* Readable when pool_drain() has something to do. */
 int pool_fd(const struct pool *p);

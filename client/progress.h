@@ -17,6 +17,7 @@ struct progress {
 	bool planned;
 	uint32_t deprecated;
 };
+/* Nothing is written yet. The line is redrawn where R is the default and standard error is a terminal. */
 void progress_init(struct progress *p, enum reporter r);
 /* Counters have changed. */
 void progress_update(struct progress *p);

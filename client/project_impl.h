@@ -28,9 +28,11 @@ void load_warn(struct load *l, str text);
 str load_path(struct load *l, str dir, const char *name);
 /* The text of a file of at most LOAD_FILE_MAX bytes, in L's arena; absent when there is no such file. */
 enum { LOAD_FILE_MAX = 16 << 20 };
+/* The text of PATH in *OUT, in the load's arena; absent where there is no such file. ERR_IO, ERR_TOOBIG past
+ * LOAD_FILE_MAX. */
 MUST_USE int load_text(struct load *l, str path, str *out);
 
 /* Where pnpm keeps what is the machine's: config.yaml, auth.ini. Empty where there is no home. */
 str load_config_dir(char **env, struct arena *a);
-/* project_settings.c: P's settings, its own and those of the request; the root is known. */
+/* project_settings.c: the project's settings, its own and those of the request; its root is known. */
 MUST_USE int load_settings(struct load *l);

@@ -10,7 +10,7 @@ void prune_vstore(int vstore, const struct tree *t, uint64_t *removed);
 void prune_links(int vstore);
 /* Removes the slots that T's install has begun, and puts back what they replaced. False: some could not be. */
 bool prune_made(int vstore, const struct tree *t);
-/* Removes NAME below DIRFD with all that is in it, following no link. */
+/* Removes NAME below AT with all that is in it, following no link. */
 bool remove_all(int at, const char *name);
 
 /* Removes a slot where it lies, marked as not whole first: for overlayfs, which does not rename a folder

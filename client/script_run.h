@@ -26,6 +26,7 @@ struct script_opts {
 	void *arg;
 	unsigned end_ms; /* what an interrupted script has for its end; 0: five seconds */
 };
+/* What O points at is borrowed. */
 struct script_set *script_set_new(const struct script_opts *o);
 /* S is copied, what it points at is not. */
 MUST_USE int script_start(struct script_set *set, const struct script *s, struct err *e);

@@ -276,7 +276,7 @@ static str trim_end(str s)
 	return s;
 }
 
-/* OPS of H as they read forwards (drop '-') or backwards (drop '+'). */
+/* Whether the lines from AT on are those that H finds (DROP '-'), or those that it leaves (DROP '+'). */
 static bool hunk_fits(const struct diff_hunk *h, char drop, const struct lines *l, size_t at)
 {
 	for (size_t i = 0; i < h->nlines; i++) {

@@ -8,9 +8,11 @@
 #include "registry.h"
 
 struct verdict_heads;
+/* R is borrowed. */
 struct verdict_heads *verdict_heads_new(struct registry *r);
 /* NAME@VERSION is fetched from its registry. Before the first question. */
 void verdict_heads_plan(struct verdict_heads *h, str name, str version);
+/* How many versions verdict_heads_plan() was told of. */
 size_t verdict_heads_planned(const struct verdict_heads *h);
 /* Borrowed. */
 const struct policy_heads *verdict_heads_io(const struct verdict_heads *h);

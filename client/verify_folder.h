@@ -13,6 +13,7 @@ struct differences {
 	bool absent;              /* there is no such folder */
 };
 void differences_release(struct differences *d);
+/* PATH is copied, WHAT is a constant. Past VERIFY_LISTED it is only counted. */
 void difference_add(struct differences *out, str path, const char *what);
 /* Compares what is below PATH in DIRFD with P. node_modules/.bin below it is not looked at: commands of dependencies
  * are made there. ERR_IO: it cannot be read. */

@@ -59,6 +59,7 @@ void verify_extra(struct verify *v, str path, const char *what);
 MUST_USE int verify_tree(struct verify *v, struct err *e);
 /* Of a tree that is filled: symlinks that are missing, lead elsewhere, or that nobody asked for. */
 void verify_links(struct verify *v);
+/* The same of a store: its packages that a registry can be asked for. ERR_NOTFOUND: there is none. */
 MUST_USE int verify_store(struct verify *v, struct err *e);
 /* What the store's record says against the registry's. */
 void verify_records(struct differences *out, struct pkg kept, struct pkg is);

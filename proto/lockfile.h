@@ -137,6 +137,7 @@ const struct lock_snapshot *lockfile_snapshot(const struct lockfile *lf, str dep
  * "name@" on that begin so. */
 size_t lockfile_packages_from(const struct lockfile *lf, str key);
 size_t lockfile_snapshots_from(const struct lockfile *lf, str key);
+/* The project in PATH, or NULL; needs the same order. */
 const struct lock_importer *lockfile_importer(const struct lockfile *lf, str path);
 /* Packages and snapshots by key, importers by path. */
 void lockfile_sort(struct lockfile *lf);

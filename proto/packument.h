@@ -52,14 +52,17 @@ enum packument_list {
 	PACKUMENT_NLISTS
 };
 
+/* As the registry calls it. */
 str packument_name(struct packument p);
 /* Whether the JSON had publish times for versions (the full form has). */
 bool packument_has_time(struct packument p);
 /* `modified`, or time.modified: milliseconds since 1970, 0 when absent. */
 int64_t packument_modified(struct packument p);
+/* Those that are no version of semver are not among them. */
 uint32_t packument_nversions(struct packument p);
 /* Version number I (0 is the lowest), its text as the registry wrote it. */
 str packument_version(struct packument p, uint32_t i);
+/* The same, taken apart; OUT borrows from the record. */
 void packument_semver(struct packument p, uint32_t i, struct semver *out);
 /* Index of the version with exactly this text, or UINT32_MAX. */
 uint32_t packument_find(struct packument p, str version);
@@ -79,15 +82,18 @@ str packument_tarball(struct packument p, uint32_t i, struct arena *a);
 str packument_deprecated(struct packument p, uint32_t i);         /* empty: not deprecated */
 uint64_t packument_unpacked_size(struct packument p, uint32_t i); /* dist.unpackedSize, 0 unknown */
 uint32_t packument_file_count(struct packument p, uint32_t i);
+/* hasInstallScript, or one of the scripts that an install runs. */
 bool packument_has_install_script(struct packument p, uint32_t i);
 /* A non-empty bin or directories.bin: pnpm's hasBin. */
 bool packument_has_bin(struct packument p, uint32_t i);
+/* bundleDependencies: true, whatever they are. */
 bool packument_bundle_all(struct packument p, uint32_t i);
 /* libc was one string, not an array: pnpm's lockfile keeps that. One string as os or cpu is none
  * at all to pnpm and here. */
 bool packument_libc_scalar(struct packument p, uint32_t i);
 /* 3 approved staged publish, 2 trusted publisher and provenance, 1 provenance attestation, 0 none: for trustPolicy. */
 int packument_trust(struct packument p, uint32_t i);
+/* Entries of the map M of version I, and the K-th; likewise of the list L. */
 uint32_t packument_map_n(struct packument p, uint32_t i, enum packument_map m);
 void packument_map_at(struct packument p, uint32_t i, enum packument_map m, uint32_t k, str *key, str *value);
 uint32_t packument_list_n(struct packument p, uint32_t i, enum packument_list l);

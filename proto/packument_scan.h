@@ -15,6 +15,7 @@ struct scan {
 	size_t bad_at;
 };
 
+/* At the beginning of TEXT; both are borrowed for the scan's life. */
 void scan_init(struct scan *s, str text, struct arena *a);
 /* Notes the first error, at AT. */
 void scan_fail(struct scan *s, const char *at, const char *what);
@@ -33,6 +34,7 @@ bool scan_str(struct scan *s, str *out);
 bool scan_true(struct scan *s);
 /* Reads a number that is a whole one from 0 to 2^53; anything else is skipped: 0. */
 uint64_t scan_u64(struct scan *s);
+/* Walks over one value, whatever it is. */
 void scan_skip(struct scan *s);
 
 /* From P, at the opening bracket of an object or array, to behind the closing one; NULL when

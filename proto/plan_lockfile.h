@@ -7,6 +7,7 @@
 
 struct plan_lockfile;
 struct plan_lockfile *plan_lockfile_new(void);
+/* What F says of the lockfile; other frames than those of packages, slots, importers and its head say nothing. */
 void plan_lockfile_add(struct plan_lockfile *pl, const struct frame *f);
 /* The environment document that stands before it; plans have none. */
 void plan_lockfile_environment(struct plan_lockfile *pl, str document);

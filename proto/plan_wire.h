@@ -73,6 +73,7 @@ struct plan_writer;
 struct plan_writer *plan_writer_new(int level);
 /* For a reader with PLAN_ACCEPT_COLUMNS: smaller, and cheaper to compress. Before the first frame. */
 void plan_writer_columns(struct plan_writer *pw);
+/* Encodes F, behind those before it. ERR_TOOBIG. */
 MUST_USE int plan_writer_add(struct plan_writer *pw, const struct frame *f, struct err *e);
 /* What has been encoded up to here and not taken yet, flushed, appended to OUT. END closes the stream. */
 MUST_USE int plan_writer_take(struct plan_writer *pw, struct buf *out, bool end, struct err *e);
@@ -81,11 +82,13 @@ void plan_writer_free(struct plan_writer *pw);
 /* The reader: bytes as they arrive, frames to SINK. Returns 0, or the sink's or its own negative code. */
 struct plan_reader;
 struct plan_reader *plan_reader_new(void);
+/* The next bytes, however they were cut; a frame is SINK's for the call. ERR_PROTOCOL, ERR_TOOBIG. */
 MUST_USE int plan_reader_push(struct plan_reader *pr, str bytes, frame_sink *sink, void *ctx, struct err *e);
 /* At the peer's end of stream: 0 when the plan is whole, else ERR_PROTOCOL. */
 MUST_USE int plan_reader_end(const struct plan_reader *pr, struct err *e);
 void plan_reader_free(struct plan_reader *pr);
 
+/* All of it in one call: the N frames at F, at zstd's LEVEL, and the stream's end. ERR_TOOBIG. */
 MUST_USE int plan_encode(struct buf *out, const struct frame *f, size_t n, int level, struct err *e);
 /* Hands the frames of BYTES to SINK, in order; returns the sink's code when that is negative. ERR_PROTOCOL when
  * the plan is not complete. */

@@ -12,4 +12,5 @@ enum yaml_style yaml_style_of(str s, bool one_line, bool in_block);
 bool yaml_is_typed(str s);
 /* Next code point of S at *I, which moves past it. Text that is no UTF-8 gives its byte as an unprintable one. */
 uint32_t yaml_next_char(str s, size_t *i);
+/* Whether C can stand in a text as it is; what cannot puts the text into double quotes. */
 bool yaml_is_printable(uint32_t c);

@@ -18,6 +18,7 @@ enum { DOOR_PAUSE_MS = 100 };
 
 /* L listens at copies of these N. */
 MUST_USE int door_open(struct loop *l, struct door *d, const int *fd, size_t n, struct err *e);
+/* L accepts again what it had to leave for lack of descriptors, once the pause is over. */
 void door_tick(struct loop *l, int64_t now_ms);
 /* Nothing more comes to L, from the other loops neither (but what is under way). */
 void door_close(struct loop *l);

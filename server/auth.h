@@ -43,9 +43,11 @@ MUST_USE int auth_who(struct identity **out, struct auth *a, str authorization, 
 MUST_USE int auth_login(struct identity **out, struct auth *a, str user, str password, str peer, struct err *e);
 /* The token file was changed by this process: it counts at once. */
 void auth_changed(struct auth *a);
+/* Frees it with the last one who holds it. NULL is fine. */
 void identity_release(struct identity *i);
 /* For AUTO(). */
 void identity_drop(struct identity **i);
+/* I, held once more. */
 struct identity *identity_ref(struct identity *i);
 /* Whether there is anything that I may not see. */
 bool identity_restricted(const struct identity *i);

@@ -17,6 +17,7 @@ MUST_USE int blobs_new(
 void blobs_free(struct blobs *b);
 /* Takes stock of what earlier runs left; blocks, once. Cut short by blobs_stop(). */
 void blobs_scan(struct blobs *b);
+/* blobs_scan() returns soon. Any thread. */
 void blobs_stop(struct blobs *b);
 
 /* A descriptor and the size; -1: it is not there. */
@@ -25,6 +26,7 @@ int blobs_open(struct blobs *b, const uint8_t key[32], uint64_t *size);
 MUST_USE int blobs_temp(struct blobs *b, int *fd, char name[32], struct err *e);
 /* Syncs and publishes it, and evicts what is too much. FD stays the caller's. Blocks on the disk. */
 MUST_USE int blobs_keep(struct blobs *b, const uint8_t key[32], int fd, const char *name, struct err *e);
+/* The file NAME in tmp is not kept. */
 void blobs_drop(struct blobs *b, const char *name);
 /* A small one in one call. */
 MUST_USE int blobs_put(struct blobs *b, const uint8_t key[32], str bytes, struct err *e);
@@ -34,10 +36,12 @@ size_t blobs_evict(struct blobs *b, int64_t now);
 void blobs_on_unlink(struct blobs *b, void (*fn)(void *arg), void *arg);
 /* Calls FN in each pass, when it has looked at all files and not chosen yet. For tests. */
 void blobs_on_choice(struct blobs *b, void (*fn)(void *arg), void *arg);
+/* It is not there any more; who has it open reads on. */
 void blobs_remove(struct blobs *b, const uint8_t key[32]);
 
 struct blobs_counts {
 	uint64_t files, bytes, evicted, evicted_young; /* young: unused for less than a day */
 	uint64_t passes;                               /* over all files, in search of what may go */
 };
+/* FILES and BYTES now, once blobs_scan() is through; the others since start. */
 struct blobs_counts blobs_counts(struct blobs *b);

@@ -17,5 +17,6 @@ struct clients;
 struct clients *clients_new(uint64_t most, uint64_t per);
 /* False: a limit is reached, and nothing was counted. */
 bool clients_enter(struct clients *c, const struct client_key *k);
+/* One that clients_enter() let in is closed. */
 void clients_leave(struct clients *c, const struct client_key *k);
 void clients_free(struct clients *c);

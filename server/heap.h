@@ -16,6 +16,7 @@ struct heap_sizes {
 	/* Bytes of memory that nobody's data is in: free, but not the system's again; thread stacks included. */
 	uint64_t kept;
 };
+/* Of all heaps, now. Takes each heap's lock for a moment. */
 struct heap_sizes heap_sizes(void);
 
 /* Gives back what is free when KEPT is over 32 MiB and over half of what is used: true. The thread does

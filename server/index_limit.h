@@ -14,6 +14,7 @@ MUST_USE int index_limit_new(struct index_limit **out, struct store *s, uint64_t
 void index_limit_free(struct index_limit *l);
 /* One pass as of NOW_MS (Unix time): rows that went. The thread does it by itself; for tests. */
 size_t index_limit_pass(struct index_limit *l, int64_t now_ms);
+/* Rows that went, since start. */
 uint64_t index_limit_evicted(struct index_limit *l);
 
 /* Lockfiles by their SHA-256. FIND copies the text into A; KEEP writes one that is not there, and is dropped when

@@ -70,7 +70,9 @@ struct counts {
 	_Atomic uint64_t by_status[METRICS_ROUTES][500]; /* 100 to 599 */
 };
 
+/* US: microseconds. */
 void histogram_add(struct histogram *h, uint64_t us);
+/* Appends it as Prometheus text, in seconds; NAME without the prefix. */
 void histogram_print(struct buf *out, const char *name, const char *help, const struct histogram *h);
 /* A request of ROUTE (below METRICS_ROUTES) ended with STATUS. */
 void counts_request(struct counts *n, unsigned route, int status);
@@ -78,6 +80,7 @@ void counts_request(struct counts *n, unsigned route, int status);
 void counts_print(struct buf *out, const struct counts *n, const char *const *route, unsigned nroutes);
 /* One metric with its HELP and TYPE; NAME without the prefix "drayd_". */
 void metric_print(struct buf *out, const char *name, const char *type, const char *help, double v);
+/* HELP and TYPE alone, for one with labels. */
 void metric_head(struct buf *out, const char *name, const char *type, const char *help);
 /* Bytes of this process in memory; 0 when /proc does not tell. */
 uint64_t metrics_rss(void);

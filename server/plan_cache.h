@@ -17,6 +17,7 @@ struct plan_blob {
 	size_t n;
 	char bytes[];
 };
+/* Frees it with the last one who holds it. NULL is fine. */
 void plan_blob_release(struct plan_blob *b);
 
 struct plan_cache;

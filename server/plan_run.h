@@ -19,6 +19,7 @@ struct plan_listener {
 struct plan_run *plan_run_new(struct server *s, const uint8_t key[32], str id, uint64_t begun_us);
 /* RUN is a struct plan_run: for plan_cache_opts.ref. */
 void plan_run_ref(void *run);
+/* Frees it with the last one who holds it. */
 void plan_run_unref(struct plan_run *r);
 /* Hands it to a worker: BODY is copied, WHO referenced. ERR_BUSY: the queue is full; whoever listens has been told. */
 MUST_USE int plan_run_start(struct plan_run *r, str body, struct identity *who, struct err *e);

@@ -8,6 +8,7 @@
 struct resolver;
 /* Opens the store; nothing is fetched yet. */
 MUST_USE int resolver_new(struct resolver **out, const struct config *c, struct err *e);
+/* Borrowed; lives as long as R. */
 const struct backend *resolver_backend(const struct resolver *r);
 /* No plan may be under way. */
 void resolver_free(struct resolver *r);

@@ -48,6 +48,7 @@ struct conn {
 	unsigned requests, resets, plans;
 	struct client_key client;
 };
+/* The loop on whose thread this is. */
 struct loop *req_loop(h2o_req_t *req);
 /* Who sent REQ, to be released; false: it has been answered (401, 429). */
 bool admit(struct identity **out, h2o_req_t *req);
@@ -62,6 +63,7 @@ struct conn *req_conn(h2o_req_t *req);
  * rest the logger sees it. */
 void count_reset(h2o_req_t *req);
 
+/* h2o's handler of all requests. */
 int route(h2o_handler_t *self, h2o_req_t *req);
 /* The rows' labels in metrics, the last one for what has no row; N of them. */
 void route_labels(const char *label[METRICS_ROUTES], unsigned *n);
@@ -71,6 +73,8 @@ void route_log(h2o_logger_t *self, h2o_req_t *req);
 str req_id(h2o_req_t *req);
 /* The body of an error, for curl's user and for a client: {"error":"ERR_DRAY_…","message":"…"}. */
 void answer_json(struct buf *b, int code, str message);
+/* The answer is JSON: by E's code its status, by STATUS and CODE, or a text of TYPE; BODY and MESSAGE are copied.
+ * HEADER goes with the one that follows. */
 void answer_error(h2o_req_t *req, const struct err *e);
 void answer_status(h2o_req_t *req, int status, int code, const char *message);
 void answer_text(h2o_req_t *req, int status, const char *type, str body);
@@ -90,6 +94,7 @@ struct sending {
 	int64_t ms;
 };
 enum { SEND_PIECE = 256 * 1024 };
+/* N bytes more were given to h2o. */
 void send_begin(struct sending *w, size_t n);
 /* For STALL_MS; over HTTP/1.1, where h2o does not say how far it has come, for as long as that for
  * each SEND_PIECE of them. */
@@ -134,6 +139,7 @@ int h_own(h2o_req_t *req, const struct identity *who, str path);
 bool h_registry_wants(h2o_req_t *req);
 /* The loop ends: its requests send no more messages. */
 void h_registry_abandon(struct loop *l);
+/* What GET /v1/info, /v1/health, /v1/ready and /metrics answer. */
 int h_info(h2o_req_t *req);
 int h_health(h2o_req_t *req);
 int h_ready(h2o_req_t *req);

@@ -12,6 +12,7 @@ struct running {
 	pthread_mutex_t lock;
 	struct running_plan seat[RUNNING_MOST];
 };
+/* All seats are free. */
 void running_init(struct running *r);
 void running_release(struct running *r);
 /* The seat taken, or -1 when all are; past RUNNING_MOST a plan runs unseen. */

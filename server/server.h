@@ -21,6 +21,7 @@ struct cancel {
 	void (*hook)(void *arg);
 	void *arg;
 };
+/* Not set, and without a hook. */
 void cancel_init(struct cancel *c);
 void cancel_set(struct cancel *c);
 bool cancel_is_set(struct cancel *c);

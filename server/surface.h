@@ -24,6 +24,8 @@ struct surface_opts {
 	uint64_t max_bytes;
 	int64_t fresh_ms; /* of a packument */
 };
+/* Makes registry/ and starts its threads, one of which looks at what is kept there. What O points at is borrowed, but
+ * for its strings. ERR_IO. */
 MUST_USE int surface_new(struct surface **out, const struct surface_opts *o, struct err *e);
 /* http_stop() cuts short what is under way. */
 void surface_free(struct surface *s);
@@ -73,6 +75,7 @@ MUST_USE int surface_doc(struct doc **out, enum doc_age *age, struct surface *s,
 bool surface_doc_leave(struct surface *s, struct doc_waiter *w);
 /* The same when it is fresh in memory; else NULL. Never blocks. */
 struct doc *surface_doc_peek(struct surface *s, str name, enum packument_form form, str base);
+/* Frees it with the last one who holds it. NULL is fine. */
 void doc_release(struct doc *d);
 /* D's JSON, for who takes no gzip; at most 256 MiB of these at a time, or one. BASE, unless it is empty: with this one
  * in its tarballs' URLs, of package NAME. ERR_BUSY. Slow for large ones: for workers. */
@@ -126,6 +129,7 @@ struct flight_waiter {
 };
 /* The state; W waits when AT is all there is. True: it waits. */
 bool flight_look(struct flight *f, struct flight_state *out, uint64_t at, struct flight_waiter *w);
+/* It goes on, and is kept, without anybody who reads it. NULL is fine. */
 void flight_release(struct flight *f);
 
 struct surface_counts {
@@ -134,6 +138,7 @@ struct surface_counts {
 	uint64_t doc_rewritten;            /* for bases that have no place */
 	uint64_t doc_pending, plain_bytes; /* now */
 };
+/* Since start but where it says now. Any thread. */
 struct surface_counts surface_counts(struct surface *s);
 /* Appends Prometheus text. */
 void surface_metrics(struct surface *s, struct buf *out);

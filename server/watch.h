@@ -31,6 +31,7 @@ void watch_rest(struct watch_slot *s); /* no beats any more */
 void watch_enter(struct watch_slot *s, str what, str id);
 void watch_leave(struct watch_slot *s);
 
+/* Starts the thread that looks at O's slots, which are borrowed. */
 MUST_USE int watch_new(struct watch **out, const struct watch_opts *o, struct err *e);
 void watch_free(struct watch *w);
 /* From now on the process has BOUND_MS for NAME (static), else it ends with status 1. A new stage, or

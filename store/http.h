@@ -109,4 +109,5 @@ struct http_counts {
 	uint64_t received;    /* body bytes */
 	unsigned most_active;
 };
+/* So far. Any thread. */
 struct http_counts http_counts(struct http *h);

@@ -91,6 +91,7 @@ void transfer_close(struct http *h);
 void transfer_start(struct http_call *c);
 /* Takes it back, finished or not. */
 void transfer_end(struct http_call *c);
+/* `data` takes bytes again. */
 void transfer_resume(struct http_call *c);
 /* What libcurl has to do because time has passed, first of all for those that were started. */
 void transfer_timers(struct http *h);

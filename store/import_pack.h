@@ -20,6 +20,7 @@ MUST_USE int import_delta(struct store *s, const struct import_opts *o, struct p
 struct pack_import;
 MUST_USE int pack_import_new(
 	struct pack_import **out, struct store *s, const struct import_opts *o, const struct pkg *base, struct err *e);
+/* The next N bytes of it, in any pieces. After an error only pack_import_free() may follow. */
 MUST_USE int pack_import_add(struct pack_import *pi, const void *p, size_t n, struct err *e);
 MUST_USE int pack_import_end(struct pack_import *pi, const uint8_t digest[32], struct pkg *out, struct err *e);
 /* Whether it turned out to be a delta. */

@@ -30,6 +30,7 @@ struct kv_read;
 /* A view of what is committed now; renewed, of what is committed then. ERR_IO: also when there are too many readers.
  * ERR_BUSY: one of another pid namespace has this process id. ERR_USAGE: after fork. */
 MUST_USE int kv_read_begin(struct kv_read **out, struct kv *k, struct err *e);
+/* What came out of it is gone. */
 void kv_read_end(struct kv_read *r);
 /* 1 and *out, 0 when there is none, or a negative error. Keys longer than LMDB's are kept by their SHA-256. */
 MUST_USE int kv_get(str *out, struct kv_read *r, const char *table, str key, struct err *e);
@@ -56,6 +57,7 @@ struct kv_stats {
 	uint64_t used;                              /* bytes of the pages that hold rows */
 	uint64_t lost;                              /* operations whose commit failed, most often by a full disk */
 };
+/* Of the environment as it is now; `commits` and `lost` of this process. */
 void kv_stats(struct kv *k, struct kv_stats *out);
 /* Flushes, then waits for the disk. */
 MUST_USE int kv_sync(struct kv *k, struct err *e);

@@ -15,8 +15,11 @@ enum log_format { LOG_TEXT, LOG_JSON };
 void log_setup(int fd, enum log_level level, enum log_format format);
 /* Any thread, at any time. */
 void log_set_level(enum log_level level);
+/* Whether a line of LEVEL is written, for what is costly to say. */
 bool log_on(enum log_level level);
+/* One line; what is above the level is none. Mostly by the macros below. */
 void log_at(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Lines that the sink did not take, since the process began. */
 uint64_t log_dropped(void);
 /* The journal's prefix for LEVEL, or "" where FD is no stream of the journal's. */
 const char *log_priority(int fd, enum log_level level);

@@ -37,6 +37,7 @@ struct meta_counts {
 };
 /* A compiled packument, shared and counted. 8-byte aligned. */
 struct meta_record;
+/* The record itself, borrowed as long as R is held. */
 struct packument meta_packument(const struct meta_record *r);
 /* How it got here when it was last settled: kept and fresh enough (or stale and the registry silent),
  * confirmed by a 304, fetched. */
@@ -69,4 +70,5 @@ struct meta_record *meta_kept(
 void meta_forget(struct meta *m);
 /* When a row of the index table "meta" was fetched (Unix time, ms); 0: it is none. */
 int64_t meta_row_ms(str value);
+/* So far. Any thread. */
 struct meta_counts meta_counts(const struct meta *m);

@@ -15,7 +15,9 @@ struct meta_record {
 };
 /* A checked copy of the record in BYTES, or NULL with E. */
 struct meta_record *meta_record_new(str bytes, struct err *e);
+/* R, held once more: each hold needs its meta_record_release(). */
 struct meta_record *meta_record_hold(struct meta_record *r);
+/* For everybody who holds it. */
 void meta_record_set_origin(struct meta_record *r, enum meta_origin origin);
 
 struct waiter {
@@ -59,10 +61,11 @@ void meta_key_put(struct buf *b, str registry, str name, enum packument_form for
 void meta_table_put_key(struct meta_table *t, struct buf *b, str registry, str name, enum packument_form form);
 /* Makes the key of one form that of the other. */
 void meta_key_set_form(struct buf *key, enum packument_form form);
+/* NULL: there is none. It stays where it is in the order of use. */
 struct entry *meta_table_find(const struct meta_table *t, str key);
 /* There is none under KEY yet. It is in no order. */
 struct entry *meta_table_add(struct meta_table *t, str key, str registry, str name, enum packument_form form);
-/* T, which is in no order, goes, and what it has of its record. */
+/* X, which is in no order, goes, and what it has of its record. */
 void meta_table_drop(struct meta_table *t, struct entry *x);
 /* X is the last that was used, its record or absence being known; and out of that order again. */
 void meta_table_used(struct meta_table *t, struct entry *x);

@@ -29,6 +29,7 @@ struct pack_reader {
 	bool bad;
 };
 
+/* Seven bits a byte, the lowest first; at most ten bytes. */
 void pack_put_varint(struct buf *b, uint64_t v);
 uint64_t pack_get_varint(struct pack_reader *r);
 /* An empty one, and bad, where fewer are left. */
@@ -41,6 +42,8 @@ MUST_USE int pack_get_path(str *out, struct pack_reader *r, str before, struct a
 MUST_USE int pack_begin(struct buf *out, uint32_t *table_z, str table, int level, struct err *e);
 /* The header at OUT's byte START; the digest of what stands behind it. */
 void pack_finish(struct buf *out, size_t start, uint8_t digest[32], const struct pack_header *h, uint32_t tarball);
+/* Checks magic, version and every size against the limits of pack.h. ERR_PARSE, ERR_TOOBIG; ERR_UNSUPPORTED for
+ * another version. */
 MUST_USE int pack_read_header(struct pack_header *h, const uint8_t *p, size_t n, struct err *e);
 /* Inflates exactly WANT bytes from one frame with D into OUT. */
 MUST_USE int pack_inflate(
@@ -50,6 +53,7 @@ MUST_USE int pack_inflate(
 MUST_USE int pack_compress(struct buf *out, ZSTD_CCtx *z, str bytes, bool last, const atomic_bool *stop, struct err *e);
 /* The header of the N bytes at P, which must be those with DIGEST: ERR_INTEGRITY. */
 MUST_USE int pack_check(struct pack_header *h, const void *p, size_t n, const uint8_t digest[32], struct err *e);
+/* ERR_INTEGRITY: other bytes than promised; ERR_PARSE: a delta, and no base for it. In the same words everywhere. */
 int pack_other_bytes(struct err *e);
 int pack_no_base(struct err *e);
 

@@ -10,6 +10,7 @@
  * them. One user at a time. It holds what pack_memory() said of one pack, whichever, and as long as there are several
  * the largest, and a context. */
 struct pack_scratch;
+/* It holds nothing yet. */
 struct pack_scratch *pack_scratch_new(void);
 /* NULL is fine. */
 void pack_scratch_free(struct pack_scratch *s);

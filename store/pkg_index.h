@@ -49,8 +49,10 @@ struct pkg_file_row {
 	bool exec;
 	const uint8_t *sha256; /* or a CRC: content_sum.h */
 };
+/* File I, below pkg_nfiles(): in the order of paths. Borrowed from the record. */
 struct pkg_file_row pkg_file_row(struct pkg p, uint32_t i);
 
 /* REC, a record that the caller may write to, then has SHA-256 for file I, and no CRC once PKG_CRC is taken off it. */
 void pkg_set_sha256(uint8_t *rec, uint32_t i, const uint8_t sha256[32]);
+/* REC, which the caller may write to, has these flags from now on. */
 void pkg_set_flags(uint8_t *rec, uint32_t flags);

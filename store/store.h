@@ -21,11 +21,14 @@ struct store_opts {
 MUST_USE int store_open(struct store **out, const char *dir, const struct store_opts *o, struct err *e);
 /* Waits for the writer, then closes. */
 void store_close(struct store *s);
+/* As it was opened. Borrowed. */
 const char *store_dir(const struct store *s);
 
 /* A read transaction; what comes out of it lives until it ends. */
 struct store_read;
+/* ERR_BUSY: a process with the same id, in another pid namespace, has the index open. */
 MUST_USE int store_read_begin(struct store_read **out, struct store *s, struct err *e);
+/* What came out of it is gone, but for copies. */
 void store_read_end(struct store_read *r);
 
 /* A package's record, read in place: its files in path order, its directories parents first. */
@@ -87,6 +90,7 @@ struct import_opts {
 	struct unpack_scratch *scratch;    /* a tarball's: unpack.h; NULL: of its own */
 	struct pack_scratch *pack_scratch; /* a pack's: pack_stream.h; likewise */
 };
+/* A directory in tmp/ for it. ERR_IO, ERR_NOSPACE; ERR_PARSE: the SRI cannot be read. */
 MUST_USE int import_begin(struct import **out, struct store *s, const struct import_opts *o, struct err *e);
 /* The next bytes of the .tgz as received. */
 MUST_USE int import_feed(struct import *im, const void *p, size_t n, struct err *e);

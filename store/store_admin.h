@@ -10,6 +10,7 @@ struct store_status {
 	uint64_t index_entries, index_bytes;
 	bool synced; /* nothing would be set aside if the machine went down now */
 };
+/* Adds up the records; looks at no file of a package. */
 MUST_USE int store_status(struct store_status *out, struct store *s, struct err *e);
 
 /* Rows of the index and the bytes of the pages that hold them, without looking at them. */

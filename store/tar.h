@@ -6,7 +6,10 @@
 #include "unpack.h"
 
 struct tar;
+/* What O points at is borrowed. */
 struct tar *tar_new(const struct unpack_opts *o);
+/* The next N bytes of the archive, in any pieces; what stands behind its end is ignored. The sink's code, ERR_PARSE,
+ * ERR_TOOBIG, ERR_UNSUPPORTED. */
 MUST_USE int tar_feed(struct tar *t, const uint8_t *p, size_t n, struct err *e);
 /* Fails when the archive stops inside an entry, or held none. */
 MUST_USE int tar_end(struct tar *t, struct err *e);

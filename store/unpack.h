@@ -29,6 +29,7 @@ struct unpack_sink {
 /* What unpacking needs for a while, kept from one tarball to the next: fresh pages cost as much as what is written to
  * them. One user at a time. */
 struct unpack_scratch;
+/* It holds nothing yet. */
 struct unpack_scratch *unpack_scratch_new(void);
 void unpack_scratch_free(struct unpack_scratch *s);
 struct unpack_opts {

@@ -23,6 +23,7 @@ struct workq_opts {
 	 * when none is left to begin, and when all have ended. NULL: none is such. */
 	bool (*patient)(const void *job);
 };
+/* Starts its threads. ERR_IO: there is no descriptor, or no thread. */
 MUST_USE int workq_new(struct workq **out, const struct workq_opts *o, struct err *e);
 MUST_USE bool workq_push(struct workq *q, void *job); /* false: full; the job is still yours */
 void *workq_pop(struct workq *q);                     /* oldest finished job, yours again; NULL if none */

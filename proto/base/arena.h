@@ -34,6 +34,8 @@ str arena_cat(struct arena *a, const str *part, size_t n);
 #define arena_add(a, p, n) (arena_room(a, p, n), &(p)[(n)++])
 /* The same without counting it. */
 #define arena_room(a, p, n) ((p) = arena_extend((a), (p), (n), sizeof(*(p)), _Alignof(__typeof__(*(p)))))
+/* The array at AT, N elements of SIZE bytes, or where it was copied to since N is as many as there was room for. For
+ * the macros above. */
 void *arena_extend(struct arena *a, void *at, size_t n, size_t size, size_t align);
 /* Frees everything; the arena can be used again. */
 void arena_release(struct arena *a);
@@ -44,5 +46,7 @@ void arena_rewind(struct arena *a);
 void *xmalloc(size_t n);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t n);
+/* S as a C string, to be freed. */
 char *xstrndup(str s);
+/* Says how many bytes N could not be had, and aborts. */
 _Noreturn void die_oom(size_t n);

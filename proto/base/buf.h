@@ -25,6 +25,7 @@ static inline void buf_addc(struct buf *b, char c)
 	*(b->n < b->cap ? b->p + b->n : buf_reserve(b, 1)) = c;
 	b->n++;
 }
+/* Appends what printf makes of its arguments; a NUL that is not counted follows. */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* What it holds, borrowed until the next change. */
 static inline str buf_str(const struct buf *b)

@@ -109,6 +109,7 @@ bool str_u64(str s, uint64_t *out);
 uint64_t str_hash(str s);
 /* Value of KEY in M, or NULL. Linear: for the short maps of manifests. */
 const str *str_map_get(struct str_map m, str key);
+/* Linear, likewise. */
 bool str_list_has(struct str_list l, str s);
 /* Whether both have the same, in whatever order. */
 bool str_list_same(struct str_list a, struct str_list b);

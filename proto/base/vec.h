@@ -25,4 +25,5 @@
 		&(v)->p[(v)->n++])
 #define vec_release(v) (free((v)->p), (v)->p = NULL, (v)->n = (v)->cap = 0)
 
+/* For vec_add(): the array P with *CAP larger, at least 16, by half each time. Aborts where memory ends. */
 void *vec_grow(void *p, size_t *cap, size_t size);

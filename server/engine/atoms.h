@@ -33,9 +33,11 @@ struct atoms {
 
 void atoms_init(struct atoms *t, struct arena *a);
 void atoms_release(struct atoms *t);
+/* The number of S, whose bytes have to outlive the table where it is new. */
 atom atom_of(struct atoms *t, str s);
 /* The same for text that does not outlive the call: copied when it is new. */
 atom atom_copy(struct atoms *t, str s);
+/* The same of what printf makes of its arguments. */
 PRINTF_LIKE(2, 3) atom atom_fmt(struct atoms *t, const char *fmt, ...);
 static inline str atom_str(const struct atoms *t, atom x)
 {
@@ -73,5 +75,6 @@ struct atomset {
 extern const struct atomset atomset_none;
 /* Sorts and dedupes V in place, then copies it. */
 const struct atomset *atomset_of(struct arena *a, atom *v, size_t n);
+/* By halves. */
 bool atomset_has(const struct atomset *s, atom x);
 bool atomset_eq(const struct atomset *x, const struct atomset *y);

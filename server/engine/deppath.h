@@ -31,7 +31,9 @@ void deppaths_release(struct deppaths *d);
 dpid deppath_of(struct deppaths *d, atom base, dpid *seg, uint32_t nseg);
 /* Says which segments of X (PAIR, copied) are only name@version. The first call for X counts. */
 void deppath_set_pairs(struct deppaths *d, dpid x, const dpid *pair, uint32_t npair);
+/* Whether deppath_set_pairs() said so of SEG. */
 bool deppath_pair(const struct deppaths *d, dpid x, dpid seg);
+/* "name@version(peer@1.0.0)", printed once; lives as long as the run. */
 str deppath_text(struct deppaths *d, dpid x);
 /* Names of the segments of its text; false when it has none or they are hashed. */
 bool deppath_peer_names(struct deppaths *d, dpid x, const struct atomset **out);

@@ -21,4 +21,5 @@ bool first_pick_contested(struct run *r, atom name);
 atom first_pick_above(struct run *r, const struct level *level, atom name);
 /* The version that was chosen, an index into *P; NONE: nobody asked yet. */
 uint32_t first_pick_get(struct run *r, const struct first_key *k, struct packument *p, bool *young);
+/* VERSION of P is the choice from now on; YOUNG: it is younger than the cutoff. */
 void first_pick_put(struct run *r, const struct first_key *k, struct packument p, uint32_t version, bool young);

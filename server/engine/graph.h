@@ -316,6 +316,7 @@ static inline str sof(const struct run *r, atom x)
 uint32_t pkg_find(const struct run *r, atom id);
 /* A new, zeroed package under ID. */
 uint32_t pkg_add(struct run *r, atom id);
+/* A new occurrence of PKG at DEPTH, without children yet: its number. */
 uint32_t node_add(struct run *r, uint32_t pkg, int32_t depth);
 /* Whether P wants NAME as a peer, as its owner reads the manifest. */
 bool pkg_has_peer(const struct pkg *p, atom name);
@@ -328,8 +329,10 @@ const struct kv *importer_declares(
 	const struct run *r, const struct importer *imp, atom alias, enum lock_dep_type *type);
 /* The project in ".", or NULL. */
 const struct importer *root_importer(const struct run *r);
+/* Whether any package met so far wants NAME as a peer, as peer_name_add() was told. */
 bool is_peer_name(const struct run *r, atom name);
 void peer_name_add(struct run *r, atom name);
+/* UP (NULL: none) and PKG below it. */
 const struct chain *chain_push(struct run *r, const struct chain *up, uint32_t pkg);
 /* Order of two parent paths, from the root, by package id. */
 int chain_cmp(struct run *r, const struct chain *a, const struct chain *b);
@@ -337,4 +340,5 @@ int chain_cmp(struct run *r, const struct chain *a, const struct chain *b);
 str chain_text(struct run *r, const struct importer *imp, const struct chain *c, atom alias, atom spec);
 /* Fails for PKG, which is in a chain of more packages than RUN_MOST_DEPTH. */
 int run_too_deep(struct run *r, uint32_t pkg, struct err *e);
+/* For the plan's warnings, sent with its end; the strings are borrowed for the run. */
 void run_warn(struct run *r, enum warning_kind kind, str package, str text);

@@ -24,6 +24,7 @@ struct override_selector {
 	bool converge;
 	bool some; /* of what has the name: one group, or where the parent or the name is a pattern */
 };
+/* Of the I-th of them. */
 struct override_selector override_selector(const struct run *r, size_t i);
 /* Settings' overrides with catalog: and $name resolved, in their order, for the lockfile. */
 struct str_map overrides_resolved(struct run *r);

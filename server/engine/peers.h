@@ -70,6 +70,7 @@ void graph_release(struct graph *g);
  * the lockfile has, while that is still in G and all its children are the packages that they were. Source: pnpm
  * 12.20 */
 void peers_locked_links(struct run *r, struct graph *g);
+/* The node of DP, an index; NONE: the graph has none. */
 uint32_t graph_find(const struct graph *g, dpid dp);
 /* Room in the table behind graph_find() for every dep path that exists. */
 void graph_grow(struct graph *g);

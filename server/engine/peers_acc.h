@@ -40,4 +40,5 @@ static inline void acc_release(struct acc *a)
 }
 /* A copy in the pass's arena. */
 const struct pmap *acc_pmap(struct peers *p, struct acc *a);
+/* The same as references. */
 const struct refs *acc_refs(struct peers *p, struct acc *a);

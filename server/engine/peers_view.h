@@ -127,6 +127,7 @@ void view_forget(struct peers *p, uint32_t node);
 uint32_t ref_add(struct peers *p, struct ref x);
 /* NULL: nobody of that name. Until the next ref_add(). */
 const struct ref *refs_get(const struct peers *p, const struct refs *s, atom name);
+/* Whether somebody of that NAME is among them. */
 bool refs_has(const struct refs *s, atom name);
 
 /* peers_walk.c: what an occurrence tells its parent */
@@ -160,6 +161,7 @@ void peers_importer(
 const struct cache_item *peers_cache_hit(struct peers *p, const struct refs *parents, uint32_t pkg);
 /* The same before its children are made. */
 const struct cache_item *peers_cache_fast(struct peers *p, const struct refs *parents, uint32_t pkg);
+/* IT, copied, answers for PKG from now on, after those that are there; what it resolved to is retained. */
 void peers_cache_add(struct peers *p, uint32_t pkg, struct cache_item it);
 
 /* peers_locked.c: the providers that the lockfile has */

@@ -51,6 +51,7 @@ bool range_has_peer(const struct range *range, const struct semver *v);
 atom peer_asked(struct run *r, atom range);
 /* A range that has an empty alternative. */
 bool any_range(str s);
+/* Whether X is a range of semver, and no tag or URL. */
 bool valid_range(struct run *r, atom x);
 /* X as a range for judging a version that is there: "^1 ||" is ^1, "||" any. NULL: none. Source: pnpm 12.21 */
 const struct range *solid_range(struct run *r, atom x);

@@ -52,4 +52,5 @@ MUST_USE int policy_check(
 /* A verdict is a plan of its own, for a REQUEST_VERDICT: HELLO of SERVER, before anything is looked up;
  * VERDICT with TEXT; DONE. */
 MUST_USE int policy_hello(const struct request *r, str server, frame_sink *sink, void *ctx, struct err *e);
+/* The rest of it: the text and the end. */
 MUST_USE int policy_verdict(str text, frame_sink *sink, void *ctx, struct err *e);

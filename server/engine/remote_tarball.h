@@ -15,6 +15,7 @@ struct remote_tarballs_opts {
 	uint64_t max_bytes;        /* of one tarball, as it is held in memory; 0: 256 MiB */
 	bool offline;
 };
+/* Asks for nothing yet. */
 struct remote_tarballs *remote_tarballs_new(const struct remote_tarballs_opts *o);
 /* A download under way is left to itself. NULL is fine. */
 void remote_tarballs_free(struct remote_tarballs *r);

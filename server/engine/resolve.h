@@ -20,6 +20,7 @@ struct resolve_opts {
 	int32_t depth;
 	prior key; /* the edge's place in the lockfile, or NONE */
 };
+/* *FRESH: nobody met the package before. ERR_NOMATCH, ERR_NOTFOUND and what the registry answered, with the name. */
 MUST_USE int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct resolve_opts *o, bool *fresh, struct err *e);
 /* PKG's dependencies are to be asked for ahead, once: for the projects that come after this one. SHADOW:

@@ -40,6 +40,7 @@ struct reuse_kid {
 	prior key;
 	bool optional;
 };
+/* Of P, which KEY recorded; *OUT lies in the run's arena. Their number. */
 uint32_t reuse_kids(struct run *r, prior key, const struct pkg *p, struct reuse_kid **out);
 /* Whether some locked package satisfies the wanted registry specifier. */
 bool reuse_has_satisfying(struct run *r, const struct wanted *w);
