@@ -381,9 +381,15 @@ static void discover(struct hoist *h, struct importer *imp, struct discovery *d,
 
 /* --- rounds --- */
 
+/* FIRST: what was found in IMP when all were walked, NULL: it is to be walked. Where children have found another owner
+ * since, it is walked again. Source: pnpm 12.21's behaviour. */
 static int complete(struct hoist *h, struct importer *imp, struct discovery *first, struct err *e)
 {
 	struct run *r = h->r;
+	if (first && r->rewrites != imp->walked_rewrites) {
+		discovery_release(first);
+		first = NULL;
+	}
 	for (struct discovery *d = first;; d = NULL) {
 		struct discovery mine = { 0 };
 		if (!d) {
