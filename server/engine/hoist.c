@@ -80,12 +80,15 @@ static int spans_range(struct run *r, atom *out, const struct spans *s, struct e
 	return 0;
 }
 
-/* What any of V takes: with autoInstallPeersFromHighestMatch, where they have nothing in common. */
+/* What any of V takes, for autoInstallPeersFromHighestMatch, where they have nothing in common; 0: one is no range. */
 static atom ranges_any(struct run *r, const atom *v, uint32_t n)
 {
 	AUTO(buf_release) struct buf t = BUF_INIT;
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
+		if (!valid_range(r, v[i]))
+			return 0;
 		buf_printf(&t, "%s" STR_FMT, i ? " || " : "", SA(r, v[i]));
+	}
 	return atom_copy(&r->t, buf_str(&t));
 }
 

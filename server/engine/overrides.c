@@ -506,7 +506,15 @@ static void override_unlisted_peers(struct run *r, struct deps *d, struct place 
 	d->npeer_optional = to;
 }
 
-static void override_peers(struct run *r, struct deps *d, struct place at, const atom *dir, bool project)
+/* Whether SPEC can be what a peer is asked for. */
+static bool of_peer(struct run *r, atom spec)
+{
+	str s = sof(r, spec);
+	return (str_trim(s).n && valid_range(r, spec)) || str_find_str(s, STR("workspace:"), 0) != SIZE_MAX ||
+	       str_find_str(s, STR("catalog:"), 0) != SIZE_MAX;
+}
+
+static void override_peers(struct run *r, struct deps *d, struct place at, const atom *dir)
 {
 	uint32_t to = 0;
 	for (uint32_t i = 0; i < d->npeer; i++) {
@@ -517,18 +525,7 @@ static void override_peers(struct run *r, struct deps *d, struct place at, const
 			peer_required(d, edge.k);
 			continue;
 		}
-		str s = spec ? sof(r, spec) : STR_NONE;
-		if (spec && !valid_range(r, spec) && str_find_str(s, STR("workspace:"), 0) == SIZE_MAX &&
-			str_find_str(s, STR("catalog:"), 0) == SIZE_MAX) {
-			/* no range a peer could have: it becomes a dependency, but of a project; the peer stays as it
-			 * was, and an optional one is nothing else (pnpm 12.21) */
-			if (!project && !deps_peer_optional(d, edge.k)) {
-				kv_drop(d->dep, &d->ndep, edge.k);
-				kv_put(r, &d->dep, &d->ndep, edge.k, spec);
-			}
-			spec = 0;
-		}
-		if (spec)
+		if (spec && of_peer(r, spec)) /* what else there is leaves the peer as it was (pnpm 12.21) */
 			edge.v = spec;
 		d->peer[to++] = edge;
 	}
@@ -547,7 +544,18 @@ void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom
 	if (dev)
 		override_map(r, dev->dep, &dev->ndep, (struct place){ name, version, GROUP_DEV }, dir);
 	override_unlisted_peers(r, d, (struct place){ name, version, GROUP_PEER }, dir);
-	override_peers(r, d, (struct place){ name, version, GROUP_PEER }, dir, dev != NULL);
+	override_peers(r, d, (struct place){ name, version, GROUP_PEER }, dir);
+}
+
+bool override_local(const struct run *r, atom name, atom spec)
+{
+	for (size_t i = 0; i < r->overrides->all.n; i++) {
+		const struct override *o = &r->overrides->all.p[i];
+		if (o->local.p && o->spec == spec &&
+			(o->names ? match_one(sof(r, o->name), sof(r, name)) : o->name == name))
+			return true;
+	}
+	return false;
 }
 
 atom override_undeclared(struct run *r, atom name, atom range, const atom *dir)

@@ -15,6 +15,8 @@ bool deps_peer_optional(const struct deps *d, atom name);
 /* Rewrites D, the manifest of NAME@VERSION (0: none); DIR is the folder of the manifest from the lockfile's, for local
  * targets (absent: absolute). DEV is an importer's devDependencies, or NULL. */
 void deps_hooks(struct run *r, struct deps *d, struct deps *dev, atom name, atom version, const atom *dir);
+/* Whether SPEC, which a package asks for as NAME, is an override's and names a folder: seen from the lockfile's. */
+bool override_local(const struct run *r, atom name, atom spec);
 /* The specifier that an override gives to a peer nobody declares; "-" drops it, 0: none applies. */
 atom override_undeclared(struct run *r, atom name, atom range, const atom *dir);
 /* What the selector of one of the settings' overrides says. */

@@ -2,6 +2,7 @@
 #include "base/vec.h"
 #include "catalog.h"
 #include "doom.h"
+#include "overrides.h"
 #include "package.h"
 #include "pick.h"
 #include "prefer.h"
@@ -204,6 +205,8 @@ static int edge_resolve(struct run *r, uint32_t *pkg, const struct wanted *w, co
 		o.cutoff = r->cutoff;
 		o.lowest = r->lowest_direct;
 	}
+	if (x->source == FROM_PARENT && override_local(r, w->alias, w->spec))
+		o.dir = o.link_dir = atom_of(&r->t, STR("."));
 	int rc = resolve_wanted(r, pkg, x->imp, w, &o, fresh, e);
 	if (rc && w->optional && skippable(rc) && !reuse_has_satisfying(r, w)) {
 		*pkg = NONE;
