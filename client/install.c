@@ -400,7 +400,7 @@ static void take_frames(struct install *in)
 		if (code < 0)
 			install_fail(in, code, &e);
 		/* A plan that is at hand comes faster than it is looked at: nobody idles until its end. */
-		if (!in->shared && pool_live(in->pool) < pool_workers(in->pool))
+		if (!in->shared && pool_live(in->pool) < 2 * pool_workers(in->pool))
 			link_ready(in);
 	}
 	if (!in->planned && !in->failed && frames_ended(in->frames, &code, &e)) {
@@ -424,6 +424,14 @@ static bool install_idle(const struct install *in)
 	       (!in->packs || pack_fetcher_pending(in->packs) == 0);
 }
 
+/* Nothing is known that would bring a job to the pool but what runs there; and that brings none. */
+static bool pool_has_all(const struct install *in)
+{
+	return in->planned && in->ready.n == 0 && !linker_brings(in->linker) && !in->waiting_make &&
+	       (!in->fetcher || fetcher_pending(in->fetcher) == 0) &&
+	       (!in->packs || pack_fetcher_pending(in->packs) == 0);
+}
+
 /* Waits until something is to be taken, or to be shown. */
 static int install_wait(struct install *in, struct err *e)
 {
@@ -439,6 +447,8 @@ static int install_wait(struct install *in, struct err *e)
 	/* nobody may wake it while there is enough to link: what is made meanwhile is to be written down */
 	int wait = in->waiting_make ? 20 : in->o->progress->tty ? 100 : SLOTS_MADE_MS, grace = packages_grace_ms(in);
 
+	if (pool_has_all(in))
+		pool_last(in->pool);
 	if (poll(fd, 6, grace > 0 && grace < wait ? grace : wait) < 0)
 		return errno == EINTR ? 0 : err_os(e, "poll");
 	if (fd[3].revents)

@@ -80,6 +80,7 @@ static int install_links(struct install *in, bool again, struct err *e)
 	int linked = again ? 0 : install_root(in, &why);
 	if (linked == 0 && !hoisted)
 		linked = link_hoisted(&rc, &in->hoist, &at, &why);
+	pool_last(in->pool);
 	while (pool_live(in->pool) > 0) {
 		struct pollfd fd = { .fd = pool_fd(in->pool), .events = POLLIN };
 		poll(&fd, 1, -1);
@@ -214,6 +215,10 @@ static void say_refused(const struct install *in)
 	else if (c->refused)
 		progress_say(in->o->progress, "hard links from the store %s are refused (%s): files are %s",
 			in->o->store_dir, strerror(c->refused), how);
+	else if (c->misfits > c->links) /* not a few that somebody has changed: another umask made the store */
+		progress_say(in->o->progress,
+			"the store %s was made with another umask: %llu files, which its modes do not fit, are %s",
+			in->o->store_dir, (unsigned long long)c->misfits, how);
 }
 
 int install_after(struct install *in, struct err *e)

@@ -6,7 +6,7 @@
 enum {
 	LARGE_SLOT = 500, /* slot_weight(): about five milliseconds */
 	LEAST_JOB = 100,
-	IN_FLIGHT = 64,
+	IN_FLIGHT = 128, /* the later ones of a batch are so short that the first half of them is nearly all of it */
 };
 
 struct link_job {
@@ -115,6 +115,7 @@ static void link_job_done(struct job *job, void *ctx)
 	l->counts.copies += j->stats.files.copies;
 	l->counts.bytes_copied += j->stats.files.bytes_copied;
 	l->counts.symlinks += j->stats.symlinks;
+	l->counts.misfits += j->stats.files.misfits;
 	l->counts.refused = j->stats.files.refused ? j->stats.files.refused : l->counts.refused;
 	l->counts.warm_us += j->warm_us;
 	l->counts.cold_us += j->cold_us;
@@ -230,6 +231,11 @@ struct link_counts linker_counts(const struct linker *l)
 
 	c.most = atomic_load(&l->most);
 	return c;
+}
+
+bool linker_brings(const struct linker *l)
+{
+	return l->first && !atomic_load(&l->stopped);
 }
 
 void linker_free(struct linker *l)

@@ -22,7 +22,7 @@ struct linker_opts {
 	str vstore_to_root; /* from there to the lockfile's folder: "../.." */
 	struct store *store;
 	enum pkg_import_method method;
-	unsigned in_flight; /* jobs; 0: 64, or pool_enough() if that is more */
+	unsigned in_flight; /* jobs; 0: 128, or pool_enough() if that is more */
 	bool unfinished;    /* slots stay marked as not whole until slot_publish(): shims or builds are to come */
 	atomic_bool *record_aside; /* linker_new() sets it: the record of what slots are made of is out of the way */
 	/* On the draining thread, once per slot: SLOT_LINKED, or SLOT_WAITING with s->err, which ends with the call. */
@@ -33,7 +33,7 @@ struct linker_opts {
 	void *entered_arg;
 };
 struct link_counts {
-	uint64_t dirs, links, clones, copies, bytes_copied, symlinks;
+	uint64_t dirs, links, clones, copies, bytes_copied, symlinks, misfits;
 	uint64_t warm, cold;       /* slots linked */
 	int refused;               /* the error with which hard links from the store were, or 0 */
 	unsigned most;             /* links that ran at the same time */
@@ -48,6 +48,8 @@ void link_slots_parallel(struct linker *l, struct slot **slots, size_t n);
 void linker_stop(struct linker *l);
 /* Of the slots that done() was called for. The loop's thread. */
 struct link_counts linker_counts(const struct linker *l);
+/* Whether it has jobs that it brings to the pool when others have ended. */
+bool linker_brings(const struct linker *l);
 /* All done() calls must have happened, or after linker_stop() the pool's jobs have ended. */
 void linker_free(struct linker *l);
 

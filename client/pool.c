@@ -8,7 +8,8 @@
 struct pool {
 	struct workq *q;
 	unsigned workers, live;
-	struct job *first, **last; /* not yet pushed */
+	struct job *first, **end; /* not yet pushed */
+	bool last;                /* the queue knows that nothing more comes */
 };
 
 static void pool_run(void *job)
@@ -33,7 +34,7 @@ int pool_new(struct pool **out, unsigned workers, struct err *e)
 	struct pool *p = xcalloc(1, sizeof(*p));
 
 	p->workers = workers ? workers : workq_cpus() < 2 ? 2 : workq_cpus();
-	p->last = &p->first;
+	p->end = &p->first;
 	struct workq_opts o = { .name = "pool",
 		.workers = p->workers,
 		.depth = 2 * pool_enough(p) > POOL_DEPTH ? 2 * pool_enough(p) : POOL_DEPTH,
@@ -64,17 +65,26 @@ static void pool_push(struct pool *p)
 		/* The worker may already be done with it, but done() runs on this thread only, so next is intact. */
 		p->first = p->first->next;
 		if (!p->first)
-			p->last = &p->first;
+			p->end = &p->first;
 	}
 }
 
 void pool_submit(struct pool *p, struct job *j)
 {
 	j->next = NULL;
-	*p->last = j;
-	p->last = &j->next;
+	*p->end = j;
+	p->end = &j->next;
 	p->live++;
+	p->last = false;
 	pool_push(p);
+}
+
+void pool_last(struct pool *p)
+{
+	if (p->last || p->first) /* what waits for room is pushed when few are left */
+		return;
+	p->last = true;
+	workq_last(p->q);
 }
 
 int pool_fd(const struct pool *p)

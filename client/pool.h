@@ -26,6 +26,9 @@ unsigned pool_workers(const struct pool *p);
 unsigned pool_enough(const struct pool *p);
 /* J is the pool's until its done(). Never waits, and never refuses. */
 void pool_submit(struct pool *p, struct job *j);
+/* Nothing is submitted before all jobs have ended, and done() of patient ones that are here submits nothing: with
+ * those pool_fd() is readable only then. Forgotten with the next job: one that comes all the same is only late. */
+void pool_last(struct pool *p);
 /* Readable when pool_drain() has something to do. */
 int pool_fd(const struct pool *p);
 /* Calls done() of every finished job. Returns how many. */

@@ -131,6 +131,7 @@ static int file_copy(struct linking *l, const struct pkg_file_row *f, const char
 		l->n.copies++;
 		l->n.bytes_copied += f->size;
 	}
+	l->n.misfits += l->misfit && l->method == PKG_HARDLINK;
 	return 0;
 }
 
@@ -240,6 +241,7 @@ int store_link(struct store *s, struct pkg p, bool fresh, int dirfd, enum pkg_im
 		stats->clones += l.n.clones;
 		stats->copies += l.n.copies;
 		stats->bytes_copied += l.n.bytes_copied;
+		stats->misfits += l.n.misfits;
 		stats->refused = l.n.refused ? l.n.refused : stats->refused;
 	}
 	return rc;

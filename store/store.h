@@ -67,7 +67,8 @@ MUST_USE int store_get(struct pkg *out, struct store_read *r, str key, struct er
 enum pkg_import_method { PKG_HARDLINK = 0, PKG_CLONE, PKG_COPY, PKG_AUTO };
 struct pkg_link_stats {
 	uint64_t dirs, links, clones, copies, bytes_copied;
-	int refused; /* the error with which hard links were, or 0 */
+	uint64_t misfits; /* copied because the store's file has another mode than the umask leaves */
+	int refused;      /* the error with which hard links were, or 0 */
 };
 /* Puts all of P's files below DIRFD, an open, empty directory: directories once, files by METHOD with fallback
  * (hardlink -> reflink -> copy), empty files created. FRESH: this process has imported P and links it at once, so that

@@ -21,6 +21,7 @@ struct workq {
 	bool woken; /* the eventfd has been written since it was read, or will be in a moment */
 	bool low;   /* since there were that many jobs, the owner has been told that few are left */
 	bool dry;   /* since the last push, it has been told that none is left for a worker */
+	bool last;  /* it wants to hear neither, since it brings no more: until the next push */
 	int fd;
 	pthread_t *tid;
 	unsigned ntid;
@@ -49,7 +50,8 @@ static bool job_ended(struct workq *q, void *job, bool patient)
 	ring_put(&q->done, q->o.depth, job);
 	bool low = !q->low && q->todo.n < WORKQ_FEW * q->o.workers;
 	bool dry = !q->dry && q->todo.n == 0;
-	if (q->woken || (patient && !low && !dry && q->done.n < q->live))
+	bool brings = (low || dry) && !q->last;
+	if (q->woken || (patient && !brings && q->done.n < q->live))
 		return false;
 	q->low |= low;
 	q->dry |= dry;
@@ -132,13 +134,20 @@ bool workq_push(struct workq *q, void *job)
 		q->live++;
 		ring_put(&q->todo, q->o.depth, job);
 		q->low &= q->todo.n < WORKQ_FEW * q->o.workers;
-		q->dry = false;
+		q->dry = q->last = false;
 		q->idle -= idle;
 	}
 	pthread_mutex_unlock(&q->lock);
 	if (idle)
 		pthread_cond_signal(&q->more); /* who wakes needs the lock at once */
 	return ok;
+}
+
+void workq_last(struct workq *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->last = true;
+	pthread_mutex_unlock(&q->lock);
 }
 
 void *workq_pop(struct workq *q)

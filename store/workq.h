@@ -26,9 +26,12 @@ struct workq_opts {
 /* Starts its threads. ERR_IO: there is no descriptor, or no thread. */
 MUST_USE int workq_new(struct workq **out, const struct workq_opts *o, struct err *e);
 MUST_USE bool workq_push(struct workq *q, void *job); /* false: full; the job is still yours */
-void *workq_pop(struct workq *q);                     /* oldest finished job, yours again; NULL if none */
-int workq_fd(const struct workq *q);                  /* readable: workq_pop() may have something */
-void workq_free(struct workq *q);                     /* joins workers, drops the rest */
+/* No job is brought before all that are here have ended, and been popped: until the next push the owner is woken for
+ * patient ones when all have ended, and not before. */
+void workq_last(struct workq *q);
+void *workq_pop(struct workq *q);    /* oldest finished job, yours again; NULL if none */
+int workq_fd(const struct workq *q); /* readable: workq_pop() may have something */
+void workq_free(struct workq *q);    /* joins workers, drops the rest */
 
 /* A named thread of its own, all signals blocked. Join it with pthread_join(). */
 MUST_USE int workq_thread(pthread_t *out, const char *name, void *(*fn)(void *), void *arg, struct err *e);

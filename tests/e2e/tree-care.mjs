@@ -82,6 +82,36 @@ const tests = {
       }
     }
   },
+  'a project and a store may lie anywhere, and behind links'() {
+    const plain = project(), at = (dir, path) => join(dir, 'node_modules', path)
+    ok(install(plain))
+    const reference = describe(plain), hello = spawnSync(at(plain, '.bin/fx-hello'), { encoding: 'utf8' }).stdout
+    assert.notEqual(hello, '')
+    const well = (dir, what) => {
+      same(dir, reference, what)
+      assert.equal(spawnSync(at(dir, '.bin/fx-hello'), { encoding: 'utf8' }).stdout, hello, what)
+    }
+    for (const name of ['a b', 'ü ñ 日', 'q\'uo"te$HOME`x`', 'line\nbreak', '-n', `${'x'.repeat(200)}/`.repeat(12)]) {
+      const dir = join(work, name), from = project()
+      mkdirSync(dir, { recursive: true })
+      renameSync(join(from, 'package.json'), join(dir, 'package.json'))
+      ok(install(dir))
+      well(dir, name)
+      assert.match(ok(install(dir)), /up to date/, name)
+    }
+    const linked = project(), elsewhere = join(work, 'elsewhere')
+    mkdirSync(elsewhere)
+    writeFileSync(join(elsewhere, 'mine'), 'x')
+    symlinkSync(elsewhere, at(linked, '.'))
+    symlinkSync(store, join(work, 'store-link'))
+    ok(install(linked, '--store-dir', join(work, 'store-link')))
+    assert.equal(spawnSync(at(linked, '.bin/fx-hello'), { encoding: 'utf8' }).stdout, hello)
+    assert.ok(lstatSync(join(linked, 'node_modules')).isSymbolicLink())
+    unlinkSync(join(linked, 'node_modules')) // whoever describes a tree follows no link
+    renameSync(elsewhere, join(linked, 'node_modules'))
+    unlinkSync(join(linked, 'node_modules/mine'))
+    well(linked, 'node_modules was a link')
+  },
   'a store on another file system is said, once'() {
     const other = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : work, 'dray-care-'))
     try {
@@ -267,9 +297,11 @@ const tests = {
   },
   'folders and files have what the umask leaves them, as pnpm 12.21 makes them, and commands run for all'() {
     const files = '.pnpm/fx-files@1.0.0/node_modules/fx-files', names = [files, `${files}/lib/index.js`, `${files}/run`, '.bin', '.bin/fx-hello', '.dray-state']
+    let said
     const under = (mask, dir, store) => {
       const r = spawnSync('sh', ['-c', `umask ${mask}; exec "$0" "$@"`, dray, ...options(dir, '--store-dir', store)], { encoding: 'utf8', env })
       assert.equal(r.status, 0, r.stdout + r.stderr)
+      said = /made with another umask/.test(r.stdout + r.stderr)
       return names.map((p) => (statSync(join(dir, 'node_modules', p)).mode & 0o7777).toString(8)).join(' ')
     }
     const fresh = () => project({ dependencies: { ...dependencies, 'fx-files': '1.0.0' } }), shared = (dir) => statSync(join(dir, 'node_modules', files, 'run')).nlink > 1
@@ -282,6 +314,7 @@ const tests = {
         const dir = fresh(), got = under(other, dir, store), linked = (mask === '077') === (other === '077')
         const [plain, run] = linked ? expected.split(' ').slice(1) : [0o666, 0o755].map((m) => (m & ~parseInt(other, 8)).toString(8))
         assert.equal(shared(dir), linked, `${mask}, then ${other}`)
+        assert.equal(said, !linked, `${mask}, then ${other}`)
         assert.equal(got, want.replace(/^(\S+) \S+ \S+/, `$1 ${plain} ${run}`), `${mask}, then ${other}`)
       }
       assert.equal(statSync(join(first, 'node_modules', files, 'run')).mode & 0o777, parseInt(expected.split(' ')[2], 8), 'the others left the first as it was')

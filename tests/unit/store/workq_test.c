@@ -98,8 +98,31 @@ static void test_patient_until_it_failed(void **state)
 	walk(true, true);
 }
 
-/* Of patient jobs that end one after the other the owner hears twice: when few are left, and when none is. */
-static void test_told_twice(void **state)
+/* Patient jobs that end one after the other: how often the owner hears before all have. LAST: it says that it brings no
+ * more. */
+static int told_before_all(struct workq *q, struct one *job, bool last)
+{
+	int told = 0;
+
+	for (int i = 0; i < JOBS; i++)
+		assert_true(workq_push(q, &job[i]));
+	if (last)
+		workq_last(q);
+	for (int i = 0; i < JOBS; i++) {
+		sem_wait(job->entered); /* the one before has ended */
+		told += readable(q, 0);
+		while (workq_pop(q)) {
+		}
+		sem_post(job->go);
+	}
+	assert_true(readable(q, PATIENCE_MS));
+	while (!workq_pop(q)) {
+	}
+	return told;
+}
+
+/* When few are left, and when none is; only then, if it brings no more; and as before with the next job. */
+static void test_told_before_all(void **state)
 {
 	struct workq_opts o = {
 		.name = "test", .workers = 1, .depth = JOBS, .run = run, .drop = drop, .patient = patient
@@ -108,26 +131,14 @@ static void test_told_twice(void **state)
 	sem_t entered, go;
 	struct workq *q;
 	struct err e;
-	int told = 0;
 
 	(void)state;
 	assert_int_equal(sem_init(&entered, 0, 0) | sem_init(&go, 0, 0), 0);
 	assert_int_equal(workq_new(&q, &o, &e), 0);
-	for (int i = 0; i < JOBS; i++) {
+	for (int i = 0; i < JOBS; i++)
 		job[i] = (struct one){ &entered, &go, true, false };
-		assert_true(workq_push(q, &job[i]));
-	}
-	for (int i = 0; i < JOBS; i++) {
-		sem_wait(&entered); /* the one before has ended */
-		told += readable(q, 0);
-		while (workq_pop(q)) {
-		}
-		sem_post(&go);
-	}
-	assert_int_equal(told, 1);
-	assert_true(readable(q, PATIENCE_MS));
-	while (!workq_pop(q)) {
-	}
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(told_before_all(q, job, i & 1), !(i & 1));
 	workq_free(q);
 	sem_destroy(&entered);
 	sem_destroy(&go);
@@ -191,7 +202,7 @@ static void test_one_stays(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_patient), cmocka_unit_test(test_impatient),
-		cmocka_unit_test(test_patient_until_it_failed), cmocka_unit_test(test_told_twice),
+		cmocka_unit_test(test_patient_until_it_failed), cmocka_unit_test(test_told_before_all),
 		cmocka_unit_test(test_one_stays) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
