@@ -19,11 +19,9 @@ struct direct {
 static int direct_run(struct source *s, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
 {
 	struct direct *d = (struct direct *)s;
-	struct preload *p;
 	struct preload_opts o = { .now_ms = d->now_ms, .early = true, .kept_ages = true, .remote = d->remote };
+	struct preload *p = preload_new(d->meta, &o);
 
-	if (preload_new(&p, d->meta, &o, e) < 0)
-		return e->code;
 	pthread_mutex_lock(&d->lock);
 	d->preload = p;
 	if (d->cancelled)

@@ -51,19 +51,16 @@ static int kept_try(struct kept *k, const struct request *req, frame_sink *sink,
 	/* asks nobody, so it needs no registry; the worker has nothing to do */
 	struct meta_opts mo = { .workers = 1, .max_age_ms = k->any_age ? INT64_MAX : 0 };
 	struct preload_opts o = { .now_ms = k->now_ms, .kept_ages = true, .kept_only = true };
-	struct preload *p;
+	struct kept_sink s = { k, sink, ctx };
 	struct meta *meta;
 
 	if (meta_new(&meta, k->store, NULL, &mo, e) < 0)
 		return e->code;
-	int code = preload_new(&p, meta, &o, e);
-	if (code == 0) {
-		struct kept_sink s = { k, sink, ctx };
-		kept_show(k, p);
-		code = engine_run(req, preload_io(p), kept_frame, &s, e);
-		kept_show(k, NULL);
-		preload_free(p);
-	}
+	struct preload *p = preload_new(meta, &o);
+	kept_show(k, p);
+	int code = engine_run(req, preload_io(p), kept_frame, &s, e);
+	kept_show(k, NULL);
+	preload_free(p);
 	meta_free(meta);
 	return code;
 }

@@ -31,15 +31,9 @@ static int verdict_run(struct source *s, const struct request *req, frame_sink *
 {
 	struct verdict *v = (struct verdict *)s;
 	struct preload_opts o = { .now_ms = v->now_ms };
-	struct preload *known, *fresh;
+	struct preload *known = preload_new(v->known, &o), *fresh = preload_new(v->fresh, &o);
 	AUTO(buf_release) struct buf text = BUF_INIT;
 
-	if (preload_new(&known, v->known, &o, e) < 0)
-		return e->code;
-	if (preload_new(&fresh, v->fresh, &o, e) < 0) {
-		preload_free(known);
-		return e->code;
-	}
 	verdict_show(v, 0, known);
 	verdict_show(v, 1, fresh);
 	struct policy_io io = { preload_io(known), preload_io(fresh), v->heads ? verdict_heads_io(v->heads) : NULL };

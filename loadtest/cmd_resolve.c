@@ -62,10 +62,7 @@ static double of_clock_ms(clockid_t which)
 static int run_once(struct counted *c, struct meta *m, const struct request *req, int64_t now_ms, struct err *e)
 {
 	struct preload_opts o = { .now_ms = now_ms };
-	struct preload *p;
-
-	if (preload_new(&p, m, &o, e) < 0)
-		return e->code;
+	struct preload *p = preload_new(m, &o);
 	int rc = engine_run(req, preload_io(p), on_frame, c, e);
 	preload_free(p);
 	return rc;

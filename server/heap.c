@@ -23,7 +23,7 @@ struct heap {
 
 void heap_setup(void)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = workq_cpus();
 
 	mallopt(M_ARENA_MAX, cpus > 2 ? (int)cpus : 2);
 	mallopt(M_MMAP_THRESHOLD, LARGE);

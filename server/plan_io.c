@@ -107,17 +107,14 @@ static void cancel_preload(void *arg)
 	preload_cancel(arg);
 }
 
-int plan_io_init(struct plan_io *p, const struct plan_io_opts *o, struct err *e)
+void plan_io_init(struct plan_io *p, const struct plan_io_opts *o)
 {
-	struct preload *preload;
+	struct preload *preload = preload_new(o->meta, &o->preload);
 
-	if (preload_new(&preload, o->meta, &o->preload, e) < 0)
-		return e->code;
 	plan_io_over(p, preload_io(preload), o->upstreams, o->who);
 	p->preload = preload;
 	p->cancel = o->cancel;
 	cancel_hook(p->cancel, cancel_preload, preload);
-	return 0;
 }
 
 void plan_io_release(struct plan_io *p)

@@ -29,7 +29,7 @@ struct plan_io_opts {
 	struct cancel *cancel; /* cancels what the preload waits for */
 };
 /* P stays where it is; what O points at outlives it. */
-MUST_USE int plan_io_init(struct plan_io *p, const struct plan_io_opts *o, struct err *e);
+void plan_io_init(struct plan_io *p, const struct plan_io_opts *o);
 /* The same over INNER, without a preload. */
 void plan_io_over(
 	struct plan_io *p, const struct engine_io *inner, const struct upstreams *u, const struct identity *who);

@@ -12,7 +12,6 @@
 #include "verdict.h"
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Each takes some 300 MB at level 19 for a large package. */
 enum { SETTLERS_MOST = 4, ABSENT_MS = 30 * 1000 };
@@ -101,8 +100,7 @@ static int resolver_plan(void *ctx, struct plan_request *req, const struct ident
 		.who = who,
 		.cancel = c };
 	struct plan_io io;
-	if (plan_io_init(&io, &io_opts, e) < 0)
-		return e->code;
+	plan_io_init(&io, &io_opts);
 	struct packs_sink ps = { r, a, who, req->accept & PLAN_ACCEPT_PACKS, sink, sink_ctx };
 	int rc = engine_run(&req->req, &io.io, add_pack, &ps, e);
 	plan_io_release(&io);
@@ -296,11 +294,9 @@ static int open_registry(struct resolver *r, const struct config *c, struct err 
 
 static unsigned settlers(void)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = workq_cpus();
 
-	if (cpus < 1)
-		return 1;
-	return cpus < SETTLERS_MOST ? (unsigned)cpus : SETTLERS_MOST;
+	return cpus < SETTLERS_MOST ? cpus : SETTLERS_MOST;
 }
 
 static int open_packs(struct resolver *r, const struct config *c, struct err *e)

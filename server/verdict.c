@@ -39,8 +39,7 @@ static int check(struct buf *text, const struct verdict_opts *o, const struct re
 	};
 	struct plan_io io;
 
-	if (plan_io_init(&io, &opts, e) < 0)
-		return e->code;
+	plan_io_init(&io, &opts);
 	int rc = policy_check(text, r, &(struct policy_io){ &io.io, &io.io, NULL }, o->now_ms, e);
 	plan_io_release(&io);
 	return rc;

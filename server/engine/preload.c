@@ -188,11 +188,10 @@ static int io_remote_tarball(void *ctx, str url, struct request_local *out, stru
 	return remote_tarballs_get(out, p->remote, url, e);
 }
 
-int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e)
+struct preload *preload_new(struct meta *m, const struct preload_opts *o)
 {
 	struct preload *p = xcalloc(1, sizeof(*p));
 
-	(void)e;
 	p->meta = m;
 	p->ready_end = &p->ready;
 	p->kept_ages = o->kept_ages;
@@ -208,8 +207,7 @@ int preload_new(struct preload **out, struct meta *m, const struct preload_opts 
 		.remote_tarball = o->kept_only ? NULL : io_remote_tarball };
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->change, NULL);
-	*out = p;
-	return 0;
+	return p;
 }
 
 const struct engine_io *preload_io(struct preload *p)

@@ -20,8 +20,8 @@ struct preload_opts {
 	bool kept_only;
 	struct remote_tarballs_opts remote; /* for dependencies that are tarball URLs */
 };
-/* M is borrowed. ERR_IO. */
-MUST_USE int preload_new(struct preload **out, struct meta *m, const struct preload_opts *o, struct err *e);
+/* M is borrowed. Asks for nothing yet. */
+struct preload *preload_new(struct meta *m, const struct preload_opts *o);
 /* Borrowed; lives as long as P. */
 const struct engine_io *preload_io(struct preload *p);
 /* wait() and remote_tarball() return ERR_CANCELLED from now on; any thread. */

@@ -159,7 +159,6 @@ static int run_once(struct frame_done *done, unsigned *most, const struct parity
 	uint64_t seed, unsigned workers, struct err *e)
 {
 	struct meta m = { .rec = rec, .seed = seed };
-	struct preload *p;
 	struct preload_opts o = { .now_ms = PARITY_NOW_MS };
 	struct workq_opts q = {
 		.name = "arrival", .workers = workers, .depth = MOST_WANTS, .run = answer, .drop = drop
@@ -168,7 +167,8 @@ static int run_once(struct frame_done *done, unsigned *most, const struct parity
 	m.want = xcalloc(MOST_WANTS, sizeof(struct want *)); /* NOLINT: pointers are meant */
 	pthread_mutex_init(&m.lock, NULL);
 	int rc = workq_new(&m.q, &q, e);
-	if (rc == 0 && (rc = preload_new(&p, &m, &o, e)) == 0) {
+	if (rc == 0) {
+		struct preload *p = preload_new(&m, &o);
 		rc = engine_run(c->req, preload_io(p), on_frame, done, e);
 		preload_free(p);
 	}

@@ -128,9 +128,9 @@ static int setup(void **state)
 	pthread_cond_init(&f->m.change, NULL);
 	if (workq_new(&f->m.q,
 		    &(struct workq_opts){ .name = "meta", .workers = 2, .depth = 128, .run = answer, .drop = free },
-		    &f->e) < 0 ||
-		preload_new(&f->p, &f->m, &(struct preload_opts){ .now_ms = 7 }, &f->e) < 0)
+		    &f->e) < 0)
 		return -1;
+	f->p = preload_new(&f->m, &(struct preload_opts){ .now_ms = 7 });
 	f->io = preload_io(f->p);
 	*state = f;
 	return 0;
@@ -190,7 +190,6 @@ static void test_kept(void **state)
 	struct fixture *f = *state;
 	struct preload_opts o = { .now_ms = 7, .kept_ages = true };
 	struct packument got = { 0 };
-	struct preload *p;
 	int64_t ms = -1;
 
 	assert_false(f->io->kept(f->io->ctx, &got, &ms, STR("http://registry.test/"), STR("a"), PACKUMENT_FULL));
@@ -198,7 +197,7 @@ static void test_kept(void **state)
 	assert_int_equal(got.n, 6);
 	assert_int_equal(ms, 0); /* ages prove nothing, unless told that they do */
 	assert_int_equal(f->m.alive, 1);
-	assert_int_equal(preload_new(&p, &f->m, &o, &f->e), 0);
+	struct preload *p = preload_new(&f->m, &o);
 	const struct engine_io *io = preload_io(p);
 	assert_true(io->kept(io->ctx, &got, &ms, STR("http://registry.test/"), STR("in-memory"), PACKUMENT_FULL));
 	assert_int_equal(ms, 5);
