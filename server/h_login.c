@@ -17,12 +17,6 @@ static bool method_is(const h2o_req_t *req, str m)
 	return h2o_memis(req->method.base, req->method.len, m.p, m.n);
 }
 
-static int refuse(h2o_req_t *req, int status, int code, const char *what)
-{
-	answer_status(req, status, code, what);
-	return 0;
-}
-
 /* ---- login ---- */
 
 static int login_work(const struct later *l, struct buf *out, struct err *e)
@@ -71,16 +65,16 @@ int h_login(h2o_req_t *req, str path)
 	struct err e;
 
 	if (!str_starts(path, STR(USER)))
-		return refuse(req, 404, ERR_UNSUPPORTED,
+		return answer_status(req, 404, ERR_UNSUPPORTED,
 			"no login in a browser; npm then asks for user and password (npm login --auth-type=legacy)");
 	if (!method_is(req, STR("PUT")))
-		return refuse(req, 405, ERR_UNSUPPORTED, "users cannot be looked at or changed here");
+		return answer_status(req, 405, ERR_UNSUPPORTED, "users cannot be looked at or changed here");
 	if (login_read(&user, &password, (str){ req->entity.base, req->entity.len }, &a, &e) < 0) {
 		answer_error(req, &e);
 		return 0;
 	}
 	if (!str_eq(str_from(path, sizeof(USER) - 1), user))
-		return refuse(req, 400, ERR_USAGE, "the path names another user than the body");
+		return answer_status(req, 400, ERR_USAGE, "the path names another user than the body");
 	peer_print(peer, req);
 	if (auth_login(&who, s->auth, user, password, str_of(peer), &e) < 0) {
 		answer_auth(req, &e);
@@ -100,7 +94,7 @@ static int whoami(h2o_req_t *req, const struct identity *who)
 	AUTO(buf_release) struct buf b = BUF_INIT;
 
 	if (!who->name.n)
-		return refuse(req, 401, ERR_AUTH, "this server has no tokens: nobody is anybody here");
+		return answer_status(req, 401, ERR_AUTH, "this server has no tokens: nobody is anybody here");
 	buf_add(&b, STR("{\"username\":"));
 	json_put_str(&b, who->name);
 	buf_add(&b, STR("}\n"));
@@ -126,7 +120,8 @@ static int logout(h2o_req_t *req, const struct identity *who, str token)
 
 	sha256(l.sha256, token.p, token.n);
 	if (!who->name.n || memcmp(l.sha256, who->sha256, 32) != 0)
-		return refuse(req, 403, ERR_POLICY, "only the token that the request itself shows can be logged out");
+		return answer_status(
+			req, 403, ERR_POLICY, "only the token that the request itself shows can be logged out");
 	return h_registry_later(req, &l);
 }
 
@@ -143,12 +138,12 @@ int h_own(h2o_req_t *req, const struct identity *who, str path)
 	if (method_is(req, STR("DELETE")) && str_starts(path, STR("-/user/token/")))
 		return logout(req, who, str_from(path, 13));
 	if (str_starts(path, STR("-/npm/v1/security/")))
-		return refuse(req, 404, ERR_UNSUPPORTED,
+		return answer_status(req, 404, ERR_UNSUPPORTED,
 			"this server has no audits; set audit=false, or audit against the registry");
 	if (str_starts(path, STR("-/v1/search")))
-		return refuse(req, 404, ERR_UNSUPPORTED, "this server does not search; ask the registry");
+		return answer_status(req, 404, ERR_UNSUPPORTED, "this server does not search; ask the registry");
 	if (str_starts(path, STR("-/npm/v1/tokens")))
-		return refuse(req, 404, ERR_UNSUPPORTED,
+		return answer_status(req, 404, ERR_UNSUPPORTED,
 			"tokens are listed and made by this server's operator (`drayd token`), or by npm login");
-	return refuse(req, 404, ERR_UNSUPPORTED, "this server knows no such command of the registry");
+	return answer_status(req, 404, ERR_UNSUPPORTED, "this server knows no such command of the registry");
 }

@@ -4,7 +4,6 @@
 #include "packs.h"
 #include "route.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -348,13 +347,11 @@ int h_pack(h2o_req_t *req)
 	if (!p)
 		return 0;
 	if (hex.n != 64 || !hex_read(digest, 32, hex) || !packs_allowed(p, digest, who)) {
-		answer_status(req, 404, ERR_NOTFOUND, "no such pack");
-		return 0;
+		return answer_status(req, 404, ERR_NOTFOUND, "no such pack");
 	}
 	int fd = packs_open(p, digest, &size);
 	if (fd < 0) {
-		answer_status(req, 404, ERR_NOTFOUND, "no such pack");
-		return 0;
+		return answer_status(req, 404, ERR_NOTFOUND, "no such pack");
 	}
 	struct packs_stream *s = stream_new(req, p);
 	s->fd = fd;

@@ -319,8 +319,7 @@ static struct plan_job *job_new(h2o_req_t *req, struct plan_run *run, uint64_t b
 static int plan_refuse(h2o_req_t *req)
 {
 	atomic_fetch_add(&req_loop(req)->s->n.plans_refused, 1);
-	answer_status(req, 503, ERR_BUSY, "too many plans are waiting (plan-queue)");
-	return 0;
+	return answer_status(req, 503, ERR_BUSY, "too many plans are waiting (plan-queue)");
 }
 
 /* What is not kept: a walk that is under way, or one that begins. */

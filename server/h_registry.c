@@ -492,12 +492,6 @@ static bool base_of(str *out, h2o_req_t *req)
 	return true;
 }
 
-static int refuse(h2o_req_t *req, int status, int code, const char *what)
-{
-	answer_status(req, status, code, what);
-	return 0;
-}
-
 static bool wants_short(h2o_req_t *req)
 {
 	return str_find_str(header_of(req, H2O_TOKEN_ACCEPT), STR("application/vnd.npm.install-v1+json"), 0) !=
@@ -554,7 +548,7 @@ static int job_start(struct reg_job *j, h2o_req_t *req)
 	if (!surface_run(j->surface, &j->task)) {
 		job_unref(j);
 		job_unref(j);
-		return refuse(req, 503, ERR_BUSY, "too many requests wait for the registry's workers");
+		return answer_status(req, 503, ERR_BUSY, "too many requests wait for the registry's workers");
 	}
 	j->req = req;
 	j->next = j->loop->registry_jobs;
@@ -614,19 +608,20 @@ static int get_package(h2o_req_t *req, struct surface *s, const struct identity 
 	if (!name_valid(name)) {
 		size_t slash = str_find(name, '/', name.n && name.p[0] == '@' ? str_find(name, '/', 0) + 1 : 0);
 		if (at == SIZE_MAX && slash != SIZE_MAX && name_valid(str_head(name, slash)))
-			return refuse(req, 404, ERR_UNSUPPORTED,
+			return answer_status(req, 404, ERR_UNSUPPORTED,
 				"single versions are not served here; ask for the package's packument");
-		return refuse(req, 404, ERR_NOTFOUND, "no such path, and no package's name");
+		return answer_status(req, 404, ERR_NOTFOUND, "no such path, and no package's name");
 	}
 	if (identity_may_see(who, name, &e) < 0) {
 		answer_error(req, &e);
 		return 0;
 	}
 	if (file.n && !npm_tarball_version(&version, name, file))
-		return refuse(
+		return answer_status(
 			req, 404, ERR_NOTFOUND, "no such tarball: a package's file is called <name>-<version>.tgz");
 	if (!base_of(&asked, req))
-		return refuse(req, 400, ERR_USAGE, "the Host of the request is none; set public-url on the server");
+		return answer_status(
+			req, 400, ERR_USAGE, "the Host of the request is none; set public-url on the server");
 	base = asked;
 	if (!req_loop(req)->s->config->public_url.n)
 		surface_base(&base, s, asked, home);
@@ -648,9 +643,9 @@ int h_registry(h2o_req_t *req)
 	str path;
 
 	if (!s)
-		return refuse(req, 404, ERR_NOTFOUND, "no such path");
+		return answer_status(req, 404, ERR_NOTFOUND, "no such path");
 	if (!path_decode(&path, req))
-		return refuse(req, 400, ERR_USAGE, "the path is malformed");
+		return answer_status(req, 400, ERR_USAGE, "the path is malformed");
 	path = str_from(path, 1);
 	if (h_login_wants(path))
 		return h_login(req, path);
@@ -659,7 +654,7 @@ int h_registry(h2o_req_t *req)
 	if (str_starts(path, STR("-/")))
 		return h_own(req, who, path);
 	if (!get)
-		return refuse(req, 405, ERR_UNSUPPORTED,
+		return answer_status(req, 405, ERR_UNSUPPORTED,
 			"this server publishes nothing: packages, dist-tags, owners and deprecations are changed at "
 			"the registry itself");
 	return get_package(req, s, who, path);

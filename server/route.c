@@ -136,9 +136,10 @@ void answer_error(h2o_req_t *req, const struct err *e)
 	answer(req, err_http_status(e->code), e->code, str_of(e->msg));
 }
 
-void answer_status(h2o_req_t *req, int status, int code, const char *message)
+int answer_status(h2o_req_t *req, int status, int code, const char *message)
 {
 	answer(req, status, code, str_of(message));
+	return 0;
 }
 
 /* ---- what is known of a request ---- */
@@ -376,8 +377,7 @@ int route(h2o_handler_t *self, h2o_req_t *req)
 		c->requests++;
 	id_give(req);
 	if (atomic_fetch_add_explicit(&n->streams, 1, memory_order_relaxed) >= l->s->config->max_requests) {
-		answer_status(req, 503, ERR_BUSY, "too many requests at the same time (max-requests)");
-		return 0;
+		return answer_status(req, 503, ERR_BUSY, "too many requests at the same time (max-requests)");
 	}
 	if (!framed(req))
 		return 0;
@@ -401,8 +401,7 @@ static int route_row(h2o_req_t *req)
 		if (!iov_is(req->method, rows[i].method))
 			continue;
 		if (rows[i].http2_only && req->version < 0x200) {
-			answer_status(req, 505, ERR_PROTOCOL, "this path is served over HTTP/2 only");
-			return 0;
+			return answer_status(req, 505, ERR_PROTOCOL, "this path is served over HTTP/2 only");
 		}
 		return rows[i].open || admitted(req) ? rows[i].fn(req) : 0;
 	}

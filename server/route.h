@@ -73,10 +73,10 @@ void route_log(h2o_logger_t *self, h2o_req_t *req);
 str req_id(h2o_req_t *req);
 /* The body of an error, for curl's user and for a client: {"error":"ERR_DRAY_…","message":"…"}. */
 void answer_json(struct buf *b, int code, str message);
-/* The answer is JSON: by E's code its status, by STATUS and CODE, or a text of TYPE; BODY and MESSAGE are copied.
- * HEADER goes with the one that follows. */
+/* As answer_json() has it: E, with the status of its code; CODE and MESSAGE with STATUS, for a handler to end with (0).
+ * BODY, a text of TYPE. A header of the answer that follows. All is copied. */
 void answer_error(h2o_req_t *req, const struct err *e);
-void answer_status(h2o_req_t *req, int status, int code, const char *message);
+int answer_status(h2o_req_t *req, int status, int code, const char *message);
 void answer_text(h2o_req_t *req, int status, const char *type, str body);
 void answer_header(h2o_req_t *req, const char *name, str value);
 /* answer.c: N bytes at P, which REQ's pool has or holds, with the head that is set; of HEAD that alone. */
