@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "dep_path.h"
+#include "lock_walk.h"
 #include "pick.h"
 #include "semver.h"
 #include "source.h"
@@ -266,12 +267,9 @@ static bool importer_absorb(struct absorb *b, struct lock_importer *out, const s
 		to->n++;
 		kept += old != NULL;
 	}
-	for (int g = 0; kept != was && g < LOCK_NTYPES; g++)
-		for (size_t i = 0; i < have->deps[g].n; i++) {
-			const struct lock_direct *old = &have->deps[g].p[i];
-			if (!recorded(out, old->alias, &group))
-				sever(b, old->alias, old->ref);
-		}
+	for (struct lock_walk at = lock_walk(kept == was ? NULL : have); lock_next(&at);)
+		if (!recorded(out, at.d->alias, &group))
+			sever(b, at.d->alias, at.d->ref);
 	return true;
 }
 
@@ -279,12 +277,10 @@ static bool importer_absorb(struct absorb *b, struct lock_importer *out, const s
 
 static bool linked_from(const struct absorb *b, const struct lock_importer *im, str gone)
 {
-	for (int g = 0; g < LOCK_NTYPES; g++)
-		for (size_t i = 0; i < im->deps[g].n; i++) {
-			str ref = im->deps[g].p[i].ref;
-			if (str_starts(ref, STR("link:")) && str_eq(path_join(b->a, im->path, str_from(ref, 5)), gone))
-				return true;
-		}
+	for (struct lock_walk at = lock_walk(im); lock_next(&at);)
+		if (str_starts(at.d->ref, STR("link:")) &&
+			str_eq(path_join(b->a, im->path, str_from(at.d->ref, 5)), gone))
+			return true;
 	return false;
 }
 
@@ -306,9 +302,8 @@ static bool projects_gone(struct absorb *b)
 		for (size_t k = 0; k < b->lf->nimporters; k++)
 			if (is_project(b, b->lf->importer[k].path) && linked_from(b, &b->lf->importer[k], gone->path))
 				return false;
-		for (int g = 0; g < LOCK_NTYPES; g++)
-			for (size_t k = 0; k < gone->deps[g].n; k++)
-				sever(b, gone->deps[g].p[k].alias, gone->deps[g].p[k].ref);
+		for (struct lock_walk at = lock_walk(gone); lock_next(&at);)
+			sever(b, at.d->alias, at.d->ref);
 	}
 	return true;
 }
@@ -338,10 +333,8 @@ static void reach_all(struct reach *r)
 {
 	const struct lockfile *out = r->b->out;
 	for (size_t i = 0; i < out->nimporters; i++)
-		for (int g = 0; g < LOCK_NTYPES; g++)
-			for (size_t k = 0; k < out->importer[i].deps[g].n; k++)
-				reach(r, out->importer[i].deps[g].p[k].alias, out->importer[i].deps[g].p[k].ref,
-					g == LOCK_OPTIONAL ? REACHED_OPTIONAL : REACHED_ALWAYS);
+		for (struct lock_walk at = lock_walk(&out->importer[i]); lock_next(&at);)
+			reach(r, at.d->alias, at.d->ref, at.group == LOCK_OPTIONAL ? REACHED_OPTIONAL : REACHED_ALWAYS);
 	while (r->todo.n) {
 		uint32_t at = r->todo.p[--r->todo.n];
 		const struct lock_snapshot *s = &r->b->lf->snapshot[at];
@@ -431,13 +424,11 @@ static void times_settle(struct absorb *b)
 	struct str_map *time = &b->out->head.time;
 
 	for (size_t i = 0; time->n && i < b->out->nimporters; i++)
-		for (int g = 0; g < LOCK_NTYPES; g++)
-			for (size_t k = 0; k < b->out->importer[i].deps[g].n; k++) {
-				const struct lock_direct *d = &b->out->importer[i].deps[g].p[k];
-				str path = dep_path_from_ref(d->alias, d->ref, b->a);
-				if (path.n)
-					map_set(&direct, dep_path_package_key(path), 1);
-			}
+		for (struct lock_walk at = lock_walk(&b->out->importer[i]); lock_next(&at);) {
+			str path = dep_path_from_ref(at.d->alias, at.d->ref, b->a);
+			if (path.n)
+				map_set(&direct, dep_path_package_key(path), 1);
+		}
 	*time = (struct str_map){ .p = arena_new(b->a, struct str_kv, b->lf->head.time.n + 1) };
 	for (size_t i = 0; i < b->lf->head.time.n; i++)
 		if (map_get(&direct, b->lf->head.time.p[i].k) != MAP_NONE)

@@ -1,5 +1,4 @@
 #include "filter.h"
-#include <stdlib.h>
 
 #include "match.h"
 #include "project_local.h"
@@ -194,32 +193,33 @@ static struct graph graph_make(const struct project *p, bool prod_only, struct a
 
 /* ---- matching ---- */
 
+static bool dir_glob(str pattern, str dir);
+
+/* REST stands behind a double star: whether it matches DIR, or what is left of that below any of its folders. */
+static bool glob_below(str rest, str dir)
+{
+	str head;
+
+	do {
+		if (dir_glob(rest, dir))
+			return true;
+	} while (str_cut(dir, '/', &head, &dir));
+	return false;
+}
+
 static bool dir_glob(str pattern, str dir)
 {
 	str segment, rest, head, tail;
+	bool more = str_cut(pattern, '/', &segment, &rest);
 
-	for (;;) {
-		bool more = str_cut(pattern, '/', &segment, &rest);
-		if (str_eq(segment, STR("**"))) {
-			if (!more)
-				return true;
-			for (;;) {
-				if (dir_glob(rest, dir))
-					return true;
-				if (!str_cut(dir, '/', &head, &dir))
-					return false;
-			}
-		}
-		bool deeper = str_cut(dir, '/', &head, &tail);
-		if (!match_one(segment, head) || more != deeper) {
-			/* "a" matches a double star after "a/" with nothing left, too */
-			return match_one(segment, head) && more && !deeper && str_eq(rest, STR("**"));
-		}
-		if (!more)
-			return true;
-		pattern = rest;
-		dir = tail;
-	}
+	if (str_eq(segment, STR("**")))
+		return !more || glob_below(rest, dir);
+	bool deeper = str_cut(dir, '/', &head, &tail);
+	if (!match_one(segment, head))
+		return false;
+	if (more != deeper) /* "a" matches a double star after "a/" with nothing left, too */
+		return more && str_eq(rest, STR("**"));
+	return !more || dir_glob(rest, tail);
 }
 
 /* The project that holds DIR: the nearest upwards. */

@@ -1,6 +1,7 @@
 #include "hoist.h"
 #include <stdlib.h>
 
+#include "lock_walk.h"
 #include "match.h"
 
 struct child {
@@ -246,11 +247,9 @@ static void take_root(struct walk *w, const struct hoist_opts *o, struct map *ta
 
 	for (size_t i = 0; i < w->t->nimporters; i++) {
 		const struct lock_importer *im = w->t->importer[i];
-		for (int g = 0; str_eq(im->path, STR(".")) && g < LOCK_NTYPES; g++) {
-			for (size_t k = 0; on[g] && k < im->deps[g].n; k++) {
-				if (!str_starts(im->deps[g].p[k].ref, STR("link:")))
-					map_set(taken, lower(im->deps[g].p[k].alias, &w->scratch), 1);
-			}
+		for (struct lock_walk at = lock_walk(str_eq(im->path, STR(".")) ? im : NULL); lock_next(&at);) {
+			if (on[at.group] && !str_starts(at.d->ref, STR("link:")))
+				map_set(taken, lower(at.d->alias, &w->scratch), 1);
 		}
 	}
 }

@@ -15,6 +15,7 @@
 #include "file_put.h"
 #include "finish.h"
 #include "link_root.h"
+#include "lock_walk.h"
 #include "partial.h"
 #include "pnpm_state.h"
 #include "prune.h"
@@ -49,12 +50,10 @@ bool vstore_had_link(void *arg, str importer, str alias)
 {
 	const struct lockfile *was = was_open(arg);
 	const struct lock_importer *im = was ? lockfile_importer(was, importer) : NULL;
-	for (int g = 0; im && g < LOCK_NTYPES; g++) {
-		for (size_t i = 0; i < im->deps[g].n; i++) {
-			const struct lock_direct *d = &im->deps[g].p[i];
-			if (str_eq(d->alias, alias) && str_starts(d->ref, STR("link:")))
-				return true;
-		}
+
+	for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
+		if (str_eq(at.d->alias, alias) && str_starts(at.d->ref, STR("link:")))
+			return true;
 	}
 	return false;
 }

@@ -134,25 +134,29 @@ static bool exchange(struct thread *t)
 	return go;
 }
 
+static void asks_drop(struct thread *t, struct conn *c)
+{
+	for (struct ask *a; (a = c->asks);) {
+		c->asks = a->next;
+		for (struct pack_want *w; (w = want_take(&a->want));) {
+			if (a->kind != ASK_FIND)
+				atomic_fetch_sub(&t->f->held, w->hold);
+			want_absent(t, w, &t->why);
+		}
+		ask_free(a);
+	}
+	c->nasks = 0;
+}
+
 /* No more of this server: whatever is under way has to come from somewhere else. */
 static void give_up(struct thread *t)
 {
 	struct want_list *l[] = { &t->find, &t->large, &t->get };
 
 	for (unsigned i = 0; i < t->n; i++) {
-		struct conn *c = &t->conn[i];
-		h2_close(c->h); /* calls nobody back */
-		c->h = NULL;
-		for (struct ask *a; (a = c->asks);) {
-			c->asks = a->next;
-			for (struct pack_want *w; (w = want_take(&a->want));) {
-				if (a->kind != ASK_FIND)
-					atomic_fetch_sub(&t->f->held, w->hold);
-				want_absent(t, w, &t->why);
-			}
-			ask_free(a);
-		}
-		c->nasks = 0;
+		h2_close(t->conn[i].h); /* calls nobody back */
+		t->conn[i].h = NULL;
+		asks_drop(t, &t->conn[i]);
 	}
 	t->streams = 0;
 	for (int i = 0; i < 3; i++) {

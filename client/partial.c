@@ -1,4 +1,5 @@
 #include "partial.h"
+#include "lock_walk.h"
 
 static struct str_map specifiers(struct lock_directs d, struct arena *a)
 {
@@ -13,17 +14,14 @@ static struct str_map specifiers(struct lock_directs d, struct arena *a)
  * lockfile's word be resolved again. */
 static bool links_stand(const struct request *req, const struct lock_importer *im)
 {
-	for (int g = 0; g < LOCK_NTYPES; g++) {
-		for (size_t i = 0; i < im->deps[g].n; i++) {
-			const struct lock_direct *d = &im->deps[g].p[i];
-			bool found = !str_starts(d->specifier, STR("workspace:"));
-			for (size_t k = 0; k < req->nimporters && !found; k++)
-				found = str_eq(req->importer[k].manifest.name, d->alias) ||
-					str_find(str_from(d->specifier, 10), '@', 1) != SIZE_MAX ||
-					str_starts(d->specifier, STR("workspace:."));
-			if (!found)
-				return false;
-		}
+	for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
+		bool found = !str_starts(at.d->specifier, STR("workspace:"));
+		for (size_t k = 0; k < req->nimporters && !found; k++)
+			found = str_eq(req->importer[k].manifest.name, at.d->alias) ||
+				str_find(str_from(at.d->specifier, 10), '@', 1) != SIZE_MAX ||
+				str_starts(at.d->specifier, STR("workspace:."));
+		if (!found)
+			return false;
 	}
 	return true;
 }

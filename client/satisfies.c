@@ -6,6 +6,7 @@
 
 #include "dep_path.h"
 #include "dependencies_meta.h"
+#include "lock_walk.h"
 #include "overrides.h"
 #include "satisfies_local.h"
 #include "semver.h"
@@ -180,12 +181,26 @@ static bool still_wanted(const struct manifest *m, enum lock_dep_type g, size_t 
 	return false;
 }
 
+static const char *const group_names[] = {
+	[LOCK_PROD] = "dependencies", [LOCK_DEV] = "devDependencies", [LOCK_OPTIONAL] = "optionalDependencies"
+};
+
+/* What the manifest in PATH asks for in G, against D, what the lockfile has for it, or NULL. */
+static void direct_differs(
+	struct check *c, str path, enum lock_dep_type g, const struct lock_direct *d, const struct str_kv *want)
+{
+	if (!d || !str_eq(d->specifier, want->v))
+		differ(c, STR_FMT " > %s > " STR_FMT ": lockfile says " STR_FMT ", package.json says " STR_FMT,
+			STR_ARG(path), group_names[g], STR_ARG(want->k), STR_ARG(d ? d->specifier : STR("none")),
+			STR_ARG(want->v));
+	else if (version_left(c, d))
+		differ(c, STR_FMT " > %s > " STR_FMT ": lockfile has " STR_FMT ", which is not in " STR_FMT,
+			STR_ARG(path), group_names[g], STR_ARG(want->k), STR_ARG(d->ref), STR_ARG(want->v));
+}
+
 static void group_differs(
 	struct check *c, const struct request_importer *im, const struct lock_importer *l, enum lock_dep_type g)
 {
-	static const char *const names[] = {
-		[LOCK_PROD] = "dependencies", [LOCK_DEV] = "devDependencies", [LOCK_OPTIONAL] = "optionalDependencies"
-	};
 	const struct manifest *m = &im->manifest;
 	const size_t sizes[] = { [LOCK_PROD] = m->dependencies.n +
 					       (c->req->settings.auto_install_peers ? m->peer_dependencies.n : 0),
@@ -195,27 +210,21 @@ static void group_differs(
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizes[g]; i++) {
-		str alias, spec;
-		if (!wanted(m, g, i, &alias, &spec))
+		struct str_kv want;
+		if (!wanted(m, g, i, &want.k, &want.v))
 			continue;
-		const struct lock_direct *d = direct_find(locked, alias);
-		if (!d && c->req->settings.exclude_links_from_lockfile && str_starts(spec, STR("link:")))
+		const struct lock_direct *d = direct_find(locked, want.k);
+		if (!d && c->req->settings.exclude_links_from_lockfile && str_starts(want.v, STR("link:")))
 			continue;
 		if (!d && c->frozen && g == LOCK_OPTIONAL)
 			continue; /* one that nobody could get is not in the lockfile */
 		n += d != NULL;
-		if (!d || !str_eq(d->specifier, spec))
-			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile says " STR_FMT ", package.json says " STR_FMT,
-				STR_ARG(im->path), names[g], STR_ARG(alias), STR_ARG(d ? d->specifier : STR("none")),
-				STR_ARG(spec));
-		else if (version_left(c, d))
-			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile has " STR_FMT ", which is not in " STR_FMT,
-				STR_ARG(im->path), names[g], STR_ARG(alias), STR_ARG(d->ref), STR_ARG(spec));
+		direct_differs(c, im->path, g, d, &want);
 	}
 	for (size_t i = 0; n != locked.n && i < locked.n; i++) {
 		if (!still_wanted(m, g, sizes[g], locked.p[i].alias))
 			differ(c, STR_FMT " > %s > " STR_FMT ": lockfile says " STR_FMT ", package.json says none",
-				STR_ARG(im->path), names[g], STR_ARG(locked.p[i].alias),
+				STR_ARG(im->path), group_names[g], STR_ARG(locked.p[i].alias),
 				STR_ARG(locked.p[i].specifier));
 	}
 }
@@ -265,18 +274,14 @@ static bool project_in_range(const struct check *c, str name, const struct range
 /* Locked links to projects whose version has left the range that the manifest asks for. */
 static void links_differ(struct check *c, const struct request_importer *im, const struct lock_importer *l)
 {
-	for (int g = 0; g < LOCK_NTYPES; g++)
-		for (size_t i = 0; i < l->deps[g].n; i++) {
-			const struct lock_direct *d = &l->deps[g].p[i];
-			if (!str_starts(d->ref, STR("link:")) || !str_starts(d->specifier, STR("workspace:")))
-				continue;
-			const struct range *range = range_parse(str_from(d->specifier, 10), true, c->a);
-			if (range && !project_in_range(c, d->alias, range))
-				differ(c,
-					STR_FMT " > " STR_FMT ": lockfile says " STR_FMT
-						", the project has another version",
-					STR_ARG(im->path), STR_ARG(d->alias), STR_ARG(d->specifier));
-		}
+	for (struct lock_walk at = lock_walk(l); lock_next(&at);) {
+		if (!str_starts(at.d->ref, STR("link:")) || !str_starts(at.d->specifier, STR("workspace:")))
+			continue;
+		const struct range *range = range_parse(str_from(at.d->specifier, 10), true, c->a);
+		if (range && !project_in_range(c, at.d->alias, range))
+			differ(c, STR_FMT " > " STR_FMT ": lockfile says " STR_FMT ", the project has another version",
+				STR_ARG(im->path), STR_ARG(at.d->alias), STR_ARG(at.d->specifier));
+	}
 }
 
 static void importers_differ(struct check *c)
@@ -370,9 +375,8 @@ int lockfile_whole(const struct lockfile *lf, struct err *e)
 	int rc = 0;
 
 	for (size_t i = 0; i < lf->nimporters && !rc; i++)
-		for (int g = 0; g < LOCK_NTYPES && !rc; g++)
-			for (size_t k = 0; k < lf->importer[i].deps[g].n && !rc; k++)
-				rc = reach(&w, lf->importer[i].deps[g].p[k].alias, lf->importer[i].deps[g].p[k].ref, e);
+		for (struct lock_walk at = lock_walk(&lf->importer[i]); !rc && lock_next(&at);)
+			rc = reach(&w, at.d->alias, at.d->ref, e);
 	while (w.todo.n && !rc) {
 		const struct lock_snapshot *s = &lf->snapshot[w.todo.p[--w.todo.n]];
 		rc = reach_deps(&w, s->dependencies, e);

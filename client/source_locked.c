@@ -9,6 +9,7 @@
 
 #include "dep_path.h"
 #include "installable.h"
+#include "lock_walk.h"
 #include "name.h"
 
 enum mark { MARK_NONE = 0, MARK_SKIPPED, MARK_WANTED };
@@ -76,9 +77,9 @@ static void mark_importer(struct walk *w, const struct lock_importer *im)
 		[LOCK_PROD] = w->req->prod, [LOCK_DEV] = w->req->dev, [LOCK_OPTIONAL] = w->req->optional
 	};
 
-	for (int g = 0; g < LOCK_NTYPES; g++) {
-		for (size_t i = 0; on[g] && i < im->deps[g].n; i++)
-			mark(w, im->deps[g].p[i].alias, im->deps[g].p[i].ref, true);
+	for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
+		if (on[at.group])
+			mark(w, at.d->alias, at.d->ref, true);
 	}
 }
 

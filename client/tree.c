@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "dep_path.h"
+#include "lock_walk.h"
 #include "name.h"
 
 void tree_init(struct tree *t)
@@ -169,10 +170,9 @@ void tree_reach(struct tree *t, bool prod, bool dev, bool optional)
 	struct reach r = { .t = t, .a = ARENA_INIT(64 * 1024) };
 
 	for (size_t i = 0; i < t->nimporters; i++) {
-		for (int g = 0; g < LOCK_NTYPES; g++) {
-			const struct lock_directs *d = &t->importer[i]->deps[g];
-			for (size_t k = 0; on[g] && k < d->n; k++)
-				reach(&r, d->p[k].alias, d->p[k].ref);
+		for (struct lock_walk at = lock_walk(t->importer[i]); lock_next(&at);) {
+			if (on[at.group])
+				reach(&r, at.d->alias, at.d->ref);
 		}
 	}
 	while (r.todo.n) {

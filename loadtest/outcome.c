@@ -3,9 +3,9 @@
 #include "dep_path.h"
 #include "fs.h"
 #include "integrity.h"
+#include "lock_walk.h"
 #include "lockfile.h"
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -129,12 +129,8 @@ static const char *check_shared_slots(const struct subject_place *at, struct are
 	const char *modules = arena_printf(a, "%s/node_modules", at->project).p;
 	struct shared w = { .lf = &lf, .links = arena_printf(a, "%s/", real), .a = a };
 	w.seen = arena_new(a, bool, lf.nsnapshots);
-	for (int t = 0; im && t < LOCK_NTYPES; t++) {
-		for (size_t i = 0; i < im->deps[t].n && !why; i++) {
-			const struct lock_direct *d = &im->deps[t].p[i];
-			why = check_shared(&w, modules, d->alias, dep_path_from_ref(d->alias, d->ref, a));
-		}
-	}
+	for (struct lock_walk at_dep = lock_walk(im); !why && lock_next(&at_dep);)
+		why = check_shared(&w, modules, at_dep.d->alias, dep_path_from_ref(at_dep.d->alias, at_dep.d->ref, a));
 	return why ? why : w.nslots == 0 && lf.nsnapshots ? "no shared slot is used" : NULL;
 }
 

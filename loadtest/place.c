@@ -1,5 +1,6 @@
 #include "place.h"
 #include "fs.h"
+#include "lock_walk.h"
 #include "lockfile.h"
 #include "mirror.h"
 #include "packument.h"
@@ -286,17 +287,14 @@ static void choose_bumps(struct str_map *old, struct str_map *bumped, const stru
 {
 	const struct lock_importer *im = lockfile_importer(lf, STR("."));
 
-	for (int t = 0; im && t < LOCK_NTYPES; t++) {
-		for (size_t i = 0; i < im->deps[t].n && old->n < BUMPED; i++) {
-			const struct lock_direct *d = &im->deps[t].p[i];
-			str version, rest, older;
-			str_cut(d->ref, '(', &version, &rest);
-			if (str_find(d->specifier, '^', 0) != 0 || !(older = older_version(p, d->alias, version, a)).n)
-				continue;
-			*arena_add(a, old->p, old->n) = (struct str_kv){ d->alias, older };
-			*arena_add(a, bumped->p, bumped->n) =
-				(struct str_kv){ d->alias, arena_printf(a, "^" STR_FMT, STR_ARG(version)) };
-		}
+	for (struct lock_walk at = lock_walk(im); old->n < BUMPED && lock_next(&at);) {
+		str alias = at.d->alias, version, rest, older;
+		str_cut(at.d->ref, '(', &version, &rest);
+		if (str_find(at.d->specifier, '^', 0) != 0 || !(older = older_version(p, alias, version, a)).n)
+			continue;
+		*arena_add(a, old->p, old->n) = (struct str_kv){ alias, older };
+		*arena_add(a, bumped->p, bumped->n) =
+			(struct str_kv){ alias, arena_printf(a, "^" STR_FMT, STR_ARG(version)) };
 	}
 }
 

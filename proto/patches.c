@@ -19,42 +19,55 @@ static int takes(bool *out, str want, const struct semver *v, struct arena *a, s
 	return 0;
 }
 
+/* Which patches are for one package: the first of these counts. */
+struct hits {
+	str name, version;
+	const struct semver *v; /* NULL: VERSION is none */
+	const struct patch *exact, *range, *all;
+};
+
+/* WANT is what stands behind the name in P's selector. */
+static int hit(struct hits *h, const struct patch *p, str want, struct arena *a, struct err *e)
+{
+	bool fits;
+
+	if (want.p && !want.n)
+		return 0; /* "name@" is about nothing */
+	if (!want.n || str_eq(str_trim(want), STR("*"))) {
+		if (!h->all || !want.n)
+			h->all = p;
+		return 0;
+	}
+	if (h->version.n && str_eq(want, h->version)) {
+		h->exact = p;
+		return 0;
+	}
+	int rc = takes(&fits, want, h->v, a, e);
+	if (rc || !fits)
+		return rc;
+	if (h->range)
+		return err_set(e, ERR_USAGE,
+			"patchedDependencies: two ranges fit " STR_FMT "@" STR_FMT
+			"; write the exact version to choose",
+			STR_ARG(h->name), STR_ARG(h->version));
+	h->range = p;
+	return 0;
+}
+
 int patch_of(const struct patch **out, const struct settings *s, str name, str version, struct arena *a, struct err *e)
 {
-	const struct patch *range_hit = NULL, *all = NULL;
 	struct semver v;
-	bool fits, versioned = semver_parse(&v, version, true);
+	struct hits h = { .name = name, .version = version, .v = semver_parse(&v, version, true) ? &v : NULL };
 
 	*out = NULL;
-	for (size_t i = 0; i < s->npatch; i++) {
-		const struct patch *p = &s->patch[i];
+	for (size_t i = 0; i < s->npatch && !h.exact; i++) {
 		str n, want;
-		name_split(p->selector, &n, &want);
-		if (!str_eq(n, name))
-			continue;
-		if (want.p && !want.n)
-			continue; /* "name@" is about nothing */
-		if (!want.n || str_eq(str_trim(want), STR("*"))) {
-			if (!all || !want.n)
-				all = p;
-			continue;
-		}
-		if (version.n && str_eq(want, version)) {
-			*out = p;
-			return 0;
-		}
-		int rc = takes(&fits, want, versioned ? &v : NULL, a, e);
+		name_split(s->patch[i].selector, &n, &want);
+		int rc = str_eq(n, name) ? hit(&h, &s->patch[i], want, a, e) : 0;
 		if (rc)
 			return rc;
-		if (fits && range_hit)
-			return err_set(e, ERR_USAGE,
-				"patchedDependencies: two ranges fit " STR_FMT "@" STR_FMT
-				"; write the exact version to choose",
-				STR_ARG(name), STR_ARG(version));
-		if (fits)
-			range_hit = p;
 	}
-	*out = range_hit ? range_hit : all;
+	*out = h.exact ? h.exact : h.range ? h.range : h.all;
 	return 0;
 }
 

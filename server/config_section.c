@@ -203,6 +203,23 @@ int config_section_set(struct config *c, str name, str value, struct err *e)
 	return set_access(c, r, name, value, e) < 0 ? err_ctx(e, "access " STR_FMT, STR_ARG(r->name)) : 0;
 }
 
+/* What the options say of U, and whether it is complete. */
+static int upstream_end(struct config *c, struct upstream_config *u, struct err *e)
+{
+	if (u->is_default) {
+		u->url = c->registry;
+		for (size_t k = 0; k < c->registry_alias.n; k++)
+			config_list_add(&c->a, &u->aliases, c->registry_alias.p[k]);
+	}
+	if (c->public_url.n) /* who has this server as the registry means what stands behind it */
+		config_list_add(&c->a, &u->aliases, c->public_url);
+	if (!u->url.n || (!u->is_default && !u->scopes.n))
+		return err_set(e, ERR_USAGE,
+			"upstream " STR_FMT " needs a url and a scope: lines \"url = URL\" and \"scope = @name\"",
+			STR_ARG(u->name));
+	return 0;
+}
+
 int config_section_end(struct config *c, struct err *e)
 {
 	bool has_default = false, none = str_eq(c->registry, STR("none"));
@@ -214,19 +231,8 @@ int config_section_end(struct config *c, struct err *e)
 	if (!none && !has_default && begin_upstream(c, STR("default"), e) < 0)
 		return e->code;
 	for (size_t i = 0; i < c->nupstreams; i++) {
-		struct upstream_config *u = &c->upstream[i];
-		if (u->is_default) {
-			u->url = c->registry;
-			for (size_t k = 0; k < c->registry_alias.n; k++)
-				config_list_add(&c->a, &u->aliases, c->registry_alias.p[k]);
-		}
-		if (c->public_url.n) /* who has this server as the registry means what stands behind it */
-			config_list_add(&c->a, &u->aliases, c->public_url);
-		if (!u->url.n || (!u->is_default && !u->scopes.n))
-			return err_set(e, ERR_USAGE,
-				"upstream " STR_FMT
-				" needs a url and a scope: lines \"url = URL\" and \"scope = @name\"",
-				STR_ARG(u->name));
+		if (upstream_end(c, &c->upstream[i], e) < 0)
+			return e->code;
 	}
 	for (size_t i = 0; i < c->naccess; i++) {
 		if (!c->access[i].packages.n)

@@ -4,6 +4,7 @@
 #include "dep_path.h"
 #include "dependencies_meta.h"
 #include "integrity.h"
+#include "lock_walk.h"
 #include "metas.h"
 #include "order.h"
 #include "overrides.h"
@@ -440,11 +441,8 @@ static void catalog_note(struct run *r, struct lock_head *h, const struct lock_d
 static void catalogs_of(struct emit *x, struct lock_head *h)
 {
 	for (size_t i = 0; i < x->lf.nimporters; i++)
-		for (int t = 0; t < LOCK_NTYPES; t++) {
-			const struct lock_directs *deps = &x->lf.importer[i].deps[t];
-			for (size_t k = 0; k < deps->n; k++)
-				catalog_note(x->r, h, &deps->p[k]);
-		}
+		for (struct lock_walk at = lock_walk(&x->lf.importer[i]); lock_next(&at);)
+			catalog_note(x->r, h, at.d);
 }
 
 static str iso_time(struct run *r, struct packument p, uint32_t v)

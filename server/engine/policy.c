@@ -2,6 +2,7 @@
 #include "base/vec.h"
 #include "dep_path.h"
 #include "integrity.h"
+#include "lock_walk.h"
 #include "trust.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,11 +77,9 @@ bool policy_partial(const struct request *r)
 	for (size_t i = 0; lf && r->nimporters && i < lf->nimporters; i++) {
 		const struct lock_importer *im = &lf->importer[i];
 		const struct manifest *m = manifest_at(r, im->path);
-		for (int t = 0; t < LOCK_NTYPES; t++) {
-			for (size_t k = 0; k < im->deps[t].n; k++) {
-				if (!names(m, im->deps[t].p[k].alias))
-					return true;
-			}
+		for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
+			if (!names(m, at.d->alias))
+				return true;
 		}
 	}
 	return false;
@@ -110,11 +109,9 @@ static void walk_importers(struct walk *w, const struct request *r)
 	for (size_t i = 0; i < w->lf->nimporters; i++) {
 		const struct lock_importer *im = &w->lf->importer[i];
 		const struct manifest *m = manifest_at(r, im->path);
-		for (int t = 0; t < LOCK_NTYPES; t++) {
-			for (size_t k = 0; k < im->deps[t].n; k++) {
-				if (names(m, im->deps[t].p[k].alias))
-					walk_to(w, im->deps[t].p[k].alias, im->deps[t].p[k].ref);
-			}
+		for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
+			if (names(m, at.d->alias))
+				walk_to(w, at.d->alias, at.d->ref);
 		}
 	}
 }

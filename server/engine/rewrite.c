@@ -1,4 +1,5 @@
 #include "dep_path.h"
+#include "lock_walk.h"
 #include "metas.h"
 #include "overrides.h"
 #include "package.h"
@@ -37,11 +38,8 @@ static void edges_collect(struct rewrite *x)
 {
 	x->edge.n = 0;
 	for (size_t i = 0; i < x->from->nimporters; i++)
-		for (int t = 0; t < LOCK_NTYPES; t++)
-			for (size_t k = 0; k < x->from->importer[i].deps[t].n; k++) {
-				const struct lock_direct *d = &x->from->importer[i].deps[t].p[k];
-				*vec_add(&x->edge) = (struct edge_at){ d->alias, snap_of(x, d->alias, d->ref) };
-			}
+		for (struct lock_walk at = lock_walk(&x->from->importer[i]); lock_next(&at);)
+			*vec_add(&x->edge) = (struct edge_at){ at.d->alias, snap_of(x, at.d->alias, at.d->ref) };
 	for (size_t i = 0; i < x->from->nsnapshots; i++) {
 		edges_of(x, x->from->snapshot[i].dependencies);
 		edges_of(x, x->from->snapshot[i].optional_dependencies);
@@ -199,26 +197,30 @@ static bool removed(const struct rewrite *x, str alias, str name, str version)
 	return m && !m->to && applies(x->r, m, name, version);
 }
 
+/* A project's group without what is removed, and with new versions. */
+static struct lock_directs directs_copy(struct rewrite *x, struct lock_directs old)
+{
+	struct lock_directs out = { .p = arena_new(&x->r->arena, struct lock_direct, old.n + 1) };
+	for (size_t i = 0; i < old.n; i++) {
+		struct lock_direct d = old.p[i];
+		const struct move *m = goes(x, snap_of(x, d.alias, d.ref));
+		if (removed(x, d.alias, STR_NONE, STR_NONE))
+			continue;
+		if (m && applies(x->r, m, STR_NONE, STR_NONE))
+			d.ref = sof(x->r, m->to);
+		out.p[out.n++] = d;
+	}
+	return out;
+}
+
 static void importers_copy(struct rewrite *x)
 {
-	struct arena *a = &x->r->arena;
-	x->out.importer = arena_new(a, struct lock_importer, x->from->nimporters + 1);
+	x->out.importer = arena_new(&x->r->arena, struct lock_importer, x->from->nimporters + 1);
 	for (size_t i = 0; i < x->from->nimporters; i++) {
 		struct lock_importer *to = &x->out.importer[i];
 		*to = x->from->importer[i];
-		for (int t = 0; t < LOCK_NTYPES; t++) {
-			struct lock_directs old = to->deps[t];
-			to->deps[t] = (struct lock_directs){ arena_new(a, struct lock_direct, old.n + 1), 0 };
-			for (size_t k = 0; k < old.n; k++) {
-				struct lock_direct d = old.p[k];
-				const struct move *m = goes(x, snap_of(x, d.alias, d.ref));
-				if (removed(x, d.alias, STR_NONE, STR_NONE))
-					continue;
-				if (m && applies(x->r, m, STR_NONE, STR_NONE))
-					d.ref = sof(x->r, m->to);
-				to->deps[t].p[to->deps[t].n++] = d;
-			}
-		}
+		for (int t = 0; t < LOCK_NTYPES; t++)
+			to->deps[t] = directs_copy(x, to->deps[t]);
 	}
 }
 
@@ -428,9 +430,8 @@ static void rows_prune(struct rewrite *x)
 	AUTO(map_release) struct map kept = MAP_INIT;
 	size_t n = 0;
 	for (size_t i = 0; i < lf->nimporters; i++)
-		for (int t = 0; t < LOCK_NTYPES; t++)
-			for (size_t k = 0; k < lf->importer[i].deps[t].n; k++)
-				reach_ref(&h, lf->importer[i].deps[t].p[k].alias, lf->importer[i].deps[t].p[k].ref);
+		for (struct lock_walk at = lock_walk(&lf->importer[i]); lock_next(&at);)
+			reach_ref(&h, at.d->alias, at.d->ref);
 	while (h.todo.n) {
 		size_t at = h.todo.p[--h.todo.n];
 		reach_deps(&h, lf->snapshot[at].dependencies);

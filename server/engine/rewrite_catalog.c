@@ -1,4 +1,5 @@
 #include "catalog.h"
+#include "lock_walk.h"
 #include "rewrite_impl.h"
 
 #define OTHERS (MAP_NONE - 1) /* leads to an alias: more than one entry, or none; no enumerator holds it */
@@ -57,10 +58,9 @@ static bool references_known(struct catalogs *c)
 {
 	const struct lockfile *lf = c->x->from;
 	for (size_t i = 0; i < lf->nimporters; i++)
-		for (int t = 0; t < LOCK_NTYPES; t++)
-			for (size_t k = 0; k < lf->importer[i].deps[t].n; k++)
-				if (!reference_known(c, &lf->importer[i].deps[t].p[k]))
-					return false;
+		for (struct lock_walk at = lock_walk(&lf->importer[i]); lock_next(&at);)
+			if (!reference_known(c, at.d))
+				return false;
 	return true;
 }
 
@@ -90,6 +90,19 @@ static bool entry_moves(struct catalogs *c, uint32_t i, str now)
 	return true;
 }
 
+/* ENTRY, number I of the lockfile, with SPEC, which the settings have for it now. False where its version would have to
+ * change, unless MOVES, which notes it. */
+static bool entry_respecify(struct catalogs *c, uint32_t i, str spec, bool moves, struct lock_catalog_entry *entry)
+{
+	if (!version_in_range(c->x->r, entry->version, spec)) {
+		if (!moves || !entry_moves(c, i, spec))
+			return false;
+		entry->version = spec;
+	}
+	entry->specifier = spec;
+	return true;
+}
+
 /* Entries as the settings have them, into the copy; false where a version would have to change,
  * unless MOVES, which notes it. */
 static bool catalogs_move(struct catalogs *c, bool moves, bool *changed)
@@ -112,12 +125,8 @@ static bool catalogs_move(struct catalogs *c, bool moves, bool *changed)
 		str spec = r->set->catalog[at].specifier;
 		if (!str_eq(spec, entry.specifier)) {
 			*changed = true;
-			if (!version_in_range(r, entry.version, spec)) {
-				if (!moves || !entry_moves(c, (uint32_t)i, spec))
-					return false;
-				entry.version = spec;
-			}
-			entry.specifier = spec;
+			if (!entry_respecify(c, (uint32_t)i, spec, moves, &entry))
+				return false;
 		}
 		out[n++] = entry;
 	}
