@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 enum { CONNECT_MS = 5000, ANSWER_MS = 10000, ANSWER_MAX = 1 << 20 };

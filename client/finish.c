@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "age_exclude.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "catalog_prune.h"
 #include "dep_path.h"

@@ -9,7 +9,6 @@
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>

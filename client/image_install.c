@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "fs.h"
-#include "gvs.h"
 #include "kept.h"
 #include "link.h"
 #include "pool.h"

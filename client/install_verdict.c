@@ -5,7 +5,6 @@
  * verdict that is fine is kept in the store ("verdicts"), by the lockfile's digest, the rules and the cutoff; where one
  * is kept, nothing is asked and libcurl is not loaded. */
 #include "install_impl.h"
-#include <poll.h>
 
 #include "base/clock.h"
 #include "dep_path.h"

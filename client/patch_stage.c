@@ -1,6 +1,5 @@
 #include "patch_stage.h"
 #include "fs.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

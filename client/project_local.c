@@ -4,7 +4,6 @@
 #include "tarball_manifest.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -1,7 +1,6 @@
 #include "patches.h"
 #include "project_impl.h"
 #include "project_local.h"
-#include <stdlib.h>
 #include <unistd.h>
 
 static void warn_all(struct load *l, struct str_list lines)

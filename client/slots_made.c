@@ -1,6 +1,5 @@
 #include "slots_made.h"
 #include "fs.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>

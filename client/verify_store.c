@@ -1,5 +1,4 @@
 /* Which packages a store has: its records. */
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "store_admin.h"

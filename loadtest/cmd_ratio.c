@@ -8,7 +8,6 @@
 #include "cmd.h"
 #include "measure.h"
 #include "outcome.h"
-#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>

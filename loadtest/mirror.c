@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <libdeflate.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,6 +1,5 @@
 #include "result.h"
 #include "run_floor.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -2,7 +2,6 @@
 #include "draw.h"
 #include "measure.h"
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>

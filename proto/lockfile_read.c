@@ -2,8 +2,6 @@
 #include "lockfile_order.h"
 #include "lockfile_text.h"
 #include "yaml_put.h"
-#include <stdio.h>
-#include <stdlib.h>
 
 /* What the reading of one file shares. */
 struct ctx {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum kind { K_STR, K_LIST, K_NUMBER, K_BOOL, K_LEVEL, K_FORMAT };

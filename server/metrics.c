@@ -1,9 +1,6 @@
 #include "metrics.h"
-#include "base/clock.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 static const uint64_t bounds[METRICS_NBOUNDS] = METRICS_BOUNDS;

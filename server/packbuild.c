@@ -9,8 +9,6 @@
 #include "pack.h"
 #include "pack_tarball.h"
 #include "packs_impl.h"
-#include <dirent.h>
-#include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>

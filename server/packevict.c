@@ -6,7 +6,6 @@
 #include "integrity.h"
 #include "log.h"
 #include "packs_impl.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 #include "slow.h"
 #include "base/clock.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 

@@ -1,5 +1,4 @@
 #include "integrity.h"
-#include "log.h"
 #include "metrics.h"
 #include "surface_impl.h"
 #include <errno.h>

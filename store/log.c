@@ -1,5 +1,4 @@
 #include "log.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>

@@ -2,7 +2,6 @@
 #include "fs.h"
 #include "integrity.h"
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 

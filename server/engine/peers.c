@@ -1,5 +1,4 @@
 #include "peers_view.h"
-#include <stdlib.h>
 
 void discovery_release(struct discovery *d)
 {

@@ -1,4 +1,3 @@
-#include "match.h"
 #include "peers_view.h"
 #include "pick.h"
 #include "scc.h"
