@@ -395,11 +395,6 @@ static int complete(struct hoist *h, struct importer *imp, struct discovery *fir
 	}
 	for (struct discovery *d = first;; d = NULL) {
 		struct discovery mine = { 0 };
-		/* the projects before it may have taken packages over. Source: pnpm 12.21's behaviour */
-		if (d && r->rewrites != imp->walked_rewrites) {
-			discovery_release(d);
-			d = NULL;
-		}
 		if (!d) {
 			discover(h, imp, &mine, true);
 			d = &mine;

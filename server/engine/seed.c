@@ -38,6 +38,10 @@ bool seed_claim(struct run *r, struct seed *s, const struct importer *imp)
 		}
 	}
 	s->owns = true;
+	/* what was found below the deeper one is found anew, even where it has no children. Source: pnpm 12.21's
+	 * behaviour */
+	if (p->owner.set && !s->leaf && mine.depth < p->owner.depth)
+		r->rewrites++;
 	p->owner = mine;
 	p->shadow = s->shadow;
 	return true;
