@@ -376,11 +376,11 @@ int route(h2o_handler_t *self, h2o_req_t *req)
 	if (c)
 		c->requests++;
 	id_give(req);
-	if (atomic_fetch_add_explicit(&n->streams, 1, memory_order_relaxed) >= l->s->config->max_requests) {
-		return answer_status(req, 503, ERR_BUSY, "too many requests at the same time (max-requests)");
-	}
-	if (!framed(req))
+	bool full = atomic_fetch_add_explicit(&n->streams, 1, memory_order_relaxed) >= l->s->config->max_requests;
+	if (!framed(req)) /* before anything else is answered: nothing may be read behind such a request */
 		return 0;
+	if (full)
+		return answer_status(req, 503, ERR_BUSY, "too many requests at the same time (max-requests)");
 	watch_enter(&l->watch, (str){ path.base, path.len }, req_id(req));
 	int rc = route_row(req);
 	watch_leave(&l->watch);

@@ -384,6 +384,12 @@ class Full(Case):
         status, headers, text = self.drayd.get("/v1/health")
         self.assertEqual((status, headers["retry-after"]), (503, "1"))
         self.assertIn("max-requests", text)
+        with socket.create_connection(("127.0.0.1", self.drayd.port), rig.PATIENCE_S) as s:  # nothing is read behind a head that is none
+            s.sendall(b"GET /v1/health HTTP/1.1\r\nHost: x\nA: b\r\n\r\n" + b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+            s.shutdown(socket.SHUT_WR)
+            got = b"".join(iter(lambda: s.recv(65536), b""))
+        self.assertTrue(got.startswith(b"HTTP/1.1 400 "), got)
+        self.assertEqual(got.count(b"HTTP/1.1 "), 1, got)
         c.close()
         self.ended()
         self.assertGreaterEqual(self.drayd.metric("drayd_rejected_total"), 2)
