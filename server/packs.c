@@ -80,7 +80,7 @@ int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size)
 	errno = os;
 	if (!gone)
 		return -1;
-	lock_timed(&p->lock, p->o.lock_waits);
+	pthread_mutex_lock(&p->lock); /* not timed: who counts waits may be gone before a settler that was left */
 	/* Somebody removed it: it is made again when next asked for. */
 	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
 		i = p->item.p[i]->next_same) {
