@@ -6,10 +6,10 @@
  * Connection i sends the body i modulo their number, on STREAMS streams at once, ROUNDS times. With ROUNDS as "alone"
  * it is one round, and no connection asks before the one before it has its answer. Connections are made,
  * and answer all of a round, before the clock starts. In the timed part bytes that lie ready are sent, and answers are
- * waited for and left with the kernel (SO_RCVLOWAT; their size is known but for some bytes of headers). When all have
- * come they are read, and each is compared, byte by byte, with the first one to its body. Prints microseconds, a line
- * for each request: from its own sending, and from the round's first, to the last byte of its connection's answers;
- * and, last, "cpu": of the process PID, and our own. */
+ * waited for and left with the kernel (SO_RCVLOWAT; their size is known but for some bytes of headers), but where it
+ * has no room for all of them. When all have come they are read, and each is compared, byte by byte, with the first one
+ * to its body. Prints microseconds, a line for each request: from its own sending, and from the round's first, to the
+ * last byte of its connection's answers; and, last, "cpu": of the process PID, and our own. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -44,7 +45,7 @@ struct conn {
 	uint32_t next, first; /* numbers of streams: of the next round, of this one */
 	uint64_t credit, taken;
 	unsigned left;
-	size_t least; /* bytes of a round's answers; 0: not known yet */
+	size_t least; /* so many bytes a round's answers have at least; 0: not known yet */
 	bool came;
 	int64_t sent_ns, came_ns, *end_ns;
 };
@@ -238,6 +239,7 @@ static void round_prepare(struct conn *c, unsigned streams)
 	number_streams(c, streams);
 	c->left = streams;
 	c->came = false;
+	wake_at(c, 2 * c->least + 1); /* its buffer grows with that, and stays so: there is room for all of them */
 	wake_at(c, c->least ? c->least : 1);
 	if (c->credit < streams * c->body->n || c->taken > INT32_MAX / 2 || c->next > INT32_MAX / 2)
 		die("too many requests for one connection");
@@ -248,6 +250,16 @@ static void ask(struct conn *c)
 {
 	c->sent_ns = now_ns(CLOCK_MONOTONIC);
 	send_all(c->fd, c->out, c->out_n);
+}
+
+/* Whether they lie with the kernel: it wakes us for less, too, when it has no room for more. */
+static bool are_there(const struct conn *c)
+{
+	int n;
+
+	if (ioctl(c->fd, FIONREAD, &n) < 0)
+		die("FIONREAD");
+	return (size_t)n >= c->least;
 }
 
 /* Until the last byte of OPEN connections' answers. */
@@ -262,6 +274,10 @@ static void answers_take(unsigned open, int ep)
 		for (int i = 0; i < k; i++) {
 			struct conn *of = ev[i].data.ptr;
 			bool was = of->came;
+			if (!was && of->least && !are_there(of)) {
+				of->least = 0; /* they are read as they come */
+				wake_at(of, 1);
+			}
 			if (!of->least)
 				receive(of, MSG_DONTWAIT);
 			if (was || (!of->least && of->left))
@@ -322,7 +338,6 @@ static void check(struct conn *c, unsigned streams, struct body *b)
 	if (!got || !good)
 		die("memory");
 	errno = 0;
-	c->least = streams * HEAD;
 	if (!b->answer)
 		b->answer = memory(c->in_most);
 	for (const uint8_t *f = c->in, *end = c->in + c->parsed; f < end;) {
@@ -338,7 +353,6 @@ static void check(struct conn *c, unsigned streams, struct body *b)
 			else if (got[at] + n > b->answer_n || memcmp(b->answer + got[at], f + HEAD, n) != 0)
 				die("an answer differs");
 			got[at] += n;
-			c->least += HEAD + n;
 		}
 		f += HEAD + n;
 	}
@@ -348,6 +362,8 @@ static void check(struct conn *c, unsigned streams, struct body *b)
 	}
 	if (!b->answer_n)
 		b->answer_n = got[0];
+	/* However it is cut into frames: an empty one of headers, and as few with data as there can be. */
+	c->least = streams * (HEAD + b->answer_n + (b->answer_n + FRAME_MOST - 1) / FRAME_MOST * HEAD);
 	free(got);
 	free(good);
 }
