@@ -162,6 +162,10 @@ static void test_floor(void **state)
 	",\"dray\":{\"event\":\"summary\",\"source\":\"server\",\"warm\":0,\"cold\":100,\"skipped\":0,\"slots\":100,"  \
 	"\"first_frame_us\":" first ",\"last_frame_us\":" last ",\"linked_before_done\":" early "}}\n"
 
+#define KEPT(fetched, revalidated)                                                                                     \
+	",\"dray\":{\"event\":\"summary\",\"source\":\"direct\",\"warm\":90,\"cold\":0,\"skipped\":10,\"slots\":100,"  \
+	"\"packuments_fetched\":" fetched ",\"packuments_revalidated\":" revalidated "}}\n"
+
 static void test_gates(void **state)
 {
 	static const struct {
@@ -202,6 +206,11 @@ static void test_gates(void **state)
 			NULL },
 		{ KEY("partial", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "27", "73", "0", "100", "4"),
 			"24 %" },
+		{ KEY("update", "dray-cold") GOOD("1") LOCK("a") KEPT("0", "0"), NULL },
+		{ KEY("update", "dray-cold") GOOD("1") LOCK("a") KEPT("1", "0"), "not from \"server\"" },
+		{ KEY("update", "dray-cold") GOOD("1") LOCK("a") KEPT("0", "1"), "not from \"server\"" },
+		{ KEY("update", "dray-warm") GOOD("1") LOCK("a") KEPT("0", "0"), "not from \"server\"" },
+		{ KEY("p1", "dray-cold") GOOD("1") LOCK("a") KEPT("0", "0"), "not from \"server\"" },
 		{ KEY("p5", "dray-direct") GOOD("1") LOCK("a") "}\n", NULL },
 		{ KEY("p3", "dray-direct") GOOD("1") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1") KEY(
 			  "p3", "dray-warm") GOOD("1.04") LOCK("a") SUMMARY("locked", "0", "9", "0", "9", "1"),
