@@ -28,6 +28,43 @@ static void what_is_asked_for_is_made_once(void **state)
 	assert_false(packs_settled(v->p));
 }
 
+/* More than are looked for under the lock at once, some that nobody knows among them; some for who has another
+ * package. */
+static void many_are_found_together(void **state)
+{
+	enum { MANY = 200 };
+	struct env *v = *state;
+	uint8_t row[MANY][2 * PACKS_KEY] = { { 0 } };
+	struct pack_found found[MANY];
+
+	packs_start(v);
+	ask_all(v);
+	wait_until(v, c.built == N && c.pending + c.building == 0);
+	for (int i = 0; i < MANY; i++) {
+		if (i % (N + 1) == N)
+			memset(row[i], i, PACKS_KEY);
+		else
+			assert_true(packs_key(row[i], v->sri[i % (N + 1)]));
+		if (i % 2)
+			assert_true(packs_key(row[i] + PACKS_KEY, v->sri[i % N]));
+	}
+	for (int from = 0; from < 2; from++) {
+		memset(found, 1, sizeof(found));
+		packs_find_all(v->p, found, row[0], MANY, sizeof(row[0]), from);
+		for (int i = 0; i < MANY; i++) {
+			if (i % (N + 1) == N) {
+				assert_int_equal(found[i].size, 0);
+				continue;
+			}
+			struct frame_package f = package(v, i % (N + 1));
+			packs_of(v->p, &f, STR_NONE);
+			assert_true(f.pack_size > 0);
+			assert_int_equal(found[i].size, f.pack_size);
+			assert_memory_equal(found[i].digest, f.pack, 32);
+		}
+	}
+}
+
 /* What a client's lockfile says of a tarball is not what it is, and keeps nobody else from having it. */
 static void a_pack_is_of_the_name_in_its_tarball(void **state)
 {
@@ -379,6 +416,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_asked_for_is_made_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_are_found_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pack_is_of_the_name_in_its_tarball, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_no_url_mends_is_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_place_is_tried_at_once, setup, teardown),
