@@ -235,12 +235,13 @@ int h_packs_find(h2o_req_t *req)
 		answer_error(req, &e);
 		return 0;
 	}
-	struct pack_found *found = h2o_mem_alloc_pool(&req->pool, n * sizeof(*found) + 1);
+	struct pack_found *found = xcalloc(n + 1, sizeof(*found)); /* not the pool's, held until all is sent */
 	packs_find_all(p, found, row, n, width, from);
 	for (size_t i = 0; i < n; i++) {
 		bool ok = found[i].size && packs_allowed(p, found[i].digest, who);
 		packs_row_put(&out, ok ? found[i].digest : none, ok ? found[i].size : 0);
 	}
+	free(found);
 	answer_text(req, 200, PACKS_FIND_TYPE, buf_str(&out));
 	return 0;
 }
