@@ -80,16 +80,25 @@ static int spans_range(struct run *r, atom *out, const struct spans *s, struct e
 	return 0;
 }
 
-/* What any of V takes, for autoInstallPeersFromHighestMatch, where they have nothing in common; 0: one is no range. */
-static atom ranges_any(struct run *r, const atom *v, uint32_t n)
+/* What any of V takes, for autoInstallPeersFromHighestMatch, where they have nothing in common, to *OUT; 0: one is no
+ * range. ERR_TOOBIG. */
+static int ranges_any(struct run *r, atom *out, const atom *v, uint32_t n, struct err *e)
 {
 	AUTO(buf_release) struct buf t = BUF_INIT;
+	*out = 0;
+	marks_begin(&r->met);
 	for (uint32_t i = 0; i < n; i++) {
-		if (!valid_range(r, v[i]))
+		bool fresh;
+		(void)marks_meet(&r->met, v[i], &fresh);
+		if (fresh && !valid_range(r, v[i]))
 			return 0;
-		buf_printf(&t, "%s" STR_FMT, i ? " || " : "", SA(r, v[i]));
+		if (fresh)
+			buf_printf(&t, "%s" STR_FMT, t.n ? " || " : "", SA(r, v[i]));
 	}
-	return atom_copy(&r->t, buf_str(&t));
+	if (t.n > RANGE_MAX_LENGTH)
+		return err_set(e, ERR_TOOBIG, "the ranges asked for do not fit into %u bytes", RANGE_MAX_LENGTH);
+	*out = atom_copy(&r->t, buf_str(&t));
+	return 0;
 }
 
 /* What all of V take, to *OUT; 0: there is nothing. Where one asks for the workspace's own, that is what all get
@@ -264,10 +273,10 @@ static int partition(struct run *r, struct importer *imp, struct required **requ
 			optional_add(r, imp, m[k].name, m[k].wanted);
 		atom range = 0;
 		int rc = nr ? merge_ranges(r, &range, ranges, nr, e) : 0;
+		if (!rc && nr && !range && r->set->auto_install_peers_from_highest_match)
+			rc = ranges_any(r, &range, ranges, nr, e);
 		if (rc)
 			return err_ctx(e, STR_FMT ": peer " STR_FMT, STR_ARG(imp->req->path), SA(r, m[i].name));
-		if (nr && !range && r->set->auto_install_peers_from_highest_match)
-			range = ranges_any(r, ranges, nr);
 		if (range)
 			out[(*n)++] = (struct required){ m[i].name, range };
 	}

@@ -149,6 +149,12 @@ static int hand_out(struct preload *p, uint32_t *ticket, const struct engine_pac
 	return (int)n;
 }
 
+/* No code for which an optional dependency is left out: somebody else may know it. */
+static int undecided(struct err *e)
+{
+	return err_set(e, ERR_NET, "what is kept does not decide everything, and nobody is asked");
+}
+
 static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **got, uint32_t cap, struct err *e)
 {
 	struct preload *p = ctx;
@@ -160,7 +166,7 @@ static int io_wait(void *ctx, uint32_t *ticket, const struct engine_packument **
 	if (p->cancelled)
 		rc = err_set(e, ERR_CANCELLED, "the resolution was cancelled");
 	else if (!p->ready && p->kept_only)
-		rc = err_set(e, ERR_NOTFOUND, "what is kept of packuments does not decide everything");
+		rc = undecided(e);
 	else if (!p->ready)
 		rc = err_set(e, ERR_PROTOCOL, "waiting for a packument that nobody asked for");
 	else
@@ -185,6 +191,8 @@ static int io_remote_tarball(void *ctx, str url, struct request_local *out, stru
 	struct preload *p = ctx;
 
 	(void)a;
+	if (p->kept_only)
+		return undecided(e);
 	return remote_tarballs_get(out, p->remote, url, e);
 }
 
@@ -204,7 +212,7 @@ struct preload *preload_new(struct meta *m, const struct preload_opts *o)
 		.kept = io_kept,
 		.wait = io_wait,
 		.poll = io_poll,
-		.remote_tarball = o->kept_only ? NULL : io_remote_tarball };
+		.remote_tarball = io_remote_tarball };
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->change, NULL);
 	return p;

@@ -15,8 +15,8 @@ struct preload_opts {
 	bool early; /* engine_io.early */
 	/* What was confirmed after a cutoff answers where only older versions count; else every age is none. */
 	bool kept_ages;
-	/* Nobody is asked: wait() fails as soon as the engine needs what is not kept, or does not decide. What was only
-	 * foreseen troubles nobody. */
+	/* Nobody is asked: as soon as the engine needs what is not kept, or does not decide, wait() fails, and so does
+	 * remote_tarball(). ERR_NET. What was only foreseen troubles nobody. */
 	bool kept_only;
 	struct remote_tarballs_opts remote; /* for dependencies that are tarball URLs */
 };
