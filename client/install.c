@@ -371,10 +371,11 @@ static int on_planned(struct install *in, struct err *e)
 	tree_reach(&in->tree, in->o->req->prod, in->o->req->dev, in->o->req->optional);
 	if (in->lock && in->o->project->client.lockfile && !in->o->lockfile_only)
 		in->staged = staged_lockfile(in->pool, in->root, plan_lockfile_get(in->lock), true);
-	if (in->own_source && in->meta) { /* the resolver has ended: its memory is the packages' now */
+	/* a resolver in this process has ended: its memory is the packages' now */
+	if (!in->o->locked && !in->o->source)
 		meta_forget(in->meta);
+	if (!in->o->locked && (!in->o->source || in->kept_plan))
 		malloc_trim(0);
-	}
 	return verdict_planned(in, e);
 }
 
