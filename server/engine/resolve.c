@@ -227,7 +227,11 @@ static int edge_resolve(struct run *r, uint32_t *pkg, const struct wanted *w, co
 static int edge_seed(struct run *r, struct seed *out, struct wanted w, const struct edge_ctx *x, struct err *e)
 {
 	bool optional = w.optional || x->parent_optional, fresh;
-	prior key = !r->prior ? NONE : x->source == FROM_IMPORTER ? reuse_direct(r, x->imp, &w) : x->key;
+	/* what is hoisted is new in its project, though the lockfile may have it there: a dependency that is gone.
+	 * Source: pnpm 12.21's behaviour */
+	prior key = !r->prior || x->source == FROM_PARENT ? x->key
+		    : x->imp->subdep_rules                ? NONE
+							  : reuse_direct(r, x->imp, &w);
 	*out = (struct seed){ .kind = SEED_DROPPED };
 	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
 		return reused_seed(r, out, &w, x, key, optional, e);
