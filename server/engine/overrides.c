@@ -93,7 +93,8 @@ static int extender_init(struct run *r, struct err *e)
 		for (size_t k = 0; k < s->peer_optional.n; k++)
 			extension_put(r, name, rg, 'M', s->peer_optional.p[k], STR_NONE, group, false);
 	}
-	qsort(x->all.p, x->all.n, sizeof(*x->all.p), extension_order);
+	if (x->all.n)
+		qsort(x->all.p, x->all.n, sizeof(*x->all.p), extension_order);
 	for (size_t i = x->all.n; i-- > 0;) {
 		atom n = x->all.p[i].name;
 		x->first = by_atom(x->first, &x->nfirst, n, sizeof(*x->first));

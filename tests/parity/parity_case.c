@@ -73,7 +73,9 @@ int parity_case_read(struct parity_case *c, str dir, str registry, struct err *e
 	if (rc < 0)
 		return rc;
 	c->project = xcalloc(1, sizeof(*c->project));
-	rc = project_load(c->project, &(struct project_opts){ .dir = c->copy, .registry = registry, .lockfile_only = true, .env = no_env }, e);
+	rc = project_load(c->project,
+		&(struct project_opts){ .dir = c->copy, .registry = registry, .lockfile_only = true, .env = no_env },
+		e);
 	if (rc < 0)
 		return rc;
 	c->req = &c->project->req;
