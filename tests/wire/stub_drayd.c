@@ -75,7 +75,7 @@ static void wake(void *arg)
 		abort();
 }
 
-static int block(struct stub *st, struct cancel *c, struct err *e)
+static int block(struct cancel *c, struct err *e)
 {
 	int fd[2];
 	char x;
@@ -87,8 +87,7 @@ static int block(struct stub *st, struct cancel *c, struct err *e)
 	cancel_hook(c, NULL, NULL);
 	close(fd[0]);
 	close(fd[1]);
-	st->cancelled += n == 1;
-	return err_set(e, ERR_CANCELLED, "the client left");
+	return n == 1 ? err_set(e, ERR_CANCELLED, "the client left") : err_os(e, "read the pipe");
 }
 
 /* Waits until somebody asks for "open the gate". */
@@ -104,14 +103,11 @@ static int gate(struct stub *st, struct cancel *c, struct err *e)
 	return err_set(e, ERR_TIMEOUT, "nobody opened the gate");
 }
 
-static int plan(void *ctx, struct plan_request *r, const struct identity *who, struct arena *a, struct cancel *c,
-	frame_sink *sink, void *sink_ctx, struct err *e)
+static int frames(struct stub *st, const struct plan_request *r, struct cancel *c, frame_sink *sink, void *sink_ctx,
+	struct err *e)
 {
 	str name = r->req.nimporters ? r->req.importer[0].manifest.name : STR_NONE;
-	struct stub *st = ctx;
 
-	(void)a;
-	(void)who;
 	if (str_eq(name, STR("open the gate"))) {
 		atomic_store(&st->open, true);
 		return hello(r, sink, sink_ctx, e) < 0 ? e->code : packages(0, 0, sink, sink_ctx, e);
@@ -132,13 +128,26 @@ static int plan(void *ctx, struct plan_request *r, const struct identity *who, s
 	if (str_eq(name, STR("some")) && (package(0, sink, sink_ctx, e) < 0 || package(1, sink, sink_ctx, e) < 0))
 		return e->code;
 	if (str_eq(name, STR("block")) || str_eq(name, STR("some")))
-		return block(ctx, c, e);
+		return block(c, e);
 	bool slow = str_eq(name, STR("gated")) || str_eq(name, STR("stopped"));
 	if (str_eq(name, STR("gated")) && gate(st, c, e) < 0)
 		return e->code;
 	if (str_eq(name, STR("stopped")) && kill(getpid(), SIGTERM) != 0)
 		return err_os(e, "SIGTERM");
 	return slow ? packages(20, 50, sink, sink_ctx, e) : packages(3000, 0, sink, sink_ctx, e);
+}
+
+static int plan(void *ctx, struct plan_request *r, const struct identity *who, struct arena *a, struct cancel *c,
+	frame_sink *sink, void *sink_ctx, struct err *e)
+{
+	struct stub *st = ctx;
+
+	(void)a;
+	(void)who;
+	int rc = frames(st, r, c, sink, sink_ctx, e);
+	/* Wherever it was told: a client may leave before the first frame is out. */
+	st->cancelled += rc == ERR_CANCELLED;
+	return rc;
 }
 
 static bool lockfile(void *ctx, str *out, const uint8_t sha[32], struct arena *a)
