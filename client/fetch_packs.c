@@ -138,10 +138,13 @@ static void open_remove(struct pack_fetcher *f, struct pack_want *w)
 	w->open_link = NULL;
 }
 
-struct tree_package *pack_take(struct pack_fetcher *f)
+struct tree_package *pack_take(struct pack_fetcher *f, bool deltas)
 {
-	for (struct pack_want *w; (w = f->open);) {
+	for (struct pack_want *w = f->open, *next; w; w = next) {
 		unsigned open = WANT_OPEN;
+		next = w->open_next;
+		if (!deltas && w->base.rec.p)
+			continue;
 		open_remove(f, w);
 		if (!atomic_compare_exchange_strong(&w->fate, &open, WANT_TAKEN))
 			continue;

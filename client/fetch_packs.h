@@ -57,8 +57,9 @@ struct pack_base_of {
  * will do, and the server is asked for one. */
 void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, const struct pack_base_of *base);
 /* Takes back the first package whose look-up has no answer yet, so that it is had elsewhere meanwhile (IDLE). NULL:
- * none. What a frame names a pack for is never one: its server is there. */
-struct tree_package *pack_take(struct pack_fetcher *f);
+ * none. What a frame names a pack for is never one: its server is there. Without DELTAS nothing that was asked for
+ * with a base: such a pack is a small part of its tarball. */
+struct tree_package *pack_take(struct pack_fetcher *f, bool deltas);
 /* How many that were taken back the server still has not answered for. */
 size_t pack_fetcher_unanswered(const struct pack_fetcher *f);
 /* Readable when pack_fetcher_drain() has something. */

@@ -16,6 +16,8 @@ enum {
 	GRACE_UNKNOWN_US = 200 * 1000,
 	GRACE_EACH_US = 125, /* a package that comes as a tarball takes a core several times as long */
 	GRACE_MOST_US = 600 * 1000,
+	EARLY_MOST = 40, /* tarballs before the server has said what it has */
+	EARLY_PART = 4,  /* and of what is looked up a quarter */
 };
 
 int install_net(struct install *in, struct err *e)
@@ -132,23 +134,28 @@ int packages_grace_ms(const struct install *in)
 	return (int)((grace - waited) / 1000) + 1;
 }
 
-/* How many packages may be taken back now: none while the answer is waited for, since a tarball is larger than its pack
- * and takes a core several times as long. After that as many downloads as the registry is asked for at once are always
- * under way, and only what comes after them waits: a server that is cold, slow or gone costs nothing more. */
-static size_t tarballs_meanwhile(const struct install *in)
+/* How many tarballs may be under way while packs are looked up. As long as the answer is waited for a few: the link would
+ * be idle, but a tarball is larger than its pack and takes a core several times as long. After that as many as the
+ * registry is asked for at once, and only what comes after them waits: a server that is cold, slow or gone costs
+ * nothing more. */
+static size_t tarballs_meanwhile(const struct install *in, bool waits)
 {
-	size_t busy = in->fetcher ? fetcher_pending(in->fetcher) : 0;
+	size_t part = in->looked_up / EARLY_PART;
 
-	return packages_grace_ms(in) > 0 || busy >= NET_TARBALLS ? 0 : NET_TARBALLS - busy;
+	if (!in->packs)
+		return 0;
+	return !waits ? NET_TARBALLS : part < EARLY_MOST ? part : EARLY_MOST;
 }
 
 /* Look-ups of packs and tarballs go on side by side. */
 void packages_meanwhile(struct install *in)
 {
+	bool waits = packages_grace_ms(in) > 0;
+	size_t busy = in->fetcher ? fetcher_pending(in->fetcher) : 0, most = tarballs_meanwhile(in, waits);
 	struct err e;
 
-	for (size_t n = in->packs ? tarballs_meanwhile(in) : 0; n > 0 && !in->failed; n--) {
-		struct tree_package *p = pack_take(in->packs);
+	for (; busy < most && !in->failed; busy++) {
+		struct tree_package *p = pack_take(in->packs, !waits);
 		if (!p)
 			return;
 		if (fetch_tarball(in, p, &e) < 0)

@@ -204,7 +204,7 @@ static void fetch_all(struct env *v, bool look_up)
 		fetch_one(v, i, look_up);
 	v->taken_at = -1;
 	for (unsigned i = 0; i < v->take; i++) {
-		struct tree_package *p = pack_take(v->f);
+		struct tree_package *p = pack_take(v->f, true);
 		if (!p)
 			break; /* their packs were found already */
 		assert_int_equal(p->state, PACKAGE_IDLE);
