@@ -134,9 +134,9 @@ int packages_grace_ms(const struct install *in)
 	return (int)((grace - waited) / 1000) + 1;
 }
 
-/* How many tarballs may be under way while packs are looked up. As long as the answer is waited for a few: the link would
- * be idle, but a tarball is larger than its pack and takes a core several times as long. After that as many as the
- * registry is asked for at once, and only what comes after them waits: a server that is cold, slow or gone costs
+/* How many tarballs may be under way while packs are looked up. As long as the answer is waited for a few: the link
+ * would be idle, but a tarball is larger than its pack and takes a core several times as long. After that as many as
+ * the registry is asked for at once, and only what comes after them waits: a server that is cold, slow or gone costs
  * nothing more. */
 static size_t tarballs_meanwhile(const struct install *in, bool waits)
 {
