@@ -136,13 +136,13 @@ void plan_run_take(struct plan_run_state *st, struct plan_run *r, struct buf *ou
 	struct err ignored; /* rc says it: the stream is cut */
 
 	lock_timed(&r->lock, &r->s->n.lock_waits);
-	if (!r->finished && r->rc == 0 && (r->waiting >= FLUSH_FRAMES || (now && r->waiting))) {
+	if (!r->finished && !r->failure_sent && r->rc == 0 && (r->waiting >= FLUSH_FRAMES || (now && r->waiting))) {
 		r->rc = plan_writer_take(r->writer, &r->bytes, false, &ignored);
 		r->waiting = 0;
 		pthread_cond_broadcast(&r->taken);
 	}
-	/* Between the last frame and its being kept nothing is sent, so that who has the whole plan
-	 * and asks again finds it. */
+	/* Between the last frame and its being kept nothing is sent, so that who has the whole plan and asks again
+	 * finds it; nor is a failure before its walk is not to be found any more, so that who asks again begins one. */
 	if (!r->finished && *at < r->bytes.n) {
 		buf_add(out, str_from(buf_str(&r->bytes), *at));
 		*at = r->bytes.n;
