@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TURN_S = 5, BATCH = 256, ROWS = 4096, YOUNG_S = 3600, NOTE_S = 600, PINNED_PART = 4, LOW_PERCENT = 90 };
+enum { BATCH = 256, ROWS = 4096, YOUNG_S = 3600, NOTE_S = 600, PINNED_PART = 4, LOW_PERCENT = 90 };
 
 struct candidate {
 	struct pack_item *it;
@@ -231,7 +231,7 @@ static void *evictor_run(void *arg)
 	packsweep(p);
 	pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
-		(void)cond_timed_wait(&p->evict, &p->lock, TURN_S * 1000);
+		(void)cond_timed_wait(&p->evict, &p->lock, p->o.evict_ms);
 		if (p->stop)
 			break;
 		pthread_mutex_unlock(&p->lock);

@@ -622,6 +622,7 @@ static void opts_default(struct packs_opts *o)
 	o->fresh_s = o->fresh_s ? o->fresh_s : 600;
 	o->lease_s = o->lease_s ? o->lease_s : 600;
 	o->leave_ms = o->leave_ms ? o->leave_ms : 5000;
+	o->evict_ms = o->evict_ms ? o->evict_ms : 5000;
 	o->max_pending = o->max_pending ? o->max_pending : 100000;
 	o->max_unmade = o->max_unmade ? o->max_unmade : 500000;
 	o->journal_slack = o->journal_slack ? o->journal_slack : 64u << 20;

@@ -34,6 +34,7 @@ struct packs_opts {
 	 * half of what is left. 0: 500,000. */
 	uint32_t max_unmade;
 	unsigned leave_ms;      /* at the end: how long a settler may take to notice; 0: 5,000 */
+	unsigned evict_ms;      /* between two looks at the limit; 0: 5,000 */
 	uint64_t journal_slack; /* bytes by which the journal may be longer than it need be; 0: 64 MiB */
 	bool no_settle;
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
