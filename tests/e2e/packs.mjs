@@ -112,7 +112,7 @@ try {
   await serverStart()
   assert.equal(await metric('unsettled'), 0)
   assert.equal(await metric('settled'), settledPacks)
-  assert.match(await (await fetch(serverUrl + '/')).text(), /Packs not at their best<td class=n>0</)
+  assert.match(await (await fetch(serverUrl + '/', { headers: { connection: 'close' } })).text(), /Packs not at their best<td class=n>0</)
   const best = await install(undefined, serverUrl)
   same(direct, best)
   assert.equal(best.packs.packs, all)

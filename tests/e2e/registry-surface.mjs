@@ -60,6 +60,8 @@ function token(store, ...args) {
   assert.equal(r.status, 0, r.stderr)
   return r.stdout.trim()
 }
+// A connection of its own for each request: while spawnSync blocks this process a kept one may end unseen, after ten seconds.
+const fetch = (url, options = {}) => globalThis.fetch(url, { ...options, headers: { ...options.headers, connection: 'close' } })
 const short = { accept: 'application/vnd.npm.install-v1+json' }
 const bearer = (t) => ({ authorization: `Bearer ${t}` })
 async function json(url, headers = {}, status = 200) {
