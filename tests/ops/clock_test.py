@@ -116,7 +116,6 @@ class Clock(unittest.TestCase):
         """By the watchdog, with what it is at, while it is blocked."""
         self.start()
         self.assertEqual(self.drayd.get("/v1/health")[0], 200)
-        self.assertEqual(self.drayd.metric("drayd_loops_blocked_total"), 0)
         block = self.dir / "clock.block"
         block.touch()
         try:
@@ -130,7 +129,10 @@ class Clock(unittest.TestCase):
             block.unlink()
         asker.join()
         self.assertEqual(got, [200])
-        self.assertEqual(self.drayd.metric("drayd_loops_blocked_total"), 1)
+        # Once. What is told of beside it, after a second and a half, the machine did if its threads waited for a CPU for about as long.
+        blocked, waited = self.drayd.metric("drayd_loops_blocked_total"), rig.waited_for_cpu(self.drayd.process.pid)
+        self.assertGreaterEqual(blocked, 1)
+        self.assertLessEqual(0.75 * (blocked - 1), waited)
 
 
 if __name__ == "__main__":
