@@ -6,6 +6,7 @@
 import base64
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -175,6 +176,8 @@ class Full(unittest.TestCase):
 if __name__ == "__main__":
     probe = tempfile.mkdtemp()
     if subprocess.run(["mount", "-t", "tmpfs", "none", probe], capture_output=True).returncode:
+        os.rmdir(probe)
         sys.exit(77)  # this kernel does not let us
     subprocess.run(["umount", probe], check=True)
+    os.rmdir(probe)
     unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=2)
