@@ -92,8 +92,8 @@ static void run_drop(void *held)
 	plan_run_unref(*(struct plan_run **)held);
 }
 
-/* The last bytes: they are the run's, which the request holds from here on. */
-static void job_send_rest(struct plan_job *j)
+/* The last bytes: they are the run's, which the request holds from here on. CODE: below 0, they say that it failed. */
+static void job_send_rest(struct plan_job *j, int code)
 {
 	h2o_req_t *req = j->req;
 	str rest = str_from(plan_run_bytes(j->run), j->at);
@@ -103,7 +103,7 @@ static void job_send_rest(struct plan_job *j)
 	plan_run_ref(j->run);
 	*held = j->run;
 	atomic_fetch_add(&j->loop->s->n.bytes_out, rest.n);
-	job_end(j, true, 0);
+	job_end(j, true, code);
 	answer_tail(req, plan_run_bytes(*held).n, rest.n);
 	h2o_send(req, &v, rest.n ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
@@ -158,7 +158,7 @@ static void job_send(struct plan_job *j, bool now)
 	}
 	job_first(j);
 	if (st.complete && st.rc == 0) {
-		job_send_rest(j);
+		job_send_rest(j, st.err->code);
 		return;
 	}
 	h2o_iovec_t v = h2o_iovec_init(j->inflight.p, j->inflight.n);

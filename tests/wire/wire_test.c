@@ -49,6 +49,8 @@ static void test_failures(void **state)
 	assert_int_equal(ask(s->url, "midway", STR_NONE, &g, &e), ERR_NOTFOUND);
 	assert_int_equal(g.last, FRAME_FAILURE);
 	assert_non_null(strstr(e.msg, "x is not in the registry"));
+	assert_true(wait_metric(s, "drayd_plans_failed_total 2\n")); /* before its first frame, and behind some */
+	assert_true(metric_is(s, "drayd_plans_done_total 0\n"));
 	assert_int_equal(ask(s->url, "settings", STR_NONE, &g, &e), ERR_PROTOCOL);
 	assert_int_equal(g.frames, 0); /* fail closed: nothing was handed on */
 	assert_non_null(strstr(e.msg, "other settings"));
