@@ -127,6 +127,15 @@ static void job_send_error(struct plan_job *j, const struct plan_run_state *st)
 	h2o_send(req, &v, 1, H2O_SEND_STATE_FINAL);
 }
 
+/* The stream has no end that could be sent. h2o tells nobody when it has reset it. */
+static void job_send_broken(struct plan_job *j, int code)
+{
+	h2o_req_t *req = j->req;
+
+	job_end(j, true, code);
+	h2o_send(req, NULL, 0, H2O_SEND_STATE_ERROR);
+}
+
 static void job_first(struct plan_job *j)
 {
 	if (j->headers_set)
@@ -161,11 +170,15 @@ static void job_send(struct plan_job *j, bool now)
 		job_send_rest(j, st.err->code);
 		return;
 	}
+	if (st.rc < 0) {
+		job_send_broken(j, st.rc);
+		return;
+	}
 	h2o_iovec_t v = h2o_iovec_init(j->inflight.p, j->inflight.n);
 	atomic_fetch_add(&j->loop->s->n.bytes_out, v.len);
 	j->sending = true;
 	send_begin(&j->sent, v.len);
-	h2o_send(j->req, &v, 1, st.rc < 0 ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_IN_PROGRESS);
+	h2o_send(j->req, &v, 1, H2O_SEND_STATE_IN_PROGRESS);
 }
 
 static void on_proceed(h2o_generator_t *gen, h2o_req_t *req)

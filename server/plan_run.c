@@ -180,10 +180,12 @@ static int run_sink(void *ctx, const struct frame *f, struct err *e)
 			buf_add(&r->packs, (str){ (const char *)key, PACKS_KEY });
 	}
 	lock_timed(&r->lock, &r->s->n.lock_waits);
-	while (!r->dead && r->waiting >= WAITING_MAX)
+	while (!r->dead && r->rc == 0 && r->waiting >= WAITING_MAX)
 		pthread_cond_wait(&r->taken, &r->lock);
 	if (r->dead)
 		rc = err_set(e, ERR_CANCELLED, "the client left");
+	else if (r->rc < 0) /* nothing is taken any more */
+		rc = err_set(e, r->rc, "the plan could not be encoded");
 	else
 		rc = plan_writer_add(r->writer, f, e);
 	if (rc == 0) {

@@ -8,6 +8,7 @@
  *   "gated"    HELLO; 20 packages, 50 ms apart, once somebody has asked for "open the gate"
  *   "late"     fails then, before any frame
  *   "locked"   fails unless the lockfile came along
+ *   "nul"      HELLO, 20 packages and slots, a package that is deprecated in words with a NUL, DONE
  *   "spoil"    its store cannot be used any more, for a reason that is nobody's business */
 #include "server.h"
 #include <signal.h>
@@ -66,6 +67,22 @@ static int packages(uint32_t n, unsigned pause_ms, frame_sink *sink, void *ctx, 
 			nanosleep(&(struct timespec){ 0, (long)pause_ms * 1000000 }, NULL);
 	}
 	return sink(ctx, &done, e);
+}
+
+static int packages_and_nul(frame_sink *sink, void *ctx, struct err *e)
+{
+	struct frame p = { .kind = FRAME_PACKAGE,
+		.package = { .id = 20,
+			.name = STR("nul"),
+			.version = STR("1.0.0"),
+			.meta = { .key = STR("nul@1.0.0"), .deprecated = STR("a\0b") } } };
+	struct frame done = { .kind = FRAME_DONE, .done = { .packages = 21, .slots = 20 } };
+
+	for (uint32_t i = 0; i < 20; i++) {
+		if (package(i, sink, ctx, e) < 0)
+			return e->code;
+	}
+	return sink(ctx, &p, e) < 0 ? e->code : sink(ctx, &done, e);
 }
 
 static void wake(void *arg)
@@ -129,6 +146,8 @@ static int frames(struct stub *st, const struct plan_request *r, struct cancel *
 		return e->code;
 	if (str_eq(name, STR("block")) || str_eq(name, STR("some")))
 		return block(c, e);
+	if (str_eq(name, STR("nul")))
+		return packages_and_nul(sink, sink_ctx, e);
 	bool slow = str_eq(name, STR("gated")) || str_eq(name, STR("stopped"));
 	if (str_eq(name, STR("gated")) && gate(st, c, e) < 0)
 		return e->code;

@@ -59,6 +59,21 @@ static void test_failures(void **state)
 	assert_non_null(strstr(e.msg, "plan protocol 2"));
 }
 
+/* Strings of a plan have no NUL, as columns end them by one. Whose answer ends so is not waited for any more, and the
+ * server stops at once. */
+static void test_cannot_be_encoded(void **state)
+{
+	const struct served *s = *state;
+	struct got g = { 0 };
+	struct err e = { 0 };
+
+	assert_true(ask(s->url, "nul", STR_NONE, &g, &e) < 0);
+	assert_true(g.last != FRAME_DONE);
+	assert_true(wait_metric(s, "drayd_plans_active 0\n"));
+	assert_true(metric_is(s, "drayd_plans_failed_total 1\n"));
+	assert_int_equal(ask(s->url, "many", STR_NONE, &g, &e), 0);
+}
+
 static const char lock_text[] = "lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n"
 				"  excludeLinksFromLockfile: false\n\nimporters:\n\n  .: {}\n";
 
@@ -510,6 +525,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_streams, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cannot_be_encoded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lockfile_is_asked_for_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unready, setup, teardown),
