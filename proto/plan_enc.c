@@ -289,6 +289,19 @@ static int put_frame(struct plan_enc *pe, Dray__Frame *o, union body *b, const s
 	return err_set(e, ERR_PROTOCOL, "frame of unknown kind %d", (int)f->kind);
 }
 
+/* Columns end strings by a NUL, and no reader takes one in them. JSON can say it, so a packument may. */
+static int check_strings(const struct enc *en, const struct frame *f, struct err *e)
+{
+	for (size_t i = 0; i < en->fresh.n; i++) {
+		if (!memchr(en->fresh.p[i].data, 0, en->fresh.p[i].len))
+			continue;
+		err_set(e, ERR_UNSUPPORTED, "a string with a NUL, which plans do not carry; install with --direct");
+		return f->kind == FRAME_PACKAGE ? err_ctx(e, "package " STR_FMT, STR_ARG(f->package.meta.key))
+						: e->code;
+	}
+	return 0;
+}
+
 int plan_enc_frame(struct plan_enc *pe, const struct frame *f, struct buf *out, struct err *e)
 {
 	struct enc *en = &pe->en;
@@ -301,6 +314,8 @@ int plan_enc_frame(struct plan_enc *pe, const struct frame *f, struct buf *out, 
 	if (en->ref.n > PLAN_MAX_STRINGS || en->bytes > PLAN_MAX_STRING_BYTES)
 		return err_set(e, ERR_TOOBIG, "plan with more than %u strings or %u bytes of them", PLAN_MAX_STRINGS,
 			PLAN_MAX_STRING_BYTES);
+	if (check_strings(en, f, e) < 0)
+		return e->code;
 	o.n_str = en->fresh.n;
 	o.str = en->fresh.p;
 	size_t before = out->n;

@@ -53,7 +53,7 @@ MUST_USE int request_decode(struct plan_request *out, str body, struct arena *a,
 /* Frames to messages (frame.h puts them into a stream). */
 struct plan_enc;
 struct plan_enc *plan_enc_new(void);
-/* Appends one message. ERR_TOOBIG. */
+/* Appends one message. ERR_TOOBIG; ERR_UNSUPPORTED: a string has a NUL. */
 MUST_USE int plan_enc_frame(struct plan_enc *pe, const struct frame *f, struct buf *out, struct err *e);
 void plan_enc_free(struct plan_enc *pe);
 
@@ -73,7 +73,7 @@ struct plan_writer;
 struct plan_writer *plan_writer_new(int level);
 /* For a reader with PLAN_ACCEPT_COLUMNS: smaller, and cheaper to compress. Before the first frame. */
 void plan_writer_columns(struct plan_writer *pw);
-/* Encodes F, behind those before it. ERR_TOOBIG. */
+/* Encodes F, behind those before it. As plan_enc_frame(). */
 MUST_USE int plan_writer_add(struct plan_writer *pw, const struct frame *f, struct err *e);
 /* What has been encoded up to here and not taken yet, flushed, appended to OUT. END closes the stream. */
 MUST_USE int plan_writer_take(struct plan_writer *pw, struct buf *out, bool end, struct err *e);

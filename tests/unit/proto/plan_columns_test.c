@@ -107,6 +107,24 @@ static void test_round_trip(void **state)
 	assert_memory_equal(again.p, plain.p, plain.n);
 }
 
+/* What a packument says may hold a NUL, which ends a string here. */
+static void test_nul(void **state)
+{
+	struct plan_enc *pe = plan_enc_new();
+	AUTO(buf_release) struct buf out = BUF_INIT;
+	struct frame f = { .kind = FRAME_PACKAGE,
+		.package = { .name = STR("a"),
+			.version = STR("1.0.0"),
+			.meta = { .key = STR("a@1.0.0"), .deprecated = STR("not\0this") } } };
+	struct err e;
+
+	(void)state;
+	assert_int_equal(plan_enc_frame(pe, &f, &out, &e), ERR_UNSUPPORTED);
+	assert_non_null(strstr(e.msg, "package a@1.0.0"));
+	assert_int_equal(out.n, 0);
+	plan_enc_free(pe);
+}
+
 static void test_truncated_or_changed(void **state)
 {
 	AUTO(buf_release) struct buf plain = BUF_INIT;
@@ -244,6 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_truncated_or_changed),
 		cmocka_unit_test(test_made_by_hand),
 		cmocka_unit_test(test_put_refuses),
