@@ -308,18 +308,19 @@ static void object_headers(h2o_req_t *req, const struct identity *who, str hex)
 	constant_header(req, H2O_TOKEN_ACCEPT_RANGES, STR("bytes"));
 }
 
-static void object_send(h2o_req_t *req, struct packs_stream *s, uint64_t size)
+static void object_send(h2o_req_t *req, struct packs_stream *s, uint64_t size, const struct identity *who, str hex)
 {
 	char text[64];
 	uint64_t from = 0, left = size;
 	int range = range_read(request_header(req, H2O_TOKEN_RANGE), size, &from, &left);
 
-	if (range < 0) {
+	if (range < 0) { /* without what lets caches keep the pack: they would keep this under its name */
 		snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)size);
 		answer_header(req, "content-range", str_of(text));
 		answer_status(req, 416, ERR_USAGE, "the range is outside of the pack");
 		return;
 	}
+	object_headers(req, who, hex);
 	if (range > 0) {
 		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)from,
 			(unsigned long long)(from + left - 1), (unsigned long long)size);
@@ -356,14 +357,14 @@ int h_pack(h2o_req_t *req)
 	}
 	struct packs_stream *s = stream_new(req, p);
 	s->fd = fd;
-	object_headers(req, who, hex);
 	str match = request_header(req, H2O_TOKEN_IF_NONE_MATCH);
 	if (match.n == 66 && memcmp(match.p + 1, hex.p, 64) == 0) {
+		object_headers(req, who, hex);
 		req->res.status = 304;
 		req->res.reason = "";
 		h2o_send_inline(req, NULL, 0);
 		return 0;
 	}
-	object_send(req, s, size);
+	object_send(req, s, size, who, hex);
 	return 0;
 }

@@ -100,6 +100,7 @@ class Open(Case):
                 self.assertEqual(got, whole[slice(*part)], asked)
             elif part is None:
                 self.assertEqual((r.status, r.headers["content-range"]), (416, f"bytes */{n}"), asked)
+                self.assertEqual((r.headers["cache-control"], r.headers["etag"]), (None, None), "a cache would keep it in the pack's place")
             else:
                 self.assertEqual((r.status, got), (200, whole), asked)
 
