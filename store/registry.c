@@ -153,7 +153,9 @@ bool registry_reauthorize(struct registry *r, str url, str authorization)
 		struct credential *c = &r->credential[i];
 		struct url u;
 		struct err e;
-		if (url_parse(&u, url, &e) < 0 || !url_same_origin(&u, &c->url) || !str_eq(u.path, c->url.path))
+		bool same = url_parse(&u, url, &e) == 0 && url_same_origin(&u, &c->url) &&
+			    url_path_below(u.path, c->url.path) && url_path_below(c->url.path, u.path);
+		if (!same)
 			continue;
 		/* The old value stays until the end: a request may be reading it. */
 		if (!str_eq(*atomic_load(&c->authorization), authorization))

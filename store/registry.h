@@ -30,8 +30,8 @@ struct registry_opts {
 struct registry;
 /* ERR_USAGE: a credential's URL or value is malformed (the value is not shown). */
 MUST_USE int registry_new(struct registry **out, struct http *h, const struct registry_opts *o, struct err *e);
-/* The credential that was given for URL has another value from now on. False: there was none for it, or AUTHORIZATION
- * is malformed. One thread at a time. */
+/* The credential that was given for URL, whose last slash does not count, has another value from now on. False: there
+ * was none for it, or AUTHORIZATION is malformed. One thread at a time. */
 bool registry_reauthorize(struct registry *r, str url, str authorization);
 /* How often what failed is tried again. */
 unsigned registry_retries(const struct registry *r);

@@ -423,6 +423,13 @@ static void test_credentials(void **state)
 		assert_true(str_eq(registry_authorization(f->r, server_url(&f->s, row[i].path)), str_of(row[i].gets)));
 	assert_int_equal(registry_authorization(f->r, STR("http://127.0.0.1:1/npm/x")).n, 0);
 	assert_int_equal(registry_authorization(f->r, STR("http://127.0.0.1/npm/x")).n, 0);
+	/* An operator writes it with a slash at its end or without. */
+	assert_true(registry_reauthorize(f->r, server_url(&f->s, "/npm"), STR("Bearer NEW")));
+	assert_true(str_eq(registry_authorization(f->r, server_url(&f->s, "/npm/x")), STR("Bearer NEW")));
+	assert_true(registry_reauthorize(f->r, server_url(&f->s, "/npm/"), STR("Bearer NEWER")));
+	assert_true(str_eq(registry_authorization(f->r, server_url(&f->s, "/npm/x")), STR("Bearer NEWER")));
+	assert_false(registry_reauthorize(f->r, server_url(&f->s, "/npm/x"), STR("Bearer NONE")));
+	assert_true(str_eq(registry_authorization(f->r, server_url(&f->s, "/x")), STR("Bearer ROOT")));
 	struct registry_auth bad = { STR("http://u:p@h.test/"), STR("Bearer SECRET\nX-Evil: 1") };
 	assert_int_equal(registry_new(&r, f->h, &(struct registry_opts){ .auth = &bad, .nauth = 1 }, &e), ERR_USAGE);
 	assert_null(strstr(e.msg, "SECRET"));
