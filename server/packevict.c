@@ -163,10 +163,11 @@ static size_t candidates_evict(struct packs *p, const candidates *c, int64_t now
 		struct pack_item *it = c->p[i].it;
 		if (!is_ready(it) || it->used_s != c->p[i].used_s || it->lease_s != c->p[i].lease_s)
 			continue;
-		memcpy(digest[n++], it->digest, 32);
 		item_evict(p, it, now);
 		key_line(&lines, "gone", it);
 		gone++;
+		if (!packs_is_named(p, it->digest)) /* else it is another package's, too, which stays */
+			memcpy(digest[n++], it->digest, 32);
 		if (n == BATCH) {
 			packs_lines(p, buf_str(&lines));
 			buf_clear(&lines);

@@ -140,10 +140,44 @@ static void their_order_survives_a_clock_that_is_put_back(void **state)
 	assert_true(packs_counts(v->p).warm < N);
 }
 
+/* Two packages whose tarballs are the same bytes have one pack: it goes with the last of them. */
+static void what_another_has_stays(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 0), same = f;
+	struct digest d = { .alg = DIGEST_SHA256, .n = 32 };
+	uint64_t size;
+
+	sha256(d.b, v->tgz[0].p, v->tgz[0].n);
+	same.meta.resolution.integrity = integrity_print(&d, &v->a);
+	packs_start(v);
+	packs_of(v->p, &f, STR_NONE);
+	packs_of(v->p, &same, STR_NONE);
+	wait_until(v, c.warm == 2);
+	nanosleep(&(struct timespec){ 1, 100000000 }, NULL); /* times are kept in seconds */
+	for (int i = 1; i < N; i++) {
+		struct frame_package other = package(v, i);
+		packs_of(v->p, &other, STR_NONE);
+	}
+	wait_until(v, c.warm == N + 1);
+	uint64_t all = packs_counts(v->p).pack_bytes;
+	packs_free(v->p);
+	v->o.max_bytes = all - 1;
+	packs_start(v);
+	packs_of(v->p, &same, STR_NONE); /* a plan names it: it stays, and what f has is the longest unused */
+	assert_int_not_equal(same.pack_size, 0);
+	assert_true(packs_evict(v->p, time(NULL)) > 0);
+	assert_false(is_there(v, 0));
+	int fd = packs_open(v->p, same.pack, &size);
+	assert_true(fd >= 0 && size == same.pack_size);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_longest_unused_go, setup_by_hand, teardown),
+		cmocka_unit_test_setup_teardown(what_another_has_stays, setup_by_hand, teardown),
 		cmocka_unit_test_setup_teardown(their_order_survives_a_restart, setup_by_hand, teardown),
 		cmocka_unit_test_setup_teardown(their_order_survives_a_clock_that_is_put_back, setup_by_hand, teardown),
 	};
