@@ -257,7 +257,8 @@ static bool command_take(struct config *c, str arg, bool first)
 		{ STR_INIT("--wait-settled"), CONFIG_SETTLE }, { STR_INIT("token"), CONFIG_TOKEN } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (str_eq(arg, known[i].word) && (first || known[i].command != CONFIG_TOKEN)) {
+		bool may = first || (c->command != CONFIG_TOKEN && known[i].command != CONFIG_TOKEN);
+		if (str_eq(arg, known[i].word) && may) { /* behind `token` it is a name */
 			c->command = known[i].command;
 			return true;
 		}
@@ -294,13 +295,13 @@ static int config_flags(struct config *c, int argc, char **argv, unsigned *from,
 		str arg = str_of(argv[i]);
 		if (command_take(c, arg, i == 1))
 			continue;
-		if (token_arg(c, arg)) {
-			config_list_add(&c->a, &c->args, arg);
-			continue;
-		}
 		if (str_eq(arg, STR("--help")) || str_eq(arg, STR("-h")) || str_eq(arg, STR("--version"))) {
 			c->command = str_eq(arg, STR("--version")) ? CONFIG_VERSION : CONFIG_HELP;
 			return 0;
+		}
+		if (token_arg(c, arg)) {
+			config_list_add(&c->a, &c->args, arg);
+			continue;
 		}
 		if (flag_take(c, argc, argv, &i, from, e) < 0)
 			return e->code;

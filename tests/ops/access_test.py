@@ -220,6 +220,22 @@ class Tokens(unittest.TestCase):
             self.assertEqual((s.st_uid, s.st_gid, s.st_mode & 0o7777), (0, nobody, 0o640))
 
 
+class TokenCommand(unittest.TestCase):
+    def test_words(self):
+        """A token may be called as a command is; `--help` is nobody's name."""
+        with tempfile.TemporaryDirectory() as t:
+            token = lambda *what: subprocess.run([DRAYD, "token", *what, "--store-dir", t], capture_output=True, text=True, check=False)
+            r = token("add", "verify-store")
+            self.assertEqual((r.returncode, r.stdout[:5]), (0, "dray_"), r.stderr)
+            for word in ("--help", "-h"):
+                r = token("add", word)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("usage: drayd", r.stdout)
+            self.assertEqual([line.split()[0] for line in token("list").stdout.splitlines()], ["verify-store"])
+            self.assertEqual(token("revoke", "verify-store").returncode, 0)
+            self.assertEqual(token("list").stdout, "")
+
+
 class Action(unittest.TestCase):
     """action.yml as a runner does it: its inputs by its own mapping into the environment of its one step, and what that leaves for those which follow."""
 
