@@ -300,7 +300,9 @@ int token_login(struct buf *out, str path, str name, int64_t now_s, unsigned day
 	const struct token *base = login_base(&ts, name, &logins);
 	if (!base)
 		return err_set(e, ERR_AUTH, "token " STR_FMT " has been revoked", STR_ARG(name));
-	if (logins >= TOKENS_LOGINS || ts.n >= TOKENS_MOST)
+	if (ts.n >= TOKENS_MOST)
+		return err_set(e, ERR_POLICY, "this server has %d tokens, and takes no more", TOKENS_MOST);
+	if (logins >= TOKENS_LOGINS)
 		return err_set(e, ERR_POLICY, "token " STR_FMT " has %zu logins already; `npm logout` with one of them",
 			STR_ARG(name), logins);
 	struct token made = *base;
@@ -362,6 +364,8 @@ static int command_add(struct buf *out, str path, struct str_list args, int64_t 
 			if (!str_u64(value, &days) || days == 0 || days > 36500)
 				return err_set(e, ERR_USAGE, "expires= takes a number of days");
 			t.expires_s = now_s + (int64_t)days * 86400;
+		} else if (str_eq(name, STR("packages")) && t.packages.n) {
+			return err_set(e, ERR_USAGE, "packages= is there twice: one has them all, with commas between");
 		} else if (str_eq(name, STR("created")) || read_setting(&t, args.p[i], &a, e) < 0) {
 			return err_set(e, ERR_USAGE,
 				"\"" STR_FMT "\": expected read-only, expires=DAYS or packages=PATTERN,...",

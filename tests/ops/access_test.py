@@ -232,6 +232,9 @@ class TokenCommand(unittest.TestCase):
                 self.assertEqual(r.returncode, 0, r.stderr)
                 self.assertIn("usage: drayd", r.stdout)
             self.assertEqual([line.split()[0] for line in token("list").stdout.splitlines()], ["verify-store"])
+            r = token("add", "x", "packages=@a/*", "packages=b")
+            self.assertEqual((r.returncode, r.stdout), (2, ""))
+            self.assertIn("packages= is there twice", r.stderr)
             self.assertEqual(token("revoke", "verify-store").returncode, 0)
             self.assertEqual(token("list").stdout, "")
 
