@@ -273,6 +273,9 @@ class Action(unittest.TestCase):
             self.assertEqual((r.returncode, env, out), (0, {"DRAY_SERVER": url, "DRAY_CI_TOKEN": token}, {"ready": "true"}), r.stderr)
             self.assertIn(f"::add-mask::{token}", r.stdout)
             self.assertNotIn(token, (t / ".npmrc").read_text())
+            (t / ".npmrc").write_text("//other.test/:_authToken=x")  # what an earlier step left, without a line's end
+            self.step(t, server=url, token=token)
+            self.assertEqual((t / ".npmrc").read_text().split(), ["//other.test/:_authToken=x", f"//127.0.0.1:{d.port}/:_authToken=${{DRAY_CI_TOKEN}}"])
             app = rig.project(t / "app", {"fx-leaf": "^1.0.0"}, registry.url)
             args = [DRAY, "install", "-C", str(app), "--server-fallback", "error", "--no-frozen-lockfile", "--store-dir", str(t / "client")]
             base = {"PATH": os.environ["PATH"], "HOME": str(t), **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}}
