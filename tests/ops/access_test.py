@@ -285,7 +285,12 @@ class Action(unittest.TestCase):
             rig.project(app, {"fx-bin": "1.0.0"}, registry.url)
             without = subprocess.run(args, env={**base, **env, "DRAY_CI_TOKEN": "x"}, capture_output=True, text=True, check=False)
             self.assertEqual(without.returncode, 8, without.stderr)
+            r, strict, out = self.step(t, server=url, token=token, fallback="error")
+            self.assertEqual(strict, {**env, "pnpm_config_dray_server_fallback": "error"})
             self.assertEqual(d.stop(), 0)
+            args = [a for a in args if a not in ("--server-fallback", "error")]
+            away = subprocess.run(args, env={**base, **strict}, capture_output=True, text=True, check=False)
+            self.assertEqual(away.returncode, 7, away.stderr)
             registry.stop()
             r, env, out = self.step(t, server=url, wait="0")
             self.assertEqual((r.returncode, env, out), (0, {}, {"ready": "false"}))
