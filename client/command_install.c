@@ -212,6 +212,10 @@ static int invocation_remote(struct invocation *s, struct err *e)
 	if (pack_policy_read(&packs, &s->opt, &s->project.client, str_of(getenv("DRAY_MATERIALIZATION")),
 		    str_of(getenv("DRAY_BAD_PACK")), e) < 0)
 		return e->code;
+	str fallback = server_fallback(s);
+	if (fallback.n && !str_eq(fallback, STR("direct")) && !str_eq(fallback, STR("error")))
+		return err_set(e, ERR_USAGE, "drayServerFallback: \"" STR_FMT "\": expected direct or error",
+			STR_ARG(fallback));
 	s->install.packs_stop = packs.stop;
 	if (s->opt.direct || !url.n)
 		return 0;

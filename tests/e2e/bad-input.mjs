@@ -124,6 +124,7 @@ const tests = {
     await refused(project({ 'package.json': '{"dependencies": {"a": 1}}' }), 3, [/package\.json/, /dependencies/])
     await refused(project({ ...app, 'pnpm-workspace.yaml': 'a: [\n' }), 3, [/pnpm-workspace\.yaml:\d+/])
     await refused(project({ ...app, 'pnpm-workspace.yaml': 'hoist: perhaps\n' }), 3, [/pnpm-workspace\.yaml:1:\d+: hoist/])
+    await refused(project({ ...app, 'pnpm-workspace.yaml': 'drayServerFallback: never\n' }), 2, [/drayServerFallback: "never": expected direct or error/])
     await refused(project({ ...app, 'pnpm-workspace.yaml': 'nodeLinker: hoisted\n' }), 9, [/pnpm-workspace\.yaml:1:\d+: nodeLinker: hoisted is not supported/])
     await refused(project({}), 4, [/no package\.json in .*p\d+/])
   },
