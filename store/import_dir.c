@@ -107,7 +107,7 @@ static int dir_take(struct walk *w, int fd, const struct above *up, struct err *
 
 	if (!d)
 		return err_os(e, "read a directory of " STR_FMT, STR_ARG(w->im->label));
-	for (struct dirent *de; rc == 0 && (de = readdir(d));) {
+	for (struct dirent *de; rc == 0 && (de = fs_readdir(d));) {
 		str name = str_of(de->d_name);
 		if (str_eq(name, STR(".")) || str_eq(name, STR("..")) || str_eq(name, STR("node_modules")))
 			continue;
@@ -118,6 +118,8 @@ static int dir_take(struct walk *w, int fd, const struct above *up, struct err *
 		buf_addc(&w->path, 0);
 		rc = entry_take(w, up, e);
 	}
+	if (rc == 0 && errno) /* what is behind would be missing in the package */
+		rc = err_os(e, "read a directory of " STR_FMT, STR_ARG(w->im->label));
 	closedir(d);
 	return rc;
 }
