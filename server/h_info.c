@@ -4,6 +4,7 @@
 #include "plan_wire.h"
 #include "route.h"
 #include "upstream.h"
+#include "url.h"
 #include <stdlib.h>
 
 static void put_member(struct buf *b, const char *name, str v)
@@ -23,10 +24,18 @@ static void put_list(struct buf *b, const char *name, struct str_list l)
 	buf_addc(b, ']');
 }
 
-static const char *state_of(const struct backend_status *st, str name)
+/* An origin that several upstreams share has the first one's name. */
+static const char *state_of(const struct backend_status *st, const struct upstream_config *u)
 {
+	AUTO(buf_release) struct buf origin = BUF_INIT;
+	struct url at;
+	struct err e;
+
+	if (url_parse(&at, u->url, &e) == 0)
+		url_put_origin(&origin, &at);
 	for (size_t i = 0; i < st->nupstreams; i++) {
-		if (str_eq(st->upstream[i].name, name) && st->upstream[i].state != UPSTREAM_CLOSED)
+		const struct upstream_health *h = &st->upstream[i];
+		if (h->state != UPSTREAM_CLOSED && (str_eq(h->name, u->name) || str_eq(h->origin, buf_str(&origin))))
 			return "down";
 	}
 	return "up";
@@ -38,7 +47,7 @@ static void put_upstreams(struct buf *b, const struct config *c, const struct ba
 	for (size_t i = 0; i < c->nupstreams; i++) {
 		const struct upstream_config *u = &c->upstream[i];
 		buf_printf(b, "%s{\"default\":%s,\"state\":\"%s\"", i ? "," : "", u->is_default ? "true" : "false",
-			state_of(st, u->name));
+			state_of(st, u));
 		put_member(b, "name", u->name);
 		put_member(b, "url", u->url);
 		put_list(b, "scopes", u->scopes);

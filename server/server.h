@@ -35,7 +35,7 @@ struct slow_package {
 	unsigned ms;
 	int64_t at; /* Unix time */
 };
-enum { STATUS_SLOWEST = 10, STATUS_UPSTREAMS = 16 };
+enum { STATUS_SLOWEST = 10, STATUS_UPSTREAMS = 64 };
 struct backend_status {
 	struct meta_counts meta;
 	struct packs_counts packs;

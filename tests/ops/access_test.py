@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -170,6 +171,23 @@ class Credentials(unittest.TestCase):
             self.assertEqual(set(Upstream.seen), {"Bearer first", "Bearer second"})
             self.assertEqual(d.stop(), 0)
             up.shutdown()
+
+
+class Upstreams(unittest.TestCase):
+    def test_that_share_an_origin(self):
+        """Each of them is down when that does not answer."""
+        with tempfile.TemporaryDirectory() as t, socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))  # nobody listens there
+            url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+            conf = pathlib.Path(t) / "conf"
+            conf.write_text(f"[upstream acme]\nurl = {url}npm\nscope = @acme\nprivate-addresses = true\n")
+            d = rig.Drayd(DRAYD, url, t, "--config", str(conf))
+            states = lambda: {u["name"]: u["state"] for u in json.loads(d.get("/v1/info")[2])["upstreams"]}
+            self.assertEqual(states(), {"acme": "up", "default": "up"})
+            for name in ("one", "two", "three"):
+                self.assertIn(d.get(f"/{name}")[0], (502, 503, 504))
+            d.until(lambda: states() == {"acme": "down", "default": "down"})
+            self.assertEqual(d.stop(), 0)
 
 
 @unittest.skipUnless(rig.runs_as(DRAYD, 65534), "needs root, and a program that others may run")
