@@ -1,7 +1,7 @@
 /* plan — the frames that a plan consists of, as values.
  *
  * A plan source (locked, remote, direct) hands frames to a sink in order; the client knows nothing else of
- * resolution. plan_wire.h carries them over HTTP/2 and into the store's plan cache. Everything a frame points at is
+ * resolution. plan_wire.h carries them over HTTP/2 and into drayd's plan cache. Everything a frame points at is
  * borrowed for the call unless stated.
  *
  * Order: HELLO first; PEER_ISSUEs before all that the finished resolution has to say; a PACKAGE before the first SLOT

@@ -29,7 +29,7 @@ enum { CONFIG_MAX_LISTEN = 32 };
 struct config {
 	struct arena a;
 	enum config_command command;
-	struct str_list listen;         /* "127.0.0.1:4873", "[::1]:0"; each NUL-terminated */
+	struct str_list listen;         /* "127.0.0.1:4874", "[::1]:0"; each NUL-terminated */
 	str tls_cert, tls_key;          /* PEM files; both or none */
 	str tls_client_ca;              /* PEM: clients have to show a certificate that one of these signed */
 	str token_file;                 /* tokens by their hashes; empty: `tokens` in store_dir, where there is one */

@@ -12,7 +12,8 @@
 #define METRICS(X)                                                                                                     \
 	X(connections, "counter", "connections_total", "Connections accepted.")                                        \
 	X(connections_open, "gauge", "connections_open", "Connections open.")                                          \
-	X(connections_refused, "counter", "connections_refused_total", "Connections closed at once: max-connections.") \
+	X(connections_refused, "counter", "connections_refused_total",                                                 \
+		"Connections closed at once: max-connections, connections-per-address.")                               \
 	X(accept_pauses, "counter", "accept_pauses_total",                                                             \
 		"Times that a loop accepted nothing for a moment: no descriptors, or no memory, for a connection.")    \
 	X(requests, "counter", "requests_total", "Requests of all kinds.")                                             \
@@ -34,7 +35,7 @@
 	X(bytes_out, "counter", "plan_bytes_total", "Bytes of plans sent.")                                            \
 	X(resets, "counter", "resets_total", "Answers that their client cut short.")                                   \
 	X(abusive, "counter", "abusive_connections_total", "Connections shut down for what only abuse does.")          \
-	X(loops_blocked, "counter", "loops_blocked_total", "Times an event loop was blocked for over a second.")       \
+	X(loops_blocked, "counter", "loops_blocked_total", "Times an event loop was blocked for 1.5 s.")               \
 	X(lock_waits, "counter", "lock_waits_total", "Waits of over 1 ms for a lock.")                                 \
 	X(heap_trims, "counter", "heap_trims_total", "Times that free memory was given back to the system.")           \
 	X(reloads, "counter", "reloads_total", "SIGHUPs whose configuration was taken over.")                          \

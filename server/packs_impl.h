@@ -13,7 +13,7 @@ struct pack_item {
 	uint32_t at; /* in packs.item */
 	enum pack_state state;
 	uint64_t size, tarball, raw;      /* tarball: of one that was too large, how much of it was read */
-	char *name, *version, *url, *sri; /* url and sri until it is built */
+	char *name, *version, *url, *sri; /* url and sri: NULL for what the journal knew as made */
 	bool settling;                    /* a settler is at it */
 	bool listed;                      /* in packs.warm */
 	bool unmade;                      /* a package that never had a pack */

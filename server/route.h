@@ -1,6 +1,6 @@
 /* route — from a request's method and path to its handler, and answers that are not plans.
  *
- * The only files of the daemon that include h2o are listen, route and the
+ * The one includer of h2o: who includes this are listen, accept, answer, route and the
  * handlers, h_*. Everything here runs on the loop's thread. */
 #pragma once
 #include "clients.h"
