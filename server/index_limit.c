@@ -82,7 +82,8 @@ bool index_lockfile_keep(struct store *s, const uint8_t sha256[32], str text, in
 	/* Each plan of a project makes it again. */
 	if (lockfile_use(NULL, s, key, now_ms, NULL))
 		return true;
-	return store_kv_put(s, "lockfile-age", key, age_value(&now_ms)) && store_kv_put(s, "lockfiles", key, text);
+	/* The text first: an age without one would stay for ever. */
+	return store_kv_put(s, "lockfiles", key, text) && store_kv_put(s, "lockfile-age", key, age_value(&now_ms));
 }
 
 /* ---- a pass ---- */
