@@ -225,14 +225,13 @@ static h2o_iovec_t path_told(h2o_iovec_t path)
 	return path.len > n && memcmp(path.base, token, n) == 0 ? h2o_iovec_init(path.base, n) : path;
 }
 
-/* A path as its sender wrote it may hold anything. */
-static void path_print(char out[256], h2o_iovec_t path)
+/* The first ROOM - 1 bytes of what its sender wrote, a path or, over HTTP/2, a method: it may hold anything. */
+static void sent_print(char *out, size_t room, h2o_iovec_t v)
 {
-	path = path_told(path);
-	size_t n = path.len < 255 ? path.len : 255;
+	size_t n = v.len < room ? v.len : room - 1;
 
 	for (size_t i = 0; i < n; i++) {
-		char c = path.base[i];
+		char c = v.base[i];
 		out[i] = c > ' ' && c < 0x7f && c != '"' && c != '\\' ? c : '?';
 	}
 	out[n] = 0;
@@ -278,7 +277,7 @@ void route_log(h2o_logger_t *self, h2o_req_t *req)
 	unsigned row = req_row(req);
 	int status = req->res.status ? req->res.status : 499;
 	uint64_t us = us_since(&req->timestamps.request_begin_at);
-	char peer[64], path[256];
+	char peer[64], method[17], path[256];
 
 	(void)self;
 	if (cut_short(req))
@@ -294,10 +293,11 @@ void route_log(h2o_logger_t *self, h2o_req_t *req)
 	if (!log_on(level))
 		return;
 	peer_print(peer, req);
-	path_print(path, req_path(req));
-	log_at(level, "access", "id=" STR_FMT " client=%s method=%.*s path=\"%s\" status=%d bytes=%zu ms=%.1f h=%d.%d",
-		STR_ARG(req_id(req)), peer, (int)(req->method.len < 16 ? req->method.len : 16), req->method.base, path,
-		status, req->bytes_sent, (double)us / 1000, req->version >> 8, req->version & 255);
+	sent_print(method, sizeof(method), req->method);
+	sent_print(path, sizeof(path), path_told(req_path(req)));
+	log_at(level, "access", "id=" STR_FMT " client=%s method=%s path=\"%s\" status=%d bytes=%zu ms=%.1f h=%d.%d",
+		STR_ARG(req_id(req)), peer, method, path, status, req->bytes_sent, (double)us / 1000, req->version >> 8,
+		req->version & 255);
 }
 
 void answer_auth(h2o_req_t *req, const struct err *e)

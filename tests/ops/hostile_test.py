@@ -370,6 +370,12 @@ class Abuse(Case):
                 pass
             s.close()
 
+    def test_a_method_makes_no_fields_of_a_log_line(self):
+        c = h2raw.Conn(self.drayd.port)
+        self.assertNotEqual(c.answer(c.request(b"X status=200", b"/fx-leaf"))[0], 200)
+        c.close()
+        self.drayd.until(lambda: 'method=X?status=200 path="/fx-leaf"' in self.drayd.logged())
+
     def test_bodies_that_are_no_plans(self):
         c = h2raw.Conn(self.drayd.port)
         good = rig.plan_body(DRAY, self.app)
