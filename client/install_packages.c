@@ -18,6 +18,7 @@ enum {
 	GRACE_MOST_US = 600 * 1000,
 	EARLY_MOST = 40, /* tarballs before the server has said what it has */
 	EARLY_PART = 4,  /* and of what is looked up a quarter */
+	EARLY_OF = 1000, /* of more than so many none */
 };
 
 int install_net(struct install *in, struct err *e)
@@ -135,12 +136,12 @@ int packages_grace_ms(const struct install *in)
 }
 
 /* How many tarballs may be under way while packs are looked up. As long as the answer is waited for a few: the link
- * would be idle, but a tarball is larger than its pack and takes a core several times as long. After that as many as
- * the registry is asked for at once, and only what comes after them waits: a server that is cold, slow or gone costs
- * nothing more. */
+ * would be idle, but a tarball is larger than its pack and takes a core several times as long, and where many come two
+ * round trips are little beside that. After it as many as the registry is asked for at once, and only what comes after
+ * them waits: a server that is cold, slow or gone costs nothing more. */
 static size_t tarballs_meanwhile(const struct install *in, bool waits)
 {
-	size_t part = in->looked_up / EARLY_PART;
+	size_t part = in->looked_up > EARLY_OF ? 0 : in->looked_up / EARLY_PART;
 
 	if (!in->packs)
 		return 0;
