@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dep_path.h"
 #include "patches.h"
 #include "project_local.h"
 #include "prune.h"
@@ -32,13 +33,13 @@ struct patching {
 
 int patch_find(const struct patch **out, const struct settings *s, str key, struct err *e)
 {
-	size_t at = str_find_str(key, STR("(patch_hash="), 0);
-	str hash, rest;
+	str name, version, suffix, hash, rest, segment = STR("(patch_hash=");
 
 	*out = NULL;
-	if (at == SIZE_MAX)
+	dep_path_split(key, &name, &version, &suffix);
+	if (!str_starts(suffix, segment)) /* one further in is a peer's */
 		return 0;
-	str_cut(str_from(key, at + 12), ')', &hash, &rest);
+	str_cut(str_from(suffix, segment.n), ')', &hash, &rest);
 	for (size_t i = 0; i < s->npatch && !*out; i++) {
 		if (str_eq(s->patch[i].hash, hash))
 			*out = &s->patch[i];

@@ -300,6 +300,13 @@ const tests = {
       assert.deepEqual(readdirSync(dir), entries)
     }
     ok(install(make('fx-bin@7', patch, 'allowUnusedPatches: true\n'), '--no-frozen-lockfile'))
+    // whose peer is patched is not patched itself: its dep path has the peer's hash, too
+    const beside = make('fx-leaf@1.1.0')
+    writeFileSync(join(beside, 'package.json'), JSON.stringify({ name: 'p', version: '1.0.0', dependencies: { 'fx-leaf': '1.1.0', 'fx-peer': '1.0.0' } }))
+    ok(install(beside, '--no-frozen-lockfile'))
+    assert.match(readFileSync(join(beside, 'pnpm-lock.yaml'), 'utf8'), /fx-peer@1\.0\.0\(fx-leaf@1\.1\.0\(patch_hash=/)
+    assert.equal(readFileSync(join(beside, 'node_modules/fx-peer/index.js'), 'utf8'), readFileSync(join(packages, 'fx-peer/1.0.0/index.js'), 'utf8'))
+    assert.match(readFileSync(join(beside, 'node_modules/fx-leaf/index.js'), 'utf8'), /patched leaf/)
   },
   async 'a registry that fails now and then'() {
     await start('--faults', '503,limit=2,match=fx-app', '--faults', 'truncate,limit=1,match=fx-leaf')
