@@ -175,7 +175,6 @@ int package_specs(struct run *r, struct pkg *p, struct err *e)
 	const struct deps *d = &p->deps;
 	if (p->specs_known)
 		return 0;
-	p->specs_known = true;
 	struct spec *out = arena_new(&r->arena, struct spec, d->ndep + d->nopt + 1);
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < d->ndep; i++) {
@@ -203,6 +202,7 @@ int package_specs(struct run *r, struct pkg *p, struct err *e)
 	rows_sort(out, n, sizeof(*out), spec_order, r);
 	p->spec = out;
 	p->nspec = n;
+	p->specs_known = true; /* whoever only asks ahead ignores a failure: it is met again */
 	return 0;
 }
 

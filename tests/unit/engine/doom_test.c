@@ -1,6 +1,6 @@
 /* A registry made up on the spot: the project wants a optionally, a needs p, p needs what the registry lacks. a is left
  * out with all that leads to what cannot be had; but where p is somebody's peer it counts as a direct dependency, and
- * then the resolution fails, as pnpm 12.21's does. */
+ * then the resolution fails, as pnpm 12.21's does. So it does where a package has a dependency whose name is none. */
 #include "made_request.h"
 #include "packument.h"
 #include <setjmp.h>
@@ -141,12 +141,28 @@ static void test_doomed_dependency_fails(void **state)
 	made_release(&m);
 }
 
+/* Whose dependencies are asked for ahead, where nobody listens to failures. */
+static void test_name_that_is_none_fails(void **state)
+{
+	static const struct made_package all[] = { { "x", NEEDS("y") },
+		{ "y", ",\"dependencies\":{\"../z\":\"1.0.0\",\"z\":\"1.0.0\"}" }, { "z", "" }, { "a", "" }, { 0 } };
+	struct made m;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(resolve(&m, "x", all, &e), ERR_PARSE);
+	assert_int_equal(m.failures, 1);
+	assert_non_null(strstr(e.msg, "y@1.0.0 has a dependency with an invalid name: \"../z\""));
+	made_release(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_doomed_is_left_out),
 		cmocka_unit_test(test_doomed_provider_fails),
 		cmocka_unit_test(test_doomed_dependency_fails),
+		cmocka_unit_test(test_name_that_is_none_fails),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
