@@ -166,12 +166,15 @@ static void on_linked(void *arg, struct slot *s)
 		return;
 	}
 	bool lost = s->err->code == ERR_NOTFOUND || s->err->code == ERR_INTEGRITY;
-	if (!lost || (s->package->again && s->package->state == PACKAGE_READY)) {
+	bool older = s->rec.p != s->package->rec.p; /* for another slot it was fetched again since */
+	if (!lost || (s->package->again && s->package->state == PACKAGE_READY && !older)) {
 		install_fail(in, s->err->code, s->err);
 		return;
 	}
 	/* The store lost or spoiled a file: fetch the package again, once. */
-	if (s->package->state == PACKAGE_READY) {
+	if (s->package->state == PACKAGE_READY && older) {
+		slot_ready(in, s);
+	} else if (s->package->state == PACKAGE_READY) {
 		struct err e;
 		if (package_again(in, s->package, &e) < 0)
 			install_fail(in, e.code, &e);
@@ -669,6 +672,9 @@ static void install_close(struct install *in)
 	}
 	vec_release(&in->ready);
 	vec_release(&in->deferred);
+	for (size_t i = 0; i < in->lost_rec.n; i++)
+		free((void *)(uintptr_t)in->lost_rec.p[i].p);
+	vec_release(&in->lost_rec);
 	vec_release(&in->young);
 	vec_release(&in->peer_issue);
 	arena_release(&in->arena);

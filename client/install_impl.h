@@ -69,6 +69,7 @@ struct install {
 	struct frame_batch *batches; /* taken, kept until the end: the tree points into them */
 	VEC(struct slot *) ready;    /* to be linked at the end of this turn */
 	VEC(struct slot *) deferred; /* until all slots are known */
+	VEC(struct pkg) lost_rec;    /* on the heap: records of packages before they were fetched again */
 	VEC(struct frame_peer_issue) peer_issue;
 	VEC(str) young; /* name@version, taken although younger than minimumReleaseAge */
 	struct hoist hoist;

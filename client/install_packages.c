@@ -321,8 +321,8 @@ int package_again(struct install *in, struct tree_package *p, struct err *e)
 {
 	progress_warn(in->o->progress, "the store's copy of " STR_FMT " is damaged: fetching it again",
 		STR_ARG(p->f->meta.key));
-	if (p->owned)
-		free((void *)(uintptr_t)p->rec.p);
+	if (p->owned) /* other slots of P may be at a worker */
+		*vec_add(&in->lost_rec) = p->rec;
 	p->owned = p->patched = false;
 	p->again = true;
 	p->state = PACKAGE_IDLE;

@@ -195,6 +195,8 @@ void link_slots_parallel(struct linker *l, struct slot **slots, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		slots[i]->state = SLOT_LINKING;
+		slots[i]->rec = slots[i]->package->rec;
+		slots[i]->fresh = slots[i]->package->cold;
 		if (!slot_owns(l, slots[i]))
 			continue;
 		left += slot_weight(slots[i]);

@@ -201,7 +201,7 @@ static int folder_link(
 	const struct linker_opts *o, const struct slot *s, int dirfd, struct slot_stats *stats, struct err *e)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
-	struct pkg p = s->package->rec;
+	struct pkg p = s->rec;
 	str dir = arena_str(&a, s->package->f->meta.resolution.directory);
 
 	AUTO(fs_close_auto) int from = openat(o->root, dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -260,7 +260,7 @@ static int slot_files(const struct linker_opts *o, const struct tree *t, const s
 	AUTO(fs_close_auto) int fd = openat(modules, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_os(e, "open folder %s", name);
-	bool builds = s->builds && (pkg_flags(s->package->rec) & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
+	bool builds = s->builds && (pkg_flags(s->rec) & (PKG_HAS_INSTALL_SCRIPT | PKG_HAS_BINDING_GYP));
 	enum pkg_import_method method = builds ? PKG_COPY : o->method; /* scripts write into their package */
 	int linked = 0;
 	if (s->package->f->meta.resolution.kind == LOCK_RES_DIRECTORY && !builds && method != PKG_COPY) {
@@ -271,8 +271,8 @@ static int slot_files(const struct linker_opts *o, const struct tree *t, const s
 			folder_clear(fd);
 	}
 	/* shared slots wait until all that they reach is known: long enough for another process to spoil a file */
-	bool fresh = s->package->cold && !t->shared.n;
-	if (!linked && store_link(o->store, s->package->rec, fresh, fd, method, &stats->files, e) < 0)
+	bool fresh = s->fresh && !t->shared.n;
+	if (!linked && store_link(o->store, s->rec, fresh, fd, method, &stats->files, e) < 0)
 		return e->code;
 	if (fstat(fd, &st) != 0)
 		return err_os(e, "stat folder %s", name);

@@ -52,6 +52,8 @@ struct slot {
 	bool reached;           /* from the importers over the groups asked for, tree_reach() */
 	bool bins_due;          /* kept, and made by an install that failed: its commands may be missing */
 	bool deferred;          /* waits until it is known which of its dependencies are skipped */
+	bool fresh;             /* while the linker has it: as package->cold was when it got it */
+	struct pkg rec;         /* and package->rec: a package that is fetched again meanwhile gets another one */
 	uint64_t wiring;        /* hash of all that its folder is made of, once it is linked or kept */
 	int64_t modules_ns, package_ns; /* mtimes of its node_modules and its package's folder, once linked or kept */
 	uint64_t modules_ino;           /* inode of its node_modules */

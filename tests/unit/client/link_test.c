@@ -240,6 +240,30 @@ static void a_link_that_stays_holds_no_others(void **state)
 	fixture_close(&f);
 }
 
+/* A package that is fetched again for one of its slots gets another record while the others are linked. */
+static void a_slot_keeps_the_record_that_it_was_given(void **state)
+{
+	struct fixture f;
+	struct stat st;
+
+	(void)state;
+	fixture_open(&f);
+	struct tree_package *p = fixture_slot(&f, 0, "a", (struct lock_snapshot){ .key = STR("a@1.0.0") })->package;
+	struct pkg rec = p->rec;
+	struct linker *l = fixture_linker(&f, true);
+	link_slots_parallel(l, f.out, 1);
+	p->rec = (struct pkg){ 0 };
+	on_entered(&f.barrier); /* whichever comes first, this or the link, waits for the other */
+	run(&f);
+	assert_int_equal(f.done, 1);
+	assert_int_equal(f.failed, 0);
+	assert_false(f.barrier.gave_up);
+	assert_int_equal(fstatat(f.vstore, "a@1.0.0/node_modules/a/index.js", &st, 0), 0);
+	p->rec = rec;
+	linker_free(l);
+	fixture_close(&f);
+}
+
 static void a_slot_has_its_files_and_its_dependencies(void **state)
 {
 	struct lock_dep deps[] = { { STR_INIT("b"), STR_INIT("1.0.0") }, { STR_INIT("@s/c"), STR_INIT("1.0.0") },
@@ -549,6 +573,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cold_batch_links_in_parallel),
 		cmocka_unit_test(warm_and_cold_batches_link_at_once),
+		cmocka_unit_test(a_slot_keeps_the_record_that_it_was_given),
 		cmocka_unit_test(a_link_that_stays_holds_no_others),
 		cmocka_unit_test(a_slot_has_its_files_and_its_dependencies),
 		cmocka_unit_test(a_slot_that_was_whole),
