@@ -145,6 +145,25 @@ const struct atomset *atomset_of(struct arena *a, atom *v, size_t n)
 	return s;
 }
 
+const struct atomset *atomset_union(struct arena *a, const struct atomset *x, const struct atomset *y)
+{
+	uint32_t i = 0, k = 0;
+
+	if (!y->n || x == y)
+		return x;
+	if (!x->n)
+		return y;
+	size_t most = (size_t)x->n + y->n;
+	struct atomset *s = arena_alloc(a, 1, sizeof(*s) + most * sizeof(atom), _Alignof(struct atomset));
+	while (i < x->n || k < y->n) {
+		atom v = k == y->n || (i < x->n && x->v[i] < y->v[k]) ? x->v[i] : y->v[k];
+		i += i < x->n && x->v[i] == v;
+		k += k < y->n && y->v[k] == v;
+		s->v[s->n++] = v;
+	}
+	return s;
+}
+
 bool atomset_has(const struct atomset *s, atom x)
 {
 	uint32_t i = atom_lower_bound(s->v, s->n, x);

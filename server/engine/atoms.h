@@ -75,6 +75,8 @@ struct atomset {
 extern const struct atomset atomset_none;
 /* Sorts and dedupes V in place, then copies it. */
 const struct atomset *atomset_of(struct arena *a, atom *v, size_t n);
+/* What is in X or Y: in A, or one of them. */
+const struct atomset *atomset_union(struct arena *a, const struct atomset *x, const struct atomset *y);
 /* By halves. */
 bool atomset_has(const struct atomset *s, atom x);
 bool atomset_eq(const struct atomset *x, const struct atomset *y);

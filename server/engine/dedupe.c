@@ -373,10 +373,7 @@ static void edges_join(struct run *r, struct gnode *kept, const struct gnode *go
 	}
 	kept->edge = e;
 	kept->nedge = n;
-	atom *t = arena_new(&r->arena, atom, kept->transitive->n + gone->transitive->n);
-	memcpy(t, kept->transitive->v, kept->transitive->n * sizeof(*t));
-	memcpy(t + kept->transitive->n, gone->transitive->v, gone->transitive->n * sizeof(*t));
-	kept->transitive = atomset_of(&r->arena, t, kept->transitive->n + gone->transitive->n);
+	kept->transitive = atomset_union(&r->arena, kept->transitive, gone->transitive);
 }
 
 static void rename_edge(const struct namer *m, dpid *dp)

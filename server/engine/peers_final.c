@@ -445,18 +445,6 @@ static struct gedge *edges_of(struct cycles *c, const struct record *rec)
 	return e;
 }
 
-static const struct atomset *union_of(struct run *r, const struct atomset *a, const struct atomset *b)
-{
-	if (!b->n || a == b)
-		return a;
-	if (!a->n)
-		return b;
-	atom *v = arena_new(&r->arena, atom, a->n + b->n);
-	memcpy(v, a->v, a->n * sizeof(*v));
-	memcpy(v + a->n, b->v, b->n * sizeof(*v));
-	return atomset_of(&r->arena, v, a->n + b->n);
-}
-
 /* How well a child's suffix fits its parent's peers: segments that the parent lacks, and that it has. */
 static void suffix_fit(
 	struct cycles *c, const struct graph *g, dpid child, const struct atomset *have, uint32_t *lacks, uint32_t *has)
@@ -499,7 +487,7 @@ static void merge(struct cycles *c, struct graph *g, struct gnode *n, const stru
 				const struct atomset *names;
 				atom self = pkg_at(r, n->pkg)->peer_name;
 				deppath_peer_names(c->p->paths, n->dp, &names);
-				have = union_of(r, names, atomset_of(&r->arena, &self, 1));
+				have = atomset_union(&r->arena, names, atomset_of(&r->arena, &self, 1));
 			}
 			if (preferred(c, g, n->edge[k].dp, e[i].dp, have))
 				n->edge[k].dp = e[i].dp;
@@ -549,7 +537,7 @@ static void build(struct cycles *c, struct graph *g)
 			g->of[dp] = (uint32_t)g->node.n;
 		}
 		struct gnode *n = &g->node.p[graph_find(g, dp)];
-		n->transitive = union_of(p->r, n->transitive, rec->transitive);
+		n->transitive = atomset_union(&p->r->arena, n->transitive, rec->transitive);
 	}
 	for (size_t i = 0; i < p->record.n; i++) {
 		const struct record *rec = p->record.p[i];
