@@ -145,6 +145,13 @@ const struct atomset *atomset_of(struct arena *a, atom *v, size_t n)
 	return s;
 }
 
+const struct atomset *atomset_dup(struct arena *a, const struct atomset *s)
+{
+	size_t bytes = sizeof(*s) + s->n * sizeof(atom);
+
+	return s->n ? memcpy(arena_alloc(a, 1, bytes, _Alignof(struct atomset)), s, bytes) : &atomset_none;
+}
+
 const struct atomset *atomset_union(struct arena *a, const struct atomset *x, const struct atomset *y)
 {
 	uint32_t i = 0, k = 0;

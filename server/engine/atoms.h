@@ -75,6 +75,7 @@ struct atomset {
 extern const struct atomset atomset_none;
 /* Sorts and dedupes V in place, then copies it. */
 const struct atomset *atomset_of(struct arena *a, atom *v, size_t n);
+const struct atomset *atomset_dup(struct arena *a, const struct atomset *s);
 /* What is in X or Y: in A, or one of them. */
 const struct atomset *atomset_union(struct arena *a, const struct atomset *x, const struct atomset *y);
 /* By halves. */

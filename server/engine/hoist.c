@@ -317,37 +317,39 @@ static bool same_owner(struct run *r, const struct owner *a, const struct owner 
 	       chain_cmp(r, a->path, b->path) == 0;
 }
 
-static void first_walk(struct run *r, const struct importer *imp, const struct discovery *d)
+/* Whether a walk of importer ME, which MET P or not, says what is missed below it: once for each owner that is ME's,
+ * else until the owner's comes. */
+static bool first_walk_news(struct run *r, uint32_t me, const struct pkg *p, bool met)
+{
+	if (p->owner.set && p->owner.importer == me)
+		return !p->first_walk.owned || !same_owner(r, &p->first_walk.owner, &p->owner);
+	return met && !p->first_walk.known;
+}
+
+/* Notes what D, of IMP, missed below the packages of which that is news: most have been told long ago. */
+static void first_walk_note(struct run *r, const struct importer *imp, const struct discovery *d)
 {
 	uint32_t me = (uint32_t)(imp - r->importer), mark = ++r->mark;
 	for (size_t i = 0; i < d->by_pkg.n; i++) {
 		struct pkg *p = pkg_at(r, d->by_pkg.p[i].pkg);
-		if (p->seen != mark) {
+		if (p->seen == mark) {
+			struct missing_of *m = &d->by_pkg.p[p->slot];
+			m->names = atomset_union(&r->arena, m->names, d->by_pkg.p[i].names);
+		} else if (first_walk_news(r, me, p, true)) {
 			p->seen = mark;
 			p->slot = (uint32_t)i;
-			continue;
 		}
-		struct missing_of *m = &d->by_pkg.p[p->slot];
-		atom *v = arena_new(&r->arena, atom, m->names->n + d->by_pkg.p[i].names->n);
-		memcpy(v, m->names->v, m->names->n * sizeof(*v));
-		memcpy(v + m->names->n, d->by_pkg.p[i].names->v, d->by_pkg.p[i].names->n * sizeof(*v));
-		m->names = atomset_of(&r->arena, v, m->names->n + d->by_pkg.p[i].names->n);
 	}
 	for (uint32_t i = 0; i < r->pkg.n; i++) {
 		struct pkg *p = pkg_at(r, i);
-		bool seen = p->seen == mark;
-		const struct atomset *names = &atomset_none;
-		if (seen) {
-			atom *v = arena_new(&r->arena, atom, d->by_pkg.p[p->slot].names->n);
-			memcpy(v, d->by_pkg.p[p->slot].names->v, d->by_pkg.p[p->slot].names->n * sizeof(*v));
-			names = atomset_of(&r->arena, v, d->by_pkg.p[p->slot].names->n);
-		}
-		if (p->owner.set && p->owner.importer == me) {
-			if (!p->first_walk.owned || !same_owner(r, &p->first_walk.owner, &p->owner))
-				p->first_walk = (struct first_walk){ true, true, p->owner, names };
-		} else if (seen && !p->first_walk.known) {
-			p->first_walk = (struct first_walk){ .known = true, .names = names };
-		}
+		bool met = p->seen == mark, owned = p->owner.set && p->owner.importer == me;
+		if (!first_walk_news(r, me, p, met))
+			continue;
+		p->first_walk = (struct first_walk){ .known = true, .owned = owned, .names = &atomset_none };
+		if (owned)
+			p->first_walk.owner = p->owner;
+		if (met)
+			p->first_walk.names = atomset_dup(&r->arena, d->by_pkg.p[p->slot].names);
 	}
 }
 
@@ -385,7 +387,7 @@ static void discover(struct hoist *h, struct importer *imp, struct discovery *d,
 	if (r->nimporter > 1) {
 		if (scoped)
 			drop_covered(r, imp, d);
-		first_walk(r, imp, d);
+		first_walk_note(r, imp, d);
 	}
 	if (full)
 		imp->missing.n = 0;
