@@ -19,9 +19,9 @@ struct missing_of {
 	const struct atomset *names;
 };
 struct discovery {
-	missing_vec missing;
-	VEC(struct direct) provider; /* alias and node found inside the tree, sorted by alias */
-	VEC(struct missing_of) by_pkg;
+	missing_vec missing;           /* its ancestors: until packages or edges come */
+	VEC(struct direct) provider;   /* alias and node found inside the tree */
+	VEC(struct missing_of) by_pkg; /* its names: likewise */
 };
 /* Walks IMP's direct dependencies from number FROM on. */
 void peers_discover(struct peers *p, struct importer *imp, uint32_t from, struct discovery *out);

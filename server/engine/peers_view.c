@@ -36,9 +36,11 @@ void peers_free(struct peers *p)
 	free(p);
 }
 
+/* Nothing of the walks before holds any more, and nothing but what is emptied here led to it. */
 static void view_reset(struct peers *p)
 {
-	p->base.n = p->own.n = p->free_nodes.n = p->pending.n = 0;
+	arena_release(&p->a);
+	p->base.n = p->own.n = p->free_nodes.n = p->pending.n = p->ref.n = 0;
 	p->npkg = 0;
 	p->scc_at = UINT64_MAX;
 }

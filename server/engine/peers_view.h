@@ -2,7 +2,8 @@
  *
  * Shared by the files of the pass: peers.c (an importer), peers_walk.c (an occurrence), peers_cache.c, peers_names.c,
  * peers_final.c (the final graph). Nodes are numbers: those of the run as they are, the pass's own with the bit OWN.
- * Maps, chains and records live in the pass's arena until peers_free(). */
+ * Maps, chains and records live in the pass's arena until peers_free(), or until view_sync() finds that what was known
+ * of the run no longer holds. */
 #pragma once
 #include "peers.h"
 
