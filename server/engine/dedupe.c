@@ -131,27 +131,18 @@ void graph_prune(struct run *r, struct graph *g)
 
 /* --- variants that do without a peer on purpose --- */
 
-static bool has_edge(const struct gnode *n, atom alias)
-{
-	for (uint32_t i = 0; i < n->nedge; i++)
-		if (n->edge[i].alias == alias)
-			return true;
-	return false;
-}
-
 /* Of NAMES, the peers of its own that N has not got. */
 static void decline(struct run *r, struct gnode *n, const struct atomset *names)
 {
 	const struct pkg *p = pkg_at(r, n->pkg);
-	uint32_t count = n->declined ? n->declined->n : 0, had = count;
-	atom *v = arena_new(&r->arena, atom, had + p->npeer + 1);
-	if (had)
-		memcpy(v, n->declined->v, had * sizeof(*v));
-	for (uint32_t i = 0; i < p->npeer; i++)
-		if (atomset_has(names, p->peer[i].name) && !has_edge(n, p->peer[i].name))
-			v[count++] = p->peer[i].name;
-	if (count > had)
-		n->declined = atomset_of(&r->arena, v, count);
+	const struct atomset *had = n->declined ? n->declined : &atomset_none;
+	for (uint32_t i = 0; i < p->npeer; i++) {
+		atom peer = p->peer[i].name;
+		if (atomset_has(names, peer) && !edge_of(n, peer) && !atomset_has(had, peer))
+			had = atomset_union(&r->arena, had, atomset_of(&r->arena, &peer, 1));
+	}
+	if (had->n)
+		n->declined = had;
 }
 
 /* Below importer AT, in which no version of some peer would have taken what is there. */
@@ -256,12 +247,13 @@ static int by_size(void *graph, const void *a, const void *b)
 	return x != y ? (x < y ? -1 : 1) : by_text(graph, a, b);
 }
 
-/* One greedy round over a group; fills TO by graph node. Leaves in the group what did not take part. */
-static bool collapse(struct graph *g, struct group *grp, dpid *to)
+/* One greedy round over a group; fills TO by graph node. Leaves in the group what did not take part. TOOK, by graph
+ * node, is all false before and after. */
+static bool collapse(struct graph *g, struct group *grp, dpid *to, bool *took)
 {
 	uint32_t n = grp->n, left = n;
 	uint32_t *cur = xmalloc((n + 1) * sizeof(*cur)), *rest = xmalloc((n + 1) * sizeof(*rest));
-	bool *took = xcalloc(g->node.n + 1, sizeof(*took)), any = false;
+	bool any = false;
 	memcpy(cur, grp->v, n * sizeof(*cur));
 	rows_sort(cur, n, sizeof(*cur), by_size, g);
 	while (left) {
@@ -280,13 +272,15 @@ static bool collapse(struct graph *g, struct group *grp, dpid *to)
 		rows_sort(cur, left, sizeof(*cur), by_size, g);
 	}
 	uint32_t m = 0;
-	for (uint32_t i = 0; i < n; i++)
-		if (!took[grp->v[i]])
-			grp->v[m++] = grp->v[i];
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = grp->v[i];
+		if (!took[at])
+			grp->v[m++] = at;
+		took[at] = false;
+	}
 	grp->n = m;
 	free(cur);
 	free(rest);
-	free(took);
 	return any;
 }
 
@@ -432,7 +426,7 @@ void dedupe_peer_dependents(struct run *r, struct graph *g)
 	struct group *grp;
 	uint32_t n = groups_of(r, g, &grp);
 	dpid *all = xmalloc((g->node.n + 1) * sizeof(*all)), *to = xmalloc((g->node.n + 1) * sizeof(*to));
-	bool any = false;
+	bool any = false, *took = xcalloc(g->node.n + 1, sizeof(*took));
 	if (n)
 		decline_all(r, g);
 	memset(all, 0xff, (g->node.n + 1) * sizeof(*all));
@@ -441,7 +435,7 @@ void dedupe_peer_dependents(struct run *r, struct graph *g)
 		bool some = false;
 		memset(to, 0xff, (g->node.n + 1) * sizeof(*to));
 		for (uint32_t i = 0; i < n; i++) {
-			some |= collapse(g, &grp[i], to);
+			some |= collapse(g, &grp[i], to, took);
 			if (grp[i].n)
 				grp[m++] = grp[i];
 		}
@@ -464,5 +458,6 @@ void dedupe_peer_dependents(struct run *r, struct graph *g)
 	}
 	free(all);
 	free(to);
+	free(took);
 	free(grp);
 }
