@@ -119,6 +119,12 @@ int chain_cmp(struct run *r, const struct chain *a, const struct chain *b)
 	return c ? c : na < nb ? -1 : na > nb;
 }
 
+bool owner_same(struct run *r, const struct owner *a, const struct owner *b)
+{
+	return a->set == b->set && a->depth == b->depth && a->importer == b->importer &&
+	       chain_cmp(r, a->path, b->path) == 0;
+}
+
 static void chain_put(struct run *r, struct buf *b, const struct chain *c)
 {
 	if (!c)

@@ -336,6 +336,8 @@ void peer_name_add(struct run *r, atom name);
 const struct chain *chain_push(struct run *r, const struct chain *up, uint32_t pkg);
 /* Order of two parent paths, from the root, by package id. */
 int chain_cmp(struct run *r, const struct chain *a, const struct chain *b);
+/* Whether it is one and the same occurrence. */
+bool owner_same(struct run *r, const struct owner *a, const struct owner *b);
 /* "importer > a@1.0.0 > b@^2", in the run's arena. */
 str chain_text(struct run *r, const struct importer *imp, const struct chain *c, atom alias, atom spec);
 /* Fails for PKG, which is in a chain of more packages than RUN_MOST_DEPTH. */

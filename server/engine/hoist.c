@@ -311,18 +311,12 @@ static void providers_add(
 
 /* --- one report per package: what its owner's walk missed --- */
 
-static bool same_owner(struct run *r, const struct owner *a, const struct owner *b)
-{
-	return a->set == b->set && a->depth == b->depth && a->importer == b->importer &&
-	       chain_cmp(r, a->path, b->path) == 0;
-}
-
 /* Whether a walk of importer ME, which MET P or not, says what is missed below it: once for each owner that is ME's,
  * else until the owner's comes. */
 static bool first_walk_news(struct run *r, uint32_t me, const struct pkg *p, bool met)
 {
 	if (p->owner.set && p->owner.importer == me)
-		return !p->first_walk.owned || !same_owner(r, &p->first_walk.owner, &p->owner);
+		return !p->first_walk.owned || !owner_same(r, &p->first_walk.owner, &p->owner);
 	return met && !p->first_walk.known;
 }
 

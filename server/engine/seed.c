@@ -49,9 +49,7 @@ bool seed_claim(struct run *r, struct seed *s, const struct importer *imp)
 
 static bool still_owner(struct run *r, const struct seed *s)
 {
-	const struct owner *o = &pkg_at(r, s->pkg)->owner;
-	return o->depth == s->owner.depth && o->importer == s->owner.importer &&
-	       chain_cmp(r, o->path, s->owner.path) == 0;
+	return owner_same(r, &pkg_at(r, s->pkg)->owner, &s->owner);
 }
 
 void seeds_claim(struct run *r, const struct importer *imp, struct seed **all, uint32_t n)
@@ -110,26 +108,20 @@ static void others_lazy(struct run *r, uint32_t pkg, uint32_t owner_node)
 		r->rewrites++;
 }
 
-struct recording {
-	bool declined, stale;
-};
-static struct recording record(struct run *r, const struct seed *s, struct edge *edge, uint32_t n)
+/* Records EDGE for S's package; false where another occurrence's stays. */
+static bool record(struct run *r, const struct seed *s, struct edge *edge, uint32_t n)
 {
 	struct pkg *p = pkg_at(r, s->pkg);
-	struct recording out = { 0 };
-	if (!still_owner(r, s) || (p->recorded && pins_over(p, s->shadow, s->key))) {
-		out.declined = true;
-		return out;
-	}
-	out.stale = p->recorded && !edges_same(p, edge, n);
-	if (out.stale)
+	if (!still_owner(r, s) || (p->recorded && pins_over(p, s->shadow, s->key)))
+		return false;
+	if (p->recorded && !edges_same(p, edge, n))
 		r->breaks++;
 	p->recorded = true;
 	p->edge = edge;
 	p->nedge = n;
 	p->rec_shadow = s->shadow;
 	p->rec_prior = s->key;
-	return out;
+	return true;
 }
 
 void seed_settle_children(struct run *r, const struct seed *s, const struct seed *kids, uint32_t n)
@@ -143,8 +135,8 @@ void seed_settle_children(struct run *r, const struct seed *s, const struct seed
 		edge[m] = (struct edge){ kids[i].alias, kids[i].pkg, kids[i].optional_edge };
 		kid[m++] = (struct kid){ kids[i].alias, kids[i].node };
 	}
-	struct recording rec = record(r, s, edge, m);
-	seed_settle(r, s, rec.declined, rec.declined ? NULL : kid, rec.declined ? 0 : m);
+	bool recorded = record(r, s, edge, m);
+	seed_settle(r, s, !recorded, recorded ? kid : NULL, recorded ? m : 0);
 	if (still_owner(r, s))
 		others_lazy(r, s->pkg, s->node);
 }
