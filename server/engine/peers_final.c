@@ -271,14 +271,6 @@ static bool collapses(struct cycles *c, uint32_t from, atom alias, uint32_t peer
 	return to != NONE && (c->scc[from] == c->scc[to] || atomset_has(c->names, alias));
 }
 
-static const struct kv *pmap_find(const struct pmap *m, atom k)
-{
-	for (uint32_t i = 0; i < m->n && m->e[i].k <= k; i++)
-		if (m->e[i].k == k)
-			return &m->e[i];
-	return NULL;
-}
-
 /* MORE into M: those that it lacks. */
 static const struct pmap *pmap_with(struct peers *p, const struct pmap *m, const struct kv *more, uint32_t n)
 {

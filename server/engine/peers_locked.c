@@ -37,14 +37,6 @@ static uint32_t provider_of(struct peers *p, const uint32_t *locked, uint32_t no
 	return was == NONE ? NONE : locked[was];
 }
 
-static const struct kv *resolved_as(const struct pmap *m, atom name)
-{
-	for (uint32_t i = 0; i < m->n; i++)
-		if (m->e[i].k == name)
-			return &m->e[i];
-	return NULL;
-}
-
 /* Whether NODE was resolved to another provider than LOCKED has for it. */
 static bool moved(struct peers *p, const uint32_t *locked, uint32_t node)
 {
@@ -56,7 +48,7 @@ static bool moved(struct peers *p, const uint32_t *locked, uint32_t node)
 		uint32_t was = provider_of(p, locked, node, k->peer[i].name);
 		if (was == NONE)
 			continue;
-		const struct kv *now = resolved_as(v->peers, k->peer[i].name);
+		const struct kv *now = pmap_find(v->peers, k->peer[i].name);
 		if (!now || vnode_at(p, now->v)->pkg != vnode_at(p, was)->pkg ||
 			vnode_at(p, now->v)->peers != &pmap_none)
 			return true;

@@ -5,6 +5,14 @@
 const struct pmap pmap_none = { 0 };
 const struct mmap mmap_none = { 0 };
 
+const struct kv *pmap_find(const struct pmap *m, atom name)
+{
+	for (uint32_t i = 0; i < m->n && m->e[i].k <= name; i++)
+		if (m->e[i].k == name)
+			return &m->e[i];
+	return NULL;
+}
+
 struct peers *peers_new(struct run *r, bool discovery)
 {
 	struct peers *p = xcalloc(1, sizeof(*p));

@@ -105,6 +105,8 @@ struct peers {
 };
 extern const struct pmap pmap_none;
 extern const struct mmap mmap_none;
+/* NULL: nobody is NAME. */
+const struct kv *pmap_find(const struct pmap *m, atom name);
 
 static inline struct vnode *vnode_at(struct peers *p, uint32_t id)
 {

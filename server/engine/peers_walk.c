@@ -223,16 +223,16 @@ static void children_of(struct peers *p, struct descendant d, descendant_vec *ou
 		*vec_add(out) = (struct descendant){ k->edge[i].pkg, NONE };
 }
 
-/* Whether D hands a copy of its own of NAME to what is below it. */
-static bool hands_own(struct peers *p, struct descendant d, atom name)
+/* Whether PKG, as its occurrence NODE or (NONE) by itself, has a child under ALIAS. */
+static bool has_child(struct peers *p, uint32_t pkg, uint32_t node, atom alias)
 {
-	const struct vnode *v = d.node == NONE ? NULL : vnode_at(p, d.node);
-	const struct pkg *k = pkg_at(p->r, d.pkg);
+	const struct vnode *v = node == NONE ? NULL : vnode_at(p, node);
+	const struct pkg *k = pkg_at(p->r, pkg);
 	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
-		if (v->kid[i].alias == name)
+		if (v->kid[i].alias == alias)
 			return true;
 	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
-		if (k->edge[i].alias == name)
+		if (k->edge[i].alias == alias)
 			return true;
 	return false;
 }
@@ -261,7 +261,7 @@ static bool breaks_diamond(struct peers *p, struct visit *x, const struct refs *
 		if (!fresh)
 			continue;
 		any = torn(p, there->ctx, with_own, k, pkg_at(p->r, d.pkg));
-		if (!any && !hands_own(p, d, k->peer_name))
+		if (!any && !has_child(p, d.pkg, d.node, k->peer_name)) /* else it hands a copy of its own down */
 			children_of(p, d, &todo);
 	}
 	vec_release(&todo);
@@ -373,22 +373,6 @@ static void miss_put(struct below *b, struct miss m)
 	b->miss.p[i] = m;
 }
 
-static bool has_child(struct peers *p, const struct visit *x, atom alias)
-{
-	const struct vnode *v = vnode_at(p, x->node);
-	const struct pkg *k = pkg_at(p->r, x->pkg);
-	if (!v->lazy) {
-		for (uint32_t i = 0; i < v->nkid; i++)
-			if (v->kid[i].alias == alias)
-				return true;
-		return false;
-	}
-	for (uint32_t i = 0; i < k->nedge; i++)
-		if (k->edge[i].alias == alias)
-			return true;
-	return false;
-}
-
 static void fold(struct peers *p, const struct visit *x, struct below *b, const struct output *o)
 {
 	if (o->summary) {
@@ -403,7 +387,7 @@ static void fold(struct peers *p, const struct visit *x, struct below *b, const 
 	for (uint32_t i = 0; !shared && o->installed && i < o->installed->n; i++)
 		acc_put(&b->installed, o->installed->e[i].k, o->installed->e[i].v, true);
 	for (uint32_t i = 0; i < o->resolved->n; i++)
-		if (!has_child(p, x, o->resolved->e[i].k))
+		if (!has_child(p, x->pkg, x->node, o->resolved->e[i].k))
 			acc_put(&b->external, o->resolved->e[i].k, o->resolved->e[i].v, true);
 	for (uint32_t i = 0; i < o->missing->n; i++)
 		miss_put(b, o->missing->e[i]);
@@ -588,7 +572,7 @@ static const struct pmap *external_of(struct peers *p, const struct visit *x, co
 	struct acc a;
 	acc_init(&a);
 	for (uint32_t i = 0; i < all->n; i++)
-		if (!has_child(p, x, all->e[i].k))
+		if (!has_child(p, x->pkg, x->node, all->e[i].k))
 			acc_put(&a, all->e[i].k, all->e[i].v, true);
 	const struct pmap *out = a.n == all->n ? all : acc_pmap(p, &a);
 	acc_release(&a);
