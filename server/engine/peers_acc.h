@@ -25,9 +25,9 @@ void acc_put(struct acc *a, atom k, uint32_t v, bool replace);
 /* N pairs, ascending by their names, into an empty one. */
 void acc_fill(struct acc *a, const struct kv *e, uint32_t n);
 /* NONE: it is not there. */
-static inline uint32_t acc_get(struct acc *a, atom k)
+static inline uint32_t acc_get(const struct acc *a, atom k)
 {
-	const struct kv *p = acc_at(a);
+	const struct kv *p = a->cap ? a->p : a->small;
 	for (uint32_t i = 0; i < a->n && p[i].k <= k; i++)
 		if (p[i].k == k)
 			return p[i].v;

@@ -268,6 +268,33 @@ static bool breaks_diamond(struct peers *p, struct visit *x, const struct refs *
 	return any;
 }
 
+/* X's parents, and its own children in the place of those of their names. */
+static const struct refs *refs_own_first(struct peers *p, struct visit *x)
+{
+	struct acc all;
+	acc_init(&all);
+	acc_fill(&all, x->parents->e, x->parents->n);
+	for (uint32_t i = 0; i < x->own.n; i++)
+		acc_put(&all, acc_at(&x->own)[i].k, acc_at(&x->own)[i].v, true);
+	const struct refs *out = acc_refs(p, &all);
+	acc_release(&all);
+	return out;
+}
+
+/* Whether INHERITED serves below X as OWN, X's child of that name, would. *OWN_FIRST: refs_own_first(), or NULL as long
+ * as nobody needed it. */
+static bool inherited_serves(struct peers *p, struct visit *x, const struct ref *inherited, const struct ref *own,
+	const struct refs **own_first)
+{
+	if (!refs_match(p, inherited, own))
+		return false;
+	if (inherited->node == own->node)
+		return true;
+	if (!*own_first)
+		*own_first = refs_own_first(p, x);
+	return !breaks_diamond(p, x, *own_first, inherited, own);
+}
+
 /* What the children see: the parents, and the node's own children that can be peers. */
 static void extend_refs(struct peers *p, struct visit *x)
 {
@@ -280,10 +307,9 @@ static void extend_refs(struct peers *p, struct visit *x)
 	x->refs = base;
 	if (!x->own.n)
 		return;
-	struct acc a, both;
+	struct acc a;
 	acc_init(&a);
-	acc_init(&both);
-	const struct refs *with_own = NULL;
+	const struct refs *own_first = NULL;
 	acc_fill(&a, base->e, base->n);
 	for (uint32_t i = 0; i < x->own.n; i++) {
 		struct kv k = acc_at(&x->own)[i];
@@ -292,17 +318,7 @@ static void extend_refs(struct peers *p, struct visit *x)
 			acc_put(&a, k.k, k.v, true);
 			continue;
 		}
-		bool keep = refs_match(p, old, &p->ref.p[k.v]);
-		if (keep && old->node != p->ref.p[k.v].node) {
-			if (!with_own) {
-				acc_fill(&both, base->e, base->n);
-				for (uint32_t j = 0; j < x->own.n; j++)
-					acc_put(&both, acc_at(&x->own)[j].k, acc_at(&x->own)[j].v, true);
-				with_own = acc_refs(p, &both);
-			}
-			keep = !breaks_diamond(p, x, with_own, old, &p->ref.p[k.v]);
-		}
-		if (keep)
+		if (inherited_serves(p, x, old, &p->ref.p[k.v], &own_first))
 			continue;
 		struct ref shadowing = p->ref.p[k.v];
 		shadowing.occurrence = old->occurrence + 1;
@@ -310,7 +326,6 @@ static void extend_refs(struct peers *p, struct visit *x)
 	}
 	x->refs = acc_refs(p, &a);
 	acc_release(&a);
-	acc_release(&both);
 	for (uint32_t i = 0; i < x->own.n; i++)
 		vnode_at(p, p->ref.p[acc_at(&x->own)[i].v].node)->ctx = x->refs;
 }
@@ -396,7 +411,7 @@ static void fold(struct peers *p, const struct visit *x, struct below *b, const 
 static struct output deferred(
 	struct peers *p, const struct visit *x, const struct edge *e, const struct chain *chain, int32_t depth)
 {
-	uint32_t pkg = e->pkg, node = acc_get((struct acc *)&x->preview, e->alias);
+	uint32_t pkg = e->pkg, node = acc_get(&x->preview, e->alias);
 	bool fresh = false;
 	if (node == NONE) {
 		const struct pkg *k = pkg_at(p->r, pkg);
@@ -447,6 +462,32 @@ static void realise(struct peers *p, struct visit *x)
 	v->nkid = n;
 }
 
+/* X's edges, at DEPTH, whose aliases the children see somebody under (NAMED), or not; they have no nodes. */
+static void walk_edges(
+	struct peers *p, struct visit *x, struct below *b, const struct chain *chain, int32_t depth, bool named)
+{
+	const struct pkg *k = pkg_at(p->r, x->pkg);
+	for (uint32_t i = 0; i < k->nedge; i++) {
+		const struct edge *e = &k->edge[i];
+		if (refs_has(x->refs, e->alias) != named || view_cuts(p, x->pkg, e->pkg))
+			continue;
+		struct output o = deferred(p, x, e, chain, depth);
+		fold(p, x, b, &o);
+	}
+}
+
+/* The same where they have nodes. */
+static void walk_kids(struct peers *p, struct visit *x, struct below *b, const struct chain *chain, bool named)
+{
+	for (uint32_t i = 0; i < vnode_at(p, x->node)->nkid; i++) {
+		struct kid k = vnode_at(p, x->node)->kid[i];
+		if (refs_has(x->refs, k.alias) != named || view_cuts(p, x->pkg, vnode_at(p, k.node)->pkg))
+			continue;
+		struct output o = peers_node(p, k.node, x->refs, chain);
+		fold(p, x, b, &o);
+	}
+}
+
 static void walk_children(struct peers *p, struct visit *x, struct below *b)
 {
 	const struct chain *chain = chain_with(p, x->ancestors, x->pkg);
@@ -454,25 +495,11 @@ static void walk_children(struct peers *p, struct visit *x, struct below *b)
 	int32_t depth = vnode_at(p, x->node)->depth + 1;
 	if (!lazy)
 		realise(p, x);
-	for (int pass = 0; pass < 2; pass++) {
-		uint32_t n = lazy ? pkg_at(p->r, x->pkg)->nedge : vnode_at(p, x->node)->nkid;
-		for (uint32_t i = 0; i < n; i++) {
-			struct output o;
-			if (lazy) {
-				struct edge e = pkg_at(p->r, x->pkg)->edge[i];
-				if (refs_has(x->refs, e.alias) != (pass == 0) || view_cuts(p, x->pkg, e.pkg))
-					continue;
-				o = deferred(p, x, &e, chain, depth);
-			} else {
-				struct kid k = vnode_at(p, x->node)->kid[i];
-				if (refs_has(x->refs, k.alias) != (pass == 0) ||
-					view_cuts(p, x->pkg, vnode_at(p, k.node)->pkg))
-					continue;
-				o = peers_node(p, k.node, x->refs, chain);
-			}
-			fold(p, x, b, &o);
-		}
-	}
+	for (int pass = 0; pass < 2; pass++)
+		if (lazy)
+			walk_edges(p, x, b, chain, depth, pass == 0);
+		else
+			walk_kids(p, x, b, chain, pass == 0);
 }
 
 static const struct mmap *mmap_copy(struct peers *p, const struct miss *m, uint32_t n)
@@ -579,6 +606,17 @@ static const struct pmap *external_of(struct peers *p, const struct visit *x, co
 	return out;
 }
 
+/* To ALL what of FROM is not X's own package. */
+static void peers_put(struct peers *p, const struct visit *x, struct acc *all, struct acc *from)
+{
+	atom self = pkg_at(p->r, x->pkg)->peer_name;
+	for (uint32_t i = 0; i < from->n; i++) {
+		struct kv k = acc_at(from)[i];
+		if (k.k != self || vnode_at(p, k.v)->pkg != x->pkg)
+			acc_put(all, k.k, k.v, true);
+	}
+}
+
 static struct output resolve_here(struct peers *p, struct visit *x)
 {
 	struct below b;
@@ -588,18 +626,12 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 	walk_children(p, x, &b);
 	struct summary *sum = summarise(p, x->pkg, &b);
 	own_peers(p, x, &b, &own);
-	atom self = pkg_at(p->r, x->pkg)->peer_name;
 	struct acc all;
 	acc_init(&all);
-	for (uint32_t i = 0; i < b.external.n; i++)
-		if (acc_at(&b.external)[i].k != self || vnode_at(p, acc_at(&b.external)[i].v)->pkg != x->pkg)
-			acc_put(&all, acc_at(&b.external)[i].k, acc_at(&b.external)[i].v, true);
-	for (uint32_t i = 0; i < own.n; i++) {
-		if (acc_at(&own)[i].k != self || vnode_at(p, acc_at(&own)[i].v)->pkg != x->pkg)
-			acc_put(&all, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
-		if (p->discovery)
-			acc_put(&b.installed, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
-	}
+	peers_put(p, x, &all, &b.external);
+	peers_put(p, x, &all, &own);
+	for (uint32_t i = 0; p->discovery && i < own.n; i++)
+		acc_put(&b.installed, acc_at(&own)[i].k, acc_at(&own)[i].v, true);
 	const struct pmap *resolved = acc_pmap(p, &all);
 	const struct mmap *missing = mmap_copy(p, b.miss.p, (uint32_t)b.miss.n);
 	dpid dp = peers_dep_path(p, x->pkg, resolved);
