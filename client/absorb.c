@@ -176,10 +176,8 @@ static void sever_below(struct absorb *b)
 {
 	while (b->below.n) {
 		const struct lock_snapshot *s = b->below.p[--b->below.n];
-		for (size_t i = 0; i < s->dependencies.n; i++)
-			sever(b, s->dependencies.p[i].alias, s->dependencies.p[i].ref);
-		for (size_t i = 0; i < s->optional_dependencies.n; i++)
-			sever(b, s->optional_dependencies.p[i].alias, s->optional_dependencies.p[i].ref);
+		for (struct lock_deps_walk at = lock_deps_walk(s); lock_deps_next(&at);)
+			sever(b, at.d->alias, at.d->ref);
 	}
 }
 
@@ -336,13 +334,9 @@ static void reach_all(struct reach *r)
 		for (struct lock_walk at = lock_walk(&out->importer[i]); lock_next(&at);)
 			reach(r, at.d->alias, at.d->ref, at.group == LOCK_OPTIONAL ? REACHED_OPTIONAL : REACHED_ALWAYS);
 	while (r->todo.n) {
-		uint32_t at = r->todo.p[--r->todo.n];
-		const struct lock_snapshot *s = &r->b->lf->snapshot[at];
-		for (size_t i = 0; i < s->dependencies.n; i++)
-			reach(r, s->dependencies.p[i].alias, s->dependencies.p[i].ref, (enum reached)r->how[at]);
-		for (size_t i = 0; i < s->optional_dependencies.n; i++)
-			reach(r, s->optional_dependencies.p[i].alias, s->optional_dependencies.p[i].ref,
-				REACHED_OPTIONAL);
+		uint32_t i = r->todo.p[--r->todo.n];
+		for (struct lock_deps_walk at = lock_deps_walk(&r->b->lf->snapshot[i]); lock_deps_next(&at);)
+			reach(r, at.d->alias, at.d->ref, at.optional ? REACHED_OPTIONAL : (enum reached)r->how[i]);
 	}
 }
 

@@ -1,7 +1,9 @@
-/* lock_walk — a project's direct dependencies in the lockfile, group by group, in one loop.
+/* lock_walk — what a project depends on in the lockfile, group by group, or what a snapshot does, in one loop.
  *
  *	for (struct lock_walk at = lock_walk(im); lock_next(&at);)
  *		use(at.d, at.group);
+ *	for (struct lock_deps_walk at = lock_deps_walk(s); lock_deps_next(&at);)
+ *		use(at.d, at.optional);
  *
  * Pure. */
 #pragma once
@@ -28,4 +30,29 @@ static inline bool lock_next(struct lock_walk *w)
 		}
 	}
 	return false;
+}
+
+struct lock_deps_walk {
+	const struct lock_snapshot *s;
+	const struct lock_dep *d;
+	bool optional; /* D is; those come last */
+	size_t n;      /* how many were given */
+};
+static inline struct lock_deps_walk lock_deps_walk(const struct lock_snapshot *s)
+{
+	return (struct lock_deps_walk){ .s = s };
+}
+/* Whether there is one more, which is D then. */
+static inline bool lock_deps_next(struct lock_deps_walk *w)
+{
+	size_t at = w->n++, required = w->s->dependencies.n;
+
+	w->optional = at >= required;
+	if (!w->optional)
+		w->d = &w->s->dependencies.p[at];
+	else if (at - required < w->s->optional_dependencies.n)
+		w->d = &w->s->optional_dependencies.p[at - required];
+	else
+		return false;
+	return true;
 }

@@ -143,6 +143,8 @@ const struct lock_importer *lockfile_importer(const struct lockfile *lf, str pat
 void lockfile_sort(struct lockfile *lf);
 /* D's entry for ALIAS, or NULL. Linear: for maps of one snapshot. */
 const struct lock_dep *lock_dep_find(struct lock_deps d, str alias);
+/* The same among all that S depends on. */
+const struct lock_dep *lock_snapshot_dep(const struct lock_snapshot *s, str alias);
 /* The order of a file's rows, for qsort(): by key, by path. */
 int lock_package_order(const void *a, const void *b);
 int lock_snapshot_order(const void *a, const void *b);

@@ -161,3 +161,10 @@ const struct lock_dep *lock_dep_find(struct lock_deps d, str alias)
 	}
 	return NULL;
 }
+
+const struct lock_dep *lock_snapshot_dep(const struct lock_snapshot *s, str alias)
+{
+	const struct lock_dep *d = lock_dep_find(s->dependencies, alias);
+
+	return d ? d : lock_dep_find(s->optional_dependencies, alias);
+}

@@ -155,9 +155,7 @@ const struct refs *peers_locked_refs(struct peers *p, uint32_t node, const struc
 
 static str locked_path(struct run *r, const struct lock_snapshot *s, atom alias)
 {
-	const struct lock_dep *d = lock_dep_find(s->dependencies, sof(r, alias));
-	if (!d)
-		d = lock_dep_find(s->optional_dependencies, sof(r, alias));
+	const struct lock_dep *d = lock_snapshot_dep(s, sof(r, alias));
 	return d ? dep_path_from_ref(d->alias, d->ref, &r->arena) : STR_NONE;
 }
 

@@ -129,10 +129,8 @@ static uint8_t *staying(const struct request *r, struct arena *a)
 		const struct lock_package *p = lockfile_package(w.lf, dep_path_package_key(s->key));
 		if (p)
 			stays[p - w.lf->package] = 1;
-		for (size_t i = 0; i < s->dependencies.n; i++)
-			walk_to(&w, s->dependencies.p[i].alias, s->dependencies.p[i].ref);
-		for (size_t i = 0; i < s->optional_dependencies.n; i++)
-			walk_to(&w, s->optional_dependencies.p[i].alias, s->optional_dependencies.p[i].ref);
+		for (struct lock_deps_walk at = lock_deps_walk(s); lock_deps_next(&at);)
+			walk_to(&w, at.d->alias, at.d->ref);
 	}
 	vec_release(&w.todo);
 	arena_release(&w.a);

@@ -3,6 +3,7 @@
 #include "catalog.h"
 #include "dep_path.h"
 #include "exotic.h"
+#include "lock_walk.h"
 #include "metas.h"
 #include "overrides.h"
 #include "package.h"
@@ -126,19 +127,16 @@ static void locked_peers_hashed(struct run *r, struct locked_peers *l, prior key
 	l->seen[key] = true;
 	str name, version, suffix;
 	const struct lock_package *m = package_of(r, key, &name, &version);
-	const struct lock_snapshot *s = snap_at(r, key);
-	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
-	for (int k = 0; m && k < 2; k++)
-		for (size_t i = 0; i < maps[k].n; i++) {
-			str alias = maps[k].p[i].alias;
-			prior c = ref_snapshot(r, alias, maps[k].p[i].ref);
-			if (c == NONE)
-				continue;
-			dep_path_split(snap_at(r, c)->key, &name, &version, &suffix);
-			if (str_map_get(m->peer_dependencies, alias) || str_list_has(m->peer_optional, alias))
-				locked_peers_add(r, l, alias, version);
-			locked_peers_of(r, l, c, depth + 1);
-		}
+	for (struct lock_deps_walk at = lock_deps_walk(snap_at(r, key)); m && lock_deps_next(&at);) {
+		str alias = at.d->alias;
+		prior c = ref_snapshot(r, alias, at.d->ref);
+		if (c == NONE)
+			continue;
+		dep_path_split(snap_at(r, c)->key, &name, &version, &suffix);
+		if (str_map_get(m->peer_dependencies, alias) || str_list_has(m->peer_optional, alias))
+			locked_peers_add(r, l, alias, version);
+		locked_peers_of(r, l, c, depth + 1);
+	}
 }
 
 static void locked_peers_of(struct run *r, struct locked_peers *l, prior key, unsigned depth)
@@ -183,18 +181,14 @@ void reuse_lock_peers(struct run *r, struct importer *imp)
 		imp->locked_peer_names = r->unlocked->locked_peer_names;
 		return;
 	}
-	if (!imp->prior) {
-		for (size_t i = 0; i < r->prior->nsnapshots; i++)
-			locked_peers_of(r, &l, (prior)i, 0);
+	if (!imp->prior)
 		r->unlocked = imp;
-	} else {
-		for (int t = 0; t < LOCK_NTYPES; t++)
-			for (size_t i = 0; i < imp->prior->deps[t].n; i++) {
-				const struct lock_direct *d = &imp->prior->deps[t].p[i];
-				prior k = ref_snapshot(r, d->alias, d->ref);
-				if (k != NONE)
-					locked_peers_of(r, &l, k, 0);
-			}
+	for (size_t i = 0; !imp->prior && i < r->prior->nsnapshots; i++)
+		locked_peers_of(r, &l, (prior)i, 0);
+	for (struct lock_walk at = lock_walk(imp->prior); lock_next(&at);) {
+		prior k = ref_snapshot(r, at.d->alias, at.d->ref);
+		if (k != NONE)
+			locked_peers_of(r, &l, k, 0);
 	}
 	locked_peers_give(r, &l, imp);
 }
@@ -336,32 +330,15 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 
 prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
 {
-	const struct lock_snapshot *s = snap_at(r, parent);
-	str a = sof(r, alias);
-	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
-	for (int m = 0; m < 2; m++)
-		for (size_t i = 0; i < maps[m].n; i++)
-			if (str_eq(maps[m].p[i].alias, a)) {
-				prior k = ref_snapshot(r, a, maps[m].p[i].ref);
-				if (override_gone(r, a))
-					return NONE;
-				return k != NONE && reuse_version(r, k) && satisfies(r, spec, reuse_version(r, k))
-					       ? k
-					       : NONE;
-			}
-	return NONE;
+	prior k = reuse_dep(r, parent, alias);
+	atom version = k == NONE || override_gone(r, sof(r, alias)) ? 0 : reuse_version(r, k);
+	return version && satisfies(r, spec, version) ? k : NONE;
 }
 
 prior reuse_dep(struct run *r, prior key, atom alias)
 {
-	const struct lock_snapshot *s = snap_at(r, key);
-	str a = sof(r, alias);
-	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
-	for (int m = 0; m < 2; m++)
-		for (size_t i = 0; i < maps[m].n; i++)
-			if (str_eq(maps[m].p[i].alias, a))
-				return ref_snapshot(r, a, maps[m].p[i].ref);
-	return NONE;
+	const struct lock_dep *d = lock_snapshot_dep(snap_at(r, key), sof(r, alias));
+	return d ? ref_snapshot(r, d->alias, d->ref) : NONE;
 }
 
 bool reuse_plain(struct run *r, prior key)
@@ -422,14 +399,13 @@ static bool may_move_along(struct run *r, const struct importer *imp, const stru
 
 static bool depends_on_changed(struct run *r, const struct importer *imp, prior key)
 {
-	const struct lock_snapshot *s = snap_at(r, key);
-	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
-	for (int m = 0; (imp->changed->n || r->nbumped) && m < 2; m++)
-		for (size_t i = 0; i < maps[m].n; i++) {
-			atom alias = atom_of(&r->t, maps[m].p[i].alias);
-			if (atomset_has(imp->changed, alias) || may_move_along(r, imp, &maps[m].p[i], alias))
-				return true;
-		}
+	if (!imp->changed->n && !r->nbumped)
+		return false;
+	for (struct lock_deps_walk at = lock_deps_walk(snap_at(r, key)); lock_deps_next(&at);) {
+		atom alias = atom_of(&r->t, at.d->alias);
+		if (atomset_has(imp->changed, alias) || may_move_along(r, imp, at.d, alias))
+			return true;
+	}
 	return false;
 }
 
@@ -451,28 +427,26 @@ static void whole_close(struct run *r, uint32_t from, bool yes)
 		r->subtree_reusable[r->whole[--r->nwhole]] = yes ? 1 : -1;
 }
 
-static bool whole_deps(struct run *r, const struct lock_deps *deps, unsigned depth, uint32_t *low);
+static bool whole_deps(struct run *r, prior key, unsigned depth, uint32_t *low);
 
 /* Tarjan's strongly connected components: a cycle is taken over whole. Returns the least index that KEY reaches on the
  * stack; leaves KEY open where that is another's. */
 static uint32_t whole_visit(struct run *r, prior key, unsigned depth)
 {
-	const struct lock_snapshot *s = snap_at(r, key);
 	uint32_t at = r->nwhole, low = at + 1;
 	r->whole[r->nwhole++] = key;
 	r->whole_at[key] = low;
 	/* deeper than that, it is resolved anew, where the depth is an error with a name */
-	bool yes = depth <= RUN_MOST_DEPTH && lone_reusable(r, key) && whole_deps(r, &s->dependencies, depth, &low) &&
-		   whole_deps(r, &s->optional_dependencies, depth, &low);
+	bool yes = depth <= RUN_MOST_DEPTH && lone_reusable(r, key) && whole_deps(r, key, depth, &low);
 	if (!yes || low == at + 1)
 		whole_close(r, at, yes);
 	return yes ? low : at + 1;
 }
 
-static bool whole_deps(struct run *r, const struct lock_deps *deps, unsigned depth, uint32_t *low)
+static bool whole_deps(struct run *r, prior key, unsigned depth, uint32_t *low)
 {
-	for (size_t i = 0; i < deps->n; i++) {
-		prior c = ref_snapshot(r, deps->p[i].alias, deps->p[i].ref);
+	for (struct lock_deps_walk at = lock_deps_walk(snap_at(r, key)); lock_deps_next(&at);) {
+		prior c = ref_snapshot(r, at.d->alias, at.d->ref);
 		if (c == NONE)
 			return false;
 		if (!r->subtree_reusable[c]) {
@@ -540,11 +514,8 @@ static void foresee_below(struct run *r, struct foresight *f)
 {
 	while (f->n) {
 		prior k = f->todo[--f->n];
-		const struct lock_snapshot *s = snap_at(r, k);
-		for (size_t i = 0; i < s->dependencies.n; i++)
-			foresee_dep(r, f, &s->dependencies.p[i], false, f->seen[k]);
-		for (size_t i = 0; i < s->optional_dependencies.n; i++)
-			foresee_dep(r, f, &s->optional_dependencies.p[i], true, f->seen[k]);
+		for (struct lock_deps_walk at = lock_deps_walk(snap_at(r, k)); lock_deps_next(&at);)
+			foresee_dep(r, f, at.d, at.optional, f->seen[k]);
 	}
 }
 
@@ -590,18 +561,15 @@ static int kid_order(void *run, const void *a, const void *b)
 uint32_t reuse_kids(struct run *r, prior key, const struct pkg *p, struct reuse_kid **out)
 {
 	const struct lock_snapshot *s = snap_at(r, key);
-	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
-	struct reuse_kid *k = arena_new(&r->arena, struct reuse_kid, maps[0].n + maps[1].n + 1);
+	size_t most = s->dependencies.n + s->optional_dependencies.n;
+	struct reuse_kid *k = arena_new(&r->arena, struct reuse_kid, most + 1);
 	uint32_t n = 0;
-	for (int m = 0; m < 2; m++)
-		for (size_t i = 0; i < maps[m].n; i++) {
-			atom alias = atom_of(&r->t, maps[m].p[i].alias);
-			prior c = ref_snapshot(r, maps[m].p[i].alias, maps[m].p[i].ref);
-			if (pkg_has_peer(p, alias) || str_list_has(s->transitive_peers, maps[m].p[i].alias) ||
-				c == NONE)
-				continue;
-			k[n++] = (struct reuse_kid){ alias, c, m == 1 };
-		}
+	for (struct lock_deps_walk at = lock_deps_walk(s); lock_deps_next(&at);) {
+		atom alias = atom_of(&r->t, at.d->alias);
+		prior c = ref_snapshot(r, at.d->alias, at.d->ref);
+		if (!pkg_has_peer(p, alias) && !str_list_has(s->transitive_peers, at.d->alias) && c != NONE)
+			k[n++] = (struct reuse_kid){ alias, c, at.optional };
+	}
 	rows_sort(k, n, sizeof(*k), kid_order, r);
 	*out = k;
 	return n;
@@ -663,16 +631,14 @@ int reuse_package(struct run *r, uint32_t *out, prior key, bool *fresh, struct e
 	str name, version, suffix;
 	const struct lock_package *m = package_of(r, key, &name, &version);
 	const struct lock_snapshot *s = snap_at(r, key);
-	const struct lock_deps maps[] = { s->dependencies, s->optional_dependencies };
-	struct str_list own = { .p = arena_new(&r->arena, str, maps[0].n + maps[1].n + 1) };
+	size_t most = s->dependencies.n + s->optional_dependencies.n;
+	struct str_list own = { .p = arena_new(&r->arena, str, most + 1) };
 	suffix = str_from(s->key, name.n + 1 + version.n);
-	for (int k = 0; k < 2; k++)
-		for (size_t i = 0; i < maps[k].n; i++) {
-			str alias = maps[k].p[i].alias;
-			bool peer = str_map_get(m->peer_dependencies, alias) != NULL ||
-				    str_list_has(m->peer_optional, alias);
-			if (peer && !suffix_has(suffix, alias))
-				own.p[own.n++] = alias;
-		}
+	for (struct lock_deps_walk at = lock_deps_walk(s); lock_deps_next(&at);) {
+		str alias = at.d->alias;
+		bool peer = str_map_get(m->peer_dependencies, alias) || str_list_has(m->peer_optional, alias);
+		if (peer && !suffix_has(suffix, alias))
+			own.p[own.n++] = alias;
+	}
 	return package_of_lock(r, out, m, name, version, own, fresh, e);
 }

@@ -28,22 +28,15 @@ static prior snap_of(struct rewrite *x, str alias, str ref)
 	return s ? (prior)(s - x->from->snapshot) : NONE;
 }
 
-static void edges_of(struct rewrite *x, struct lock_deps d)
-{
-	for (size_t i = 0; i < d.n; i++)
-		*vec_add(&x->edge) = (struct edge_at){ d.p[i].alias, snap_of(x, d.p[i].alias, d.p[i].ref) };
-}
-
 static void edges_collect(struct rewrite *x)
 {
 	x->edge.n = 0;
 	for (size_t i = 0; i < x->from->nimporters; i++)
 		for (struct lock_walk at = lock_walk(&x->from->importer[i]); lock_next(&at);)
 			*vec_add(&x->edge) = (struct edge_at){ at.d->alias, snap_of(x, at.d->alias, at.d->ref) };
-	for (size_t i = 0; i < x->from->nsnapshots; i++) {
-		edges_of(x, x->from->snapshot[i].dependencies);
-		edges_of(x, x->from->snapshot[i].optional_dependencies);
-	}
+	for (size_t i = 0; i < x->from->nsnapshots; i++)
+		for (struct lock_deps_walk at = lock_deps_walk(&x->from->snapshot[i]); lock_deps_next(&at);)
+			*vec_add(&x->edge) = (struct edge_at){ at.d->alias, snap_of(x, at.d->alias, at.d->ref) };
 }
 
 static void peers_collect(struct rewrite *x)
@@ -417,12 +410,6 @@ static void reach_ref(struct reach *h, str alias, str ref)
 	*vec_add(&h->todo) = (size_t)(s - lf->snapshot);
 }
 
-static void reach_deps(struct reach *h, struct lock_deps d)
-{
-	for (size_t i = 0; i < d.n; i++)
-		reach_ref(h, d.p[i].alias, d.p[i].ref);
-}
-
 static void rows_prune(struct rewrite *x)
 {
 	struct lockfile *lf = &x->out;
@@ -433,9 +420,9 @@ static void rows_prune(struct rewrite *x)
 		for (struct lock_walk at = lock_walk(&lf->importer[i]); lock_next(&at);)
 			reach_ref(&h, at.d->alias, at.d->ref);
 	while (h.todo.n) {
-		size_t at = h.todo.p[--h.todo.n];
-		reach_deps(&h, lf->snapshot[at].dependencies);
-		reach_deps(&h, lf->snapshot[at].optional_dependencies);
+		const struct lock_snapshot *s = &lf->snapshot[h.todo.p[--h.todo.n]];
+		for (struct lock_deps_walk at = lock_deps_walk(s); lock_deps_next(&at);)
+			reach_ref(&h, at.d->alias, at.d->ref);
 	}
 	for (size_t i = 0; i < lf->nsnapshots; i++)
 		if (h.seen[i]) {

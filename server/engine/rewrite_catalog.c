@@ -68,12 +68,9 @@ static bool references_known(struct catalogs *c)
 static void snapshots_lead(struct catalogs *c)
 {
 	const struct lockfile *lf = c->x->from;
-	for (size_t i = 0; i < lf->nsnapshots; i++) {
-		const struct lock_deps maps[] = { lf->snapshot[i].dependencies, lf->snapshot[i].optional_dependencies };
-		for (int m = 0; m < 2; m++)
-			for (size_t k = 0; k < maps[m].n; k++)
-				map_set(&c->via, maps[m].p[k].alias, OTHERS);
-	}
+	for (size_t i = 0; i < lf->nsnapshots; i++)
+		for (struct lock_deps_walk at = lock_deps_walk(&lf->snapshot[i]); lock_deps_next(&at);)
+			map_set(&c->via, at.d->alias, OTHERS);
 }
 
 /* Entry I of the lockfile, NOW its range: noted as a move. False where that cannot be: more than it leads there,
