@@ -163,14 +163,6 @@ static void decline_all(struct run *r, struct graph *g)
 
 /* --- injected --- */
 
-static uint32_t importer_at(const struct run *r, str path)
-{
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		if (str_eq(r->importer[i].req->path, path))
-			return i;
-	return NONE;
-}
-
 /* Whether E, a child of an injected copy, is what the project itself has. pnpm compares links as they are written, the
  * copy's from the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested
  * project never match. A variant that can stand in for the copy's is the same, and MERGED, where variants are merged
@@ -191,6 +183,19 @@ static bool served(struct graph *g, const struct gdirects *target, bool at_root,
 	return false;
 }
 
+/* Whether D is a copy of a project, all of whose children the project itself has. */
+static bool copy_served(struct run *r, struct graph *g, const struct gdirect *d)
+{
+	const struct pkg *p = pkg_at(r, d->pkg);
+	uint32_t at = d->dp == NONE || p->kind != PKG_DIRECTORY ? NONE : graph_find(g, d->dp);
+	const struct importer *of = at == NONE ? NULL : importer_at(r, sof(r, p->directory));
+	bool all = of != NULL;
+	for (uint32_t i = 0; all && i < g->node.p[at].nedge; i++)
+		all = served(g, &g->direct[of - r->importer], of == root_importer(r), r->set->dedupe_peer_dependents,
+			&g->node.p[at].edge[i]);
+	return all;
+}
+
 void dedupe_injected(struct run *r, struct graph *g)
 {
 	bool any = false;
@@ -200,17 +205,7 @@ void dedupe_injected(struct run *r, struct graph *g)
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++) {
 			struct gdirect *d = &g->direct[i].p[k];
-			uint32_t at = d->dp == NONE ? NONE : graph_find(g, d->dp);
-			const struct pkg *p = pkg_at(r, d->pkg);
-			uint32_t to =
-				at == NONE || p->kind != PKG_DIRECTORY ? NONE : importer_at(r, sof(r, p->directory));
-			if (to == NONE)
-				continue;
-			bool all = true;
-			for (uint32_t j = 0; all && j < g->node.p[at].nedge; j++)
-				all = served(g, &g->direct[to], str_eq(r->importer[to].req->path, STR(".")),
-					r->set->dedupe_peer_dependents, &g->node.p[at].edge[j]);
-			if (all)
+			if (copy_served(r, g, d))
 				*vec_add(&hit) = d;
 		}
 	for (size_t i = 0; i < hit.n; i++) {

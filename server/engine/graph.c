@@ -78,12 +78,23 @@ const struct kv *importer_declares(
 	return r->set->auto_install_peers ? kv_find(imp->deps.peer, imp->deps.npeer, alias) : NULL;
 }
 
+const struct importer *importer_at(const struct run *r, str path)
+{
+	uint32_t from = 0, to = r->nimporter;
+	while (from < to) {
+		uint32_t mid = from + (to - from) / 2;
+		int c = str_cmp(r->importer[mid].req->path, path);
+		if (c == 0)
+			return &r->importer[mid];
+		from = c < 0 ? mid + 1 : from;
+		to = c < 0 ? to : mid;
+	}
+	return NULL;
+}
+
 const struct importer *root_importer(const struct run *r)
 {
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		if (str_eq(r->importer[i].req->path, STR(".")))
-			return &r->importer[i];
-	return NULL;
+	return importer_at(r, STR("."));
 }
 
 bool is_peer_name(const struct run *r, atom name)

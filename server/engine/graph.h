@@ -249,7 +249,7 @@ struct run {
 	uint32_t *pkg_of_id; /* by atom */
 	size_t npkg_of_id;
 	VEC(struct node) node;
-	struct importer *importer;
+	struct importer *importer; /* sorted by path */
 	uint32_t nimporter;
 
 	bool *is_peer_name; /* by atom: some package declares a peer of this name */
@@ -327,7 +327,9 @@ void *by_atom(void *p, size_t *n, atom at, size_t size);
  * own peers, which autoInstallPeers installs for it. NULL: nowhere, it was only hoisted. */
 const struct kv *importer_declares(
 	const struct run *r, const struct importer *imp, atom alias, enum lock_dep_type *type);
-/* The project in ".", or NULL. */
+/* The project in PATH, or NULL. They are sorted by it. */
+const struct importer *importer_at(const struct run *r, str path);
+/* The one in ".". */
 const struct importer *root_importer(const struct run *r);
 /* Whether any package met so far wants NAME as a peer, as peer_name_add() was told. */
 bool is_peer_name(const struct run *r, atom name);

@@ -116,15 +116,9 @@ static str chain_of(const struct walk *w, const struct chain *c, str last)
 /* The manifest of a linked folder, by its path from the lockfile's. */
 static const struct manifest *manifest_at(struct run *r, atom dir)
 {
-	uint32_t from = 0, to = r->nimporter; /* sorted by path */
-	while (from < to) {
-		uint32_t mid = from + (to - from) / 2;
-		int c = str_cmp(r->importer[mid].req->path, sof(r, dir));
-		if (c == 0)
-			return &r->importer[mid].req->manifest;
-		from = c < 0 ? mid + 1 : from;
-		to = c < 0 ? to : mid;
-	}
+	const struct importer *imp = importer_at(r, sof(r, dir));
+	if (imp)
+		return &imp->req->manifest;
 	for (uint32_t i = 0; i < r->pkg.n; i++)
 		if (r->pkg.p[i]->kind == PKG_LINK && r->pkg.p[i]->directory == dir)
 			return r->pkg.p[i]->manifest;
