@@ -53,14 +53,10 @@ static uint32_t node_target(void *ctx, uint32_t v, uint32_t i)
 
 /* --- names --- */
 
-struct name_edges {
-	uint32_t *p;
-	uint32_t n;
-	size_t cap;
-};
+typedef VEC(uint32_t) name_edges;
 struct names {
 	VEC(atom) name;
-	struct name_edges *out;
+	name_edges *out;
 	uint32_t *of; /* by atom: index + 1 */
 };
 
@@ -75,7 +71,7 @@ static uint32_t name_no(struct names *g, atom a)
 
 static uint32_t name_degree(void *ctx, uint32_t v)
 {
-	return ((struct names *)ctx)->out[v].n;
+	return (uint32_t)((struct names *)ctx)->out[v].n;
 }
 
 static uint32_t name_target(void *ctx, uint32_t v, uint32_t i)
@@ -85,7 +81,7 @@ static uint32_t name_target(void *ctx, uint32_t v, uint32_t i)
 
 static bool name_edge(struct names *g, uint32_t from, uint32_t to)
 {
-	for (uint32_t i = 0; i < g->out[from].n; i++)
+	for (size_t i = 0; i < g->out[from].n; i++)
 		if (g->out[from].p[i] == to)
 			return true;
 	return false;
@@ -124,7 +120,7 @@ static void cyclic_names(struct cycles *c)
 			cyclic[m++] = g.name.p[i];
 	c->names = atomset_of(&p->a, cyclic, m);
 	for (uint32_t i = 0; i < n; i++)
-		free(g.out[i].p);
+		vec_release(&g.out[i]);
 	free(g.out);
 	free(g.of);
 	free(scc);

@@ -17,10 +17,7 @@ struct front {
 	const struct level *level;
 	const struct scope *scope;
 };
-struct front_vec {
-	struct front *p;
-	size_t n, cap;
-};
+typedef VEC(struct front) front_vec;
 enum source { FROM_IMPORTER, FROM_PARENT };
 struct edge_ctx {
 	struct importer *imp;
@@ -334,13 +331,6 @@ static bool through_catalogs(const struct pkg *p)
 	return p->by_workspace && p->kind == PKG_DIRECTORY;
 }
 
-static void front_add(struct front_vec *f, struct front x)
-{
-	if (f->n == f->cap)
-		f->p = vec_grow(f->p, &f->cap, sizeof(*f->p));
-	f->p[f->n++] = x;
-}
-
 /* S has its place once those beside it are known. Whether its children are walked next; *RECORDED: they were before. */
 static bool settle_pending(struct run *r, struct seed *s, bool *recorded)
 {
@@ -355,13 +345,13 @@ static bool settle_pending(struct run *r, struct seed *s, bool *recorded)
 	return p->kind != PKG_LINK && s->owns && (!match || p->nedge);
 }
 
-static void settle_seeds(struct run *r, struct front_vec *f, struct seed *s, uint32_t n, const struct level *level,
-	const struct scope *scope)
+static void settle_seeds(
+	struct run *r, front_vec *f, struct seed *s, uint32_t n, const struct level *level, const struct scope *scope)
 {
 	bool recorded;
 	for (uint32_t i = 0; i < n; i++)
 		if (s[i].kind == SEED_PENDING && settle_pending(r, &s[i], &recorded))
-			front_add(f, (struct front){ s[i], recorded, level, scope });
+			*vec_add(f) = (struct front){ s[i], recorded, level, scope };
 }
 
 /* The highest direct dependency NAME above PINNED that RANGE takes: a stale pin moves up to it. */
@@ -489,7 +479,7 @@ static void expand_recorded(struct run *r, const struct front *f, struct expande
 }
 
 /* Asks for what the level will need, so that nothing waits for one name at a time. */
-static void level_ask(struct run *r, const struct importer *imp, const struct front_vec *f)
+static void level_ask(struct run *r, const struct importer *imp, const front_vec *f)
 {
 	for (size_t i = 0; i < f->n; i++) {
 		struct pkg *p = pkg_at(r, f->p[i].seed.pkg);
@@ -504,7 +494,7 @@ static void level_ask(struct run *r, const struct importer *imp, const struct fr
 static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_t n, const struct level *level,
 	const struct scope *scope, struct err *e)
 {
-	struct front_vec front = { 0 }, next = { 0 };
+	front_vec front = VEC_INIT, next = VEC_INIT;
 	VEC(struct seed *) all = VEC_INIT;
 	VEC(struct expanded) level_out = VEC_INIT;
 	int rc = 0;
@@ -538,14 +528,14 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 			settle_seeds(r, &next, x->seed, x->n, level_below(r, f->level, x->seed, x->n),
 				scope_below(r, f->scope, x->seed, x->n));
 		}
-		struct front_vec swap = front;
+		front_vec swap = front;
 		front = next;
 		next = swap;
 	}
 	vec_release(&all);
 	vec_release(&level_out);
-	free(front.p);
-	free(next.p);
+	vec_release(&front);
+	vec_release(&next);
 	return rc;
 }
 
