@@ -115,7 +115,7 @@ struct kid {
 /* An occurrence as the walk made it. Lazy: its children are its package's edges. */
 struct node {
 	uint32_t pkg, next;
-	int32_t depth;
+	int32_t depth; /* -1: a linked folder's; INT32_MAX: a leaf's one node, before it has its place */
 	bool lazy;
 	struct kid *kid; /* sorted by alias */
 	uint32_t nkid;
@@ -255,8 +255,10 @@ struct run {
 	bool *is_peer_name; /* by atom: some package declares a peer of this name */
 	size_t nis_peer_name;
 	uint64_t revision; /* changes whenever packages or edges came */
-	uint64_t rewrites; /* how often nodes lost their children to an owner that came later */
-	uint64_t breaks;   /* how often what was known of a package no longer holds */
+	/* How often an owner took a package over from another occurrence of it, or stood above the one before: what was
+	 * found below it is to be found anew. */
+	uint64_t rewrites;
+	uint64_t breaks; /* how often what was known of a package no longer holds */
 
 	struct selector_table preferred, locked; /* see prefer.h */
 	/* The first project that the lockfile doesn't know: the others take over the same. */

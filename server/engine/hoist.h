@@ -2,7 +2,7 @@
  *
  * A round finds the missing peers of every importer; required ones take, in this
  * order, an override, what the workspace root depends on, a version already in the
- * graph that fits, else the range itself (autoInstallPeers). When no required
+ * graph that fits, one that the lockfile has, else the range itself (autoInstallPeers). When no required
  * peer is missing any more, optional ones that some version in the graph satisfies
  * for all who ask are installed too, and the rounds start again. */
 #pragma once

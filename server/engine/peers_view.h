@@ -12,7 +12,7 @@
 struct refs; /* parents by name */
 struct vnode {
 	uint32_t pkg;
-	int32_t depth;
+	int32_t depth;    /* as of struct node */
 	bool alive;       /* in the tree, and not forgotten */
 	bool lazy;        /* its children are its package's edges, and have no nodes yet */
 	bool in_progress; /* the walk is below it */
