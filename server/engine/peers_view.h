@@ -1,9 +1,9 @@
 /* peers_view — a tree of occurrences as one peer pass sees it: the walk's nodes, and those it makes itself.
  *
- * Shared by the files of the pass: peers.c (an importer), peers_walk.c (an occurrence), peers_cache.c, peers_names.c,
- * peers_final.c (the final graph). Nodes are numbers: those of the run as they are, the pass's own with the bit OWN.
- * Maps, chains and records live in the pass's arena until peers_free(), or until view_sync() finds that what was known
- * of the run no longer holds. */
+ * Shared by the files of the pass: peers.c (an importer), peers_walk.c (an occurrence), peers_diamond.c, peers_cache.c,
+ * peers_locked.c, peers_names.c, peers_final.c (the final graph). Nodes are numbers: those of the run as they are, the
+ * pass's own with the bit OWN. Maps, chains and records live in the pass's arena until peers_free(), or until
+ * view_sync() finds that what was known of the run no longer holds. */
 #pragma once
 #include "peers.h"
 
@@ -112,6 +112,19 @@ static inline struct vnode *vnode_at(struct peers *p, uint32_t id)
 {
 	return id & OWN ? &p->own.p[id & ~OWN] : &p->base.p[id];
 }
+/* Whether PKG, as its occurrence NODE or (NONE) by itself, has a child under ALIAS. */
+static inline bool view_has_child(struct peers *p, uint32_t pkg, uint32_t node, atom alias)
+{
+	const struct vnode *v = node == NONE ? NULL : vnode_at(p, node);
+	const struct pkg *k = pkg_at(p->r, pkg);
+	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
+		if (v->kid[i].alias == alias)
+			return true;
+	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
+		if (k->edge[i].alias == alias)
+			return true;
+	return false;
+}
 /* Brings the view up to date with the run's tables. */
 void view_sync(struct peers *p);
 /* Whether the peer walk leaves out the edge: to itself, or back inside a cycle. */
@@ -150,6 +163,12 @@ void peers_remember_direct(struct peers *p, const struct direct *d, const struct
 struct output peers_node(struct peers *p, uint32_t node, const struct refs *parents, const struct chain *ancestors);
 /* Resolves the back edges' nodes that wait. */
 void peers_drain(struct peers *p, const struct refs *parents);
+
+/* peers_diamond.c: whether two packages that meet again below see the same */
+/* Whether something below PKG, at NODE, would get two versions of a peer if PKG shared the INHERITED provider and not
+ * OWN, its child. WITH_OWN: its parents, and in their places its children. */
+bool peers_break_diamond(struct peers *p, uint32_t pkg, uint32_t node, const struct refs *with_own,
+	const struct ref *inherited, const struct ref *own);
 
 /* peers.c */
 /* Whether what hoisting found inside the tree counts as a provider: of IMP's direct dependencies. */

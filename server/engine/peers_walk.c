@@ -188,86 +188,6 @@ static bool refs_match(struct peers *p, const struct ref *a, const struct ref *b
 	       pkg_at(p->r, a->pkg)->peer_name == pkg_at(p->r, b->pkg)->peer_name;
 }
 
-/* Whether NAME is one package to CTX and another one to REFS. */
-static bool differs(const struct peers *p, const struct refs *ctx, const struct refs *refs, atom name)
-{
-	const struct ref *a = refs_get(p, ctx, name), *b = refs_get(p, refs, name);
-	return a && b && a->pkg != b->pkg;
-}
-
-/* Whether CHILD has K as a peer, and another one that is not the same to K. */
-static bool torn(const struct peers *p, const struct refs *ctx, const struct refs *refs, const struct pkg *k,
-	const struct pkg *child)
-{
-	if (!pkg_has_peer(child, k->peer_name))
-		return false;
-	for (uint32_t i = 0; i < child->npeer; i++)
-		if (pkg_has_peer(k, child->peer[i].name) && differs(p, ctx, refs, child->peer[i].name))
-			return true;
-	return false;
-}
-
-/* A package below the one that is visited, as a child of it or by its package alone. */
-struct descendant {
-	uint32_t pkg, node; /* NONE: no occurrence of it */
-};
-typedef VEC(struct descendant) descendant_vec;
-
-static void children_of(struct peers *p, struct descendant d, descendant_vec *out)
-{
-	const struct vnode *v = d.node == NONE ? NULL : vnode_at(p, d.node);
-	const struct pkg *k = pkg_at(p->r, d.pkg);
-	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
-		*vec_add(out) = (struct descendant){ vnode_at(p, v->kid[i].node)->pkg, v->kid[i].node };
-	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
-		*vec_add(out) = (struct descendant){ k->edge[i].pkg, NONE };
-}
-
-/* Whether PKG, as its occurrence NODE or (NONE) by itself, has a child under ALIAS. */
-static bool has_child(struct peers *p, uint32_t pkg, uint32_t node, atom alias)
-{
-	const struct vnode *v = node == NONE ? NULL : vnode_at(p, node);
-	const struct pkg *k = pkg_at(p->r, pkg);
-	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
-		if (v->kid[i].alias == alias)
-			return true;
-	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
-		if (k->edge[i].alias == alias)
-			return true;
-	return false;
-}
-
-/* Whether something below X would get two versions of a peer if X shared the inherited provider instead of its own
- * child. */
-static bool breaks_diamond(struct peers *p, struct visit *x, const struct refs *with_own, const struct ref *inherited,
-	const struct ref *own)
-{
-	const struct vnode *there = vnode_at(p, inherited->node);
-	const struct pkg *k = pkg_at(p->r, own->pkg);
-	if (inherited->node == own->node || !there->alive || !there->ctx)
-		return false;
-	bool any = false, fresh;
-	for (uint32_t i = 0; i < k->npeer && !any; i++)
-		any = differs(p, there->ctx, with_own, k->peer[i].name);
-	if (!any)
-		return false;
-	descendant_vec todo = VEC_INIT;
-	any = false;
-	marks_begin(&p->met);
-	children_of(p, (struct descendant){ x->pkg, x->node }, &todo);
-	while (todo.n && !any) {
-		struct descendant d = todo.p[--todo.n];
-		(void)marks_meet(&p->met, d.pkg, &fresh);
-		if (!fresh)
-			continue;
-		any = torn(p, there->ctx, with_own, k, pkg_at(p->r, d.pkg));
-		if (!any && !has_child(p, d.pkg, d.node, k->peer_name)) /* else it hands a copy of its own down */
-			children_of(p, d, &todo);
-	}
-	vec_release(&todo);
-	return any;
-}
-
 /* X's parents, and its own children in the place of those of their names. */
 static const struct refs *refs_own_first(struct peers *p, struct visit *x)
 {
@@ -292,7 +212,7 @@ static bool inherited_serves(struct peers *p, struct visit *x, const struct ref 
 		return true;
 	if (!*own_first)
 		*own_first = refs_own_first(p, x);
-	return !breaks_diamond(p, x, *own_first, inherited, own);
+	return !peers_break_diamond(p, x->pkg, x->node, *own_first, inherited, own);
 }
 
 /* What the children see: the parents, and the node's own children that can be peers. */
@@ -402,7 +322,7 @@ static void fold(struct peers *p, const struct visit *x, struct below *b, const 
 	for (uint32_t i = 0; !shared && o->installed && i < o->installed->n; i++)
 		acc_put(&b->installed, o->installed->e[i].k, o->installed->e[i].v, true);
 	for (uint32_t i = 0; i < o->resolved->n; i++)
-		if (!has_child(p, x->pkg, x->node, o->resolved->e[i].k))
+		if (!view_has_child(p, x->pkg, x->node, o->resolved->e[i].k))
 			acc_put(&b->external, o->resolved->e[i].k, o->resolved->e[i].v, true);
 	for (uint32_t i = 0; i < o->missing->n; i++)
 		miss_put(b, o->missing->e[i]);
@@ -599,7 +519,7 @@ static const struct pmap *external_of(struct peers *p, const struct visit *x, co
 	struct acc a;
 	acc_init(&a);
 	for (uint32_t i = 0; i < all->n; i++)
-		if (!has_child(p, x->pkg, x->node, all->e[i].k))
+		if (!view_has_child(p, x->pkg, x->node, all->e[i].k))
 			acc_put(&a, all->e[i].k, all->e[i].v, true);
 	const struct pmap *out = a.n == all->n ? all : acc_pmap(p, &a);
 	acc_release(&a);
