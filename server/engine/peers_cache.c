@@ -69,50 +69,55 @@ const struct cache_item *peers_cache_hit(struct peers *p, const struct refs *par
 	return NULL;
 }
 
-enum who { NOBODY, INHERITED, CHILD, UNCLEAR };
+#define SEVERAL (NONE - 1) /* no enumerator holds it */
 
-/* Who provides NAME to the children of PKG, without making its children. */
-static enum who provider_of(struct peers *p, const struct refs *parents, uint32_t pkg, atom name, uint32_t *child)
+/* The one child of PKG that provides NAME to the others, a package; NONE, SEVERAL. */
+static uint32_t child_for(struct peers *p, uint32_t pkg, atom name)
 {
 	const struct pkg *k = pkg_at(p->r, pkg);
-	bool inherited = refs_has(parents, name);
-	*child = NONE;
-	for (uint32_t i = 0; i < k->nedge; i++) {
+	uint32_t child = NONE;
+	for (uint32_t i = 0; i < k->nedge && child != SEVERAL; i++) {
 		const struct edge *e = &k->edge[i];
-		if ((e->alias != name && pkg_at(p->r, e->pkg)->peer_name != name) || view_cuts(p, pkg, e->pkg))
-			continue;
-		if (*child != NONE)
-			return UNCLEAR;
-		*child = e->pkg;
+		if ((e->alias == name || pkg_at(p->r, e->pkg)->peer_name == name) && !view_cuts(p, pkg, e->pkg))
+			child = child == NONE ? e->pkg : SEVERAL;
 	}
-	if (*child != NONE)
-		return inherited ? UNCLEAR : CHILD;
-	return inherited ? INHERITED : NOBODY;
+	return child;
+}
+
+/* Whether what PARENTS have is enough to refuse IT: that is what the children see, or it is unclear what they see. */
+static bool parents_refuse(struct peers *p, const struct refs *parents, const struct cache_item *it)
+{
+	for (uint32_t i = 0; i < it->resolved->n; i++) {
+		const struct ref *now = refs_get(p, parents, it->resolved->e[i].k);
+		if (now && !provider_matches(p, now, it->resolved->e[i].v))
+			return true;
+	}
+	for (uint32_t i = 0; i < it->missing->n; i++)
+		if (refs_has(parents, it->missing->e[i].name))
+			return true;
+	return false;
+}
+
+/* Whether the package CHILD, which has no node here yet, would be the same to those beside it as CACHED. */
+static bool child_matches(struct peers *p, uint32_t child, uint32_t cached)
+{
+	return child != NONE && child != SEVERAL && vnode_at(p, cached)->alive && vnode_at(p, cached)->pkg == child &&
+	       (p->pkg[child].pure || pkg_at(p->r, child)->leaf);
 }
 
 static bool fast_match(struct peers *p, const struct refs *parents, uint32_t pkg, const struct cache_item *it)
 {
+	if (parents_refuse(p, parents, it)) /* most are; what is left takes a look at all edges */
+		return false;
 	for (uint32_t i = 0; i < it->resolved->n; i++) {
-		uint32_t child, cached = it->resolved->e[i].v;
-		switch (provider_of(p, parents, pkg, it->resolved->e[i].k, &child)) {
-		case INHERITED:
-			if (!provider_matches(p, refs_get(p, parents, it->resolved->e[i].k), cached))
-				return false;
-			break;
-		case CHILD:
-			if (!vnode_at(p, cached)->alive || vnode_at(p, cached)->pkg != child ||
-				(!p->pkg[child].pure && !pkg_at(p->r, child)->leaf))
-				return false;
-			break;
-		default:
-			return false;
-		}
-	}
-	for (uint32_t i = 0; i < it->missing->n; i++) {
-		uint32_t child;
-		if (provider_of(p, parents, pkg, it->missing->e[i].name, &child) != NOBODY)
+		struct kv e = it->resolved->e[i];
+		uint32_t child = child_for(p, pkg, e.k);
+		if (refs_has(parents, e.k) ? child != NONE : !child_matches(p, child, e.v))
 			return false;
 	}
+	for (uint32_t i = 0; i < it->missing->n; i++)
+		if (child_for(p, pkg, it->missing->e[i].name) != NONE)
+			return false;
 	return true;
 }
 
