@@ -39,11 +39,6 @@ static bool ignores_more(struct str_list was, struct str_list now)
 	return named;
 }
 
-static int text_order(const void *a, const void *b)
-{
-	return str_cmp(*(const str *)a, *(const str *)b);
-}
-
 /* The setting as it is written down here: in order, each once. */
 static struct str_list ignored_list(const struct absorb *b)
 {
@@ -52,7 +47,7 @@ static struct str_list ignored_list(const struct absorb *b)
 	for (size_t i = 0; i < now.n; i++)
 		if (!str_list_has(out, now.p[i]))
 			out.p[out.n++] = now.p[i];
-	qsort(out.p, out.n, sizeof(*out.p), text_order);
+	qsort(out.p, out.n, sizeof(*out.p), strs_order);
 	return out;
 }
 

@@ -50,19 +50,6 @@ void slot_finish(struct install *in, struct slot *s, enum slot_state state)
 	in->done++;
 }
 
-static bool deps_same(struct lock_deps a, struct lock_deps b)
-{
-	bool same = a.n == b.n;
-
-	for (size_t i = 0; same && i < a.n; i++) {
-		size_t k = 0;
-		while (k < b.n && !str_eq(a.p[i].alias, b.p[k].alias))
-			k++;
-		same = k < b.n && str_eq(a.p[i].ref, b.p[k].ref);
-	}
-	return same;
-}
-
 /* pnpm's own record of the tree has this slot, made of the same parts. It is written last, so the slot is whole. */
 static bool slot_adopted(struct install *in, struct slot *s)
 {
@@ -70,8 +57,8 @@ static bool slot_adopted(struct install *in, struct slot *s)
 	const struct lock_package *p = lockfile_package(&in->current, s->package->f->meta.key);
 
 	return was && p && str_eq(p->resolution.integrity, s->package->f->meta.resolution.integrity) &&
-	       deps_same(was->dependencies, s->snap->dependencies) &&
-	       deps_same(was->optional_dependencies, s->snap->optional_dependencies) && slot_stands(in->slots, s);
+	       lock_deps_same(was->dependencies, s->snap->dependencies) &&
+	       lock_deps_same(was->optional_dependencies, s->snap->optional_dependencies) && slot_stands(in->slots, s);
 }
 
 /* S stands as it was when WAS was written, and would be made of the same parts. */

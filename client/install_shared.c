@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "bins.h"
 #include "env_document.h"
+#include "fs.h"
 #include "gvs.h"
 #include "install_impl.h"
 #include "integrity.h"
@@ -20,12 +21,6 @@
 #include "plan_keep.h"
 #include "prune.h"
 #include "state.h"
-
-static void fd_close_auto(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 int shared_slots_begin(struct install *in, struct err *e)
 {
@@ -136,7 +131,7 @@ static int hoisted_make(struct install *in, const struct bins_opts *bo, const ch
 	snprintf(tmp, sizeof(tmp), ASIDE "%ld-%llx-hoisted", (long)getpid(), (unsigned long long)clock_us());
 	snprintf(path, sizeof(path), "%s/node_modules", tmp);
 	struct hoist_place at = { in->slots, str_of(path), STR("../..") };
-	AUTO(fd_close_auto) int fd = dir_make(in->slots, at.path, e);
+	AUTO(fs_close_auto) int fd = dir_make(in->slots, at.path, e);
 	if (fd < 0 || link_hoisted(&rc, &in->hoist, &at, e) < 0 || bins_hoisted(bo, &at, e) < 0) {
 		remove_all(in->slots, tmp);
 		return e->code;

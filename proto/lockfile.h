@@ -143,7 +143,9 @@ const struct lock_importer *lockfile_importer(const struct lockfile *lf, str pat
 void lockfile_sort(struct lockfile *lf);
 /* D's entry for ALIAS, or NULL. Linear: for maps of one snapshot. */
 const struct lock_dep *lock_dep_find(struct lock_deps d, str alias);
-/* The same among all that S depends on. */
+/* Whether A and B have the same entries, in whatever order. */
+bool lock_deps_same(struct lock_deps a, struct lock_deps b);
+/* S's entry for ALIAS among all that it depends on, or NULL. */
 const struct lock_dep *lock_snapshot_dep(const struct lock_snapshot *s, str alias);
 /* The order of a file's rows, for qsort(): by key, by path. */
 int lock_package_order(const void *a, const void *b);

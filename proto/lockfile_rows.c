@@ -162,6 +162,17 @@ const struct lock_dep *lock_dep_find(struct lock_deps d, str alias)
 	return NULL;
 }
 
+bool lock_deps_same(struct lock_deps a, struct lock_deps b)
+{
+	bool same = a.n == b.n;
+
+	for (size_t i = 0; same && i < a.n; i++) {
+		const struct lock_dep *d = lock_dep_find(b, a.p[i].alias);
+		same = d && str_eq(d->ref, a.p[i].ref);
+	}
+	return same;
+}
+
 const struct lock_dep *lock_snapshot_dep(const struct lock_snapshot *s, str alias)
 {
 	const struct lock_dep *d = lock_dep_find(s->dependencies, alias);

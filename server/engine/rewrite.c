@@ -307,18 +307,6 @@ static bool kids_keep(struct rewrite *x, struct lock_deps *out, const struct kid
 	return true;
 }
 
-static bool deps_same(struct lock_deps a, struct lock_deps b)
-{
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++) {
-		const struct lock_dep *d = lock_dep_find(b, a.p[i].alias);
-		if (!d || !str_eq(d->ref, a.p[i].ref))
-			return false;
-	}
-	return true;
-}
-
 /* Adds M's row, or finds it; false where the copy has another one there. */
 static bool snapshot_put(struct rewrite *x, struct move *m, const struct lock_snapshot *s)
 {
@@ -330,8 +318,8 @@ static bool snapshot_put(struct rewrite *x, struct move *m, const struct lock_sn
 	}
 	/* the copy begins with the rows that it is made from, in their order */
 	const struct lock_snapshot *o = &x->out.snapshot[old ? (size_t)(old - x->from->snapshot) : m->row - 1];
-	return deps_same(o->dependencies, s->dependencies) &&
-	       deps_same(o->optional_dependencies, s->optional_dependencies) &&
+	return lock_deps_same(o->dependencies, s->dependencies) &&
+	       lock_deps_same(o->optional_dependencies, s->optional_dependencies) &&
 	       str_list_same(o->transitive_peers, s->transitive_peers) && o->optional == s->optional;
 }
 
