@@ -1,5 +1,4 @@
 /* source_direct — the engine in this process, over the store's packuments. */
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "engine.h"
@@ -11,9 +10,7 @@ struct direct {
 	struct meta *meta;
 	struct remote_tarballs_opts remote;
 	int64_t now_ms;
-	pthread_mutex_t lock;
-	struct preload *preload; /* while it runs */
-	bool cancelled;
+	struct preload_seat seat;
 };
 
 static int direct_run(struct source *s, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
@@ -22,35 +19,23 @@ static int direct_run(struct source *s, const struct request *req, frame_sink *s
 	struct preload_opts o = { .now_ms = d->now_ms, .early = true, .kept_ages = true, .remote = d->remote };
 	struct preload *p = preload_new(d->meta, &o);
 
-	pthread_mutex_lock(&d->lock);
-	d->preload = p;
-	if (d->cancelled)
-		preload_cancel(p);
-	pthread_mutex_unlock(&d->lock);
+	preload_seat_put(&d->seat, p);
 	int code = engine_run(req, preload_io(p), sink, ctx, e);
-	pthread_mutex_lock(&d->lock);
-	d->preload = NULL;
-	pthread_mutex_unlock(&d->lock);
+	preload_seat_put(&d->seat, NULL);
 	preload_free(p);
 	return code;
 }
 
 static void direct_cancel(struct source *s)
 {
-	struct direct *d = (struct direct *)s;
-
-	pthread_mutex_lock(&d->lock);
-	d->cancelled = true;
-	if (d->preload)
-		preload_cancel(d->preload);
-	pthread_mutex_unlock(&d->lock);
+	preload_seat_cancel(&((struct direct *)s)->seat);
 }
 
 static void direct_free(struct source *s)
 {
 	struct direct *d = (struct direct *)s;
 
-	pthread_mutex_destroy(&d->lock);
+	preload_seat_release(&d->seat);
 	free(d);
 }
 
@@ -63,6 +48,6 @@ struct source *source_direct_new(struct meta *meta, const struct remote_tarballs
 	d->meta = meta;
 	d->remote = *remote;
 	d->now_ms = now_ms;
-	pthread_mutex_init(&d->lock, NULL);
+	preload_seat_init(&d->seat);
 	return &d->source;
 }

@@ -1,6 +1,5 @@
 /* source_kept — the engine over what the store has kept of packuments, and another source where that does not
  * decide. */
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -15,9 +14,7 @@ struct kept {
 	int64_t now_ms;
 	bool any_age;
 	atomic_bool used; /* the frames are the engine's */
-	pthread_mutex_t lock;
-	struct preload *preload; /* while it runs */
-	bool cancelled;
+	struct preload_seat seat;
 };
 
 struct kept_sink {
@@ -37,15 +34,6 @@ static int kept_frame(void *ctx, const struct frame *f, struct err *e)
 	return s->sink(s->ctx, f, e);
 }
 
-static void kept_show(struct kept *k, struct preload *p)
-{
-	pthread_mutex_lock(&k->lock);
-	k->preload = p;
-	if (p && k->cancelled)
-		preload_cancel(p);
-	pthread_mutex_unlock(&k->lock);
-}
-
 static int kept_try(struct kept *k, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
 {
 	/* asks nobody, so it needs no registry; the worker has nothing to do */
@@ -57,9 +45,9 @@ static int kept_try(struct kept *k, const struct request *req, frame_sink *sink,
 	if (meta_new(&meta, k->store, NULL, &mo, e) < 0)
 		return e->code;
 	struct preload *p = preload_new(meta, &o);
-	kept_show(k, p);
+	preload_seat_put(&k->seat, p);
 	int code = engine_run(req, preload_io(p), kept_frame, &s, e);
-	kept_show(k, NULL);
+	preload_seat_put(&k->seat, NULL);
 	preload_free(p);
 	meta_free(meta);
 	return code;
@@ -80,11 +68,7 @@ static void kept_cancel(struct source *s)
 {
 	struct kept *k = (struct kept *)s;
 
-	pthread_mutex_lock(&k->lock);
-	k->cancelled = true;
-	if (k->preload)
-		preload_cancel(k->preload);
-	pthread_mutex_unlock(&k->lock);
+	preload_seat_cancel(&k->seat);
 	k->other->cancel(k->other);
 }
 
@@ -92,7 +76,7 @@ static void kept_free(struct source *s)
 {
 	struct kept *k = (struct kept *)s;
 
-	pthread_mutex_destroy(&k->lock);
+	preload_seat_release(&k->seat);
 	free(k);
 }
 
@@ -105,7 +89,7 @@ struct source *source_kept_new(struct store *store, bool any_age, struct source 
 	k->store = store;
 	k->any_age = any_age;
 	k->now_ms = now_ms;
-	pthread_mutex_init(&k->lock, NULL);
+	preload_seat_init(&k->seat);
 	return &k->source;
 }
 

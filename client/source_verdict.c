@@ -1,5 +1,4 @@
 /* source_verdict — the policy check on the request's lockfile as a plan source: HELLO, VERDICT, DONE. */
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "policy.h"
@@ -12,20 +11,8 @@ struct verdict {
 	struct meta *known, *fresh;
 	struct verdict_heads *heads;
 	int64_t now_ms;
-	pthread_mutex_t lock;
-	struct preload *preload[2]; /* while it runs */
-	bool cancelled;
+	struct preload_seat seat[2]; /* of known, of fresh */
 };
-
-/* Lets cancel() reach P, which is the K-th. */
-static void verdict_show(struct verdict *v, int k, struct preload *p)
-{
-	pthread_mutex_lock(&v->lock);
-	v->preload[k] = p;
-	if (p && v->cancelled)
-		preload_cancel(p);
-	pthread_mutex_unlock(&v->lock);
-}
 
 static int verdict_run(struct source *s, const struct request *req, frame_sink *sink, void *ctx, struct err *e)
 {
@@ -34,16 +21,16 @@ static int verdict_run(struct source *s, const struct request *req, frame_sink *
 	struct preload *known = preload_new(v->known, &o), *fresh = preload_new(v->fresh, &o);
 	AUTO(buf_release) struct buf text = BUF_INIT;
 
-	verdict_show(v, 0, known);
-	verdict_show(v, 1, fresh);
+	preload_seat_put(&v->seat[0], known);
+	preload_seat_put(&v->seat[1], fresh);
 	struct policy_io io = { preload_io(known), preload_io(fresh), v->heads ? verdict_heads_io(v->heads) : NULL };
 	int code = policy_hello(req, STR("direct"), sink, ctx, e);
 	if (code == 0)
 		code = policy_check(&text, req, &io, v->now_ms, e);
 	if (code == 0)
 		code = policy_verdict(buf_str(&text), sink, ctx, e);
-	verdict_show(v, 0, NULL);
-	verdict_show(v, 1, NULL);
+	preload_seat_put(&v->seat[0], NULL);
+	preload_seat_put(&v->seat[1], NULL);
 	preload_free(known);
 	preload_free(fresh);
 	return code;
@@ -53,13 +40,8 @@ static void verdict_cancel(struct source *s)
 {
 	struct verdict *v = (struct verdict *)s;
 
-	pthread_mutex_lock(&v->lock);
-	v->cancelled = true;
-	for (int k = 0; k < 2; k++) {
-		if (v->preload[k])
-			preload_cancel(v->preload[k]);
-	}
-	pthread_mutex_unlock(&v->lock);
+	for (int k = 0; k < 2; k++)
+		preload_seat_cancel(&v->seat[k]);
 	if (v->heads)
 		verdict_heads_cancel(v->heads);
 }
@@ -68,7 +50,8 @@ static void verdict_free(struct source *s)
 {
 	struct verdict *v = (struct verdict *)s;
 
-	pthread_mutex_destroy(&v->lock);
+	for (int k = 0; k < 2; k++)
+		preload_seat_release(&v->seat[k]);
 	free(v);
 }
 
@@ -82,6 +65,7 @@ struct source *source_verdict_new(struct meta *known, struct meta *fresh, struct
 	v->fresh = fresh;
 	v->heads = heads;
 	v->now_ms = now_ms;
-	pthread_mutex_init(&v->lock, NULL);
+	for (int k = 0; k < 2; k++)
+		preload_seat_init(&v->seat[k]);
 	return &v->source;
 }

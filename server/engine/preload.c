@@ -256,3 +256,32 @@ void preload_free(struct preload *p)
 	if (last)
 		preload_end(p);
 }
+
+void preload_seat_init(struct preload_seat *s)
+{
+	*s = (struct preload_seat){ 0 };
+	pthread_mutex_init(&s->lock, NULL);
+}
+
+void preload_seat_release(struct preload_seat *s)
+{
+	pthread_mutex_destroy(&s->lock);
+}
+
+void preload_seat_put(struct preload_seat *s, struct preload *p)
+{
+	pthread_mutex_lock(&s->lock);
+	s->now = p;
+	if (p && s->cancelled)
+		preload_cancel(p);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void preload_seat_cancel(struct preload_seat *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->cancelled = true;
+	if (s->now)
+		preload_cancel(s->now);
+	pthread_mutex_unlock(&s->lock);
+}

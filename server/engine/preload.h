@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "meta.h"
 #include "remote_tarball.h"
+#include <pthread.h>
 
 struct preload;
 struct preload_opts {
@@ -29,3 +30,16 @@ void preload_cancel(struct preload *p);
 /* Releases every record. Wants that are under way are not waited for: the last one frees P, so what a cancelled plan
  * asked for may take as long as the registry does. The meta must not be freed before, which meta_free() sees to. */
 void preload_free(struct preload *p);
+
+/* Where one is while it runs, so that somebody else can cancel it: before it runs, too. */
+struct preload_seat {
+	pthread_mutex_t lock;
+	struct preload *now; /* NULL: none runs */
+	bool cancelled;
+};
+void preload_seat_init(struct preload_seat *s);
+void preload_seat_release(struct preload_seat *s);
+/* P runs from now on; NULL: none does. Whoever runs it. */
+void preload_seat_put(struct preload_seat *s, struct preload *p);
+/* The one that runs, and each that is put there later. Any thread. */
+void preload_seat_cancel(struct preload_seat *s);
