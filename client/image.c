@@ -1,5 +1,6 @@
 #include "image.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -238,7 +239,13 @@ static void scan_dir(struct scan *s, str path, int depth)
 
 	if (!d || depth > 4)
 		s->unfit = true;
-	for (struct dirent *en; d && !s->unfit && (en = readdir(d));) {
+	while (d && !s->unfit) {
+		errno = 0;
+		struct dirent *en = readdir(d);
+		if (!en) {
+			s->unfit = errno != 0;
+			break;
+		}
 		if (of_an_install(en->d_name, depth))
 			scan_add(s, arena_printf(s->a, STR_FMT "/%s", STR_ARG(path), en->d_name), depth);
 	}

@@ -70,13 +70,16 @@ static void partial_open(struct install *in)
 	in->req.lockfile = &in->merged;
 }
 
+/* What cannot be read to its end may hold something. */
 static bool dir_empty(int dirfd)
 {
 	DIR *d = fs_list(dirfd, ".");
 	bool empty = d != NULL;
 
+	errno = 0;
 	for (struct dirent *en; empty && (en = readdir(d));)
 		empty = strcmp(en->d_name, ".") == 0 || strcmp(en->d_name, "..") == 0;
+	empty = empty && errno == 0;
 	if (d)
 		closedir(d);
 	return empty;
