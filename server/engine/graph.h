@@ -126,6 +126,7 @@ struct direct {
 	atom alias;
 	uint32_t node, pkg;
 	bool provider; /* hoisted: found inside the tree */
+	bool required; /* hoisted: a peer that somebody cannot do without */
 };
 
 /* Preferred versions of one name. */

@@ -429,7 +429,10 @@ static int complete(struct hoist *h, struct importer *imp, struct discovery *fir
 			return 0;
 		for (uint32_t i = 0; i < m; i++)
 			alias_add(imp, w[i].alias);
+		size_t had = imp->direct.n;
 		rc = resolve_extend(r, imp, w, m, e);
+		for (size_t i = had; i < imp->direct.n; i++)
+			imp->direct.p[i].required = true;
 		if (rc)
 			return err_ctx(e, "peer dependencies of " STR_FMT, STR_ARG(imp->req->path));
 	}

@@ -70,12 +70,13 @@ bool peers_locked_here(const struct peers *p, uint32_t node)
 	return p->locked && !(node & OWN) && p->base.p[node].key != NONE && pkg_at(p->r, p->base.p[node].pkg)->npeer;
 }
 
-/* Whether IMP has NODE under another name than PEER, or what was hoisted or asked for anew. */
+/* Whether IMP has NODE under another name than PEER, or what was asked for anew or hoisted for optional peers. What was
+ * hoisted for those that need it serves who has no provider from before. Source: pnpm 12.21's behaviour. */
 static bool direct_wins(struct peers *p, const struct importer *imp, uint32_t node, atom peer)
 {
 	for (size_t i = 0; imp && i < imp->direct.n; i++) {
 		const struct direct *d = &imp->direct.p[i];
-		if (d->node == node && (d->alias != peer || vnode_at(p, node)->key == NONE))
+		if (d->node == node && (d->alias != peer || (vnode_at(p, node)->key == NONE && !d->required)))
 			return true;
 	}
 	return false;
