@@ -43,16 +43,11 @@ static const struct pkg *provider_in(struct run *r, const struct importer *imp, 
 	return named;
 }
 
-/* Whether what there is of PEER for IMP is in RANGE: a direct dependency, one that this round adds, or the root's. */
-static bool takes(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom peer,
-	const struct range *range)
+/* Whether what there is of PEER for IMP is in RANGE: a direct dependency, or the root's. What the same round adds is not
+ * there yet. Source: pnpm 12.21's behaviour */
+static bool takes(struct hoist *h, const struct importer *imp, atom peer, const struct range *range)
 {
 	struct run *r = h->r;
-	for (uint32_t i = 0; i < n; i++)
-		if (w[i].alias == peer) {
-			const struct semver *v = atom_semver(&r->t, w[i].spec);
-			return !v || range_has(range, v, true);
-		}
 	const struct pkg *p = provider_in(r, imp, peer);
 	const struct importer *root = r->set->resolve_peers_from_workspace_root ? root_importer(r) : NULL;
 	if (!p && root && root != imp)
@@ -63,21 +58,19 @@ static bool takes(struct hoist *h, const struct importer *imp, const struct want
 	return v && range_has(range, v, true);
 }
 
-static bool takes_range(
-	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom peer, atom range)
+static bool takes_range(struct hoist *h, const struct importer *imp, atom peer, atom range)
 {
 	const struct range *rg = atom_range(&h->r->t, peer_range(h->r, range));
-	return !rg || takes(h, imp, w, n, peer, rg);
+	return !rg || takes(h, imp, peer, rg);
 }
 
-static bool locked_accepts(
-	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
+static bool locked_accepts(struct hoist *h, const struct importer *imp, atom name, atom version)
 {
 	struct run *r = h->r;
 	str key = arena_printf(&r->arena, STR_FMT "@" STR_FMT, SA(r, name), SA(r, version));
 	const struct lock_package *m = lockfile_package(r->prior, key);
 	for (size_t i = 0; m && i < m->peer_dependencies.n; i++)
-		if (!takes_range(h, imp, w, n, atom_of(&r->t, m->peer_dependencies.p[i].k),
+		if (!takes_range(h, imp, atom_of(&r->t, m->peer_dependencies.p[i].k),
 			    atom_of(&r->t, m->peer_dependencies.p[i].v)))
 			return false;
 	return true;
@@ -85,16 +78,15 @@ static bool locked_accepts(
 
 /* Whether NAME@VERSION accepts what there is for IMP of its own peers, optional or not: one that doesn't would only
  * bring a second family. Source: pnpm 12.21's behaviour. */
-static bool accepts(
-	struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name, atom version)
+static bool accepts(struct hoist *h, const struct importer *imp, atom name, atom version)
 {
 	struct run *r = h->r;
 	uint32_t at = package_find(r, name, version);
 	if (at == NONE && r->prior) /* only the lockfile has it, and says what it takes */
-		return locked_accepts(h, imp, w, n, name, version);
+		return locked_accepts(h, imp, name, version);
 	for (uint32_t i = 0; at != NONE && i < pkg_at(r, at)->npeer; i++) {
 		struct peer p = pkg_at(r, at)->peer[i];
-		if (!takes_range(h, imp, w, n, p.name, p.range))
+		if (!takes_range(h, imp, p.name, p.range))
 			return false;
 	}
 	return true;
@@ -102,8 +94,8 @@ static bool accepts(
 
 /* The highest version of the bucket that every range asked for takes, and BOUND, unless that is NULL. ONLY_RUN: of
  * those that this run has resolved. */
-static atom optional_within(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
-	const struct bucket *b, const struct range *bound, bool only_run)
+static atom optional_within(struct hoist *h, const struct importer *imp, atom name, const struct bucket *b,
+	const struct range *bound, bool only_run)
 {
 	struct run *r = h->r;
 	const struct semver *best = NULL;
@@ -120,7 +112,7 @@ static atom optional_within(struct hoist *h, const struct importer *imp, const s
 		}
 		if (!ok || (best && semver_cmp(v, best) <= 0))
 			continue;
-		if (!accepts(h, imp, w, n, name, b->p[i].spec)) {
+		if (!accepts(h, imp, name, b->p[i].spec)) {
 			h->declined = true;
 			continue;
 		}
@@ -131,13 +123,12 @@ static atom optional_within(struct hoist *h, const struct importer *imp, const s
 }
 
 /* What the root asks for comes first, and serves whoever it can. Source: pnpm 12.21's behaviour. */
-static atom optional_best(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name,
-	const struct bucket *b, bool only_run)
+static atom optional_best(struct hoist *h, const struct importer *imp, atom name, const struct bucket *b, bool only_run)
 {
 	atom root = roots_spec(h->r, &h->roots, name);
 	const struct range *bound = root ? atom_range(&h->r->t, peer_range(h->r, root)) : NULL;
-	atom out = bound ? optional_within(h, imp, w, n, name, b, bound, only_run) : 0;
-	return out ? out : optional_within(h, imp, w, n, name, b, NULL, only_run);
+	atom out = bound ? optional_within(h, imp, name, b, bound, only_run) : 0;
+	return out ? out : optional_within(h, imp, name, b, NULL, only_run);
 }
 
 /* What the root asks for where it has VERSION of NAME from the workspace, else VERSION. Source: pnpm 12.21's
@@ -158,14 +149,14 @@ static atom root_instead(struct hoist *h, atom name, atom version)
 
 /* A version that only the lockfile knows any more is for peers that nothing else can serve. Without
  * dedupePeerDependents a project's optional peers are its own affair, and what the lockfile had serves nobody. */
-static atom optional_spec(struct hoist *h, const struct importer *imp, const struct wanted *w, uint32_t n, atom name)
+static atom optional_spec(struct hoist *h, const struct importer *imp, atom name)
 {
 	struct bucket *b = &h->bucket;
 	bool shared = h->r->set->dedupe_peer_dependents;
 	bucket_fill(b, h->r, shared ? NULL : imp, name);
-	atom out = optional_best(h, imp, w, n, name, b, true);
+	atom out = optional_best(h, imp, name, b, true);
 	if (!out && shared)
-		out = optional_best(h, imp, w, n, name, b, false);
+		out = optional_best(h, imp, name, b, false);
 	return out ? root_instead(h, name, out) : 0;
 }
 
@@ -196,7 +187,7 @@ int optional_round(struct hoist *h, struct importer *imp, bool *hoisted, struct 
 	uint32_t n = 0, nnames = names_missing(r, imp, names), ndeclined = 0;
 	for (uint32_t i = 0; i < nnames; i++) {
 		h->declined = false;
-		atom spec = optional_spec(h, imp, w, n, names[i]);
+		atom spec = optional_spec(h, imp, names[i]);
 		if (spec)
 			w[n++] = (struct wanted){ .alias = names[i], .spec = spec };
 		else if (h->declined)
