@@ -156,6 +156,8 @@ static void decline_below(struct run *r, struct graph *g, uint32_t at)
 
 static void decline_all(struct run *r, struct graph *g)
 {
+	for (size_t i = 0; i < g->node.n; i++)
+		g->node.p[i].declined = NULL;
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		if (r->importer[i].declined)
 			decline_below(r, g, i);
@@ -165,9 +167,8 @@ static void decline_all(struct run *r, struct graph *g)
 
 /* Whether E, a child of an injected copy, is what the project itself has. pnpm compares links as they are written, the
  * copy's from the lockfile's folder and the project's from its own (AT_ROOT: the same one): two links below a nested
- * project never match. A variant that can stand in for the copy's is the same, and MERGED, where variants are merged
- * anyway, the other way round, too. Source: pnpm 12.21's behaviour. */
-static bool served(struct graph *g, const struct gdirects *target, bool at_root, bool merged, const struct gedge *e)
+ * project never match. A variant that can stand in for the copy's is the same. Source: pnpm 12.21's behaviour. */
+static bool served(struct graph *g, const struct gdirects *target, bool at_root, const struct gedge *e)
 {
 	for (uint32_t i = 0; i < target->n; i++) {
 		const struct gdirect *d = &target->p[i];
@@ -177,8 +178,7 @@ static bool served(struct graph *g, const struct gdirects *target, bool at_root,
 			return d->dp != NONE || at_root;
 		uint32_t a = d->dp == NONE ? NONE : graph_find(g, d->dp),
 			 b = e->dp == NONE ? NONE : graph_find(g, e->dp);
-		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg &&
-		       (absorbs(g, a, b) || (merged && absorbs(g, b, a)));
+		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg && absorbs(g, a, b);
 	}
 	return false;
 }
@@ -191,17 +191,15 @@ static bool copy_served(struct run *r, struct graph *g, const struct gdirect *d)
 	const struct importer *of = at == NONE ? NULL : importer_at(r, sof(r, p->directory));
 	bool all = of != NULL;
 	for (uint32_t i = 0; all && i < g->node.p[at].nedge; i++)
-		all = served(g, &g->direct[of - r->importer], of == root_importer(r), r->set->dedupe_peer_dependents,
-			&g->node.p[at].edge[i]);
+		all = served(g, &g->direct[of - r->importer], of == root_importer(r), &g->node.p[at].edge[i]);
 	return all;
 }
 
 void dedupe_injected(struct run *r, struct graph *g)
 {
-	bool any = false;
+	VEC(struct gdirect *) hit = VEC_INIT;
 	if (r->set->dedupe_peer_dependents)
 		decline_all(r, g);
-	VEC(struct gdirect *) hit = VEC_INIT;
 	for (uint32_t i = 0; i < r->nimporter; i++)
 		for (uint32_t k = 0; k < g->direct[i].n; k++) {
 			struct gdirect *d = &g->direct[i].p[k];
@@ -211,13 +209,10 @@ void dedupe_injected(struct run *r, struct graph *g)
 	for (size_t i = 0; i < hit.n; i++) {
 		hit.p[i]->link = pkg_at(r, hit.p[i]->pkg)->directory;
 		hit.p[i]->dp = NONE;
-		any = true;
 	}
-	vec_release(&hit);
-	for (size_t i = 0; i < g->node.n; i++) /* who is below whom changes with the links */
-		g->node.p[i].declined = NULL;
-	if (any)
+	if (hit.n)
 		graph_prune(r, g);
+	vec_release(&hit);
 }
 
 /* --- peer variants --- */

@@ -4,7 +4,7 @@
 #include "peers.h"
 
 /* dedupeInjectedDeps: a copy of a project becomes a link to it where the project itself has each of the copy's
- * children. Source: pnpm 12.21's behaviour. */
+ * children. Variants are merged before, if at all. Source: pnpm 12.21's behaviour. */
 void dedupe_injected(struct run *r, struct graph *g);
 /* dedupePeerDependents: a variant that has nothing that a larger one of its package lacks collapses into that.
  * Source: pnpm 12.21's behaviour. */

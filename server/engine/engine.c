@@ -304,10 +304,11 @@ static int graph_all(struct run *r, struct graph *g, struct deppaths *paths, str
 	int rc = check_depth(r, e);
 	if (rc)
 		return rc;
-	if (r->set->dedupe_injected_deps)
-		dedupe_injected(r, g);
+	/* Variants are merged first, those below copies that become links too. Source: pnpm 12.21's behaviour */
 	if (r->set->dedupe_peer_dependents)
 		dedupe_peer_dependents(r, g);
+	if (r->set->dedupe_injected_deps)
+		dedupe_injected(r, g);
 	peers_locked_links(r, g);
 	return 0;
 }
