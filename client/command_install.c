@@ -69,6 +69,7 @@ struct invocation {
 	struct install_opts install;
 	bool frozen, prunes;      /* catalogs have entries that are to go */
 	const bool *selected;     /* by importer; NULL: all */
+	const bool *filtered;     /* the same where the command line has a filter, though it means all that there are */
 	struct lockfile resolved; /* of a partial install, or made to fit */
 };
 
@@ -185,6 +186,9 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 		return e->code;
 	if (!s->project.has_lockfile)
 		return 0;
+	/* with a filter, projects that are not on disk are among those that stay as they are. Source: pnpm 12.21 */
+	if (!s->frozen && s->filtered && partial_lost(&s->req, &s->project.lockfile))
+		s->selected = s->filtered;
 	if (lockfile_fits(s, locked, e) < 0)
 		return e->code;
 	if (!*locked && c->prefer_frozen_lockfile && !s->selected && invocation_absorb(s))
@@ -321,6 +325,7 @@ static int invocation_filter(struct invocation *s, bool *none, struct err *e)
 		r.n++;
 	}
 	s->selected = r.n < p->req.nimporters ? r.selected : NULL;
+	s->filtered = r.selected;
 	return 0;
 }
 

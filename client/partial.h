@@ -6,7 +6,10 @@
 #pragma once
 #include "project.h"
 
-/* REQ with the unselected projects' manifests as LF has them; a project that LF does not know stays as it is. */
+/* Whether LF has projects that REQ has not: a sparse checkout. */
+bool partial_lost(const struct request *req, const struct lockfile *lf);
+/* REQ with the unselected projects' manifests as LF has them; a project that LF does not know stays as it is, and one
+ * that is not on disk is there as LF has it. */
 void partial_request(struct request *out, const struct request *req, const bool *selected, const struct lockfile *lf,
 	struct arena *a);
 /* LF and REQ of the selected projects alone: what has to fit for LF to do. */

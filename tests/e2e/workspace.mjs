@@ -418,6 +418,27 @@ const tests = {
     ok(run(dir, '--filter', 'd'))
     assert.deepEqual(importers(text(dir, 'node_modules/.pnpm/lock.yaml')), ['.', 'apps/a', 'libs/b', 'libs/d'])
   },
+  'with a filter, projects that are not on disk stay in the lockfile, without one they go'() {
+    const root = { ...manifests['.'], dependencies: { 'fx-leaf': '1.1.0' } }
+    const before = workspace(), after = workspace()
+    ok(run(before))
+    edit(after, '.', root)
+    ok(run(after))
+    for (const [gone, filter] of [[['apps/d'], '@s/*'], [['apps/d'], '@s/b'], [['apps/a'], 'd'], [['apps/a', 'libs/b'], 'd']]) {
+      const dir = workspace()
+      writeFileSync(join(dir, 'pnpm-lock.yaml'), lockfile(before))
+      for (const path of gone) rmSync(join(dir, path), { recursive: true })
+      edit(dir, '.', root)
+      ok(run(dir, '--filter', filter, '--lockfile-only'))
+      assert.equal(lockfile(dir), lockfile(after), `${gone}`)
+      writeFileSync(join(dir, 'pnpm-lock.yaml'), lockfile(before))
+      ok(run(dir, '--filter', filter))
+      assert.equal(lockfile(dir), lockfile(after), `${gone}`)
+      for (const path of gone) assert.ok(!existsSync(join(dir, path)))
+      ok(run(dir))
+      assert.deepEqual(importers(lockfile(dir)), ['.', 'apps/a', 'apps/d', 'libs/b'].filter((n) => !gone.includes(n)))
+    }
+  },
   '--filter with shared slots is refused by name, and nothing is written'() {
     for (const [settings, args] of [['enableGlobalVirtualStore: true\n', []], ['', ['--enable-global-virtual-store']]]) {
       const dir = workspace(settings)
