@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dep_path.h"
 #include "name.h"
 #include "prune.h"
 
@@ -295,9 +296,15 @@ static int slot_dep(const struct linker_opts *o, const struct tree *t, const str
 	    dir = tree_dir_of(t, d->alias, d->ref, &name, a);
 	if (!dir.n && !str_starts(d->ref, STR("link:")))
 		return 0; /* not in the plan */
+	str inside = dep_path_inside(d->ref);
+	if (inside.p && !path_safe(inside))
+		return err_set(e, ERR_PROTOCOL, STR_FMT ": \"" STR_FMT "\" is no folder inside the package",
+			STR_ARG(d->alias), STR_ARG(d->ref));
 	str in_slot[] = { up, dir, STR("/node_modules/"), name };
+	str in_package[] = { name_scope(d->alias).n ? STR("../") : STR(""), s->name, STR("/"), inside };
 	str folder[] = { up, o->vstore_to_root, STR("/"), str_from(d->ref, dir.n ? 0 : strlen("link:")) };
-	if (!join(target, sizeof(target), dir.n ? in_slot : folder, 4) || !join(link, sizeof(link), &d->alias, 1))
+	const str *to = dir.n ? in_slot : inside.p ? in_package : folder;
+	if (!join(target, sizeof(target), to, 4) || !join(link, sizeof(link), &d->alias, 1))
 		return err_set(
 			e, ERR_TOOBIG, "symlink for " STR_FMT " is longer than %d bytes", STR_ARG(d->alias), SLOT_PATH);
 	if (make_scope(modules, d->alias, scope, e) < 0)

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dep_path.h"
 #include "fs.h"
 #include "layout.h"
 #include "verify_impl.h"
@@ -75,6 +76,17 @@ static void extra_find(struct links *l, const char *scope)
 		closedir(d);
 }
 
+/* Where E, of S by REF, leads. */
+static const char *edge_path(struct links *l, const struct slot *s, const struct tree_edge *e, str ref)
+{
+	str inside = dep_path_inside(ref);
+
+	if (e->to)
+		return slot_path(l, e->to);
+	return inside.p ? arena_printf(&l->a, "%s/" STR_FMT, slot_path(l, s), STR_ARG(inside)).p
+			: arena_str(&l->a, e->link).p;
+}
+
 static void slot_check(struct verify *v, const struct slot *s)
 {
 	struct links l = { .v = v, .a = ARENA_INIT(1 << 12) };
@@ -92,8 +104,7 @@ static void slot_check(struct verify *v, const struct slot *s)
 				if (!tree_edge(&edge, &v->tree, d->alias, d->ref, &l.a) ||
 					(edge.to && !slot_wanted(edge.to)))
 					continue;
-				link_check(&l, d->alias,
-					edge.to ? slot_path(&l, edge.to) : arena_str(&l.a, edge.link).p,
+				link_check(&l, d->alias, edge_path(&l, s, &edge, d->ref),
 					edge.to && edge.to->snap->optional);
 			}
 		}

@@ -63,6 +63,13 @@ str dep_path_from_ref(str alias, str ref, struct arena *a)
 	return arena_join(a, alias, STR("@"), ref);
 }
 
+str dep_path_inside(str ref)
+{
+	str start = STR("link:" DEP_PATH_INSIDE);
+
+	return str_starts(ref, start) ? str_from(ref, start.n) : STR_NONE;
+}
+
 str dep_path_to_ref(str dep_path, str alias)
 {
 	if (str_starts(dep_path, alias) && dep_path.n > alias.n && dep_path.p[alias.n] == '@')

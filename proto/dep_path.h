@@ -7,6 +7,8 @@
 #pragma once
 #include "base/base.h"
 
+#define DEP_PATH_INSIDE "<root>/" /* in front of a link's path that starts in the package itself */
+
 /* Splits into name, version ("1.0.0", "file:lib", "https://…") and suffix ("(peer@v)…" with a patch hash in
  * front, or empty). Without an "@" after the first character all is name and VERSION is absent. */
 void dep_path_split(str dep_path, str *name, str *version, str *suffix);
@@ -17,7 +19,9 @@ bool dep_path_peer(str *peer, str *suffix);
 str dep_path_package_key(str dep_path);
 /* What REF under ALIAS means as dep path, in A when it must be built; absent for link: refs. */
 str dep_path_from_ref(str alias, str ref, struct arena *a);
-/* The other way; borrows DEP_PATH. */
+/* Where inside its own package REF, which a snapshot has, leads: "lib" of "link:<root>/lib"; absent for all others. */
+str dep_path_inside(str ref);
+/* The other way of dep_path_from_ref(); borrows DEP_PATH. */
 str dep_path_to_ref(str dep_path, str alias);
 /* Directory name under node_modules/.pnpm, in A with a NUL behind it. MAX_LEN is virtualStoreDirMaxLength (120). */
 str dep_path_filename(str dep_path, size_t max_len, struct arena *a);

@@ -1,9 +1,12 @@
 #include "package.h"
+#include "base/path.h"
+#include "dep_path.h"
 #include "name.h"
 #include "overrides.h"
 #include "patches.h"
 #include "pick.h"
 #include "sorted.h"
+#include "workspace.h"
 
 /* --- manifests --- */
 
@@ -51,6 +54,35 @@ static struct kv *kvs_of_packument(struct run *r, struct packument p, uint32_t v
 	return out;
 }
 
+/* What a published package has by a path inside itself is a link into its own folder; SPEC itself where it is none, or a
+ * tarball, or all of the package. Source: pnpm 12.8 */
+static atom inside(struct run *r, atom spec)
+{
+	str s = sof(r, spec);
+	if (!str_starts(s, STR("file:")))
+		return spec;
+	s = str_from(s, 5);
+	char *plain = arena_new(&r->arena, char, s.n + 1);
+	for (size_t i = 0; i < s.n; i++)
+		plain[i] = s.p[i] == '\\' ? '/' : s.p[i];
+	str path = { plain, s.n };
+	bool drive = path.n > 1 && path.p[1] == ':';
+	if (!path.n || drive || path.p[0] == '/' || path.p[0] == '~' || workspace_tarball(path))
+		return spec;
+	path = path_join(&r->arena, STR("."), path);
+	if (str_eq(path, STR(".")) || str_eq(path, STR("..")) || str_starts(path, STR("../")))
+		return spec;
+	return atom_fmt(&r->t, "link:" DEP_PATH_INSIDE STR_FMT, STR_ARG(path));
+}
+
+static void deps_inside(struct run *r, struct deps *d)
+{
+	for (uint32_t i = 0; i < d->ndep; i++)
+		d->dep[i].v = inside(r, d->dep[i].v);
+	for (uint32_t i = 0; i < d->nopt; i++)
+		d->opt[i].v = inside(r, d->opt[i].v);
+}
+
 static atom *atoms_of_packument(struct run *r, struct packument p, uint32_t v, enum packument_list which, uint32_t *n)
 {
 	*n = packument_list_n(p, v, which);
@@ -79,6 +111,7 @@ static void deps_of_packument(struct run *r, struct deps *d, struct packument p,
 	d->peer_optional = atoms_of_packument(r, p, v, PACKUMENT_PEER_OPTIONAL, &d->npeer_optional);
 	atom *bundled = atoms_of_packument(r, p, v, PACKUMENT_BUNDLED, &nbundled);
 	d->bundled = atomset_of(&r->arena, bundled, nbundled);
+	deps_inside(r, d);
 }
 
 /* --- peers and children --- */
@@ -355,6 +388,8 @@ uint32_t package_of_manifest(struct run *r, const struct package_local *l, bool 
 	p->by_workspace = l->by_workspace;
 	if (l->manifest && l->kind != PKG_LINK) {
 		deps_of_manifest(r, &p->deps, NULL, l->manifest);
+		if (l->kind == PKG_TARBALL)
+			deps_inside(r, &p->deps);
 		deps_hooks(r, &p->deps, NULL, p->name, p->manifest_version, NULL);
 	} else {
 		p->deps.bundled = &atomset_none;

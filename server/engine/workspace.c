@@ -190,7 +190,7 @@ bool workspace_instead(struct run *r, uint32_t *out, const struct importer *imp,
 
 /* --- folders and tarballs --- */
 
-static bool is_tarball(str s)
+bool workspace_tarball(str s)
 {
 	return str_ends(s, STR(".tgz")) || str_ends(s, STR(".tar.gz")) || str_ends(s, STR(".tar"));
 }
@@ -203,7 +203,7 @@ static bool has_scheme(str s)
 
 static bool is_path(str s)
 {
-	return spec_is_path(s) || (is_tarball(s) && !has_scheme(s));
+	return spec_is_path(s) || (workspace_tarball(s) && !has_scheme(s));
 }
 
 static str local_path(str s)
@@ -242,7 +242,7 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 			"path: is no protocol of dependencies; write link: for a folder or file: for a tarball");
 	if (!file && !link && !ws && !is_path(s))
 		return LOCAL_NONE;
-	bool tarball = !ws && !link && is_tarball(s);
+	bool tarball = !ws && !link && workspace_tarball(s);
 	str path = path_join(&r->arena, sof(r, file ? files : links), local_path(s));
 	const struct manifest *m = workspace_manifest(r, path, &integrity);
 	bool copy = file || (!link && (tarball || w->injected || (ws && r->set->inject_workspace_packages)));

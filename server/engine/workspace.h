@@ -20,6 +20,8 @@ struct reg_spec;
  * registry has none) of what SPEC asks for. False: there is none. */
 bool workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct reg_spec *spec, atom version, bool *fresh);
+/* Whether S, the path of a file: specifier, is a tarball's. */
+bool workspace_tarball(str s);
 /* Whether "workspace:" and S takes any version. */
 bool workspace_any(str s);
 /* Whether dependenciesMeta of M (may be NULL) asks for a copy of ALIAS; it counts in copied

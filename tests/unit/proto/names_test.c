@@ -131,6 +131,9 @@ static void refs(void **state)
 	}
 	assert_null(dep_path_from_ref(STR("a"), STR("link:../a"), &a).p);
 	is(dep_path_to_ref(STR("ab@1.0.0"), STR("a")), "ab@1.0.0");
+	is(dep_path_inside(STR("link:<root>/lib/x")), "lib/x");
+	assert_null(dep_path_inside(STR("link:lib/x")).p);
+	assert_null(dep_path_inside(STR("1.0.0")).p);
 	arena_release(&a);
 }
 
