@@ -43,8 +43,8 @@ static const struct pkg *provider_in(struct run *r, const struct importer *imp, 
 	return named;
 }
 
-/* Whether what there is of PEER for IMP is in RANGE: a direct dependency, or the root's. What the same round adds is not
- * there yet. Source: pnpm 12.21's behaviour */
+/* Whether what there is of PEER for IMP is in RANGE: a direct dependency, or the root's. What the same round adds is
+ * not there yet. Source: pnpm 12.21's behaviour. */
 static bool takes(struct hoist *h, const struct importer *imp, atom peer, const struct range *range)
 {
 	struct run *r = h->r;

@@ -54,8 +54,8 @@ static struct kv *kvs_of_packument(struct run *r, struct packument p, uint32_t v
 	return out;
 }
 
-/* What a published package has by a path inside itself is a link into its own folder; SPEC itself where it is none, or a
- * tarball, or all of the package. Source: pnpm 12.8 */
+/* What a published package has by a path inside itself is a link into its own folder; SPEC itself where it is none, or
+ * a tarball, or all of the package. Source: pnpm 12.8's behaviour. */
 static atom inside(struct run *r, atom spec)
 {
 	str s = sof(r, spec);

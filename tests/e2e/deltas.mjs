@@ -97,13 +97,13 @@ try {
 
   // Who reads other deltas only gets the pack.
   assert.notEqual(await found('DPF3'), await found('DPF1'))
-  let older, pack, before
+  let plain, pack, before
   do { // a better encoding may take the pack's place meanwhile
     before = await found('DPF1')
-    older = await found('DPF2')
+    plain = await found('DPF2')
     pack = await found('DPF1')
   } while (pack !== before)
-  assert.equal(older, pack)
+  assert.equal(plain, pack)
   console.log('ok an older client gets no delta that it cannot read')
 
   // Both versions in one project, with an empty store: the one waits for the other and comes as what it has beyond it. The first that
