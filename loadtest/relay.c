@@ -303,9 +303,8 @@ static void flow_deliver(struct relay *r, struct flow *f)
 		if (!f->head)
 			f->tail = &f->head;
 		free(c);
+		conn_end(f->conn, f); /* chunk by chunk: what waited for a slow receiver goes on at once */
 	}
-	if (!f->conn->dead)
-		conn_end(f->conn, f);
 }
 
 static int tcp_socket(struct err *e)
