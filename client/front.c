@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "fs.h"
 #include "nothing_to_do.h"
 
 static int work(char **argv)
@@ -33,8 +34,10 @@ int main(int argc, char **argv)
 	struct options o;
 	struct err e;
 
+	if (fs_std() < 0)
+		return err_exit_status(ERR_IO);
 	/* what is wrong with the command line, dray-work says */
-	if (options_parse(&o, argc, argv, &e) < 0 || o.command != COMMAND_INSTALL || !nothing_to_do(&o))
+	if (options_parse(&o, argc, argv, NULL, &e) < 0 || o.command != COMMAND_INSTALL || !nothing_to_do(&o))
 		return work(argv);
 	progress_init(&progress, o.reporter);
 	progress_say(&progress, "Already up to date");

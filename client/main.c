@@ -1,16 +1,32 @@
 /* dray-work — the client: what to do, and how to say how it went. Started by dray (front.c), which has seen that
  * there is something to do. */
 #include "command.h"
+#include "fs.h"
 #include "heap.h"
+#include "workspace_yaml.h"
 #include <stdio.h>
+
+static bool is_setting(str name)
+{
+	enum setting_kind kind;
+	const char *known;
+
+	for (size_t i = 0; (known = workspace_yaml_setting(i, &kind)); i++) {
+		if (kind == SETTING_READ && str_eq(name, str_of(known)))
+			return true;
+	}
+	return false;
+}
 
 int main(int argc, char **argv)
 {
 	struct options o;
 	struct err e;
 
+	if (fs_std() < 0)
+		return err_exit_status(ERR_IO);
 	heap_shape();
-	if (options_parse(&o, argc, argv, &e) < 0) {
+	if (options_parse(&o, argc, argv, is_setting, &e) < 0) {
 		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
 		return err_exit_status(e.code);
 	}

@@ -46,6 +46,7 @@ const char options_help[] =
 	"      --verify-store HOW   stat (default), full or none: what is checked before a stored file is used again\n"
 	"      --reporter NAME      default (a bar on a terminal, else lines), append-only, ndjson or silent\n"
 	"      --json               the same as --reporter ndjson\n"
+	"  -s, --silent             the same as --reporter silent\n"
 	"      --store              dray verify: the store instead of node_modules\n"
 	"  -h, --help               this text\n"
 	"  -v, --version            the version\n"
@@ -109,6 +110,7 @@ static const struct option_row rows[] = {
 	{ "--filter-prod", NULL, FILTER, AT(filter_prod) },
 	{ "--fail-if-no-match", NULL, FLAG, AT(fail_if_no_match) },
 	{ "--workspace-root", "-w", FLAG, AT(workspace_root) },
+	{ "--silent", "-s", SET, AT(reporter), .value = REPORTER_SILENT },
 	{ "--json", NULL, SET, AT(reporter), .value = REPORTER_NDJSON },
 	{ "--store", NULL, FLAG, AT(store) },
 	{ "--help", "-h", SET, AT(command), .value = COMMAND_HELP },
@@ -121,9 +123,10 @@ static const struct {
 } commands[] = { { "install", COMMAND_INSTALL }, { "i", COMMAND_INSTALL }, { "store", COMMAND_STORE },
 	{ "doctor", COMMAND_DOCTOR }, { "verify", COMMAND_VERIFY }, { "help", COMMAND_HELP } };
 enum { NCOMMANDS = sizeof(commands) / sizeof(commands[0]) };
+#define NO_NAMES "edit package.json and run `dray install`, or use `pnpm add`"
 /* What pnpm has and dray has not, with what to do instead. */
 static const char *const refused[][2] = {
-	{ "add", "edit package.json and run `dray install`, or use `pnpm add`" },
+	{ "add", NO_NAMES },
 	{ "remove", "edit package.json and run `dray install`, or use `pnpm remove`" },
 	{ "update", "edit the range in package.json and run `dray install`, or use `pnpm update`" },
 	{ "run", "use `npm run` or `pnpm run`: the tree is pnpm's" },
@@ -189,6 +192,27 @@ static const char *const refused_options[][2] = {
 	{ "--node-linker", "dray makes pnpm's isolated layout" },
 	{ "--global", "dray installs into projects" },
 	{ "-g", "dray installs into projects" },
+	{ "--save", NO_NAMES },
+	{ "-S", NO_NAMES },
+	{ "--save-dev", NO_NAMES },
+	{ "--save-exact", NO_NAMES },
+	{ "-E", NO_NAMES },
+	{ "--save-peer", NO_NAMES },
+	{ "--save-optional", NO_NAMES },
+	{ "-O", NO_NAMES },
+	{ "--omit", "use --prod or --no-optional" },
+	{ "--include", "use --dev; without it all groups are installed" },
+	{ "--immutable", "use --frozen-lockfile" },
+	{ "--legacy-peer-deps", "leave it out: peers that do not fit are reported, and installed" },
+	{ "--no-audit", "leave it out: dray audits nothing" },
+	{ "--no-fund", "leave it out: dray asks for nothing" },
+	{ "--color", "leave it out: dray prints no colours" },
+	{ "--no-color", "leave it out: dray prints no colours" },
+	{ "--loglevel", "use --reporter" },
+	{ "--verbose", "use --reporter append-only" },
+	{ "--stream", "use --reporter append-only" },
+	{ "--aggregate-output", "use --reporter append-only" },
+	{ "--use-stderr", "redirect standard output: `dray install >&2`" },
 };
 
 /* Edits between A and B (Levenshtein), for suggestions; words of the command line are short. */
@@ -216,7 +240,37 @@ static unsigned distance(str a, str b)
 	return row[b.n];
 }
 
-static int unknown_option(str given, struct err *e)
+/* "--foo-bar" as pnpm-workspace.yaml has it: fooBar. */
+static str setting_name(char out[64], str option)
+{
+	size_t n = 0;
+	bool up = false;
+
+	for (size_t i = 0; i < option.n && n < 63; i++) {
+		char c = option.p[i];
+		if (c == '-')
+			up = true;
+		else
+			out[n++] = up && c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+		up = c == '-';
+	}
+	return (str){ out, n };
+}
+
+/* What pnpm takes as an option, too, and dray as a setting alone. 0: it is none. */
+static int only_setting(str given, options_setting *setting, struct err *e)
+{
+	bool no = str_starts(given, STR("--no-"));
+	str option = str_from(given, no ? 5 : str_starts(given, STR("--config.")) ? 9 : 2);
+	char name[64];
+
+	if (!setting || !str_starts(given, STR("--")) || !setting(setting_name(name, option)))
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED, STR_FMT " is not supported: set " STR_FMT "%s in pnpm-workspace.yaml",
+		STR_ARG(given), STR_ARG(setting_name(name, option)), no ? ": false" : "");
+}
+
+static int unknown_option(str given, options_setting *setting, struct err *e)
 {
 	const char *best = NULL;
 	unsigned least = 4;
@@ -226,6 +280,8 @@ static int unknown_option(str given, struct err *e)
 			return err_set(e, ERR_UNSUPPORTED, STR_FMT " is not supported: %s", STR_ARG(given),
 				refused_options[i][1]);
 	}
+	if (only_setting(given, setting, e) < 0)
+		return e->code;
 	for (size_t i = 0; i < NROWS; i++) {
 		unsigned d = distance(given, str_of(rows[i].name));
 		if (d < least) {
@@ -314,17 +370,20 @@ static const struct option_row *option_find(str name)
 }
 
 /* One "-x", "--x", "--x=v" or "--x v"; *i moves over a value. */
-static int parse_option(struct options *o, int argc, char **argv, int *i, struct err *e)
+static int parse_option(struct options *o, int argc, char **argv, int *i, options_setting *setting, struct err *e)
 {
 	str name, value, arg = str_of(argv[*i]);
 	bool has_value = str_cut(arg, '=', &name, &value);
 	const struct option_row *row = option_find(name);
 
 	if (!row)
-		return unknown_option(name, e);
+		return unknown_option(name, setting, e);
 	if (row->kind == FLAG || row->kind == SET) {
 		if (has_value && !str_eq(value, STR("true")))
-			return err_set(e, ERR_USAGE, STR_FMT " takes no value", STR_ARG(name));
+			return err_set(e, ERR_USAGE, STR_FMT " takes no value%s", STR_ARG(name),
+				row->at == offsetof(struct options, frozen) ? ": there are --frozen-lockfile and "
+									      "--no-frozen-lockfile"
+									    : "; leave it out");
 		return take_option(o, row, STR_NONE, e);
 	}
 	if (!has_value) {
@@ -343,10 +402,11 @@ static int parse_command(struct options *o, str word, struct err *e)
 		o->store_command = word;
 		return 0;
 	}
-	if (o->command != COMMAND_NONE)
+	if (o->command == COMMAND_INSTALL)
 		return err_set(e, ERR_USAGE,
-			"unexpected \"" STR_FMT "\": dray install takes no package names; see dray --help",
-			STR_ARG(word));
+			"unexpected \"" STR_FMT "\": dray install takes no package names: " NO_NAMES, STR_ARG(word));
+	if (o->command != COMMAND_NONE)
+		return err_set(e, ERR_USAGE, "unexpected \"" STR_FMT "\"; see dray --help", STR_ARG(word));
 	for (size_t i = 0; i < NCOMMANDS; i++) {
 		if (str_eq(word, str_of(commands[i].name))) {
 			o->command = commands[i].command;
@@ -361,12 +421,12 @@ bool options_filtered(const struct options *o)
 	return o->workspace_root || o->filter.n || o->filter_prod.n;
 }
 
-int options_parse(struct options *out, int argc, char **argv, struct err *e)
+int options_parse(struct options *out, int argc, char **argv, options_setting *setting, struct err *e)
 {
 	struct options o = { 0 };
 
 	for (int i = 1; i < argc; i++) {
-		int code = argv[i][0] == '-' && argv[i][1] ? parse_option(&o, argc, argv, &i, e)
+		int code = argv[i][0] == '-' && argv[i][1] ? parse_option(&o, argc, argv, &i, setting, e)
 							   : parse_command(&o, str_of(argv[i]), e);
 		if (code < 0)
 			return code;
@@ -379,6 +439,8 @@ int options_parse(struct options *out, int argc, char **argv, struct err *e)
 		return err_set(e, ERR_USAGE, "--ignore-workspace leaves nothing for --filter and --workspace-root");
 	if (o.store && o.command != COMMAND_VERIFY && o.command != COMMAND_HELP && o.command != COMMAND_VERSION)
 		return err_set(e, ERR_USAGE, "--store belongs to dray verify");
+	if (o.command == COMMAND_VERIFY && o.offline)
+		return err_set(e, ERR_USAGE, "dray verify asks the registry: --offline leaves nothing to it");
 	if (o.command == COMMAND_VERIFY && options_filtered(&o))
 		return err_set(e, ERR_UNSUPPORTED, "dray verify looks at the whole tree: --filter is not supported");
 	if (o.direct && o.server.n)

@@ -32,8 +32,11 @@ struct options {
 	str verify_store;    /* "stat", "full", "none" or empty */
 	str store_command;   /* path, status, verify, prune, sync */
 };
-/* ERR_USAGE says what is wrong and what was perhaps meant. */
-MUST_USE int options_parse(struct options *out, int argc, char **argv, struct err *e);
+/* Whether NAME is a setting of pnpm-workspace.yaml that dray reads. */
+typedef bool options_setting(str name);
+/* ERR_USAGE says what is wrong and what was perhaps meant; ERR_UNSUPPORTED what to do instead. With SETTING (may be
+ * NULL) also for options that are settings here. */
+MUST_USE int options_parse(struct options *out, int argc, char **argv, options_setting *setting, struct err *e);
 /* Whether perhaps not all projects of a workspace are meant. */
 bool options_filtered(const struct options *o);
 extern const char options_help[];

@@ -1,4 +1,5 @@
 #include "config.h"
+#include "fs.h"
 #include "heap.h"
 #include "remedy.h"
 #include "resolver.h"
@@ -77,6 +78,8 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int rc = 0;
 
+	if (fs_std() < 0)
+		return err_exit_status(ERR_IO);
 	heap_setup();
 	server_signals(true); /* from the first moment on: before there are threads, and no SIGHUP is lost */
 	if (config_load(&c, argc, argv, &e) < 0) {
@@ -110,9 +113,12 @@ int main(int argc, char **argv)
 		rc = serve(&c, argc, argv, &e);
 		break;
 	}
+	if (out.n && (fwrite(out.p, 1, out.n, stdout) != out.n || fflush(stdout) != 0) && rc == 0)
+		rc = err_os(&e, "standard output%s",
+			c.command == CONFIG_TOKEN && str_eq(c.args.p[0], STR("add"))
+				? ", so the token is lost: revoke it, and add another one"
+				: "");
 	if (rc < 0)
 		say(&e, &c);
-	if (out.n)
-		fwrite(out.p, 1, out.n, stdout);
 	return err_exit_status(rc);
 }

@@ -12,6 +12,15 @@
 
 #define FAULT(op) (fs_fault && (errno = fs_fault(op)) != 0)
 
+int fs_std(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) /* children have it, too: no O_CLOEXEC */
+			return -1;
+	}
+	return 0;
+}
+
 int fs_open(int dirfd, const char *path, int flags, mode_t mode)
 {
 	if (FAULT("open"))

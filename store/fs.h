@@ -46,6 +46,10 @@ MUST_USE int fs_write_file(int dirfd, const char *name, str data, mode_t mode, s
 /* Appends the file to OUT. ERR_NOTFOUND when there is none, ERR_TOOBIG past MAX bytes. */
 MUST_USE int fs_read_file(struct buf *out, int dirfd, const char *name, size_t max, struct err *e);
 
+/* Opens /dev/null for what is closed of descriptors 0 to 2: the next file that is opened would be one of them, and what
+ * is printed would be written into it. First of all. -1 and errno. */
+int fs_std(void);
+
 enum fs_copied { FS_CLONED, FS_COPIED };
 /* A new file TO with FROM's bytes: shared extents where the file system can (and TRY_CLONE), else copied. Refuses to
  * overwrite. -1 and errno, and then there is no TO. *HOW (may be NULL) tells which. */

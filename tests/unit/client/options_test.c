@@ -10,6 +10,11 @@
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 enum { WORDS = 6 };
 
+static bool is_setting(str name)
+{
+	return str_eq(name, STR("networkConcurrency")) || str_eq(name, STR("verifyStoreIntegrity"));
+}
+
 static int parse(struct options *o, const char *const *words, struct err *e)
 {
 	char *argv[WORDS + 2] = { (char[]){ "dray" } };
@@ -17,7 +22,7 @@ static int parse(struct options *o, const char *const *words, struct err *e)
 
 	for (; argc <= WORDS && words[argc - 1]; argc++)
 		argv[argc] = (char *)(uintptr_t)words[argc - 1];
-	return options_parse(o, argc, argv, e);
+	return options_parse(o, argc, argv, is_setting, e);
 }
 
 static void test_flags(void **state)
@@ -103,6 +108,7 @@ static void test_choices(void **state)
 		{ { "install", "--reporter=ndjson" }, { .command = COMMAND_INSTALL, .reporter = REPORTER_NDJSON } },
 		{ { "install", "--json" }, { .command = COMMAND_INSTALL, .reporter = REPORTER_NDJSON } },
 		{ { "install", "--reporter=silent" }, { .command = COMMAND_INSTALL, .reporter = REPORTER_SILENT } },
+		{ { "install", "-s" }, { .command = COMMAND_INSTALL, .reporter = REPORTER_SILENT } },
 		{ { "install", "--help" }, { .command = COMMAND_HELP } }, { { "-v" }, { .command = COMMAND_VERSION } },
 		{ { "help" }, { .command = COMMAND_HELP } }, { { NULL }, { .command = COMMAND_NONE } },
 		{ { "doctor" }, { .command = COMMAND_DOCTOR } },
@@ -134,7 +140,16 @@ static void test_refusals(void **state)
 	} rows[] = { { { "instal" }, ERR_USAGE, "did you mean install?" },
 		{ { "--frozn-lockfile" }, ERR_USAGE, "did you mean --frozen-lockfile?" },
 		{ { "add", "x" }, ERR_UNSUPPORTED, "dray has no `add`" },
-		{ { "install", "x" }, ERR_USAGE, "takes no package names" },
+		{ { "install", "x" }, ERR_USAGE, "takes no package names: edit package.json" },
+		{ { "doctor", "x" }, ERR_USAGE, "unexpected \"x\"; see dray --help" },
+		{ { "install", "--save-dev" }, ERR_UNSUPPORTED, "edit package.json" },
+		{ { "install", "--network-concurrency=3" }, ERR_UNSUPPORTED,
+			"set networkConcurrency in pnpm-workspace.yaml" },
+		{ { "install", "--config.network-concurrency", "3" }, ERR_UNSUPPORTED, "set networkConcurrency in" },
+		{ { "install", "--no-verify-store-integrity" }, ERR_UNSUPPORTED,
+			"set verifyStoreIntegrity: false in pnpm-workspace.yaml" },
+		{ { "install", "--frozen-lockfile=false" }, ERR_USAGE, "and --no-frozen-lockfile" },
+		{ { "install", "--prod=false" }, ERR_USAGE, "--prod takes no value; leave it out" },
 		{ { "install", "--hoist" }, ERR_UNSUPPORTED, "set hoist in pnpm-workspace.yaml" },
 		{ { "install", "--reporter=loud" }, ERR_USAGE,
 			"--reporter loud: default, append-only, ndjson or silent" },
@@ -144,6 +159,7 @@ static void test_refusals(void **state)
 		{ { "install", "--direct", "--server", "u" }, ERR_USAGE, "exclude each other" },
 		{ { "install", "--ignore-workspace", "-w" }, ERR_USAGE, "leaves nothing" },
 		{ { "install", "--store" }, ERR_USAGE, "belongs to dray verify" },
+		{ { "verify", "--offline" }, ERR_USAGE, "asks the registry" },
 		{ { "verify", "-F", "x" }, ERR_UNSUPPORTED, "the whole tree" } };
 	(void)state;
 
