@@ -11,6 +11,7 @@
 #include "env_document.h"
 #include "filter.h"
 #include "install.h"
+#include "name.h"
 #include "nothing_to_do.h"
 #include "pack_policy.h"
 #include "partial.h"
@@ -260,10 +261,15 @@ static void say_summary(struct invocation *s, const struct install_result *r)
 	progress_clear(p);
 	if (p->deprecated)
 		progress_warn(p, "%u deprecated package(s) in the tree", p->deprecated);
-	for (size_t i = 0; i < r->ignored_builds.n; i++)
+	for (size_t i = 0; i < r->ignored_builds.n; i++) {
+		str name, version, at = r->ignored_builds.p[i];
+		name_split(at, &name, &version);
+		const char *quote = str_starts(name, STR("@")) ? "'" : ""; /* as YAML wants it */
 		progress_warn(p,
-			"build script of " STR_FMT " was not run: list it under allowBuilds in pnpm-workspace.yaml",
-			STR_ARG(r->ignored_builds.p[i]));
+			"build script of " STR_FMT " was not run: write \"%s" STR_FMT
+			"%s: true\", or false, under allowBuilds in pnpm-workspace.yaml",
+			STR_ARG(at), quote, STR_ARG(name), quote);
+	}
 	if (p->reporter == REPORTER_NDJSON) {
 		account_phases(p, r);
 		account_say(p, r, s->keep.taken);

@@ -1,16 +1,24 @@
 #include "progress.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 
+/* Whether a line can be drawn over. */
+static bool redraws(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDERR_FILENO) && (!term || strcmp(term, "dumb") != 0);
+}
+
 void progress_init(struct progress *p, enum reporter r)
 {
-	*p = (struct progress){
-		.reporter = r, .tty = r == REPORTER_DEFAULT && isatty(STDERR_FILENO), .start_us = clock_us()
-	};
+	*p = (struct progress){ .reporter = r, .tty = r == REPORTER_DEFAULT && redraws(), .start_us = clock_us() };
 }
 
 void progress_clear(struct progress *p)
@@ -20,16 +28,42 @@ void progress_clear(struct progress *p)
 	p->line = false;
 }
 
+/* Of the terminal, as it is now: windows are resized. 80 where it does not say. */
+static unsigned columns(void)
+{
+	struct winsize w;
+
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
+}
+
+size_t progress_line(char *out, size_t n, const struct progress *p, unsigned wide)
+{
+	enum { BAR_MIN = 5, BAR_MAX = 30 };
+	int counts = snprintf(out, n, "resolved %u%s, reused %u, downloaded %u (%.1f MB), added %u", p->resolved,
+		p->planned ? "" : "...", p->reused, p->downloaded, (double)p->bytes / 1e6, p->added);
+	size_t used = counts < 0 ? 0 : (size_t)counts < n ? (size_t)counts : n - 1, most = wide > 1 ? wide - 1 : 0;
+
+	if (used > most)
+		used = most;
+	out[used] = 0;
+	if (used + 3 + BAR_MIN > most || used + 3 + BAR_MAX >= n)
+		return used;
+	size_t bar = most - used - 3 < BAR_MAX ? most - used - 3 : BAR_MAX;
+	size_t full = p->total ? (size_t)((uint64_t)p->added * bar / p->total) : 0;
+	memmove(out + bar + 3, out, used + 1);
+	out[0] = '[';
+	for (size_t i = 0; i < bar; i++)
+		out[1 + i] = i < full ? '=' : ' ';
+	out[bar + 1] = ']';
+	out[bar + 2] = ' ';
+	return used + bar + 3;
+}
+
 static void progress_draw(struct progress *p)
 {
-	char bar[31], text[sizeof(p->drawn)];
-	unsigned full = p->total ? (unsigned)((uint64_t)p->added * 30 / p->total) : 0;
+	char text[sizeof(p->drawn)];
 
-	for (unsigned i = 0; i < 30; i++)
-		bar[i] = i < full ? '=' : ' ';
-	bar[30] = 0;
-	snprintf(text, sizeof(text), "[%s] resolved %u%s, reused %u, downloaded %u (%.1f MB), added %u", bar,
-		p->resolved, p->planned ? "" : "…", p->reused, p->downloaded, (double)p->bytes / 1e6, p->added);
+	progress_line(text, sizeof(text), p, columns());
 	if (p->line && strcmp(text, p->drawn) == 0)
 		return;
 	memcpy(p->drawn, text, sizeof(text));
@@ -100,6 +134,12 @@ void progress_warn(struct progress *p, const char *fmt, ...)
 	va_end(ap);
 }
 
+bool progress_shows_output(const struct progress *p)
+{
+	return p->reporter == REPORTER_NDJSON || p->reporter == REPORTER_APPEND ||
+	       (p->reporter == REPORTER_DEFAULT && !p->tty);
+}
+
 void progress_output(struct progress *p, str title, str line)
 {
 	if (p->reporter == REPORTER_NDJSON) {
@@ -108,7 +148,7 @@ void progress_output(struct progress *p, str title, str line)
 		buf_add(&b, STR(",\"line\":"));
 		json_put_str(&b, line);
 		progress_event(p, "script", "\"script\":" STR_FMT, STR_ARG(buf_str(&b)));
-	} else if (p->reporter == REPORTER_APPEND || (p->reporter == REPORTER_DEFAULT && !p->tty)) {
+	} else if (progress_shows_output(p)) {
 		fprintf(stderr, STR_FMT ": " STR_FMT "\n", STR_ARG(title), STR_ARG(line));
 	}
 }

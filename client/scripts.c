@@ -73,8 +73,8 @@ static void on_line(void *arg, const struct script *s, str line)
 
 static void say_kept(struct run *r, const struct task *t, str title)
 {
-	if (r->o->progress->reporter == REPORTER_DEFAULT && !r->o->progress->tty)
-		return; /* it was all shown */
+	if (progress_shows_output(r->o->progress))
+		return;
 	for (size_t i = t->nkept > KEPT_LINES ? t->nkept - KEPT_LINES : 0; i < t->nkept; i++)
 		progress_warn(r->o->progress, STR_FMT ": " STR_FMT, STR_ARG(title), STR_ARG(t->kept[i % KEPT_LINES]));
 }
