@@ -5,6 +5,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "doctor.h"
 #include "server_token.h"
 #include "store_command.h"
@@ -14,8 +15,11 @@
 
 int command_fail(struct progress *p, const struct err *e)
 {
-	if (p->reporter == REPORTER_NDJSON)
-		progress_warn(p, "%s", e->msg);
+	AUTO(buf_release) struct buf text = BUF_INIT;
+
+	json_put_str(&text, str_of(e->msg));
+	progress_event(p, "error", "\"code\":\"%s\",\"status\":%d,\"text\":" STR_FMT, err_name(e->code),
+		err_exit_status(e->code), STR_ARG(buf_str(&text)));
 	struct err said = *e;
 	progress_clear(p);
 	progress_plain(said.msg);
@@ -61,14 +65,17 @@ static int default_store(str *out, struct arena *a, struct err *e)
 
 int command_store_dir(str *out, const struct options *o, const struct project *p, struct arena *a, struct err *e)
 {
-	str dir = o->store_dir.n ? o->store_dir : p->client.store_dir;
+	const char *home = getenv("HOME");
+	str dir = o->store_dir.n ? o->store_dir : p->client.store_dir; /* the project's is absolute */
 	char cwd[4096];
 
 	if (!dir.n)
 		return default_store(out, a, e);
-	*out = dir.p[0] == '/' || !getcwd(cwd, sizeof(cwd))
-		       ? arena_str(a, dir)
-		       : arena_printf(a, "%s/" STR_FMT, o->store_dir.n ? cwd : p->root.p, STR_ARG(dir));
+	if (str_starts(dir, STR("~/")) && home) /* --store-dir=~/x: the shell leaves it so */
+		*out = arena_printf(a, "%s" STR_FMT, home, STR_ARG(str_from(dir, 1)));
+	else
+		*out = dir.p[0] == '/' || !getcwd(cwd, sizeof(cwd)) ? arena_str(a, dir)
+								    : arena_printf(a, "%s/" STR_FMT, cwd, STR_ARG(dir));
 	return 0;
 }
 

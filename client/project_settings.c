@@ -1,3 +1,4 @@
+#include "npmrc.h"
 #include "patches.h"
 #include "project_impl.h"
 #include "project_local.h"
@@ -30,6 +31,102 @@ str load_config_dir(char **env, struct arena *a)
 			: STR_NONE;
 }
 
+/* ---- ${VAR} in settings. Source: pnpm 12.21 ---- */
+
+static bool env_value(void *ctx, str name, str *value)
+{
+	struct load *l = ctx;
+
+	*value = env_get(l->env, arena_str(l->a, name).p);
+	return value->p != NULL;
+}
+
+/* Whether *S has a variable; it is filled in. One that is not set is empty. */
+static bool fill_in(struct load *l, str *s)
+{
+	struct str_list unset = { 0 };
+	bool found = false;
+	str out = npmrc_expand(&found, &unset, *s, env_value, l, l->a);
+
+	for (size_t i = 0; i < unset.n; i++)
+		load_warn(l, arena_printf(l->a, "settings: " STR_FMT " is not set", STR_ARG(unset.p[i])));
+	if (found)
+		*s = out;
+	return found;
+}
+
+/* Paths and words, whoever says them. */
+static void fill_in_words(struct load *l)
+{
+	struct client_settings *c = &l->w.client;
+	str *all[] = { &c->store_dir, &c->user_agent, &c->npmrc_auth_file, &c->script_shell, &c->node_options };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		fill_in(l, all[i]);
+}
+
+/* A registry's URL; the variable may have the slash of its end, too. */
+static void fill_in_url(struct load *l, str *url)
+{
+	if (!fill_in(l, url))
+		return;
+	while (str_ends(*url, STR("//")))
+		url->n--;
+}
+
+/* Whom to ask: in the machine's file. */
+static void fill_in_addresses(struct load *l)
+{
+	struct client_settings *c = &l->w.client;
+	struct settings *s = &l->w.settings;
+	str *all[] = { &c->https_proxy, &c->http_proxy, &c->no_proxy };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		fill_in(l, all[i]);
+	fill_in_url(l, &l->w.registry);
+	for (size_t i = 0; i < s->nregistry; i++)
+		fill_in_url(l, &s->registry[i].url);
+}
+
+/* In the project's file: a repository must not send a user's variables away. Whether S has one. */
+static bool drop_address(struct load *l, const char *key, str s)
+{
+	struct str_list unset = { 0 };
+	bool found = false;
+
+	npmrc_expand(&found, &unset, s, NULL, NULL, l->a);
+	if (found)
+		load_warn(l,
+			arena_printf(l->a,
+				"pnpm-workspace.yaml: \"%s\" is ignored: addresses of a project's file take no variables",
+				key));
+	return found;
+}
+
+/* MACHINE: what the machine's file said. */
+static void drop_addresses(struct load *l, const struct client_settings *machine)
+{
+	struct client_settings *c = &l->w.client;
+	struct settings *s = &l->w.settings;
+	size_t n = 0;
+
+	if (drop_address(l, "registry", l->w.registry))
+		l->w.registry = STR_NONE;
+	if (drop_address(l, "httpsProxy", c->https_proxy))
+		c->https_proxy = machine->https_proxy;
+	if (drop_address(l, "httpProxy", c->http_proxy))
+		c->http_proxy = machine->http_proxy;
+	if (drop_address(l, "noProxy", c->no_proxy))
+		c->no_proxy = machine->no_proxy;
+	for (size_t i = 0; i < s->nregistry; i++) {
+		if (!drop_address(l, "registries", s->registry[i].url))
+			s->registry[n++] = s->registry[i];
+	}
+	s->nregistry = n;
+}
+
+/* ---- files ---- */
+
 /* The settings of the machine, below those of the project. */
 static int read_machine(struct load *l)
 {
@@ -44,6 +141,7 @@ static int read_machine(struct load *l)
 		return rc;
 	if ((rc = workspace_yaml_machine(&l->w, text, path, l->a, l->e)))
 		return rc;
+	fill_in_addresses(l);
 	l->machine_registry = l->w.registry;
 	l->machine_route = l->w.settings.registry;
 	l->nmachine_route = l->w.settings.nregistry;
@@ -61,13 +159,17 @@ static int read_yaml(struct load *l)
 		return failed;
 	if (l->has_yaml) {
 		str path = load_path(l, l->p->root, "pnpm-workspace.yaml"), text;
+		struct client_settings machine = l->w.client;
 		int rc = load_text(l, path, &text);
 		if (rc == 0)
 			rc = workspace_yaml_parse(&l->w, text, path, l->a, l->e);
 		if (rc)
 			return rc;
+		drop_addresses(l, &machine);
 	}
-	return workspace_yaml_env(&l->w, l->env, l->a, l->e);
+	int rc = workspace_yaml_env(&l->w, l->env, l->a, l->e);
+	fill_in_words(l);
+	return rc;
 }
 
 static int add_npmrc(struct load *l, str path, bool project)
@@ -216,6 +318,21 @@ static int hash_patches(struct load *l)
 	return 0;
 }
 
+/* "~/" is the home folder, what is relative the project's. Source: pnpm 12.21. */
+static int place_store(struct load *l, str *dir)
+{
+	str home = env_get(l->env, "HOME");
+
+	if (str_starts(*dir, STR("~/"))) {
+		if (!home.n)
+			return err_set(l->e, ERR_USAGE, "storeDir: " STR_FMT ": HOME is not set", STR_ARG(*dir));
+		*dir = arena_printf(l->a, STR_FMT STR_FMT, STR_ARG(home), STR_ARG(str_from(*dir, 1)));
+	}
+	if (dir->n)
+		*dir = path_join(l->a, l->p->root, *dir);
+	return 0;
+}
+
 int load_settings(struct load *l)
 {
 	struct project *p = l->p;
@@ -226,6 +343,8 @@ int load_settings(struct load *l)
 	warn_all(l, l->w.warnings);
 	p->req.settings = l->w.settings;
 	p->client = l->w.client;
+	if ((rc = place_store(l, &p->client.store_dir)))
+		return rc;
 	if ((rc = read_npmrc(l)) || (rc = set_registries(l)))
 		return rc;
 	set_network(l);

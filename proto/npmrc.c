@@ -123,3 +123,12 @@ int npmrc_parse(struct npmrc *out, str text, npmrc_env *env, void *ctx, struct a
 	*out = r.out;
 	return 0;
 }
+
+str npmrc_expand(bool *found, struct str_list *unresolved, str s, npmrc_env *env, void *ctx, struct arena *a)
+{
+	struct reader r = { .env = env, .ctx = ctx, .a = a, .out.unresolved = *unresolved };
+	str out = expand(&r, s, found);
+
+	*unresolved = r.out.unresolved;
+	return out;
+}

@@ -30,3 +30,6 @@ typedef bool npmrc_env(void *ctx, str name, str *value);
 /* Reads TEXT (at most 1 MiB, and 1 MiB after expansion, else ERR_TOOBIG) into A; nothing borrows TEXT. ENV may be NULL:
  * no variable is set. Lines that are no setting (sections, "= x") are skipped, as pnpm does. */
 int npmrc_parse(struct npmrc *out, str text, npmrc_env *env, void *ctx, struct arena *a, struct err *e);
+/* S with its ${VAR} filled in, as npmrc_parse() does it, in A. *FOUND is set where there was one; one without value or
+ * default is empty, and is added to UNRESOLVED. */
+str npmrc_expand(bool *found, struct str_list *unresolved, str s, npmrc_env *env, void *ctx, struct arena *a);

@@ -186,6 +186,36 @@ static void test_machine_settings(void **state)
 	assert_non_null(strstr(b->e.msg, "config.yaml:1:15: fetchRetries"));
 }
 
+/* ${VAR} stands for a variable in paths and words, and in the machine's addresses; in the project's it does not. */
+static void test_variables(void **state)
+{
+	struct box *b = *state;
+	char *env[] = { (char[]){ "WHERE=here" }, (char[]){ "REG=https://var.test/" }, NULL };
+	char want[300];
+
+	put(b->dir, "p/package.json", "{}");
+	put(b->home, ".config/pnpm/config.yaml",
+		"registry: ${REG}\nhttpsProxy: http://${WHERE}:1\nhttpProxy: http://own:2\n");
+	put(b->dir, "p/pnpm-workspace.yaml",
+		"storeDir: ./${WHERE}/s\nuserAgent: ${WHERE}-${NOT_THERE:-x}\nscriptShell: /${GONE}\n"
+		"httpsProxy: http://${REG}\nhttpProxy: http://${REG}\nregistry: https://${WHERE}.test\n"
+		"registries:\n  '@a': https://${WHERE}/\n  '@b': https://b.test\n");
+	assert_int_equal(load_at(b, "p", env), 0);
+	assert_true(str_ends(b->p.client.store_dir, STR("/p/here/s")));
+	assert_true(str_eq(b->p.client.user_agent, STR("here-x")));
+	assert_true(str_eq(b->p.client.script_shell, STR("/")) && warned(b, "${GONE} is not set"));
+	assert_true(str_eq(b->p.https_proxy, STR("http://here:1")) && str_eq(b->p.http_proxy, STR("http://own:2")));
+	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("x")), STR("https://var.test/")));
+	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("@a/x")), STR("https://var.test/")));
+	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("@b/x")), STR("https://b.test/")));
+	assert_true(warned(b, "\"registries\" is ignored") && warned(b, "\"registry\" is ignored"));
+
+	put(b->dir, "p/pnpm-workspace.yaml", "storeDir: ~/kept\n");
+	assert_int_equal(load_at(b, "p", env), 0);
+	snprintf(want, sizeof(want), "%s/kept", b->home);
+	assert_true(str_eq(b->p.client.store_dir, str_of(want)));
+}
+
 static void test_locals_and_patches(void **state)
 {
 	struct box *b = *state;
@@ -304,6 +334,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_workspace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_registries_and_credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_machine_settings, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_variables, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locals_and_patches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pins, setup, teardown),
