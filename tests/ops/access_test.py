@@ -260,8 +260,9 @@ class TokenCommand(unittest.TestCase):
 class Action(unittest.TestCase):
     """action.yml as a runner does it: its inputs by its own mapping into the environment of its one step, and what that leaves for those which follow."""
 
-    def step(self, home, **inputs):
+    def step(self, home, more=(), **inputs):
         """The step's answer, and the environment and outputs it leaves."""
+        more = dict(more)
         text = (ROOT / "action.yml").read_text()
         declared = re.findall(r"^  ([a-z]+):\n    description:", text.split("outputs:")[0], re.M)
         self.assertEqual(declared, ["server", "token", "registry", "fallback", "wait"])
@@ -273,7 +274,7 @@ class Action(unittest.TestCase):
         for name in ("GITHUB_ENV", "GITHUB_OUTPUT"):
             (home / name).write_text("")
             env[name] = str(home / name)
-        r = subprocess.run(["sh", "-c", re.search(r"^      run: (.*)$", text, re.M)[1]], env=env, capture_output=True, text=True, check=False)
+        r = subprocess.run(["sh", "-c", re.search(r"^      run: (.*)$", text, re.M)[1]], env={**env, **more}, capture_output=True, text=True, check=False)
         left = [dict(line.split("=", 1) for line in (home / n).read_text().splitlines()) for n in ("GITHUB_ENV", "GITHUB_OUTPUT")]
         return r, *left
 
@@ -292,8 +293,12 @@ class Action(unittest.TestCase):
             self.assertIn(f"::add-mask::{token}", r.stdout)
             self.assertNotIn(token, (t / ".npmrc").read_text())
             (t / ".npmrc").write_text("//other.test/:_authToken=x")  # what an earlier step left, without a line's end
-            self.step(t, server=url, token=token)
-            self.assertEqual((t / ".npmrc").read_text().split(), ["//other.test/:_authToken=x", f"//127.0.0.1:{d.port}/:_authToken=${{DRAY_CI_TOKEN}}"])
+            for _ in range(2):  # once, where the home folder stays
+                self.step(t, server=url, token=token)
+            line = f"//127.0.0.1:{d.port}/:_authToken=${{DRAY_CI_TOKEN}}"
+            self.assertEqual((t / ".npmrc").read_text().split(), ["//other.test/:_authToken=x", line])
+            self.step(t, {"NPM_CONFIG_USERCONFIG": str(t / "userconfig")}, server=url, token=token)
+            self.assertEqual((t / "userconfig").read_text().split(), [line])
             app = rig.project(t / "app", {"fx-leaf": "^1.0.0"}, registry.url)
             args = [DRAY, "install", "-C", str(app), "--server-fallback", "error", "--no-frozen-lockfile", "--store-dir", str(t / "client")]
             base = {"PATH": os.environ["PATH"], "HOME": str(t), **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}}
