@@ -103,9 +103,12 @@ static struct fits locked_fits(const struct absorb *b, const struct declared *d)
 	struct semver v, highest = { 0 };
 	struct fits out = { 0 };
 
-	for (size_t i = 0; range && i < b->lf->npackages; i++) {
+	str head = arena_join(b->a, d->alias, STR("@"));
+	for (size_t i = range ? lockfile_packages_from(b->lf, head) : b->lf->npackages; i < b->lf->npackages; i++) {
 		const struct lock_package *p = &b->lf->package[i];
 		str name, version, suffix;
+		if (!str_starts(p->key, head))
+			break;
 		dep_path_split(p->key, &name, &version, &suffix);
 		if (!str_eq(name, d->alias))
 			continue;
@@ -182,17 +185,17 @@ static void sever_below(struct absorb *b)
 }
 
 /* Somebody looks for ALIAS as a peer, and finds it where it did not before. */
-static bool is_peer(const struct absorb *b, str alias)
+static bool is_peer(struct absorb *b, str alias)
 {
-	for (size_t i = 0; i < b->lf->npackages; i++) {
+	for (size_t i = 0; !b->peers_known && i < b->lf->npackages; i++) {
 		const struct lock_package *p = &b->lf->package[i];
-		if (str_map_get(p->peer_dependencies, alias))
-			return true;
+		for (size_t k = 0; k < p->peer_dependencies.n; k++)
+			map_set(&b->peers, p->peer_dependencies.p[k].k, 1);
 		for (size_t k = 0; k < p->peer_optional.n; k++)
-			if (str_eq(p->peer_optional.p[k], alias))
-				return true;
+			map_set(&b->peers, p->peer_optional.p[k], 1);
 	}
-	return false;
+	b->peers_known = true;
+	return map_get(&b->peers, alias) != MAP_NONE;
 }
 
 /* D, of which the lockfile has nothing in this importer. */
@@ -273,19 +276,11 @@ static bool importer_absorb(struct absorb *b, struct lock_importer *out, const s
 
 /* --- projects that are gone --- */
 
-static bool linked_from(const struct absorb *b, const struct lock_importer *im, str gone)
+static bool links_into(const struct absorb *b, const struct lock_importer *im, const struct map *gone)
 {
 	for (struct lock_walk at = lock_walk(im); lock_next(&at);)
 		if (str_starts(at.d->ref, STR("link:")) &&
-			str_eq(path_join(b->a, im->path, str_from(at.d->ref, 5)), gone))
-			return true;
-	return false;
-}
-
-static bool is_project(const struct absorb *b, str path)
-{
-	for (size_t i = 0; i < b->req->nimporters; i++)
-		if (str_eq(b->req->importer[i].path, path))
+			map_get(gone, path_join(b->a, im->path, str_from(at.d->ref, 5))) != MAP_NONE)
 			return true;
 	return false;
 }
@@ -293,14 +288,17 @@ static bool is_project(const struct absorb *b, str path)
 /* What gone projects had ends; false where a project that stays links to one. */
 static bool projects_gone(struct absorb *b)
 {
-	for (size_t i = 0; i < b->lf->nimporters; i++) {
-		const struct lock_importer *gone = &b->lf->importer[i];
-		if (is_project(b, gone->path))
-			continue;
-		for (size_t k = 0; k < b->lf->nimporters; k++)
-			if (is_project(b, b->lf->importer[k].path) && linked_from(b, &b->lf->importer[k], gone->path))
-				return false;
-		for (struct lock_walk at = lock_walk(gone); lock_next(&at);)
+	AUTO(map_release) struct map gone = MAP_INIT;
+
+	for (size_t i = 0; i < b->lf->nimporters; i++)
+		if (!request_importer(b->req, b->lf->importer[i].path))
+			map_set(&gone, b->lf->importer[i].path, 1);
+	for (size_t i = 0; gone.n && i < b->lf->nimporters; i++) {
+		const struct lock_importer *im = &b->lf->importer[i];
+		bool stays = map_get(&gone, im->path) == MAP_NONE;
+		if (stays && links_into(b, im, &gone))
+			return false;
+		for (struct lock_walk at = lock_walk(stays ? NULL : im); lock_next(&at);)
 			sever(b, at.d->alias, at.d->ref);
 	}
 	return true;
@@ -467,6 +465,7 @@ bool lockfile_absorb(struct lockfile *out, const struct lockfile *lf, const stru
 			map_set(&b.projects, req->importer[i].manifest.name, 1);
 	bool ok = ignored_absorb(&b, &base) && absorb(&b);
 	map_release(&b.projects);
+	map_release(&b.peers);
 	map_release(&b.severed);
 	map_release(&b.repatched);
 	vec_release(&b.below);

@@ -11,6 +11,8 @@ struct absorb {
 	struct arena *a;
 	struct lockfile *out;
 	struct map projects; /* names of the workspace's projects */
+	struct map peers;    /* names of peers that packages look for, optional ones included */
+	bool peers_known;    /* PEERS has them */
 	/* "name@version" of what edges that are gone led to; "name@" where no version is known */
 	struct map severed;
 	bool *cut;            /* by snapshot: it is among them */

@@ -1,7 +1,10 @@
 #include "filter.h"
+#include <stdlib.h>
 
+#include "base/vec.h"
 #include "match.h"
 #include "project_local.h"
+#include "project_names.h"
 #include "semver.h"
 
 enum { SELECTORS_MAX = 1000, PROJECTS_MAX = 10000 };
@@ -82,12 +85,26 @@ static int selector_parse(struct selector *out, str text, str base, struct arena
 
 /* ---- who depends on whom ---- */
 
+/* For each project others, ascending and each once: those of I are to[from[i]] up to to[from[i + 1]]. */
+struct lists {
+	uint32_t *from, *to;
+};
 struct graph {
 	const struct project *p;
 	struct arena *a;
 	size_t n;
-	bool *edge; /* [from * n + to] */
+	struct project_names names;
+	struct map by_dir;
+	VEC(uint64_t) edge; /* as they are found: dependent << 32 | what it depends on */
+	struct lists dependencies, dependents;
 };
+
+static void graph_release(struct graph *g)
+{
+	project_names_release(&g->names);
+	map_release(&g->by_dir);
+	vec_release(&g->edge);
+}
 
 static bool is_path(str s)
 {
@@ -96,11 +113,9 @@ static bool is_path(str s)
 
 static size_t importer_by_dir(const struct graph *g, str dir)
 {
-	for (size_t i = 0; i < g->n; i++) {
-		if (str_eq(g->p->importer[i].dir, dir))
-			return i;
-	}
-	return SIZE_MAX;
+	uint32_t i = map_get(&g->by_dir, dir);
+
+	return i == MAP_NONE ? SIZE_MAX : i;
 }
 
 static str version_of(const struct request_importer *im)
@@ -127,9 +142,8 @@ static size_t importer_by_range(const struct graph *g, str name, str range)
 	struct semver v, best = { 0 };
 	size_t found = SIZE_MAX;
 
-	for (size_t i = 0; i < g->n; i++) {
-		const struct request_importer *im = &g->p->req.importer[i];
-		if (!str_eq(im->manifest.name, name) || !semver_parse(&v, version_of(im), true))
+	for (uint32_t i = project_named(&g->names, name); i != MAP_NONE; i = g->names.next[i]) {
+		if (!semver_parse(&v, version_of(&g->p->req.importer[i]), true))
 			continue;
 		bool fits = any || (r && range_has(r, &v, false) && (!v.pre.n || pre));
 		if (fits && (found == SIZE_MAX || semver_cmp(&v, &best) > 0)) {
@@ -171,23 +185,54 @@ static void graph_add(struct graph *g, size_t from, struct str_map deps, const s
 			hidden |= str_map_get(over[k], deps.p[i].k) != NULL;
 		size_t to = hidden ? SIZE_MAX : edge_target(g, from, deps.p[i].k, deps.p[i].v);
 		if (to != SIZE_MAX)
-			g->edge[from * g->n + to] = true;
+			*vec_add(&g->edge) = (uint64_t)from << 32 | to;
 	}
+}
+
+static int edge_order(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The edges, which are in order and each there once, as lists by the end that is SHIFT bits up. */
+static struct lists lists_of(const struct graph *g, unsigned shift)
+{
+	struct lists l = { arena_new(g->a, uint32_t, g->n + 2), arena_new(g->a, uint32_t, g->edge.n + 1) };
+
+	for (size_t i = 0; i < g->edge.n; i++)
+		l.from[(uint32_t)(g->edge.p[i] >> shift) + 2]++;
+	for (size_t i = 2; i < g->n + 2; i++)
+		l.from[i] += l.from[i - 1];
+	for (size_t i = 0; i < g->edge.n; i++) /* from[x + 1] is where the next one of X goes, and x's end at last */
+		l.to[l.from[(uint32_t)(g->edge.p[i] >> shift) + 1]++] = (uint32_t)(g->edge.p[i] >> (32 - shift));
+	return l;
 }
 
 /* A name in several groups counts as dependencies have it, then optional ones, then devDependencies. */
 static struct graph graph_make(const struct project *p, bool prod_only, struct arena *a)
 {
 	struct graph g = { .p = p, .a = a, .n = p->req.nimporters };
+	size_t n = 0;
 
-	g.edge = arena_new(a, bool, g.n *g.n + 1);
-	memset(g.edge, 0, g.n * g.n);
+	project_names_init(&g.names, &p->req, a);
+	for (size_t i = 0; i < g.n; i++)
+		map_add(&g.by_dir, p->importer[i].dir, (uint32_t)i, NULL);
 	for (size_t i = 0; i < g.n; i++) {
 		const struct manifest *m = &p->req.importer[i].manifest;
 		const struct str_map groups[] = { m->dependencies, m->optional_dependencies, m->dev_dependencies };
 		for (size_t k = 0; k < (prod_only ? 2u : 3u); k++)
 			graph_add(&g, i, groups[k], groups, k);
 	}
+	if (g.edge.n)
+		qsort(g.edge.p, g.edge.n, sizeof(*g.edge.p), edge_order);
+	for (size_t i = 0; i < g.edge.n; i++)
+		if (!n || g.edge.p[n - 1] != g.edge.p[i])
+			g.edge.p[n++] = g.edge.p[i];
+	g.edge.n = n;
+	g.dependencies = lists_of(&g, 32);
+	g.dependents = lists_of(&g, 0);
 	return g;
 }
 
@@ -281,6 +326,7 @@ static int match_entries(const struct graph *g, const struct selector *s, bool *
 /* Adds to SEEN what is reached from FROM, which is itself in it only when SELF, or when something leads back to it. */
 static void walk(const struct graph *g, const bool *from, bool reverse, bool self, bool *seen)
 {
+	const struct lists *l = reverse ? &g->dependents : &g->dependencies;
 	size_t *todo = arena_new(g->a, size_t, g->n + 1), n = 0;
 
 	for (size_t i = 0; i < g->n; i++) {
@@ -290,12 +336,11 @@ static void walk(const struct graph *g, const bool *from, bool reverse, bool sel
 		todo[n++] = i;
 		while (n) {
 			size_t at = todo[--n];
-			for (size_t k = 0; k < g->n; k++) {
-				bool linked = reverse ? g->edge[k * g->n + at] : g->edge[at * g->n + k];
-				if (!linked || seen[k])
+			for (uint32_t k = l->from[at]; k < l->from[at + 1]; k++) {
+				if (seen[l->to[k]])
 					continue;
-				seen[k] = true;
-				todo[n++] = k;
+				seen[l->to[k]] = true;
+				todo[n++] = l->to[k];
 			}
 		}
 	}
@@ -355,11 +400,12 @@ static int select_all(const struct graph *g, struct str_list texts, bool root, s
 /* A project among LEFT that AT depends on, not itself; N: none. */
 static size_t next_left(const struct graph *g, const bool *left, size_t at)
 {
-	size_t to = 0;
+	const struct lists *l = &g->dependencies;
 
-	while (to < g->n && (to == at || !left[to] || !g->edge[at * g->n + to]))
-		to++;
-	return to;
+	for (uint32_t k = l->from[at]; k < l->from[at + 1]; k++)
+		if (l->to[k] != at && left[l->to[k]])
+			return l->to[k];
+	return g->n;
 }
 
 /* Each of LEFT depends on another one of them: a circle, by folders. */
@@ -379,25 +425,25 @@ static str circle_text(const struct graph *g, const bool *left, size_t at)
 
 str filter_cycle(const struct project *p, const bool *selected, struct arena *a)
 {
-	struct graph g = graph_make(p, false, a);
+	AUTO(graph_release) struct graph g = graph_make(p, false, a);
+	const struct lists *down = &g.dependencies, *up = &g.dependents;
 	bool *left = arena_new(a, bool, g.n + 1);
 	size_t *needs = arena_new(a, size_t, g.n + 1), *ready = arena_new(a, size_t, g.n + 1), n = 0;
 
 	for (size_t i = 0; i < g.n; i++)
 		left[i] = !selected || selected[i];
 	for (size_t i = 0; i < g.n; i++) {
-		needs[i] = 0;
-		for (size_t k = 0; left[i] && k < g.n; k++)
-			needs[i] += k != i && left[k] && g.edge[i * g.n + k];
+		for (uint32_t k = down->from[i]; left[i] && k < down->from[i + 1]; k++)
+			needs[i] += down->to[k] != i && left[down->to[k]];
 		if (left[i] && !needs[i])
 			ready[n++] = i;
 	}
 	while (n) { /* one that needs nobody any more goes, and those that need it may follow */
 		size_t at = ready[--n];
 		left[at] = false;
-		for (size_t i = 0; i < g.n; i++)
-			if (left[i] && g.edge[i * g.n + at] && --needs[i] == 0)
-				ready[n++] = i;
+		for (uint32_t k = up->from[at]; k < up->from[at + 1]; k++)
+			if (left[up->to[k]] && --needs[up->to[k]] == 0)
+				ready[n++] = up->to[k];
 	}
 	for (size_t i = 0; i < g.n; i++)
 		if (left[i])
@@ -416,12 +462,12 @@ int filter_select(
 		return err_set(e, ERR_TOOBIG, "--filter takes workspaces of up to %d projects", PROJECTS_MAX);
 	memset(r.selected, 0, p->req.nimporters);
 	if (o->all.n || (o->workspace_root && !o->prod.n)) {
-		struct graph g = graph_make(p, false, a);
+		AUTO(graph_release) struct graph g = graph_make(p, false, a);
 		if (select_all(&g, o->all, o->workspace_root && !o->prod.n, o->base, r.selected, e) < 0)
 			return e->code;
 	}
 	if (o->prod.n) {
-		struct graph g = graph_make(p, true, a);
+		AUTO(graph_release) struct graph g = graph_make(p, true, a);
 		if (select_all(&g, o->prod, o->workspace_root, o->base, r.selected, e) < 0)
 			return e->code;
 	}

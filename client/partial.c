@@ -15,22 +15,6 @@ static struct str_map specifiers(struct lock_directs d, struct arena *a)
 	return m;
 }
 
-/* Whether everything that IM refers to by workspace: is a project of the request: only then can the
- * lockfile's word be resolved again. */
-static bool links_stand(const struct request *req, const struct lock_importer *im)
-{
-	for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
-		bool found = !str_starts(at.d->specifier, STR("workspace:"));
-		for (size_t k = 0; k < req->nimporters && !found; k++)
-			found = str_eq(req->importer[k].manifest.name, at.d->alias) ||
-				str_find(str_from(at.d->specifier, 10), '@', 1) != SIZE_MAX ||
-				str_starts(at.d->specifier, STR("workspace:."));
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
 static void manifest_as_locked(struct manifest *m, const struct lock_importer *l, struct arena *a)
 {
 	m->dependencies = specifiers(l->deps[LOCK_PROD], a);
@@ -55,6 +39,47 @@ bool partial_lost(const struct request *req, const struct lockfile *lf)
 	return false;
 }
 
+/* Projects that the lockfile has and the disk has not, as far as they can be resolved again, and what else there is to
+ * lead to. */
+struct lost {
+	const struct request *req;
+	const struct lockfile *lf;
+	struct arena *a;
+	struct request_importer *im; /* N of them, sorted by path */
+	size_t n;
+	bool *fallen;     /* by IM */
+	struct map at;    /* IM by path */
+	struct map named; /* by name, how many projects are called so: on disk, and of IM those that have not fallen */
+	struct map local; /* folders and tarballs that can be copied */
+};
+
+static void name_count(struct lost *x, str name, int more)
+{
+	uint32_t n = map_get(&x->named, name);
+
+	if (name.n)
+		map_set(&x->named, name, (uint32_t)((int)(n == MAP_NONE ? 0 : n) + more));
+}
+
+static bool is_named(const struct lost *x, str name)
+{
+	uint32_t n = map_get(&x->named, name);
+
+	return n != MAP_NONE && n > 0;
+}
+
+/* Whether everything that IM refers to by workspace: is a project that there is: only then can the lockfile's word be
+ * resolved again. */
+static bool links_stand(const struct lost *x, const struct lock_importer *im)
+{
+	for (struct lock_walk at = lock_walk(im); lock_next(&at);)
+		if (str_starts(at.d->specifier, STR("workspace:")) && !is_named(x, at.d->alias) &&
+			str_find(str_from(at.d->specifier, 10), '@', 1) == SIZE_MAX &&
+			!str_starts(at.d->specifier, STR("workspace:.")))
+			return false;
+	return true;
+}
+
 /* M is what D, which links to it, asks for: its name, and some version that D takes. */
 static bool name_from(struct manifest *m, const struct lock_direct *d)
 {
@@ -75,18 +100,20 @@ static bool name_from(struct manifest *m, const struct lock_direct *d)
 	return true;
 }
 
-/* The lockfile does not have the names of projects; those who depend on them do. */
-static void name_lost(struct manifest *m, const struct lockfile *lf, str path, struct arena *a)
+/* The lockfile does not have the names of projects; those who depend on them do: the first that tells. */
+static void names_guess(struct lost *x)
 {
-	for (size_t i = 0; i < lf->nimporters; i++)
-		for (int g = 0; g < LOCK_NTYPES; g++)
-			for (size_t k = 0; k < lf->importer[i].deps[g].n; k++) {
-				const struct lock_direct *d = &lf->importer[i].deps[g].p[k];
-				if (str_starts(d->ref, STR("link:")) &&
-					str_eq(path_join(a, lf->importer[i].path, str_from(d->ref, 5)), path) &&
-					name_from(m, d))
-					return;
-			}
+	AUTO(arena_release) struct arena paths = ARENA_INIT(16 * 1024);
+
+	for (size_t i = 0; x->n && i < x->lf->nimporters; i++)
+		for (struct lock_walk at = lock_walk(&x->lf->importer[i]); lock_next(&at);) {
+			if (!str_starts(at.d->ref, STR("link:")))
+				continue;
+			uint32_t to =
+				map_get(&x->at, path_join(&paths, x->lf->importer[i].path, str_from(at.d->ref, 5)));
+			if (to != MAP_NONE && !x->im[to].manifest.name.n)
+				(void)name_from(&x->im[to].manifest, at.d);
+		}
 }
 
 static void meta_as_locked(struct manifest *m, const struct lock_importer *l, struct arena *a)
@@ -106,45 +133,28 @@ static void meta_as_locked(struct manifest *m, const struct lock_importer *l, st
 		m->meta_text = *text;
 }
 
-static struct request_importer lost_project(const struct lockfile *lf, const struct lock_importer *l, struct arena *a)
+static void as_locked(struct request_importer *im, const struct lock_importer *l, struct arena *a)
 {
-	struct request_importer im = { .path = l->path };
-
-	name_lost(&im.manifest, lf, l->path, a);
-	manifest_as_locked(&im.manifest, l, a);
-	meta_as_locked(&im.manifest, l, a);
-	im.manifest.publish_directory = l->publish_directory;
-	im.manifest.publish_link_directory = !l->publish_unlinked;
-	return im;
+	manifest_as_locked(&im->manifest, l, a);
+	meta_as_locked(&im->manifest, l, a);
+	im->manifest.publish_directory = l->publish_directory;
+	im->manifest.publish_link_directory = !l->publish_unlinked;
 }
 
 /* Whether all that L, which is not on disk, copies from folders and tarballs is there. */
-static bool copies_stand(const struct request *req, const struct lock_importer *l)
+static bool copies_stand(const struct lost *x, const struct lock_importer *l)
 {
-	for (int g = 0; g < LOCK_NTYPES; g++)
-		for (size_t i = 0; i < l->deps[g].n; i++) {
-			str ref = l->deps[g].p[i].ref;
-			size_t at = str_find_str(ref, STR("file:"), 0);
-			if (at == SIZE_MAX)
-				continue;
-			str path = str_from(ref, at + 5);
-			size_t end = str_find(path, '(', 0);
-			path = str_head(path, end == SIZE_MAX ? path.n : end);
-			bool found = request_importer(req, path) != NULL;
-			for (size_t k = 0; k < req->nlocal && !found; k++)
-				found = str_eq(req->local[k].path, path);
-			if (!found)
-				return false;
-		}
+	for (struct lock_walk at = lock_walk(l); lock_next(&at);) {
+		size_t from = str_find_str(at.d->ref, STR("file:"), 0);
+		if (from == SIZE_MAX)
+			continue;
+		str path = str_from(at.d->ref, from + 5);
+		size_t end = str_find(path, '(', 0);
+		path = str_head(path, end == SIZE_MAX ? path.n : end);
+		if (!request_importer(x->req, path) && map_get(&x->local, path) == MAP_NONE)
+			return false;
+	}
 	return true;
-}
-
-static const struct request_importer *lost_at(const struct request *out, size_t from, str path)
-{
-	for (size_t i = from; i < out->nimporters; i++)
-		if (str_eq(out->importer[i].path, path))
-			return &out->importer[i];
-	return NULL;
 }
 
 /* Whether D, which leads to IM by name, takes what IM is guessed to be. */
@@ -164,37 +174,60 @@ static bool guess_fits(const struct request_importer *im, const struct lock_dire
 	return rg && im->manifest.name.n && semver_parse(&v, im->manifest.version, true) && range_has(rg, &v, false);
 }
 
-/* Whether what L links to of projects that are not on disk is in OUT as L wants it. */
-static bool guesses_fit(const struct request *out, const struct request *req, const struct lockfile *lf,
-	const struct lock_importer *l, struct arena *a)
+/* Whether what L links to of projects that are not on disk is there as L wants it. */
+static bool guesses_fit(const struct lost *x, const struct lock_importer *l)
 {
-	for (int g = 0; g < LOCK_NTYPES; g++)
-		for (size_t i = 0; i < l->deps[g].n; i++) {
-			const struct lock_direct *d = &l->deps[g].p[i];
-			if (!str_starts(d->ref, STR("link:")))
-				continue;
-			str to = path_join(a, l->path, str_from(d->ref, 5));
-			const struct request_importer *im = lost_at(out, req->nimporters, to);
-			if (im ? !guess_fits(im, d, a) : is_lost(req, to) && lockfile_importer(lf, to))
-				return false;
-		}
+	for (struct lock_walk at = lock_walk(l); lock_next(&at);) {
+		if (!str_starts(at.d->ref, STR("link:")))
+			continue;
+		str to = path_join(x->a, l->path, str_from(at.d->ref, 5));
+		uint32_t i = map_get(&x->at, to);
+		if (i == MAP_NONE || x->fallen[i] ? is_lost(x->req, to) && lockfile_importer(x->lf, to)
+						  : !guess_fits(&x->im[i], at.d, x->a))
+			return false;
+	}
 	return true;
 }
 
-/* What OUT still has of projects that are not on disk, and that cannot be resolved again, goes. One that goes may be
- * what another one links to. */
-static void drop_fallen(struct request *out, const struct request *req, const struct lockfile *lf, struct arena *a)
+/* What cannot be resolved again falls. One that falls may be what another one links to. */
+static void lost_settle(struct lost *x)
 {
 	for (bool again = true; again;) {
-		size_t n = req->nimporters;
-		for (size_t i = n; i < out->nimporters; i++) {
-			const struct lock_importer *l = lockfile_importer(lf, out->importer[i].path);
-			if (links_stand(out, l) && copies_stand(req, l) && guesses_fit(out, req, lf, l, a))
-				out->importer[n++] = out->importer[i];
+		again = false;
+		for (size_t i = 0; i < x->n; i++) {
+			const struct lock_importer *l = lockfile_importer(x->lf, x->im[i].path);
+			if (x->fallen[i] || (links_stand(x, l) && copies_stand(x, l) && guesses_fit(x, l)))
+				continue;
+			x->fallen[i] = again = true;
+			name_count(x, x->im[i].manifest.name, -1);
 		}
-		again = n < out->nimporters;
-		out->nimporters = n;
 	}
+}
+
+/* Those that X's lockfile has and its request has not, to AT on. */
+static void lost_find(struct lost *x, struct request_importer *at)
+{
+	x->im = at;
+	for (size_t i = 0; i < x->lf->nimporters; i++) {
+		if (!is_lost(x->req, x->lf->importer[i].path))
+			continue;
+		map_add(&x->at, x->lf->importer[i].path, (uint32_t)x->n, NULL);
+		x->im[x->n++] = (struct request_importer){ .path = x->lf->importer[i].path };
+	}
+	x->fallen = arena_new(x->a, bool, x->n + 1);
+	names_guess(x);
+	for (size_t i = 0; i < x->n; i++) {
+		as_locked(&x->im[i], lockfile_importer(x->lf, x->im[i].path), x->a);
+		name_count(x, x->im[i].manifest.name, 1);
+	}
+	lost_settle(x);
+}
+
+static void lost_release(struct lost *x)
+{
+	map_release(&x->at);
+	map_release(&x->named);
+	map_release(&x->local);
 }
 
 static int by_path(const void *a, const void *b)
@@ -205,18 +238,26 @@ static int by_path(const void *a, const void *b)
 void partial_request(struct request *out, const struct request *req, const bool *selected, const struct lockfile *lf,
 	struct arena *a)
 {
+	AUTO(lost_release) struct lost x = { .req = req, .lf = lf, .a = a };
+	size_t n = req->nimporters;
+
 	*out = *req;
-	out->importer = arena_new(a, struct request_importer, req->nimporters + (lf ? lf->nimporters : 0) + 1);
-	memcpy(out->importer, req->importer, req->nimporters * sizeof(*out->importer));
-	for (size_t i = 0; lf && i < lf->nimporters; i++)
-		if (is_lost(req, lf->importer[i].path))
-			out->importer[out->nimporters++] = lost_project(lf, &lf->importer[i], a);
-	if (lf)
-		drop_fallen(out, req, lf, a);
-	for (size_t i = 0; i < req->nimporters; i++) {
+	out->importer = arena_new(a, struct request_importer, n + (lf ? lf->nimporters : 0) + 1);
+	memcpy(out->importer, req->importer, n * sizeof(*out->importer));
+	if (!lf)
+		return;
+	for (size_t i = 0; i < req->nlocal; i++)
+		map_add(&x.local, req->local[i].path, 1, NULL);
+	for (size_t i = 0; i < n; i++)
+		name_count(&x, req->importer[i].manifest.name, 1);
+	lost_find(&x, out->importer + n);
+	for (size_t i = 0; i < x.n; i++)
+		if (!x.fallen[i])
+			out->importer[out->nimporters++] = x.im[i];
+	for (size_t i = 0; i < n; i++) {
 		struct request_importer *im = &out->importer[i];
-		const struct lock_importer *l = selected[i] || !lf ? NULL : lockfile_importer(lf, im->path);
-		if (l && links_stand(out, l))
+		const struct lock_importer *l = selected[i] ? NULL : lockfile_importer(lf, im->path);
+		if (l && links_stand(&x, l))
 			manifest_as_locked(&im->manifest, l, a);
 	}
 	qsort(out->importer, out->nimporters, sizeof(*out->importer), by_path);

@@ -8,6 +8,7 @@
 #include "dependencies_meta.h"
 #include "lock_walk.h"
 #include "overrides.h"
+#include "project_names.h"
 #include "satisfies_local.h"
 #include "semver.h"
 #include "source.h"
@@ -16,6 +17,7 @@ struct check {
 	const struct lockfile *lf;
 	const struct request *req;
 	struct projects_hooked meant;
+	struct project_names names;
 	struct arena *a;
 	bool frozen;
 	VEC(str) found;
@@ -259,10 +261,9 @@ static void meta_differs(struct check *c, const struct request_importer *im, con
 static bool project_in_range(const struct check *c, str name, const struct range *range)
 {
 	bool any = false;
-	for (size_t i = 0; i < c->req->nimporters; i++) {
-		const struct manifest *m = &c->req->importer[i].manifest;
+	for (uint32_t i = project_named(&c->names, name); i != MAP_NONE; i = c->names.next[i]) {
 		struct semver v;
-		if (!str_eq(m->name, name) || !semver_parse(&v, m->version, true))
+		if (!semver_parse(&v, c->req->importer[i].manifest.version, true))
 			continue;
 		if (range_has(range, &v, true))
 			return true;
@@ -325,6 +326,7 @@ bool lockfile_satisfies(
 	struct check c = { .lf = lf, .req = req, .a = a, .frozen = frozen };
 	struct err e;
 
+	project_names_init(&c.names, req, a);
 	if (projects_hooks(&c.meant, req, a, &e) < 0) {
 		differ(&c, "%s", e.msg); /* the resolver's to report where it is asked */
 	} else {
@@ -336,6 +338,7 @@ bool lockfile_satisfies(
 	for (size_t i = 0; i < c.found.n; i++)
 		why->p[i] = c.found.p[i];
 	vec_release(&c.found);
+	project_names_release(&c.names);
 	return why->n == 0;
 }
 
