@@ -54,13 +54,21 @@ static bool map_has(struct str_map m, str alias)
 	return str_map_get(m, alias) != NULL;
 }
 
-static const struct manifest *manifest_at(const struct request *r, str path)
+/* The request's projects by path; another process may not have sorted them. */
+static struct map projects_by_path(const struct request *r)
 {
-	for (size_t i = 0; i < r->nimporters; i++) {
-		if (str_eq(r->importer[i].path, path))
-			return &r->importer[i].manifest;
-	}
-	return NULL;
+	struct map m = MAP_INIT;
+
+	for (size_t i = 0; i < r->nimporters; i++)
+		map_add(&m, r->importer[i].path, (uint32_t)i, NULL);
+	return m;
+}
+
+static const struct manifest *manifest_at(const struct request *r, const struct map *by_path, str path)
+{
+	uint32_t i = map_get(by_path, path);
+
+	return i == MAP_NONE ? NULL : &r->importer[i].manifest;
 }
 
 /* Whether M, which may be NULL, still names ALIAS. */
@@ -73,10 +81,11 @@ static bool names(const struct manifest *m, str alias)
 bool policy_partial(const struct request *r)
 {
 	const struct lockfile *lf = r->lockfile;
+	AUTO(map_release) struct map by_path = projects_by_path(r);
 
 	for (size_t i = 0; lf && r->nimporters && i < lf->nimporters; i++) {
 		const struct lock_importer *im = &lf->importer[i];
-		const struct manifest *m = manifest_at(r, im->path);
+		const struct manifest *m = manifest_at(r, &by_path, im->path);
 		for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
 			if (!names(m, at.d->alias))
 				return true;
@@ -106,9 +115,11 @@ static void walk_to(struct walk *w, str alias, str ref)
 
 static void walk_importers(struct walk *w, const struct request *r)
 {
+	AUTO(map_release) struct map by_path = projects_by_path(r);
+
 	for (size_t i = 0; i < w->lf->nimporters; i++) {
 		const struct lock_importer *im = &w->lf->importer[i];
-		const struct manifest *m = manifest_at(r, im->path);
+		const struct manifest *m = manifest_at(r, &by_path, im->path);
 		for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
 			if (names(m, at.d->alias))
 				walk_to(w, at.d->alias, at.d->ref);

@@ -8,9 +8,11 @@
 struct ws_package {
 	atom name, version;
 	const struct request_importer *imp;
+	uint32_t next; /* of the same name, in the request's order; MAP_NONE: none */
 };
 struct workspace {
 	VEC(struct ws_package) p;
+	struct map named;           /* the first of each name */
 	struct map local, importer; /* by path */
 };
 
@@ -24,7 +26,12 @@ void workspace_init(struct run *r)
 			*vec_add(&w->p) = (struct ws_package){ atom_of(&r->t, m->manifest.name),
 				m->manifest.version.n ? atom_of(&r->t, m->manifest.version)
 						      : atom_of(&r->t, STR("0.0.0")),
-				m };
+				m, MAP_NONE };
+	}
+	for (size_t i = w->p.n; i-- > 0;) {
+		str name = w->p.p[i].imp->manifest.name;
+		w->p.p[i].next = map_get(&w->named, name);
+		map_set(&w->named, name, (uint32_t)i);
 	}
 	for (size_t i = 0; i < r->req->nlocal; i++)
 		map_add(&w->local, r->req->local[i].path, (uint32_t)i, NULL);
@@ -35,6 +42,7 @@ void workspace_release(struct run *r)
 	if (!r->workspace)
 		return;
 	vec_release(&r->workspace->p);
+	map_release(&r->workspace->named);
 	map_release(&r->workspace->local);
 	map_release(&r->workspace->importer);
 	free(r->workspace);
@@ -75,6 +83,13 @@ static bool names_prerelease(str s)
 	return false;
 }
 
+/* The next project called NAME after P (NULL: the first one); NULL: there is none. */
+static const struct ws_package *ws_next(struct run *r, const struct ws_package *p, atom name)
+{
+	uint32_t i = p ? p->next : map_get(&r->workspace->named, sof(r, name));
+	return i == MAP_NONE ? NULL : &r->workspace->p.p[i];
+}
+
 /* Of several with one name and version the last counts. Source: pnpm 12.21's behaviour. */
 static const struct ws_package *ws_pick(struct run *r, atom name, atom fetch, enum spec_type type, bool *known)
 {
@@ -84,10 +99,7 @@ static const struct ws_package *ws_pick(struct run *r, atom name, atom fetch, en
 	bool any = type == SPEC_TAG || workspace_any(want);
 	const struct range *rg = any ? NULL : atom_range(&r->t, fetch);
 	*known = false;
-	for (size_t i = 0; i < r->workspace->p.n; i++) {
-		const struct ws_package *p = &r->workspace->p.p[i];
-		if (p->name != name)
-			continue;
+	for (const struct ws_package *p = NULL; (p = ws_next(r, p, name));) {
 		*known = true;
 		const struct semver *v = atom_semver(&r->t, p->version);
 		if (type == SPEC_VERSION) {
@@ -158,9 +170,8 @@ static int ws_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 			"\" is a dependency but the workspace has no package named \"" STR_FMT "\"",
 			STR_ARG(imp->req->path), SA(r, w->alias), STR_ARG(spec), SA(r, s.name));
 	AUTO(buf_release) struct buf b = BUF_INIT;
-	for (size_t i = 0; i < r->workspace->p.n; i++)
-		if (r->workspace->p.p[i].name == s.name)
-			buf_printf(&b, " " STR_FMT, SA(r, r->workspace->p.p[i].version));
+	for (p = NULL; (p = ws_next(r, p, s.name));)
+		buf_printf(&b, " " STR_FMT, SA(r, p->version));
 	return err_set(e, ERR_NOMATCH,
 		"in " STR_FMT ": no version of " STR_FMT " in the workspace satisfies " STR_FMT "; available:" STR_FMT,
 		STR_ARG(imp->req->path), SA(r, s.name), STR_ARG(spec), STR_ARG(buf_str(&b)));
@@ -173,9 +184,9 @@ bool workspace_instead(struct run *r, uint32_t *out, const struct importer *imp,
 	const struct ws_package *best = ws_pick(r, spec->name, spec->fetch, spec->type, &known);
 	if (!known)
 		return false;
-	for (size_t i = 0; version && i < r->workspace->p.n; i++)
-		if (r->workspace->p.p[i].name == spec->name && r->workspace->p.p[i].version == version) {
-			*out = ws_package(r, imp, &r->workspace->p.p[i], w, fresh);
+	for (const struct ws_package *p = NULL; version && (p = ws_next(r, p, spec->name));)
+		if (p->version == version) {
+			*out = ws_package(r, imp, p, w, fresh);
 			return true;
 		}
 	if (!best)
