@@ -242,6 +242,7 @@ static void run_end(struct run *r)
 		vec_release(&r->importer[i].direct);
 		vec_release(&r->importer[i].aliases);
 		vec_release(&r->importer[i].missing);
+		vec_release(&r->importer[i].owned);
 	}
 	vec_release(&r->pkg);
 	vec_release(&r->node);
@@ -250,8 +251,9 @@ static void run_end(struct run *r)
 	free(r->pkg_of_id);
 	free(r->is_peer_name);
 	preferred_release(r);
-	free(r->run_versions);
-	free(r->run_first);
+	vec_release(&r->reached);
+	free(r->reached_is);
+	free(r->reached_first);
 	marks_release(&r->met);
 	marks_release(&r->weighed);
 }

@@ -194,6 +194,7 @@ struct importer {
 	/* hoisting */
 	VEC(atom) aliases; /* what is a direct dependency, declared or hoisted; ascending */
 	missing_vec missing;
+	VEC(uint32_t) owned;         /* packages whose children it has decided at some time: see struct owner */
 	struct kv *optional_missing; /* (name, range) pairs, by kv_order */
 	uint32_t noptional_missing;
 	/* Optional peers not hoisted because they don't take what is there; NULL: none. */
@@ -204,6 +205,7 @@ struct importer {
 	bool converged;
 	uint64_t converged_rewrites, walked_rewrites;
 	uint32_t walked;
+	uint32_t reached;  /* how many of DIRECT resolve_reach.c has followed */
 	bool subdep_rules; /* hoisted peers resolve as transitive dependencies do */
 };
 
@@ -226,8 +228,8 @@ struct asking {
 	atom name, spec, locked;
 };
 /* A package that is reachable, for hoisting: they are looked through once for each missing peer. */
-struct run_version {
-	uint32_t pkg, next; /* of the same name; NONE: none */
+struct reached_pkg {
+	uint32_t pkg, next; /* of the same name: its place + 1; 0: none */
 };
 
 struct run {
@@ -273,12 +275,16 @@ struct run {
 	struct rows pick;        /* choices made, see pick.c */
 	struct rows first;       /* what projects share, see first_pick.c */
 	VEC(struct ahead) ahead; /* packages whose dependencies are still to be asked for ahead */
-	struct run_version *run_versions;
-	size_t nrun_versions;
-	uint32_t *run_first; /* by atom of the name: its first place among them */
-	size_t nrun_first;
-	uint64_t run_versions_at;
-	const struct importer *run_versions_of;
+	/* resolve_reach.c */
+	VEC(struct reached_pkg) reached;
+	bool *reached_is; /* by package */
+	size_t nreached_is;
+	uint32_t *reached_first; /* by atom of the name: the place of one of them + 1 */
+	size_t nreached_first;
+	uint64_t reached_at, reached_rewired; /* REVISION and REWIRED then */
+	const struct importer *reached_of;
+	uint32_t wired;   /* packages below this number were followed to what they lead to */
+	uint64_t rewired; /* how often one of those came to lead to something else */
 	uint32_t mark;
 	struct marks met;     /* atoms, in whatever a function looks through */
 	struct marks weighed; /* versions of the packument at hand, while one is chosen */

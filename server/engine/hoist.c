@@ -320,7 +320,24 @@ static bool first_walk_news(struct run *r, uint32_t me, const struct pkg *p, boo
 	return met && !p->first_walk.known;
 }
 
-/* Notes what D, of IMP, missed below the packages of which that is news: most have been told long ago. */
+/* Notes what D, of IMP, missed below package I, if that is news: most have been told long ago. MARK: of those below
+ * which D missed something, whose place among them is their slot. */
+static void first_walk_note_one(
+	struct run *r, const struct importer *imp, const struct discovery *d, uint32_t i, uint32_t mark)
+{
+	struct pkg *p = pkg_at(r, i);
+	uint32_t me = (uint32_t)(imp - r->importer);
+	bool met = p->seen == mark, owned = p->owner.set && p->owner.importer == me;
+	if (!first_walk_news(r, me, p, met))
+		return;
+	p->first_walk = (struct first_walk){ .known = true, .owned = owned, .names = &atomset_none };
+	if (owned)
+		p->first_walk.owner = p->owner;
+	if (met)
+		p->first_walk.names = atomset_dup(&r->arena, d->by_pkg.p[p->slot].names);
+}
+
+/* The same of all packages. */
 static void first_walk_note(struct run *r, const struct importer *imp, const struct discovery *d)
 {
 	uint32_t me = (uint32_t)(imp - r->importer), mark = ++r->mark;
@@ -334,17 +351,11 @@ static void first_walk_note(struct run *r, const struct importer *imp, const str
 			p->slot = (uint32_t)i;
 		}
 	}
-	for (uint32_t i = 0; i < r->pkg.n; i++) {
-		struct pkg *p = pkg_at(r, i);
-		bool met = p->seen == mark, owned = p->owner.set && p->owner.importer == me;
-		if (!first_walk_news(r, me, p, met))
-			continue;
-		p->first_walk = (struct first_walk){ .known = true, .owned = owned, .names = &atomset_none };
-		if (owned)
-			p->first_walk.owner = p->owner;
-		if (met)
-			p->first_walk.names = atomset_dup(&r->arena, d->by_pkg.p[p->slot].names);
-	}
+	for (size_t i = 0; i < d->by_pkg.n; i++)
+		if (pkg_at(r, d->by_pkg.p[i].pkg)->seen == mark)
+			first_walk_note_one(r, imp, d, d->by_pkg.p[i].pkg, mark);
+	for (size_t i = 0; i < imp->owned.n; i++)
+		first_walk_note_one(r, imp, d, imp->owned.p[i], mark);
 }
 
 /* A miss below a package that another importer's walk covers, and found provided there, is not ours to hoist. */

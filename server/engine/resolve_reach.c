@@ -1,56 +1,69 @@
-#include "base/vec.h"
 #include "resolve.h"
 #include <stdlib.h>
 
-/* Links what run_versions has of one name, in its order. */
-static void by_name(struct run *r)
+/* Nobody is reached yet, from ONLY or (NULL) from any importer. */
+static void reach_begin(struct run *r, const struct importer *only)
 {
-	r->nrun_first = r->t.n;
-	r->run_first = xrealloc(r->run_first, r->nrun_first * sizeof(*r->run_first));
-	memset(r->run_first, 0xFF, r->nrun_first * sizeof(*r->run_first)); /* NONE */
-	for (size_t i = r->nrun_versions; i-- > 0;) {
-		uint32_t *first = &r->run_first[pkg_at(r, r->run_versions[i].pkg)->name];
-		r->run_versions[i].next = *first;
-		*first = (uint32_t)i;
-	}
+	r->reached.n = 0;
+	if (r->nreached_is)
+		memset(r->reached_is, 0, r->nreached_is * sizeof(*r->reached_is));
+	if (r->nreached_first)
+		memset(r->reached_first, 0, r->nreached_first * sizeof(*r->reached_first));
+	for (uint32_t i = 0; i < r->nimporter; i++)
+		if (!only || only == &r->importer[i])
+			r->importer[i].reached = 0;
+	r->reached_of = only;
+	r->reached_rewired = r->rewired;
 }
 
+static void reach_add(struct run *r, uint32_t pkg)
+{
+	uint32_t *first = &r->reached_first[pkg_at(r, pkg)->name];
+	r->reached_is[pkg] = true;
+	*vec_add(&r->reached) = (struct reached_pkg){ pkg, *first };
+	*first = (uint32_t)r->reached.n;
+}
+
+/* What came since: new direct dependencies, and what is below them. */
 static void reach(struct run *r, const struct importer *only)
 {
 	VEC(uint32_t) stack = VEC_INIT;
-	uint32_t mark = ++r->mark;
-	r->nrun_versions = 0;
-	r->run_versions = xrealloc(r->run_versions, (r->pkg.n + 1) * sizeof(*r->run_versions));
-	for (uint32_t i = 0; i < r->nimporter; i++)
-		for (size_t k = 0; (!only || only == &r->importer[i]) && k < r->importer[i].direct.n; k++)
-			*vec_add(&stack) = r->importer[i].direct.p[k].pkg;
+	if (r->reached_of != only || r->reached_rewired != r->rewired)
+		reach_begin(r, only);
+	if (r->pkg.n)
+		r->reached_is = by_atom(r->reached_is, &r->nreached_is, (atom)r->pkg.n, sizeof(*r->reached_is));
+	r->reached_first = by_atom(r->reached_first, &r->nreached_first, (atom)r->t.n, sizeof(*r->reached_first));
+	r->wired = (uint32_t)r->pkg.n;
+	for (uint32_t i = 0; i < r->nimporter; i++) {
+		struct importer *imp = &r->importer[i];
+		for (; (!only || only == imp) && imp->reached < imp->direct.n; imp->reached++)
+			*vec_add(&stack) = imp->direct.p[imp->reached].pkg;
+	}
 	while (stack.n) {
 		uint32_t i = stack.p[--stack.n];
-		struct pkg *p = pkg_at(r, i);
-		if (p->seen == mark)
+		const struct pkg *p = pkg_at(r, i);
+		if (r->reached_is[i])
 			continue;
-		p->seen = mark;
-		r->run_versions[r->nrun_versions++] = (struct run_version){ i, NONE };
+		reach_add(r, i);
 		for (uint32_t k = 0; k < p->nedge; k++)
-			if (pkg_at(r, p->edge[k].pkg)->seen != mark)
+			if (!r->reached_is[p->edge[k].pkg])
 				*vec_add(&stack) = p->edge[k].pkg;
 	}
 	vec_release(&stack);
-	by_name(r);
 }
 
 void resolve_run_versions(
 	struct run *r, const struct importer *imp, atom name, void (*f)(void *ctx, atom version), void *ctx)
 {
-	if (r->run_versions_at != r->revision || r->run_versions_of != imp) {
+	if (r->reached_at != r->revision || r->reached_of != imp) {
 		reach(r, imp);
-		r->run_versions_at = r->revision;
-		r->run_versions_of = imp;
+		r->reached_at = r->revision;
 	}
-	uint32_t next = name < r->nrun_first ? r->run_first[name] : NONE;
-	for (uint32_t i = next; i != NONE; i = next) {
-		next = r->run_versions[i].next;
-		const struct pkg *p = pkg_at(r, r->run_versions[i].pkg);
+	uint32_t next = name < r->nreached_first ? r->reached_first[name] : 0;
+	while (next) {
+		const struct reached_pkg *x = &r->reached.p[next - 1];
+		const struct pkg *p = pkg_at(r, x->pkg);
+		next = x->next;
 		if (p->version)
 			f(ctx, p->version);
 		else if (p->by_workspace && p->manifest_version)

@@ -43,6 +43,8 @@ bool seed_claim(struct run *r, struct seed *s, const struct importer *imp)
 	if (p->owner.set && !s->leaf && mine.depth < p->owner.depth)
 		r->rewrites++;
 	p->owner = mine;
+	if (r->nimporter > 1)
+		*vec_add(&r->importer[mine.importer].owned) = s->pkg;
 	p->shadow = s->shadow;
 	return true;
 }
@@ -114,8 +116,11 @@ static bool record(struct run *r, const struct seed *s, struct edge *edge, uint3
 	struct pkg *p = pkg_at(r, s->pkg);
 	if (!still_owner(r, s) || (p->recorded && pins_over(p, s->shadow, s->key)))
 		return false;
-	if (p->recorded && !edges_same(p, edge, n))
+	bool same = edges_same(p, edge, n);
+	if (p->recorded && !same)
 		r->breaks++;
+	if (s->pkg < r->wired && !same)
+		r->rewired++;
 	p->recorded = true;
 	p->edge = edge;
 	p->nedge = n;
