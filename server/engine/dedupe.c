@@ -312,7 +312,8 @@ struct namer {
 	struct run *r;
 	struct graph *g;
 	const dpid *collapsed; /* by graph node */
-	dpid *name;            /* by dep path; NONE: not yet */
+	dpid *name;            /* by dep path, of one that none stands in for; NONE: not yet */
+	dpid *moved;           /* by dep path, a node's: its new one; NONE: it stays */
 	bool *naming;
 	size_t n;
 };
@@ -362,8 +363,8 @@ static void edges_join(struct run *r, struct gnode *kept, const struct gnode *go
 
 static void rename_edge(const struct namer *m, dpid *dp)
 {
-	if (*dp != NONE && *dp < m->n && m->name[*dp] != NONE)
-		*dp = m->name[*dp];
+	if (*dp != NONE && *dp < m->n && m->moved[*dp] != NONE)
+		*dp = m->moved[*dp];
 }
 
 /* Gives node AT its new dep path; one that another node has already takes its edges over. */
@@ -386,18 +387,23 @@ static void rename_survivors(struct run *r, struct graph *g, const dpid *collaps
 {
 	struct namer m = { .r = r, .g = g, .collapsed = collapsed, .n = g->paths->dp.n };
 	m.name = xmalloc((m.n + 1) * sizeof(*m.name));
+	m.moved = xmalloc((m.n + 1) * sizeof(*m.moved));
 	m.naming = xcalloc(m.n + 1, sizeof(*m.naming));
 	memset(m.name, 0xff, (m.n + 1) * sizeof(*m.name));
+	memset(m.moved, 0xff, (m.n + 1) * sizeof(*m.moved));
 	VEC(uint32_t) moved = VEC_INIT;
 	bool merged = false;
 	for (uint32_t i = 0; i < g->node.n; i++) {
-		if (!g->node.p[i].dropped && name_of(&m, g->node.p[i].dp) != g->node.p[i].dp)
-			*vec_add(&moved) = i;
+		dpid old = g->node.p[i].dp, to = g->node.p[i].dropped ? old : name_of(&m, old);
+		if (to == old)
+			continue;
+		m.moved[old] = to; /* a merged one that an edge still names is there, too */
+		*vec_add(&moved) = i;
 	}
 	rows_sort(moved.p, moved.n, sizeof(*moved.p), by_text, g);
 	graph_grow(g);
 	for (size_t i = 0; i < moved.n; i++)
-		merged |= rekey(&m, moved.p[i], m.name[g->node.p[moved.p[i]].dp]);
+		merged |= rekey(&m, moved.p[i], m.moved[g->node.p[moved.p[i]].dp]);
 	for (size_t i = 0; moved.n && i < g->node.n; i++)
 		for (uint32_t k = 0; k < g->node.p[i].nedge; k++)
 			rename_edge(&m, &g->node.p[i].edge[k].dp);
@@ -408,6 +414,7 @@ static void rename_survivors(struct run *r, struct graph *g, const dpid *collaps
 		graph_prune(r, g);
 	vec_release(&moved);
 	free(m.name);
+	free(m.moved);
 	free(m.naming);
 }
 
