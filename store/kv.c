@@ -81,7 +81,9 @@ static int kv_err(struct err *e, int rc, const struct kv *k, const char *what)
 	if (rc == MDB_MAP_FULL)
 		return err_set(e, ERR_NOSPACE, "%s %s: the index has reached its limit of %zu bytes", what, k->path,
 			k->o.map_size);
-	if (rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_VERSION_MISMATCH || rc == MDB_PAGE_NOTFOUND)
+	if (rc == MDB_VERSION_MISMATCH)
+		return err_set(e, ERR_UNSUPPORTED, "%s %s: %s", what, k->path, mdb_strerror(rc));
+	if (rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND)
 		return err_set(e, ERR_PARSE, "%s %s: %s", what, k->path, mdb_strerror(rc));
 	int code = err_set(e, ERR_IO, "%s %s: %s", what, k->path, mdb_strerror(rc));
 	e->os = rc > 0 ? rc : 0;

@@ -107,9 +107,9 @@ static int boot_check(struct store *s, bool *lost, struct err *e)
 	return flock(s->lock_fd, LOCK_SH) == 0 ? 0 : err_os(e, "lock %s", s->dir);
 }
 
-/* The new index. Only when it is whole does the boot file forget the other life: a process that is killed
+/* The new index, and WHY. Only when it is whole does the boot file forget the other life: a process that is killed
  * before leaves all to the next. */
-static int boot_recover(struct store *s, struct err *e)
+static int boot_recover(struct store *s, const char *why, struct err *e)
 {
 	AUTO(buf_release) struct buf now = BUF_INIT;
 	size_t packages;
@@ -119,9 +119,8 @@ static int boot_recover(struct store *s, struct err *e)
 		return e->code;
 	atomic_store(&s->dirty, true);
 	log_warn("store",
-		"dir=%s the machine went down while the store was in use; its index was made anew from %zu packages, "
-		"each of which is hashed before it is used again",
-		s->dir, packages);
+		"dir=%s %s; its index was made anew from %zu packages, each of which is hashed before it is used again",
+		s->dir, why, packages);
 	return flock(s->lock_fd, LOCK_SH) == 0 ? 0 : err_os(e, "lock %s", s->dir);
 }
 
@@ -178,6 +177,22 @@ static int dirs_open(struct store *s, struct err *e)
 	return 0;
 }
 
+/* An index that cannot be read: something wrote to it, or its disk did not keep it. Alone, since who has opened one
+ * keeps the lock; another process may have made it anew meanwhile. */
+static int index_anew(struct store *s, const char *path, const struct kv_opts *o, struct err *e)
+{
+	if (flock(s->lock_fd, LOCK_EX) != 0)
+		return err_os(e, "lock %s", s->dir);
+	if (kv_open(&s->kv, path, o, e) == 0)
+		return flock(s->lock_fd, LOCK_SH) == 0 ? 0 : err_os(e, "lock %s", s->dir);
+	struct err was = *e;
+	if (was.code != ERR_PARSE || set_aside(s, "index", e) < 0)
+		return e->code;
+	if (fs_mkdir(s->fd, "index", 0777) != 0)
+		return err_os(e, "make directory %s", path);
+	return kv_open(&s->kv, path, o, e) < 0 ? e->code : boot_recover(s, was.msg, e);
+}
+
 static int store_setup(struct store *s, const struct store_opts *o, struct err *e)
 {
 	char index[PATH_MAX];
@@ -195,9 +210,13 @@ static int store_setup(struct store *s, const struct store_opts *o, struct err *
 		return e->code;
 	if ((size_t)snprintf(index, sizeof(index), "%s/index", s->dir) >= sizeof(index))
 		return err_set(e, ERR_TOOBIG, "the store's path is too long: %.100s…", s->dir);
-	if (kv_open(&s->kv, index, &(struct kv_opts){ .map_size = o->map_size, .readahead = o->readahead }, e) < 0)
-		return e->code;
-	return lost ? boot_recover(s, e) : 0;
+	struct kv_opts ko = { .map_size = o->map_size, .readahead = o->readahead };
+	int rc = kv_open(&s->kv, index, &ko, e);
+	if (rc == ERR_PARSE && !lost)
+		return index_anew(s, index, &ko, e);
+	if (rc < 0)
+		return rc;
+	return lost ? boot_recover(s, "the machine went down while the store was in use", e) : 0;
 }
 
 int store_open(struct store **out, const char *dir, const struct store_opts *o, struct err *e)

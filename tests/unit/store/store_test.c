@@ -315,6 +315,28 @@ static void test_power_loss(void **state)
 	pkg_drop(&p);
 }
 
+/* An index that is no index any more is made anew, and nobody is asked to remove it. */
+static void test_index_garbage(void **state)
+{
+	struct env *v = *state;
+	struct pkg p = import(v, "6.3.0");
+	str key = sample_key(v, "6.3.0");
+	uint32_t flags = 0;
+	struct err e;
+
+	store_close(v->s);
+	str cmd = arena_printf(&v->a, "yes garbage | head -c 20000 > '%s/index/data.mdb'", v->store);
+	assert_int_equal(system(cmd.p), 0);
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(store_open(&v->s, v->store, NULL, &e), 0);
+		assert_int_equal(link_key(v, key, again ? "again" : "first", &flags), 0);
+		assert_int_equal(flags & PKG_UNPROVEN, again ? 0 : PKG_UNPROVEN);
+		if (!again)
+			store_close(v->s);
+	}
+	pkg_drop(&p);
+}
+
 static void test_power_loss_spoiled(void **state)
 {
 	static const char *const damage[] = {
@@ -495,6 +517,7 @@ int main(void)
 		T(test_verify_full),
 		T(test_lost),
 		T(test_format),
+		T(test_index_garbage),
 		T(test_unclean_boot),
 		T(test_power_loss),
 		T(test_power_loss_spoiled),
