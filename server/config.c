@@ -173,14 +173,16 @@ static bool is_near(str a, str b)
 	return (x <= 1 && y <= 1) || (x == 2 && y == 2 && a.p[i] == b.p[i + 1] && a.p[i + 1] == b.p[i]);
 }
 
-static int no_option(str name, struct err *e)
+/* DASHES: "--", where it stood on the command line. */
+static int no_option(const char *dashes, str name, struct err *e)
 {
 	for (size_t i = 0; i < NOPTIONS; i++) {
 		if (is_near(name, str_of(options[i].name)))
-			return err_set(e, ERR_USAGE, "no option " STR_FMT "; is it %s?", STR_ARG(str_head(name, 100)),
-				options[i].name);
+			return err_set(e, ERR_USAGE, "no option %s" STR_FMT "; is it %s%s?", dashes,
+				STR_ARG(str_head(name, 100)), dashes, options[i].name);
 	}
-	return err_set(e, ERR_USAGE, "no option " STR_FMT "; `drayd --help` lists them", STR_ARG(str_head(name, 100)));
+	return err_set(e, ERR_USAGE, "no option %s" STR_FMT "; `drayd --help` lists them", dashes,
+		STR_ARG(str_head(name, 100)));
 }
 
 /* A comment begins with a `#` that stands first or behind a space: in a password it is a character like others. */
@@ -212,7 +214,7 @@ static int config_line(struct config *c, str line, unsigned n, unsigned *from, s
 		return config_section_set(c, name, str_trim(value), e);
 	const struct option *o = option_find(name);
 	if (!o)
-		return no_option(name, e);
+		return no_option("", name, e);
 	if (str_eq(name, STR("config")))
 		return err_set(e, ERR_USAGE, "config stands on the command line only: a file names no other file");
 	if (from[o - options] == BY_FLAG)
@@ -279,8 +281,10 @@ static int flag_take(struct config *c, int argc, char **argv, int *i, unsigned *
 	bool joined = str_cut(str_from(arg, 2), '=', &name, &value);
 	const struct option *o = str_starts(arg, STR("--")) ? option_find(name) : NULL;
 
+	if (!o && str_starts(arg, STR("--")))
+		return no_option("--", name, e);
 	if (!o)
-		return err_set(e, ERR_USAGE, "no option %s; --help lists them", argv[*i]);
+		return err_set(e, ERR_USAGE, "no option or command %s; --help lists them", argv[*i]);
 	if (!joined && *i + 1 == argc)
 		return err_set(e, ERR_USAGE, "%s needs a value", argv[*i]);
 	if (!joined)

@@ -19,7 +19,8 @@ static void refused(struct buf *out, const struct config *c)
 	buf_printf(
 		out, "drayd runs as user %s, who has to be able to read the configuration, its tokens and keys", user);
 	if (c)
-		buf_printf(out, ", and to own all of store-dir (" STR_FMT ")", STR_ARG(c->store_dir));
+		buf_printf(out, ", and to own all of store-dir (" STR_FMT "; --store-dir names another)",
+			STR_ARG(c->store_dir));
 	buf_addc(out, '\n');
 }
 

@@ -93,7 +93,7 @@ class Refusals(Case):
         for command in ((), ("check-config",)):
             self.refused(2, rf"^drayd: {self.conf}: more than 32 listen addresses", *command, *self.start(*["listen = 127.0.0.1:0"] * 33))
         for flags, words in ((("--tls-key", "x"), "--tls-key: .*tls-cert is missing"), (("--listen=here",), "--listen: .*expected ADDR:PORT"),
-                (("--plans", "0"), "--plans: plans = 0: expected a number from 1 to 1024"), (("--public-url", "x"), "--public-url: "), (("--nonsense",), "no option --nonsense"),
+                (("--plans", "0"), "--plans: plans = 0: expected a number from 1 to 1024"), (("--public-url", "x"), "--public-url: "), (("--nonsense",), "no option --nonsense"), (("--plns", "1"), "no option --plns; is it --plans?"),
                 (("--plans",), "--plans needs a value")):  # not the file's fault
             self.refused(2, rf"^drayd: {words}", *self.start("drain = 1"), *flags)
         self.refused(4, "drayd.conf-none: no such file", "--config", f"{self.conf}-none")
