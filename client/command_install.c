@@ -136,6 +136,24 @@ static bool lockfile_frozen(const struct invocation *s)
 				      : s->project.ci && s->project.lockfile_text.p && !s->project.lockfile.absent;
 }
 
+/* Who comes from another package manager is told that the versions may be others now. */
+static void name_other_lockfiles(struct invocation *s)
+{
+	static const struct {
+		const char *name;
+		bool imported; /* pnpm reads it */
+	} other[] = { { "package-lock.json", true }, { "npm-shrinkwrap.json", true }, { "yarn.lock", true },
+		{ "bun.lock", false }, { "bun.lockb", false } };
+
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
+		str path = arena_printf(&s->arena, "%s/%s", s->project.root.p, other[i].name);
+		if (access(path.p, F_OK) == 0)
+			progress_warn(&s->progress,
+				"%s is not read: there is no pnpm-lock.yaml, so versions are chosen anew%s",
+				other[i].name, other[i].imported ? " (`pnpm import` makes one of it)" : "");
+	}
+}
+
 /* A lockfile that is not there or cannot be read is an error where it has to do. */
 static int lockfile_readable(struct invocation *s, struct err *e)
 {
@@ -150,6 +168,8 @@ static int lockfile_readable(struct invocation *s, struct err *e)
 	if (!s->project.has_lockfile && s->frozen && s->project.client.lockfile)
 		return err_set(e, ERR_OUTDATED, "there is no %s, and --frozen-lockfile forbids to make one",
 			s->project.lockfile_path.p);
+	if (!s->project.has_lockfile && s->project.client.lockfile)
+		name_other_lockfiles(s);
 	return 0;
 }
 

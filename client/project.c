@@ -128,6 +128,11 @@ static void warn_ignored_fields(struct load *l, str path, const struct manifest 
 				     ". Put them into pnpm-workspace.yaml.",
 				     STR_ARG(path), STR_ARG(buf_str(&keys))));
 	}
+	str pm = m->package_manager;
+	if (pm.n && !str_starts(pm, STR("pnpm@")) && !str_eq(l->p->client.pm_on_fail, STR("ignore")))
+		load_warn(l, arena_printf(l->a,
+				     STR_FMT " names " STR_FMT " as its package manager; dray installs as pnpm does",
+				     STR_ARG(path), STR_ARG(str_head(pm, 60))));
 	if (m->has_resolutions)
 		load_warn(l, arena_printf(l->a,
 				     "The \"resolutions\" field in " STR_FMT

@@ -318,7 +318,7 @@ static int hash_patches(struct load *l)
 	return 0;
 }
 
-/* "~/" is the home folder, what is relative the project's. Source: pnpm 12.21. */
+/* "~/" is the home folder, as pnpm has it on the command line and in variables; what is relative is the project's. */
 static int place_store(struct load *l, str *dir)
 {
 	str home = env_get(l->env, "HOME");

@@ -39,6 +39,7 @@ str server_token_or_env(
 {
 	str token = server_token(url, auth, nauth);
 
+	env = str_trim(env); /* a file that it was read from may end its line */
 	*withheld = !token.n && env.n && from_project;
 	return token.n || from_project ? token : env;
 }

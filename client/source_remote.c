@@ -106,7 +106,7 @@ static int refused(struct run *u, const struct h2_response *res)
 			code = c;
 	}
 	return err_set(&u->err, code, STR_FMT " answered %d: " STR_FMT, STR_ARG(u->r->authority), res->status,
-		STR_ARG(text.n ? text : STR("no drayd's answer")));
+		STR_ARG(text.n ? text : STR("no drayd's answer; see `dray doctor`")));
 }
 
 static void on_done(void *arg, int code, const struct h2_response *res, const struct err *e)
@@ -254,6 +254,18 @@ static int parse_url(struct remote *r, str url, struct err *e)
 	return 0;
 }
 
+/* Others would make a header that ends the stream. */
+static int check_token(str token, struct err *e)
+{
+	for (size_t i = 0; i < token.n; i++) {
+		if (token.p[i] <= ' ' || token.p[i] >= 0x7f)
+			return err_set(e, ERR_USAGE,
+				"the server's token (DRAY_TOKEN, or _authToken in .npmrc) has a character in it that "
+				"no token has: a space, a line's end, or one beyond ASCII");
+	}
+	return 0;
+}
+
 int source_remote_new(struct source **out, const struct source_remote_opts *o, struct err *e)
 {
 	struct remote *r = xcalloc(1, sizeof(*r));
@@ -271,7 +283,7 @@ int source_remote_new(struct source **out, const struct source_remote_opts *o, s
 		r->conn.ca_file = arena_str(&r->a, str_of(o->ca_file)).p;
 	if (o->token.n)
 		r->authorization = arena_printf(&r->a, "Bearer " STR_FMT, STR_ARG(o->token));
-	if (parse_url(r, o->url, e) < 0) {
+	if (check_token(o->token, e) < 0 || parse_url(r, o->url, e) < 0) {
 		remote_free(&r->base);
 		return e->code;
 	}

@@ -128,6 +128,19 @@ const tests = {
     await refused(project({ ...app, 'pnpm-workspace.yaml': 'nodeLinker: hoisted\n' }), 9, [/pnpm-workspace\.yaml:1:\d+: nodeLinker: hoisted is not supported/])
     await refused(project({}), 4, [/no package\.json in .*p\d+/])
   },
+  async 'what is not read is named'() {
+    const dir = project({ 'package.json': { ...app['package.json'], packageManager: 'yarn@4.1.0' }, 'package-lock.json': '{}', 'bun.lock': '' })
+    let r = await install(dir)
+    assert.equal(r.status, 0, r.text)
+    for (const m of [/package-lock\.json is not read.*`pnpm import`/, /bun\.lock is not read.*anew$/m, /names yarn@4\.1\.0 as its package manager/]) assert.match(r.text, m)
+    r = await install(dir, ['--force'])
+    assert.doesNotMatch(r.text, /is not read/) // there is a pnpm-lock.yaml now
+    r = await install(project(app), ['--server', 'http://127.0.0.1:1'], { env: { DRAY_TOKEN: 'two words' } })
+    assert.equal(r.status, 2, r.text)
+    assert.match(r.text, /DRAY_TOKEN.*a space/)
+    r = await install(project(app), ['--server', 'http://127.0.0.1:1'], { env: { DRAY_TOKEN: 'token\n' } })
+    assert.equal(r.status, 0, r.text)
+  },
   async 'lockfiles: conflict markers, another version, torn'() {
     const good = await freshLockfile()
     const conflict = good.replace(/^importers:/m, '<<<<<<< HEAD\nimporters:\n=======\n>>>>>>> theirs')
