@@ -207,22 +207,29 @@ struct pair {
 	uint32_t a, b;
 };
 
+/* None for one that nothing led to: a cycle can cut off what was taken for a provider. */
+static const struct pmap *peers_of(struct peers *p, uint32_t node)
+{
+	const struct pmap *m = vnode_at(p, node)->peers;
+	return m ? m : &pmap_none;
+}
+
 /* Whether two occurrences stand for the same: one package, and peers that are the same in turn. A cycle's
  * own names are no difference, though the walk cut it at another place. *BUDGET: comparisons left; none
  * left counts as a difference. */
 static bool same_occurrence(struct peers *p, uint32_t a, uint32_t b, const struct pair *up, uint32_t *budget)
 {
-	const struct vnode *x = vnode_at(p, a), *y = vnode_at(p, b);
-	if (a == b || (x->peers == y->peers && x->pkg == y->pkg))
+	const struct pmap *m = peers_of(p, a), *n = peers_of(p, b);
+	bool alike = vnode_at(p, a)->pkg == vnode_at(p, b)->pkg;
+	if (a == b || (alike && m == n))
 		return true;
-	if (x->pkg != y->pkg || x->peers->n != y->peers->n || !*budget)
+	if (!alike || m->n != n->n || !*budget)
 		return false;
 	--*budget;
 	for (const struct pair *u = up; u; u = u->up)
 		if (u->a == a && u->b == b)
 			return true;
 	struct pair here = { up, a, b };
-	const struct pmap *m = x->peers, *n = y->peers;
 	for (uint32_t i = 0; i < m->n; i++)
 		if (m->e[i].k != n->e[i].k || !same_occurrence(p, m->e[i].v, n->e[i].v, &here, budget))
 			return false;
