@@ -112,23 +112,24 @@ static inline struct vnode *vnode_at(struct peers *p, uint32_t id)
 {
 	return id & OWN ? &p->own.p[id & ~OWN] : &p->base.p[id];
 }
-/* Whether PKG, as its occurrence NODE or (NONE) by itself, has a child under ALIAS. */
+/* Brings the view up to date with the run's tables. */
+void view_sync(struct peers *p);
+/* Whether the peer walk leaves out the edge: to itself, or back inside a cycle. */
+bool view_cuts(struct peers *p, uint32_t pkg, uint32_t child);
+/* Whether PKG, as its occurrence NODE or (NONE) by itself, has a child under ALIAS that the walk goes down to; one that
+ * it leaves out serves nobody: a peer of that name is met further up. Source: pnpm 12.21's behaviour. */
 static inline bool view_has_child(struct peers *p, uint32_t pkg, uint32_t node, atom alias)
 {
 	const struct vnode *v = node == NONE ? NULL : vnode_at(p, node);
 	const struct pkg *k = pkg_at(p->r, pkg);
 	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
 		if (v->kid[i].alias == alias)
-			return true;
+			return !view_cuts(p, pkg, vnode_at(p, v->kid[i].node)->pkg);
 	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
 		if (k->edge[i].alias == alias)
-			return true;
+			return !view_cuts(p, pkg, k->edge[i].pkg);
 	return false;
 }
-/* Brings the view up to date with the run's tables. */
-void view_sync(struct peers *p);
-/* Whether the peer walk leaves out the edge: to itself, or back inside a cycle. */
-bool view_cuts(struct peers *p, uint32_t pkg, uint32_t child);
 /* Whether PKG under ALIAS could be somebody's peer. */
 bool view_relevant(const struct peers *p, atom alias, uint32_t pkg);
 /* A new node of PKG's. */
