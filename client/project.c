@@ -49,6 +49,26 @@ static int find_dir(struct load *l)
 	return 0;
 }
 
+/* Where no folder was named: the nearest one upwards that looks like a project. Source: pnpm 12.21. */
+static void find_near(struct load *l)
+{
+	static const char *const marks[] = { "node_modules", "package.json", "package.json5", "package.yaml",
+		"pnpm-workspace.yaml" };
+	const str modules = STR("/node_modules");
+	str up = l->dir, name;
+
+	while (str_ends(up, modules))
+		up.n -= modules.n;
+	for (bool there = up.n < l->dir.n;;) {
+		for (size_t i = 0; !there && i < sizeof(marks) / sizeof(*marks); i++)
+			there = access(load_path(l, up, marks[i]).p, F_OK) == 0;
+		if (there)
+			l->dir = up.n ? arena_str(l->a, up) : STR("/");
+		if (there || !str_rcut(up, '/', &up, &name))
+			return;
+	}
+}
+
 /* The workspace's root is the nearest folder upwards with pnpm-workspace.yaml; without one, where the user stands. */
 static void find_root(struct load *l)
 {
@@ -324,8 +344,10 @@ static int load_all(struct load *l)
 
 	if (rc)
 		return rc;
-	find_root(l);
 	p->base = l->dir;
+	if (!l->o->dir.n)
+		find_near(l);
+	find_root(l);
 	if ((rc = make_workspace(l)) || (rc = load_settings(l)))
 		return rc;
 	if (p->client.no_tree.n && !l->o->lockfile_only)

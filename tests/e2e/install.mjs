@@ -98,6 +98,22 @@ const tests = {
     assert.equal(r.get('partition').warm, 4)
     assert.equal(r.get('done').fetched, 0)
   },
+  async 'from a folder below the project'() {
+    const dir = await project(direct, app), deep = join(dir, 'src/deep'), modules = join(dir, 'node_modules')
+    mkdirSync(deep, { recursive: true })
+    const args = ['install', '--store-dir', store, '--registry', url], env = { ...process.env, CI: '', HOME: work }
+    const at = async (cwd, ...more) => run(dray, [...args, ...more], { cwd, env })
+    for (const cwd of [deep, modules]) {
+      const r = await at(cwd)
+      assert.equal(r.status, 0, r.out)
+      assert.ok(existsSync(join(modules, 'fx-app/package.json')))
+      assert.deepEqual(readdirSync(deep), [])
+    }
+    const named = await at(work, '--dir', deep) // who names a folder means that one
+    assert.equal(named.status, 4, named.out)
+    mkdirSync(join(deep, 'node_modules'))
+    assert.equal((await at(deep)).status, 4) // looks like a project
+  },
   async 'damage by hand is repaired'() {
     const dir = await project(direct, app)
     ok(install(dir))
