@@ -59,6 +59,8 @@ static const struct option options[] = {
 	{ "tarball-cache", "MIB", "tarballs and packuments kept on disk for npm clients",
 		NUMBER(tarball_cache_mib, 10240, 16, 1u << 30) },
 	{ "pack-cache", "MIB", "packs kept on disk; 0: no limit", NUMBER(pack_cache_mib, 20480, 0, 1u << 30) },
+	{ "pack-delay", "SECONDS", "from a plan to the making of the packs that it lacks; 0: at once",
+		NUMBER(pack_delay_s, 1, 0, 3600) },
 	{ "pack-settle-level", "N", "zstd level at which packs are encoded again when idle; 0: never",
 		NUMBER(pack_settle_level, 19, 0, 22) },
 	{ "plan-cache", "MIB", "plans kept in memory", NUMBER(plan_cache_mib, 64, 0, 65536) },

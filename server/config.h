@@ -59,6 +59,7 @@ struct config {
 	uint64_t index_mib;               /* of the index's pages in use; below its map of 64 GiB */
 	uint64_t plan_cache_mib;          /* of plans kept in memory; 0: only requests at the same time share one */
 	uint64_t pack_cache_mib;          /* of packs on disk; 0: no limit */
+	uint64_t pack_delay_s;            /* from the plan that names a package to the making of its pack */
 	uint64_t pack_settle_level;       /* zstd's, when packs are encoded again; 0: they are not */
 	uint64_t tarball_cache_mib;       /* of tarballs and packuments kept on disk for the registry surface */
 	struct upstream_config *upstream; /* as upstreams_new() takes them; the default one is among them */

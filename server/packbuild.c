@@ -230,17 +230,37 @@ static void item_built(
 		packdelta_ahead(p, it);
 }
 
-/* Under the lock, which it lets go of where nothing is wanted. */
+/* Under the lock. NULL: nothing is to be begun before *WAIT_MS have passed; below 0: nothing is wanted at all. */
+static struct pack_item *wanted_take(struct packs *p, int64_t *wait_ms)
+{
+	*wait_ms = -1;
+	if (p->head == p->queue.n)
+		return NULL;
+	struct pack_item *it = p->item.p[p->queue.p[p->head]];
+	*wait_ms = it->retry_ms - clock_ms();
+	if (*wait_ms > 0)
+		return NULL;
+	if (++p->head == p->queue.n)
+		p->head = p->queue.n = 0;
+	else
+		pthread_cond_signal(&p->work); /* another builder may take the next */
+	return it;
+}
+
+/* Under the lock, which it lets go of where nothing is to be begun. Who is still at its install needs the processors of
+ * a machine that it shares with this server, so that what it asked for is begun later: packs_opts.delay_ms. */
 static struct pack_item *next_wanted(struct packs *p)
 {
 	while (!p->stop) {
-		if (p->head < p->queue.n) {
-			struct pack_item *it = p->item.p[p->queue.p[p->head++]];
-			if (p->head == p->queue.n)
-				p->head = p->queue.n = 0;
+		int64_t wait_ms;
+		struct pack_item *it = wanted_take(p, &wait_ms);
+		if (it)
 			return it;
-		}
-		if (!packproof_one(p))
+		if (packproof_one(p)) /* meanwhile something may have come */
+			continue;
+		if (wait_ms > 0)
+			(void)cond_timed_wait(&p->work, &p->lock, wait_ms);
+		else
 			pthread_cond_wait(&p->work, &p->lock);
 	}
 	return NULL;

@@ -221,8 +221,10 @@ void packs_want(struct packs *p, struct pack_item *it)
 		*vec_add(&p->deltas) = it->at;
 		pthread_cond_broadcast(&p->settle);
 	} else {
+		it->retry_ms = now + p->o.delay_ms;
+		if (p->head == p->queue.n) /* else somebody who was woken before is at the queue, and wakes the next */
+			pthread_cond_signal(&p->work);
 		*vec_add(&p->queue) = it->at;
-		pthread_cond_signal(&p->work);
 	}
 }
 

@@ -24,6 +24,7 @@ struct packs_opts {
 	unsigned builders;            /* threads; 0: 2 */
 	unsigned settlers;            /* threads; 0: 1 */
 	int level, settled_level;     /* zstd's; 0: 9 and 19 */
+	unsigned delay_ms;            /* from being asked for to the fetch of the tarball; 0: at once */
 	unsigned idle_ms;             /* of quiet before settling; 0: 2,000 */
 	unsigned keep_s;              /* a superseded pack can still be had for this long; 0: 3,600 */
 	uint64_t max_tarball;         /* bytes; a larger one is never packed; 0: 64 MiB */
@@ -45,8 +46,8 @@ MUST_USE int packs_new(struct packs **out, const struct packs_opts *o, struct er
  * priority no CPU, is left to itself, with all it has to do with: nothing of it is kept, and the process is to end. */
 void packs_free(struct packs *p);
 
-/* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made. CLIENT: the name of who asks,
- * or empty. Never blocks for long. */
+/* The pack that is ready for F: fills pack and pack_size, or leaves them and has it made, delay_ms later. CLIENT: the
+ * name of who asks, or empty. Never blocks for long. */
 void packs_of(struct packs *p, struct frame_package *f, str client);
 /* The pack that is ready for the package KEY, which counts as a use of it; false: none is, and it is made where that
  * can be. */

@@ -28,7 +28,7 @@ struct pack_item {
 	const uint8_t *chained;  /* digest under which by_digest has it; NULL: none yet */
 	uint32_t next_same;      /* the next item with that digest; MAP_NONE: none */
 	uint32_t plans;          /* that named it, in this process */
-	int64_t retry_ms;        /* when it failed; of a warm one: until then others come before it */
+	int64_t retry_ms;        /* until then a failed one is not tried, a wanted one not begun, a warm one put last */
 	int64_t used_s, noted_s; /* of its last use, on the age clock; what the journal says of it */
 	int64_t born_s, lease_s; /* when its pack was made; until when a plan that names it counts as under way */
 };
@@ -75,7 +75,7 @@ struct packs {
 	struct map by_name;   /* packages that have, or had, a pack: to the first of a chain */
 	struct map by_client; /* to `client`; as many as the operator has given names to */
 	VEC(struct pack_client) client;
-	VEC(uint32_t) queue; /* of items, from `head` on */
+	VEC(uint32_t) queue; /* of items, from `head` on, by retry_ms */
 	size_t head;
 	VEC(uint32_t) deltas; /* wanted ones, from `deltas_at` on */
 	size_t deltas_at;

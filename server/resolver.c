@@ -289,6 +289,7 @@ static int open_registry(struct resolver *r, const struct config *c, struct err 
 		registry_new(&r->registry, r->http, &ro, e) < 0 ||
 		meta_new(&r->meta, r->store, r->registry, &mo, e) < 0)
 		return e->code;
+	store_expect_writes(r->store); /* the first plan does not wait for it */
 	return 0;
 }
 
@@ -305,6 +306,7 @@ static int open_packs(struct resolver *r, const struct config *c, struct err *e)
 	struct packs_opts po = { .dir = c->store_dir.p,
 		.lock_waits = &r->lock_waits,
 		.eager = settle,
+		.delay_ms = settle ? 0 : (unsigned)c->pack_delay_s * 1000,
 		.idle_ms = settle ? 1 : 0,
 		.settlers = settle ? settlers() : 1,
 		.registry = r->registry,

@@ -461,6 +461,14 @@ bool store_kv_put(struct store *s, const char *table, str key, str value)
 	return store_mark_dirty(s, &e) == 0 && kv_put(s->kv, table, key, value, false);
 }
 
+void store_expect_writes(struct store *s)
+{
+	struct err e;
+
+	if (store_mark_dirty(s, &e) < 0)
+		log_debug("store", "%s", e.msg); /* a write tries again */
+}
+
 void store_flush(struct store *s)
 {
 	struct err e = { 0 };

@@ -106,6 +106,9 @@ MUST_USE int import_tarball(
 /* The same from a directory (file: dependencies): what npm would pack, copied. */
 MUST_USE int import_directory(struct store *s, const struct import_opts *o, int dirfd, struct pkg *out, struct err *e);
 
+/* Says now what the first write says, that there is unsynced work: two syncs of the disk, for who has the time. Where
+ * they fail the write fails, too. */
+void store_expect_writes(struct store *s);
 /* Small values for other modules, in named tables of the same index ("meta", "plans", "verdicts", …). Puts are queued
  * to the writer and dropped (returning false) when its queue is full. */
 MUST_USE int store_kv_get(str *out, struct store_read *r, const char *table, str key, struct err *e);

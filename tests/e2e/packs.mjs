@@ -17,9 +17,15 @@ const serverDir = join(work, 'drayd')
 const dependencies = { 'fx-app': '1.0.0', 'fx-bin': '1.0.0', 'fx-files': '1.0.0', 'fx-peer': '1.0.0' }
 let url, server, serverUrl, count = 0
 
-async function serverStart() {
-  server = await draydStart(drayd, serverDir, '--registry', url, '--pack-settle-level', '0')
+async function serverStart(dir = serverDir, ...flags) {
+  server = await draydStart(drayd, dir, '--registry', url, '--pack-settle-level', '0', ...flags)
   serverUrl = server.url
+}
+async function packsAwait(all) {
+  for (let i = 0; (await metric('warm')) < all; i++) {
+    assert.ok(i < 6000, `${await metric('warm')} of ${all} packs are made`)
+    await sleep(50)
+  }
 }
 async function metric(name) {
   return Number(new RegExp(`^drayd_packs_${name} (.*)$`, 'm').exec(await server.metrics())[1])
@@ -69,16 +75,26 @@ const timer = setTimeout(() => { throw new Error('not done within 880 s') }, 880
 try {
   url = (await fixtureStart(fixture, ['--packages', packages])).url
   const direct = await install()
+  const lateDir = join(work, 'late')
+  await serverStart(lateDir, '--pack-delay', '3600')
+  const late = await install(undefined, serverUrl)
+  same(direct, late)
+  assert.equal(late.packs.packs, 0)
+  assert.ok(late.packs.tarballs >= 5)
+  assert.ok((await metric('pending')) >= late.packs.tarballs)
+  await server.stop()
+  await serverStart(lateDir, '--pack-delay', '0')
+  await packsAwait(late.packs.tarballs)
+  await server.stop()
+  console.log('ok packs that wait for the end of an install are made after it, and after a restart')
+
   await serverStart()
 
   const cold = await install(undefined, serverUrl)
   same(direct, cold)
   const all = cold.packs.tarballs + cold.packs.packs
   assert.ok(all >= 5)
-  for (let i = 0; (await metric('warm')) < all; i++) {
-    assert.ok(i < 6000, `${await metric('warm')} of ${all} packs are made`)
-    await sleep(50)
-  }
+  await packsAwait(all)
   console.log('ok cold server: as direct, and packs are made')
 
   // A plan that was kept from before names no packs: they are looked up while tarballs come. A new server makes a new plan.

@@ -28,6 +28,34 @@ static void what_is_asked_for_is_made_once(void **state)
 	assert_false(packs_settled(v->p));
 }
 
+/* Who asks needs the machine for the install: what has no pack waits its time, and then its turn comes. */
+static void what_is_asked_for_waits_its_time(void **state)
+{
+	struct env *v = *state;
+
+	v->o.delay_ms = 24 * 3600 * 1000;
+	v->o.builders = 1;
+	packs_start(v);
+	ask_all(v);
+	assert_int_equal(packs_counts(v->p).pending, N);
+	for (unsigned k = 0; k < 4; k++) {
+		pthread_mutex_lock(&v->p->lock);
+		v->p->item.p[k]->retry_ms = 0; /* the day is over for the first of those that wait, and for no other */
+		pthread_cond_signal(&v->p->work);
+		pthread_mutex_unlock(&v->p->lock);
+		wait_until(v, c.built > k);
+		assert_int_equal(packs_counts(v->p).pending, N - k - 1);
+		assert_int_equal(v->s.requests, k + 1);
+	}
+	packs_free(v->p);
+
+	v->o.delay_ms = 20;
+	v->o.builders = 2;
+	packs_start(v); /* the journal knows what was asked for */
+	wait_until(v, c.built == N - 4 && c.warm == N);
+	assert_int_equal(v->s.requests, N);
+}
+
 /* More than are looked for under the lock at once, some that nobody knows among them; some for who has another
  * package. */
 static void many_are_found_together(void **state)
@@ -416,6 +444,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_asked_for_is_made_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_asked_for_waits_its_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_are_found_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pack_is_of_the_name_in_its_tarball, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_no_url_mends_is_remembered, setup, teardown),
