@@ -4,7 +4,9 @@
 #include "sorted.h"
 #include <stdlib.h>
 
-/* Every occurrence that resolved some peer, numbered; and which of them form cycles of peers. */
+/* Every occurrence that was walked and resolved some peer, numbered in the order that they were made; and which of them
+ * form cycles of peers. One that took an answer over from the cache stands for the one that was walked.
+ * Source: pnpm 12.21's behaviour. */
 struct cycles {
 	struct peers *p;
 	uint32_t *node, n;           /* dense -> node */
@@ -16,9 +18,28 @@ struct cycles {
 	uint32_t depth; /* of final_of() in itself */
 };
 
+/* Itself, or the occurrence whose answer NODE took over. */
+static uint32_t owner_of(struct peers *p, uint32_t node)
+{
+	uint32_t owner = vnode_at(p, node)->owner;
+	return owner == NONE ? node : owner;
+}
+
 static uint32_t dense_of(const struct cycles *c, uint32_t node)
 {
-	return (node & OWN ? c->own[node & ~OWN] : c->base[node]) - 1;
+	uint32_t at = owner_of(c->p, node);
+	return (at & OWN ? c->own[at & ~OWN] : c->base[at]) - 1;
+}
+
+static bool numbered(const struct vnode *v)
+{
+	return v->owner == NONE && v->peers && v->peers->n;
+}
+
+static int made_order(void *peers, const void *a, const void *b)
+{
+	uint32_t x = vnode_at(peers, *(const uint32_t *)a)->made, y = vnode_at(peers, *(const uint32_t *)b)->made;
+	return x < y ? -1 : x > y;
 }
 
 static void number(struct cycles *c)
@@ -28,15 +49,17 @@ static void number(struct cycles *c)
 	c->own = xcalloc(p->own.n + 1, sizeof(uint32_t));
 	c->node = xmalloc((p->base.n + p->own.n + 1) * sizeof(uint32_t));
 	for (uint32_t i = 0; i < p->base.n; i++)
-		if (p->base.p[i].peers && p->base.p[i].peers->n) {
+		if (numbered(&p->base.p[i])) {
 			c->node[c->n] = i;
 			c->base[i] = ++c->n;
 		}
+	uint32_t first = c->n;
 	for (uint32_t i = 0; i < p->own.n; i++)
-		if (p->own.p[i].peers && p->own.p[i].peers->n) {
-			c->node[c->n] = i | OWN;
-			c->own[i] = ++c->n;
-		}
+		if (numbered(&p->own.p[i]))
+			c->node[c->n++] = i | OWN;
+	rows_sort(c->node + first, c->n - first, sizeof(*c->node), made_order, p); /* places are used again */
+	for (uint32_t i = first; i < c->n; i++)
+		c->own[c->node[i] & ~OWN] = i + 1;
 }
 
 static uint32_t node_degree(void *ctx, uint32_t v)
@@ -177,7 +200,7 @@ static dpid final_of(struct cycles *c, uint32_t node)
 		return peers_provisional(c->p, node);
 	c->visiting[d] = true;
 	c->depth++;
-	const struct pmap *m = vnode_at(c->p, node)->peers;
+	const struct pmap *m = vnode_at(c->p, c->node[d])->peers;
 	dpid small[128], *seg = m->n > 64 ? xmalloc(2 * m->n * sizeof(*seg)) : small, *pairs = seg + m->n;
 	uint32_t npair = 0;
 	for (uint32_t i = 0; i < m->n; i++) {
@@ -210,7 +233,7 @@ struct pair {
 /* None for one that nothing led to: a cycle can cut off what was taken for a provider. */
 static const struct pmap *peers_of(struct peers *p, uint32_t node)
 {
-	const struct pmap *m = vnode_at(p, node)->peers;
+	const struct pmap *m = vnode_at(p, owner_of(p, node))->peers;
 	return m ? m : &pmap_none;
 }
 
@@ -348,7 +371,7 @@ static bool peer_known(struct peers *p, const struct vnode *v, const struct kv *
 static void hidden_by(struct cycles *c, struct hiding *h, uint32_t at, struct kv e, kv_vec *more)
 {
 	struct peers *p = c->p;
-	const struct vnode *v = vnode_at(p, c->node[at]), *peer = vnode_at(p, e.v);
+	const struct vnode *v = vnode_at(p, c->node[at]), *peer = vnode_at(p, owner_of(p, e.v));
 	if (!collapses(c, at, e.k, e.v))
 		return;
 	if (!h->differ[peer->pkg])

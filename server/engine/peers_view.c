@@ -104,6 +104,7 @@ void view_sync(struct peers *p)
 			.kid = n->kid,
 			.nkid = n->nkid,
 			.key = n->key,
+			.owner = NONE,
 			.dp = NONE };
 	}
 	if (p->scc_at != r->revision) {
@@ -127,7 +128,14 @@ bool view_relevant(const struct peers *p, atom alias, uint32_t pkg)
 
 uint32_t view_node(struct peers *p, uint32_t pkg, int32_t depth)
 {
-	struct vnode v = { .pkg = pkg, .depth = depth, .alive = true, .lazy = true, .key = NONE, .dp = NONE };
+	struct vnode v = { .pkg = pkg,
+		.depth = depth,
+		.alive = true,
+		.lazy = true,
+		.key = NONE,
+		.owner = NONE,
+		.made = p->made++,
+		.dp = NONE };
 	if (p->free_nodes.n) {
 		uint32_t at = p->free_nodes.p[--p->free_nodes.n];
 		p->own.p[at] = v;

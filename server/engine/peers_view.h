@@ -22,6 +22,8 @@ struct vnode {
 	uint32_t nkid;
 	prior key;              /* the snapshot that it was in the lockfile */
 	const struct refs *ctx; /* who its parents were when it was met as a provider */
+	uint32_t owner;         /* the occurrence whose answer it took over from the cache; NONE: it was walked */
+	uint32_t made;          /* its number among those that the pass made */
 	dpid dp;                /* NONE: not yet */
 	uint32_t visited;       /* number of the call that resolved it */
 	const struct pmap *peers;
@@ -59,6 +61,7 @@ struct summary {
 };
 /* What a package resolved to among some parents. */
 struct cache_item {
+	uint32_t owner; /* the occurrence that was walked */
 	dpid dp;
 	const struct pmap *resolved;
 	const struct mmap *missing;
@@ -89,6 +92,7 @@ struct peers {
 	VEC(struct vnode) base;
 	VEC(struct vnode) own;
 	VEC(uint32_t) free_nodes;
+	uint32_t made; /* nodes that the pass made so far */
 	VEC(struct ref) ref;
 	struct pkg_view *pkg;
 	size_t npkg;

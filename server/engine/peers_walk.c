@@ -266,6 +266,7 @@ static struct output from_cache(struct peers *p, struct visit *x, const struct c
 	remember(p, x->node, it->dp);
 	struct vnode *v = vnode_at(p, x->node);
 	v->peers = it->resolved;
+	v->owner = it->owner == x->node ? NONE : it->owner;
 	v->in_progress = false;
 	return (struct output){ it->dp, it->resolved, it->missing, it->summary, &pmap_none };
 }
@@ -558,10 +559,11 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 	remember(p, x->node, dp);
 	struct vnode *v = vnode_at(p, x->node);
 	v->peers = resolved;
+	v->owner = NONE;
 	if (!resolved->n && !missing->n)
 		p->pkg[x->pkg].pure = true;
 	else
-		peers_cache_add(p, x->pkg, (struct cache_item){ dp, resolved, missing, sum, NULL });
+		peers_cache_add(p, x->pkg, (struct cache_item){ x->node, dp, resolved, missing, sum, NULL });
 	if (!p->discovery)
 		record_node(p, x, &own, resolved, missing);
 	vnode_at(p, x->node)->in_progress = false;
