@@ -237,50 +237,69 @@ static const struct pmap *peers_of(struct peers *p, uint32_t node)
 	return m ? m : &pmap_none;
 }
 
+typedef VEC(uint32_t) id_vec;
+/* Peers by which the occurrences of one package differ. */
+struct differing {
+	const struct atomset *names; /* NULL: not found yet */
+	uint32_t at;                 /* how often an occurrence had grown then */
+	uint32_t *pkg, npkg;         /* the packages whose occurrences were compared */
+};
+/* By package: its occurrences, linked; how they differ. */
+struct hiding {
+	uint32_t *of_pkg, *next; /* dense */
+	bool *bare;              /* one of them resolved no peers */
+	struct differing *differ;
+	uint32_t *grown, now; /* when one of them grew last; how often any did */
+	uint32_t *mark, round, budget;
+	id_vec compared; /* packages of this round; BUDGET: comparisons left */
+};
+typedef VEC(struct kv) kv_vec;
+
+static void compare_package(struct hiding *h, uint32_t pkg)
+{
+	if (h->mark[pkg] == h->round)
+		return;
+	h->mark[pkg] = h->round;
+	*vec_add(&h->compared) = pkg;
+}
+
 /* Whether two occurrences stand for the same: one package, and peers that are the same in turn. A cycle's
- * own names are no difference, though the walk cut it at another place. *BUDGET: comparisons left; none
- * left counts as a difference. */
-static bool same_occurrence(struct peers *p, uint32_t a, uint32_t b, const struct pair *up, uint32_t *budget)
+ * own names are no difference, though the walk cut it at another place. No budget left counts as a difference. */
+static bool same_occurrence(struct peers *p, struct hiding *h, uint32_t a, uint32_t b, const struct pair *up)
 {
 	const struct pmap *m = peers_of(p, a), *n = peers_of(p, b);
 	bool alike = vnode_at(p, a)->pkg == vnode_at(p, b)->pkg;
+	if (alike)
+		compare_package(h, vnode_at(p, a)->pkg);
 	if (a == b || (alike && m == n))
 		return true;
-	if (!alike || m->n != n->n || !*budget)
+	if (!alike || m->n != n->n || !h->budget)
 		return false;
-	--*budget;
+	h->budget--;
 	for (const struct pair *u = up; u; u = u->up)
 		if (u->a == a && u->b == b)
 			return true;
 	struct pair here = { up, a, b };
 	for (uint32_t i = 0; i < m->n; i++)
-		if (m->e[i].k != n->e[i].k || !same_occurrence(p, m->e[i].v, n->e[i].v, &here, budget))
+		if (m->e[i].k != n->e[i].k || !same_occurrence(p, h, m->e[i].v, n->e[i].v, &here))
 			return false;
 	return true;
 }
 
-/* By package: its occurrences, linked, and the peers by which they differ (NULL: not found yet). */
-struct hiding {
-	uint32_t *of_pkg, *next; /* dense */
-	bool *bare;              /* one of them resolved no peers */
-	const struct atomset **differ;
-};
-typedef VEC(struct kv) kv_vec;
-
 /* Peers by which the occurrences of one package differ. */
-static const struct atomset *distinguishing(struct cycles *c, const struct hiding *h, uint32_t pkg)
+static const struct atomset *distinguishing(struct cycles *c, struct hiding *h, uint32_t pkg)
 {
 	struct peers *p = c->p;
 	VEC(atom) names = VEC_INIT;
 	const struct pmap *b = h->bare[pkg] ? &pmap_none : vnode_at(p, c->node[h->of_pkg[pkg]])->peers;
+	compare_package(h, pkg);
 	for (uint32_t i = h->of_pkg[pkg]; i != NONE; i = h->next[i]) {
 		const struct pmap *a = vnode_at(p, c->node[i])->peers;
 		uint32_t x = 0, y = 0;
 		while (a != b && (x < a->n || y < b->n)) {
 			atom na = x < a->n ? a->e[x].k : UINT32_MAX, nb = y < b->n ? b->e[y].k : UINT32_MAX;
-			uint32_t budget = MOST_COMPARISONS;
-			bool same = na == nb && same_occurrence(p, a->e[x].v, b->e[y].v, NULL, &budget);
-			if (!same)
+			h->budget = MOST_COMPARISONS;
+			if (na != nb || !same_occurrence(p, h, a->e[x].v, b->e[y].v, NULL))
 				*vec_add(&names) = na < nb ? na : nb;
 			x += na <= nb;
 			y += nb <= na;
@@ -289,6 +308,30 @@ static const struct atomset *distinguishing(struct cycles *c, const struct hidin
 	const struct atomset *out = names.n ? atomset_of(&p->a, names.p, names.n) : &atomset_none;
 	vec_release(&names);
 	return out;
+}
+
+static bool differing_stands(const struct hiding *h, const struct differing *d)
+{
+	for (uint32_t i = 0; d->names && d->at != h->now && i < d->npkg; i++)
+		if (h->grown[d->pkg[i]] > d->at)
+			return false;
+	return d->names;
+}
+
+/* The same as they are now: occurrences grow one after the other. */
+static const struct atomset *differ_of(struct cycles *c, struct hiding *h, uint32_t pkg)
+{
+	struct differing *d = &h->differ[pkg];
+	if (differing_stands(h, d))
+		return d->names;
+	h->round++;
+	h->compared.n = 0;
+	d->names = distinguishing(c, h, pkg);
+	d->at = h->now;
+	d->npkg = (uint32_t)h->compared.n;
+	d->pkg = arena_new(&c->p->a, uint32_t, d->npkg);
+	memcpy(d->pkg, h->compared.p, d->npkg * sizeof(*d->pkg));
+	return d->names;
 }
 
 static bool collapses(struct cycles *c, uint32_t from, atom alias, uint32_t peer)
@@ -339,6 +382,10 @@ static void hiding_init(struct hiding *h, const struct cycles *c)
 	h->differ = xcalloc(npkg + 1, sizeof(*h->differ));
 	memset(h->of_pkg, 0xff, (npkg + 1) * sizeof(*h->of_pkg)); /* NONE */
 	h->bare = xcalloc(npkg + 1, sizeof(*h->bare));
+	h->grown = xcalloc(npkg + 1, sizeof(*h->grown));
+	h->mark = xcalloc(npkg + 1, sizeof(*h->mark));
+	h->now = h->round = h->budget = 0;
+	memset(&h->compared, 0, sizeof(h->compared));
 	for (uint32_t i = 0; i < c->p->base.n; i++)
 		if (resolved_none(&c->p->base.p[i]))
 			h->bare[c->p->base.p[i].pkg] = true;
@@ -358,6 +405,9 @@ static void hiding_release(struct hiding *h)
 	free(h->next);
 	free(h->bare);
 	free(h->differ);
+	free(h->grown);
+	free(h->mark);
+	vec_release(&h->compared);
 }
 
 /* Whether V has the peer E, or is to get it with MORE, or is that package itself. */
@@ -374,9 +424,7 @@ static void hidden_by(struct cycles *c, struct hiding *h, uint32_t at, struct kv
 	const struct vnode *v = vnode_at(p, c->node[at]), *peer = vnode_at(p, owner_of(p, e.v));
 	if (!collapses(c, at, e.k, e.v))
 		return;
-	if (!h->differ[peer->pkg])
-		h->differ[peer->pkg] = distinguishing(c, h, peer->pkg);
-	const struct atomset *differ = h->differ[peer->pkg];
+	const struct atomset *differ = differ_of(c, h, peer->pkg);
 	for (uint32_t i = 0; i < differ->n; i++) {
 		const struct kv *hidden = pmap_find(peer->peers, differ->v[i]);
 		if (hidden && !peer_known(p, v, hidden, more))
@@ -396,28 +444,25 @@ static void hidden_peers(struct cycles *c, struct hiding *h, uint32_t at, kv_vec
 }
 
 /* A peer that a cycle reduces to name@version takes along the peers by which that package's occurrences differ; without
- * them two dependents of different occurrences would have one dep path. */
+ * them two dependents of different occurrences would have one dep path. One occurrence after the other, as they were
+ * made: those that come later meet what was added to the earlier ones. Source: pnpm 12.21's behaviour. */
 static void unhide(struct cycles *c)
 {
 	struct peers *p = c->p;
 	struct hiding h;
 	kv_vec more = VEC_INIT;
-	const struct pmap **grown = xcalloc(c->n + (size_t)1, sizeof(*grown));
 	hiding_init(&h, c);
 	for (uint32_t i = 0; i < c->n; i++) {
 		struct vnode *v = vnode_at(p, c->node[i]);
 		hidden_peers(c, &h, i, &more);
 		if (!more.n)
 			continue;
-		grown[i] = pmap_with(p, v->peers, more.p, (uint32_t)more.n);
+		v->peers = pmap_with(p, v->peers, more.p, (uint32_t)more.n);
 		transitive_add(p, v, more.p, (uint32_t)more.n);
+		h.grown[v->pkg] = ++h.now;
 	}
-	for (uint32_t i = 0; i < c->n; i++)
-		if (grown[i])
-			vnode_at(p, c->node[i])->peers = grown[i];
 	hiding_release(&h);
 	vec_release(&more);
-	free(grown);
 }
 
 /* --- the graph --- */
