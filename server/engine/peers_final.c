@@ -443,23 +443,32 @@ static void hidden_peers(struct cycles *c, struct hiding *h, uint32_t at, kv_vec
 		hidden_by(c, h, at, more->p[i], more);
 }
 
+/* Adds to occurrence AT what its peers hide; whether there was something. */
+static bool unhide_at(struct cycles *c, struct hiding *h, uint32_t at, kv_vec *more)
+{
+	struct vnode *v = vnode_at(c->p, c->node[at]);
+	hidden_peers(c, h, at, more);
+	if (!more->n)
+		return false;
+	v->peers = pmap_with(c->p, v->peers, more->p, (uint32_t)more->n);
+	transitive_add(c->p, v, more->p, (uint32_t)more->n);
+	h->grown[v->pkg] = ++h->now;
+	return true;
+}
+
 /* A peer that a cycle reduces to name@version takes along the peers by which that package's occurrences differ; without
  * them two dependents of different occurrences would have one dep path. One occurrence after the other, as they were
- * made: those that come later meet what was added to the earlier ones. Source: pnpm 12.21's behaviour. */
+ * made, and again until nothing is added: those that come later meet what was added to the earlier ones.
+ * Source: pnpm 12.21's behaviour. */
 static void unhide(struct cycles *c)
 {
-	struct peers *p = c->p;
 	struct hiding h;
 	kv_vec more = VEC_INIT;
 	hiding_init(&h, c);
-	for (uint32_t i = 0; i < c->n; i++) {
-		struct vnode *v = vnode_at(p, c->node[i]);
-		hidden_peers(c, &h, i, &more);
-		if (!more.n)
-			continue;
-		v->peers = pmap_with(p, v->peers, more.p, (uint32_t)more.n);
-		transitive_add(p, v, more.p, (uint32_t)more.n);
-		h.grown[v->pkg] = ++h.now;
+	for (bool again = true; again;) {
+		again = false;
+		for (uint32_t i = 0; i < c->n; i++)
+			again |= unhide_at(c, &h, i, &more);
 	}
 	hiding_release(&h);
 	vec_release(&more);
