@@ -238,11 +238,14 @@ static const struct pmap *peers_of(struct peers *p, uint32_t node)
 }
 
 typedef VEC(uint32_t) id_vec;
+typedef VEC(struct kv) kv_vec;
 /* Peers by which the occurrences of one package differ. */
 struct differing {
-	const struct atomset *names; /* NULL: not found yet */
-	uint32_t at;                 /* how often an occurrence had grown then */
-	uint32_t *pkg, npkg;         /* the packages whose occurrences were compared */
+	bool known;
+	atom *name; /* ascending by text */
+	uint32_t n;
+	uint32_t at;         /* how often an occurrence had grown then */
+	uint32_t *pkg, npkg; /* the packages whose occurrences were compared */
 };
 /* By package: its occurrences, linked; how they differ. */
 struct hiding {
@@ -252,8 +255,8 @@ struct hiding {
 	uint32_t *grown, now; /* when one of them grew last; how often any did */
 	uint32_t *mark, round, budget;
 	id_vec compared; /* packages of this round; BUDGET: comparisons left */
+	kv_vec reduced;  /* peers of one occurrence that a cycle reduces to name@version */
 };
-typedef VEC(struct kv) kv_vec;
 
 static void compare_package(struct hiding *h, uint32_t pkg)
 {
@@ -286,8 +289,14 @@ static bool same_occurrence(struct peers *p, struct hiding *h, uint32_t a, uint3
 	return true;
 }
 
-/* Peers by which the occurrences of one package differ. */
-static const struct atomset *distinguishing(struct cycles *c, struct hiding *h, uint32_t pkg)
+static int by_text(void *run, const void *a, const void *b)
+{
+	const struct run *r = run;
+	return atom_cmp(&r->t, *(const atom *)a, *(const atom *)b);
+}
+
+/* Peers by which the occurrences of one package differ, N, ascending by text. */
+static atom *distinguishing(struct cycles *c, struct hiding *h, uint32_t pkg, uint32_t *n)
 {
 	struct peers *p = c->p;
 	VEC(atom) names = VEC_INIT;
@@ -305,33 +314,39 @@ static const struct atomset *distinguishing(struct cycles *c, struct hiding *h, 
 			y += nb <= na;
 		}
 	}
-	const struct atomset *out = names.n ? atomset_of(&p->a, names.p, names.n) : &atomset_none;
+	rows_sort(names.p, names.n, sizeof(*names.p), by_text, p->r);
+	atom *out = arena_new(&p->a, atom, names.n + 1);
+	*n = 0;
+	for (size_t i = 0; i < names.n; i++)
+		if (!i || names.p[i] != names.p[i - 1])
+			out[(*n)++] = names.p[i];
 	vec_release(&names);
 	return out;
 }
 
 static bool differing_stands(const struct hiding *h, const struct differing *d)
 {
-	for (uint32_t i = 0; d->names && d->at != h->now && i < d->npkg; i++)
+	for (uint32_t i = 0; d->known && d->at != h->now && i < d->npkg; i++)
 		if (h->grown[d->pkg[i]] > d->at)
 			return false;
-	return d->names;
+	return d->known;
 }
 
 /* The same as they are now: occurrences grow one after the other. */
-static const struct atomset *differ_of(struct cycles *c, struct hiding *h, uint32_t pkg)
+static const struct differing *differ_of(struct cycles *c, struct hiding *h, uint32_t pkg)
 {
 	struct differing *d = &h->differ[pkg];
 	if (differing_stands(h, d))
-		return d->names;
+		return d;
 	h->round++;
 	h->compared.n = 0;
-	d->names = distinguishing(c, h, pkg);
+	d->name = distinguishing(c, h, pkg, &d->n);
+	d->known = true;
 	d->at = h->now;
 	d->npkg = (uint32_t)h->compared.n;
 	d->pkg = arena_new(&c->p->a, uint32_t, d->npkg);
 	memcpy(d->pkg, h->compared.p, d->npkg * sizeof(*d->pkg));
-	return d->names;
+	return d;
 }
 
 static bool collapses(struct cycles *c, uint32_t from, atom alias, uint32_t peer)
@@ -386,6 +401,7 @@ static void hiding_init(struct hiding *h, const struct cycles *c)
 	h->mark = xcalloc(npkg + 1, sizeof(*h->mark));
 	h->now = h->round = h->budget = 0;
 	memset(&h->compared, 0, sizeof(h->compared));
+	memset(&h->reduced, 0, sizeof(h->reduced));
 	for (uint32_t i = 0; i < c->p->base.n; i++)
 		if (resolved_none(&c->p->base.p[i]))
 			h->bare[c->p->base.p[i].pkg] = true;
@@ -408,6 +424,7 @@ static void hiding_release(struct hiding *h)
 	free(h->grown);
 	free(h->mark);
 	vec_release(&h->compared);
+	vec_release(&h->reduced);
 }
 
 /* Whether V has the peer E, or is to get it with MORE, or is that package itself. */
@@ -417,30 +434,39 @@ static bool peer_known(struct peers *p, const struct vnode *v, const struct kv *
 	       pmap_find(v->peers, e->k) || kv_find(more->p, (uint32_t)more->n, e->k);
 }
 
-/* What peer E of occurrence AT hides if a cycle reduces it to name@version. */
-static void hidden_by(struct cycles *c, struct hiding *h, uint32_t at, struct kv e, kv_vec *more)
+/* What PEER of occurrence AT, which a cycle reduces to name@version, hides. */
+static void hidden_by(struct cycles *c, struct hiding *h, uint32_t at, const struct vnode *peer, kv_vec *more)
 {
-	struct peers *p = c->p;
-	const struct vnode *v = vnode_at(p, c->node[at]), *peer = vnode_at(p, owner_of(p, e.v));
-	if (!collapses(c, at, e.k, e.v))
-		return;
-	const struct atomset *differ = differ_of(c, h, peer->pkg);
+	const struct vnode *v = vnode_at(c->p, c->node[at]);
+	const struct differing *differ = differ_of(c, h, peer->pkg);
 	for (uint32_t i = 0; i < differ->n; i++) {
-		const struct kv *hidden = pmap_find(peer->peers, differ->v[i]);
-		if (hidden && !peer_known(p, v, hidden, more))
+		const struct kv *hidden = pmap_find(peer->peers, differ->name[i]);
+		if (hidden && !peer_known(c->p, v, hidden, more))
 			*vec_add(more) = *hidden;
 	}
 }
 
-/* What the peers of occurrence AT hide, and what these hide in turn. */
+static int kv_by_text(void *run, const void *a, const void *b)
+{
+	return by_text(run, &((const struct kv *)a)->k, &((const struct kv *)b)->k);
+}
+
+/* What the peers of occurrence AT hide, and what these hide in turn. Under one name it is what the first peer by name
+ * hides, whatever order the packages came in. */
 static void hidden_peers(struct cycles *c, struct hiding *h, uint32_t at, kv_vec *more)
 {
-	const struct pmap *m = vnode_at(c->p, c->node[at])->peers;
-	more->n = 0;
+	struct peers *p = c->p;
+	const struct pmap *m = vnode_at(p, c->node[at])->peers;
+	more->n = h->reduced.n = 0;
 	for (uint32_t i = 0; i < m->n; i++)
-		hidden_by(c, h, at, m->e[i], more);
+		if (collapses(c, at, m->e[i].k, m->e[i].v))
+			*vec_add(&h->reduced) = m->e[i];
+	rows_sort(h->reduced.p, h->reduced.n, sizeof(*h->reduced.p), kv_by_text, p->r);
+	for (size_t i = 0; i < h->reduced.n; i++)
+		hidden_by(c, h, at, vnode_at(p, owner_of(p, h->reduced.p[i].v)), more);
 	for (size_t i = 0; i < more->n; i++)
-		hidden_by(c, h, at, more->p[i], more);
+		if (collapses(c, at, more->p[i].k, more->p[i].v))
+			hidden_by(c, h, at, vnode_at(p, owner_of(p, more->p[i].v)), more);
 }
 
 /* Adds to occurrence AT what its peers hide; whether there was something. */
