@@ -11,7 +11,7 @@ struct gate_limits {
 	double ratio, grace_s; /* a server's median may be ratio × direct's, or grace_s over it */
 	bool apart;            /* …and is only blamed when the spreads, where both have one, do not overlap */
 	/* Of that many slots or more some are linked before the plan is done, unless it was
-	 * through in three round trips. */
+	 * through in three round trips; of one that a server had kept in one of three runs. */
 	unsigned early_slots;
 };
 extern const struct gate_limits gates_strict; /* 1.05, 15 ms; 50 slots */

@@ -162,6 +162,9 @@ static void test_floor(void **state)
 	",\"dray\":{\"event\":\"summary\",\"source\":\"server\",\"warm\":0,\"cold\":100,\"skipped\":0,\"slots\":100,"  \
 	"\"first_frame_us\":" first ",\"last_frame_us\":" last ",\"linked_before_done\":" early "}}\n"
 
+#define RUN_EARLY(subject, last, early) KEY("p0", subject) GOOD("1") LOCK("a") EARLY("100000", last, early)
+#define TWICE_LATE(subject) RUN_EARLY(subject, "130000", "0") RUN_EARLY(subject, "130000", "0")
+
 #define KEPT(fetched, revalidated)                                                                                     \
 	",\"dray\":{\"event\":\"summary\",\"source\":\"direct\",\"warm\":90,\"cold\":0,\"skipped\":10,\"slots\":100,"  \
 	"\"packuments_fetched\":" fetched ",\"packuments_revalidated\":" revalidated "}}\n"
@@ -179,9 +182,15 @@ static void test_gates(void **state)
 		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "0", "90", "10", "100", "0"),
 			"before the plan" },
 		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("direct", "0", "20", "0", "20", "0"), NULL },
-		{ KEY("p0", "dray-warm") GOOD("1") LOCK("a") EARLY("100000", "120000", "0"),
+		{ KEY("p0", "dray-cold") GOOD("1") LOCK("a") EARLY("100000", "120000", "0"),
 			NULL }, /* no time for it */
-		{ KEY("p0", "dray-warm") GOOD("1") LOCK("a") EARLY("100000", "130000", "0"), "before the plan" },
+		{ KEY("p0", "dray-cold") GOOD("1") LOCK("a") EARLY("100000", "130000", "0"), "before the plan" },
+		{ TWICE_LATE("dray-cold") RUN_EARLY("dray-cold", "130000", "9"), "in 2 of 3 runs" },
+		{ TWICE_LATE("dray-warm"), NULL }, /* a kept plan: one of three runs will do */
+		{ TWICE_LATE("dray-warm") RUN_EARLY("dray-warm", "130000", "9"), NULL },
+		{ TWICE_LATE("dray-warm") RUN_EARLY("dray-warm", "110000", "0"), NULL }, /* no time for it */
+		{ TWICE_LATE("dray-warm") RUN_EARLY("dray-warm", "130000", "0"), "in 3 of 3 runs" },
+		{ TWICE_LATE("dray-settled") RUN_EARLY("dray-settled", "130000", "0"), "in 3 of 3 runs" },
 		{ KEY("p0", "dray-warm") GOOD("1") LOCK("a") SUMMARY("direct", "0", "90", "10", "100", "4"),
 			"not from \"server\"" },
 		{ KEY("p0", "dray-direct") GOOD("1") LOCK("a") SUMMARY("server", "0", "90", "10", "100", "4"),
