@@ -376,6 +376,16 @@ static void link_ready(struct install *in)
 	in->ready.n = 0;
 }
 
+/* Bytes and finished jobs that have arrived. */
+static void take_bytes(struct install *in)
+{
+	if (in->fetcher && !in->failed)
+		fetcher_drain(in->fetcher);
+	if (in->packs && !in->failed)
+		pack_fetcher_drain(in->packs);
+	pool_drain(in->pool);
+}
+
 static void take_frames(struct install *in)
 {
 	struct err e = { 0 };
@@ -388,7 +398,10 @@ static void take_frames(struct install *in)
 			code = on_frame(in, b->frame[i], &e);
 		if (code < 0)
 			install_fail(in, code, &e);
-		/* A plan that is at hand comes faster than it is looked at: nobody idles until its end. */
+		/* A plan that is at hand comes faster than it is looked at: nobody idles until its end, and what
+		 * arrives meanwhile is imported. */
+		if (in->fetcher || in->packs)
+			take_bytes(in);
 		if (!in->shared && pool_live(in->pool) < 2 * pool_workers(in->pool))
 			link_ready(in);
 	}
@@ -452,11 +465,7 @@ static void install_take(struct install *in)
 		take_frames(in);
 	if (!in->failed)
 		verdict_drain(in);
-	if (in->fetcher && !in->failed)
-		fetcher_drain(in->fetcher);
-	if (in->packs && !in->failed)
-		pack_fetcher_drain(in->packs);
-	pool_drain(in->pool);
+	take_bytes(in);
 	if (in->made)
 		slots_made_write(in->made, false);
 	packages_meanwhile(in);
@@ -587,7 +596,11 @@ static int install_open(struct install *in, struct err *e)
 	if (!in->o->lockfile_only && (vstore_open(in, e) < 0 || shared_slots_begin(in, e) < 0))
 		return e->code;
 	linker_begin(in);
-	return source_begin(in, e) < 0 ? e->code : verdict_open(in, e);
+	if (source_begin(in, e) < 0)
+		return e->code;
+	if (in->o->source && !in->o->locked) /* until the server answers nothing else is to be done */
+		store_expect_writes(in->store);
+	return verdict_open(in, e);
 }
 
 /* After it nothing comes from the network, and nobody asks it for anything. */
