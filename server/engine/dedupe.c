@@ -43,12 +43,26 @@ static void pair_add(struct pairs *q, uint32_t larger, uint32_t smaller)
 	q->cell[h] = (uint32_t)q->all.n;
 }
 
+static void redirect(struct graph *g, dpid *dp, const dpid *to)
+{
+	uint32_t at = *dp == NONE ? NONE : graph_find(g, *dp);
+	if (at != NONE && to[at] != NONE)
+		*dp = to[at];
+}
+
 /* Whether the edge L can stand in for S: it leads to the same, or to a variant of the same package, which is then asked
- * about, too. */
-static bool edge_fits(struct graph *g, const struct gedge *l, const struct gedge *s, struct pairs *q)
+ * about, too. Where what S leads to is merged by TO, unless that is NULL, L must end there as well. */
+static bool edge_fits(struct graph *g, const struct gedge *l, const struct gedge *s, const dpid *to, struct pairs *q)
 {
 	if (l->dp == s->dp && l->link == s->link)
 		return true;
+	dpid into = l->dp, end = s->dp;
+	if (to && end != NONE) {
+		redirect(g, &into, to);
+		redirect(g, &end, to);
+		if (into == end || end != s->dp)
+			return into == end;
+	}
 	uint32_t a = l->dp == NONE ? NONE : graph_find(g, l->dp), b = s->dp == NONE ? NONE : graph_find(g, s->dp);
 	if (a == NONE || b == NONE || g->node.p[a].pkg != g->node.p[b].pkg)
 		return false;
@@ -64,7 +78,8 @@ static const struct gedge *edge_of(const struct gnode *n, atom alias)
 	return NULL;
 }
 
-static bool pair_fits(struct graph *g, const struct gnode *larger, const struct gnode *smaller, struct pairs *q)
+static bool pair_fits(
+	struct graph *g, const struct gnode *larger, const struct gnode *smaller, const dpid *to, struct pairs *q)
 {
 	if (deps_count(larger) < deps_count(smaller))
 		return false;
@@ -77,22 +92,22 @@ static bool pair_fits(struct graph *g, const struct gnode *larger, const struct 
 			return false;
 	for (uint32_t i = 0; i < smaller->nedge; i++) {
 		const struct gedge *l = edge_of(larger, smaller->edge[i].alias);
-		if (!l || !edge_fits(g, l, &smaller->edge[i], q))
+		if (!l || !edge_fits(g, l, &smaller->edge[i], to, q))
 			return false;
 	}
 	return true;
 }
 
 /* Whether LARGER can stand in for SMALLER, two nodes of one package: it has the smaller one's peers, and each child is
- * the same or one that can stand in for the smaller one's in turn. */
-static bool absorbs(struct graph *g, uint32_t larger, uint32_t smaller)
+ * the same or one that can stand in for the smaller one's in turn, and is where TO leads, unless that is NULL. */
+static bool absorbs(struct graph *g, uint32_t larger, uint32_t smaller, const dpid *to)
 {
 	struct pairs q = { 0 };
 	bool ok = true;
 	pair_add(&q, larger, smaller);
 	while (ok && q.done < q.all.n) {
 		uint64_t key = q.all.p[q.done++];
-		ok = pair_fits(g, &g->node.p[key >> 32], &g->node.p[(uint32_t)key], &q);
+		ok = pair_fits(g, &g->node.p[key >> 32], &g->node.p[(uint32_t)key], to, &q);
 	}
 	vec_release(&q.all);
 	free(q.cell);
@@ -178,7 +193,7 @@ static bool served(struct graph *g, const struct gdirects *target, bool at_root,
 			return d->dp != NONE || at_root;
 		uint32_t a = d->dp == NONE ? NONE : graph_find(g, d->dp),
 			 b = e->dp == NONE ? NONE : graph_find(g, e->dp);
-		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg && absorbs(g, a, b);
+		return a != NONE && b != NONE && g->node.p[a].pkg == g->node.p[b].pkg && absorbs(g, a, b, NULL);
 	}
 	return false;
 }
@@ -237,48 +252,63 @@ static int by_size(void *graph, const void *a, const void *b)
 	return x != y ? (x < y ? -1 : 1) : by_text(graph, a, b);
 }
 
-/* One greedy round over a group; fills TO by graph node. Leaves in the group what did not take part. TOOK, by graph
- * node, is all false before and after. */
-static bool collapse(struct graph *g, struct group *grp, dpid *to, bool *took)
+/* One greedy round over a group; fills TO by graph node. */
+static void collapse(struct graph *g, const struct group *grp, dpid *to)
 {
 	uint32_t n = grp->n, left = n;
 	uint32_t *cur = xmalloc((n + 1) * sizeof(*cur)), *rest = xmalloc((n + 1) * sizeof(*rest));
-	bool any = false;
 	memcpy(cur, grp->v, n * sizeof(*cur));
 	rows_sort(cur, n, sizeof(*cur), by_size, g);
 	while (left) {
 		uint32_t largest = cur[--left], m = 0;
 		while (left) {
 			uint32_t c = cur[--left];
-			if (absorbs(g, largest, c)) {
+			if (absorbs(g, largest, c, NULL))
 				to[c] = g->node.p[largest].dp;
-				took[c] = took[largest] = any = true;
-			} else {
+			else
 				rest[m++] = c;
-			}
 		}
 		memcpy(cur, rest, m * sizeof(*cur));
 		left = m;
 		rows_sort(cur, left, sizeof(*cur), by_size, g);
 	}
-	uint32_t m = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t at = grp->v[i];
-		if (!took[at])
-			grp->v[m++] = at;
-		took[at] = false;
-	}
-	grp->n = m;
 	free(cur);
 	free(rest);
-	return any;
 }
 
-static void redirect(struct graph *g, dpid *dp, const dpid *to)
+/* Takes back what TO merges where something below the smaller variant is merged into another than what the larger one
+ * has there. Source: pnpm 12.21's behaviour. */
+static void take_back(struct graph *g, const struct group *grp, uint32_t n, dpid *to)
 {
-	uint32_t at = *dp == NONE ? NONE : graph_find(g, *dp);
-	if (at != NONE && to[at] != NONE)
-		*dp = to[at];
+	for (bool again = true; again;) {
+		again = false;
+		for (uint32_t i = 0; i < n; i++)
+			for (uint32_t k = 0; k < grp[i].n; k++) {
+				uint32_t at = grp[i].v[k];
+				if (to[at] == NONE || absorbs(g, graph_find(g, to[at]), at, to))
+					continue;
+				to[at] = NONE;
+				again = true;
+			}
+	}
+}
+
+/* Leaves in the group what did not take part. TOOK, by graph node, is all false before and after. */
+static bool left_over(struct graph *g, struct group *grp, const dpid *to, bool *took)
+{
+	bool any = false;
+	uint32_t n = grp->n, m = 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (to[grp->v[i]] != NONE)
+			took[grp->v[i]] = took[graph_find(g, to[grp->v[i]])] = any = true;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t k = grp->v[i];
+		if (!took[k])
+			grp->v[m++] = k;
+		took[k] = false;
+	}
+	grp->n = m;
+	return any;
 }
 
 static uint32_t groups_of(struct run *r, struct graph *g, struct group **out)
@@ -431,8 +461,11 @@ void dedupe_peer_dependents(struct run *r, struct graph *g)
 		uint32_t before = n, m = 0;
 		bool some = false;
 		memset(to, 0xff, (g->node.n + 1) * sizeof(*to));
+		for (uint32_t i = 0; i < n; i++)
+			collapse(g, &grp[i], to);
+		take_back(g, grp, n, to);
 		for (uint32_t i = 0; i < n; i++) {
-			some |= collapse(g, &grp[i], to, took);
+			some |= left_over(g, &grp[i], to, took);
 			if (grp[i].n)
 				grp[m++] = grp[i];
 		}
