@@ -172,7 +172,9 @@ bool selector_kind_of(struct run *r, atom spec, enum selector_kind *out)
 	struct reg_spec s = { 0 };
 	if (!spec_of(r, &s, spec))
 		return false;
-	*out = s.type == SPEC_VERSION ? SEL_VERSION : s.type == SPEC_RANGE ? SEL_RANGE : SEL_TAG;
+	/* "=1.2.3" is a range of one. Source: pnpm 12.21's behaviour */
+	bool range = s.type == SPEC_RANGE || (s.type == SPEC_VERSION && str_starts(sof(r, spec), STR("=")));
+	*out = range ? SEL_RANGE : s.type == SPEC_VERSION ? SEL_VERSION : SEL_TAG;
 	return s.type != SPEC_TAG || sof(r, spec).n > 0;
 }
 
@@ -419,7 +421,8 @@ static void extra_find(struct view *v, const struct reg_spec *spec, const struct
 {
 	bool any = false;
 	for (const struct level *l = o->level; l; l = l->up)
-		for (uint32_t i = level_find(l, spec->name); i < l->n && l->p[i].k == spec->name; i++) {
+		for (uint32_t i = l->shared_only ? NONE : level_find(l, spec->name);
+			i < l->n && l->p[i].k == spec->name; i++) {
 			bool fresh;
 			if (!any)
 				meet_preferred(v->r, o->preferred);

@@ -41,21 +41,23 @@ const struct selectors *preferred_for(struct run *r, const struct importer *imp,
 	return table_get(&r->locked, name);
 }
 
-bool preferred_own(struct run *r, const struct importer *imp, atom name, atom version)
+bool preferred_own(struct run *r, const struct importer *imp, atom name, atom version, bool *exact)
 {
 	uint32_t at = own_at(imp, name);
 	const struct semver *v = version ? atom_semver(&r->t, version) : NULL;
+	*exact = false;
 	if (!v || at == imp->nown || imp->own[at].name != name)
 		return false;
+	bool found = false;
 	for (uint32_t i = 0; i < imp->own[at].preferred.n; i++) {
 		const struct selector *s = &imp->own[at].preferred.p[i];
 		if (!(s->weight % PREFER_LOCKED))
 			continue;
 		const struct range *range = s->kind == SEL_RANGE ? atom_range(&r->t, s->spec) : NULL;
-		if (s->spec == version || s->kind == SEL_TAG || (range && range_has(range, v, false)))
-			return true;
+		*exact = *exact || s->spec == version;
+		found = found || s->spec == version || s->kind == SEL_TAG || (range && range_has(range, v, false));
 	}
-	return false;
+	return found;
 }
 
 static void direct_set(struct run *r, struct selectors *s, atom spec, enum selector_kind kind)

@@ -14,8 +14,8 @@ enum { PREFER_DIRECT = 1000, PREFER_LOCKED = 1000000 };
 const struct selectors *preferred_of(struct run *r, atom name);
 /* Of the lockfile and of IMP alone. */
 const struct selectors *preferred_for(struct run *r, const struct importer *imp, atom name);
-/* Whether IMP's own manifest prefers VERSION of NAME. */
-bool preferred_own(struct run *r, const struct importer *imp, atom name, atom version);
+/* Whether IMP's own manifest prefers VERSION of NAME; *EXACT: it says that very version. */
+bool preferred_own(struct run *r, const struct importer *imp, atom name, atom version, bool *exact);
 /* IMP asks for NAME directly. */
 void preferred_direct(struct run *r, struct importer *imp, atom name, atom spec, enum selector_kind kind);
 /* The lockfile has VERSION of NAME; a second time is ignored. */

@@ -285,33 +285,45 @@ static struct kv *versions_of(struct run *r, const struct seed *s, uint32_t n, u
 	return p;
 }
 
-static const struct level *level_below(struct run *r, const struct level *up, const struct seed *s, uint32_t n)
+static const struct level *level_of(
+	struct run *r, const struct level *up, const struct seed *s, uint32_t n, bool shared_only)
 {
 	uint32_t m;
 	struct kv *p = versions_of(r, s, n, &m);
 	if (!m)
 		return up;
 	struct level *l = arena_new(&r->arena, struct level, 1);
-	*l = (struct level){ .up = up, .p = p, .n = m };
+	*l = (struct level){ .up = up, .p = p, .n = m, .shared_only = shared_only };
 	for (uint32_t i = 0; i < m; i++)
 		l->mask |= UINT64_C(1) << (p[i].k & 63);
 	return l;
 }
 
+static const struct level *level_below(struct run *r, const struct level *up, const struct seed *s, uint32_t n)
+{
+	return level_of(r, up, s, n, false);
+}
+
 /* What a project's manifest asks for and prefers: below that resolves what is hoisted for it later. A version that is
- * written otherwise than the registry does (v1.2.3, npm:) is no preference; nor are hoisted peers.
- * Source: pnpm 12.21's behaviour. */
+ * written otherwise than the registry does (v1.2.3, npm:) is no preference; nor are hoisted peers, nor the lowest
+ * version of a range, of which what is hoisted takes the highest. Source: pnpm 12.21's behaviour. */
 static const struct level *level_of_own(
 	struct run *r, const struct importer *imp, const struct level *up, const struct seed *s, uint32_t n)
 {
 	struct seed *own = arena_new(&r->arena, struct seed, n + 1);
-	uint32_t m = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct pkg *p = s[i].kind == SEED_DROPPED ? NULL : pkg_at(r, s[i].pkg);
-		if (p && s[i].alias == p->name && preferred_own(r, imp, p->name, p->version))
-			own[m++] = s[i];
+	const struct level *out = up;
+	for (int lowest = 0; lowest < 2; lowest++) {
+		uint32_t m = 0;
+		for (uint32_t i = 0; i < n; i++) {
+			const struct pkg *p = s[i].kind == SEED_DROPPED ? NULL : pkg_at(r, s[i].pkg);
+			bool exact;
+			if (p && s[i].alias == p->name && preferred_own(r, imp, p->name, p->version, &exact) &&
+				(r->lowest_direct && !exact) == lowest)
+				own[m++] = s[i];
+		}
+		out = level_of(r, out, own, m, lowest);
 	}
-	return level_below(r, up, own, m);
+	return out;
 }
 
 static const struct scope *scope_below(struct run *r, const struct scope *up, const struct seed *s, uint32_t n)
