@@ -1,6 +1,7 @@
 #include "credentials.h"
 #include "integrity.h"
 #include "npmrc.h"
+#include "workspace_yaml.h"
 
 str env_get(char **env, const char *name)
 {
@@ -112,7 +113,8 @@ static str unescape_pem(struct credentials *n, str s)
 	return (str){ p, k };
 }
 
-static void set_plain(struct credentials *n, str key, str value, str dir)
+/* Whether KEY is one that counts here. */
+static bool set_plain(struct credentials *n, str key, str value, str dir)
 {
 	if (str_eq(key, STR("registry")))
 		fill(&n->registry, path_slashed(n->a, value));
@@ -130,6 +132,22 @@ static void set_plain(struct credentials *n, str key, str value, str dir)
 		fill(&n->http_proxy, value);
 	else if (str_eq(key, STR("noproxy")) || str_eq(key, STR("no-proxy")))
 		fill(&n->no_proxy, value);
+	else
+		return false;
+	return true;
+}
+
+/* What pnpm read here until its version 10, and now in pnpm-workspace.yaml: without a word the tree would be another. */
+static void warn_setting(struct credentials *n, const struct npmrc_entry *x, str path)
+{
+	enum setting_kind kind;
+	const char *name = str_find(x->key, '-', 0) != SIZE_MAX ? workspace_yaml_named(x->key, &kind, n->a)
+								: NULL; /* npm's, else */
+
+	if (name && kind != SETTING_IDLE)
+		warn(n, arena_printf(n->a,
+				STR_FMT ":%u: " STR_FMT " is not read here: write %s into pnpm-workspace.yaml",
+				STR_ARG(path), x->line, STR_ARG(x->key), name));
 }
 
 static bool is_destination(str key)
@@ -157,8 +175,8 @@ static int set_key(struct credentials *n, const struct npmrc_entry *x, str path,
 		return set_cred(n, uri, suffix, x->value, path, e);
 	if (str_starts(x->key, STR("@")) && str_ends(x->key, STR(":registry")))
 		set_scope(n, str_head(x->key, x->key.n - 9), x->value);
-	else if (!uri.n)
-		set_plain(n, x->key, x->value, dir);
+	else if (!uri.n && !set_plain(n, x->key, x->value, dir) && project)
+		warn_setting(n, x, path);
 	return 0;
 }
 

@@ -209,12 +209,20 @@ int workspace_yaml_env(struct workspace_yaml *w, char **env, struct arena *a, st
 	return 0;
 }
 
-const char *workspace_yaml_setting(size_t i, enum setting_kind *kind)
+static const char *setting_told(const struct setting_key *k, enum setting_kind *kind)
 {
-	const struct setting_key *k = setting_key_at(i);
-
 	if (!k)
 		return NULL;
 	*kind = k->kind == KIND_REFUSE ? SETTING_REFUSED : k->kind == KIND_OTHER ? SETTING_IDLE : SETTING_READ;
 	return k->name;
+}
+
+const char *workspace_yaml_setting(size_t i, enum setting_kind *kind)
+{
+	return setting_told(setting_key_at(i), kind);
+}
+
+const char *workspace_yaml_named(str name, enum setting_kind *kind, struct arena *a)
+{
+	return setting_told(setting_key_find(to_camel(a, name)), kind);
 }

@@ -87,3 +87,5 @@ int workspace_yaml_env(struct workspace_yaml *w, char **env, struct arena *a, st
 /* The settings that are known, I from 0, until NULL; in no order. */
 enum setting_kind { SETTING_READ = 0, SETTING_REFUSED, SETTING_IDLE };
 const char *workspace_yaml_setting(size_t i, enum setting_kind *kind);
+/* The setting that NAME is in pnpm-workspace.yaml, written "like-this"; NULL: none, and *KIND is not set. */
+const char *workspace_yaml_named(str name, enum setting_kind *kind, struct arena *a);

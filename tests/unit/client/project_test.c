@@ -153,6 +153,15 @@ static void test_registries_and_credentials(void **state)
 	assert_int_equal(load_at(b, "p", both), 0);
 	assert_true(str_eq(settings_registry(&b->p.req.settings, STR("x")), STR("https://pnpm.test/r/")));
 
+	put(b->dir, "p/.npmrc", "node-linker=hoisted\nsave-exact=true\nmy-own=1\ninclude=dev\n");
+	assert_int_equal(load_at(b, "p", none), 0);
+	assert_true(warned(b, "p/.npmrc:1: node-linker is not read here: write nodeLinker into pnpm-workspace.yaml"));
+	for (size_t i = 2; i < 5; i++) {
+		char line[16];
+		snprintf(line, sizeof(line), "p/.npmrc:%zu", i);
+		assert_false(warned(b, line));
+	}
+
 	put(b->home, ".npmrc", "//own.test/:tokenHelper=/bin/true\n");
 	assert_int_equal(load_at(b, "p", none), ERR_UNSUPPORTED);
 	assert_non_null(strstr(b->e.msg, "tokenHelper"));
