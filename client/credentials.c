@@ -137,12 +137,12 @@ static bool set_plain(struct credentials *n, str key, str value, str dir)
 	return true;
 }
 
-/* What pnpm read here until its version 10, and now in pnpm-workspace.yaml: without a word the tree would be another. */
+/* What pnpm 10 read here, and pnpm 12 in pnpm-workspace.yaml: without a word the tree would be another. */
 static void warn_setting(struct credentials *n, const struct npmrc_entry *x, str path)
 {
 	enum setting_kind kind;
-	const char *name = str_find(x->key, '-', 0) != SIZE_MAX ? workspace_yaml_named(x->key, &kind, n->a)
-								: NULL; /* npm's, else */
+	bool own = str_find(x->key, '-', 0) != SIZE_MAX; /* a single word may be npm's */
+	const char *name = own ? workspace_yaml_named(x->key, &kind, n->a) : NULL;
 
 	if (name && kind != SETTING_IDLE)
 		warn(n, arena_printf(n->a,
