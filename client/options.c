@@ -200,6 +200,7 @@ static const char *const refused_options[][2] = {
 	{ "--save-peer", NO_NAMES },
 	{ "--save-optional", NO_NAMES },
 	{ "-O", NO_NAMES },
+	{ "--dry-run", "use --lockfile-only, and look at what becomes of pnpm-lock.yaml" },
 	{ "--omit", "use --prod or --no-optional" },
 	{ "--include", "use --dev; without it all groups are installed" },
 	{ "--immutable", "use --frozen-lockfile" },
@@ -273,7 +274,7 @@ static int only_setting(str given, options_setting *setting, struct err *e)
 static int unknown_option(str given, options_setting *setting, struct err *e)
 {
 	const char *best = NULL;
-	unsigned least = 4;
+	unsigned least = given.n > 7 ? 4 : given.n > 4 ? 2 : 0; /* of few letters nearly all would be near */
 
 	for (size_t i = 0; i < sizeof(refused_options) / sizeof(refused_options[0]); i++) {
 		if (str_eq(given, str_of(refused_options[i][0])))

@@ -139,6 +139,9 @@ static void test_refusals(void **state)
 		const char *says;
 	} rows[] = { { { "instal" }, ERR_USAGE, "did you mean install?" },
 		{ { "--frozn-lockfile" }, ERR_USAGE, "did you mean --frozen-lockfile?" },
+		{ { "--prd" }, ERR_USAGE, "did you mean --prod?" },
+		{ { "install", "--" }, ERR_USAGE, "unknown option --; see" },
+		{ { "install", "--dry-run" }, ERR_UNSUPPORTED, "use --lockfile-only" },
 		{ { "add", "x" }, ERR_UNSUPPORTED, "dray has no `add`" },
 		{ { "install", "x" }, ERR_USAGE, "takes no package names: edit package.json" },
 		{ { "doctor", "x" }, ERR_USAGE, "unexpected \"x\"; see dray --help" },
