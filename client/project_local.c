@@ -4,6 +4,7 @@
 #include "tarball_manifest.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,21 +101,37 @@ static struct request_local *new_local(struct locals *l, str path, bool is_dir)
 	return local;
 }
 
-static int read_folder(struct locals *l, struct request_local *local, str dir, bool needed)
+/* A folder without a package.json is a package without dependencies that is called as the folder is. Source:
+ * pnpm 12.21. */
+static int read_folder(struct locals *l, struct request_local *local, str dir)
 {
 	struct buf text AUTO(buf_release) = BUF_INIT;
 	str file = arena_printf(l->a, STR_FMT "/package.json", STR_ARG(dir));
 	int rc = project_read_file(&text, file.p, MANIFEST_MAX, l->e);
 
-	if (rc == ERR_NOTFOUND && !needed)
+	if (rc == ERR_NOTFOUND)
 		return 0;
 	return rc ? rc : manifest_parse_folder(&local->manifest, arena_str(l->a, buf_str(&text)), file, l->a, l->e);
 }
 
-static int add_local(struct locals *l, enum spec_kind kind, str path)
+static bool leaves_project(str path)
+{
+	return str_starts(path, STR("/")) || str_starts(path, STR("~/"));
+}
+
+/* What PATH in the folder BASE is. A file that is not there is none: the resolver says so, or leaves an optional
+ * dependency out. */
+static int add_local(struct locals *l, enum spec_kind kind, str base, str path)
 {
 	bool fresh;
 	struct stat st;
+
+	if (leaves_project(path) && !l->req->root.n) {
+		const char *home = getenv("HOME");
+		l->req->root = l->root;
+		l->req->home = arena_str(l->a, str_of(home ? home : ""));
+	}
+	path = request_path(l->req, base, path, l->a);
 
 	map_add(&l->seen, path, 0, &fresh);
 	if (!fresh)
@@ -123,10 +140,10 @@ static int add_local(struct locals *l, enum spec_kind kind, str path)
 		return err_set(l->e, ERR_TOOBIG, "more than %d local dependencies", LOCALS_MAX);
 	str full = path_join(l->a, l->root, path);
 	if (stat(full.p, &st) != 0)
-		return kind == SPEC_LINK ? 0 : err_set(l->e, ERR_NOTFOUND, "%s: no such file or folder", full.p);
+		return errno == ENOENT || kind == SPEC_LINK ? 0 : err_os(l->e, "%s", full.p);
 	struct request_local *local = new_local(l, path, S_ISDIR(st.st_mode));
 	size_t at = l->req->nlocal - 1;
-	int rc = local->is_dir ? read_folder(l, local, full, kind == SPEC_FILE) : read_tarball(l, local, full);
+	int rc = local->is_dir ? read_folder(l, local, full) : read_tarball(l, local, full);
 	if (rc || kind == SPEC_LINK)
 		return rc;
 	struct manifest m = l->req->local[at].manifest; /* the array may move */
@@ -150,7 +167,7 @@ static int add_map(struct locals *l, struct str_map m, str base, str who)
 		enum spec_kind kind = spec_kind(meant(l->req, m.p[i], base, l->a), &path);
 		if (kind == SPEC_OTHER)
 			continue;
-		int rc = add_local(l, kind, path_join(l->a, base, path));
+		int rc = add_local(l, kind, base, path);
 		if (rc)
 			return err_ctx(l->e, STR_FMT " > " STR_FMT "@" STR_FMT, STR_ARG(who), STR_ARG(m.p[i].k),
 				STR_ARG(m.p[i].v));

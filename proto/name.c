@@ -9,7 +9,7 @@ bool spec_is_path(str s)
 	if (slash == SIZE_MAX || colon < slash || hash < slash)
 		return false;
 	size_t again = str_find(s, '/', slash + 1);
-	return str_starts(s, STR("~/")) || slash + 1 == s.n || again < hash;
+	return slash + 1 == s.n || again < hash;
 }
 
 #define NAME_MAX_LENGTH 214u

@@ -44,9 +44,14 @@ struct request {
 	str lockfile_text;               /* its bytes */
 	bool prod, dev, optional;        /* which groups are to be materialised; all true by default */
 	bool ignore_scripts;
+	/* The lockfile's folder and the user's home; absent unless some specifier's path is absolute or from home. */
+	str root, home;
 };
 
 /* The importer with PATH, or NULL. R is one that was made here: another process may not have sorted it. */
 const struct request_importer *request_importer(const struct request *r, str path);
+/* Where PATH, a specifier without its scheme, leads that is written in the folder BASE: from the lockfile's
+ * folder, also where it is absolute or starts with "~/". In A. Source: pnpm 12.21. */
+str request_path(const struct request *r, str base, str path, struct arena *a);
 /* SHA-256 over a canonical form of the settings; the form is specified in docs/protocol.md. */
 void settings_digest(uint8_t out[32], const struct settings *s);

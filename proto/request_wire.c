@@ -161,6 +161,8 @@ static void put_request(struct enc *en, Dray__Request *o, const struct request *
 	o->dev = r->dev;
 	o->optional = r->optional;
 	o->ignore_scripts = r->ignore_scripts;
+	o->root = enc_str(en, r->root);
+	o->home = enc_str(en, r->home);
 	o->n_importer = r->nimporters;
 	o->importer = arena_new(&en->tmp, Dray__Importer *, r->nimporters);
 	for (size_t i = 0; i < r->nimporters; i++) {
@@ -288,6 +290,8 @@ static int get_request(struct dec *d, struct plan_request *out, str plain)
 	r->dev = o->dev;
 	r->optional = o->optional;
 	r->ignore_scripts = o->ignore_scripts;
+	r->root = dec_str(d, o->root);
+	r->home = dec_str(d, o->home);
 	get_members(d, r, o);
 	get_lockfile(d, out, o);
 	return d->code;

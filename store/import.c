@@ -187,7 +187,7 @@ int import_publish(struct import *im, struct pkg *out, struct err *e)
 	struct pkg_info info = { .key = im->key, .mtime = im->mtime };
 	struct pkg p;
 
-	if (map_get(&im->by_path, STR("package.json")) == MAP_NONE) {
+	if (!im->as_it_is && map_get(&im->by_path, STR("package.json")) == MAP_NONE) {
 		if (file_put(im, STR("package.json"), str_of(placeholder), e) < 0)
 			return e->code;
 		buf_clear(&im->manifest);

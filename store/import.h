@@ -30,6 +30,7 @@ struct import {
 	bool crc; /* the record gets CRCs: PKG_CRC */
 	uint64_t sum;
 	struct hasher *sha; /* of a file that comes in pieces */
+	bool as_it_is;      /* a folder: no package.json is made where it has none. Source: pnpm 12.21 */
 	bool keep;          /* it is package.json: its bytes are kept */
 	struct buf manifest;
 };

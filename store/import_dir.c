@@ -136,6 +136,7 @@ int import_directory(struct store *s, const struct import_opts *o, int dirfd, st
 		return err_os(e, "stat the directory of " STR_FMT, STR_ARG(o->key));
 	if (import_new(&im, s, o, e) < 0)
 		return e->code;
+	im->as_it_is = true;
 	struct walk w = { .im = im,
 		.root = dirfd,
 		.left = o->max_unpacked ? o->max_unpacked : (uint64_t)4 << 30,

@@ -220,12 +220,8 @@ static bool is_path(str s)
 static str local_path(str s)
 {
 	if (str_starts(s, STR("workspace:")))
-		s = str_from(s, 10);
-	else if (str_starts(s, STR("file:")) || str_starts(s, STR("link:")))
-		s = str_from(s, 5);
-	while (s.n > 1 && s.p[0] == '/' && (s.p[1] == '/' || s.p[1] == '.' || s.p[1] == '~'))
-		s = str_from(s, 1);
-	return s;
+		return str_from(s, 10);
+	return str_starts(s, STR("file:")) || str_starts(s, STR("link:")) ? str_from(s, 5) : s;
 }
 
 static int local_missing(struct run *r, const struct wanted *w, str path, struct err *e)
@@ -254,7 +250,7 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 	if (!file && !link && !ws && !is_path(s))
 		return LOCAL_NONE;
 	bool tarball = !ws && !link && workspace_tarball(s);
-	str path = path_join(&r->arena, sof(r, file ? files : links), local_path(s));
+	str path = request_path(r->req, sof(r, file ? files : links), local_path(s), &r->arena);
 	const struct manifest *m = workspace_manifest(r, path, &integrity);
 	bool copy = file || (!link && (tarball || w->injected || (ws && r->set->inject_workspace_packages)));
 	atom d = atom_copy(&r->t, path);
@@ -264,6 +260,11 @@ int workspace_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 	if (tarball && !(m && m->name.n))
 		return err_set(
 			e, ERR_PARSE, "can't install \"" STR_FMT "\": its package.json has no name", STR_ARG(path));
+	if (copy && !name_valid(name_s))
+		return err_set(e, ERR_UNSUPPORTED,
+			"could not install " STR_FMT " from \"" STR_FMT "\": its name, \"" STR_FMT
+			"\", is none: write \"name\" or \"@scope/name\" into its package.json",
+			SA(r, w->alias), STR_ARG(path), STR_ARG(str_head(name_s, 200)));
 	atom name = atom_copy(&r->t, name_s);
 	if (tarball && copy) {
 		struct request_local *l = arena_new(&r->arena, struct request_local, 1);

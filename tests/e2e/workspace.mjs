@@ -262,6 +262,20 @@ const tests = {
     ok(run(other))
     assert.ok(!existsSync(join(other, 'node_modules/.pnpm-workspace-state-v1.json')))
   },
+  'a folder without package.json is copied as it is, and absolute paths are locked as the way from the project'() {
+    const dir = join(work, 'bare'), away = join(work, 'away')
+    edit(dir, '.', { name: 'root', dependencies: { bare: 'file:bare', away: `file:${away}`, linked: `link:${away}` }, optionalDependencies: { gone: 'file:gone' } })
+    edit(away, '.', { name: 'away', version: '1.0.0' })
+    mkdirSync(join(dir, 'bare'))
+    writeFileSync(join(dir, 'bare/x.js'), '1')
+    for (const more of [[], ['--frozen-lockfile']]) {
+      ok(run(dir, ...more))
+      assert.deepEqual(readdirSync(join(dir, 'node_modules/bare')), ['x.js'])
+      assert.equal(readlinkSync(join(dir, 'node_modules/linked')), '../../away')
+      assert.equal(JSON.parse(text(dir, 'node_modules/away/package.json')).name, 'away')
+      assert.match(lockfile(dir), /version: file:\.\.\/away\n[^]*version: link:\.\.\/away\n[^]*bare@file:bare: \{\}/)
+    }
+  },
   'a folder copied by file: is copied by every install, and its manifest counts as the project\'s own does'() {
     const dir = join(work, 'folders'), lib = { name: 'lib', version: '1.0.0', dependencies: { sub: 'file:sub' } }, sub = { name: 'sub', version: '1.0.0' }
     const locked = (name) => lockfile(dir).split('\nsnapshots:')[1].split('\n\n').find((s) => s.trim().startsWith(name))

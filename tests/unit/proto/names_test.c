@@ -168,8 +168,8 @@ static void filenames(void **state)
 
 static void paths_of_specs(void **state)
 {
-	static const char *const yes[] = { ".", "./x", "../x", "/x", "~/x", "a/", "a/b/c", "@s/a/b", "a/b/#c" };
-	static const char *const no[] = { "", "x", "~x", "^1", "a/b", "a/b#c/d/e", "#a/b/c", "file:a/b/c",
+	static const char *const yes[] = { ".", "./x", "../x", "/x", "~/x/y", "a/", "a/b/c", "@s/a/b", "a/b/#c" };
+	static const char *const no[] = { "", "x", "~x", "~/x", "^1", "a/b", "a/b#c/d/e", "#a/b/c", "file:a/b/c",
 		"git@h:a/b/c", "https://h/a/b" };
 
 	(void)state;

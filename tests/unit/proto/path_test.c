@@ -1,5 +1,6 @@
 /* path_test — paths as text. */
 #include "base/base.h"
+#include "request.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,10 +97,40 @@ static void test_slashed(void **state)
 	arena_release(&a);
 }
 
+static void test_of_specifiers(void **state)
+{
+	static const struct {
+		const char *root, *base, *path, *is;
+	} cases[] = {
+		{ "/w/r", ".", "lib", "lib" },
+		{ "/w/r", "p/q", "../lib/", "p/lib" },
+		{ "/w/r", "p", "/w/r/lib", "lib" },
+		{ "/w/r", "p", "/w/x/./y.tgz", "../x/y.tgz" },
+		{ "/w/r", "p", "///tmp/x", "../../tmp/x" },
+		{ "/w/r", "p", "/w/r", "." },
+		{ "/w/r", "p", "/./x", "p/x" },
+		{ "/w/r", "p", "~/x", "../../home/u/x" },
+		{ "/w/r", "p", "/~/x", "../../home/u/x" },
+		{ "/w/r", "p", "~x", "p/~x" },
+		{ "", "p", "/w/x", "/w/x" },
+		{ "", "p", "~/x", "p/~/x" },
+	};
+	struct arena a = ARENA_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct request r = { .root = str_of(cases[i].root),
+			.home = cases[i].root[0] ? STR("/home/u") : STR_NONE };
+		assert_string_equal(request_path(&r, str_of(cases[i].base), str_of(cases[i].path), &a).p, cases[i].is);
+	}
+	arena_release(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_join), cmocka_unit_test(test_relative),
-		cmocka_unit_test(test_deep), cmocka_unit_test(test_between), cmocka_unit_test(test_slashed) };
+		cmocka_unit_test(test_deep), cmocka_unit_test(test_between), cmocka_unit_test(test_slashed),
+		cmocka_unit_test(test_of_specifiers) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
