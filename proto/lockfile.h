@@ -86,7 +86,9 @@ enum { LOCK_SUFFIX_USUAL = 1000 };
 struct lock_head {
 	bool auto_install_peers, exclude_links_from_lockfile, dedupe_peers, inject_workspace_packages;
 	bool no_settings; /* as read: the file doesn't say which peers and links it was made with. Not part of plans */
-	uint32_t peers_suffix_max_length; /* 0: 1000, not written; LOCK_SUFFIX_ZERO: 0. lock_suffix_max() says which */
+	bool dedupe_peers_off; /* as read: dedupePeers is there, and false. Not part of plans */
+	/* 0: 1000, not written; 1000: as read, written; LOCK_SUFFIX_ZERO: 0. lock_suffix_max() says which */
+	uint32_t peers_suffix_max_length;
 	struct lock_catalog_entry *catalog;
 	size_t ncatalog;
 	struct str_map overrides; /* in the order of the workspace file */

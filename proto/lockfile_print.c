@@ -463,10 +463,11 @@ static void put_settings(struct buf *b, const struct lock_head *h)
 	put_root(b);
 	put_key(b, 0, STR("settings"));
 	put_setting(b, STR("autoInstallPeers"), h->auto_install_peers);
-	put_true(b, 1, STR("dedupePeers"), h->dedupe_peers);
+	if (h->dedupe_peers || h->dedupe_peers_off)
+		put_setting(b, STR("dedupePeers"), h->dedupe_peers);
 	put_setting(b, STR("excludeLinksFromLockfile"), h->exclude_links_from_lockfile);
 	put_true(b, 1, STR("injectWorkspacePackages"), h->inject_workspace_packages);
-	if (lock_suffix_max(h) != LOCK_SUFFIX_USUAL) {
+	if (h->peers_suffix_max_length) {
 		put_key(b, 1, STR("peersSuffixMaxLength"));
 		buf_printf(b, " %u", lock_suffix_max(h));
 	}

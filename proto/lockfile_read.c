@@ -370,6 +370,15 @@ static int read_importer(struct ctx *c, str key, const struct yaml_node *n)
 
 /* ---- the head ---- */
 
+static int read_dedupe_peers(struct ctx *c, struct lock_head *h, const struct yaml_node *n)
+{
+	int rc = get_bool(c, &h->dedupe_peers, n);
+
+	h->dedupe_peers_off = rc == 0 && !h->dedupe_peers;
+	return rc;
+}
+
+/* Defaults that are written there all the same stay where the file is printed again, as pnpm 12.21 leaves them. */
 static int read_settings(struct ctx *c, struct lock_head *h, const struct yaml_node *n)
 {
 	if (n->kind == YAML_KIND_NONE) {
@@ -389,7 +398,7 @@ static int read_settings(struct ctx *c, struct lock_head *h, const struct yaml_n
 		else if (str_eq(m->key, STR("excludeLinksFromLockfile")))
 			rc = get_bool(c, &h->exclude_links_from_lockfile, m);
 		else if (str_eq(m->key, STR("dedupePeers")))
-			rc = get_bool(c, &h->dedupe_peers, m);
+			rc = read_dedupe_peers(c, h, m);
 		else if (str_eq(m->key, STR("injectWorkspacePackages")))
 			rc = get_bool(c, &h->inject_workspace_packages, m);
 		else if (!str_eq(m->key, STR("peersSuffixMaxLength")))
@@ -397,7 +406,7 @@ static int read_settings(struct ctx *c, struct lock_head *h, const struct yaml_n
 		else if (!yaml_u64(m, &max) || max >= LOCK_SUFFIX_ZERO)
 			rc = bad(c, m, m->key, "expected a number");
 		else
-			h->peers_suffix_max_length = lock_suffix_of((uint32_t)max);
+			h->peers_suffix_max_length = max ? (uint32_t)max : LOCK_SUFFIX_ZERO;
 		if (rc)
 			return rc;
 	}

@@ -66,6 +66,43 @@ static str split_documents(str *text)
 	return env;
 }
 
+/* Whether LINE is nothing but MARK, "---" or "...". */
+static bool is_mark(str line, str mark)
+{
+	str behind = str_from(line, 3);
+
+	return str_starts(line, mark) && (!behind.n || behind.p[0] == ' ' || behind.p[0] == '\t') &&
+	       (!str_trim(behind).n || str_trim(behind).p[0] == '#');
+}
+
+static bool says_nothing(str line)
+{
+	str s = str_trim(line);
+
+	return !s.n || s.p[0] == '#';
+}
+
+/* A document without what YAML allows around it: directives and a "---" before it, "..." behind it. */
+static str without_marks(str text)
+{
+	str line, rest = text, head;
+
+	while (rest.n) {
+		str_cut(rest, '\n', &line, &rest);
+		if (is_mark(line, STR("---")))
+			text = rest;
+		if (!says_nothing(line) && line.p[0] != '%')
+			break;
+	}
+	for (rest = text; str_rcut(rest, '\n', &head, &line); rest = head) {
+		if (is_mark(line, STR("...")))
+			return str_head(text, head.n + 1);
+		if (!says_nothing(line))
+			break;
+	}
+	return text;
+}
+
 int lockfile_text_split(struct lockfile_text *out, str text, str path, struct arena *a, struct err *e)
 {
 	str rest = normalized(text, a), whole = rest;
@@ -76,7 +113,7 @@ int lockfile_text_split(struct lockfile_text *out, str text, str path, struct ar
 	if (rc)
 		return rc;
 	out->environment = split_documents(&rest);
-	out->lockfile = rest;
-	out->line = line_at(whole, whole.n - rest.n);
+	out->lockfile = without_marks(rest);
+	out->line = line_at(whole, rest.n ? (size_t)(out->lockfile.p - whole.p) : whole.n);
 	return 0;
 }

@@ -193,6 +193,56 @@ static void test_documents(void **state)
 	assert_true(lf.absent);
 }
 
+/* What YAML allows around a document says nothing; a second document is none of ours. */
+static void test_marks(void **state)
+{
+	static const char *const around[][2] = { { "--- \n", "" }, { "---\t# x\n", "...\n" }, { "\n---\n", "" },
+		{ "# c\n\n---\n", "... # end\n\n# c\n" }, { "%YAML 1.2\n---\n", "...\n" }, { "", "..." } };
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct lockfile lf;
+	struct err e;
+	char text[1024];
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(around) / sizeof(*around); i++) {
+		struct buf out AUTO(buf_release) = BUF_INIT;
+		snprintf(text, sizeof(text), "%s%s%s", around[i][0], head, around[i][1]);
+		if (parse(&lf, text, &a, &e))
+			fail_msg("%zu: %s", i, e.msg);
+		assert_false(lf.absent);
+		lockfile_print(&out, &lf);
+		assert_true(str_eq(buf_str(&out), str_of(head)));
+	}
+	snprintf(text, sizeof(text), "--- \nfoo: 1\n---\n%s", head);
+	assert_int_equal(parse(&lf, text, &a, &e), ERR_PARSE);
+	assert_int_equal(parse(&lf, "--- \n\nlockfileVersion: '9.0'\nx: 1\nx: 2\n", &a, &e), ERR_PARSE);
+	if (!strstr(e.msg, ":5:"))
+		fail_msg("%s", e.msg);
+}
+
+/* Settings that are there at their defaults stay, except for injectWorkspacePackages. */
+static void test_defaults_written(void **state)
+{
+	struct arena a AUTO(arena_release) = ARENA_INIT(0);
+	struct buf out AUTO(buf_release) = BUF_INIT;
+	struct lockfile lf;
+	struct err e;
+	(void)state;
+
+	assert_int_equal(parse(&lf,
+				 "lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  dedupePeers: false\n"
+				 "  excludeLinksFromLockfile: false\n  injectWorkspacePackages: false\n"
+				 "  peersSuffixMaxLength: 1000\n\nimporters:\n\n  .: {}\n",
+				 &a, &e),
+		0);
+	assert_true(!lf.head.dedupe_peers && lock_suffix_max(&lf.head) == LOCK_SUFFIX_USUAL);
+	lockfile_print(&out, &lf);
+	buf_addc(&out, 0);
+	assert_string_equal(out.p,
+		"lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  dedupePeers: false\n"
+		"  excludeLinksFromLockfile: false\n  peersSuffixMaxLength: 1000\n\nimporters:\n\n  .: {}\n");
+}
+
 static void test_lookup(void **state)
 {
 	struct lock_package p[] = { { .key = STR("react@1.0.0") }, { .key = STR("react-dom@1.0.0") },
@@ -257,6 +307,8 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_defaults_written),
 		cmocka_unit_test(test_lookup),
 		cmocka_unit_test(test_ranks),
 		cmocka_unit_test(test_sorted),
