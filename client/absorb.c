@@ -99,7 +99,7 @@ struct fits {
 /* Of a range with an empty alternative the registry tells. */
 static struct fits locked_fits(const struct absorb *b, const struct declared *d)
 {
-	const struct range *range = any_range(d->spec) ? NULL : range_parse(d->spec, false, b->a);
+	const struct range *range = any_range(d->spec) ? NULL : range_parse_apart(d->spec, false, b->a);
 	struct semver v, highest = { 0 };
 	struct fits out = { 0 };
 

@@ -170,7 +170,7 @@ static bool guess_fits(const struct request_importer *im, const struct lock_dire
 		range = tail;
 	if (ws && (!range.n || str_eq(range, STR("*")) || str_eq(range, STR("^")) || str_eq(range, STR("~"))))
 		return im->manifest.name.n > 0;
-	const struct range *rg = range_parse(range, true, a);
+	const struct range *rg = range_parse_apart(range, true, a);
 	return rg && im->manifest.name.n && semver_parse(&v, im->manifest.version, true) && range_has(rg, &v, false);
 }
 

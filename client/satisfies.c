@@ -168,7 +168,7 @@ static bool version_left(struct check *c, const struct lock_direct *d)
 		fits = str_ends(spec, version);
 	if (fits)
 		return false; /* most are like that */
-	const struct range *range = semver_parse(&v, version, false) ? range_parse(spec, false, c->a) : NULL;
+	const struct range *range = semver_parse(&v, version, false) ? range_parse_apart(spec, false, c->a) : NULL;
 	return range && !range_has(range, &v, false);
 }
 
@@ -278,7 +278,7 @@ static void links_differ(struct check *c, const struct request_importer *im, con
 	for (struct lock_walk at = lock_walk(l); lock_next(&at);) {
 		if (!str_starts(at.d->ref, STR("link:")) || !str_starts(at.d->specifier, STR("workspace:")))
 			continue;
-		const struct range *range = range_parse(str_from(at.d->specifier, 10), true, c->a);
+		const struct range *range = range_parse_apart(str_from(at.d->specifier, 10), true, c->a);
 		if (range && !project_in_range(c, at.d->alias, range))
 			differ(c, STR_FMT " > " STR_FMT ": lockfile says " STR_FMT ", the project has another version",
 				STR_ARG(im->path), STR_ARG(at.d->alias), STR_ARG(at.d->specifier));

@@ -138,7 +138,7 @@ static bool ref_fits(const struct check *c, str alias, str spec, str ref)
 		wanted = str_head(rest, at == SIZE_MAX ? rest.n : at);
 		spec = at == SIZE_MAX ? STR("*") : str_from(rest, at + 1);
 	}
-	const struct range *range = range_parse(spec, true, c->a);
+	const struct range *range = range_parse_apart(spec, true, c->a);
 	if (!range)
 		return true;
 	str path = dep_path_from_ref(alias, ref, c->a);

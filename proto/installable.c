@@ -127,7 +127,7 @@ static bool node_takes(str wanted, str version, struct arena *a)
 
 	if (!wanted.n || !version.n || !semver_parse(&v, version, true))
 		return true;
-	const struct range *r = range_parse(wanted, true, a);
+	const struct range *r = range_parse_apart(wanted, true, a);
 	return r && range_has(r, &v, true);
 }
 

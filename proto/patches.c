@@ -12,7 +12,7 @@ static int takes(bool *out, str want, const struct semver *v, struct arena *a, s
 	*out = false;
 	if (want.p[0] != '=' && semver_parse(&exact, want, true))
 		return 0;
-	rg = range_parse(want, true, a);
+	rg = range_parse_apart(want, true, a);
 	if (!rg)
 		return err_set(e, ERR_USAGE, "patchedDependencies: \"" STR_FMT "\" is no version range", STR_ARG(want));
 	*out = v && range_has(rg, v, false);

@@ -131,9 +131,9 @@ static bool each_meets_each(const struct comparator *a, uint32_t na, const struc
 	return true;
 }
 
-static bool satisfiable(const struct comparator *c, uint32_t n, bool pre)
+bool comparators_satisfiable(const struct comparator *c, size_t n, bool pre)
 {
-	for (uint32_t last = n; last-- > 1;) {
+	for (uint32_t last = (uint32_t)n; last-- > 1;) {
 		if (!each_meets_each(&c[last], 1, c, last, pre))
 			return false;
 	}
@@ -146,11 +146,11 @@ bool range_intersects(const struct range *a, const struct range *b, bool include
 
 	for (uint32_t i = 0; i < p->nalt; i++) {
 		const struct comparator *pc = p->cmp + p->alt[i].from;
-		if (!satisfiable(pc, p->alt[i].n, include_prerelease))
+		if (!comparators_satisfiable(pc, p->alt[i].n, include_prerelease))
 			continue;
 		for (uint32_t k = 0; k < q->nalt; k++) {
 			const struct comparator *qc = q->cmp + q->alt[k].from;
-			if (satisfiable(qc, q->alt[k].n, include_prerelease) &&
+			if (comparators_satisfiable(qc, q->alt[k].n, include_prerelease) &&
 				each_meets_each(pc, p->alt[i].n, qc, q->alt[k].n, include_prerelease))
 				return true;
 		}

@@ -42,5 +42,7 @@ bool semver_from_core(struct semver *out, const struct semver_core *c);
 size_t semver_blank(str s);
 /* Length of "+build.meta" at AT, or 0. */
 size_t semver_build_len(str s, size_t at);
+/* Whether some version may satisfy all N comparators. */
+bool comparators_satisfiable(const struct comparator *c, size_t n, bool include_prerelease);
 /* Whether two versions print alike: node-semver compares their texts before anything else. */
 bool semver_same(const struct semver *a, const struct semver *b);

@@ -9,6 +9,7 @@
 
 struct reader {
 	bool loose, pre; /* pre: read for prereleases, lower bounds get "-0" */
+	bool apart;      /* what shares no version with what stands before it is an alternative */
 	bool bad;
 	struct buf one, two; /* a part before and after a step */
 	VEC(struct comparator) cmp;
@@ -461,13 +462,71 @@ static bool add_plain(struct reader *r, str part)
 	return true;
 }
 
+/* The comparators from FROM on are one. */
+static void end_alternative(struct reader *r, uint32_t from)
+{
+	struct alternative alt = { .from = from };
+
+	if (r->bad || r->cmp.n == from)
+		return;
+	tidy(r, from);
+	alt.n = (uint32_t)(r->cmp.n - from);
+	for (size_t i = from; i < r->cmp.n; i++)
+		alt.names_pre = alt.names_pre || r->cmp.p[i].v.pre.n > 0;
+	*vec_add(&r->alt) = alt;
+}
+
+/* Ends the alternative that begins at FROM before AT, where the word is that shares nothing with it. */
+static uint32_t end_before(struct reader *r, uint32_t from, uint32_t at)
+{
+	size_t n = r->cmp.n - at;
+	struct comparator *word = arena_new(r->a, struct comparator, n);
+
+	memcpy(word, r->cmp.p + at, n * sizeof(*word));
+	r->cmp.n = at;
+	end_alternative(r, from);
+	from = (uint32_t)r->cmp.n;
+	for (size_t i = 0; i < n; i++)
+		*vec_add(&r->cmp) = word[i];
+	return from;
+}
+
+static void add_apart(struct reader *r, str words)
+{
+	uint32_t from = (uint32_t)r->cmp.n;
+
+	for (bool more = true; more && !r->bad;) {
+		uint32_t at = (uint32_t)r->cmp.n;
+		str w;
+		more = str_cut(words, ' ', &w, &words);
+		buf_clear(&r->two);
+		put_word(r, &r->two, w);
+		add_words(r, buf_str(&r->two), at);
+		if (at > from && r->cmp.n > at && !comparators_satisfiable(r->cmp.p + from, r->cmp.n - from, true))
+			from = end_before(r, from, at);
+	}
+	end_alternative(r, from);
+}
+
+static void add_together(struct reader *r, str words)
+{
+	uint32_t from = (uint32_t)r->cmp.n;
+
+	for (str w;;) {
+		bool more = str_cut(words, ' ', &w, &words);
+		put_word(r, &r->two, w);
+		if (!more)
+			break;
+		buf_addc(&r->two, ' ');
+	}
+	add_words(r, buf_str(&r->two), from);
+	end_alternative(r, from);
+}
+
 static void add_alternative(struct reader *r, str part)
 {
 	if (add_plain(r, part))
 		return;
-	uint32_t from = (uint32_t)r->cmp.n;
-	struct alternative alt = { .from = from };
-
 	buf_clear(&r->one);
 	strip_builds(&r->one, part);
 	buf_clear(&r->two);
@@ -479,21 +538,10 @@ static void add_alternative(struct reader *r, str part)
 	swap(r);
 	trim_operator(&r->two, buf_str(&r->one), '^');
 	swap(r);
-	for (str rest = buf_str(&r->one), w;;) {
-		bool more = str_cut(rest, ' ', &w, &rest);
-		put_word(r, &r->two, w);
-		if (!more)
-			break;
-		buf_addc(&r->two, ' ');
-	}
-	add_words(r, buf_str(&r->two), from);
-	if (r->bad || r->cmp.n == from)
-		return;
-	tidy(r, from);
-	alt.n = (uint32_t)(r->cmp.n - from);
-	for (size_t i = from; i < r->cmp.n; i++)
-		alt.names_pre = alt.names_pre || r->cmp.p[i].v.pre.n > 0;
-	*vec_add(&r->alt) = alt;
+	if (r->apart)
+		add_apart(r, buf_str(&r->one));
+	else
+		add_together(r, buf_str(&r->one));
 }
 
 /* Drops alternatives that nothing satisfies, unless all are so; one that takes all stands for the rest. */
@@ -520,9 +568,8 @@ static void reduce(struct reader *r)
 }
 
 /* TEXT has its blanks collapsed. */
-static struct comparators read_all(str text, bool loose, bool pre, struct arena *a)
+static struct comparators read_all(str text, struct reader r)
 {
-	struct reader r = { .loose = loose, .pre = pre, .a = a };
 	struct comparators out = { 0 };
 
 	for (size_t at = 0; !r.bad;) {
@@ -536,9 +583,9 @@ static struct comparators read_all(str text, bool loose, bool pre, struct arena 
 	if (!r.bad && r.alt.n) {
 		reduce(&r);
 		out.nalt = (uint32_t)r.alt.n;
-		out.alt = arena_new(a, struct alternative, r.alt.n);
+		out.alt = arena_new(r.a, struct alternative, r.alt.n);
 		memcpy(out.alt, r.alt.p, r.alt.n * sizeof(*out.alt));
-		out.cmp = arena_new(a, struct comparator, r.cmp.n);
+		out.cmp = arena_new(r.a, struct comparator, r.cmp.n);
 		memcpy(out.cmp, r.cmp.p, r.cmp.n * sizeof(*out.cmp));
 	}
 	vec_release(&r.cmp);
@@ -564,18 +611,29 @@ static void collapse(struct buf *out, str s)
 		out->n--;
 }
 
-const struct range *range_parse(str s, bool loose, struct arena *a)
+static const struct range *parse(str s, struct reader r)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
 
 	if (s.n > RANGE_MAX_LENGTH)
 		return NULL;
 	collapse(&text, s);
-	struct comparators plain = read_all(buf_str(&text), loose, false, a);
+	struct comparators plain = read_all(buf_str(&text), r);
 	if (plain.nalt == 0)
 		return NULL;
-	struct range *r = arena_new(a, struct range, 1);
-	r->reading[0] = plain;
-	r->reading[1] = read_all(buf_str(&text), loose, true, a);
-	return r;
+	struct range *out = arena_new(r.a, struct range, 1);
+	out->reading[0] = plain;
+	r.pre = true;
+	out->reading[1] = read_all(buf_str(&text), r);
+	return out;
+}
+
+const struct range *range_parse(str s, bool loose, struct arena *a)
+{
+	return parse(s, (struct reader){ .loose = loose, .a = a });
+}
+
+const struct range *range_parse_apart(str s, bool loose, struct arena *a)
+{
+	return parse(s, (struct reader){ .loose = loose, .apart = true, .a = a });
 }

@@ -30,6 +30,9 @@ struct range;
 /* NULL when S is no valid range (read without includePrerelease; a range that is valid only with it is none). The empty
  * string and "*" are any version. Nothing borrows S. */
 const struct range *range_parse(str s, bool loose, struct arena *a);
+/* What pnpm 12.21 takes a range for: a word that shares no version with those before it is an alternative to
+ * them, as in ">2 <3" (>=3.0.0 or <3.0.0) and "^1 ^2". All else is as range_parse() has it. */
+const struct range *range_parse_apart(str s, bool loose, struct arena *a);
 /* node-semver's satisfies(): a prerelease only matches where a comparator of its alternative names the same
  * major.minor.patch with a prerelease, unless INCLUDE_PRERELEASE. */
 bool range_has(const struct range *r, const struct semver *v, bool include_prerelease);

@@ -98,7 +98,7 @@ const struct range *atom_range(struct atoms *t, atom x)
 	struct atom_rec *r = &t->rec[x];
 	if (!r->range_known) {
 		r->range_known = true;
-		r->range = range_parse(r->s, true, t->a);
+		r->range = range_parse_apart(r->s, true, t->a);
 	}
 	return r->range;
 }

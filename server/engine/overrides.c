@@ -340,11 +340,21 @@ static void ignore_optional(struct run *r, struct deps *d)
 
 /* --- overrides --- */
 
+/* Of a selector an empty alternative is none. Source: pnpm 12.21's behaviour */
+static const struct range *selector_range(struct run *r, atom a)
+{
+	str s = sof(r, a);
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] != '|' && s.p[i] != ' ')
+			return solid_range(r, a);
+	return NULL;
+}
+
 static bool intersects(struct run *r, atom a, atom b)
 {
 	if (!a || a == b)
 		return true;
-	const struct range *x = atom_range(&r->t, a), *y = atom_range(&r->t, b);
+	const struct range *x = selector_range(r, a), *y = solid_range(r, b);
 	return x && y && range_intersects(x, y, false);
 }
 

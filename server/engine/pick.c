@@ -68,14 +68,13 @@ static bool spec_read(struct run *r, struct reg_spec *out, atom bare)
 		out->fetch = atom_of(&r->t, STR("latest"));
 		return true;
 	}
-	if (any_range(s)) {
-		atom rest = atom_of(&r->t, without_empty(r, s));
-		bool solid = sof(r, rest).n && valid_range(r, rest);
+	if (any_range(s)) { /* of them a manifest's own are preferred that the rest takes */
 		out->type = SPEC_RANGE;
-		out->fetch = solid ? rest : atom_of(&r->t, STR("*"));
+		out->fetch = atom_of(&r->t, STR("*"));
 		return true;
 	}
-	const struct semver *v = atom_semver(&r->t, bare);
+	bool capital = s.n > 1 && s.p[0] == 'V' && s.p[1] >= '0' && s.p[1] <= '9'; /* only where it is all of it */
+	const struct semver *v = atom_semver(&r->t, capital ? atom_of(&r->t, str_from(s, 1)) : bare);
 	if (v) {
 		out->type = SPEC_VERSION;
 		out->fetch = atom_of(&r->t, semver_print(v, &r->arena));
@@ -149,10 +148,6 @@ bool reg_spec_parse(struct run *r, struct reg_spec *out, atom alias, atom bare_a
 			out->name = atom_of(&r->t, name);
 			bare_atom = atom_of(&r->t, version);
 		}
-		/* here an empty alternative is any version. Source: pnpm 12.21's behaviour */
-		str range = sof(r, bare_atom);
-		if (range.n && any_range(range))
-			bare_atom = atom_of(&r->t, STR("*"));
 	}
 	str jsr_name, jsr_version;
 	if (str_starts(bare, STR("jsr:"))) {
@@ -377,7 +372,7 @@ static void weigh_selector(const struct view *v, struct weighed *w, uint32_t *n,
 {
 	struct run *r = v->r;
 	if (sel->kind == SEL_RANGE) {
-		const struct range *want = atom_range(&r->t, sel->spec);
+		const struct range *want = solid_range(r, sel->spec);
 		if (want)
 			weigh_range(v, w, n, want, sel->weight);
 		return;

@@ -53,7 +53,7 @@ bool preferred_own(struct run *r, const struct importer *imp, atom name, atom ve
 		const struct selector *s = &imp->own[at].preferred.p[i];
 		if (!(s->weight % PREFER_LOCKED))
 			continue;
-		const struct range *range = s->kind == SEL_RANGE ? atom_range(&r->t, s->spec) : NULL;
+		const struct range *range = s->kind == SEL_RANGE ? solid_range(r, s->spec) : NULL;
 		*exact = *exact || s->spec == version;
 		found = found || s->spec == version || s->kind == SEL_TAG || (range && range_has(range, v, false));
 	}

@@ -88,11 +88,53 @@ static void test_version_by_version(void **state)
 	assert_true(met > 3000);
 }
 
+static bool takes(const char *range, const char *version, struct arena *a)
+{
+	struct semver v;
+	const struct range *r = range_parse_apart(str_of(range), true, a);
+
+	assert_true(r && semver_parse(&v, str_of(version), false));
+	return range_has(r, &v, false);
+}
+
+/* What has nothing in common with what stands before it is an alternative, to pnpm, not to node-semver. */
+static void test_apart(void **state)
+{
+	static const struct {
+		const char *range, *takes[2], *leaves;
+	} rows[] = {
+		{ ">1 <2", { "0.5.0", "2.0.0" }, NULL },
+		{ ">2 <3", { "2.1.0", "3.0.0" }, NULL },
+		{ "<1 >2", { "0.9.0", "3.0.0" }, "2.0.0" },
+		{ ">=3.0.0 ^1.0.0", { "1.5.0", "3.1.0" }, "0.9.0" },
+		{ "^2 - ^3", { "2.1.0", "3.1.0" }, "4.0.0" },
+		{ "1 - 2 3", { "2.9.0", "3.1.0" }, "4.0.0" },
+		{ "2.0.0 1.0.0", { "1.0.0", "2.0.0" }, "1.5.0" },
+		{ ">1 <2 <3", { "2.0.0", "2.5.0" }, NULL },
+		{ "^0.7.0 ^2.0.0 || 1", { "1.9.0", "2.1.0" }, "3.0.0" },
+		{ ">=1.0.0 <2.0.0", { "1.0.0", "1.9.0" }, "2.0.0" },
+		{ ">=1 <2 || ^4", { "1.5.0", "4.1.0" }, "2.0.0" },
+		{ "1.x >1.2.0 <1.5.0", { "1.2.1", "1.4.9" }, "1.5.0" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct arena a = ARENA_INIT(0);
+		for (size_t k = 0; k < 2; k++)
+			if (!takes(rows[i].range, rows[i].takes[k], &a))
+				fail_msg("%s does not take %s", rows[i].range, rows[i].takes[k]);
+		if (rows[i].leaves && takes(rows[i].range, rows[i].leaves, &a))
+			fail_msg("%s takes %s", rows[i].range, rows[i].leaves);
+		arena_release(&a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_version_by_version),
+		cmocka_unit_test(test_apart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
