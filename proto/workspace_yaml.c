@@ -2,9 +2,19 @@
 #include "setting_keys.h"
 #include "yaml_load.h"
 
+/* Whether N is the value OK: a truth value in any of its words. */
+static bool means(const struct yaml_node *n, str ok)
+{
+	bool v;
+
+	if ((str_eq(ok, STR("true")) || str_eq(ok, STR("false"))) && setting_bool(n, &v))
+		return v == str_eq(ok, STR("true"));
+	return str_eq(n->s, ok);
+}
+
 static int refuse(struct setting_ctx *c, const struct setting_key *k, const struct yaml_node *n)
 {
-	if (k->ok && yaml_is_scalar(n) && str_eq(n->s, str_of(k->ok)))
+	if (k->ok && yaml_is_scalar(n) && means(n, str_of(k->ok)))
 		return 0;
 	if ((n->kind == YAML_KIND_MAP || n->kind == YAML_KIND_SEQ) && n->n == 0)
 		return 0;

@@ -31,6 +31,8 @@ static void test_values(void **state)
 			   "peerDependencyRules:\n  allowedVersions:\n    react: '*'\n"
 			   "supportedArchitectures:\n  os: [linux, current]\n"
 			   "shamefullyHoist: true\n"
+			   "sharedWorkspaceLockfile: yes\n"
+			   "legacyDirFiltering: 'Off'\n"
 			   "hoistPattern:\n"
 			   "drayServer: http://127.0.0.1:1\n";
 	struct arena a AUTO(arena_release) = ARENA_INIT(0);
@@ -136,6 +138,7 @@ static void test_refused(void **state)
 		{ "pnpmfile: x.cjs\n", ERR_UNSUPPORTED, "pnpmfile" },
 		{ "configDependencies:\n  a: 1.0.0\n", ERR_UNSUPPORTED, "configDependencies" },
 		{ "sharedWorkspaceLockfile: false\n", ERR_UNSUPPORTED, "sharedWorkspaceLockfile" },
+		{ "sharedWorkspaceLockfile: 'no'\n", ERR_UNSUPPORTED, "sharedWorkspaceLockfile" },
 		{ "autoDedupe: true\n", ERR_UNSUPPORTED, "autoDedupe" },
 		{ "projectScopedOptionalPeers: true\n", ERR_UNSUPPORTED, "projectScopedOptionalPeers" },
 		{ "addMissingPeerTypes: true\n", ERR_UNSUPPORTED, "addMissingPeerTypes" },
