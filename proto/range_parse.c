@@ -144,8 +144,8 @@ static void put_to(const struct reader *r, struct buf *out, str text, const stru
 	}
 }
 
-/* "1.2 - 3" becomes ">=1.2.0 <4.0.0-0"; anything else stays. */
-static void hyphen(const struct reader *r, struct buf *out, str s)
+/* "1.2 - 3" becomes ">=1.2.0 <4.0.0-0"; anything else stays, and false. */
+static bool hyphen(const struct reader *r, struct buf *out, str s)
 {
 	struct semver_core from, to;
 	str from_text, to_text;
@@ -154,17 +154,18 @@ static void hyphen(const struct reader *r, struct buf *out, str s)
 	if (str_find_str(s, STR(" - "), 0) == SIZE_MAX || !hyphen_side(r, s, &at, &from_text, &from) ||
 		!str_starts(str_from(s, at), STR(" - "))) {
 		buf_add(out, s);
-		return;
+		return false;
 	}
 	at += 3;
 	if (!hyphen_side(r, s, &at, &to_text, &to) || s.n - at > 1) {
 		buf_add(out, s);
-		return;
+		return false;
 	}
 	put_from(r, out, from_text, &from);
 	put_to(r, out, to_text, &to);
 	if (out->n && out->p[0] == ' ')
 		memmove(out->p, out->p + 1, --out->n);
+	return true;
 }
 
 /* "> 1.2.3" becomes ">1.2.3": one blank goes, where a version follows. */
@@ -530,7 +531,7 @@ static void add_alternative(struct reader *r, str part)
 	buf_clear(&r->one);
 	strip_builds(&r->one, part);
 	buf_clear(&r->two);
-	hyphen(r, &r->two, buf_str(&r->one));
+	bool is_hyphen = hyphen(r, &r->two, buf_str(&r->one));
 	swap(r);
 	trim_comparators(&r->two, buf_str(&r->one));
 	swap(r);
@@ -538,7 +539,7 @@ static void add_alternative(struct reader *r, str part)
 	swap(r);
 	trim_operator(&r->two, buf_str(&r->one), '^');
 	swap(r);
-	if (r->apart)
+	if (r->apart && !is_hyphen) /* 2 - 1 is nothing */
 		add_apart(r, buf_str(&r->one));
 	else
 		add_together(r, buf_str(&r->one));

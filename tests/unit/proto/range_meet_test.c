@@ -127,6 +127,9 @@ static void test_apart(void **state)
 			fail_msg("%s takes %s", rows[i].range, rows[i].leaves);
 		arena_release(&a);
 	}
+	struct arena a = ARENA_INIT(0);
+	assert_false(takes("2 - 1", "1.0.0", &a) || takes("2 - 1", "2.0.0", &a));
+	arena_release(&a);
 }
 
 int main(void)
