@@ -159,6 +159,7 @@ struct level {
 	/* A bit for each name, by its number: most levels are seen not to have a name without a search. */
 	uint64_t mask;
 	bool shared_only; /* it tells projects' choices apart (first_pick.h), and prefers nothing */
+	bool direct;      /* a project's own dependencies: heavier than the levels below it */
 };
 /* Aliases visible to a level: those of the levels above it. */
 struct scope {

@@ -232,6 +232,11 @@ atom peer_range(struct run *r, atom raw)
 
 /* --- the choice --- */
 
+struct extra {
+	atom version;
+	bool direct; /* a project's own dependency has it */
+};
+
 /* A packument as it looks through the filters of age and trust. */
 struct view {
 	struct run *r;
@@ -242,7 +247,7 @@ struct view {
 	str name;
 	const struct range *range;
 	bool star;
-	atom *extra; /* versions of it that the levels above resolved and no manifest prefers */
+	struct extra *extra; /* versions of it that the levels above resolved and no manifest prefers */
 	uint32_t nextra;
 };
 
@@ -412,20 +417,26 @@ struct preferences {
 	bool any; /* there were selectors at all */
 };
 
+static void extra_add(struct view *v, atom version, bool direct)
+{
+	bool fresh;
+	(void)marks_meet(&v->r->met, version, &fresh);
+	if (fresh)
+		*arena_add(&v->r->arena, v->extra, v->nextra) = (struct extra){ .version = version };
+	for (uint32_t i = v->nextra; direct && i-- > 0;)
+		v->extra[i].direct |= v->extra[i].version == version;
+}
+
 static void extra_find(struct view *v, const struct reg_spec *spec, const struct pick_opts *o)
 {
 	bool any = false;
 	for (const struct level *l = o->level; l; l = l->up)
 		for (uint32_t i = l->shared_only ? NONE : level_find(l, spec->name);
 			i < l->n && l->p[i].k == spec->name; i++) {
-			bool fresh;
 			if (!any)
 				meet_preferred(v->r, o->preferred);
 			any = true;
-			(void)marks_meet(&v->r->met, l->p[i].v, &fresh);
-			if (!fresh)
-				continue;
-			*arena_add(&v->r->arena, v->extra, v->nextra) = l->p[i].v;
+			extra_add(v, l->p[i].v, l->direct);
 		}
 }
 
@@ -435,7 +446,7 @@ static void extra_find(struct view *v, const struct reg_spec *spec, const struct
 static void prefer(
 	const struct view *v, struct preferences *out, const struct reg_spec *spec, const struct pick_opts *o)
 {
-	enum { LOCKED = 1, OTHERS = 2 };
+	enum { LOCKED = 1, OTHERS = 2, DIRECT = 4 };
 	out->any = v->nextra || (o->preferred && o->preferred->n);
 	out->n = 0;
 	if (!out->any)
@@ -449,8 +460,10 @@ static void prefer(
 			weigh_selector(v, out->w, &out->n, &sel);
 	}
 	for (uint32_t i = 0; i < v->nextra; i++)
-		if (v->extra[i] != spec->fetch)
-			weigh_selector(v, out->w, &out->n, &(struct selector){ v->extra[i], SEL_VERSION, OTHERS });
+		if (v->extra[i].version != spec->fetch)
+			weigh_selector(v, out->w, &out->n,
+				&(struct selector){
+					v->extra[i].version, SEL_VERSION, v->extra[i].direct ? DIRECT : OTHERS });
 }
 
 /* The best of the heaviest group; LATEST wins in its group. */
@@ -551,7 +564,7 @@ static bool outweighed(struct view *v, const struct reg_spec *spec, const struct
 	extra_find(v, spec, o);
 	for (uint32_t i = 0; v->range && i < (o->preferred ? o->preferred->n : 0) + v->nextra; i++) {
 		bool extra = !o->preferred || i >= o->preferred->n;
-		atom x = extra ? v->extra[i - (o->preferred ? o->preferred->n : 0)] : o->preferred->p[i].spec;
+		atom x = extra ? v->extra[i - (o->preferred ? o->preferred->n : 0)].version : o->preferred->p[i].spec;
 		if (x == spec->fetch)
 			continue;
 		if (!extra && o->preferred->p[i].kind != SEL_VERSION)

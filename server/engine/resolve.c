@@ -285,23 +285,26 @@ static struct kv *versions_of(struct run *r, const struct seed *s, uint32_t n, u
 	return p;
 }
 
-static const struct level *level_of(
-	struct run *r, const struct level *up, const struct seed *s, uint32_t n, bool shared_only)
+static struct level *level_of(struct run *r, const struct level *up, const struct seed *s, uint32_t n)
 {
 	uint32_t m;
 	struct kv *p = versions_of(r, s, n, &m);
 	if (!m)
-		return up;
+		return NULL;
 	struct level *l = arena_new(&r->arena, struct level, 1);
-	*l = (struct level){ .up = up, .p = p, .n = m, .shared_only = shared_only };
+	*l = (struct level){ .up = up, .p = p, .n = m };
 	for (uint32_t i = 0; i < m; i++)
 		l->mask |= UINT64_C(1) << (p[i].k & 63);
 	return l;
 }
 
-static const struct level *level_below(struct run *r, const struct level *up, const struct seed *s, uint32_t n)
+static const struct level *level_below(
+	struct run *r, const struct level *up, const struct seed *s, uint32_t n, bool direct)
 {
-	return level_of(r, up, s, n, false);
+	struct level *l = level_of(r, up, s, n);
+	if (l)
+		l->direct = direct;
+	return l ? l : up;
 }
 
 /* What a project's manifest asks for and prefers: below that resolves what is hoisted for it later. A version that is
@@ -321,7 +324,10 @@ static const struct level *level_of_own(
 				(r->lowest_direct && !exact) == lowest)
 				own[m++] = s[i];
 		}
-		out = level_of(r, out, own, m, lowest);
+		struct level *l = level_of(r, out, own, m);
+		if (l)
+			l->shared_only = lowest;
+		out = l ? l : out;
 	}
 	return out;
 }
@@ -537,7 +543,7 @@ static int walk(struct run *r, struct importer *imp, struct seed *seeds, uint32_
 				seed_realise(r, &f->seed, x->seed, x->n);
 			else
 				seed_settle_children(r, &f->seed, x->seed, x->n);
-			settle_seeds(r, &next, x->seed, x->n, level_below(r, f->level, x->seed, x->n),
+			settle_seeds(r, &next, x->seed, x->n, level_below(r, f->level, x->seed, x->n, false),
 				scope_below(r, f->scope, x->seed, x->n));
 		}
 		front_vec swap = front;
@@ -586,7 +592,7 @@ int resolve_extend(struct run *r, struct importer *imp, const struct wanted *w, 
 	direct_versions_add(r, imp, s, n);
 	const struct level *up = imp->level;
 	imp->level = level_of_own(r, imp, up, s, n);
-	int rc = walk(r, imp, s, n, level_below(r, up, s, n), scope_below(r, scope, s, n), e);
+	int rc = walk(r, imp, s, n, level_below(r, up, s, n, true), scope_below(r, scope, s, n), e);
 	if (!rc)
 		rc = resolve_ask_ahead(r, imp, e);
 	for (uint32_t i = 0; i < n && !rc; i++)
