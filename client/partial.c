@@ -100,7 +100,23 @@ static bool name_from(struct manifest *m, const struct lock_direct *d)
 	return true;
 }
 
-/* The lockfile does not have the names of projects; those who depend on them do: the first that tells. */
+/* M is what D, too, asks for: the first says its name, and the highest version is the likeliest that all take. */
+static void guess_more(struct manifest *m, const struct lock_direct *d)
+{
+	struct manifest guess = { 0 };
+	struct semver mine, other;
+
+	if (!name_from(&guess, d) || (m->name.n && !str_eq(m->name, guess.name)))
+		return;
+	bool higher = m->name.n && semver_parse(&mine, m->version, true) && semver_parse(&other, guess.version, true) &&
+		      semver_cmp(&other, &mine) > 0;
+	if (!m->name.n || higher) {
+		m->name = guess.name;
+		m->version = guess.version;
+	}
+}
+
+/* The lockfile does not have the names of projects; those who depend on them do. */
 static void names_guess(struct lost *x)
 {
 	AUTO(arena_release) struct arena paths = ARENA_INIT(16 * 1024);
@@ -111,8 +127,8 @@ static void names_guess(struct lost *x)
 				continue;
 			uint32_t to =
 				map_get(&x->at, path_join(&paths, x->lf->importer[i].path, str_from(at.d->ref, 5)));
-			if (to != MAP_NONE && !x->im[to].manifest.name.n)
-				(void)name_from(&x->im[to].manifest, at.d);
+			if (to != MAP_NONE)
+				guess_more(&x->im[to].manifest, at.d);
 		}
 }
 

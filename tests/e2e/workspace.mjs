@@ -453,6 +453,22 @@ const tests = {
       assert.deepEqual(importers(lockfile(dir)), ['.', 'apps/a', 'apps/d', 'libs/b'].filter((n) => !gone.includes(n)))
     }
   },
+  'projects that are not on disk stay in the lockfile where one asks for any version of another and the next for some'() {
+    const root = { ...manifests['.'], dependencies: { 'fx-leaf': '1.1.0' } }
+    const before = workspace(), after = workspace(), dir = workspace()
+    for (const w of [before, after]) {
+      edit(w, 'apps/a', { ...manifests['apps/a'], dependencies: { '@s/b': 'workspace:*' } })
+      edit(w, 'apps/d', { ...manifests['apps/d'], dependencies: { '@s/b': 'workspace:^1.0.0' } })
+    }
+    ok(run(before))
+    edit(after, '.', root)
+    ok(run(after))
+    writeFileSync(join(dir, 'pnpm-lock.yaml'), lockfile(before))
+    for (const path of ['apps/a', 'apps/d', 'libs/b']) rmSync(join(dir, path), { recursive: true })
+    edit(dir, '.', root)
+    ok(run(dir, '--filter', '{.}', '--lockfile-only'))
+    assert.equal(lockfile(dir), lockfile(after))
+  },
   '--filter with shared slots is refused by name, and nothing is written'() {
     for (const [settings, args] of [['enableGlobalVirtualStore: true\n', []], ['', ['--enable-global-virtual-store']]]) {
       const dir = workspace(settings)
