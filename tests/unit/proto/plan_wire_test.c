@@ -373,6 +373,8 @@ static void sample_request(struct request *r, struct str_kv *kv, struct request_
 		.local = lo,
 		.nlocal = 1,
 		.prod = true,
+		.root = STR("/w/r"),
+		.home = STR("/home/u"),
 		.optional = true,
 		.platform = { STR("linux"), STR("x64"), STR("glibc"), STR("24.0.0") },
 		.lockfile_text = STR("lockfileVersion: '9.0'\n"),
@@ -412,6 +414,8 @@ static void test_request(void **state)
 	assert_true(out.req.importer[0].manifest.libc_scalar && !out.req.local[0].manifest.libc_scalar);
 	eq(out.req.importer[0].manifest.meta_text, STR("\n      inj:\n        built: false"));
 	eq(out.req.settings.registry[1].url, STR("https://other.test/"));
+	eq(out.req.root, STR("/w/r"));
+	eq(out.req.home, STR("/home/u"));
 	assert_int_equal(out.accept, PLAN_ACCEPT_PACKS);
 	settings_digest(want, &r.settings);
 	settings_digest(got, &out.req.settings);
