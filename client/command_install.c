@@ -168,8 +168,6 @@ static int lockfile_readable(struct invocation *s, struct err *e)
 	if (!s->project.has_lockfile && s->frozen && s->project.client.lockfile)
 		return err_set(e, ERR_OUTDATED, "there is no %s, and --frozen-lockfile forbids to make one",
 			s->project.lockfile_path.p);
-	if (!s->project.has_lockfile && s->project.client.lockfile)
-		name_other_lockfiles(s);
 	return 0;
 }
 
@@ -190,6 +188,28 @@ static int lockfile_fits(struct invocation *s, bool *fits, struct err *e)
 	return *fits ? 0 : lockfile_whole(&lf, e);
 }
 
+/* Whether the lockfile that is not there could be had back: the tree's own, where it is all that is asked for. One that
+ * is not counts for nothing. Source: pnpm 12.21. */
+static bool invocation_restore(struct invocation *s)
+{
+	enum { TREE_LOCKFILE_MAX = 256 << 20 };
+	str path = arena_printf(&s->arena, STR_FMT "/node_modules/.pnpm/lock.yaml", STR_ARG(s->project.root));
+	AUTO(buf_release) struct buf bytes = BUF_INIT;
+	struct lockfile lf;
+	struct str_list why;
+	struct err e;
+
+	if (!s->project.client.lockfile || s->selected || s->project.lockfile_text.p ||
+		project_read_file(&bytes, path.p, TREE_LOCKFILE_MAX, &e) < 0 ||
+		lockfile_parse(&lf, arena_str(&s->arena, buf_str(&bytes)), path, &s->arena, &e) < 0 || lf.absent ||
+		!lockfile_satisfies(&lf, &s->req, false, &why, &s->arena) || lockfile_whole(&lf, &e) < 0)
+		return false;
+	progress_say(&s->progress, "pnpm-lock.yaml was gone: it is what node_modules was made from again");
+	s->resolved = lf;
+	invocation_moved(s);
+	return true;
+}
+
 /* Whether the lockfile will do, and whether it has to. */
 static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 {
@@ -205,8 +225,12 @@ static int invocation_locked(struct invocation *s, bool *locked, struct err *e)
 	*locked = false;
 	if (lockfile_readable(s, e) < 0)
 		return e->code;
-	if (!s->project.has_lockfile)
+	if (!s->project.has_lockfile) {
+		*locked = invocation_restore(s);
+		if (!*locked && c->lockfile)
+			name_other_lockfiles(s);
 		return 0;
+	}
 	/* with a filter, projects that are not on disk are among those that stay as they are. Source: pnpm 12.21 */
 	if (!s->frozen && s->filtered && partial_lost(&s->req, &s->project.lockfile))
 		s->selected = s->filtered;

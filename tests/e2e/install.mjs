@@ -98,6 +98,27 @@ const tests = {
     assert.equal(r.get('partition').warm, 4)
     assert.equal(r.get('done').fetched, 0)
   },
+  async 'a lockfile that is gone comes back from the tree, where the tree is all that is asked for'() {
+    const dir = await project(direct, app), lock = join(dir, 'pnpm-lock.yaml'), manifest = join(dir, 'package.json'), open = { 'fx-app': '^1.0.0', 'fx-bin': '1.0.0' }
+    ok(install(dir))
+    const args = ['install', '--no-frozen-lockfile', '--dir', dir, '--store-dir', store, '--registry', url], env = { ...process.env, CI: '', HOME: work }
+    const again = async (...more) => run(dray, [...args, ...more], { env })
+    assert.equal((await again('--lockfile-only')).status, 0) // as pnpm prints it
+    const was = readFileSync(lock, 'utf8')
+    for (const more of [[], ['--lockfile-only'], ['--force'], ['--offline']]) {
+      unlinkSync(lock)
+      const r = await again(...more)
+      assert.equal(r.status, 0, r.out)
+      assert.match(r.out, /pnpm-lock\.yaml was gone/)
+      assert.equal(readFileSync(lock, 'utf8'), was)
+    }
+    assert.match((await again()).out, /Already up to date/)
+    unlinkSync(lock)
+    assert.equal(install(dir).status, 1) // frozen
+    writeFileSync(manifest, JSON.stringify({ name: 'p', version: '1.0.0', dependencies: open }))
+    assert.equal((await again('--offline')).status, 4) // something else is asked for: nothing is taken from the tree
+    assert.ok(!existsSync(lock))
+  },
   async 'from a folder below the project'() {
     const dir = await project(direct, app), deep = join(dir, 'src/deep'), modules = join(dir, 'node_modules')
     mkdirSync(deep, { recursive: true })
