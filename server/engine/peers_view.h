@@ -50,7 +50,7 @@ struct miss {
 };
 struct mmap {
 	uint32_t n;
-	struct miss e[]; /* ascending by name */
+	struct miss e[]; /* ascending by name, all different */
 };
 /* What a package, and those below it, miss: a graph, since packages share what is below them. */
 struct summary {

@@ -273,7 +273,7 @@ static struct output from_cache(struct peers *p, struct visit *x, const struct c
 
 struct below {
 	struct acc external, installed;
-	VEC(struct miss) miss; /* ascending by name */
+	VEC(struct miss) miss; /* ascending by name, all different */
 	VEC(struct summary *) sum;
 };
 
@@ -293,17 +293,19 @@ static void below_release(struct below *b)
 	vec_release(&b->sum);
 }
 
-/* Who needs a peer outweighs who could do with it. Source: pnpm 12.21's behaviour. */
+/* Every range that a name is missed in: a project that takes the answer over looks for one version that fits them all,
+ * as the one that was walked did. Source: pnpm 12.21's behaviour. */
 static void miss_put(struct below *b, struct miss m)
 {
-	uint32_t i = 0;
-	while (i < b->miss.n && b->miss.p[i].name < m.name)
-		i++;
-	if (i < b->miss.n && b->miss.p[i].name == m.name) {
-		if (!m.optional || b->miss.p[i].optional)
-			b->miss.p[i] = m;
-		return;
+	size_t i = 0, n = b->miss.n;
+	for (size_t half; n > 1; n -= half) {
+		half = n / 2;
+		i += b->miss.p[i + half - 1].name < m.name ? half : 0;
 	}
+	i += n && b->miss.p[i].name < m.name;
+	for (; i < b->miss.n && b->miss.p[i].name == m.name; i++)
+		if (b->miss.p[i].range == m.range && b->miss.p[i].optional == m.optional)
+			return;
 	struct miss *end = vec_add(&b->miss);
 	memmove(b->miss.p + i + 1, b->miss.p + i, (size_t)(end - (b->miss.p + i)) * sizeof(m));
 	b->miss.p[i] = m;
