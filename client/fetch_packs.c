@@ -83,6 +83,8 @@ static int fetcher_init(struct pack_fetcher *f, struct err *e)
 	f->o.away_ms = f->o.away_ms ? f->o.away_ms : 3000;
 	f->o.stream_from = f->o.stream_from ? f->o.stream_from : 1u << 20;
 	f->o.ahead = f->o.ahead ? f->o.ahead : 3u << 20;
+	f->o.small_ahead = f->o.small_ahead ? f->o.small_ahead : 3u << 20;
+	f->o.share_ms = f->o.share_ms ? f->o.share_ms : 200;
 	f->o.max_bytes = f->o.max_bytes ? f->o.max_bytes : 12u << 20;
 	return 0;
 }

@@ -26,6 +26,8 @@ struct pack_fetcher_opts {
 	uint64_t max_bytes; /* 0: 12 MiB */
 	uint64_t stream_from; /* a pack of so many bytes is unpacked while it arrives; 0: 1 MiB */
 	uint32_t ahead;       /* bytes of it that may wait for that; 0: 3 MiB */
+	uint32_t small_ahead; /* bytes by which smaller ones may be ahead of their share; 0: 3 MiB */
+	unsigned share_ms;    /* a large one that brings nothing for so long keeps no small ones back; 0: 200 */
 	bool connect; /* before the first package: packs are expected, and their round trips begin with the plan's */
 	/* The package is in the store (READY). */
 	void (*done)(void *arg, struct tree_package *p);

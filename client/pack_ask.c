@@ -1,4 +1,5 @@
 /* Requests for packs and look-ups: what goes into them, and packs taken out of the answers. */
+#include "base/clock.h"
 #include "pack_conn_impl.h"
 #include <stdlib.h>
 
@@ -10,6 +11,7 @@ enum {
 	PROGRESS = 64, /* an answer that broke off counts as a try unless it brought more than this part of the pack */
 	MOST_FAILED = 8, /* answers in a row that the server could not give */
 	STREAMS = 2,     /* large packs at once: while one is unpacked the next begins to arrive */
+	HUNGRY = 3, /* a large pack wants more of the link while less than this part of what may be ahead is there */
 };
 
 /* -- wants ----------------------------------------------------------------------- */
@@ -28,6 +30,8 @@ void want_absent(struct thread *t, struct pack_want *w, const struct err *why)
 	struct err e = why ? *why : (struct err){ 0 };
 
 	fetch_body_release(&w->body, &t->f->bodies);
+	if (w->feed)
+		t->all_large.moved += w->size - w->got;
 	if (why)
 		err_ctx(&e, "pack of " STR_FMT "@" STR_FMT, STR_ARG(w->p->f->name), STR_ARG(w->p->f->version));
 	if (w->feed) {
@@ -54,9 +58,11 @@ void want_known(struct thread *t, struct pack_want *w)
 	struct pack_want *before = NULL;
 
 	if (w->size < t->f->o.stream_from) {
+		t->all_small.bytes += w->size;
 		want_add(&t->get, w);
 		return;
 	}
+	t->all_large.bytes += w->size;
 	feed_new(w);
 	/* What broke off goes first: it may be the one that is being unpacked, for which the others wait. */
 	for (struct pack_want *o = t->large.head; o && (o->got || o->size >= w->size); o = o->next)
@@ -81,10 +87,13 @@ static void ask_return(struct ask *a, const struct err *why, size_t blamed)
 		if (a->kind != ASK_FIND)
 			atomic_fetch_sub(&t->f->held, w->hold);
 		w->tries += i < blamed && w->got - w->from <= w->size / PROGRESS;
-		if (w->tries >= MOST_TRIES)
+		if (w->tries >= MOST_TRIES) {
 			want_absent(t, w, why);
-		else
-			want_add(&again, w);
+			continue;
+		}
+		if (a->kind == ASK_GET)
+			t->all_small.moved -= w->size - w->got;
+		want_add(&again, w);
 	}
 	want_return(want_home(t, a->kind), &again);
 }
@@ -157,6 +166,8 @@ static size_t take_pack(struct ask *a, const char *p, size_t n)
 	if (w->feed) {
 		bool full;
 		take = feed_add(w, p, take, &full);
+		t->all_large.moved += take;
+		t->large_at = clock_ms();
 		if (full)
 			feed_tell(t, w, PACK_COMES, NULL);
 	} else {
@@ -291,6 +302,35 @@ static bool has_room(const struct thread *t, uint64_t hold)
 	return held == 0 || held + hold <= t->f->o.max_bytes;
 }
 
+/* Whether more of a large pack could be unpacked, or be there when its turn comes, than has arrived. */
+static bool is_hungry(const struct thread *t)
+{
+	for (unsigned i = 0; i < t->n; i++) {
+		for (const struct ask *a = t->conn[i].asks; a; a = a->next) {
+			const struct pack_want *w = a->want.head;
+			if (a->kind == ASK_LARGE && w && w->got - atomic_load(&w->feed->fed) < t->f->o.ahead / HUNGRY)
+				return true;
+		}
+	}
+	return false;
+}
+
+int64_t share_ends_ms(const struct thread *t)
+{
+	return t->large_at + t->f->o.share_ms;
+}
+
+/* Small packs take their share of the link, large ones theirs, so that both end at once: small ones are what the CPU is
+ * busy with, of large ones one at a time is unpacked, and either alone leaves the link or a core idle. Where large ones
+ * are behind, and it is bytes that they lack, no more small ones are asked for. */
+static bool has_share(const struct thread *t)
+{
+	double part = (double)t->all_large.moved / (double)(t->all_large.bytes + 1);
+	double ahead = (double)t->all_small.moved - part * (double)t->all_small.bytes;
+
+	return ahead <= t->f->o.small_ahead || !is_hungry(t) || clock_ms() >= share_ends_ms(t);
+}
+
 /* When there is room for a whole request, of what is left or a quarter of what may be held: where unpacking is what all
  * waits for, room comes back pack by pack, and each would be asked for by itself. */
 static bool may_ask(const struct thread *t)
@@ -322,6 +362,8 @@ static bool may_stream(const struct thread *t)
 static void ask_add(struct thread *t, struct ask *a, struct pack_want *w)
 {
 	packs_row_put(&a->body, w->digest, w->got);
+	if (!w->feed)
+		t->all_small.moved += w->size - w->got;
 	w->from = w->consumed = w->got;
 	w->hold = hold_of(t, w);
 	a->bytes += w->size;
@@ -377,6 +419,7 @@ static bool conn_ask(struct conn *c, enum ask_kind kind)
 	if (h2_send(c->h, &a->id, &q, &e) == 0) {
 		t->add.requests++;
 		t->streams += kind == ASK_LARGE;
+		t->large_at = kind == ASK_LARGE ? clock_ms() : t->large_at;
 		return true;
 	}
 	c->asks = a->next;
@@ -429,8 +472,9 @@ bool ask_all(struct thread *t)
 		any = true;
 	while (may_stream(t) && ask_next(t, ASK_LARGE))
 		any = true;
-	while (may_ask(t) && ask_next(t, ASK_GET))
+	while (may_ask(t) && has_share(t) && ask_next(t, ASK_GET))
 		any = true;
+	t->share = may_ask(t) && !has_share(t);
 	return any;
 }
 

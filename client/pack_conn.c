@@ -168,7 +168,7 @@ static void give_up(struct thread *t)
 static void wait_events(struct thread *t)
 {
 	struct pollfd p[MOST_CONNECTIONS + 1] = { { .fd = t->f->wake, .events = POLLIN } };
-	int64_t now = clock_ms(), by = INT64_MAX;
+	int64_t now = clock_ms(), by = t->share ? share_ends_ms(t) : INT64_MAX;
 	uint64_t count;
 
 	for (unsigned i = 0; i < t->n; i++) {

@@ -46,6 +46,11 @@ struct thread {
 	struct want_list find, get, news;
 	struct want_list large; /* as `get`, one a request, the largest first */
 	unsigned streams;       /* of these under way */
+	struct {
+		uint64_t bytes, moved; /* of all whose size is known; of these, arrived (large) or asked for (small) */
+	} all_large, all_small;
+	int64_t large_at;       /* when bytes of a large one came last, or it was asked for */
+	bool share;             /* small ones are kept back until then and `share_ms` */
 	struct pack_counts add; /* since last told */
 	unsigned failed;        /* answers in a row that the server could not give */
 	bool tell;              /* a large pack has news */
@@ -58,6 +63,8 @@ struct thread {
 
 /* pack_ask.c. Whatever can be asked for now is. False: nothing was. */
 bool ask_all(struct thread *t);
+/* The end of share_ms for the large packs. */
+int64_t share_ends_ms(const struct thread *t);
 /* Of the large packs that are under way more may arrive, as far as they were unpacked. False: none. */
 bool streams_go(struct thread *t);
 /* W's size is known: it is to be asked for. */

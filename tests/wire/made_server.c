@@ -19,6 +19,7 @@ struct made_stream {
 	int32_t id;
 	struct buf in, out;
 	size_t at;
+	bool held;
 	struct made_stream *next;
 };
 struct made_conn {
@@ -36,7 +37,7 @@ struct made_server {
 	int fd;
 	unsigned port;
 	pthread_t thread;
-	atomic_bool stop;
+	atomic_bool stop, released;
 	atomic_uint nconns, nended, nrows, nasked;
 	struct made_conn *conn[CONNS];
 	struct made_row row[ROWS];
@@ -76,6 +77,7 @@ static void answer_make(struct made_stream *st)
 			abort();
 		packs_row_put(&st->out, digest, s->o.fix[k].pack.n - from);
 		buf_add(&st->out, str_from(buf_str(&s->o.fix[k].pack), from));
+		st->held |= s->o.holds && k == s->o.holds;
 		s->row[at] = (struct made_row){ .fix = k, .conn = st->c->number, .from = from };
 		atomic_store(&s->nrows, at + 1);
 	}
@@ -92,6 +94,8 @@ static ssize_t on_read(
 	(void)id;
 	(void)arg;
 	if (c->ended && c->s->o.end != MADE_LAST)
+		return NGHTTP2_ERR_DEFERRED;
+	if (st->held && st->at > 0 && !atomic_load(&c->s->released))
 		return NGHTTP2_ERR_DEFERRED;
 	if (c->ends && !c->ended && c->sent >= c->s->o.every) {
 		if (c->s->o.end == MADE_LAST) {
@@ -276,6 +280,14 @@ static bool is_gone(const struct made_conn *c)
 	       !nghttp2_session_want_write(c->h);
 }
 
+static void conn_resume(struct made_conn *c)
+{
+	for (struct made_stream *st = c->streams; st; st = st->next) {
+		if (st->held && nghttp2_session_resume_data(c->h, st->id) == 0)
+			st->held = false;
+	}
+}
+
 /* A frame after the other, so that a connection is cut behind what was sent before. */
 static bool conn_write(struct made_conn *c)
 {
@@ -314,6 +326,8 @@ static void *run(void *arg)
 		poll(p, n + 1, 20);
 		for (unsigned i = 0; i < n; i++) {
 			struct made_conn *c = s->conn[i];
+			if (c && atomic_load(&s->released))
+				conn_resume(c);
 			if (c && ((p[i + 1].revents && !conn_read(c)) || !conn_write(c)))
 				conn_free(c);
 		}
@@ -364,6 +378,11 @@ unsigned made_asked(struct made_server *s)
 unsigned made_ended(struct made_server *s)
 {
 	return atomic_load(&s->nended);
+}
+
+void made_release(struct made_server *s)
+{
+	atomic_store(&s->released, true);
 }
 
 void made_free(struct made_server *s)

@@ -31,8 +31,9 @@ struct made_opts {
 	enum made_end end;
 	/* Bytes of answers that a connection brings before it ends; 0: none, it ends before the first. */
 	uint64_t every;
-	unsigned most; /* connections that end so; the others never */
-	bool fails;    /* each request is answered 503 */
+	unsigned most;  /* connections that end so; the others never */
+	bool fails;     /* each request is answered 503 */
+	unsigned holds; /* of this pack no more than its first bytes are sent before made_release(); 0: of none */
 };
 struct made_row { /* a pack that was asked for */
 	unsigned fix, conn;
@@ -47,4 +48,5 @@ unsigned made_rows(struct made_server *s, const struct made_row **row);
 unsigned made_connections(struct made_server *s);
 unsigned made_asked(struct made_server *s); /* requests for plans, or that were answered 503 */
 unsigned made_ended(struct made_server *s);
+void made_release(struct made_server *s);
 void made_free(struct made_server *s); /* NULL is fine */

@@ -21,6 +21,7 @@
 #include "temp.h"
 #include <cmocka.h>
 
+enum { SMALL_AHEAD = 5000 };
 static const char *stub;
 
 struct env {
@@ -34,12 +35,14 @@ struct env {
 	struct tree_package package[FIXTURES];
 	struct fixture fix[FIXTURES];
 	unsigned done, absent, wrong, kill_after, take, taken;
-	ptrdiff_t taken_at;              /* of the last that was taken back; -1: none was */
-	bool term;                       /* the kill is a SIGTERM */
-	bool stream;                     /* every pack is unpacked while it arrives */
-	struct made_server *made;        /* instead of a drayd */
-	unsigned connections;            /* 0: as many as an install has */
-	uint64_t max_bytes, ahead;       /* 0: as fetch_begin() has them */
+	ptrdiff_t taken_at;        /* of the last that was taken back; -1: none was */
+	bool term;                 /* the kill is a SIGTERM */
+	bool stream;               /* every pack is unpacked while it arrives */
+	struct made_server *made;  /* instead of a drayd */
+	unsigned connections;      /* 0: as many as an install has */
+	uint64_t max_bytes, ahead; /* 0: as fetch_begin() has them */
+	uint64_t stream_from;      /* likewise */
+	unsigned share_ms;
 	unsigned away_ms;                /* likewise */
 	const struct pack_base_of *base; /* given with each */
 	char why[400];                   /* of the last that was wrong */
@@ -154,7 +157,11 @@ static void fetch_begin(struct env *v)
 		.connections = v->connections,
 		.away_ms = v->away_ms ? v->away_ms : 300,
 		.max_bytes = v->max_bytes ? v->max_bytes : 100000, /* less than one of them has */
-		.stream_from = v->stream ? 1 : 0,
+		.stream_from = v->stream_from ? v->stream_from
+			       : v->stream    ? 1
+					      : 0,
+		.small_ahead = SMALL_AHEAD,
+		.share_ms = v->share_ms,
 		.ahead = v->ahead    ? (uint32_t)v->ahead
 			 : v->stream ? 5000
 				     : 0, /* likewise */
@@ -708,6 +715,68 @@ static void a_large_pack_goes_on_inside_a_block(void **state)
 	assert_true(row[1].from > 0 && row[1].from < v->fix[7].pack.n);
 }
 
+/* Number 7 is large, and no more than its first bytes arrive. Then a small one comes, which has more than may be ahead,
+ * and all others are wanted. */
+static void begin_with_one_held(struct env *v)
+{
+	struct made_opts o = { .fix = v->fix, .nfix = FIXTURES, .holds = 7 };
+	const struct made_row *row;
+	unsigned first = 8;
+
+	while (v->fix[first].pack.n <= SMALL_AHEAD)
+		first++;
+	v->made = made_new(&o);
+	snprintf(v->url, sizeof(v->url), "http://127.0.0.1:%u", made_port(v->made));
+	v->max_bytes = v->ahead = 4 << 20;
+	v->stream_from = 100000;
+	fetch_begin(v);
+	fetch_one(v, 7, false);
+	for (int64_t end = clock_ms() + PATIENCE_MS; made_rows(v->made, &row) == 0;) {
+		assert_true(clock_ms() < end);
+		fetch_turn(v, 5);
+	}
+	fetch_one(v, first, false);
+	for (int64_t end = clock_ms() + PATIENCE_MS; v->done < 1;) {
+		assert_true(clock_ms() < end);
+		fetch_turn(v, 5);
+	}
+	for (unsigned i = 8; i < FIXTURES; i++) {
+		if (i != first)
+			fetch_one(v, i, false);
+	}
+}
+
+static void small_packs_keep_to_their_share(void **state)
+{
+	struct env *v = *state;
+	const struct made_row *row;
+
+	v->share_ms = 10 * PATIENCE_MS;
+	begin_with_one_held(v);
+	for (int turn = 0; turn < 20; turn++)
+		fetch_turn(v, 10);
+	assert_int_equal(made_rows(v->made, &row), 2);
+	made_release(v->made);
+	fetch_rest(v);
+	assert_int_equal(v->done, FIXTURES - 7);
+}
+
+static void a_large_pack_that_stalls_keeps_no_small_ones_back(void **state)
+{
+	struct env *v = *state;
+
+	v->share_ms = 50;
+	begin_with_one_held(v);
+	for (int64_t end = clock_ms() + PATIENCE_MS; v->done < FIXTURES - 8;) {
+		assert_true(clock_ms() < end);
+		fetch_turn(v, 20);
+	}
+	assert_int_equal(pack_fetcher_pending(v->f), 1);
+	made_release(v->made);
+	fetch_rest(v);
+	assert_int_equal(v->done, FIXTURES - 7);
+}
+
 /* One that answers nothing but failures is asked a few times, and not for each package. */
 static void a_server_that_fails(void **state)
 {
@@ -758,6 +827,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(large_packs_are_held_within_bounds, setup_streamed, teardown),
 		cmocka_unit_test_setup_teardown(a_large_pack_that_broke_off_goes_first, setup_streamed, teardown),
 		cmocka_unit_test_setup_teardown(a_large_pack_goes_on_inside_a_block, setup_streamed, teardown),
+		cmocka_unit_test_setup_teardown(small_packs_keep_to_their_share, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_large_pack_that_stalls_keeps_no_small_ones_back, setup, teardown),
 	};
 
 	if (argc != 2)
