@@ -19,11 +19,18 @@ struct handed {
 	struct client_key client;
 };
 
+static void near_add(const struct loop *l, const struct client_key *k, int n)
+{
+	if (l->s->backend->near && client_is_near(k))
+		atomic_fetch_add(l->s->backend->near, (uint64_t)n);
+}
+
 static void on_close(void *data)
 {
 	struct conn *c = data;
 
 	clients_leave(c->loop->door->clients, &c->client);
+	near_add(c->loop, &c->client, -1);
 	atomic_fetch_sub(&c->loop->nconns, 1);
 	atomic_fetch_sub(&c->loop->s->n.connections_open, 1);
 	free(c);
@@ -74,6 +81,7 @@ static void conn_give(struct loop *l, int fd, const struct client_key *client)
 	atomic_fetch_add(&to->nconns, 1);
 	atomic_fetch_add(&l->s->n.connections, 1);
 	atomic_fetch_add(&l->s->n.connections_open, 1);
+	near_add(l, client, 1);
 	if (to == l) {
 		conn_begin(l, fd, client);
 		return;

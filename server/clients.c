@@ -29,6 +29,13 @@ void client_key_of(struct client_key *out, const struct sockaddr *sa)
 	}
 }
 
+bool client_is_near(const struct client_key *k)
+{
+	static const struct client_key six = { .b = { 6 } }; /* ::1; of its /64 there is no other */
+
+	return (k->b[0] == 4 && k->b[1] == 127) || memcmp(k->b, six.b, sizeof(six.b)) == 0;
+}
+
 struct clients *clients_new(uint64_t most, uint64_t per)
 {
 	struct clients *c = xcalloc(1, sizeof(*c));

@@ -11,6 +11,8 @@ struct client_key {
 struct sockaddr;
 /* Of a peer; one without an address (a Unix socket) has the zero key. */
 void client_key_of(struct client_key *out, const struct sockaddr *sa);
+/* Whether it is of this machine: a loopback address. */
+bool client_is_near(const struct client_key *k);
 
 struct clients;
 /* MOST of all; PER of one address, 0: no limit. */

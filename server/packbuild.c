@@ -22,6 +22,8 @@ enum { STOCK_STEPS = 1000, STOCK_MS = 10 };
 /* So many of those that may be settled are compared at a time, under the lock, from where the last ones ended: with a
  * million it is not the best of all. */
 enum { COMPARED = 4096 };
+/* Who is near may hold up what is wanted for so many times its delay; looked at so often. */
+enum { HELD_TIMES = 9, HELD_MS = 100 };
 
 /* -- low priority -------------------------------------------------------------------- */
 
@@ -230,6 +232,12 @@ static void item_built(
 		packdelta_ahead(p, it);
 }
 
+/* Whether somebody on this machine may still be at the install for which IT is wanted, whose delay is over. */
+static bool is_held(const struct packs *p, const struct pack_item *it, int64_t now)
+{
+	return p->o.near && atomic_load(p->o.near) > 0 && now - it->retry_ms < (int64_t)HELD_TIMES * p->o.delay_ms;
+}
+
 /* Under the lock. NULL: nothing is to be begun before *WAIT_MS have passed; below 0: nothing is wanted at all. */
 static struct pack_item *wanted_take(struct packs *p, int64_t *wait_ms)
 {
@@ -237,7 +245,8 @@ static struct pack_item *wanted_take(struct packs *p, int64_t *wait_ms)
 	if (p->head == p->queue.n)
 		return NULL;
 	struct pack_item *it = p->item.p[p->queue.p[p->head]];
-	*wait_ms = it->retry_ms - clock_ms();
+	int64_t now = clock_ms();
+	*wait_ms = it->retry_ms > now ? it->retry_ms - now : is_held(p, it, now) ? HELD_MS : 0;
 	if (*wait_ms > 0)
 		return NULL;
 	if (++p->head == p->queue.n)

@@ -39,6 +39,9 @@ struct packs_opts {
 	uint64_t journal_slack; /* bytes by which the journal may be longer than it need be; 0: 64 MiB */
 	bool no_settle;
 	bool eager; /* settles at the builders' priority: for whoever waits for it, on a machine that is never idle */
+	/* Connections from this machine: while there are any, what is wanted is begun nine times delay_ms later. May be
+	 * NULL. */
+	const _Atomic uint64_t *near;
 };
 MUST_USE int packs_new(struct packs **out, const struct packs_opts *o, struct err *e);
 /* Cuts short what is being made; waits for the threads. NULL is fine. The registry must outlive it,

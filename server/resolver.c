@@ -30,7 +30,7 @@ struct resolver {
 	struct surface *surface;
 	struct slow *slow;
 	struct index_limit *limit;
-	_Atomic uint64_t writes_dropped, lock_waits;
+	_Atomic uint64_t writes_dropped, lock_waits, near;
 };
 
 /* What a project takes for its registries has to be what this server asks for those names, by
@@ -306,6 +306,7 @@ static int open_packs(struct resolver *r, const struct config *c, struct err *e)
 	struct packs_opts po = { .dir = c->store_dir.p,
 		.lock_waits = &r->lock_waits,
 		.eager = settle,
+		.near = &r->near,
 		.delay_ms = settle ? 0 : (unsigned)c->pack_delay_s * 1000,
 		.idle_ms = settle ? 1 : 0,
 		.settlers = settle ? settlers() : 1,
@@ -344,6 +345,7 @@ int resolver_new(struct resolver **out, const struct config *c, struct err *e)
 		.renew = resolver_renew,
 		.reload = resolver_reload,
 		.lock_waits = &r->lock_waits,
+		.near = &r->near,
 		.metrics = resolver_metrics,
 		.packs = resolver_packs,
 		.surface = resolver_surface,

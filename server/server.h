@@ -63,6 +63,8 @@ struct backend {
 	void (*renew)(void *ctx, const uint8_t *keys, size_t n);
 	/* Waits of over 1 ms for its locks, which the server takes over when it prints its own. May be NULL. */
 	_Atomic uint64_t *lock_waits;
+	/* Where the server counts the open connections from this machine. May be NULL. */
+	_Atomic uint64_t *near;
 	/* Appends Prometheus text. May be NULL. */
 	void (*metrics)(void *ctx, struct buf *out);
 	/* The packs that this server has. NULL, or returning NULL: it makes none. */

@@ -1,4 +1,5 @@
 /* Packs in the making: what becomes of tarballs that are as they should be, and of others. ctest label: threads */
+#include "base/clock.h"
 #include "packs_env.h"
 
 static void what_is_asked_for_is_made_once(void **state)
@@ -31,8 +32,10 @@ static void what_is_asked_for_is_made_once(void **state)
 /* Who asks needs the machine for the install: what has no pack waits its time, and then its turn comes. */
 static void what_is_asked_for_waits_its_time(void **state)
 {
+	static _Atomic uint64_t near;
 	struct env *v = *state;
 
+	v->o.near = &near;
 	v->o.delay_ms = 24 * 3600 * 1000;
 	v->o.builders = 1;
 	packs_start(v);
@@ -47,12 +50,22 @@ static void what_is_asked_for_waits_its_time(void **state)
 		assert_int_equal(packs_counts(v->p).pending, N - k - 1);
 		assert_int_equal(v->s.requests, k + 1);
 	}
+	near = 1; /* who asked for the next may still be at the install */
+	pthread_mutex_lock(&v->p->lock);
+	v->p->item.p[4]->retry_ms = clock_ms();
+	pthread_cond_signal(&v->p->work);
+	pthread_mutex_unlock(&v->p->lock);
+	nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+	assert_int_equal(packs_counts(v->p).pending, N - 4);
+	near = 0;
+	wait_until(v, c.built == 5);
 	packs_free(v->p);
 
+	near = 1; /* and stays */
 	v->o.delay_ms = 20;
 	v->o.builders = 2;
 	packs_start(v); /* the journal knows what was asked for */
-	wait_until(v, c.built == N - 4 && c.warm == N);
+	wait_until(v, c.built == N - 5 && c.warm == N);
 	assert_int_equal(v->s.requests, N);
 }
 
