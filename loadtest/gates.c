@@ -97,7 +97,9 @@ static bool lacks_early(const struct gates *g, const struct cell *c, size_t i)
 
 /* Slots before the plan's end. No walk holds up the end of a kept plan: it comes as fast as the link and a core allow,
  * with the packs behind it, the largest first, over connections that are as new. Whether one of them is through
- * before it is chance, in one run; that none ever is would be the client's doing. */
+ * before it is chance, in one run; that none ever is would be the client's doing. A plan in the making is held up by
+ * its walk; but through a server the first tarball waits for a connection to the registry, which direct has from its
+ * packuments, and the server walks on the same cores: of a small project a run in nine has none. */
 static void gate_early(struct gates *g, const struct cell *c)
 {
 	enum { KEPT_RUNS = 3 };
@@ -105,7 +107,8 @@ static void gate_early(struct gates *g, const struct cell *c)
 
 	for (size_t i = 0; i < c->n; i++)
 		lack += c->dray[i] && lacks_early(g, c, i);
-	if (has_kept_plan(c) ? lack == c->n && lack >= KEPT_RUNS : lack > 0)
+	bool bad = has_kept_plan(c) ? lack == c->n && lack >= KEPT_RUNS : has_server(c) ? 2 * lack > c->n : lack > 0;
+	if (bad)
 		fail(g, c, "no slot was linked before the plan was done, in %zu of %zu runs", lack, c->n);
 }
 
