@@ -250,6 +250,14 @@ static void extend_refs(struct peers *p, struct visit *x)
 		vnode_at(p, p->ref.p[acc_at(&x->own)[i].v].node)->ctx = x->refs;
 }
 
+static bool own_miss(const struct pkg *k, struct miss m)
+{
+	for (uint32_t i = 0; i < k->npeer; i++)
+		if (k->peer[i].name == m.name && k->peer[i].range == m.range && k->peer[i].optional == m.optional)
+			return true;
+	return false;
+}
+
 /* What is met below is news to the importer whose walk met it first. Source: pnpm 12.21's behaviour. */
 static struct output from_cache(struct peers *p, struct visit *x, const struct cache_item *it)
 {
@@ -259,8 +267,7 @@ static struct output from_cache(struct peers *p, struct visit *x, const struct c
 		*c = (struct chain){ x->pkg, x->ancestors ? x->ancestors->len + 1 : 1, x->ancestors };
 		for (uint32_t i = 0; i < it->missing->n; i++) {
 			struct miss m = it->missing->e[i];
-			issue(p, m.name, m.range, m.optional,
-				pkg_has_peer(pkg_at(p->r, x->pkg), m.name) ? x->ancestors : c);
+			issue(p, m.name, m.range, m.optional, own_miss(pkg_at(p->r, x->pkg), m) ? x->ancestors : c);
 		}
 	}
 	remember(p, x->node, it->dp);
