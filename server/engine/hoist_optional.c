@@ -1,6 +1,7 @@
 #include "hoist_impl.h"
 #include "package.h"
 #include "pick.h"
+#include "range_meet.h"
 #include "sorted.h"
 
 uint32_t optional_at(const struct importer *imp, struct kv x)
@@ -122,13 +123,29 @@ static atom optional_within(struct hoist *h, const struct importer *imp, atom na
 	return out;
 }
 
-/* What the root asks for comes first, and serves whoever it can. Source: pnpm 12.21's behaviour. */
+/* Whether BOUND and each range that IMP misses NAME in have some version in common, be it there or not. */
+static bool bound_meets(struct run *r, const struct importer *imp, atom name, const struct range *bound)
+{
+	bool meets = true;
+	for (uint32_t k = optional_at(imp, (struct kv){ name, 0 });
+		meets && k < imp->noptional_missing && imp->optional_missing[k].k == name; k++) {
+		const struct range *rg = solid_range(r, imp->optional_missing[k].v);
+		AUTO(spans_release) struct spans a = spans_of(bound), b = rg ? spans_of(rg) : (struct spans){ 0 };
+		AUTO(spans_release) struct spans both = spans_meet(&a, &b);
+		meets = both.n > 0;
+	}
+	return meets;
+}
+
+/* The root's range is the limit, even where nothing is left within it: then the root's own serves; a root that could
+ * serve nobody of them limits nothing. Source: pnpm 12.21's behaviour. */
 static atom optional_best(struct hoist *h, const struct importer *imp, atom name, const struct bucket *b, bool only_run)
 {
 	atom root = roots_spec(h->r, &h->roots, name);
 	const struct range *bound = root ? atom_range(&h->r->t, peer_range(h->r, root)) : NULL;
-	atom out = bound ? optional_within(h, imp, name, b, bound, only_run) : 0;
-	return out ? out : optional_within(h, imp, name, b, NULL, only_run);
+	if (bound && !bound_meets(h->r, imp, name, bound))
+		bound = NULL;
+	return optional_within(h, imp, name, b, bound, only_run);
 }
 
 /* What the root asks for where it has VERSION of NAME from the workspace, else VERSION. Source: pnpm 12.21's
