@@ -25,14 +25,38 @@ struct descendant {
 };
 typedef VEC(struct descendant) descendant_vec;
 
+/* Those that the walk goes down to. */
 static void children_of(struct peers *p, struct descendant d, descendant_vec *out)
 {
 	const struct vnode *v = d.node == NONE ? NULL : vnode_at(p, d.node);
 	const struct pkg *k = pkg_at(p->r, d.pkg);
-	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
-		*vec_add(out) = (struct descendant){ vnode_at(p, v->kid[i].node)->pkg, v->kid[i].node };
+	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++) {
+		struct descendant kid = { vnode_at(p, v->kid[i].node)->pkg, v->kid[i].node };
+		if (!view_cuts(p, d.pkg, kid.pkg))
+			*vec_add(out) = kid;
+	}
 	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
-		*vec_add(out) = (struct descendant){ k->edge[i].pkg, NONE };
+		if (!view_cuts(p, d.pkg, k->edge[i].pkg))
+			*vec_add(out) = (struct descendant){ k->edge[i].pkg, NONE };
+}
+
+static bool serves(struct peers *p, uint32_t parent, atom alias, uint32_t child, atom name)
+{
+	return (alias == name || pkg_at(p->r, child)->peer_name == name) && !view_cuts(p, parent, child);
+}
+
+/* Whether D hands a copy of its own of NAME to what is below it. */
+static bool hands_own(struct peers *p, struct descendant d, atom name)
+{
+	const struct vnode *v = d.node == NONE ? NULL : vnode_at(p, d.node);
+	const struct pkg *k = pkg_at(p->r, d.pkg);
+	for (uint32_t i = 0; v && !v->lazy && i < v->nkid; i++)
+		if (serves(p, d.pkg, v->kid[i].alias, vnode_at(p, v->kid[i].node)->pkg, name))
+			return true;
+	for (uint32_t i = 0; (!v || v->lazy) && i < k->nedge; i++)
+		if (serves(p, d.pkg, k->edge[i].alias, k->edge[i].pkg, name))
+			return true;
+	return false;
 }
 
 bool peers_break_diamond(struct peers *p, uint32_t pkg, uint32_t node, const struct refs *with_own,
@@ -57,7 +81,7 @@ bool peers_break_diamond(struct peers *p, uint32_t pkg, uint32_t node, const str
 		if (!fresh)
 			continue;
 		any = torn(p, there->ctx, with_own, k, pkg_at(p->r, d.pkg));
-		if (!any && !view_has_child(p, d.pkg, d.node, k->peer_name)) /* else it hands a copy of its own down */
+		if (!any && !hands_own(p, d, k->peer_name))
 			children_of(p, d, &todo);
 	}
 	vec_release(&todo);
