@@ -3,6 +3,7 @@
 
 #include "dep_path.h"
 #include "lock_walk.h"
+#include "match.h"
 #include "pick.h"
 #include "semver.h"
 #include "source.h"
@@ -53,7 +54,12 @@ static bool below_package(const struct absorb *b, str selector)
 	if (parent.n < 2 || parent.p[parent.n - 1] == '@') /* "a@>1": no parent */
 		return false;
 	name = str_cut(str_from(parent, 1), '@', &name, &range) ? str_head(parent, name.n + 1) : parent;
-	return map_get(&b->projects, name) == MAP_NONE;
+	if (str_find(name, '*', 0) == SIZE_MAX)
+		return map_get(&b->projects, name) == MAP_NONE;
+	for (size_t i = 0; i < b->req->nimporters; i++)
+		if (match_one(name, b->req->importer[i].manifest.name))
+			return false;
+	return true;
 }
 
 /* An override decides about ALIAS in some project: what the manifest says is not what is locked. */
@@ -62,9 +68,8 @@ static bool overridden(const struct absorb *b, str alias)
 	const struct str_map *o = &b->req->settings.overrides;
 	for (size_t i = 0; i < o->n; i++) {
 		str selector = o->p[i].k;
-		if (str_find(selector, '*', 0) != SIZE_MAX)
-			return true;
-		if (str_find_str(selector, alias, 0) != SIZE_MAX && !below_package(b, selector))
+		bool pattern = str_find(selector, '*', 0) != SIZE_MAX;
+		if ((pattern || str_find_str(selector, alias, 0) != SIZE_MAX) && !below_package(b, selector))
 			return true;
 	}
 	return false;
