@@ -1,5 +1,6 @@
 #include "package.h"
 #include "base/path.h"
+#include "catalog.h"
 #include "dep_path.h"
 #include "name.h"
 #include "overrides.h"
@@ -152,6 +153,24 @@ static bool own_dep(const struct pkg *p, const struct atomset *shadow, atom name
 	       (kv_find(d->dep, d->ndep, name) && !atomset_has(shadow, name));
 }
 
+bool package_through_catalogs(const struct pkg *p)
+{
+	return p->by_workspace && p->kind == PKG_DIRECTORY;
+}
+
+/* What PEER of P's asks for: for "catalog:" of a project's copy what stands there; the lockfile has it as it is
+ * written. Source: pnpm 12.21's behaviour. */
+static atom peer_meant(struct run *r, const struct pkg *p, struct kv peer)
+{
+	str spec = sof(r, peer.v);
+	struct err ignored;
+	const struct catalog_user u = { sof(r, p->directory), &r->arena };
+	if (!package_through_catalogs(p) || !catalog_name(spec).n ||
+		catalog_resolve(r->set, &spec, sof(r, peer.k), spec, &u, &ignored))
+		return peer.v;
+	return atom_of(&r->t, spec);
+}
+
 bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *shadow)
 {
 	const struct deps *d = &p->deps;
@@ -159,7 +178,7 @@ bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *sha
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < d->npeer; i++)
 		if (!own_dep(p, shadow, d->peer[i].k))
-			out[n++] = (struct peer){ d->peer[i].k, d->peer[i].v, false };
+			out[n++] = (struct peer){ d->peer[i].k, peer_meant(r, p, d->peer[i]), false };
 	for (uint32_t i = 0; i < d->npeer_optional; i++) {
 		uint32_t k = 0;
 		if (own_dep(p, shadow, d->peer_optional[i]))

@@ -37,6 +37,8 @@ MUST_USE int package_specs(struct run *r, struct pkg *p, struct err *e);
 /* Names both in dependencies and peerDependencies, which the peer provides: those that SCOPE has, and with
  * autoInstallPeers all that are not optional. */
 const struct atomset *package_shadowed(struct run *r, const struct pkg *p, const struct scope *scope);
+/* Whether what P's manifest asks for may be in catalogs: it is a copy of a project. */
+bool package_through_catalogs(const struct pkg *p);
 /* Splits the manifest into peers the way an occurrence with SHADOW reads it. Returns whether that changed them. */
 bool package_split_peers(struct run *r, struct pkg *p, const struct atomset *shadow);
 /* Whether there is nothing in D, peers included. */

@@ -229,6 +229,8 @@ static int edge_seed(struct run *r, struct seed *out, struct wanted w, const str
 	prior key = !r->prior || x->source == FROM_PARENT ? x->key
 		    : x->imp->subdep_rules                ? NONE
 							  : reuse_direct(r, x->imp, &w);
+	if (key != NONE && resolve_prefers_workspace(r, &w, x->depth))
+		key = NONE;
 	*out = (struct seed){ .kind = SEED_DROPPED };
 	if (key != NONE && r->reuse_subtrees && reuse_subtree(r, x->imp, key))
 		return reused_seed(r, out, &w, x, key, optional, e);
@@ -344,16 +346,11 @@ static const struct scope *scope_below(struct run *r, const struct scope *up, co
 	return sc;
 }
 
-static bool through_catalogs(const struct pkg *p)
-{
-	return p->by_workspace && p->kind == PKG_DIRECTORY;
-}
-
 /* S has its place once those beside it are known. Whether its children are walked next; *RECORDED: they were before. */
 static bool settle_pending(struct run *r, struct seed *s, bool *recorded)
 {
 	const struct pkg *p = pkg_at(r, s->pkg);
-	bool match = p->recorded && !through_catalogs(p) && atomset_eq(p->rec_shadow, s->shadow) &&
+	bool match = p->recorded && !package_through_catalogs(p) && atomset_eq(p->rec_shadow, s->shadow) &&
 		     (p->rec_prior == s->key || (p->rec_prior != NONE && s->key == NONE));
 	if (p->kind == PKG_LINK)
 		seed_settle(r, s, false, NULL, 0);
@@ -445,7 +442,7 @@ static int expand(struct run *r, struct importer *imp, const struct front *f, st
 		struct edge_ctx x = children_ctx(r, imp, f, p);
 		struct wanted w = { s.alias, s.range, s.optional, workspace_injected(p->manifest, sof(r, s.alias)),
 			false };
-		if (through_catalogs(p)) {
+		if (package_through_catalogs(p)) {
 			str spec;
 			const struct catalog_user u = { sof(r, x.dir), &r->arena };
 			rc = catalog_resolve(r->set, &spec, sof(r, s.alias), sof(r, s.range), &u, e);

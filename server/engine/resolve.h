@@ -20,6 +20,8 @@ struct resolve_opts {
 	int32_t depth;
 	prior key; /* the edge's place in the lockfile, or NONE */
 };
+/* Whether a project of the workspace serves W at DEPTH rather than what the lockfile has: preferWorkspacePackages. */
+bool resolve_prefers_workspace(struct run *r, const struct wanted *w, int32_t depth);
 /* *FRESH: nobody met the package before. ERR_NOMATCH, ERR_NOTFOUND and what the registry answered, with the name. */
 MUST_USE int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct resolve_opts *o, bool *fresh, struct err *e);

@@ -62,6 +62,13 @@ static bool instead_here(const struct run *r, int32_t depth)
 	return r->set->link_workspace_packages_deep || (r->set->link_workspace_packages && depth == 0);
 }
 
+bool resolve_prefers_workspace(struct run *r, const struct wanted *w, int32_t depth)
+{
+	struct reg_spec spec;
+	return instead_here(r, depth) && r->set->prefer_workspace_packages &&
+	       reg_spec_parse(r, &spec, w->alias, w->spec) && workspace_preferred(r, &spec);
+}
+
 static void note_young(struct run *r, uint32_t pkg)
 {
 	for (size_t i = 0; i < r->nyoung; i++)
@@ -134,7 +141,7 @@ int resolve_wanted(struct run *r, uint32_t *out, const struct importer *imp, con
 	if (rc)
 		return rc < 0 ? rc : 0;
 	if (str_starts(s, STR("catalog:")))
-		return err_set(e, ERR_USAGE,
+		return err_set(e, ERR_UNSUPPORTED,
 			"dependency " STR_FMT "@" STR_FMT ": a published package cannot use a catalog", SA(r, w->alias),
 			STR_ARG(s));
 	struct reg_spec spec;

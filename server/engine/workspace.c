@@ -177,6 +177,12 @@ static int ws_resolve(struct run *r, uint32_t *out, const struct importer *imp, 
 		STR_ARG(imp->req->path), SA(r, s.name), STR_ARG(spec), STR_ARG(buf_str(&b)));
 }
 
+bool workspace_preferred(struct run *r, const struct reg_spec *spec)
+{
+	bool known;
+	return r->set->prefer_workspace_packages && ws_pick(r, spec->name, spec->fetch, spec->type, &known);
+}
+
 bool workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct reg_spec *spec, atom version, bool *fresh)
 {

@@ -20,6 +20,8 @@ struct reg_spec;
  * registry has none) of what SPEC asks for. False: there is none. */
 bool workspace_instead(struct run *r, uint32_t *out, const struct importer *imp, const struct wanted *w,
 	const struct reg_spec *spec, atom version, bool *fresh);
+/* Whether, with preferWorkspacePackages, a project takes SPEC's place whatever the registry and the lockfile have. */
+bool workspace_preferred(struct run *r, const struct reg_spec *spec);
 /* Whether S, the path of a file: specifier, is a tarball's. */
 bool workspace_tarball(str s);
 /* Whether "workspace:" and S takes any version. */
