@@ -70,13 +70,15 @@ bool peers_locked_here(const struct peers *p, uint32_t node)
 	return p->locked && !(node & OWN) && p->base.p[node].key != NONE && pkg_at(p->r, p->base.p[node].pkg)->npeer;
 }
 
-/* Whether IMP has NODE under another name than PEER, or what was asked for anew or hoisted for optional peers. What was
- * hoisted for those that need it serves who has no provider from before. Source: pnpm 12.21's behaviour. */
-static bool direct_wins(struct peers *p, const struct importer *imp, uint32_t node, atom peer)
+/* Whether IMP has NODE under another name than PEER, or what was asked for anew or hoisted. What was hoisted for those
+ * that need it serves who has no provider from before, unless LOCKED, that provider, has dependencies of its own.
+ * Source: pnpm 12.21's behaviour. */
+static bool direct_wins(struct peers *p, const struct importer *imp, uint32_t node, atom peer, const struct pkg *locked)
 {
 	for (size_t i = 0; imp && i < imp->direct.n; i++) {
 		const struct direct *d = &imp->direct.p[i];
-		if (d->node == node && (d->alias != peer || (vnode_at(p, node)->key == NONE && !d->required)))
+		bool anew = vnode_at(p, node)->key == NONE && !(d->required && locked->leaf);
+		if (d->node == node && (d->alias != peer || anew))
 			return true;
 	}
 	return false;
@@ -98,14 +100,15 @@ static bool child_wins(struct peers *p, uint32_t parent, uint32_t node)
 	return false;
 }
 
-/* Whether what REFS have under PEER is newer than the lockfile, which then has no say. */
-static bool current_wins(struct peers *p, const struct refs *refs, atom peer)
+/* Whether what REFS have under PEER is newer than LOCKED, what the lockfile has, which then has no say. */
+static bool current_wins(struct peers *p, const struct refs *refs, atom peer, const struct pkg *locked)
 {
 	const struct ref *now = refs_get(p, refs, peer);
-	if (!now || atomset_has(p->r->moved, peer))
+	if (!now)
 		return true;
 	uint32_t node = now->node;
-	if (direct_wins(p, p->imp, node, peer) || (p->at_root != p->imp && direct_wins(p, p->at_root, node, peer)))
+	if (direct_wins(p, p->imp, node, peer, locked) ||
+		(p->at_root != p->imp && direct_wins(p, p->at_root, node, peer, locked)))
 		return true;
 	for (size_t i = 0; i < p->above.n; i++)
 		if (child_wins(p, p->above.p[i], node))
@@ -137,9 +140,9 @@ const struct refs *peers_locked_refs(struct peers *p, uint32_t node, const struc
 	for (uint32_t i = 0; i < k->npeer; i++) {
 		uint32_t was = provider_of(p, p->locked, node, k->peer[i].name);
 		const struct vnode *v = was == NONE ? NULL : vnode_at(p, was);
-		if (!v || (v->peers && v->peers->n) || current_wins(p, refs, k->peer[i].name))
+		const struct pkg *provider = v ? pkg_at(p->r, v->pkg) : NULL;
+		if (!v || (v->peers && v->peers->n) || current_wins(p, refs, k->peer[i].name, provider))
 			continue;
-		const struct pkg *provider = pkg_at(p->r, v->pkg);
 		const struct range *range = atom_range(&p->r->t, peer_range(p->r, k->peer[i].range));
 		const struct semver *version = provider->version ? atom_semver(&p->r->t, provider->version) : NULL;
 		if (!range || !version || !range_has_peer(range, version))
