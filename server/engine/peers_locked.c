@@ -70,15 +70,36 @@ bool peers_locked_here(const struct peers *p, uint32_t node)
 	return p->locked && !(node & OWN) && p->base.p[node].key != NONE && pkg_at(p->r, p->base.p[node].pkg)->npeer;
 }
 
-/* Whether IMP has NODE under another name than PEER, or what was asked for anew or hoisted. What was hoisted for those
- * that need it serves who has no provider from before, unless LOCKED, that provider, has dependencies of its own.
- * Source: pnpm 12.21's behaviour. */
+static bool declares(const struct importer *imp, atom alias)
+{
+	for (uint32_t i = 0; i < imp->nwanted; i++)
+		if (imp->wanted[i].alias == alias)
+			return true;
+	return false;
+}
+
+/* Whether D came to IMP, or moved, since the lockfile was written: it is asked for, or hoisted. What was hoisted for
+ * those that need it serves who has no provider from before, unless LOCKED, that provider, has dependencies of its own,
+ * and the new one has none or is not in the lockfile. Source: pnpm 12.21's behaviour. */
+static bool is_anew(struct peers *p, const struct importer *imp, const struct direct *d, const struct pkg *locked)
+{
+	const struct pkg *now = pkg_at(p->r, d->pkg);
+	prior key = vnode_at(p, d->node)->key;
+	if (imp != p->imp || d->provider)
+		return key == NONE && !(d->required && locked->leaf);
+	if (declares(imp, d->alias))
+		return key == NONE || reuse_direct_was(p->r, imp, d->alias) != key;
+	if (!d->required)
+		return key == NONE;
+	return !locked->leaf && (now->leaf || !lockfile_package(p->r->prior, sof(p->r, now->key)));
+}
+
+/* Whether IMP has NODE under another name than PEER, or anew. */
 static bool direct_wins(struct peers *p, const struct importer *imp, uint32_t node, atom peer, const struct pkg *locked)
 {
 	for (size_t i = 0; imp && i < imp->direct.n; i++) {
 		const struct direct *d = &imp->direct.p[i];
-		bool anew = vnode_at(p, node)->key == NONE && !(d->required && locked->leaf);
-		if (d->node == node && (d->alias != peer || anew))
+		if (d->node == node && (d->alias != peer || is_anew(p, imp, d, locked)))
 			return true;
 	}
 	return false;

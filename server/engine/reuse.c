@@ -310,6 +310,12 @@ static bool peer_stays(struct run *r, const struct wanted *w, const struct range
 	return shared || fits;
 }
 
+prior reuse_direct_was(struct run *r, const struct importer *imp, atom alias)
+{
+	const struct lock_direct *d = direct_find(imp->prior, sof(r, alias));
+	return d ? ref_snapshot(r, d->alias, d->ref) : NONE;
+}
+
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w)
 {
 	atom alias = w->alias, spec = w->spec;

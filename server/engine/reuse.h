@@ -16,6 +16,8 @@ void reuse_init(struct run *r);
  * anew, which depends on mostly the same as before, and what depends on such a one. A guess, and bounded: it costs no
  * more than a few looks at each snapshot. */
 void reuse_foresee(struct run *r);
+/* The snapshot recorded for IMP's ALIAS, whatever it is now; NONE: none. */
+prior reuse_direct_was(struct run *r, const struct importer *imp, atom alias);
 /* The snapshot recorded for a direct dependency that still satisfies its specifier; NONE: none. */
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w);
 /* The same for child ALIAS of snapshot PARENT. */
