@@ -246,6 +246,7 @@ static void run_end(struct run *r)
 	}
 	vec_release(&r->pkg);
 	vec_release(&r->node);
+	vec_release(&r->lowered);
 	vec_release(&r->warning);
 	vec_release(&r->ahead);
 	free(r->pkg_of_id);

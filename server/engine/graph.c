@@ -105,6 +105,7 @@ bool is_peer_name(const struct run *r, atom name)
 void peer_name_add(struct run *r, atom name)
 {
 	r->is_peer_name = by_atom(r->is_peer_name, &r->nis_peer_name, name, sizeof(bool));
+	r->peer_names += !r->is_peer_name[name];
 	r->is_peer_name[name] = true;
 }
 

@@ -254,12 +254,14 @@ struct run {
 	uint32_t *pkg_of_id; /* by atom */
 	size_t npkg_of_id;
 	VEC(struct node) node;
+	VEC(uint32_t) lowered;     /* nodes whose depth became less than it was, in the order in which that happened */
 	struct importer *importer; /* sorted by path */
 	uint32_t nimporter;
 
 	bool *is_peer_name; /* by atom: some package declares a peer of this name */
 	size_t nis_peer_name;
-	uint64_t revision; /* changes whenever packages or edges came */
+	uint32_t peer_names; /* how many there are */
+	uint64_t revision;   /* changes whenever packages or edges came */
 	/* How often an owner took a package over from another occurrence of it, or stood above the one before: what was
 	 * found below it is to be found anew. */
 	uint64_t rewrites;

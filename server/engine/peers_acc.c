@@ -49,8 +49,7 @@ const struct pmap *acc_pmap(struct peers *p, struct acc *a)
 
 const struct refs *acc_refs(struct peers *p, struct acc *a)
 {
-	struct refs *m = arena_alloc(&p->a, 1, sizeof(*m) + a->n * sizeof(struct kv), _Alignof(struct refs));
-	m->n = a->n;
+	struct refs *m = refs_new(p, a->n);
 	memcpy(m->e, acc_at(a), a->n * sizeof(struct kv));
 	return m;
 }

@@ -1,11 +1,21 @@
 #include "peers_view.h"
 
-static bool single(const struct peers *p, const struct refs *s)
+static const struct refs_digest *digest_of(const struct peers *p, const struct refs *s)
 {
-	for (uint32_t i = 0; i < s->n; i++)
-		if (is_peer_name(p->r, s->e[i].k) && p->ref.p[s->e[i].v].occurrence)
-			return false;
-	return true;
+	struct refs_digest *d = s->digest;
+	if (d->peer_names == p->r->peer_names)
+		return d;
+	*d = (struct refs_digest){ .peer_names = p->r->peer_names, .deepest = INT32_MIN };
+	for (uint32_t i = 0; i < s->n; i++) {
+		const struct ref *x = &p->ref.p[s->e[i].v];
+		if (!is_peer_name(p->r, s->e[i].k))
+			continue;
+		d->packages = (d->packages ^ ((uint64_t)s->e[i].k << 32 | x->pkg)) * UINT64_C(0x9E3779B97F4A7C15);
+		d->packages ^= d->packages >> 29;
+		d->hiding |= x->occurrence > 0;
+		d->deepest = x->depth > d->deepest ? x->depth : d->deepest;
+	}
+	return d;
 }
 
 /* Whether two providers stood in the same peer context when they were met. */
@@ -15,16 +25,10 @@ static bool contexts_match(const struct peers *p, const struct refs *cached, con
 		return false;
 	if (cached == now)
 		return true;
-	bool plain = single(p, cached) && single(p, now);
-	int32_t deepest = 0;
-	bool first = true;
-	for (uint32_t i = 0; !plain && i < now->n; i++)
-		if (is_peer_name(p->r, now->e[i].k)) {
-			int32_t d = p->ref.p[now->e[i].v].depth;
-			if (first || d > deepest)
-				deepest = d;
-			first = false;
-		}
+	const struct refs_digest *x_all = digest_of(p, cached), *y_all = digest_of(p, now);
+	if (x_all->packages != y_all->packages)
+		return false;
+	bool plain = !x_all->hiding && !y_all->hiding;
 	uint32_t i = 0, k = 0;
 	for (;; i++, k++) {
 		while (i < cached->n && !is_peer_name(p->r, cached->e[i].k))
@@ -36,7 +40,7 @@ static bool contexts_match(const struct peers *p, const struct refs *cached, con
 		const struct ref *x = &p->ref.p[cached->e[i].v], *y = &p->ref.p[now->e[k].v];
 		if (cached->e[i].k != now->e[k].k || x->pkg != y->pkg)
 			return false;
-		if (!plain && y->depth != deepest && !p->pkg[x->pkg].pure)
+		if (!plain && y->depth != y_all->deepest && !p->pkg[x->pkg].pure)
 			return false;
 	}
 }

@@ -139,8 +139,7 @@ static bool current_wins(struct peers *p, const struct refs *refs, atom peer, co
 
 static const struct refs *refs_with(struct peers *p, const struct refs *refs, atom name, uint32_t ref)
 {
-	struct refs *out =
-		arena_alloc(&p->a, 1, sizeof(*out) + (refs->n + (size_t)1) * sizeof(struct kv), _Alignof(struct refs));
+	struct refs *out = refs_new(p, refs->n + 1);
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < refs->n && refs->e[i].k < name; i++)
 		out->e[n++] = refs->e[i];

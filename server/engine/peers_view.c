@@ -49,26 +49,41 @@ static void view_reset(struct peers *p)
 {
 	arena_release(&p->a);
 	p->base.n = p->own.n = p->free_nodes.n = p->pending.n = p->ref.n = 0;
-	p->npkg = 0;
+	p->npkg = p->scc_n = p->nscc = 0;
 	p->scc_at = UINT64_MAX;
 }
 
-static uint32_t edge_count(void *run, uint32_t pkg)
+/* Nodes of the graph are the packages from scc_n on. */
+static uint32_t edge_count(void *peers, uint32_t v)
 {
-	return pkg_at(run, pkg)->nedge;
+	const struct peers *p = peers;
+	return pkg_at(p->r, p->scc_n + v)->nedge;
 }
 
-static uint32_t edge_to(void *run, uint32_t pkg, uint32_t i)
+static uint32_t edge_to(void *peers, uint32_t v, uint32_t i)
 {
-	return pkg_at(run, pkg)->edge[i].pkg;
+	const struct peers *p = peers;
+	uint32_t to = pkg_at(p->r, p->scc_n + v)->edge[i].pkg;
+	return to < p->scc_n ? UINT32_MAX : to - p->scc_n;
 }
 
+/* Packages that came since lead to earlier ones, and none of those to them, unless one was rewired. */
 static void find_cycles(struct peers *p)
 {
-	uint32_t *scc = scc_find(&(struct scc_graph){ p->r, (uint32_t)p->npkg, edge_count, edge_to });
-	for (size_t i = 0; i < p->npkg; i++)
-		p->pkg[i].scc = scc[i];
+	struct run *r = p->r;
+	uint32_t n = (uint32_t)p->npkg, had = p->nscc;
+	if (p->scc_rewired != r->rewired)
+		p->scc_n = p->nscc = had = 0;
+	uint32_t *scc = scc_find(&(struct scc_graph){ p, n - p->scc_n, edge_count, edge_to });
+	for (uint32_t i = p->scc_n; i < n; i++) {
+		uint32_t c = had + scc[i - p->scc_n];
+		p->pkg[i].scc = c;
+		p->nscc = c < p->nscc ? p->nscc : c + 1;
+	}
 	free(scc);
+	p->scc_n = n;
+	p->scc_rewired = r->rewired;
+	r->wired = r->wired < n ? n : r->wired;
 }
 
 static void packages_sync(struct peers *p)
@@ -90,13 +105,13 @@ void view_sync(struct peers *p)
 	p->rewrites = r->rewrites;
 	p->breaks = r->breaks;
 	packages_sync(p);
-	for (size_t i = 0; i < r->node.n; i++) {
+	for (; p->lowered < r->lowered.n; p->lowered++) {
+		uint32_t i = r->lowered.p[p->lowered];
+		if (i < p->base.n && p->base.p[i].depth > r->node.p[i].depth)
+			p->base.p[i].depth = r->node.p[i].depth;
+	}
+	for (size_t i = p->base.n; i < r->node.n; i++) {
 		const struct node *n = &r->node.p[i];
-		if (i < p->base.n) {
-			if (n->depth != INT32_MAX && p->base.p[i].depth > n->depth)
-				p->base.p[i].depth = n->depth;
-			continue;
-		}
 		*vec_add(&p->base) = (struct vnode){ .pkg = n->pkg,
 			.depth = n->depth,
 			.alive = n->depth != INT32_MAX,
@@ -190,6 +205,14 @@ uint32_t ref_add(struct peers *p, struct ref x)
 {
 	*vec_add(&p->ref) = x;
 	return (uint32_t)p->ref.n - 1;
+}
+
+struct refs *refs_new(struct peers *p, uint32_t n)
+{
+	struct refs *s = arena_alloc(&p->a, 1, sizeof(*s) + n * sizeof(struct kv), _Alignof(struct refs));
+	s->n = n;
+	s->digest = arena_new(&p->a, struct refs_digest, 1);
+	return s;
 }
 
 /* NAME's place, or where it is not; without a branch that depends on what is compared: nobody could foresee it. */

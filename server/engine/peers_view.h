@@ -36,9 +36,17 @@ struct ref {
 	int32_t depth;
 	uint32_t occurrence; /* how many parents of this name it hides */
 };
+/* What is compared of refs: those whose names are of peers. */
+struct refs_digest {
+	uint32_t peer_names; /* the run's, as of when this was found out; 0: there was none */
+	uint64_t packages;   /* hash of their names and packages */
+	bool hiding;         /* one of them hides another */
+	int32_t deepest;     /* the greatest depth among them, where there are any */
+};
 struct refs {
 	uint32_t n;
-	struct kv e[]; /* name -> number of a ref, ascending by name */
+	struct refs_digest *digest; /* peers_cache.c's */
+	struct kv e[];              /* name -> number of a ref, ascending by name */
 };
 struct pmap {
 	uint32_t n;
@@ -86,9 +94,12 @@ struct peers {
 	struct run *r;
 	struct arena a;
 	struct deppaths own_paths, *paths;
-	bool discovery;                    /* see peers_new() */
-	bool draining;                     /* back edges are walked: what they miss was met before */
-	uint64_t rewrites, breaks, scc_at; /* the run's, as of the last view_sync(); its revision, as of the cycles */
+	bool discovery; /* see peers_new() */
+	bool draining;  /* back edges are walked: what they miss was met before */
+	/* the run's, as of the last view_sync(), and as of the cycles: its revision, and what was rewired */
+	uint64_t rewrites, breaks, scc_at, scc_rewired;
+	size_t lowered;       /* how many of the run's LOWERED were looked at */
+	uint32_t nscc, scc_n; /* cycles, and the packages whose cycle is known */
 	VEC(struct vnode) base;
 	VEC(struct vnode) own;
 	VEC(uint32_t) free_nodes;
@@ -144,8 +155,10 @@ uint32_t view_leaf(struct peers *p, uint32_t pkg, int32_t depth, bool *fresh);
 uint32_t view_backedge(struct peers *p, uint32_t pkg, int32_t depth);
 /* NODE led to nothing: its number may be used again, unless it is retained. */
 void view_forget(struct peers *p, uint32_t node);
-/* A number of the parents' pool. */
+/* A number of the parents' pool; it stays what it is. */
 uint32_t ref_add(struct peers *p, struct ref x);
+/* Of N names, to be filled in. */
+struct refs *refs_new(struct peers *p, uint32_t n);
 /* NULL: nobody of that name. Until the next ref_add(). */
 const struct ref *refs_get(const struct peers *p, const struct refs *s, atom name);
 /* Whether somebody of that NAME is among them. */

@@ -9,6 +9,8 @@ void seed_settle(struct run *r, const struct seed *s, bool lazy, struct kid *kid
 	int32_t depth = pkg_at(r, s->pkg)->kind == PKG_LINK ? -1 : s->depth;
 	if (n->key == NONE && s->key != NONE && reuse_landed(r, s->key, pkg_at(r, s->pkg)))
 		n->key = s->key;
+	if (n->depth > depth)
+		*vec_add(&r->lowered) = s->node;
 	if (s->leaf && n->depth != INT32_MAX) {
 		if (n->depth > depth)
 			n->depth = depth;
