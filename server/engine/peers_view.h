@@ -74,8 +74,8 @@ struct cache_item {
 	const struct pmap *resolved;
 	const struct mmap *missing;
 	struct summary *summary;
-	struct cache_item *next;
 };
+struct cache_group; /* peers_cache.c */
 /* What the final pass keeps of a node. */
 struct record {
 	uint32_t node;
@@ -88,7 +88,8 @@ struct pkg_view {
 	bool pure;               /* neither it nor anything below it looks for peers */
 	uint32_t scc;            /* its cycle's number */
 	uint32_t leaf, backedge; /* nodes, NONE: none */
-	struct cache_item *cache, **cache_end;
+	struct cache_group *cache;
+	uint32_t ncached;
 };
 struct peers {
 	struct run *r;

@@ -572,7 +572,7 @@ static struct output resolve_here(struct peers *p, struct visit *x)
 	if (!resolved->n && !missing->n)
 		p->pkg[x->pkg].pure = true;
 	else
-		peers_cache_add(p, x->pkg, (struct cache_item){ x->node, dp, resolved, missing, sum, NULL });
+		peers_cache_add(p, x->pkg, (struct cache_item){ x->node, dp, resolved, missing, sum });
 	if (!p->discovery)
 		record_node(p, x, &own, resolved, missing);
 	vnode_at(p, x->node)->in_progress = false;
