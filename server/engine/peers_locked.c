@@ -70,26 +70,29 @@ bool peers_locked_here(const struct peers *p, uint32_t node)
 	return p->locked && !(node & OWN) && p->base.p[node].key != NONE && pkg_at(p->r, p->base.p[node].pkg)->npeer;
 }
 
-static bool declares(const struct importer *imp, atom alias)
+/* What IMP's manifest says of ALIAS; NULL: nothing. */
+static const struct wanted *declared(const struct importer *imp, atom alias)
 {
 	for (uint32_t i = 0; i < imp->nwanted; i++)
 		if (imp->wanted[i].alias == alias)
-			return true;
-	return false;
+			return &imp->wanted[i];
+	return NULL;
 }
 
-/* Whether D came to IMP, or moved, since the lockfile was written: it is asked for, or hoisted. What was hoisted for
- * those that need it serves who has no provider from before, unless LOCKED, that provider, has dependencies of its own,
- * and the new one has none or is not in the lockfile. Source: pnpm 12.21's behaviour. */
+/* Whether D came to IMP since the lockfile was written, or moved and is a dependency of IMP's own. What IMP has as a
+ * peer and what was hoisted for those that need it serves who has no provider from before, unless LOCKED, that
+ * provider, has dependencies of its own, and the new one has none or is not in the lockfile. Source: pnpm 12.21's
+ * behaviour. */
 static bool is_anew(struct peers *p, const struct importer *imp, const struct direct *d, const struct pkg *locked)
 {
 	const struct pkg *now = pkg_at(p->r, d->pkg);
 	prior key = vnode_at(p, d->node)->key;
 	if (imp != p->imp || d->provider)
 		return key == NONE && !(d->required && locked->leaf);
-	if (declares(imp, d->alias))
+	const struct wanted *w = declared(imp, d->alias);
+	if (w && !w->peer)
 		return key == NONE || reuse_direct_was(p->r, imp, d->alias) != key;
-	if (!d->required)
+	if (w ? key == NONE : !d->required)
 		return key == NONE;
 	return !locked->leaf && (now->leaf || !lockfile_package(p->r->prior, sof(p->r, now->key)));
 }
