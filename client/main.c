@@ -6,16 +6,13 @@
 #include "workspace_yaml.h"
 #include <stdio.h>
 
-static bool is_setting(str name)
+static const char *setting_of(str option)
 {
+	AUTO(arena_release) struct arena a = ARENA_INIT(256);
 	enum setting_kind kind;
-	const char *known;
+	const char *name = workspace_yaml_named(option, &kind, &a);
 
-	for (size_t i = 0; (known = workspace_yaml_setting(i, &kind)); i++) {
-		if (kind == SETTING_READ && str_eq(name, str_of(known)))
-			return true;
-	}
-	return false;
+	return name && kind == SETTING_READ ? name : NULL;
 }
 
 int main(int argc, char **argv)
@@ -26,7 +23,7 @@ int main(int argc, char **argv)
 	if (fs_std() < 0)
 		return err_exit_status(ERR_IO);
 	heap_shape();
-	if (options_parse(&o, argc, argv, is_setting, &e) < 0) {
+	if (options_parse(&o, argc, argv, setting_of, &e) < 0) {
 		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
 		return err_exit_status(e.code);
 	}

@@ -241,34 +241,17 @@ static unsigned distance(str a, str b)
 	return row[b.n];
 }
 
-/* "--foo-bar" as pnpm-workspace.yaml has it: fooBar. */
-static str setting_name(char out[64], str option)
-{
-	size_t n = 0;
-	bool up = false;
-
-	for (size_t i = 0; i < option.n && n < 63; i++) {
-		char c = option.p[i];
-		if (c == '-')
-			up = true;
-		else
-			out[n++] = up && c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-		up = c == '-';
-	}
-	return (str){ out, n };
-}
-
 /* What pnpm takes as an option, too, and dray as a setting alone. 0: it is none. */
 static int only_setting(str given, options_setting *setting, struct err *e)
 {
 	bool no = str_starts(given, STR("--no-"));
 	str option = str_from(given, no ? 5 : str_starts(given, STR("--config.")) ? 9 : 2);
-	char name[64];
+	const char *name = setting && str_starts(given, STR("--")) ? setting(option) : NULL;
 
-	if (!setting || !str_starts(given, STR("--")) || !setting(setting_name(name, option)))
+	if (!name)
 		return 0;
-	return err_set(e, ERR_UNSUPPORTED, STR_FMT " is not supported: set " STR_FMT "%s in pnpm-workspace.yaml",
-		STR_ARG(given), STR_ARG(setting_name(name, option)), no ? ": false" : "");
+	return err_set(e, ERR_UNSUPPORTED, STR_FMT " is not supported: set %s%s in pnpm-workspace.yaml", STR_ARG(given),
+		name, no ? ": false" : "");
 }
 
 static int unknown_option(str given, options_setting *setting, struct err *e)

@@ -32,8 +32,8 @@ struct options {
 	str verify_store;    /* "stat", "full", "none" or empty */
 	str store_command;   /* path, status, verify, prune, sync */
 };
-/* Whether NAME is a setting of pnpm-workspace.yaml that dray reads. */
-typedef bool options_setting(str name);
+/* The setting of pnpm-workspace.yaml that OPTION, "like-this", is, and that dray reads; NULL: none. */
+typedef const char *options_setting(str option);
 /* ERR_USAGE says what is wrong and what was perhaps meant; ERR_UNSUPPORTED what to do instead. With SETTING (may be
  * NULL) also for options that are settings here. */
 MUST_USE int options_parse(struct options *out, int argc, char **argv, options_setting *setting, struct err *e);

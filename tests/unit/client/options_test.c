@@ -10,9 +10,11 @@
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 enum { WORDS = 6 };
 
-static bool is_setting(str name)
+static const char *setting_of(str option)
 {
-	return str_eq(name, STR("networkConcurrency")) || str_eq(name, STR("verifyStoreIntegrity"));
+	return str_eq(option, STR("network-concurrency"))      ? "networkConcurrency"
+	       : str_eq(option, STR("verify-store-integrity")) ? "verifyStoreIntegrity"
+							       : NULL;
 }
 
 static int parse(struct options *o, const char *const *words, struct err *e)
@@ -22,7 +24,7 @@ static int parse(struct options *o, const char *const *words, struct err *e)
 
 	for (; argc <= WORDS && words[argc - 1]; argc++)
 		argv[argc] = (char *)(uintptr_t)words[argc - 1];
-	return options_parse(o, argc, argv, is_setting, e);
+	return options_parse(o, argc, argv, setting_of, e);
 }
 
 static void test_flags(void **state)
