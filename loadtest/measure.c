@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -36,6 +38,34 @@ double measure_cpu(int who)
 
 	getrusage(who, &u);
 	return measure_seconds(u.ru_utime) + measure_seconds(u.ru_stime);
+}
+
+static uint64_t memory_available(void)
+{
+	unsigned long long kb = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	while (f && !kb && fgets(line, sizeof(line), f))
+		sscanf(line, "MemAvailable: %llu", &kb);
+	if (f)
+		fclose(f);
+	return kb << 10;
+}
+
+void measure_fetch_memory(uint64_t bytes)
+{
+	uint64_t most = memory_available() / 2;
+	int status;
+
+	if (bytes > most)
+		bytes = most;
+	pid_t pid = bytes ? fork() : -1; /* not in this process, whose own size counts for its children's peak */
+	if (pid == 0)
+		_exit(mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) ==
+			MAP_FAILED);
+	if (pid > 0)
+		waitpid(pid, &status, 0);
 }
 
 void measure_own_dir(char *out, size_t cap)

@@ -31,6 +31,10 @@ double measure_cpu(int who);
 /* What the command leaves running in its process group is killed. A command that cannot be started exits
  * with 126 or 127. ERR_IO. */
 MUST_USE int measure_run(struct sample *out, const struct command *c, struct err *e);
+/* Writes to BYTES of free memory, at most half of what is available, and lets go of it. A virtual machine's host takes
+ * back what its guest has not used for a while, and what comes next pays for getting it again: 3 to 4 s of the system's
+ * CPU for 2 GB of files, which only the first of a round would have. */
+void measure_fetch_memory(uint64_t bytes);
 /* The folder of the running program, where dray and drayd lie, too; cut to CAP. */
 void measure_own_dir(char *out, size_t cap);
 

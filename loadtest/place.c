@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { BUMPED = 10, MOST_FILE = 64 << 20 };
@@ -382,6 +383,13 @@ void place_show_log(const struct subject_place *at)
 
 	if (place_read_file(&text, at->log, &a, &e) == 0)
 		fprintf(stderr, STR_FMT "\n", STR_ARG(str_from(text, text.n > 1500 ? text.n - 1500 : 0)));
+}
+
+uint64_t place_free(const struct bench_place *p)
+{
+	struct statvfs v;
+
+	return statvfs(p->ref.p, &v) == 0 ? (uint64_t)v.f_bfree * v.f_frsize : 0;
 }
 
 void place_sync(const struct bench_place *p)

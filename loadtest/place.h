@@ -54,5 +54,7 @@ str place_summary(const struct subject_place *at, struct arena *a);
 void place_show_log(const struct subject_place *at);
 /* Waits until what was written is on disk, so that a sample does not pay for its predecessor. */
 void place_sync(const struct bench_place *p);
+/* Bytes that are free where the primed states are; 0: nobody says. */
+uint64_t place_free(const struct bench_place *p);
 /* DIR and all below it. Before the first measurement or after the last: deleting slows what comes behind it. */
 void place_remove(const char *dir);

@@ -33,7 +33,8 @@ struct bench {
 	struct bench_place place;
 	const char *name; /* the project's */
 	unsigned failed;
-	bool warned; /* of the file system */
+	bool warned;    /* of the file system */
+	uint64_t wrote; /* bytes that the largest first install of a subject took on the disk */
 	const char *program[RUN_MOST_SUBJECTS];
 	enum { UNPRIMED, PRIMED, UNFIT } state[RUN_MOST_SUBJECTS];
 };
@@ -230,10 +231,15 @@ static int prime(struct bench *b, size_t i, struct err *e)
 	struct subject_place at;
 	struct run_outcome out;
 
+	uint64_t before = place_free(&b->place), left;
+
 	arena_release(&b->a);
 	if (rig_relink(b->rig, unhindered(), 0, e) < 0 || place_prime(&at, &b->place, sub->name, &b->a, e) < 0 ||
 		start_server(b, sub, &at, e) < 0 || run_one(b, i, P0, &at, &out, e) < 0)
 		return e->code;
+	left = place_free(&b->place);
+	if (before > left && before - left > b->wrote)
+		b->wrote = before - left;
 	if (!out.why && prepare_packs(b, i, &at, &out, e) < 0)
 		return e->code;
 	b->state[i] = out.why ? UNFIT : PRIMED;
@@ -313,8 +319,15 @@ static int before_sample(
 		return e->code;
 	if ((phase == P0 || phase == P1) && ask_before(b, i, at, out, e) < 0)
 		return e->code;
-	place_sync(&b->place);
 	return rig_relink(b->rig, b->step->link, round, e);
+}
+
+/* As the last before a sample. */
+static void settle(struct bench *b)
+{
+	place_sync(&b->place);
+	if (!phase_shares_store(b->step->phase))
+		measure_fetch_memory(2 * b->wrote); /* the image's cache, and that of the file system it lies in */
 }
 
 /* Round 0 is a warm-up: only its failure is written down. */
@@ -327,6 +340,7 @@ static int sample_one(struct bench *b, size_t i, unsigned round, struct err *e)
 	arena_release(&b->a);
 	if (before_sample(b, i, round, &at, &out, e) < 0)
 		return e->code;
+	settle(b);
 	if (!out.why && run_one(b, i, b->step->phase, &at, &out, e) < 0)
 		return e->code;
 	rig_drayd_stop(b->rig);
@@ -387,7 +401,7 @@ static int sample_floor(struct bench *b, size_t i, unsigned round, struct err *e
 		fp.dest = at.home;
 		fp.log = at.log;
 	}
-	place_sync(&b->place);
+	settle(b);
 	if (run_floor(&out.s, &fp, &b->a, e) < 0)
 		return e->code;
 	if (out.s.exit)
