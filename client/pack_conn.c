@@ -11,6 +11,8 @@
 enum {
 	RETRY_MS = 100,
 	MOST_DOUBLED = 3, /* times that this is doubled: a server that comes back is not kept waiting */
+	BULK = 1 << 20,   /* with more bytes than this under way, or not unpacked, none is waited for */
+	GATHER_NS = 2000000,
 };
 
 static bool is_wanting(const struct thread *t)
@@ -165,6 +167,14 @@ static void give_up(struct thread *t)
 	}
 }
 
+/* A link brings a few segments at a time. To look after each took 1.2 s of CPU for 284 MB at 200 Mbit/s, and 0.5 s
+ * so. */
+static void gather(const struct thread *t)
+{
+	if (atomic_load(&t->f->held) > BULK)
+		nanosleep(&(struct timespec){ .tv_nsec = GATHER_NS }, NULL);
+}
+
 static void wait_events(struct thread *t)
 {
 	struct pollfd p[MOST_CONNECTIONS + 1] = { { .fd = t->f->wake, .events = POLLIN } };
@@ -229,8 +239,10 @@ void *pack_conn_run(void *fetcher)
 		}
 		if (t.useless)
 			give_up(&t);
-		if (t.news.n == 0 && !t.tell)
+		if (t.news.n == 0 && !t.tell) {
+			gather(&t);
 			wait_events(&t);
+		}
 	}
 	thread_end(&t);
 	return NULL;
