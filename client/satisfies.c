@@ -7,6 +7,7 @@
 #include "dep_path.h"
 #include "dependencies_meta.h"
 #include "lock_walk.h"
+#include "match.h"
 #include "overrides.h"
 #include "project_names.h"
 #include "satisfies_local.h"
@@ -208,7 +209,7 @@ static void group_differs(
 					       (c->req->settings.auto_install_peers ? m->peer_dependencies.n : 0),
 		[LOCK_DEV] = m->dev_dependencies.n,
 		[LOCK_OPTIONAL] = m->optional_dependencies.n };
-	struct lock_directs locked = l ? l->deps[g] : (struct lock_directs){ 0 };
+	struct lock_directs locked = l->deps[g];
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizes[g]; i++) {
@@ -285,16 +286,45 @@ static void links_differ(struct check *c, const struct request_importer *im, con
 	}
 }
 
+/* Whether M asks for anything but peers and what ignoredOptionalDependencies drops. */
+static bool asks_for_any(const struct check *c, const struct manifest *m)
+{
+	const struct str_map *from[] = { &m->dependencies, &m->optional_dependencies };
+	const struct str_list ignored = c->req->settings.ignored_optional;
+
+	for (size_t g = 0; g < 2; g++) {
+		for (size_t i = 0; i < from[g]->n; i++) {
+			str alias = from[g]->p[i].k;
+			if (!str_map_get(m->optional_dependencies, alias) || !match_list(ignored, alias))
+				return true;
+		}
+	}
+	return m->dev_dependencies.n > 0;
+}
+
+/* A project that the lockfile doesn't have fits where it asks for nothing, by package.json or packageExtensions. Its
+ * own peers don't count, autoInstallPeers or not; what overrides remove and excludeLinksFromLockfile leaves out does.
+ * Source: pnpm 12.21. */
+static void importer_missing(struct check *c, size_t i)
+{
+	const struct request_importer *im = &c->req->importer[i];
+
+	if (asks_for_any(c, &im->manifest) || asks_for_any(c, &c->meant.importer[i].manifest))
+		differ(c, STR_FMT ": the workspace has this project, the lockfile does not", STR_ARG(im->path));
+}
+
 static void importers_differ(struct check *c)
 {
 	for (size_t i = 0; i < c->req->nimporters; i++) {
 		const struct lock_importer *l = lockfile_importer(c->lf, c->req->importer[i].path);
+		if (!l) {
+			importer_missing(c, i);
+			continue;
+		}
 		for (int g = 0; g < LOCK_NTYPES; g++)
 			group_differs(c, &c->meant.importer[i], l, (enum lock_dep_type)g);
-		if (l) {
-			meta_differs(c, &c->req->importer[i], l);
-			links_differ(c, &c->req->importer[i], l);
-		}
+		meta_differs(c, &c->req->importer[i], l);
+		links_differ(c, &c->req->importer[i], l);
 	}
 	for (size_t i = 0; !c->frozen && i < c->lf->nimporters; i++) {
 		if (!request_importer(c->req, c->lf->importer[i].path))

@@ -1,5 +1,7 @@
 #include "parity_case.h"
 #include "project.h"
+#include "reprint.h"
+#include "source.h"
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
@@ -54,6 +56,20 @@ static int copy_tree(str to, str from, struct arena *a, struct err *e)
 	return rc;
 }
 
+/* Whether the lockfile does as it is, or moved a little, as command_install.c finds out: *OUT is what is written. */
+static bool lockfile_does(struct lockfile *out, const struct project *p, struct arena *a)
+{
+	struct str_list why;
+
+	if (!p->has_lockfile || !p->client.prefer_frozen_lockfile)
+		return false;
+	if (!lockfile_satisfies(&p->lockfile, &p->req, false, &why, a))
+		return lockfile_absorb(out, &p->lockfile, &p->req, a);
+	if (!lockfile_reprint(out, &p->lockfile, p->lockfile_text, a))
+		*out = p->lockfile;
+	return true;
+}
+
 int parity_case_read(struct parity_case *c, str dir, str registry, struct err *e)
 {
 	char *no_env[] = { NULL }, copy[] = "/tmp/parity-case.XXXXXX";
@@ -81,7 +97,7 @@ int parity_case_read(struct parity_case *c, str dir, str registry, struct err *e
 	c->req = &c->project->req;
 	c->req->mode = REQUEST_LOCKFILE_ONLY;
 	c->req->ignore_scripts = true;
-	c->no_plan = c->project->has_lockfile && lockfile_absorb(&c->absorbed, &c->project->lockfile, c->req, &c->a);
+	c->no_plan = lockfile_does(&c->absorbed, c->project, &c->a);
 	return 0;
 }
 

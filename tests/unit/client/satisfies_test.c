@@ -49,6 +49,16 @@ static const struct {
 	{ "moved to optional", HEAD MS, "{\"optionalDependencies\":{\"ms\":\"2.1.2\"}}", NULL, false, false },
 	{ "a project is gone", HEAD MS "\n  packages/b: {}\n", "{\"dependencies\":{\"ms\":\"2.1.2\"}}", NULL, false,
 		true },
+	{ "a new project that asks for nothing", HEAD MS, "{\"dependencies\":{\"ms\":\"2.1.2\"}}", "{\"name\":\"b\"}",
+		true, true },
+	{ "a new project that has peers only", HEAD MS, "{\"dependencies\":{\"ms\":\"2.1.2\"}}",
+		"{\"name\":\"b\",\"peerDependencies\":{\"ms\":\"1\"}}", true, true },
+	{ "a project that the lockfile has, and that has peers since", HEAD MS "\n  packages/b: {}\n",
+		"{\"dependencies\":{\"ms\":\"2.1.2\"}}", "{\"peerDependencies\":{\"ms\":\"1\"}}", false, false },
+	{ "a new project that depends on something", HEAD MS, "{\"dependencies\":{\"ms\":\"2.1.2\"}}",
+		"{\"devDependencies\":{\"ms\":\"2.1.2\"}}", false, false },
+	{ "a new project whose optional dependency nobody could get", HEAD MS, "{\"dependencies\":{\"ms\":\"2.1.2\"}}",
+		"{\"optionalDependencies\":{\"none\":\"1\"}}", false, false },
 	{ "linked", HEAD LINKED, "{\"dependencies\":{\"b\":\"workspace:^1.0.0\"}}",
 		"{\"name\":\"b\",\"version\":\"1.9.0\"}", true, true },
 	{ "the linked project left the range", HEAD LINKED, "{\"dependencies\":{\"b\":\"workspace:^1.0.0\"}}",
@@ -140,6 +150,61 @@ static void test_removed_by_override(void **state)
 	arena_release(&a);
 }
 
+/* What settings take from a new project: only ignored optional dependencies leave it without any. */
+static void test_new_project(void **state)
+{
+	static const struct {
+		const char *what, *b;
+		struct str_kv override;
+		bool exclude_links, fits;
+	} table[] = {
+		{ "removed by an override", "{\"dependencies\":{\"ms\":\"2.1.2\"}}", { STR_INIT("ms"), STR_INIT("-") },
+			false, false },
+		{ "a link that the lockfile leaves out", "{\"dependencies\":{\"c\":\"link:../c\"}}",
+			{ STR_INIT(""), STR_INIT("") }, true, false },
+		{ "ignored", "{\"optionalDependencies\":{\"ms\":\"2.1.2\"}}", { STR_INIT(""), STR_INIT("") }, false,
+			true },
+		{ "ignored, and a dependency, too",
+			"{\"optionalDependencies\":{\"ms\":\"1\"},\"dependencies\":{\"ms\":\"1\"}}",
+			{ STR_INIT(""), STR_INIT("") }, false, true },
+		{ "ignored, and for development, too",
+			"{\"optionalDependencies\":{\"ms\":\"1\"},\"devDependencies\":{\"ms\":\"1\"}}",
+			{ STR_INIT(""), STR_INIT("") }, false, false },
+		{ "called like one that is ignored, and not optional", "{\"dependencies\":{\"ms\":\"2.1.2\"}}",
+			{ STR_INIT(""), STR_INIT("") }, false, false },
+	};
+	static str ms = STR_INIT("ms");
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct arena a = ARENA_INIT(4096);
+		struct request_importer im[2] = { { .path = STR_INIT(".") }, { .path = STR_INIT("packages/b") } };
+		struct request req = { .settings = settings_default(), .importer = im, .nimporters = 2 };
+		struct str_kv over = table[i].override;
+		struct lockfile lf;
+		struct str_list why;
+		struct err e;
+		bool removes = over.k.n > 0;
+
+		req.settings.overrides = (struct str_map){ .p = &over, .n = removes };
+		req.settings.ignored_optional = (struct str_list){ .p = &ms, .n = !removes };
+		req.settings.exclude_links_from_lockfile = table[i].exclude_links;
+		str lock = arena_printf(&a,
+			"lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  excludeLinksFromLockfile: %s\n%s\n"
+			"importers:\n\n  .: {}\n%s",
+			table[i].exclude_links ? "true" : "false", removes ? "\noverrides:\n  ms: '-'\n" : "",
+			removes ? "" : "\nignoredOptionalDependencies:\n  - ms\n");
+		assert_int_equal(lockfile_parse(&lf, lock, STR("pnpm-lock.yaml"), &a, &e), 0);
+		assert_int_equal(manifest_parse(&im[0].manifest, STR("{}"), STR("package.json"), &a, &e), 0);
+		assert_int_equal(
+			manifest_parse(&im[1].manifest, str_of(table[i].b), STR("packages/b/package.json"), &a, &e), 0);
+		for (int frozen = 0; frozen < 2; frozen++)
+			if (lockfile_satisfies(&lf, &req, frozen, &why, &a) != table[i].fits)
+				fail_msg("%s: %s", table[i].what, frozen ? "frozen" : "not frozen");
+		arena_release(&a);
+	}
+}
+
 /* Whether TEXT's SNAPSHOTS have all that is depended on; else the error has to name GONE. */
 static void whole(const char *snapshots, const char *gone)
 {
@@ -170,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_removed_by_override),
+		cmocka_unit_test(test_new_project),
 		cmocka_unit_test(test_entry_missing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
