@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "doctor.h"
+#include "fd_budget.h"
 #include "server_token.h"
 #include "store_command.h"
 #include "verify.h"
@@ -16,11 +17,12 @@
 int command_fail(struct progress *p, const struct err *e)
 {
 	AUTO(buf_release) struct buf text = BUF_INIT;
+	struct err said = *e;
 
-	json_put_str(&text, str_of(e->msg));
+	fd_budget_explain(&said);
+	json_put_str(&text, str_of(said.msg));
 	progress_event(p, "error", "\"code\":\"%s\",\"status\":%d,\"text\":" STR_FMT, err_name(e->code),
 		err_exit_status(e->code), STR_ARG(buf_str(&text)));
-	struct err said = *e;
 	progress_clear(p);
 	progress_plain(said.msg);
 	fprintf(stderr, "%s: %s\n", err_name(e->code), said.msg);
@@ -127,12 +129,14 @@ int command_verify(const struct options *o)
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	struct project_opts po = command_project(o);
 	struct progress progress;
-	struct project p;
+	struct project p = { 0 };
 	struct err e = { 0 };
 	str store = STR_NONE;
 
 	progress_init(&progress, o->reporter);
-	int cancel_fd = command_signals(), code = project_load(&p, &po, &e);
+	int cancel_fd = command_signals(), code = fd_budget_check(&e);
+	if (code == 0)
+		code = project_load(&p, &po, &e);
 	bool shared = code == 0 && (o->global_virtual_store || p.client.enable_global_virtual_store);
 	if (shared || (code == 0 && o->store))
 		code = command_store_dir(&store, o, &p, &a, &e);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "catalog_prune.h"
 #include "env_document.h"
+#include "fd_budget.h"
 #include "filter.h"
 #include "install.h"
 #include "name.h"
@@ -595,7 +596,9 @@ int command_install(const struct options *o)
 
 	progress_init(&s.progress, o->reporter);
 	int cancel_fd = command_signals();
-	int code = invocation_run(&s, cancel_fd, &e);
+	int code = fd_budget_check(&e);
+	if (code == 0)
+		code = invocation_run(&s, cancel_fd, &e);
 	int status = code < 0 ? command_fail(&s.progress, &e) : 0;
 	if (s.remote)
 		s.remote->free(s.remote);

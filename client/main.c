@@ -1,6 +1,7 @@
 /* dray-work — the client: what to do, and how to say how it went. Started by dray (front.c), which has seen that
  * there is something to do. */
 #include "command.h"
+#include "descriptors.h"
 #include "fs.h"
 #include "heap.h"
 #include "workspace_yaml.h"
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
 	if (fs_std() < 0)
 		return err_exit_status(ERR_IO);
 	heap_shape();
+	descriptors_raise();
 	if (options_parse(&o, argc, argv, setting_of, &e) < 0) {
 		fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
 		return err_exit_status(e.code);

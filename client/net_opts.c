@@ -1,4 +1,5 @@
 #include "net_opts.h"
+#include "fd_budget.h"
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -33,7 +34,7 @@ int net_opts_make(struct net_opts *out, const struct project *p, struct arena *a
 	struct net_opts o = { 0 };
 
 	o.http = (struct http_opts){ .private_addresses = true,
-		.max_active = c->network_concurrency,
+		.max_active = fd_budget_connections(c->network_concurrency ? c->network_concurrency : NET_REQUESTS),
 		.max_per_host = NET_TARBALLS,
 		.stall_timeout_ms = clamp_ms(c->fetch_timeout_ms),
 		.insecure_tls = p->insecure,

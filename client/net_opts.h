@@ -3,9 +3,9 @@
 #pragma once
 #include "project.h"
 
-/* Tarballs that one registry is asked for at once, of the 128 requests in all: what is under way early, before any
+/* Tarballs that one registry is asked for at once, of the requests in all: what is under way early, before any
  * window has grown, is what a short download waits for. */
-enum { NET_TARBALLS = 96 };
+enum { NET_TARBALLS = 96, NET_REQUESTS = 128 };
 
 struct net_opts {
 	struct http_opts http;

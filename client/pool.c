@@ -1,6 +1,7 @@
 #include "pool.h"
 #include <stdlib.h>
 
+#include "fd_budget.h"
 #include "workq.h"
 
 #define POOL_DEPTH 256u /* or twice what is enough */
@@ -33,7 +34,7 @@ int pool_new(struct pool **out, unsigned workers, struct err *e)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
 
-	p->workers = workers ? workers : workq_cpus() < 2 ? 2 : workq_cpus();
+	p->workers = workers ? workers : fd_budget_workers(workq_cpus() < 2 ? 2 : workq_cpus());
 	p->end = &p->first;
 	struct workq_opts o = { .name = "pool",
 		.workers = p->workers,

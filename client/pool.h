@@ -18,7 +18,8 @@ struct job {
 };
 
 struct pool;
-/* WORKERS 0: one per CPU, and two at least, so that a link can always overlap with another. */
+/* WORKERS 0: one per CPU, or what fd_budget.h leaves, and two at least, so that a link can always overlap with
+ * another. */
 MUST_USE int pool_new(struct pool **out, unsigned workers, struct err *e);
 /* How many threads it has. */
 unsigned pool_workers(const struct pool *p);

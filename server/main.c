@@ -1,4 +1,5 @@
 #include "config.h"
+#include "descriptors.h"
 #include "fs.h"
 #include "heap.h"
 #include "remedy.h"
@@ -10,24 +11,10 @@
 #include "watch.h"
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { STORE_MS = 15000 }; /* for the writer's queue to reach the index */
-
-/* As many descriptors as may be had: a shell allows 1,024, where max-connections is 10,000. What the system does not
- * give is a connection less. */
-static void raise_descriptors(void)
-{
-	struct rlimit r;
-	rlim_t most = 1 << 20;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= r.rlim_max || r.rlim_cur >= most)
-		return;
-	r.rlim_cur = r.rlim_max < most ? r.rlim_max : most;
-	(void)setrlimit(RLIMIT_NOFILE, &r);
-}
 
 static int serve(const struct config *c, int argc, char **argv, struct err *e)
 {
@@ -35,7 +22,7 @@ static int serve(const struct config *c, int argc, char **argv, struct err *e)
 	struct watch *w = NULL;
 	struct err ignored;
 
-	raise_descriptors();
+	descriptors_raise(); /* max-connections is 10,000; what the system does not give is a connection less */
 	if (resolver_new(&r, c, e) < 0)
 		return e->code;
 	int rc = server_run(c, resolver_backend(r), argc, argv, e);
