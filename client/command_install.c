@@ -552,6 +552,10 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	for (size_t i = 0; i < s->project.warnings.n; i++)
 		progress_warn(&s->progress, STR_FMT, STR_ARG(s->project.warnings.p[i]));
 	bool none;
+	if (!options_filtered(&s->opt) && s->project.req.nimporters == 0) {
+		progress_say(&s->progress, "No projects in " STR_FMT, STR_ARG(s->project.root));
+		return 0;
+	}
 	int chosen = invocation_filter(s, &none, e);
 	if (chosen < 0 || none)
 		return chosen;

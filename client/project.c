@@ -193,7 +193,8 @@ static int read_root(struct load *l, bool alone)
 		return add_importer(l, STR("."), &m);
 	}
 	rc = refuse_other_manifests(l, l->p->root);
-	return rc || !alone ? rc : err_set(l->e, ERR_NOTFOUND, "no package.json in %s", l->p->root.p);
+	/* a workspace may have no projects. Source: pnpm 12.21 */
+	return rc || !alone || l->has_yaml ? rc : err_set(l->e, ERR_NOTFOUND, "no package.json in %s", l->p->root.p);
 }
 
 static int read_importer(struct load *l, str dir)

@@ -61,7 +61,7 @@ struct project {
 };
 
 /* Fills P from disk. ERR_PARSE, ERR_USAGE, ERR_UNSUPPORTED, ERR_IO, ERR_NOTFOUND (no package.json) with the file's
- * name; nothing is left behind on error. Release it in any case. */
+ * name; nothing is left behind on error. A workspace may have no projects at all. Release it in any case. */
 int project_load(struct project *p, const struct project_opts *o, struct err *e);
 /* Parses what `unparsed` left. ERR_PARSE for merge conflicts; what is broken otherwise is kept in lockfile_broken. */
 MUST_USE int project_lockfile(struct project *p, struct err *e);

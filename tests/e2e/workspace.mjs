@@ -56,6 +56,31 @@ const tests = {
       assert.equal(/Created pnpm-workspace\.yaml/.test(said), yaml !== undefined)
     }
   },
+  'a workspace without projects has nothing to do, whatever lies there'() {
+    const dir = join(work, `w${count++}`), yaml = 'packages:\n  - apps/*\n'
+    mkdirSync(join(dir, 'apps/x'), { recursive: true })
+    writeFileSync(join(dir, 'pnpm-workspace.yaml'), yaml)
+    for (const args of [[], ['--frozen-lockfile'], ['--lockfile-only'], ['--force'], ['--recursive'], ['--dir', 'apps/x']]) assert.match(ok(run(dir, ...args)), /^No projects in /)
+    assert.match(ok(run(dir, '--workspace-root')), /^No projects matched/)
+    assert.deepEqual(readdirSync(dir).sort(), ['apps', 'pnpm-workspace.yaml'])
+    writeFileSync(join(dir, 'pnpm-lock.yaml'), '[')
+    ok(run(dir))
+    assert.equal(lockfile(dir), '[')
+    rmSync(join(dir, 'pnpm-lock.yaml'))
+    writeFileSync(join(dir, 'pnpm-workspace.yaml'), '')
+    ok(run(dir))
+    assert.match(run(dir, '--ignore-workspace').text, /ERR_DRAY_NOT_FOUND: no package\.json/)
+    // one that the workspace does not list stands for itself
+    writeFileSync(join(dir, 'pnpm-workspace.yaml'), yaml)
+    edit(dir, 'other', manifests['libs/b'])
+    ok(run(dir, '--dir', 'other'))
+    assert.deepEqual(readdirSync(dir).sort(), ['apps', 'other', 'pnpm-workspace.yaml'])
+    assert.ok(existsSync(join(dir, 'other/node_modules/fx-leaf')))
+    // and one that comes is installed
+    edit(dir, 'apps/x', manifests['libs/b'])
+    ok(run(dir))
+    assert.ok(existsSync(join(dir, 'apps/x/node_modules/fx-leaf')))
+  },
   'a command that a project has yet to build is there before its file'() {
     const dir = workspace()
     edit(dir, 'libs/b', { ...manifests['libs/b'], bin: { made: 'dist/made.js' } })
