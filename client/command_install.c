@@ -296,7 +296,8 @@ static bool may_fall_back(const struct invocation *s, const struct install_resul
 {
 	return s->remote && str_eq(str_of(r->source), STR("server")) && !source_remote_sent(s->remote) &&
 	       !str_eq(server_fallback(s), STR("error")) &&
-	       (e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_BUSY);
+	       (e->code == ERR_NET || e->code == ERR_TIMEOUT || e->code == ERR_BUSY ||
+		       source_remote_foreign(s->remote));
 }
 
 static void say_summary(struct invocation *s, const struct install_result *r)

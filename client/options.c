@@ -38,7 +38,7 @@ const char options_help[] =
 	"      --prefer-offline     ask the registry only for what the store does not have\n"
 	"      --server URL         take the plan from a drayd (also DRAY_SERVER, drayServer in pnpm-workspace.yaml)\n"
 	"      --direct             resolve in this process, whatever server is configured\n"
-	"      --server-fallback H  direct (default) or error: what to do when the server cannot be reached\n"
+	"      --server-fallback H  direct (default) or error: what to do when the server cannot be used\n"
 	"      --materialization M  server (default): contents come as packs from the drayd that made the plan; registry: never\n"
 	"      --bad-pack H         tarball (default) or stop: what to do about a pack that is wrong\n"
 	"checks and output\n"

@@ -19,7 +19,7 @@ struct remote {
 	str authority, path, authorization;
 	uint32_t accept;
 	int wake; /* eventfd: cancel() */
-	bool sent;
+	bool sent, foreign;
 };
 
 /* One run: a connection and the one or two requests on it. */
@@ -84,7 +84,7 @@ static int on_data(void *arg, const struct h2_response *res, const void *p, size
 	return rc;
 }
 
-/* The server's own words: {"error":"ERR_DRAY_…","message":"…"}. */
+/* The server's own words: {"error":"ERR_DRAY_…","message":"…"}. Where a drayd has plans it never answers 404. */
 static int refused(struct run *u, const struct h2_response *res)
 {
 	AUTO(arena_release) struct arena a = ARENA_INIT(4096);
@@ -101,10 +101,19 @@ static int refused(struct run *u, const struct h2_response *res)
 		name = json_str(json_get(j, "error"));
 		text = json_str(json_get(j, "message"));
 	}
-	for (int c = -1; c >= ERR_LAST && name.n; c--) {
-		if (str_eq(name, str_of(err_name(c))))
+	bool known = false;
+	for (int c = -1; c >= ERR_LAST && name.n && res->status != 404; c--) {
+		if (str_eq(name, str_of(err_name(c)))) {
 			code = c;
+			known = true;
+		}
 	}
+	u->r->foreign = !known && code == ERR_PROTOCOL;
+	if (u->r->foreign)
+		return err_set(&u->err, code,
+			STR_FMT " answered %d to POST " STR_FMT
+				": no drayd answers there. Check the server's address, or see `dray doctor`",
+			STR_ARG(u->r->authority), res->status, STR_ARG(u->r->path));
 	return err_set(&u->err, code, STR_FMT " answered %d: " STR_FMT, STR_ARG(u->r->authority), res->status,
 		STR_ARG(text.n ? text : STR("no drayd's answer; see `dray doctor`")));
 }
@@ -172,6 +181,7 @@ static int ask(struct run *u, const struct request *req, bool with_lockfile, str
 	int rc = drive(u, &u->ended, e);
 	if (u->err.code) /* says more than that the connection went */
 		return *e = u->err, e->code;
+	u->r->foreign = rc == ERR_PROTOCOL; /* it is not even HTTP/2 */
 	return rc;
 }
 
@@ -183,9 +193,11 @@ static int run_connect(struct run *u, struct err *e)
 	plan_reader_free(u->reader);
 	u->reader = plan_reader_new();
 	u->err = (struct err){ 0 };
-	if (h2_open(&u->h, &u->r->conn, e) < 0)
-		return e->code;
-	return drive(u, NULL, e);
+	int rc = h2_open(&u->h, &u->r->conn, e);
+	if (rc == 0)
+		rc = drive(u, NULL, e);
+	u->r->foreign = rc == ERR_PROTOCOL;
+	return rc;
 }
 
 /* A server that goes away begins nothing new: its address is asked once more, since somebody else may answer there by
@@ -206,7 +218,7 @@ static int remote_run(struct source *s, const struct request *req, frame_sink *s
 	struct remote *r = (struct remote *)s;
 	struct run u = { .r = r, .sink = sink, .ctx = ctx };
 
-	r->sent = false;
+	r->sent = r->foreign = false;
 	settings_digest(u.digest, &req->settings);
 	int rc = run_connect(&u, e);
 	if (rc == 0)
@@ -294,4 +306,9 @@ int source_remote_new(struct source **out, const struct source_remote_opts *o, s
 bool source_remote_sent(const struct source *s)
 {
 	return ((const struct remote *)s)->sent;
+}
+
+bool source_remote_foreign(const struct source *s)
+{
+	return ((const struct remote *)s)->foreign;
 }

@@ -7,8 +7,8 @@
  *
  * Errors tell the caller whether a direct install may take over: see
  * source_remote_sent(). ERR_NET and ERR_TIMEOUT: not reached, or lost; ERR_BUSY: it is overloaded;
- * ERR_AUTH: token; ERR_PROTOCOL: another protocol version; anything else is the plan's own failure, which a direct
- * install would meet too. */
+ * ERR_AUTH: token; ERR_PROTOCOL: another protocol version, or with source_remote_foreign() no drayd; anything else is
+ * the plan's own failure, which a direct install would meet too. */
 #pragma once
 #include "source.h"
 
@@ -24,3 +24,6 @@ MUST_USE int source_remote_new(struct source **out, const struct source_remote_o
 /* Whether the last run() has handed a frame to its sink: if not, nothing has happened yet and
  * another source may be run. */
 bool source_remote_sent(const struct source *s);
+/* Whether the last run() found that no drayd answers at the address: no HTTP/2, 404, or an answer that is none of its
+ * own. Who asks for credentials (401, 403) is not counted. */
+bool source_remote_foreign(const struct source *s);

@@ -261,6 +261,22 @@ const tests = {
       const r = await refused(project(files), r7or10, [new RegExp(`127\\.0\\.0\\.1:${port}`)], ['--server', `http://127.0.0.1:${port}`, '--server-fallback', 'error'])
       assert.ok(r)
     })
+    // what is no drayd cannot be used, whatever it says: a page, an error of its own, a drayd's other path, HTTP/1.1
+    for (const [status, type, body] of [[404, 'text/html', '<h1>not here</h1>'], [404, 'application/json', '{"error":"ERR_DRAY_NOT_FOUND","message":"no such path"}'], [200, 'text/html', 'hello'], [405, 'text/plain', ''], [400, 'application/json', '{"error":"bad"}'], [302, 'text/plain', '']]) {
+      const foreign = createH2((req, res) => res.writeHead(status, { 'content-type': type }).end(body))
+      await listening(foreign, async (port) => {
+        const at = new RegExp(`127\\.0\\.0\\.1:${port} answered ${status} to POST /x/v1/plan: no drayd answers there`), server = `http://127.0.0.1:${port}/x`
+        await refused(project({ ...files, 'pnpm-workspace.yaml': `${once}drayServer: ${server}\ndrayServerFallback: error\n` }), 10, [at])
+        const r = await install(project({ ...files, 'pnpm-workspace.yaml': `${once}drayServer: ${server}\n` }))
+        assert.equal(r.status, 0, r.text)
+        assert.match(r.text, new RegExp(`warning: server not used, resolving here instead: ${at.source}`))
+      })
+    }
+    const old = createServer((req, res) => res.writeHead(404).end())
+    await listening(old, async (port) => assert.match((await install(project(files), ['--server', `http://127.0.0.1:${port}`])).text, new RegExp(`warning: server not used.*127\\.0\\.0\\.1:${port}`)))
+    // who asks for a token may be one
+    const closed = createH2((req, res) => res.writeHead(401).end())
+    await listening(closed, (port) => refused(project(files), 8, [/answered 401/], ['--server', `http://127.0.0.1:${port}`]))
     await refused(project(files), 2, [/ftp:/], ['--server', 'ftp://x'])
   },
   async 'versions younger than minimumReleaseAge: refused, or taken and noted'() {
