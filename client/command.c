@@ -67,17 +67,14 @@ static int default_store(str *out, struct arena *a, struct err *e)
 
 int command_store_dir(str *out, const struct options *o, const struct project *p, struct arena *a, struct err *e)
 {
-	const char *home = getenv("HOME");
 	str dir = o->store_dir.n ? o->store_dir : p->client.store_dir; /* the project's is absolute */
 	char cwd[4096];
 
 	if (!dir.n)
 		return default_store(out, a, e);
-	if (str_starts(dir, STR("~/")) && home) /* --store-dir=~/x: the shell leaves it so */
-		*out = arena_printf(a, "%s" STR_FMT, home, STR_ARG(str_from(dir, 1)));
-	else
-		*out = dir.p[0] == '/' || !getcwd(cwd, sizeof(cwd)) ? arena_str(a, dir)
-								    : arena_printf(a, "%s/" STR_FMT, cwd, STR_ARG(dir));
+	dir = path_from_home(a, str_of(getenv("HOME")), dir); /* --store-dir=~/x: the shell leaves it so */
+	*out = dir.p[0] == '/' || !getcwd(cwd, sizeof(cwd)) ? arena_str(a, dir)
+							    : arena_printf(a, "%s/" STR_FMT, cwd, STR_ARG(dir));
 	return 0;
 }
 

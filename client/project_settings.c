@@ -323,13 +323,10 @@ static int place_store(struct load *l, str *dir)
 {
 	str home = env_get(l->env, "HOME");
 
-	if (str_starts(*dir, STR("~/"))) {
-		if (!home.n)
-			return err_set(l->e, ERR_USAGE, "storeDir: " STR_FMT ": HOME is not set", STR_ARG(*dir));
-		*dir = arena_printf(l->a, STR_FMT STR_FMT, STR_ARG(home), STR_ARG(str_from(*dir, 1)));
-	}
+	if (!home.n && str_starts(*dir, STR("~/")))
+		return err_set(l->e, ERR_USAGE, "storeDir: " STR_FMT ": HOME is not set", STR_ARG(*dir));
 	if (dir->n)
-		*dir = path_join(l->a, l->p->root, *dir);
+		*dir = path_join(l->a, l->p->root, path_from_home(l->a, home, *dir));
 	return 0;
 }
 

@@ -96,8 +96,7 @@ str request_path(const struct request *r, str base, str path, struct arena *a)
 {
 	while (path.n > 1 && path.p[0] == '/' && strchr("/.~", path.p[1]))
 		path = str_from(path, 1);
-	if (r->home.n && str_starts(path, STR("~/")))
-		path = path_join(a, r->home, str_from(path, 2));
+	path = path_from_home(a, r->home, path);
 	if (!r->root.n || !str_starts(path, STR("/")))
 		return path_join(a, base, path);
 	return path_between(a, r->root, path);

@@ -53,6 +53,11 @@ str path_between(struct arena *a, str from, str to)
 	return way.n ? way : STR(".");
 }
 
+str path_from_home(struct arena *a, str home, str path)
+{
+	return home.n && str_starts(path, STR("~/")) ? arena_join(a, home, str_from(path, 1)) : path;
+}
+
 str path_slashed(struct arena *a, str s)
 {
 	return str_ends(s, STR("/")) ? s : arena_join(a, s, STR("/"));

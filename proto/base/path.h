@@ -11,5 +11,8 @@ str path_join(struct arena *a, str base, str path);
 str path_relative(struct arena *a, str from, str to);
 /* The same of two absolute paths; "." for the same. */
 str path_between(struct arena *a, str from, str to);
+/* PATH with the folder HOME, in A, instead of the "~" of a "~/" that it begins with; PATH itself when it doesn't, or
+ * HOME is empty. */
+str path_from_home(struct arena *a, str home, str path);
 /* S with a "/" at its end: itself, or in A with a NUL behind it. */
 str path_slashed(struct arena *a, str s);

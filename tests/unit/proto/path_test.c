@@ -97,6 +97,19 @@ static void test_slashed(void **state)
 	arena_release(&a);
 }
 
+static void test_from_home(void **state)
+{
+	static const char *const cases[][3] = { { "/home/u", "~/x", "/home/u/x" }, { "/home/u", "~/", "/home/u/" },
+		{ "/home/u", "~", "~" }, { "/home/u", "~x", "~x" }, { "/home/u", "/~/x", "/~/x" },
+		{ "/home/u", "x/~/y", "x/~/y" }, { "", "~/x", "~/x" }, { "/home/u", "", "" } };
+	struct arena a = ARENA_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_string_equal(path_from_home(&a, str_of(cases[i][0]), str_of(cases[i][1])).p, cases[i][2]);
+	arena_release(&a);
+}
+
 static void test_of_specifiers(void **state)
 {
 	static const struct {
@@ -130,7 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_join), cmocka_unit_test(test_relative),
 		cmocka_unit_test(test_deep), cmocka_unit_test(test_between), cmocka_unit_test(test_slashed),
-		cmocka_unit_test(test_of_specifiers) };
+		cmocka_unit_test(test_from_home), cmocka_unit_test(test_of_specifiers) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
