@@ -235,7 +235,7 @@ static void item_built(
 /* Whether somebody on this machine may still be at the install for which IT is wanted, whose delay is over. */
 static bool is_held(const struct packs *p, const struct pack_item *it, int64_t now)
 {
-	return p->o.near && atomic_load(p->o.near) > 0 && now - it->retry_ms < (int64_t)HELD_TIMES * p->o.delay_ms;
+	return p->o.near && atomic_load(p->o.near) > 0 && now - it->begin_ms < (int64_t)HELD_TIMES * p->o.delay_ms;
 }
 
 /* Under the lock. NULL: nothing is to be begun before *WAIT_MS have passed; below 0: nothing is wanted at all. */
@@ -246,7 +246,7 @@ static struct pack_item *wanted_take(struct packs *p, int64_t *wait_ms)
 		return NULL;
 	struct pack_item *it = p->item.p[p->queue.p[p->head]];
 	int64_t now = clock_ms();
-	*wait_ms = it->retry_ms > now ? it->retry_ms - now : is_held(p, it, now) ? HELD_MS : 0;
+	*wait_ms = it->begin_ms > now ? it->begin_ms - now : is_held(p, it, now) ? HELD_MS : 0;
 	if (*wait_ms > 0)
 		return NULL;
 	if (++p->head == p->queue.n)
@@ -338,7 +338,7 @@ static void item_put_off(struct packs *p, struct pack_item *it, const struct err
 {
 	int64_t now = clock_ms();
 
-	it->retry_ms = now + RETRY_MS;
+	it->put_off_ms = now + RETRY_MS;
 	if (!p->o.eager)
 		p->settle_after_ms = now + AGAIN_MS;
 	p->unsettled_misses = (struct pack_misses){ p->unsettled_misses.n + 1, *e };
@@ -401,7 +401,7 @@ static struct pack_item *next_unsettled(struct packs *p)
 			p->warm.p[p->warm_at] = p->warm.p[--p->warm.n];
 			continue;
 		}
-		if (!it->settling && it->retry_ms > now)
+		if (!it->settling && it->put_off_ms > now)
 			last = it;
 		else if (!it->settling && (!best || worth(it) > worth(best)))
 			best = it;

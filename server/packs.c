@@ -165,7 +165,7 @@ static uint64_t *ready_count(struct packs *p, const struct pack_item *it)
 void packs_ready(struct packs *p, struct pack_item *it, enum pack_state state)
 {
 	it->state = state;
-	it->retry_ms = 0;
+	it->put_off_ms = 0;
 	if (state == PACK_WARM && !it->listed) {
 		it->listed = true;
 		*vec_add(&p->warm) = it->at;
@@ -221,7 +221,7 @@ void packs_want(struct packs *p, struct pack_item *it)
 		*vec_add(&p->deltas) = it->at;
 		pthread_cond_broadcast(&p->settle);
 	} else {
-		it->retry_ms = now + p->o.delay_ms;
+		it->begin_ms = now + p->o.delay_ms;
 		if (p->head == p->queue.n) /* else somebody who was woken before is at the queue, and wakes the next */
 			pthread_cond_signal(&p->work);
 		*vec_add(&p->queue) = it->at;

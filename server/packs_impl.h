@@ -23,12 +23,16 @@ struct pack_item {
 	int code;                         /* of the failure; vain and ERR_POLICY: the tarball is of package `name` */
 	bool delta;                       /* not a package's own pack: what the one of `of` has beyond that of `base` */
 	uint8_t of[PACKS_KEY], base[PACKS_KEY];
-	bool named;              /* in the chain of its name */
-	uint32_t next_named;     /* the next of them; MAP_NONE: none */
-	const uint8_t *chained;  /* digest under which by_digest has it; NULL: none yet */
-	uint32_t next_same;      /* the next item with that digest; MAP_NONE: none */
-	uint32_t plans;          /* that named it, in this process */
-	int64_t retry_ms;        /* until then a failed one is not tried, a wanted one not begun, a warm one put last */
+	bool named;                 /* in the chain of its name */
+	uint32_t next_named;        /* the next of them; MAP_NONE: none */
+	const uint8_t *chained;     /* digest under which by_digest has it; NULL: none yet */
+	uint32_t next_same;         /* the next item with that digest; MAP_NONE: none */
+	uint32_t plans;             /* that named it, in this process */
+	union {                     /* by `state`, on clock_ms() */
+		int64_t begin_ms;   /* wanted, and no delta: it is not begun before */
+		int64_t retry_ms;   /* failed: it is not tried again before; INT64_MAX: never */
+		int64_t put_off_ms; /* warm: until then others are settled first; 0: it was not put off */
+	};
 	int64_t used_s, noted_s; /* of its last use, on the age clock; what the journal says of it */
 	int64_t born_s, lease_s; /* when its pack was made; until when a plan that names it counts as under way */
 };
@@ -75,7 +79,7 @@ struct packs {
 	struct map by_name;   /* packages that have, or had, a pack: to the first of a chain */
 	struct map by_client; /* to `client`; as many as the operator has given names to */
 	VEC(struct pack_client) client;
-	VEC(uint32_t) queue; /* of items, from `head` on, by retry_ms */
+	VEC(uint32_t) queue; /* of items, from `head` on, by begin_ms */
 	size_t head;
 	VEC(uint32_t) deltas; /* wanted ones, from `deltas_at` on */
 	size_t deltas_at;

@@ -171,7 +171,7 @@ static void settling_pauses_while_it_cannot(void **state)
 	pthread_mutex_lock(&v->p->lock);
 	assert_true(v->p->settle_after_ms > 0);
 	for (size_t i = 0; i < v->p->item.n; i++)
-		off = v->p->item.p[i]->retry_ms ? v->p->item.p[i] : off;
+		off = v->p->item.p[i]->put_off_ms ? v->p->item.p[i] : off;
 	assert_non_null(off);
 	assert_int_equal(off->state, PACK_WARM);
 	full = false;
@@ -184,7 +184,7 @@ static void settling_pauses_while_it_cannot(void **state)
 	pthread_mutex_lock(&v->p->lock);
 	assert_int_equal(off->state, PACK_WARM);
 	assert_int_equal(v->p->unsettled_misses.n, 0);
-	off->retry_ms = 1; /* ten minutes later */
+	off->put_off_ms = 1; /* ten minutes later */
 	pthread_cond_broadcast(&v->p->settle);
 	pthread_mutex_unlock(&v->p->lock);
 	wait_until(v, c.settled_ms >= 0);

@@ -43,7 +43,7 @@ static void what_is_asked_for_waits_its_time(void **state)
 	assert_int_equal(packs_counts(v->p).pending, N);
 	for (unsigned k = 0; k < 4; k++) {
 		pthread_mutex_lock(&v->p->lock);
-		v->p->item.p[k]->retry_ms = 0; /* the day is over for the first of those that wait, and for no other */
+		v->p->item.p[k]->begin_ms = 0; /* the day is over for the first of those that wait, and for no other */
 		pthread_cond_signal(&v->p->work);
 		pthread_mutex_unlock(&v->p->lock);
 		wait_until(v, c.built > k);
@@ -52,7 +52,7 @@ static void what_is_asked_for_waits_its_time(void **state)
 	}
 	near = 1; /* who asked for the next may still be at the install */
 	pthread_mutex_lock(&v->p->lock);
-	v->p->item.p[4]->retry_ms = clock_ms();
+	v->p->item.p[4]->begin_ms = clock_ms();
 	pthread_cond_signal(&v->p->work);
 	pthread_mutex_unlock(&v->p->lock);
 	nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
@@ -194,7 +194,7 @@ static void another_place_is_tried_at_once(void **state)
 	packs_of(v->p, &f, STR_NONE);
 	wait_until(v, c.warm == 1);
 	pthread_mutex_lock(&v->p->lock);
-	assert_int_equal(v->p->item.p[0]->retry_ms, 0); /* what failed once is encoded better as any other */
+	assert_int_equal(v->p->item.p[0]->put_off_ms, 0); /* what failed once is encoded better as any other */
 	pthread_mutex_unlock(&v->p->lock);
 }
 
