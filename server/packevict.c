@@ -18,11 +18,6 @@ struct candidate {
 };
 typedef VEC(struct candidate) candidates;
 
-static bool is_ready(const struct pack_item *it)
-{
-	return it->state == PACK_WARM || it->state == PACK_SETTLED;
-}
-
 /* -- the journal -------------------------------------------------------------------- */
 
 static void key_line(struct buf *b, const char *word, const struct pack_item *it)
@@ -37,7 +32,7 @@ static void key_line(struct buf *b, const char *word, const struct pack_item *it
 
 void packevict_line_put(struct buf *b, const struct pack_item *it)
 {
-	if (is_ready(it) && it->used_s)
+	if (packs_is_ready(it) && it->used_s)
 		key_line(b, "used", it);
 }
 
@@ -96,7 +91,7 @@ static bool rows_copy(candidates *unused, candidates *leased, const struct packs
 	for (size_t end = *at + ROWS; *at < end && *at < p->item.n; ++*at) {
 		struct pack_item *it = p->item.p[*at];
 		struct candidate c = { it, it->used_s, it->lease_s, it->size };
-		if (!is_ready(it) || now < it->born_s + p->o.fresh_s)
+		if (!packs_is_ready(it) || now < it->born_s + p->o.fresh_s)
 			continue;
 		if (it->lease_s > now)
 			*vec_add(leased) = c;
@@ -161,7 +156,7 @@ static size_t candidates_evict(struct packs *p, const candidates *c, int64_t now
 
 	for (size_t i = 0; i < c->n && p->n.pack_bytes > low && !p->stop; i++) {
 		struct pack_item *it = c->p[i].it;
-		if (!is_ready(it) || it->used_s != c->p[i].used_s || it->lease_s != c->p[i].lease_s)
+		if (!packs_is_ready(it) || it->used_s != c->p[i].used_s || it->lease_s != c->p[i].lease_s)
 			continue;
 		item_evict(p, it, now);
 		key_line(&lines, "gone", it);
@@ -212,7 +207,7 @@ static void uses_note(struct packs *p, int64_t least)
 		pthread_mutex_lock(&p->lock);
 		for (size_t end = i + ROWS; i < end && i < p->item.n; i++) {
 			struct pack_item *it = p->item.p[i];
-			if (!is_ready(it) || it->used_s - it->noted_s < least)
+			if (!packs_is_ready(it) || it->used_s - it->noted_s < least)
 				continue;
 			it->noted_s = it->used_s;
 			key_line(&lines, "used", it);

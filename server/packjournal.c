@@ -61,7 +61,7 @@ static void line_of(struct buf *b, const struct pack_item *it)
 
 	hex_print(key, it->key, PACKS_KEY);
 	hex_print(digest, it->digest, 32);
-	if (it->state == PACK_WARM || it->state == PACK_SETTLED)
+	if (packs_is_ready(it))
 		buf_printf(b, "%s %s %s %llu %llu %llu %s %s", ready_word(it), key, digest,
 			(unsigned long long)it->size, (unsigned long long)it->tarball, (unsigned long long)it->raw,
 			it->name, it->version);
