@@ -190,18 +190,36 @@ static bool removed(const struct rewrite *x, str alias, str name, str version)
 	return m && !m->to && applies(x->r, m, name, version);
 }
 
-/* A project's group without what is removed, and with new versions. */
+/* A dependency ALIAS of NAME in VERSION (absent: of a project) in the copy, *REF being what it leads to; false: it is
+ * removed. */
+static bool ref_move(struct rewrite *x, str *ref, str alias, str name, str version)
+{
+	if (removed(x, alias, name, version))
+		return false;
+	const struct move *m = goes(x, snap_of(x, alias, *ref));
+	if (m && applies(x->r, m, name, version))
+		*ref = sof(x->r, m->to);
+	return true;
+}
+
 static struct lock_directs directs_copy(struct rewrite *x, struct lock_directs old)
 {
 	struct lock_directs out = { .p = arena_new(&x->r->arena, struct lock_direct, old.n + 1) };
 	for (size_t i = 0; i < old.n; i++) {
 		struct lock_direct d = old.p[i];
-		const struct move *m = goes(x, snap_of(x, d.alias, d.ref));
-		if (removed(x, d.alias, STR_NONE, STR_NONE))
-			continue;
-		if (m && applies(x->r, m, STR_NONE, STR_NONE))
-			d.ref = sof(x->r, m->to);
-		out.p[out.n++] = d;
+		if (ref_move(x, &d.ref, d.alias, STR_NONE, STR_NONE))
+			out.p[out.n++] = d;
+	}
+	return out;
+}
+
+static struct lock_deps deps_copy(struct rewrite *x, struct lock_deps old, str name, str version)
+{
+	struct lock_deps out = { .p = arena_new(&x->r->arena, struct lock_dep, old.n + 1) };
+	for (size_t i = 0; i < old.n; i++) {
+		struct lock_dep d = old.p[i];
+		if (ref_move(x, &d.ref, d.alias, name, version))
+			out.p[out.n++] = d;
 	}
 	return out;
 }
@@ -215,21 +233,6 @@ static void importers_copy(struct rewrite *x)
 		for (int t = 0; t < LOCK_NTYPES; t++)
 			to->deps[t] = directs_copy(x, to->deps[t]);
 	}
-}
-
-static struct lock_deps deps_copy(struct rewrite *x, struct lock_deps old, str name, str version)
-{
-	struct lock_deps out = { .p = arena_new(&x->r->arena, struct lock_dep, old.n + 1) };
-	for (size_t i = 0; i < old.n; i++) {
-		struct lock_dep d = old.p[i];
-		const struct move *m = goes(x, snap_of(x, d.alias, d.ref));
-		if (removed(x, d.alias, name, version))
-			continue;
-		if (m && applies(x->r, m, name, version))
-			d.ref = sof(x->r, m->to);
-		out.p[out.n++] = d;
-	}
-	return out;
 }
 
 /* The one locked version of NAME that RANGE takes, if there is just one and it needs nobody. */
