@@ -1,4 +1,5 @@
 #include "plan_cache.h"
+#include "base/lru.h"
 #include "lock_timed.h"
 #include "packs_wire.h"
 #include <pthread.h>
@@ -9,8 +10,8 @@ struct entry {
 	uint8_t key[32];
 	struct plan_blob *blob;
 	int64_t made_ms;
-	struct entry *next;          /* of its bucket */
-	struct entry *newer, *older; /* by their last use */
+	struct entry *next; /* of its bucket */
+	LRU_LINKS(struct entry);
 };
 struct flight {
 	uint8_t key[32];
@@ -21,7 +22,7 @@ struct plan_cache {
 	struct plan_cache_opts o;
 	pthread_mutex_t lock;
 	struct entry *bucket[BUCKETS]; /* hundreds of plans of 100 KB, or a hundred thousand small ones */
-	struct entry *newest, *oldest;
+	LRU(struct entry) by_use;
 	VEC(struct flight) flight; /* as many as `plans` and `plan-queue` at most */
 	size_t plans, bytes;
 };
@@ -51,24 +52,10 @@ static struct entry **entry_find(struct plan_cache *c, const uint8_t key[32])
 	return at;
 }
 
-static void entry_unlink(struct plan_cache *c, struct entry *en)
-{
-	*(en->newer ? &en->newer->older : &c->newest) = en->older;
-	*(en->older ? &en->older->newer : &c->oldest) = en->newer;
-}
-
-static void entry_link(struct plan_cache *c, struct entry *en)
-{
-	en->newer = NULL;
-	en->older = c->newest;
-	*(c->newest ? &c->newest->newer : &c->oldest) = en;
-	c->newest = en;
-}
-
 static void entry_drop(struct plan_cache *c, struct entry *en)
 {
 	*entry_find(c, en->key) = en->next;
-	entry_unlink(c, en);
+	lru_remove(&c->by_use, en);
 	c->bytes -= entry_size(en->blob);
 	c->plans--;
 	plan_blob_release(en->blob);
@@ -85,8 +72,7 @@ static struct plan_blob *entry_hit(struct plan_cache *c, const uint8_t key[32])
 		entry_drop(c, en);
 		return NULL;
 	}
-	entry_unlink(c, en);
-	entry_link(c, en);
+	lru_use(&c->by_use, en);
 	atomic_fetch_add(&en->blob->refs, 1);
 	return en->blob;
 }
@@ -101,15 +87,15 @@ static void entry_add(struct plan_cache *c, const uint8_t key[32], struct plan_b
 		entry_drop(c, en);
 	if (entry_size(b) > c->o.max_bytes)
 		return;
-	while (c->oldest && c->bytes + entry_size(b) > c->o.max_bytes)
-		entry_drop(c, c->oldest);
+	while (c->by_use.oldest && c->bytes + entry_size(b) > c->o.max_bytes)
+		entry_drop(c, c->by_use.oldest);
 	en = xmalloc(sizeof(*en));
 	*en = (struct entry){ .blob = b, .made_ms = c->o.now_ms() };
 	memcpy(en->key, key, 32);
 	struct entry **at = entry_find(c, key);
 	en->next = *at; /* none: it was not there */
 	*at = en;
-	entry_link(c, en);
+	lru_add(&c->by_use, en);
 	atomic_fetch_add(&b->refs, 1);
 	c->bytes += entry_size(b);
 	c->plans++;
@@ -153,8 +139,8 @@ void plan_cache_free(struct plan_cache *c)
 {
 	if (!c)
 		return;
-	while (c->oldest)
-		entry_drop(c, c->oldest);
+	while (c->by_use.oldest)
+		entry_drop(c, c->by_use.oldest);
 	vec_release(&c->flight);
 	pthread_mutex_destroy(&c->lock);
 	free(c);

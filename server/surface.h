@@ -8,6 +8,7 @@
  * the disk: for workers. Nothing here blocks on an upstream: who has to wait for one leaves word, and is told. Of each
  * upstream so many packuments are asked for at a time, and so many wait in its line, whatever the others do. */
 #pragma once
+#include "base/lru.h"
 #include "blobs.h"
 #include "integrity.h"
 #include "meta.h"
@@ -49,9 +50,10 @@ struct doc {
 	char *validator;
 	uint8_t *record; /* compiled: versions' tarballs and digests */
 	size_t nrecord;
-	uint8_t key[32];                  /* of name, form and base */
-	struct doc *next, *newer, *older; /* of those in memory: in its bucket; by their last use */
-	atomic_bool down;                 /* at the last try the upstream failed */
+	uint8_t key[32];  /* of name, form and base */
+	struct doc *next; /* of those in memory: in its bucket */
+	LRU_LINKS(struct doc);
+	atomic_bool down; /* at the last try the upstream failed */
 };
 enum doc_age { DOC_FRESH = 0, DOC_STALE, DOC_UPSTREAM_DOWN };
 /* Whose packuments BASE gets. Each base has documents of its own, but there are places for eight: where the server is

@@ -44,24 +44,9 @@ struct doc *doc_find(struct surface *s, const uint8_t key[32])
 	return NULL;
 }
 
-static void doc_unlink(struct surface *s, struct doc *d)
-{
-	*(d->newer ? &d->newer->older : &s->newest) = d->older;
-	*(d->older ? &d->older->newer : &s->oldest) = d->newer;
-}
-
-static void doc_link(struct surface *s, struct doc *d)
-{
-	d->newer = NULL;
-	d->older = s->newest;
-	*(s->newest ? &s->newest->newer : &s->oldest) = d;
-	s->newest = d;
-}
-
 void doc_used(struct surface *s, struct doc *d)
 {
-	doc_unlink(s, d);
-	doc_link(s, d);
+	lru_use(&s->by_use, d);
 }
 
 void doc_remove(struct surface *s, const uint8_t key[32])
@@ -74,7 +59,7 @@ void doc_remove(struct surface *s, const uint8_t key[32])
 	if (!d)
 		return;
 	*at = d->next;
-	doc_unlink(s, d);
+	lru_remove(&s->by_use, d);
 	s->doc_bytes -= doc_bytes(d);
 	doc_release(d);
 }
@@ -85,10 +70,10 @@ void docs_add(struct surface *s, struct doc *d)
 	atomic_fetch_add(&d->refs, 1);
 	d->next = s->bucket[bucket_of(d->key)];
 	s->bucket[bucket_of(d->key)] = d;
-	doc_link(s, d);
+	lru_add(&s->by_use, d);
 	s->doc_bytes += doc_bytes(d);
-	while (s->doc_bytes > DOC_MEMORY && s->oldest)
-		doc_remove(s, s->oldest->key);
+	while (s->doc_bytes > DOC_MEMORY && s->by_use.oldest)
+		doc_remove(s, s->by_use.oldest->key);
 }
 
 void docs_free(struct surface *s)

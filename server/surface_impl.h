@@ -48,7 +48,8 @@ struct surface {
 	bool draining, scanning;
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t landed;
-	struct doc *bucket[DOC_BUCKETS], *newest, *oldest;
+	struct doc *bucket[DOC_BUCKETS];
+	LRU(struct doc) by_use;
 	size_t doc_bytes;
 	struct doc_flight *doc_flight[DOC_FLIGHT_BUCKETS];
 	struct doc_upstream *up;

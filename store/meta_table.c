@@ -163,25 +163,20 @@ static size_t entry_size(const struct entry *x)
 
 void meta_table_unused(struct meta_table *t, struct entry *x)
 {
-	*(x->newer ? &x->newer->older : &t->newest) = x->older;
-	*(x->older ? &x->older->newer : &t->oldest) = x->newer;
-	x->newer = x->older = NULL;
+	lru_remove(&t->by_use, x);
 	t->memory -= entry_size(x);
 }
 
 void meta_table_used(struct meta_table *t, struct entry *x)
 {
-	x->older = t->newest;
-	x->newer = NULL;
-	*(t->newest ? &t->newest->newer : &t->oldest) = x;
-	t->newest = x;
+	lru_add(&t->by_use, x);
 	t->memory += entry_size(x);
 }
 
 void meta_table_shrink(struct meta_table *t, uint64_t to)
 {
-	while (t->memory > to && t->oldest) {
-		struct entry *x = t->oldest;
+	while (t->memory > to && t->by_use.oldest) {
+		struct entry *x = t->by_use.oldest;
 		meta_table_unused(t, x);
 		meta_table_drop(t, x);
 	}
@@ -189,8 +184,8 @@ void meta_table_shrink(struct meta_table *t, uint64_t to)
 
 void meta_table_release(struct meta_table *t)
 {
-	while (t->newest) {
-		struct entry *x = t->newest;
+	while (t->by_use.newest) {
+		struct entry *x = t->by_use.newest;
 		meta_table_unused(t, x);
 		meta_table_drop(t, x);
 	}

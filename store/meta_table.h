@@ -4,6 +4,7 @@
  * meta.c's lock, except what is said to be the present step's, and meta_record_hold() and meta_record_release(),
  * which any thread may call. */
 #pragma once
+#include "base/lru.h"
 #include "meta.h"
 #include <stdatomic.h>
 
@@ -34,7 +35,7 @@ struct entry {
 	char *registry, *name;
 	enum packument_form form;
 	struct entry *chain; /* in its bucket */
-	struct entry *newer, *older;
+	LRU_LINKS(struct entry);
 	struct meta_record *record; /* valid when !busy; while busy the stale one, of the present step */
 	struct err *absent;         /* instead: the registry said that there is none. Only when !busy */
 	bool busy;
@@ -50,8 +51,8 @@ struct entry {
 struct meta_table {
 	struct entry **bucket;
 	size_t nbuckets, nentries;
-	struct entry *newest, *oldest; /* those that are not busy, by last use */
-	uint64_t memory;               /* bytes of these */
+	LRU(struct entry) by_use; /* those that are not busy */
+	uint64_t memory;          /* bytes of these */
 	struct buf last_registry, last_public;
 };
 /* Appends the key of a packument, in the index and here: "<form> <name> <registry without credentials>". */
