@@ -361,7 +361,7 @@ static int name_failure(struct job *j, int code, const struct err *from, struct 
 	return err_ctx(e, "package " STR_FMT, STR_ARG(j->name));
 }
 
-/* ---- packuments ---- */
+/* ---- what an attempt came to ---- */
 
 static bool says(str header, const char *word)
 {
@@ -396,21 +396,18 @@ static int check_body(struct job *j, const struct http_response *res, struct err
 }
 
 /* What a finished attempt came to: 0, or a code with E filled. *transient: another attempt may help. */
-static int packument_verdict(struct job *j, int code, const struct http_response *res, const struct err *from,
+static int attempt_verdict(struct job *j, int code, const struct http_response *res, const struct err *from,
 	bool *transient, struct err *e)
 {
-	*transient = false;
-	if (code != 0) {
-		*transient = code == ERR_NET || code == ERR_TIMEOUT;
+	*transient = code == ERR_NET || code == ERR_TIMEOUT;
+	if (code != 0)
 		return name_failure(j, code, from, e);
-	}
-	if (res->status == 304)
+	if (j->packument_done && res->status == 304)
 		return 0;
-	if (res->status / 100 != 2) {
-		*transient = transient_status(res->status);
+	*transient = transient_status(res->status);
+	if (res->status / 100 != 2)
 		return name_status(j, res->status, e);
-	}
-	int rc = check_body(j, res, e);
+	int rc = j->packument_done ? check_body(j, res, e) : 0;
 	*transient = rc == ERR_PARSE;
 	return rc;
 }
@@ -422,17 +419,29 @@ static struct err *why_of(struct job *j)
 	return j->why;
 }
 
-static int64_t packument_again(void *arg, int code, const struct http_response *res, str body, struct err *e)
+static int64_t attempt_again(void *arg, int code, const struct http_response *res, str body, struct err *e)
 {
 	struct job *j = arg;
 	bool transient;
 
 	(void)body;
 	j->judged = true;
-	j->verdict = packument_verdict(j, code, res, e, &transient, why_of(j));
+	j->verdict = attempt_verdict(j, code, res, e, &transient, why_of(j));
 	observe(j, res, j->verdict);
 	return j->verdict == 0 ? -1 : job_again(j, transient, res);
 }
+
+/* The verdict on the last attempt, of which `again` may not have been told. */
+static int last_verdict(struct job *j, int code, const struct http_response *res, const struct err *from)
+{
+	bool transient;
+
+	if (!j->judged || code == ERR_CANCELLED)
+		j->verdict = attempt_verdict(j, code, res, from, &transient, why_of(j));
+	return j->verdict;
+}
+
+/* ---- packuments ---- */
 
 static int64_t max_age_of(str cache_control)
 {
@@ -452,12 +461,10 @@ static int64_t max_age_of(str cache_control)
 static void packument_done(void *arg, int code, const struct http_response *res, str body, const struct err *from)
 {
 	struct job *j = arg;
-	bool transient;
+	int rc = last_verdict(j, code, res, from);
 
-	if (!j->judged || code == ERR_CANCELLED)
-		j->verdict = packument_verdict(j, code, res, from, &transient, why_of(j));
-	if (j->verdict < 0) {
-		j->packument_done(j->arg, j->verdict, NULL, why_of(j));
+	if (rc < 0) {
+		j->packument_done(j->arg, rc, NULL, why_of(j));
 	} else {
 		struct registry_packument p = {
 			.not_modified = res->status == 304,
@@ -500,7 +507,7 @@ void registry_packument(struct registry *r, str registry_url, str name, enum pac
 				    .priority = PACKUMENT_PRIORITY,
 				    .small = true,
 				    .holdable = holdable,
-				    .again = packument_again,
+				    .again = attempt_again,
 				    .done = packument_done,
 				    .arg = j });
 }
@@ -546,39 +553,13 @@ void registry_modified(struct registry *r, str registry_url, str name, void (*do
 
 /* ---- tarballs ---- */
 
-static int tarball_verdict(struct job *j, int code, const struct http_response *res, const struct err *from,
-	bool *transient, struct err *e)
-{
-	*transient = code == ERR_NET || code == ERR_TIMEOUT;
-	if (code != 0)
-		return name_failure(j, code, from, e);
-	if (res->status / 100 == 2)
-		return 0;
-	*transient = transient_status(res->status);
-	return name_status(j, res->status, e);
-}
-
-static int64_t tarball_again(void *arg, int code, const struct http_response *res, str body, struct err *e)
-{
-	struct job *j = arg;
-	bool transient;
-
-	(void)body;
-	j->judged = true;
-	j->verdict = tarball_verdict(j, code, res, e, &transient, why_of(j));
-	observe(j, res, j->verdict);
-	return j->verdict == 0 ? -1 : job_again(j, transient, res);
-}
-
 static void tarball_done(void *arg, int code, const struct http_response *res, str body, const struct err *from)
 {
 	struct job *j = arg;
-	bool transient;
+	int rc = last_verdict(j, code, res, from);
 
 	(void)body;
-	if (!j->judged || code == ERR_CANCELLED)
-		j->verdict = tarball_verdict(j, code, res, from, &transient, why_of(j));
-	j->tarball.done(j->tarball.arg, j->verdict, res->received, why_of(j));
+	j->tarball.done(j->tarball.arg, rc, res->received, why_of(j));
 	job_free(j);
 }
 
@@ -633,7 +614,7 @@ struct http_call *registry_tarball(struct registry *r, const struct registry_tar
 				 .data = tarball_data,
 				 .length = t->length ? tarball_length : NULL,
 				 .resume = true,
-				 .again = tarball_again,
+				 .again = attempt_again,
 				 .done = tarball_done,
 				 .arg = j });
 }
