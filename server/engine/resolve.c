@@ -99,6 +99,31 @@ static uint32_t seed_node(struct run *r, uint32_t pkg, int32_t depth, bool leaf)
 
 static int edge_seed(struct run *r, struct seed *out, struct wanted w, const struct edge_ctx *x, struct err *e);
 
+/* What the lockfile has below S, whose edge is X's: the N of KID, each with all that is below it. */
+static int reused_children(struct run *r, const struct seed *s, const struct reuse_kid *kid, uint32_t n,
+	const struct edge_ctx *x, struct err *e)
+{
+	struct seed *seeds = arena_new(&r->arena, struct seed, n + 1);
+	struct edge_ctx below = *x;
+	below.parents = s->next;
+	below.depth = x->depth + 1;
+	below.parent_optional = s->optional;
+	below.source = FROM_PARENT;
+	below.level = NULL;
+	for (uint32_t i = 0; i < n; i++) {
+		struct wanted w = { kid[i].alias, reuse_spec(r, kid[i].alias, kid[i].key), false, false, false };
+		below.key = kid[i].key;
+		int rc = edge_seed(r, &seeds[i], w, &below, e);
+		if (!rc)
+			rc = walk(r, x->imp, &seeds[i], 1, NULL, x->scope, e);
+		if (rc)
+			return rc;
+		seeds[i].optional_edge = kid[i].optional;
+	}
+	seed_settle_children(r, s, seeds, n);
+	return 0;
+}
+
 static int reused_seed(struct run *r, struct seed *out, const struct wanted *w, const struct edge_ctx *x, prior key,
 	bool optional, struct err *e)
 {
@@ -134,25 +159,7 @@ static int reused_seed(struct run *r, struct seed *out, const struct wanted *w, 
 		seed_settle(r, out, true, NULL, 0);
 		return 0;
 	}
-	struct seed *seeds = arena_new(&r->arena, struct seed, n + 1);
-	for (uint32_t i = 0; i < n; i++) {
-		struct edge_ctx below = *x;
-		below.parents = out->next;
-		below.depth = x->depth + 1;
-		below.parent_optional = optional;
-		below.source = FROM_PARENT;
-		below.key = kids[i].key;
-		below.level = NULL;
-		struct wanted kw = { kids[i].alias, reuse_spec(r, kids[i].alias, kids[i].key), false, false, false };
-		rc = edge_seed(r, &seeds[i], kw, &below, e);
-		if (!rc)
-			rc = walk(r, x->imp, &seeds[i], 1, NULL, x->scope, e);
-		if (rc)
-			return rc;
-		seeds[i].optional_edge = kids[i].optional;
-	}
-	seed_settle_children(r, out, seeds, n);
-	return 0;
+	return reused_children(r, out, kids, n, x, e);
 }
 
 /* --- edges --- */
