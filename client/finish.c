@@ -21,18 +21,15 @@
 #include "slots_made.h"
 #include "state.h"
 
-static void put_list(struct buf *b, const char *indent, struct str_list l)
+/* The member KEY of the file, and what parts it from the next one. */
+static void put_list(struct buf *b, const char *key, struct str_list l)
 {
-	if (!l.n) {
-		buf_add(b, STR("[]"));
-		return;
-	}
-	buf_addc(b, '[');
+	buf_printf(b, "  \"%s\": [", key);
 	for (size_t i = 0; i < l.n; i++) {
-		buf_printf(b, "%s\n%s  ", i ? "," : "", indent);
+		buf_add(b, i ? STR(",\n    ") : STR("\n    "));
 		json_put_str(b, l.p[i]);
 	}
-	buf_printf(b, "\n%s]", indent);
+	buf_add(b, l.n ? STR("\n  ],\n") : STR("],\n"));
 }
 
 /* What of a hoist is of one slot: its first name, its last, and by name the next one; each +1. */
@@ -193,30 +190,21 @@ static int write_modules(const struct finish_opts *o, struct arena *a, struct er
 	buf_add(&b, STR("{\n  \"hoistedDependencies\": {"));
 	put_hoisted(&b, o->hoist, o->tree->nslots);
 	buf_add(&b, STR("},\n"));
-	if (c->hoist && c->hoist_pattern.n) {
-		buf_add(&b, STR("  \"hoistPattern\": "));
-		put_list(&b, "  ", c->hoist_pattern);
-		buf_add(&b, STR(",\n"));
-	}
+	if (c->hoist && c->hoist_pattern.n)
+		put_list(&b, "hoistPattern", c->hoist_pattern);
 	buf_printf(&b,
 		"  \"included\": {\n    \"dependencies\": %s,\n    \"devDependencies\": %s,\n    "
 		"\"optionalDependencies\": %s\n  },\n",
 		tf(o->req->prod), tf(o->req->dev), tf(o->req->optional));
-	if (o->ignored_builds.n) {
-		buf_add(&b, STR("  \"ignoredBuilds\": "));
-		put_list(&b, "  ", o->ignored_builds);
-		buf_add(&b, STR(",\n"));
-	}
-	buf_printf(&b,
-		"  \"layoutVersion\": 5,\n  \"nodeLinker\": \"isolated\",\n  \"packageManager\": \"dray@%s\",\n"
-		"  \"pendingBuilds\": ",
+	if (o->ignored_builds.n)
+		put_list(&b, "ignoredBuilds", o->ignored_builds);
+	buf_printf(&b, "  \"layoutVersion\": 5,\n  \"nodeLinker\": \"isolated\",\n  \"packageManager\": \"dray@%s\",\n",
 		DRAY_VERSION);
-	put_list(&b, "  ", pending_list(o, a));
-	buf_printf(&b, ",\n  \"prunedAt\": \"%s\",\n  \"publicHoistPattern\": ", when);
-	put_list(&b, "  ", c->public_hoist_pattern);
-	buf_add(&b, STR(",\n  \"skipped\": "));
-	put_list(&b, "  ", skipped_list(o->tree, a));
-	buf_add(&b, STR(",\n  \"storeDir\": "));
+	put_list(&b, "pendingBuilds", pending_list(o, a));
+	buf_printf(&b, "  \"prunedAt\": \"%s\",\n", when);
+	put_list(&b, "publicHoistPattern", c->public_hoist_pattern);
+	put_list(&b, "skipped", skipped_list(o->tree, a));
+	buf_add(&b, STR("  \"storeDir\": "));
 	json_put_str(&b, pnpm_store(o, a));
 	buf_add(&b, STR(",\n  \"virtualStoreDir\": "));
 	json_put_str(&b, o->tree->shared.n ? arena_printf(a, "../" STR_FMT, STR_ARG(o->tree->shared)) : STR(".pnpm"));
