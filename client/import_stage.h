@@ -8,8 +8,8 @@
 #include "tree.h"
 
 struct local_opts {
-	struct store *store;
-	int root; /* the lockfile's folder, borrowed */
+	struct store *store; /* NULL: nothing is kept, packages become READY with their records */
+	int root;            /* the lockfile's folder, borrowed */
 	void (*done)(void *arg, struct tree_package *p, int code, const struct err *e);
 	void *arg;
 };

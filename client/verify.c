@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "import_stage.h"
 #include "scripts.h"
 #include "shared.h"
 #include "source.h"
@@ -125,7 +126,10 @@ static void place_judge(struct verify *v, struct verify_package *vp, struct plac
 		say(v, "built", vp->label, pl->path, "differs; its scripts may write there (allowBuilds)", d);
 	} else {
 		v->counts.bad++;
-		say(v, "bad", vp->label, pl->path, "differs from the registry's tarball", d);
+		say(v, "bad", vp->label, pl->path,
+			import_is_local(&vp->t) ? "differs from the project's tarball"
+						: "differs from the registry's tarball",
+			d);
 	}
 }
 
@@ -183,6 +187,17 @@ static int net_open(struct verify *v, struct err *e)
 	return fetcher_new(&v->fetcher, v->pool, &fo, e);
 }
 
+/* A tarball of the registry's, or one on the disk. */
+static void package_start(struct verify *v, struct tree_package *t)
+{
+	struct local_opts lo = { .root = v->root, .done = on_fetched, .arg = v };
+
+	if (import_is_local(t))
+		import_local(v->pool, &lo, t);
+	else
+		fetch_package(v->fetcher, t);
+}
+
 /* Records that were taken apart and not compared yet lie in memory: no more of them than AHEAD. */
 enum { AHEAD = 256 };
 
@@ -195,7 +210,7 @@ static int verify_loop(struct verify *v, struct err *e)
 			{ .fd = fetcher_fd(v->fetcher), .events = POLLIN },
 			{ .fd = v->o->cancel_fd, .events = POLLIN } };
 		while (next && fetcher_pending(v->fetcher) + pool_live(v->pool) < AHEAD) {
-			fetch_package(v->fetcher, &next->t);
+			package_start(v, &next->t);
 			next = next->next;
 		}
 		if (poll(fd, 3, 1000) < 0 && errno != EINTR)
@@ -249,12 +264,12 @@ static int verify_end(struct verify *v, struct err *e)
 		(unsigned long long)c->unchecked, (unsigned long long)c->files, (unsigned long long)c->bytes);
 	if (p->reporter != REPORTER_NDJSON)
 		progress_say(p,
-			"%zu packages compared with the registry, %llu files, %.1f MB: %llu bad, %llu built, %llu "
+			"%zu packages compared with their tarballs, %llu files, %.1f MB: %llu bad, %llu built, %llu "
 			"patched, %llu not checked",
 			v->n, (unsigned long long)c->files, (double)c->bytes / 1e6, (unsigned long long)c->bad,
 			(unsigned long long)c->built, (unsigned long long)c->patched, (unsigned long long)c->unchecked);
 	if (c->bad)
-		return err_set(e, ERR_INTEGRITY, "%llu place(s) are not what the registry has%s",
+		return err_set(e, ERR_INTEGRITY, "%llu place(s) are not what their tarballs have%s",
 			(unsigned long long)c->bad,
 			v->o->store_dir ? ""
 			: v->o->shared_store

@@ -1,8 +1,9 @@
 /* verify — `dray verify`: is what lies here what the registry has?
  *
- * Each package's tarball is fetched from its registry (never from a drayd) and
- * verified against the lockfile's SRI; the list of its files is compared with
- * what lies in node_modules, byte by byte, or with what the store says of it.
+ * Each package's tarball is fetched from its registry (never from a drayd), or read
+ * where it is a file of the project's (file:x.tgz), and verified against the
+ * lockfile's SRI; the list of its files is compared with what lies in
+ * node_modules, byte by byte, or with what the store says of it.
  * Nothing that lies there is written to (the store's lock for shared slots is made
  * where it is missing). Packages whose scripts may run and patched ones are
  * allowed to differ: they are named, and no error. Symlinks of slots and projects

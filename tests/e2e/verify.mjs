@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { tarball } from './policy-registry.mjs'
 import { eventsOf, fixtureStart } from './rig.mjs'
 
 const [dray, program, packages] = process.argv.slice(2)
@@ -169,6 +170,42 @@ try {
     rmSync(join(dir, 'node_modules'), { recursive: true })
     cpSync(kept, join(dir, 'node_modules'), { recursive: true, verbatimSymlinks: true })
     console.log('ok shared slots: changed, a link that is missing, gone; those of another project are left out')
+  }
+
+  // A tarball of the project's own is compared with what it is now, and no registry is asked for it.
+  {
+    const tar = join(work, 'tar'), tgz = join(tar, 'libs/x y.tgz'), bytes = tarball({ name: 'local-tar', version: '1.0.0' })
+    mkdirSync(join(tar, 'libs'), { recursive: true })
+    writeFileSync(tgz, bytes)
+    writeFileSync(join(tar, 'package.json'), JSON.stringify({ name: 'p', dependencies: { 'local-tar': 'file:libs/x y.tgz' } }))
+    const there = (...args) => {
+      const r = spawnSync(dray, [...args, '--dir', tar, '--store-dir', store, '--registry', 'http://127.0.0.1:9/'], { encoding: 'utf8', env: { ...process.env, CI: '', HOME: work, DRAY_SERVER: '' } })
+      return { status: r.status, text: r.stdout + r.stderr, found: eventsOf(r.stdout).filter((e) => e.event === 'verify'), sum: eventsOf(r.stdout).find((e) => e.event === 'verified') }
+    }
+    const made = there('install')
+    assert.equal(made.status, 0, made.text)
+    const fine = there('verify', '--json')
+    assert.equal(fine.status, 0, fine.text)
+    assert.deepEqual([fine.found, fine.sum.same, fine.sum.unchecked], [[], 1, 0])
+    const at = join(tar, 'node_modules/local-tar'), code = readFileSync(join(at, 'index.js'), 'utf8')
+    put(join(at, 'index.js'), code + ' ')
+    const changed = there('verify', '--json')
+    assert.equal(changed.status, 6, changed.text)
+    assert.deepEqual(changed.found.map((f) => [f.status, f.text, f.files.map((x) => `${x.path} ${x.what}`)]), [['bad', "differs from the project's tarball", ['index.js changed']]])
+    put(join(at, 'index.js'), code)
+    writeFileSync(tgz, tarball({ name: 'local-tar', version: '1.0.1' }))
+    const newer = there('verify', '--json')
+    assert.equal(newer.status, 6, newer.text)
+    assert.deepEqual(newer.found.map((f) => f.status), ['bad'])
+    assert.match(newer.found[0].text, /local-tar@file:libs\/x y\.tgz from libs\/x y\.tgz: .*sha512-/)
+    rmSync(tgz)
+    const gone = there('verify', '--json')
+    assert.equal(gone.status, 5, gone.text)
+    assert.deepEqual(gone.found.map((f) => f.status), ['unchecked'])
+    assert.match(gone.found[0].text, /libs\/x y\.tgz: open: No such file/)
+    writeFileSync(tgz, bytes)
+    assert.equal(there('verify').status, 0)
+    console.log("ok a tarball of the project's own: fine, changed in the tree, another one, gone")
   }
 
   const lock = join(dir, 'pnpm-lock.yaml'), lockfile = readFileSync(lock, 'utf8')
