@@ -1,4 +1,16 @@
 #include "account.h"
+#include "base/clock.h"
+
+static void account_done(struct progress *p, const struct install_result *r)
+{
+	progress_event(p, "done",
+		"\"packages\":%llu,\"slots\":%llu,\"reused\":%llu,\"fetched\":%llu,\"fetched_bytes\":%llu,\"pruned\":%"
+		"llu,\"hardlinks\":%llu,\"copies\":%llu,\"lockfile_written\":%s",
+		(unsigned long long)r->packages, (unsigned long long)r->slots, (unsigned long long)r->reused,
+		(unsigned long long)r->fetched, (unsigned long long)r->fetched_bytes, (unsigned long long)r->pruned,
+		(unsigned long long)r->link.links, (unsigned long long)r->link.copies,
+		r->lockfile_written ? "true" : "false");
+}
 
 void account_phases(struct progress *p, const struct install_result *r)
 {
@@ -25,13 +37,7 @@ void account_phases(struct progress *p, const struct install_result *r)
 		(unsigned long long)r->tarballs, (unsigned long long)r->fetched_bytes,
 		(unsigned long long)r->packs_saved, (unsigned long long)r->packs_absent,
 		(unsigned long long)r->packs_refused, (unsigned long long)r->pack_requests);
-	progress_event(p, "done",
-		"\"packages\":%llu,\"slots\":%llu,\"reused\":%llu,\"fetched\":%llu,\"fetched_bytes\":%llu,\"pruned\":%"
-		"llu,\"hardlinks\":%llu,\"copies\":%llu,\"lockfile_written\":%s",
-		(unsigned long long)r->packages, (unsigned long long)r->slots, (unsigned long long)r->reused,
-		(unsigned long long)r->fetched, (unsigned long long)r->fetched_bytes, (unsigned long long)r->pruned,
-		(unsigned long long)r->link.links, (unsigned long long)r->link.copies,
-		r->lockfile_written ? "true" : "false");
+	account_done(p, r);
 }
 
 /* B - A, where B may not have happened. */
@@ -63,4 +69,13 @@ void account_say(struct progress *p, const struct install_result *r, bool kept_p
 		t->root ? span(t->linked, t->root) : 0, t->root ? span(t->root, t->bins) : 0,
 		t->bins ? span(t->bins, t->scripts) : 0, span(t->scripts ? t->scripts : t->linked, t->finish),
 		(unsigned long long)t->end, r->plan.fetched, r->plan.revalidated, r->plan.from_cache, r->plan.failed);
+}
+
+void account_nothing(struct progress *p)
+{
+	struct install_result r = { .source = "none" };
+
+	r.t.end = clock_us() - p->start_us;
+	account_done(p, &r);
+	account_say(p, &r, false);
 }

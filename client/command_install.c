@@ -368,6 +368,7 @@ static int invocation_filter(struct invocation *s, bool *none, struct err *e)
 		if (o->fail_if_no_match || p->client.fail_if_no_match)
 			return err_set(e, ERR_NOTFOUND, "no project matches the filters in " STR_FMT, STR_ARG(p->root));
 		progress_say(&s->progress, "No projects matched the filters in " STR_FMT, STR_ARG(p->root));
+		account_nothing(&s->progress);
 		*none = true;
 		return 0;
 	}
@@ -555,6 +556,7 @@ static int invocation_run(struct invocation *s, int cancel_fd, struct err *e)
 	bool none;
 	if (!options_filtered(&s->opt) && s->project.req.nimporters == 0) {
 		progress_say(&s->progress, "No projects in " STR_FMT, STR_ARG(s->project.root));
+		account_nothing(&s->progress);
 		return 0;
 	}
 	int chosen = invocation_filter(s, &none, e);

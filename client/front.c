@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "account.h"
 #include "fs.h"
 #include "nothing_to_do.h"
 
@@ -41,5 +42,6 @@ int main(int argc, char **argv)
 		return work(argv);
 	progress_init(&progress, o.reporter);
 	progress_say(&progress, "Already up to date");
+	account_nothing(&progress);
 	return 0;
 }

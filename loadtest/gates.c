@@ -183,7 +183,7 @@ static void gate_cell(struct gates *g, const struct result *r, const struct cell
 		gate_early(g, c);
 	for (size_t k = 0; k < c->n; k++) {
 		if (in_phase(c, "p5"))
-			continue; /* nothing was done, nothing is said */
+			continue; /* nothing was done, nothing is counted */
 		if (!c->dray[k]) {
 			fail(g, c, "no summary line in dray's output");
 			continue;

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fixtureStart } from './rig.mjs'
+import { eventsOf, fixtureStart } from './rig.mjs'
 
 const [dray, program, packages] = process.argv.slice(2)
 const work = mkdtempSync(join(tmpdir(), 'dray-ws-'))
@@ -62,6 +62,7 @@ const tests = {
     writeFileSync(join(dir, 'pnpm-workspace.yaml'), yaml)
     for (const args of [[], ['--frozen-lockfile'], ['--lockfile-only'], ['--force'], ['--recursive'], ['--dir', 'apps/x']]) assert.match(ok(run(dir, ...args)), /^No projects in /)
     assert.match(ok(run(dir, '--workspace-root')), /^No projects matched/)
+    for (const args of [[], ['--filter', 'x']]) assert.deepEqual(eventsOf(ok(run(dir, '--json', ...args))).map((e) => [e.event, e.source]), [['message', undefined], ['done', undefined], ['summary', 'none']])
     assert.deepEqual(readdirSync(dir).sort(), ['apps', 'pnpm-workspace.yaml'])
     writeFileSync(join(dir, 'pnpm-lock.yaml'), '[')
     ok(run(dir))
