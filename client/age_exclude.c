@@ -60,6 +60,56 @@ static size_t key_find(str yaml)
 	return SIZE_MAX;
 }
 
+/* The name of the top-level key that LINE starts with; absent where it starts with none. */
+static str key_of(str line)
+{
+	size_t colon = str_find(line, ':', 0);
+	if (!line.n || colon == SIZE_MAX || line.p[0] == ' ' || line.p[0] == '\t' || line.p[0] == '#' ||
+		line.p[0] == '-')
+		return STR_NONE;
+	bool quoted = line.p[0] == '"' || line.p[0] == '\'';
+	return quoted && colon > 1 ? str_head(str_from(line, 1), colon - 2) : str_trim(str_head(line, colon));
+}
+
+/* Where a new key goes: into the order that the keys are in, "packages" in front aside, else to the end. *APART: there
+ * is a blank line between each two of them. */
+static size_t key_place(str yaml, bool *apart)
+{
+	str above = STR_NONE, name = STR(KEY);
+	size_t place = yaml.n, keys = 0;
+	bool sorted = true, blank = false;
+
+	name.n--; /* the colon */
+	*apart = true;
+	for (size_t at = 0, next; at < yaml.n; at = next) {
+		str line = line_at(yaml, at, &next), key = key_of(line);
+		blank |= !str_trim(line).n;
+		if (!key.n)
+			continue;
+		*apart &= !keys || blank;
+		blank = false;
+		if (!keys++ && str_eq(key, STR("packages")))
+			continue;
+		sorted = sorted && (!above.n || str_cmp(above, key) < 0);
+		above = key;
+		if (place == yaml.n && str_cmp(key, name) > 0)
+			place = at;
+	}
+	*apart = *apart && keys > 1;
+	return sorted ? place : yaml.n;
+}
+
+/* How far the first list of YAML is indented. */
+static str list_indent(str yaml)
+{
+	for (size_t at = 0, next; at < yaml.n; at = next) {
+		str line = line_at(yaml, at, &next), entry;
+		if (is_item(line, &entry))
+			return str_head(line, str_find(line, '-', 0));
+	}
+	return STR("  ");
+}
+
 static void put_end_of_line(struct buf *out)
 {
 	if (out->n && out->p[out->n - 1] != '\n')
@@ -132,11 +182,15 @@ int age_exclude_edit(struct buf *out, str yaml, struct str_list add, struct err 
 	AUTO(arena_release) struct arena a = ARENA_INIT(1024);
 	bool *joined = arena_new(&a, bool, add.n + 1);
 	size_t key = key_find(yaml), next, end = yaml.n;
-	str indent = STR("  ");
+	str indent = list_indent(yaml);
+	bool apart = false;
 
 	if (key == SIZE_MAX) {
-		buf_add(out, yaml);
+		end = key_place(yaml, &apart);
+		buf_add(out, str_head(yaml, end));
 		put_end_of_line(out);
+		if (apart && end == yaml.n && !str_ends(yaml, STR("\n\n")))
+			buf_addc(out, '\n');
 		buf_add(out, STR(KEY "\n"));
 	} else {
 		str rest = str_trim(str_from(line_at(yaml, key, &next), sizeof(KEY) - 1));
@@ -150,6 +204,8 @@ int age_exclude_edit(struct buf *out, str yaml, struct str_list add, struct err 
 		if (!joined[i])
 			put_item(out, indent, together(&a, add, i, joined));
 	}
+	if (apart && end < yaml.n)
+		buf_addc(out, '\n');
 	buf_add(out, str_from(yaml, end));
 	return 0;
 }

@@ -15,7 +15,7 @@ static void test_edit(void **state)
 	} t[] = {
 		{ "", "minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n" },
 		{ "# mine\nminimumReleaseAge: 9\n\nallowBuilds:\n    esbuild: true # why",
-			"# mine\nminimumReleaseAge: 9\n\nallowBuilds:\n    esbuild: true # why\n"
+			"# mine\nminimumReleaseAge: 9\n\nallowBuilds:\n    esbuild: true # why\n\n"
 			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n" },
 		{ "minimumReleaseAgeExclude:\n    - \"aaa\"\n    - is-odd@2.0.0\nhoist: true\n",
 			"minimumReleaseAgeExclude:\n    - \"aaa\"\n    - is-odd@2.0.0 || 3.0.1\n    - "
@@ -23,6 +23,39 @@ static void test_edit(void **state)
 		{ "minimumReleaseAgeExclude:\n- a\n# last\n\nhoist: true\n",
 			"minimumReleaseAgeExclude:\n- a\n- is-number@6.0.0\n- is-odd@3.0.1\n# last\n\nhoist: true\n" },
 		{ "minimumReleaseAgeExclude: [a]\n", NULL },
+		/* keys in order keep it, "packages" in front aside */
+		{ "packages: [p]\nminimumReleaseAge: 9\n# no\nminimumReleaseAgeStrict: false\n",
+			"packages: [p]\nminimumReleaseAge: 9\n# no\n"
+			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n"
+			"minimumReleaseAgeStrict: false\n" },
+		{ "catalog: {}\npackages: [p]\nminimumReleaseAge: 9\nminimumReleaseAgeStrict: false\n",
+			"catalog: {}\npackages: [p]\nminimumReleaseAge: 9\nminimumReleaseAgeStrict: false\n"
+			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n" },
+		{ "Zed: 1\nminimumReleaseAge: 9\n\"nodeVersion\": 22.0.0\n",
+			"Zed: 1\nminimumReleaseAge: 9\n"
+			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n"
+			"\"nodeVersion\": 22.0.0\n" },
+		/* blank lines between all of them, or not between all */
+		{ "catalog: {}\n\nminimumReleaseAge: 9\n\n# x\nzed: 1\n\nzee: 2\n",
+			"catalog: {}\n\nminimumReleaseAge: 9\n\n# x\n"
+			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n"
+			"\nzed: 1\n\nzee: 2\n" },
+		{ "packages: [p]\n\nminimumReleaseAge: 9\n",
+			"packages: [p]\n\nminimumReleaseAge: 9\n\n"
+			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n" },
+		{ "a: 1\n\nminimumReleaseAge: 9\n\n",
+			"a: 1\n\nminimumReleaseAge: 9\n\n"
+			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\n" },
+		{ "a: 1\n\nminimumReleaseAge: 9\nn: 1\n\no: 2\n",
+			"a: 1\n\nminimumReleaseAge: 9\n"
+			"minimumReleaseAgeExclude:\n  - is-number@6.0.0\n  - is-odd@3.0.1\nn: 1\n\no: 2\n" },
+		/* the first list says how far entries are indented */
+		{ "packages:\n- p\npublicHoistPattern:\n  - foo\nminimumReleaseAge: 9\n",
+			"packages:\n- p\npublicHoistPattern:\n  - foo\nminimumReleaseAge: 9\n"
+			"minimumReleaseAgeExclude:\n- is-number@6.0.0\n- is-odd@3.0.1\n" },
+		{ "peerDependencyRules:\n  ignoreMissing:\n    - foo\nminimumReleaseAge: 9\n",
+			"peerDependencyRules:\n  ignoreMissing:\n    - foo\nminimumReleaseAge: 9\n"
+			"minimumReleaseAgeExclude:\n    - is-number@6.0.0\n    - is-odd@3.0.1\n" },
 	};
 	(void)state;
 
