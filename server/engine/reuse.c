@@ -310,6 +310,14 @@ static bool peer_stays(struct run *r, const struct wanted *w, const struct range
 	return shared || fits;
 }
 
+/* Whether ALIAS, IMP's own peer, is a catalog's to decide. It then stays what it is while it fits, like any other
+ * dependency. Source: pnpm 12.21's behaviour. */
+static bool catalog_peer(const struct importer *imp, str alias)
+{
+	const str *said = str_map_get(imp->req->manifest.peer_dependencies, alias);
+	return said && catalog_name(*said).n;
+}
+
 prior reuse_direct_was(struct run *r, const struct importer *imp, atom alias)
 {
 	const struct lock_direct *d = direct_find(imp->prior, sof(r, alias));
@@ -331,7 +339,7 @@ prior reuse_direct(struct run *r, const struct importer *imp, const struct wante
 	const struct semver *v = atom_semver(&r->t, atom_of(&r->t, version));
 	if (!rg || !v || !range_has(rg, v, false))
 		return NONE;
-	return w->peer && !peer_stays(r, w, rg, atom_of(&r->t, version)) ? NONE : k;
+	return !w->peer || catalog_peer(imp, sof(r, alias)) || peer_stays(r, w, rg, atom_of(&r->t, version)) ? k : NONE;
 }
 
 prior reuse_child(struct run *r, prior parent, atom alias, atom spec)
@@ -385,9 +393,10 @@ atom reuse_pin(struct run *r, const struct wanted *w, prior key)
 	dep_path_split(snap_at(r, key)->key, &name, &version, &suffix);
 	if (!reuse_version(r, key))
 		return 0;
-	if (valid_range(r, w->spec))
-		return reuse_version(r, key);
-	if (!str_starts(s, STR("npm:")) || range_in(r, w->alias, w->spec, name) == w->spec)
+	/* asked first: of "npm:a@1 || 2", too, the last alternative is a range */
+	if (!str_starts(s, STR("npm:")))
+		return valid_range(r, w->spec) ? reuse_version(r, key) : 0;
+	if (range_in(r, w->alias, w->spec, name) == w->spec)
 		return 0;
 	return atom_fmt(&r->t, "npm:" STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(version));
 }
