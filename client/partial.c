@@ -39,6 +39,11 @@ bool partial_lost(const struct request *req, const struct lockfile *lf)
 	return false;
 }
 
+/* One of struct lost's IM that leads somewhere, and the lead before it that leads there, too; MAP_NONE: none does. */
+struct lead {
+	uint32_t im, before;
+};
+
 /* Projects that the lockfile has and the disk has not, as far as they can be resolved again, and what else there is to
  * lead to. */
 struct lost {
@@ -51,6 +56,9 @@ struct lost {
 	struct map at;    /* IM by path */
 	struct map named; /* by name, how many projects are called so: on disk, and of IM those that have not fallen */
 	struct map local; /* folders and tarballs that can be copied */
+	/* What leads to what: the last in `leads` that leads to a folder, or to whatever project has a name. */
+	struct map to_folder, to_name;
+	VEC(struct lead) leads;
 };
 
 static void name_count(struct lost *x, str name, int more)
@@ -205,19 +213,58 @@ static bool guesses_fit(const struct lost *x, const struct lock_importer *l)
 	return true;
 }
 
-/* What cannot be resolved again falls. One that falls may be what another one links to. */
-static void lost_settle(struct lost *x)
+static void lead_add(struct lost *x, struct map *to, str key, uint32_t im)
 {
-	for (bool again = true; again;) {
-		again = false;
-		for (size_t i = 0; i < x->n; i++) {
-			const struct lock_importer *l = lockfile_importer(x->lf, x->im[i].path);
-			if (x->fallen[i] || (links_stand(x, l) && copies_stand(x, l) && guesses_fit(x, l)))
-				continue;
-			x->fallen[i] = again = true;
-			name_count(x, x->im[i].manifest.name, -1);
+	uint32_t at = (uint32_t)x->leads.n;
+
+	*vec_add(&x->leads) = (struct lead){ im, map_get(to, key) };
+	map_set(to, key, at);
+}
+
+/* By folder what guesses_fit() looks at, by name what links_stand() does. */
+static void leads_collect(struct lost *x)
+{
+	for (uint32_t i = 0; i < x->n; i++) {
+		str from = x->im[i].path;
+		for (struct lock_walk at = lock_walk(lockfile_importer(x->lf, from)); lock_next(&at);) {
+			if (str_starts(at.d->ref, STR("link:")))
+				lead_add(x, &x->to_folder, path_join(x->a, from, str_from(at.d->ref, 5)), i);
+			if (str_starts(at.d->specifier, STR("workspace:")))
+				lead_add(x, &x->to_name, at.d->alias, i);
 		}
 	}
+}
+
+typedef VEC(uint32_t) ims;
+
+/* Those that lead to KEY are to be looked at. */
+static void leads_follow(const struct lost *x, ims *todo, const struct map *to, str key)
+{
+	for (uint32_t at = map_get(to, key); at != MAP_NONE; at = x->leads.p[at].before)
+		*vec_add(todo) = x->leads.p[at].im;
+}
+
+/* What cannot be resolved again falls, and then what leads to it is looked at again. */
+static void lost_settle(struct lost *x)
+{
+	ims todo = VEC_INIT;
+
+	leads_collect(x);
+	for (uint32_t i = 0; i < x->n; i++)
+		*vec_add(&todo) = i;
+	while (todo.n) {
+		uint32_t i = todo.p[--todo.n];
+		const struct request_importer *im = &x->im[i];
+		const struct lock_importer *l = lockfile_importer(x->lf, im->path);
+		if (x->fallen[i] || (links_stand(x, l) && copies_stand(x, l) && guesses_fit(x, l)))
+			continue;
+		x->fallen[i] = true;
+		name_count(x, im->manifest.name, -1);
+		leads_follow(x, &todo, &x->to_folder, im->path);
+		if (!is_named(x, im->manifest.name))
+			leads_follow(x, &todo, &x->to_name, im->manifest.name);
+	}
+	vec_release(&todo);
 }
 
 /* Those that X's lockfile has and its request has not, to AT on. */
@@ -244,6 +291,9 @@ static void lost_release(struct lost *x)
 	map_release(&x->at);
 	map_release(&x->named);
 	map_release(&x->local);
+	map_release(&x->to_folder);
+	map_release(&x->to_name);
+	vec_release(&x->leads);
 }
 
 static int by_path(const void *a, const void *b)

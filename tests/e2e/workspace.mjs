@@ -495,6 +495,18 @@ const tests = {
     ok(run(dir, '--filter', '{.}', '--lockfile-only'))
     assert.equal(lockfile(dir), lockfile(after))
   },
+  'of projects that are not on disk those go whose links lead, over others, to one that nobody has'() {
+    const dir = join(work, 'links-that-fall')
+    const links = { a: ['gone', 'workspace:*'], b: ['a', 'workspace:*'], c: ['b', 'link:../b'], d: ['c', 'workspace:*'], e: ['keep', 'workspace:*'], f: ['e', 'link:../e'] }
+    const locked = ([name, [to, specifier]]) => `  ${name}:\n    dependencies:\n      ${to}:\n        specifier: ${specifier}\n        version: link:../${to}\n`
+    edit(dir, '.', { name: 'root', private: true })
+    edit(dir, 'keep', { name: 'keep', version: '1.0.0', dependencies: { root: 'workspace:*' } })
+    writeFileSync(join(dir, 'pnpm-workspace.yaml'), "packages:\n  - '*'\n")
+    writeFileSync(join(dir, 'pnpm-lock.yaml'), ["lockfileVersion: '9.0'\n", 'settings:\n  autoInstallPeers: true\n  excludeLinksFromLockfile: false\n',
+      'importers:\n', '  .: {}\n', ...Object.entries(links).map(locked), '  keep: {}\n'].join('\n'))
+    ok(run(dir, '--filter', 'keep', '--lockfile-only'))
+    assert.deepEqual(importers(lockfile(dir)), ['.', 'e', 'f', 'keep'])
+  },
   '--filter with shared slots is refused by name, and nothing is written'() {
     for (const [settings, args] of [['enableGlobalVirtualStore: true\n', []], ['', ['--enable-global-virtual-store']]]) {
       const dir = workspace(settings)
