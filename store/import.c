@@ -240,9 +240,10 @@ int import_new(struct import **out, struct store *s, const struct import_opts *o
 		o->name.n ? arena_printf(&im->a, STR_FMT "@" STR_FMT, STR_ARG(o->name), STR_ARG(o->version)) : im->key;
 	/* were it now, a write in the same second would leave it as it is where a file system keeps whole seconds */
 	im->mtime = time(NULL) - PAST_S;
-	*out = im;
-	if (!s)
+	if (!s) {
+		*out = im;
 		return 0;
+	}
 	if (store_tmp(&im->tmp_fd, s, e) < 0)
 		goto fail;
 	store_tmp_name(im->tmp, s);
@@ -256,6 +257,7 @@ int import_new(struct import **out, struct store *s, const struct import_opts *o
 		import_os(im, "open the directory for", STR("the files"), e);
 		goto fail;
 	}
+	*out = im;
 	return 0;
 fail:
 	import_abort(im);

@@ -2,6 +2,7 @@
 #include "fs.h"
 #include "import.h"
 #include "pack_stream.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,7 +19,10 @@ static int copy_same(struct import *im, const struct pack_row *row, struct err *
 	AUTO(fs_close_auto) int fd = fs_open(im->fd, name, O_RDONLY, 0);
 	while (rc == 0 && at < row->n) {
 		ssize_t n = fd < 0 ? -1 : pread(fd, buf, sizeof(buf), (off_t)at);
-		if (n <= 0 || fs_write_all(im->out, buf, (size_t)n) != 0)
+		if (n == 0)
+			rc = err_set(e, ERR_IO, "copy " STR_FMT " of " STR_FMT " in store %s: it became shorter",
+				STR_ARG(row->path), STR_ARG(im->label), im->s->dir);
+		else if (n < 0 || fs_write_all(im->out, buf, (size_t)n) != 0)
 			rc = err_os(e, "copy " STR_FMT " of " STR_FMT " in store %s", STR_ARG(row->path),
 				STR_ARG(im->label), im->s->dir);
 		else if (im->keep)
@@ -102,9 +106,11 @@ static int base_read(void *arg, str path, uint64_t at, uint8_t *to, size_t n, st
 	}
 	for (size_t got = 0; got < n;) {
 		ssize_t k = b->fd < 0 ? -1 : pread(b->fd, to + got, n - got, (off_t)(at + got));
-		if (k <= 0)
+		if (k == 0 || (b->fd < 0 && errno == ENOENT))
 			return err_set(e, ERR_INTEGRITY, "the store lost " STR_FMT " of the version to build on",
 				STR_ARG(path));
+		if (k < 0)
+			return err_os(e, "read " STR_FMT " of the version to build on", STR_ARG(path));
 		got += (size_t)k;
 	}
 	return 0;
@@ -125,6 +131,8 @@ static int base_open(struct pack_import *pi, struct pkg base, struct err *e)
 	store_pkg_path(path, pkg_id(base));
 	pi->base.p = base;
 	pi->base.dir = fs_open_dir(pi->im->s->pkgs_fd, path);
+	if (pi->base.dir < 0 && errno != ENOENT)
+		return err_os(e, "open the version that " STR_FMT " builds on", STR_ARG(pi->im->label));
 	if (pi->base.dir < 0)
 		return err_set(e, ERR_INTEGRITY, "the store lost the version that " STR_FMT " builds on",
 			STR_ARG(pi->im->label));

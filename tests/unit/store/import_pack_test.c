@@ -1,12 +1,22 @@
 /* A package from its pack is the package from its tarball. */
+#include "fs.h"
 #include "import_pack.h"
 #include "pack_delta.h"
 #include "pack_tarball.h"
 #include "store_admin.h"
 #include "store_env.h"
 #include "workq.h"
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+
+static unsigned fail_at, calls; /* 0: never */
+
+int fs_fault(const char *op)
+{
+	(void)op;
+	return fail_at && ++calls == fail_at ? ENOSPC : 0;
+}
 
 struct made {
 	struct buf z, pack;
@@ -243,6 +253,64 @@ static void a_delta_needs_the_version_it_builds_on(void **state)
 	free((void *)(uintptr_t)base.p);
 }
 
+/* In two pieces where there is no base, since a large one comes so. */
+static int import_either(
+	struct env *v, const struct pkg *base, const struct buf *b, const uint8_t digest[32], str key, struct err *e)
+{
+	struct import_opts o = { .key = key, .name = STR("full"), .version = STR("1.0.0") };
+	struct pack_import *pi;
+
+	if (base)
+		return import_delta(v->s, &o, *base, digest, b->p, b->n, NULL, e);
+	if (pack_import_new(&pi, v->s, &o, NULL, e) < 0)
+		return e->code;
+	int rc = pack_import_add(pi, b->p, 7, e);
+	if (rc == 0)
+		rc = pack_import_add(pi, b->p + 7, b->n - 7, e);
+	if (rc == 0)
+		rc = pack_import_end(pi, digest, NULL, e);
+	pack_import_free(pi);
+	return rc;
+}
+
+/* The disk is full at each step once: nothing is left of it, the reason is told, and then it works. */
+static void a_full_disk_leaves_nothing(void **state)
+{
+	struct env *v = *state;
+	struct pack_file old[] = { { .path = STR("a.js"), .p = (const uint8_t *)"kept", .n = 4 },
+		{ .path = STR("b.js"), .p = (const uint8_t *)"kept", .n = 4 } };
+	struct pack_file now[] = { { .path = STR("a.js"), .p = (const uint8_t *)"kept", .n = 4 },
+		{ .path = STR("c.js"), .p = (const uint8_t *)"new", .n = 3, .exec = true } };
+	AUTO(buf_release) struct buf b = BUF_INIT, d = BUF_INIT;
+	struct import_opts o = { .key = STR("base"), .name = STR("full"), .version = STR("0.1.0") };
+	uint8_t digest[2][32];
+	unsigned walked = 0;
+	struct pkg base;
+	struct err e;
+
+	assert_int_equal(pack_build(&b, digest[0], old, 2, &(struct pack_opts){ .level = 3 }, &e), 0);
+	assert_int_equal(import_pack(v->s, &o, digest[0], b.p, b.n, &base, &e), 0);
+	assert_int_equal(pack_delta_build(&d, digest[1], now, 2, old, 2, &(struct pack_opts){ .level = 3 }, &e), 0);
+	for (unsigned k = 0; k < 2; k++) {
+		for (unsigned n = 1, hit = n; hit; n++, walked++) {
+			str key = arena_printf(&v->a, "%u:%u", k, n);
+			fail_at = n;
+			calls = 0;
+			int rc = import_either(v, k ? &base : NULL, k ? &d : &b, digest[k], key, &e);
+			hit = calls >= n;
+			fail_at = 0;
+			assert_int_equal(has(v, key), rc == 0);
+			assert_int_equal(count(v, "tmp", "-mindepth 2"), 0);
+			if (rc == 0)
+				continue;
+			assert_int_equal(rc, ERR_NOSPACE);
+			assert_non_null(strstr(e.msg, "full@1.0.0"));
+		}
+	}
+	assert_true(walked > 20);
+	pkg_drop(&base);
+}
+
 struct job {
 	struct env *v;
 	struct made m;
@@ -289,6 +357,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_delta_needs_the_version_it_builds_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_promised_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_row_below_a_file_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_at_once, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
