@@ -81,6 +81,7 @@ static int fetcher_init(struct pack_fetcher *f, struct err *e)
 	f->o.connections = f->o.connections ? f->o.connections : 8;
 	f->o.connect_ms = f->o.connect_ms ? f->o.connect_ms : 1000;
 	f->o.away_ms = f->o.away_ms ? f->o.away_ms : 3000;
+	f->o.stall_ms = f->o.stall_ms ? f->o.stall_ms : 60000;
 	f->o.stream_from = f->o.stream_from ? f->o.stream_from : 1u << 20;
 	f->o.ahead = f->o.ahead ? f->o.ahead : 3u << 20;
 	f->o.small_ahead = f->o.small_ahead ? f->o.small_ahead : 3u << 20;

@@ -23,6 +23,7 @@ struct pack_fetcher_opts {
 	unsigned connections; /* 0: 8 */
 	unsigned connect_ms;  /* 0: 1,000 */
 	unsigned away_ms;   /* for so long a server that was there is tried again, as while it is restarted; 0: 3,000 */
+	unsigned stall_ms;  /* an answer that brings no byte for so long is ended and asked for again; 0: 60,000 */
 	uint64_t max_bytes; /* 0: 12 MiB */
 	uint64_t stream_from; /* a pack of so many bytes is unpacked while it arrives; 0: 1 MiB */
 	uint32_t ahead;       /* bytes of it that may wait for that; 0: 3 MiB */

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 enum { WINDOW = 16 << 20, PING_AFTER_MS = 15000, DEAD_AFTER_MS = 30000, READ_SIZE = 128 * 1024, OUT_MAX = 256 * 1024 };
+/* Reads in a row; then others have their turn, and the time is looked at: who sends without an end ends it nowhere. */
+enum { READS = 32 };
 enum state { H2_TCP, H2_TLS, H2_OPEN, H2_LOST };
 
 struct stream {
@@ -43,6 +45,7 @@ struct h2 {
 	struct buf out; /* to be written, from `at` on */
 	size_t at;
 	bool goaway;
+	bool more; /* there was more to read than READS */
 	char *read;
 	struct err lost;
 };
@@ -106,10 +109,8 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
 	nghttp2_session_consume_connection(s, n);
 	if (!st || st->err.code) /* cancelled: it was on its way already */
 		return 0;
-	if (st->req.data(st->req.arg, &st->res, p, n) < 0) {
-		err_set(&st->err, ERR_CANCELLED, "cancelled");
-		nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
-	}
+	if (st->req.data(st->req.arg, &st->res, p, n) < 0)
+		h2_cancel(arg, id);
 	return 0;
 }
 
@@ -197,6 +198,16 @@ int h2_send(struct h2 *h, int32_t *id, const struct h2_request *r, struct err *e
 	h->streams = st;
 	*id = st->id;
 	return 0;
+}
+
+void h2_cancel(struct h2 *h, int32_t id)
+{
+	struct stream *st = stream_of(h, id);
+
+	if (!st || st->err.code)
+		return;
+	err_set(&st->err, ERR_CANCELLED, "cancelled");
+	nghttp2_submit_rst_stream(h->s, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
 }
 
 void h2_consume(struct h2 *h, int32_t id, size_t n)
@@ -355,7 +366,8 @@ static int dial(struct h2 *h, struct err *e)
 
 static int read_all(struct h2 *h, struct err *e)
 {
-	for (;;) {
+	h->more = false;
+	for (int reads = 0; reads < READS; reads++) {
 		if (h->ssl)
 			h->lib->ERR_clear_error_();
 		errno = 0;
@@ -371,6 +383,8 @@ static int read_all(struct h2 *h, struct err *e)
 		if (!h->ssl && n < READ_SIZE) /* that was all; poll() tells of more, and of the end */
 			return 0;
 	}
+	h->more = true;
+	return 0;
 }
 
 static int write_all(struct h2 *h, struct err *e)
@@ -513,6 +527,8 @@ int64_t h2_deadline_ms(const struct h2 *h)
 		return host_dial_due_ms(h->dial);
 	if (h->state < H2_OPEN)
 		return h->connect_by;
+	if (h->more)
+		return 0;
 	if (!h->streams)
 		return -1;
 	return h->pinged ? h->pinged + DEAD_AFTER_MS : h->heard + PING_AFTER_MS;

@@ -62,5 +62,7 @@ struct h2_request {
 };
 /* *id names the stream. ERR_BUSY after a GOAWAY. */
 MUST_USE int h2_send(struct h2 *h, int32_t *id, const struct h2_request *r, struct err *e);
+/* Resets the stream: data() is told nothing more, done() ERR_CANCELLED, from h2_drive() or h2_flush(). */
+void h2_cancel(struct h2 *h, int32_t id);
 /* N bytes that data() was given are worked off: their part of the stream's window is the peer's again. */
 void h2_consume(struct h2 *h, int32_t id, size_t n);

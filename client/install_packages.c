@@ -208,9 +208,11 @@ static void waiters_go(struct install *in, const struct tree_package *base, bool
 
 static int packs_open(struct install *in, bool connect, struct err *e)
 {
+	uint64_t timeout = in->o->project->client.fetch_timeout_ms; /* the registry's answers end at that, too */
 	struct pack_fetcher_opts po = { .url = in->o->packs_url,
 		.token = in->o->packs_token,
 		.store = in->store,
+		.stall_ms = (unsigned)(timeout < UINT32_MAX / 2 ? timeout : UINT32_MAX / 2),
 		.connect = connect,
 		.done = on_pack,
 		.absent = on_pack_absent,

@@ -202,6 +202,7 @@ static int on_data(void *arg, const struct h2_response *r, const void *bytes, si
 	/* Memory is bounded by what is asked for; and, where that is large, by the window. */
 	if (a->kind != ASK_LARGE || r->status != 200)
 		h2_consume(a->c->h, a->id, n);
+	a->moved_ms = clock_ms();
 	if (r->status != 200)
 		return 0;
 	t->add.bytes += a->kind == ASK_FIND ? 0 : n;
@@ -254,14 +255,15 @@ static void on_done(void *arg, int code, const struct h2_response *r, const stru
 	conn_forget(c, a);
 	if (!why.code)
 		c->failures = c->t->failed = 0;
+	bool stalled = a->err.code == ERR_TIMEOUT;
 	bool refused = code == 0 && r->status >= 400 && r->status < 500;
 	if (refused && a->from && r->status != 401 && r->status != 403)
 		c->t->plain = true; /* asked again, as any server understands it */
-	else if (refused || (code == 0 && r->status >= 500 && ++c->t->failed == MOST_FAILED))
+	else if (refused || ((stalled || (code == 0 && r->status >= 500)) && ++c->t->failed == MOST_FAILED))
 		thread_useless(c->t, &why); /* it will not say otherwise next time, or has too much to do */
 	/* The one at which it broke off: those behind it had no chance. A server that gives no answer fails all of
 	 * them, or each would be asked for on its own account, thousands of times in all. */
-	ask_return(a, &why, code == 0 && r->status != 200 ? SIZE_MAX : 1);
+	ask_return(a, &why, stalled || (code == 0 && r->status != 200) ? SIZE_MAX : 1);
 	ask_free(a);
 }
 
@@ -414,6 +416,7 @@ static bool conn_ask(struct conn *c, enum ask_kind kind)
 		.done = on_done,
 		.arg = a };
 	a->next = c->asks;
+	a->moved_ms = clock_ms();
 	c->asks = a;
 	c->nasks++;
 	if (h2_send(c->h, &a->id, &q, &e) == 0) {
@@ -503,6 +506,7 @@ static bool stream_go(struct ask *a, struct pack_want *w, bool ends)
 		return false;
 	h2_consume(a->c->h, a->id, (size_t)(room - w->consumed));
 	w->consumed = room;
+	a->moved_ms = clock_ms();
 	return true;
 }
 
@@ -517,4 +521,37 @@ bool streams_go(struct thread *t)
 		}
 	}
 	return any;
+}
+
+/* Whether it is the server that A waits for: of a large pack there may be as much as the window has, which is given
+ * back as far as that was unpacked, and told by halves. */
+static bool is_awaited(const struct ask *a)
+{
+	const struct pack_want *w = a->want.head;
+
+	return a->err.code == 0 && (a->kind != ASK_LARGE || !w || w->got - w->consumed < a->c->t->f->o.ahead / 2);
+}
+
+int64_t asks_stall_ms(const struct conn *c)
+{
+	int64_t at = INT64_MAX;
+
+	for (const struct ask *a = c->asks; a; a = a->next) {
+		if (is_awaited(a) && a->moved_ms + c->t->f->o.stall_ms < at)
+			at = a->moved_ms + c->t->f->o.stall_ms;
+	}
+	return at;
+}
+
+void asks_stalled(struct conn *c)
+{
+	int64_t now = clock_ms();
+
+	for (struct ask *a = c->asks; a; a = a->next) {
+		if (!is_awaited(a) || now < a->moved_ms + c->t->f->o.stall_ms)
+			continue;
+		err_set(&a->err, ERR_TIMEOUT, "the server sent no byte for %u ms", c->t->f->o.stall_ms);
+		h2_cancel(c->h, a->id);
+		c->over = c->stalled = true; /* another connection may be better off */
+	}
 }

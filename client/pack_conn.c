@@ -36,7 +36,7 @@ static void conn_lost(struct conn *c, const struct err *e)
 
 	h2_close(c->h);
 	c->h = NULL;
-	c->over = false;
+	c->over = c->stalled = false;
 	if (c->up || !t->ever)
 		c->failures++;
 	else if (c->misses++ == 0)
@@ -82,6 +82,8 @@ static void conn_up(struct conn *c)
 
 static void conns_keep(struct thread *t)
 {
+	static const struct err leaves = { .code = ERR_BUSY, .msg = "the server is shutting down" };
+	static const struct err mute = { .code = ERR_TIMEOUT, .msg = "the server stopped sending" };
 	int64_t now = clock_ms();
 
 	for (unsigned i = 0; i < t->n; i++) {
@@ -96,8 +98,10 @@ static void conns_keep(struct thread *t)
 			conn_lost(c, &e);
 		else if (c->h && h2_ready(c->h))
 			conn_up(c);
+		if (due && rc == 0 && c->h) /* what has come counts, however late it is read */
+			asks_stalled(c);
 		if (c->h && (c->over || h2_going(c->h)) && c->nasks == 0) /* the server need not close it */
-			conn_lost(c, &(struct err){ .code = ERR_BUSY, .msg = "the server is shutting down" });
+			conn_lost(c, c->stalled ? &mute : &leaves);
 	}
 }
 
@@ -188,6 +192,8 @@ static void wait_events(struct thread *t)
 		if (c->h) {
 			p[i + 1] = (struct pollfd){ .fd = h2_fd(c->h), .events = h2_events(c->h) };
 			at = h2_deadline_ms(c->h);
+			int64_t stall = asks_stall_ms(c);
+			by = stall < by ? stall : by;
 		} else if (is_wanting(t) && conn_may(c)) {
 			at = c->retry_at;
 		}
@@ -198,7 +204,7 @@ static void wait_events(struct thread *t)
 	if (poll(p, t->n + 1, wait > INT_MAX ? INT_MAX : (int)wait) < 0 && errno != EINTR)
 		abort();
 	for (unsigned i = 0; i < t->n; i++)
-		t->conn[i].due |= p[i + 1].revents != 0;
+		t->conn[i].due |= p[i + 1].revents != 0 || asks_stall_ms(&t->conn[i]) <= clock_ms();
 	if (p[0].revents && read(t->f->wake, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		abort();
 }

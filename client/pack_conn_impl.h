@@ -20,9 +20,10 @@ struct ask {
 	struct buf body;
 	uint8_t row[PACKS_ROW];
 	size_t nrow;
-	bool inside;    /* the head's bytes are coming */
-	uint64_t bytes; /* asked for */
-	struct err err; /* why it is being cut short */
+	bool inside;      /* the head's bytes are coming */
+	uint64_t bytes;   /* asked for */
+	struct err err;   /* why it is being cut short */
+	int64_t moved_ms; /* when bytes of it came last, or could begin to */
 	struct ask *next;
 };
 struct conn {
@@ -33,9 +34,10 @@ struct conn {
 	unsigned misses;   /* attempts in a row that reached nobody, of a server that was there once */
 	int64_t missed_at; /* the first of them */
 	int64_t retry_at;
-	bool up;   /* the present connection was made */
-	bool over; /* it takes nothing more: finishes what it has */
-	bool due;  /* poll() told of it, or it is new */
+	bool up;      /* the present connection was made */
+	bool over;    /* it takes nothing more: finishes what it has */
+	bool stalled; /* since an answer on it did not go on */
+	bool due;     /* poll() told of it, or it is new */
 };
 /* A want is in exactly one list: `find` (to be looked up), `get` or `large` (to be asked for), a request's, or handed
  * back as `news`. One with a feed is not handed back: what has arrived of it is given away piece by piece. */
@@ -67,6 +69,10 @@ bool ask_all(struct thread *t);
 int64_t share_ends_ms(const struct thread *t);
 /* Of the large packs that are under way more may arrive, as far as they were unpacked. False: none. */
 bool streams_go(struct thread *t);
+/* Ends the answers on C of which no byte came for stall_ms although they were waited for. */
+void asks_stalled(struct conn *c);
+/* When the first of them would be ended; INT64_MAX: none is waited for. */
+int64_t asks_stall_ms(const struct conn *c);
 /* W's size is known: it is to be asked for. */
 void want_known(struct thread *t, struct pack_want *w);
 /* W's package has to come from somewhere else; WHY is NULL where the server has no pack. */

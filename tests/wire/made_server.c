@@ -31,6 +31,7 @@ struct made_conn {
 	struct buf out;
 	uint64_t sent;
 	bool ends, ended, cut, shut;
+	int32_t flooded; /* stream; 0: none */
 };
 struct made_server {
 	struct made_opts o;
@@ -95,8 +96,10 @@ static ssize_t on_read(
 	(void)arg;
 	if (c->ended && c->s->o.end != MADE_LAST)
 		return NGHTTP2_ERR_DEFERRED;
-	if (st->held && st->at > 0 && !atomic_load(&c->s->released))
+	if (st->held && st->at > 0 && !atomic_load(&c->s->released)) {
+		c->flooded = c->s->o.floods ? id : 0;
 		return NGHTTP2_ERR_DEFERRED;
+	}
 	if (c->ends && !c->ended && c->sent >= c->s->o.every) {
 		if (c->s->o.end == MADE_LAST) {
 			end_now(c, INT32_MAX);
@@ -288,6 +291,26 @@ static void conn_resume(struct made_conn *c)
 	}
 }
 
+/* As fast as the client takes them. False: it is gone. */
+static bool conn_flood(struct made_conn *c)
+{
+	enum { FRAME = 9, FRAMES = 4096 };
+	uint8_t b[FRAME * FRAMES] = { 0 };
+	size_t at = 0;
+
+	for (size_t i = 0; i < sizeof(b); i += FRAME) {
+		b[i + 7] = (uint8_t)(c->flooded >> 8);
+		b[i + 8] = (uint8_t)c->flooded;
+	}
+	for (ssize_t n; (n = send(c->fd, b + at, sizeof(b) - at, MSG_NOSIGNAL)) > 0;)
+		at = (at + (size_t)n) % sizeof(b);
+	if (errno != EAGAIN)
+		return false;
+	if (at) /* the rest of a frame comes first */
+		buf_add(&c->out, (str){ (const char *)b + at, sizeof(b) - at });
+	return true;
+}
+
 /* A frame after the other, so that a connection is cut behind what was sent before. */
 static bool conn_write(struct made_conn *c)
 {
@@ -309,7 +332,7 @@ static bool conn_write(struct made_conn *c)
 	if (c->cut && !c->shut)
 		shutdown(c->fd, SHUT_WR); /* a close could take back what was sent */
 	c->shut = c->cut;
-	return !is_gone(c);
+	return c->flooded ? conn_flood(c) : !is_gone(c);
 }
 
 static void *run(void *arg)

@@ -34,6 +34,7 @@ struct made_opts {
 	unsigned most;  /* connections that end so; the others never */
 	bool fails;     /* each request is answered 503 */
 	unsigned holds; /* of this pack no more than its first bytes are sent before made_release(); 0: of none */
+	bool floods;    /* and after these DATA without a byte, without end */
 };
 struct made_row { /* a pack that was asked for */
 	unsigned fix, conn;

@@ -42,7 +42,7 @@ struct env {
 	unsigned connections;      /* 0: as many as an install has */
 	uint64_t max_bytes, ahead; /* 0: as fetch_begin() has them */
 	uint64_t stream_from;      /* likewise */
-	unsigned share_ms;
+	unsigned share_ms, stall_ms;
 	unsigned away_ms;                /* likewise */
 	const struct pack_base_of *base; /* given with each */
 	char why[400];                   /* of the last that was wrong */
@@ -162,6 +162,7 @@ static void fetch_begin(struct env *v)
 					      : 0,
 		.small_ahead = SMALL_AHEAD,
 		.share_ms = v->share_ms,
+		.stall_ms = v->stall_ms,
 		.ahead = v->ahead    ? (uint32_t)v->ahead
 			 : v->stream ? 5000
 				     : 0, /* likewise */
@@ -777,6 +778,36 @@ static void a_large_pack_that_stalls_keeps_no_small_ones_back(void **state)
 	assert_int_equal(v->done, FIXTURES - 7);
 }
 
+/* Number 7, of which no more than the first bytes arrive, is asked for three times, then comes from elsewhere. FLOODS:
+ * frames without a byte are no progress, however many there are, and keep the thread from nothing. */
+static void given_up(struct env *v, bool floods)
+{
+	struct made_opts o = { .fix = v->fix, .nfix = FIXTURES, .holds = 7, .floods = floods };
+	const struct made_row *row;
+
+	v->made = made_new(&o);
+	snprintf(v->url, sizeof(v->url), "http://127.0.0.1:%u", made_port(v->made));
+	v->connections = 1;
+	v->stall_ms = 300;
+	fetch_begin(v);
+	fetch_one(v, 7, false);
+	fetch_rest(v);
+	assert_int_equal(v->wrong, 1);
+	assert_non_null(strstr(v->why, "pack of p7@1.0.0: the server sent no byte for 300 ms"));
+	assert_int_equal(made_rows(v->made, &row), 3);
+	assert_int_equal(made_connections(v->made), 3); /* another one may be better off */
+}
+
+static void a_pack_that_stalls_is_given_up(void **state)
+{
+	given_up(*state, false);
+}
+
+static void empty_frames_are_no_progress(void **state)
+{
+	given_up(*state, true);
+}
+
 /* One that answers nothing but failures is asked a few times, and not for each package. */
 static void a_server_that_fails(void **state)
 {
@@ -829,6 +860,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_large_pack_goes_on_inside_a_block, setup_streamed, teardown),
 		cmocka_unit_test_setup_teardown(small_packs_keep_to_their_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_large_pack_that_stalls_keeps_no_small_ones_back, setup, teardown),
+		BOTH(a_pack_that_stalls_is_given_up),
+		BOTH(empty_frames_are_no_progress),
 	};
 
 	if (argc != 2)
