@@ -99,7 +99,11 @@ void packjournal_write(struct packs *p)
 	p->lines = BUF_INIT;
 	pthread_mutex_unlock(&p->lock);
 	p->journal_size += lines.n;
-	bool bad = lines.n && fs_write_all(p->journal, lines.p, lines.n) != 0;
+	bool bad = false;
+	if (lines.n && p->torn) /* what a full disk took of the last ones is a line of its own, and none */
+		bad = fs_write_all(p->journal, "\n", 1) != 0;
+	if (lines.n && !bad)
+		p->torn = bad = fs_write_all(p->journal, lines.p, lines.n) != 0;
 	if (bad)
 		log_warn("packs", "journal=unwritten error=\"%s\": it is made again after a restart", strerror(errno));
 	pthread_mutex_unlock(&p->writing);
@@ -170,6 +174,7 @@ void packjournal_shorten(struct packs *p)
 		fs_close(p->journal);
 		p->journal = fd;
 		p->journal_size = (uint64_t)size;
+		p->torn = false;
 	} else {
 		log_warn("packs", "journal=long error=\"%s\"", strerror(errno));
 		fs_close(fd);

@@ -65,7 +65,8 @@ struct packs {
 	atomic_uint_fast64_t serial; /* of files that are being written */
 	int dir, journal;
 	uint64_t journal_size, journal_least; /* bytes; as it was when it was last written anew */
-	pthread_mutex_t writing; /* these three, once threads run; taken before the other, never within it */
+	bool torn;                            /* the journal may end within a line */
+	pthread_mutex_t writing; /* these four, once threads run; taken before the other, never within it */
 	pthread_mutex_t lock;    /* all below */
 	struct buf lines;        /* of the journal, not written yet */
 	pthread_cond_t work, settle;

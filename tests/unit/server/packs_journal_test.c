@@ -4,6 +4,24 @@
 #include <fcntl.h>
 #include <signal.h>
 
+/* Of the next write to this descriptor half is written, and the rest of it finds no room; -1: of none. */
+static atomic_int cut_fd = -1;
+static atomic_bool cut;
+
+ssize_t write(int fd, const void *p, size_t n)
+{
+	if (fd != cut_fd)
+		return syscall(SYS_write, fd, p, n);
+	if (!cut) {
+		cut = true;
+		return syscall(SYS_write, fd, p, n / 2);
+	}
+	cut = false;
+	cut_fd = -1;
+	errno = ENOSPC;
+	return -1;
+}
+
 /* As a drayd wrote it that did not look at names: packages' lines have another word. p3's says that it is evil's,
  * p4's is of another version. */
 static void journal_make_older(const struct env *v)
@@ -269,6 +287,42 @@ static void a_start_goes_on(void **state)
 	wait_until(v, c.built == 1 && c.warm == 1);
 }
 
+static void note_use(struct packs *p, struct pack_item *it, int64_t when)
+{
+	AUTO(buf_release) struct buf line = BUF_INIT;
+
+	pthread_mutex_lock(&p->lock);
+	it->used_s = it->noted_s = when;
+	packevict_line_put(&line, it);
+	packs_lines(p, buf_str(&line));
+	pthread_mutex_unlock(&p->lock);
+	packjournal_write(p);
+}
+
+/* Half a line is all that a full disk took: that one is lost, and not the next, for which there is room. */
+static void a_line_that_was_cut_spoils_no_other(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 0);
+	uint8_t key[PACKS_KEY];
+
+	packs_start(v);
+	packs_of(v->p, &f, STR_NONE);
+	wait_until(v, c.built == 1 && c.pending + c.building == 0);
+	packjournal_write(v->p);
+	assert_true(packs_key(key, v->sri[0]));
+	struct pack_item *it = packs_item(v->p, key, false);
+	cut_fd = journal_fd();
+	note_use(v->p, it, 1000001);
+	assert_int_equal(cut_fd, -1);
+	assert_int_equal(packs_counts(v->p).unnoted, 1);
+	note_use(v->p, it, 1000002);
+	packs_free(v->p);
+	packs_start(v);
+	assert_int_equal(packs_item(v->p, key, false)->used_s, 1000002);
+	assert_int_equal(packs_counts(v->p).warm, 1);
+}
+
 static void packs_outlive_the_server(void **state)
 {
 	struct env *v = *state;
@@ -298,6 +352,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_disk_that_stalls_holds_up_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_long_journal_is_shortened, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_spoiled_line_is_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_line_that_was_cut_spoils_no_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_start_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(packs_outlive_the_server, setup, teardown),
 	};
