@@ -63,6 +63,32 @@ void packs_remove(struct packs *p, const uint8_t digest[32])
 		log_warn("packs", "file=%s cannot be removed: %s", path, strerror(errno));
 }
 
+/* Whether those that have the pack with DIGEST say that it has another SIZE: it was cut, say. Its lock, here and in the
+ * next, is not timed: who counts waits may be gone before a settler that was left. */
+static bool has_other_size(struct packs *p, const uint8_t digest[32], uint64_t size)
+{
+	bool other = false;
+
+	pthread_mutex_lock(&p->lock);
+	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
+		i = p->item.p[i]->next_same)
+		other |= packs_is_ready(p->item.p[i]) && p->item.p[i]->size != size;
+	pthread_mutex_unlock(&p->lock);
+	return other;
+}
+
+/* It is made again when next asked for. */
+static void pack_gone(struct packs *p, const uint8_t digest[32])
+{
+	pthread_mutex_lock(&p->lock);
+	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
+		i = p->item.p[i]->next_same) {
+		if (packs_is_ready(p->item.p[i]))
+			packs_unready(p, p->item.p[i]);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
 int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size)
 {
 	char path[66];
@@ -71,24 +97,21 @@ int packs_open(struct packs *p, const uint8_t digest[32], uint64_t *size)
 	pack_path(path, digest);
 	int fd = fs_open(p->dir, path, O_RDONLY, 0);
 	bool gone = fd < 0 && errno == ENOENT; /* and not that there are too many descriptors, say */
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+	bool file = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	bool cut = file && has_other_size(p, digest, (uint64_t)st.st_size);
+	if (file && !cut) {
 		*size = (uint64_t)st.st_size;
 		return fd;
 	}
 	int os = fd < 0 ? errno : ENOENT;
 	fs_close(fd);
-	errno = os;
-	if (!gone)
-		return -1;
-	pthread_mutex_lock(&p->lock); /* not timed: who counts waits may be gone before a settler that was left */
-	/* Somebody removed it: it is made again when next asked for. */
-	for (uint32_t i = map_get(&p->by_digest, (str){ (const char *)digest, 32 }); i != MAP_NONE;
-		i = p->item.p[i]->next_same) {
-		if (packs_is_ready(p->item.p[i]))
-			packs_unready(p, p->item.p[i]);
+	if (cut) { /* before it is made again under its name */
+		log_warn("packs", "file=%s bytes=%lld: damaged, it is made anew", path, (long long)st.st_size);
+		packs_remove(p, digest);
 	}
-	pthread_mutex_unlock(&p->lock);
-	errno = ENOENT;
+	if (gone || cut)
+		pack_gone(p, digest);
+	errno = os;
 	return -1;
 }
 

@@ -408,6 +408,31 @@ static void a_lost_file_is_made_again(void **state)
 	assert_int_equal(packs_counts(v->p).tarball_bytes, n.tarball_bytes);
 }
 
+/* A file that is not as long as it was made is given to nobody: each client would refuse it, for ever. */
+static void a_cut_file_is_made_again(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, 0), g = f, h = f;
+	char hex[65], path[200];
+	uint64_t size;
+
+	packs_start(v);
+	packs_of(v->p, &f, STR_NONE);
+	wait_until(v, c.built == 1 && c.pending + c.building == 0);
+	packs_of(v->p, &f, STR_NONE);
+	hex_print(hex, f.pack, 32);
+	snprintf(path, sizeof(path), "%s/packs/%.2s/%s", v->root, hex, hex + 2);
+	assert_int_equal(truncate(path, (off_t)f.pack_size - 1), 0);
+	assert_int_equal(packs_open(v->p, f.pack, &size), -1);
+	assert_int_equal(access(path, F_OK), -1);
+	packs_of(v->p, &g, STR_NONE);
+	assert_int_equal(g.pack_size, 0);
+	wait_until(v, c.built == 2 && c.pending + c.building == 0);
+	packs_of(v->p, &h, STR_NONE);
+	assert_memory_equal(h.pack, f.pack, 32);
+	assert_served(v, &h);
+}
+
 /* A file that cannot be opened is not gone: a server that has too many open forgets nothing. */
 static void too_many_descriptors_lose_no_pack(void **state)
 {
@@ -470,6 +495,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_too_large_is_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_bytes_make_no_pack, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_file_is_made_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cut_file_is_made_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_descriptors_lose_no_pack, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_process_has_the_packs, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_under_way_does_not_hold_the_end, setup, teardown),
