@@ -18,6 +18,8 @@
 
 /* Packages and deltas that are known, with a pack or without: half a kilobyte each. What is new past it has no pack. */
 enum { ITEMS_MOST = 8000000 };
+/* Bytes of a name, a version or an SRI: a client's lockfile may have a MiB there, which would be kept. */
+enum { WORD_MOST = 1024 };
 /* So many are looked for under the lock without a break: some 50 us. */
 enum { FOUND_AT_ONCE = 64 };
 
@@ -259,21 +261,22 @@ void packs_set(char **to, str s)
 
 /* -- asking ------------------------------------------------------------------------ */
 
-static bool is_word(str s)
+static bool is_word(str s, size_t most)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if ((uint8_t)s.p[i] <= ' ')
 			return false;
 	}
-	return s.n > 0;
+	return s.n > 0 && s.n <= most;
 }
 
 /* What can be packed: a registry's tarball whose digest is known. */
 static bool packable(const struct frame_package *f, uint8_t key[PACKS_KEY])
 {
 	return !f->skip && f->unpacked_size <= PACK_MOST_RAW && f->meta.resolution.kind != LOCK_RES_DIRECTORY &&
-	       f->meta.resolution.kind != LOCK_RES_GIT && is_word(f->url) && is_word(f->name) && is_word(f->version) &&
-	       is_word(f->meta.resolution.integrity) && packs_key(key, f->meta.resolution.integrity);
+	       f->meta.resolution.kind != LOCK_RES_GIT && is_word(f->url, URL_MAX) && is_word(f->name, WORD_MOST) &&
+	       is_word(f->version, WORD_MOST) && is_word(f->meta.resolution.integrity, WORD_MOST) &&
+	       packs_key(key, f->meta.resolution.integrity);
 }
 
 /* IT has failed: whether asking for F instead may mend that. A client's lockfile may say that a tarball is whatever

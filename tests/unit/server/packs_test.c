@@ -287,6 +287,28 @@ static void what_there_is_not_has_a_bound(void **state)
 	assert_int_equal(packs_counts(v->p).unmade, 2);
 }
 
+/* Nor is what a lockfile has in place of a word kept, however long it is. */
+static void what_is_too_long_is_not_kept(void **state)
+{
+	struct env *v = *state;
+	char *text = malloc(9001);
+
+	memset(text, 'a', 9000);
+	text[9000] = 0;
+	packs_start(v);
+	for (int i = 0; i < 4; i++) {
+		struct frame_package f = package(v, i);
+		str sri = f.meta.resolution.integrity,
+		    *of[] = { &f.url, &f.name, &f.version, &f.meta.resolution.integrity };
+		*of[i] = i == 0   ? arena_printf(&v->a, "http://127.0.0.1:1/%s", text)
+			 : i == 3 ? arena_printf(&v->a, STR_FMT "?%s", STR_ARG(sri), text)
+				  : (str){ text, 9000 };
+		packs_of(v->p, &f, STR_NONE);
+		assert_int_equal(packs_counts(v->p).unmade, 0);
+	}
+	free(text);
+}
+
 /* A client takes no more of that bound than it leaves to others; who has no name shares with all. */
 static void what_there_is_not_has_a_share(void **state)
 {
@@ -490,6 +512,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_refused_address_is_tried_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_version_is_the_tarballs, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_there_is_not_has_a_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_too_long_is_not_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_there_is_not_has_a_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_made_leaves_its_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_too_large_is_remembered, setup, teardown),
