@@ -344,11 +344,23 @@ static void item_put_off(struct packs *p, struct pack_item *it, const struct err
 	p->unsettled_misses = (struct pack_misses){ p->unsettled_misses.n + 1, *e };
 }
 
+/* That file goes in MS, if it is nobody's then. */
+static void old_add(struct packs *p, const uint8_t digest[32], int64_t ms)
+{
+	struct pack_old old = { .until_ms = clock_ms() + ms };
+
+	memcpy(old.digest, digest, 32);
+	*vec_add(&p->old) = old;
+}
+
 static void item_settled(
 	struct packs *p, struct pack_item *it, const struct pack_made *got, int code, const struct err *e)
 {
-	if (it->state != PACK_WARM) /* its file went meanwhile */
+	if (it->state != PACK_WARM) { /* its file went meanwhile, and so does what nobody names */
+		if (code == 0 && got->size < it->size)
+			old_add(p, got->digest, 0);
 		return;
+	}
 	if (code == ERR_CANCELLED && p->stop) /* stays warm, for the next one */
 		return;
 	if (code < 0) {
@@ -367,9 +379,7 @@ static void item_settled(
 	p->n.settled++;
 	p->n.resettled++;
 	if (got->size < it->size) {
-		struct pack_old old = { .until_ms = clock_ms() + (int64_t)p->o.keep_s * 1000 };
-		memcpy(old.digest, it->digest, 32);
-		*vec_add(&p->old) = old;
+		old_add(p, it->digest, (int64_t)p->o.keep_s * 1000);
 		p->n.pack_bytes -= it->size - got->size;
 		packs_name(p, it, got->digest);
 		it->size = got->size;

@@ -42,6 +42,45 @@ static void all_of_them_settle(void **state)
 	assert_true(str_find_str(buf_str(&b), STR("\ndrayd_packs_time_to_settle_cpu_seconds 0."), 0) != SIZE_MAX);
 }
 
+static unsigned pack_files(const struct env *v)
+{
+	char path[100];
+	unsigned n = 0;
+
+	for (int i = 0; i < 256; i++) {
+		snprintf(path, sizeof(path), "%s/packs/%02x", v->root, (unsigned)i);
+		DIR *d = opendir(path);
+		for (struct dirent *de; d && (de = readdir(d));)
+			n += strlen(de->d_name) == 62;
+		if (d)
+			closedir(d);
+	}
+	return n;
+}
+
+/* A pack is evicted while a better one of it is being written: that one goes, too, since nobody names it. */
+static void what_is_evicted_meanwhile_leaves_no_file(void **state)
+{
+	struct env *v = *state;
+	struct frame_package f = package(v, N - 1);
+
+	v->o.level = 1;
+	packs_start(v);
+	packs_of(v->p, &f, STR_NONE);
+	wait_until(v, c.warm == 1);
+	packs_free(v->p);
+	v->o.no_settle = false;
+	v->o.max_bytes = 1;
+	v->o.evict_ms = 600000;
+	stalls = true;
+	packs_start(v);
+	wait_until(v, c.settled == 0 && stalled > 0);
+	assert_int_equal(packs_evict(v->p, time(NULL) + 100000), 1);
+	stalls = false;
+	wait_until(v, c.settled_ms >= 0 && pack_files(v) == 0);
+	assert_int_equal(packs_counts(v->p).settled, 0);
+}
+
 /* The time to settle is that of the packs which a restart found unsettled, too, with several settlers. */
 static void a_restart_settles_the_rest(void **state)
 {
@@ -490,6 +529,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(all_of_them_settle, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_evicted_meanwhile_leaves_no_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_disk_loses_no_pack, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pack_that_cannot_be_read_comes_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(settling_pauses_while_it_cannot, setup, teardown),
