@@ -146,6 +146,11 @@ struct selector_table {
 	struct selectors *p;
 	size_t n;
 };
+/* What is preferred of a name where VERSION of it doesn't count as locked. */
+struct unlocked_version {
+	atom name, version;
+	const struct selectors *preferred;
+};
 /* What an importer's own manifest and the lockfile prefer of a name that the manifest has. */
 struct own_preferred {
 	atom name;
@@ -268,6 +273,8 @@ struct run {
 	uint64_t breaks; /* how often what was known of a package no longer holds */
 
 	struct selector_table preferred, locked; /* see prefer.h */
+	struct unlocked_version *unlocked_of;    /* by name; what projects' own peers follow that leave a version */
+	uint32_t nunlocked_of;
 	/* The first project that the lockfile doesn't know: the others take over the same. */
 	const struct importer *unlocked;
 	/* Names for which some project asks for a version that the lockfile doesn't have. */

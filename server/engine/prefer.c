@@ -1,5 +1,6 @@
 #include "prefer.h"
 #include "pick.h"
+#include "reuse.h"
 
 static struct selectors *table_at(struct selector_table *t, atom name)
 {
@@ -39,6 +40,38 @@ const struct selectors *preferred_for(struct run *r, const struct importer *imp,
 	if (i < imp->nown && imp->own[i].name == name)
 		return &imp->own[i].preferred;
 	return table_get(&r->locked, name);
+}
+
+/* S, of NAME, without VERSION as one of the lockfile's; the same for all who ask. */
+static const struct selectors *without_locked(struct run *r, const struct selectors *s, atom name, atom version)
+{
+	uint32_t at = atom_lower_bound(r->unlocked_of, r->nunlocked_of, name);
+	for (; at < r->nunlocked_of && r->unlocked_of[at].name == name; at++)
+		if (r->unlocked_of[at].version == version)
+			return r->unlocked_of[at].preferred;
+	struct selectors *out = arena_new(&r->arena, struct selectors, 1);
+	*out = (struct selectors){ arena_new(&r->arena, struct selector, s->n + 1), 0, s->direct };
+	for (uint32_t i = 0; i < s->n; i++) {
+		struct selector x = s->p[i];
+		if (x.spec == version && x.kind == SEL_VERSION)
+			x.weight %= PREFER_LOCKED;
+		if (x.weight)
+			out->p[out->n++] = x;
+	}
+	arena_room(&r->arena, r->unlocked_of, r->nunlocked_of);
+	memmove(r->unlocked_of + at + 1, r->unlocked_of + at, (r->nunlocked_of++ - at) * sizeof(*r->unlocked_of));
+	r->unlocked_of[at] = (struct unlocked_version){ name, version, out };
+	return out;
+}
+
+const struct selectors *preferred_to_choose(
+	struct run *r, const struct importer *imp, const struct wanted *w, atom name)
+{
+	if (!w->peer)
+		return preferred_for(r, imp, name);
+	const struct selectors *s = preferred_of(r, name);
+	atom was = s ? reuse_direct_version(r, imp, w->alias, name) : 0;
+	return was ? without_locked(r, s, name, was) : s;
 }
 
 bool preferred_own(struct run *r, const struct importer *imp, atom name, atom version, bool *exact)

@@ -14,6 +14,11 @@ enum { PREFER_DIRECT = 1000, PREFER_LOCKED = 1000000 };
 const struct selectors *preferred_of(struct run *r, atom name);
 /* Of the lockfile and of IMP alone. */
 const struct selectors *preferred_for(struct run *r, const struct importer *imp, atom name);
+/* For the choice of W, a dependency of IMP or of a package below it, whose package is NAME: a peer that IMP declares
+ * itself follows all importers, and what the lockfile has for it there counts as not locked, also where others have it.
+ * Source: pnpm 12.21's behaviour. */
+const struct selectors *preferred_to_choose(
+	struct run *r, const struct importer *imp, const struct wanted *w, atom name);
 /* Whether IMP's own manifest prefers VERSION of NAME; *EXACT: it says that very version. */
 bool preferred_own(struct run *r, const struct importer *imp, atom name, atom version, bool *exact);
 /* IMP asks for NAME directly. */

@@ -102,7 +102,7 @@ static int from_registry(struct run *r, uint32_t *out, const struct importer *im
 	const struct err *why = NULL;
 	if (here && r->set->prefer_workspace_packages && workspace_instead(r, out, imp, w, spec, 0, fresh))
 		return 0;
-	struct pick_opts po = { .preferred = w->peer ? preferred_of(r, spec->name) : preferred_for(r, imp, spec->name),
+	struct pick_opts po = { .preferred = preferred_to_choose(r, imp, w, spec->name),
 		.level = o->level,
 		.cutoff = o->cutoff,
 		.lowest = o->lowest };
@@ -181,9 +181,9 @@ static int bumped_add(struct run *r, const struct importer *imp, const struct wa
 	if (!atomset_has(imp->changed, w->alias) || !reg_spec_parse(r, &spec, w->alias, asked) ||
 		!is_locked(r, spec.name) || (instead_here(r, 0) && is_project(r, spec.name)))
 		return 0;
-	struct pick_opts po = { .preferred = w->peer ? preferred_of(r, spec.name) : preferred_for(r, imp, spec.name),
-		.cutoff = r->cutoff,
-		.lowest = r->lowest_direct };
+	struct pick_opts po = {
+		.preferred = preferred_to_choose(r, imp, w, spec.name), .cutoff = r->cutoff, .lowest = r->lowest_direct
+	};
 	int rc = get_packument(r, &p, &why, &spec, &po, w->optional, e);
 	if (rc) /* the walk says it */
 		return rc < 0 ? rc : 0;

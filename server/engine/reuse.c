@@ -290,21 +290,21 @@ void reuse_init(struct run *r)
 }
 
 /* Whether W, a project's own peer, stays WAS, which its range OWN takes. What other projects depend on decides, as far
- * as OWN takes what they have: none of them may name one version, and the peer is what one of them has, or all their
- * ranges take it. Source: pnpm 12.21's behaviour. */
+ * as OWN takes what they have, or may take what they ask for anew: none of them may name another version, and the peer
+ * is what one of them has by a range, or all their ranges take it. Source: pnpm 12.21's behaviour. */
 static bool peer_stays(struct run *r, const struct wanted *w, const struct range *own, atom was)
 {
 	bool shared = false, fits = true;
-	if (atomset_has(r->moved, w->alias))
-		return false;
 	for (uint32_t i = atom_lower_bound(r->asking, r->nasking, w->alias);
 		i < r->nasking && r->asking[i].name == w->alias; i++) {
 		const struct asking *o = &r->asking[i];
-		if (o->locked && !range_has(own, atom_semver(&r->t, o->locked), false))
+		if (o->locked ? !range_has(own, atom_semver(&r->t, o->locked), false)
+			      : !range_intersects(own, atom_range(&r->t, o->spec), false))
 			continue;
-		if (atom_semver(&r->t, o->spec))
+		const struct semver *one = atom_semver(&r->t, o->spec);
+		if (one && semver_cmp(one, atom_semver(&r->t, was)) != 0)
 			return false;
-		shared |= o->locked == was;
+		shared |= !one && o->locked == was;
 		fits &= range_has(atom_range(&r->t, o->spec), atom_semver(&r->t, was), false);
 	}
 	return shared || fits;
@@ -322,6 +322,14 @@ prior reuse_direct_was(struct run *r, const struct importer *imp, atom alias)
 {
 	const struct lock_direct *d = direct_find(imp->prior, sof(r, alias));
 	return d ? ref_snapshot(r, d->alias, d->ref) : NONE;
+}
+
+atom reuse_direct_version(struct run *r, const struct importer *imp, atom alias, atom name)
+{
+	prior k = r->prior ? reuse_direct_was(r, imp, alias) : NONE;
+	str locked, version;
+	return k != NONE && package_of(r, k, &locked, &version) && str_eq(locked, sof(r, name)) ? reuse_version(r, k)
+												: 0;
 }
 
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w)

@@ -18,6 +18,8 @@ void reuse_init(struct run *r);
 void reuse_foresee(struct run *r);
 /* The snapshot recorded for IMP's ALIAS, whatever it is now; NONE: none. */
 prior reuse_direct_was(struct run *r, const struct importer *imp, atom alias);
+/* The version recorded for it, if it is one of NAME; 0: none. */
+atom reuse_direct_version(struct run *r, const struct importer *imp, atom alias, atom name);
 /* The snapshot recorded for a direct dependency that still satisfies its specifier; NONE: none. */
 prior reuse_direct(struct run *r, const struct importer *imp, const struct wanted *w);
 /* The same for child ALIAS of snapshot PARENT. */
