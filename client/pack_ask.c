@@ -7,7 +7,7 @@ enum {
 	DEPTH = 4,          /* requests under way on a connection: none of their round trips is idle */
 	BATCH = 512 * 1024, /* bytes of packs in a request, at least one pack */
 	BATCH_PACKS = 256,  /* packs in a request */
-	BATCH_FIND = 4096,  /* look-ups in a request */
+	BATCH_FIND = 512,   /* look-ups in a request: they fit the ten segments that a connection begins with */
 	PROGRESS = 64, /* an answer that broke off counts as a try unless it brought more than this part of the pack */
 	MOST_FAILED = 8, /* answers in a row that the server could not give */
 	STREAMS = 2,     /* large packs at once: while one is unpacked the next begins to arrive */
@@ -440,14 +440,16 @@ static bool is_open(const struct conn *c)
 
 /* Where the next request goes, or NULL: the connection with the fewest requests. But as long as there are
  * large packs they have the last connection and the others the rest: a window that several large ones share
- * in turn never falls idle. */
+ * in turn never falls idle. Of look-ups each has one as long as more are about to open. */
 static struct conn *conn_for(struct thread *t, enum ask_kind kind)
 {
 	bool apart = kind != ASK_FIND && (t->streams || t->large.n);
 	struct conn *best = NULL, *last = NULL;
+	bool opening = false;
 
 	for (unsigned i = t->n; i-- > 0;) {
 		struct conn *c = &t->conn[i];
+		opening |= c->h && !h2_ready(c->h);
 		if (!is_open(c))
 			continue;
 		if (!last)
@@ -457,7 +459,7 @@ static struct conn *conn_for(struct thread *t, enum ask_kind kind)
 	}
 	if (!best || (apart && kind == ASK_LARGE) || (!apart && last->nasks < best->nasks))
 		best = last;
-	return best && best->nasks < DEPTH ? best : NULL;
+	return best && best->nasks < (kind == ASK_FIND && opening ? 1 : DEPTH) ? best : NULL;
 }
 
 static bool ask_next(struct thread *t, enum ask_kind kind)
