@@ -23,6 +23,7 @@
 #include "gvs.h"
 #include "peer_report.h"
 #include "plan_keep.h"
+#include "project_local.h"
 #include "remote_tarball.h"
 #include "scripts.h"
 
@@ -225,6 +226,19 @@ static int on_slot(struct install *in, const struct frame_slot *f, struct err *e
 	return slot_start(in, s, e);
 }
 
+static int on_importer(struct install *in, const struct frame_importer *f, struct err *e)
+{
+	struct frame_importer *whole = arena_new(&in->tree.arena, struct frame_importer, 1);
+
+	if (!request_importer(in->o->req, f->importer.path))
+		return err_set(e, ERR_PROTOCOL, "plan: " STR_FMT " is no project of this workspace",
+			STR_ARG(f->importer.path));
+	*whole = *f;
+	project_links_add(&whole->importer, in->o->req, &in->tree.arena);
+	tree_add_importer(&in->tree, whole);
+	return 0;
+}
+
 static int on_warning(struct install *in, const struct frame_warning *f, struct err *e)
 {
 	if (f->kind == WARN_AGE_EXCLUDED && project_age_strict(in->o->project))
@@ -288,11 +302,7 @@ static int on_frame(struct install *in, const struct frame *f, struct err *e)
 	case FRAME_SLOT:
 		return on_slot(in, &f->slot, e);
 	case FRAME_IMPORTER:
-		if (!request_importer(in->o->req, f->importer.importer.path))
-			return err_set(e, ERR_PROTOCOL, "plan: " STR_FMT " is no project of this workspace",
-				STR_ARG(f->importer.importer.path));
-		tree_add_importer(&in->tree, &f->importer);
-		return 0;
+		return on_importer(in, &f->importer, e);
 	case FRAME_LOCK_HEAD:
 		in->tree.head = &f->lock_head;
 		return 0;

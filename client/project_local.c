@@ -1,5 +1,6 @@
 #include "project_local.h"
 #include "catalog.h"
+#include "lock_walk.h"
 #include "name.h"
 #include "tarball_manifest.h"
 #include <errno.h>
@@ -222,4 +223,53 @@ bool project_copies_folders(const struct request *req)
 			return true;
 	}
 	return names_folder(req, req->settings.overrides);
+}
+
+/* ---- links that no plan has ---- */
+
+static bool is_listed(const struct lock_importer *im, str alias)
+{
+	for (struct lock_walk at = lock_walk(im); lock_next(&at);) {
+		if (str_eq(at.d->alias, alias))
+			return true;
+	}
+	return false;
+}
+
+static void direct_insert(struct lock_directs *l, struct lock_direct d)
+{
+	size_t at = l->n++;
+
+	for (; at > 0 && str_cmp(l->p[at - 1].alias, d.alias) > 0; at--)
+		l->p[at] = l->p[at - 1];
+	l->p[at] = d;
+}
+
+static void links_add(struct lock_importer *im, enum lock_dep_type type, const struct str_map *deps,
+	const struct request *req, struct arena *a)
+{
+	struct lock_directs l = { arena_new(a, struct lock_direct, im->deps[type].n + deps->n + 1), 0 };
+
+	for (size_t i = 0; i < im->deps[type].n; i++)
+		l.p[l.n++] = im->deps[type].p[i];
+	for (size_t i = 0; i < deps->n; i++) {
+		str alias = deps->p[i].k, spec = deps->p[i].v;
+		if (!str_starts(spec, STR("link:")) || is_listed(im, alias))
+			continue;
+		str to = path_relative(a, im->path, request_path(req, im->path, str_from(spec, 5), a));
+		str ref = arena_printf(a, "link:" STR_FMT, STR_ARG(to.n ? to : STR(".")));
+		direct_insert(&l, (struct lock_direct){ alias, spec, ref });
+	}
+	im->deps[type] = l;
+}
+
+void project_links_add(struct lock_importer *im, const struct request *req, struct arena *a)
+{
+	const struct request_importer *of = request_importer(req, im->path);
+
+	if (!req->settings.exclude_links_from_lockfile || !of)
+		return;
+	links_add(im, LOCK_OPTIONAL, &of->manifest.optional_dependencies, req, a);
+	links_add(im, LOCK_PROD, &of->manifest.dependencies, req, a);
+	links_add(im, LOCK_DEV, &of->manifest.dev_dependencies, req, a);
 }

@@ -414,6 +414,23 @@ const tests = {
     assert.ok(existsSync(join(dir, 'apps/a/node_modules/fx-app/package.json')))
     assert.match(ok(run(dir)), /up to date/)
   },
+  'links that excludeLinksFromLockfile keeps out of the lockfile are made'() {
+    const dir = workspace('excludeLinksFromLockfile: true\n'), at = (n) => join(dir, 'apps/a/node_modules', n)
+    edit(dir, '.', { name: 'root', devDependencies: { bare: 'link:near' } })
+    edit(dir, 'apps/a', { ...manifests['apps/a'], dependencies: { ...manifests['apps/a'].dependencies, near: 'link:../../near' } })
+    edit(dir, 'near', { name: 'near', version: '1.0.0', bin: './near.js' })
+    writeFileSync(join(dir, 'near/near.js'), '#!/usr/bin/env node\nconsole.log(1)\n')
+    for (const options of [[], ['--frozen-lockfile'], ['--frozen-lockfile'], ['--no-frozen-lockfile']]) {
+      ok(run(dir, ...options))
+      assert.doesNotMatch(lockfile(dir), /near/)
+      assert.equal(readlinkSync(at('near')), '../../../near')
+      assert.ok(existsSync(at('.bin/near')))
+      assert.equal(readlinkSync(join(dir, 'node_modules/bare')), '../near')
+      assert.match(ok(run(dir)), /up to date/)
+      rmSync(at('.'), { recursive: true })
+      rmSync(join(dir, 'node_modules'), { recursive: true })
+    }
+  },
   'a link to a project that is no dependency any more goes; what the user has linked stays'() {
     const dir = workspace(), at = (n) => join(dir, 'apps/a/node_modules', n)
     edit(dir, 'apps/a', { ...manifests['apps/a'], dependencies: { ...manifests['apps/a'].dependencies, near: 'link:../../near' } })
