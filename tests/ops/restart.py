@@ -3,7 +3,7 @@
     restart.py DRAYD FIXTURE_REGISTRY [--objects N] [--rounds N] [--most S]
 
 Makes a store whose packs/ has a file and a line of the journal for each of N packs, ten versions a package, and starts a drayd on it, over and over. Fails
-when it does not know all of them, or when the median of the starts is over S seconds. The files are links to empty ones: a start looks at names only. The
+when it does not know all of them, or when the median of the starts is over S seconds. The files are links to ones with nothing but a length: a start looks at names only. The
 page cache has what was just written, as it has after a restart of a server that was in use; rows of the index are not looked at by a start.
 """
 
@@ -19,11 +19,12 @@ import time
 import rig
 
 VERSIONS = 10
+SIZE = 4000  # of a pack: one of another length is removed as soon as something is made of it
 
 
 def line(i, digest):
     key = hashlib.sha256(b"key %d" % i).hexdigest()[:48]
-    text = f"settled2 {key} {digest} 4000 5000 20000 package-{i // VERSIONS} 1.{i % VERSIONS}.0"
+    text = f"settled2 {key} {digest} {SIZE} 5000 20000 package-{i // VERSIONS} 1.{i % VERSIONS}.0"
     return f"{text} {hashlib.sha256(text.encode()).hexdigest()[:8]}\n"
 
 
@@ -33,7 +34,8 @@ def store_make(store, n):
     shards = [f"{i:02x}" for i in range(256)]
     for s in shards:
         (packs / s).mkdir()
-        (packs / f"empty-{s}").touch()
+        with open(packs / f"empty-{s}", "wb") as f:
+            f.truncate(SIZE)
     with open(packs / "journal", "w", encoding="ascii") as journal:
         for i in range(n):
             digest = hashlib.sha256(b"pack %d" % i).hexdigest()
