@@ -44,6 +44,21 @@ struct pack_want *want_take(struct want_list *l)
 	return w;
 }
 
+bool want_remove(struct want_list *l, struct pack_want *w)
+{
+	struct pack_want **at = &l->head, *before = NULL;
+
+	for (; *at && *at != w; at = &(*at)->next)
+		before = *at;
+	if (!*at)
+		return false;
+	*at = w->next;
+	if (!w->next)
+		l->tail = before;
+	l->n--;
+	return true;
+}
+
 void want_return(struct want_list *l, struct want_list *all)
 {
 	if (!all->head)
@@ -146,7 +161,7 @@ struct tree_package *pack_take(struct pack_fetcher *f, bool deltas)
 	for (struct pack_want *w = f->open, *next; w; w = next) {
 		unsigned open = WANT_OPEN;
 		next = w->open_next;
-		if (!deltas && w->base.rec.p)
+		if (!deltas && w->has_base)
 			continue;
 		open_remove(f, w);
 		if (!atomic_compare_exchange_strong(&w->fate, &open, WANT_TAKEN))
@@ -154,6 +169,7 @@ struct tree_package *pack_take(struct pack_fetcher *f, bool deltas)
 		f->pending--;
 		f->unanswered++;
 		w->p->state = PACKAGE_IDLE;
+		w->p->awaits = NULL;
 		return w->p;
 	}
 	return NULL;
@@ -172,8 +188,12 @@ void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, co
 	w->p = p;
 	if (look_up && !p->f->pack_size)
 		open_add(f, w);
-	if (base)
+	if (base) {
 		w->base = *base;
+		w->has_base = true;
+		w->awaits = !base->rec.p;
+		p->awaits = w->awaits ? w : NULL;
+	}
 	w->size = look_up || base ? 0 : p->f->pack_size;
 	memcpy(w->digest, p->f->pack, 32);
 	packs_key(w->key, p->f->meta.resolution.integrity);
@@ -185,6 +205,45 @@ void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, co
 	pthread_mutex_unlock(&f->lock);
 	if (first)
 		pack_signal(f->wake);
+}
+
+void pack_base_comes(struct tree_package *p, struct pkg rec)
+{
+	struct pack_want *w = p->awaits;
+
+	if (!w)
+		return;
+	struct pack_fetcher *f = w->f;
+	p->awaits = NULL;
+	pthread_mutex_lock(&f->lock);
+	w->base.rec = rec;
+	w->awaits = false;
+	bool found = want_remove(&f->parked, w);
+	if (found)
+		want_add(&f->in, w);
+	pthread_mutex_unlock(&f->lock);
+	if (found)
+		pack_signal(f->wake);
+}
+
+bool pack_base_lost(struct tree_package *p)
+{
+	struct pack_want *w = p->awaits;
+
+	if (!w)
+		return false;
+	struct pack_fetcher *f = w->f;
+	p->awaits = NULL;
+	p->state = PACKAGE_IDLE;
+	f->pending--;
+	open_remove(f, w);
+	pthread_mutex_lock(&f->lock);
+	bool found = want_remove(&f->parked, w);
+	w->left = !found; /* then the thread has it, and hands it back */
+	pthread_mutex_unlock(&f->lock);
+	if (found)
+		want_free(w);
+	return true;
 }
 
 /* -- importing -------------------------------------------------------------------- */
@@ -234,7 +293,7 @@ static void want_import(struct job *job)
 		.version = fp->version,
 		.pack_scratch = scratch_take(w->f) };
 
-	w->delta = w->base.rec.p && pack_is_delta(w->body.p, w->body.n);
+	w->delta = w->has_base && pack_is_delta(w->body.p, w->body.n);
 	w->code = w->delta ? import_delta(
 				     w->f->o.store, &o, w->base.rec, w->digest, w->body.p, w->body.n, &w->rec, &w->err)
 			   : import_pack(w->f->o.store, &o, w->digest, w->body.p, w->body.n, &w->rec, &w->err);
@@ -261,6 +320,7 @@ void want_end(struct pack_want *w, bool ready)
 		p->owned = p->cold = true;
 	}
 	p->state = ready ? PACKAGE_READY : PACKAGE_IDLE;
+	p->awaits = NULL;
 	want_free(w);
 	if (f->pending == 0)
 		scratches_free(f);
@@ -276,7 +336,7 @@ static void want_drop(struct pack_want *w)
 	struct pack_fetcher *f = w->f;
 	struct err e = w->err;
 
-	f->unanswered--;
+	f->unanswered -= !w->left;
 	want_free(w);
 	if (e.code)
 		f->o.absent(f->o.arg, NULL, &e);
@@ -322,7 +382,7 @@ void pack_fetcher_drain(struct pack_fetcher *f)
 	f->news = (struct want_list){ 0 };
 	pthread_mutex_unlock(&f->lock);
 	for (struct pack_want *w; (w = want_take(&got));) {
-		if (atomic_load(&w->fate) == WANT_TAKEN) {
+		if (w->left || atomic_load(&w->fate) == WANT_TAKEN) {
 			want_drop(w);
 			continue;
 		}
@@ -383,6 +443,7 @@ void pack_fetcher_free(struct pack_fetcher *f)
 		return;
 	pack_fetcher_stop(f);
 	list_free(&f->in);
+	list_free(&f->parked);
 	list_free(&f->news);
 	list_free(&f->waiting);
 	while (f->all)

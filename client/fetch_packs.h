@@ -57,8 +57,14 @@ struct pack_base_of {
 	struct pkg rec;
 };
 /* LOOK_UP: what the frame names may have been replaced by a better one since. BASE (may be NULL): a delta from there
- * will do, and the server is asked for one. */
+ * will do, and the server is asked for one. Its record may be to come (rec.p NULL): the look-up goes out, and what it
+ * finds is asked for once pack_base_comes(). */
 void pack_fetch(struct pack_fetcher *f, struct tree_package *p, bool look_up, const struct pack_base_of *base);
+/* The version that P was to be built on is in the store. Nothing happens where P does not wait for one. */
+void pack_base_comes(struct tree_package *p, struct pkg rec);
+/* It will not come, in a form that P could be built on: what was found for P is forgotten. True: P is IDLE and to be
+ * asked for anew. */
+MUST_USE bool pack_base_lost(struct tree_package *p);
 /* Takes back the first package whose look-up has no answer yet, so that it is had elsewhere meanwhile (IDLE). NULL:
  * none. What a frame names a pack for is never one: its server is there. Without DELTAS nothing that was asked for
  * with a base: such a pack is a small part of its tarball. */

@@ -50,7 +50,7 @@ struct pack_want {
 	struct pack_fetcher *f;
 	struct tree_package *p;
 	uint8_t key[PACKS_KEY], digest[32];
-	struct pack_base_of base; /* rec.p NULL: there is none */
+	struct pack_base_of base; /* another version, if HAS_BASE; its record may be to come */
 	uint64_t size;            /* 0: to be looked up */
 	uint64_t hold;            /* of `held`, as long as it was asked for and is not imported */
 	uint64_t raw;             /* memory that unpacking takes; 0: no pack, which its import says */
@@ -61,6 +61,9 @@ struct pack_want {
 	atomic_uint fate;
 	struct pack_want *open_next, **open_link; /* in f->open; open_link NULL: not in it */
 	unsigned tries;                           /* that brought nothing */
+	bool has_base;
+	bool awaits; /* under the lock: its base is still to come, and it is asked for only then */
+	bool left;   /* under the lock; the loop writes it: the base will not come, and nobody waits for this */
 	bool arrived;
 	bool delta;
 	uint32_t tarball; /* bytes of the tarball that it stands for */
@@ -95,6 +98,7 @@ struct pack_fetcher {
 	bool started;
 	pthread_mutex_t lock;
 	struct want_list in, news;    /* under the lock */
+	struct want_list parked;      /* under the lock: found, and they await their base */
 	struct pack_feed *told, *all; /* under the lock: feeds with news; all feeds */
 	struct {
 		struct pack_scratch *p[4];
@@ -110,6 +114,8 @@ struct pack_fetcher {
 void want_add(struct want_list *l, struct pack_want *w);
 /* Behind BEFORE; NULL: as the first. */
 void want_insert(struct want_list *l, struct pack_want *before, struct pack_want *w);
+/* W, out of L. False: it is not in L. */
+bool want_remove(struct want_list *l, struct pack_want *w);
 /* The first, out of L; NULL: it is empty. */
 struct pack_want *want_take(struct want_list *l);
 /* Puts ALL, in its order, before what is in L. */

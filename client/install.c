@@ -457,11 +457,11 @@ static int install_wait(struct install *in, struct err *e)
 	};
 
 	/* nobody may wake it while there is enough to link: what is made meanwhile is to be written down */
-	int wait = in->waiting_make ? 20 : in->o->progress->tty ? 100 : SLOTS_MADE_MS, grace = packages_grace_ms(in);
+	int wait = in->waiting_make ? 20 : in->o->progress->tty ? 100 : SLOTS_MADE_MS, late = packages_wait_ms(in);
 
 	if (pool_has_all(in))
 		pool_last(in->pool);
-	if (poll(fd, 6, grace > 0 && grace < wait ? grace : wait) < 0)
+	if (poll(fd, 6, late > 0 && late < wait ? late : wait) < 0)
 		return errno == EINTR ? 0 : err_os(e, "poll");
 	if (fd[3].revents)
 		return err_set(e, ERR_CANCELLED, "interrupted; the next install completes what is missing");

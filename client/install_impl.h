@@ -110,8 +110,8 @@ void package_link(struct install *in, struct tree_package *p);
 MUST_USE int package_note_patch(struct install *in, struct tree_package *p, str snapshot_key, struct err *e);
 /* Look-ups of packs and tarballs go on side by side; called once a turn. */
 void packages_meanwhile(struct install *in);
-/* How much longer the answer to look-ups of packs is waited for before tarballs are fetched instead; 0: it is not. */
-int packages_grace_ms(const struct install *in);
+/* In how many ms more tarballs may be fetched, since the answer to look-ups of packs has not come; 0: no more. */
+int packages_wait_ms(const struct install *in);
 /* The install is through: says so where the server never answered. */
 void packages_unanswered(struct install *in);
 /* Notes for the next install whether the server had packs. */

@@ -19,6 +19,9 @@ enum {
 	EARLY_MOST = 40, /* tarballs before the server has said what it has */
 	EARLY_PART = 4,  /* and of what is looked up a quarter */
 	EARLY_OF = 1000, /* of more than so many none */
+	LATE_LEAST = 4,  /* tarballs at once when the answer is late, twice as many after each LATE_MS */
+	LATE_MS = 50,
+	LATE_ALL_MS = 5 * LATE_MS, /* then as many as there may be */
 };
 
 int install_net(struct install *in, struct err *e)
@@ -120,43 +123,70 @@ void packages_end(struct install *in)
 		(void)store_kv_put(in->store, servers_table, in->o->packs_url, STR_NONE);
 }
 
-/* How much longer the answer to look-ups is waited for. A server that is there says within two or three round trips
+/* For how long the answer to look-ups is waited for, µs. A server that is there says within two or three round trips
  * what it has, which is a fraction of what the tarballs would take: the more are asked for, the more time there is. */
-int packages_grace_ms(const struct install *in)
+static uint64_t packages_grace(const struct install *in)
 {
-	uint64_t waited = in->packs ? install_since(in) - in->packs_asked : 0, grace = GRACE_US;
+	uint64_t grace = GRACE_US;
 
+	if (!in->packs || in->packs_lost || (in->kept_plan && !in->packs_helped))
+		return 0;
 	if (!packs_server_known(in)) {
 		grace = GRACE_UNKNOWN_US + in->looked_up * GRACE_EACH_US;
 		grace = grace < GRACE_MOST_US ? grace : GRACE_MOST_US;
 	}
-	if (!in->packs || in->packs_lost || waited >= grace || (in->kept_plan && !in->packs_helped))
-		return 0;
-	return (int)((grace - waited) / 1000) + 1;
+	return grace;
+}
+
+/* By how much the answer is late, ms: below 0 there is time. Only where one was waited for. */
+static int64_t packages_late_ms(const struct install *in, uint64_t grace)
+{
+	return ((int64_t)(install_since(in) - in->packs_asked) - (int64_t)grace) / 1000;
 }
 
 /* How many tarballs may be under way while packs are looked up. As long as the answer is waited for a few: the link
  * would be idle, but a tarball is larger than its pack and takes a core several times as long, and where many come two
  * round trips are little beside that. After it as many as the registry is asked for at once, and only what comes after
- * them waits: a server that is cold, slow or gone costs nothing more. */
-static size_t tarballs_meanwhile(const struct install *in, bool waits)
+ * them waits: a server that is cold, slow or gone costs nothing more. These begin few at a time: the answer may be a
+ * moment late, and the first packages are the largest. */
+static size_t tarballs_meanwhile(const struct install *in, uint64_t grace, int64_t late_ms)
 {
-	size_t part = in->looked_up > EARLY_OF ? 0 : in->looked_up / EARLY_PART;
+	/* How many there are is known at the end of the plan. */
+	size_t part = !in->planned || in->looked_up > EARLY_OF ? 0 : in->looked_up / EARLY_PART;
+	size_t early = part < EARLY_MOST ? part : EARLY_MOST;
 
 	if (!in->packs)
 		return 0;
-	return !waits ? NET_TARBALLS : part < EARLY_MOST ? part : EARLY_MOST;
+	if (late_ms < 0)
+		return early;
+	if (!grace || late_ms >= LATE_ALL_MS)
+		return NET_TARBALLS;
+	size_t late = (size_t)LATE_LEAST << (late_ms / LATE_MS);
+	return late > early ? late : early;
+}
+
+int packages_wait_ms(const struct install *in)
+{
+	uint64_t grace = packages_grace(in);
+	int64_t late = packages_late_ms(in, grace);
+
+	if (!grace)
+		return 0;
+	if (late < 0)
+		return (int)-late;
+	return tarballs_meanwhile(in, grace, late) < NET_TARBALLS ? LATE_MS - (int)(late % LATE_MS) : 0;
 }
 
 /* Look-ups of packs and tarballs go on side by side. */
 void packages_meanwhile(struct install *in)
 {
-	bool waits = packages_grace_ms(in) > 0;
-	size_t busy = in->fetcher ? fetcher_pending(in->fetcher) : 0, most = tarballs_meanwhile(in, waits);
+	uint64_t grace = packages_grace(in);
+	int64_t late = packages_late_ms(in, grace);
+	size_t busy = in->fetcher ? fetcher_pending(in->fetcher) : 0, most = tarballs_meanwhile(in, grace, late);
 	struct err e;
 
 	for (; busy < most && !in->failed; busy++) {
-		struct tree_package *p = pack_take(in->packs, !waits);
+		struct tree_package *p = pack_take(in->packs, late >= 0);
 		if (!p)
 			return;
 		if (fetch_tarball(in, p, &e) < 0)
@@ -180,29 +210,34 @@ static bool looks_up(const struct install *in)
 	return in->o->locked || in->kept_plan || in->r->plan_cached;
 }
 
-/* P, from FROM which the store has, by a copy of its record: a patched variant may take that one's place. */
+/* A copy of P's record: a patched variant may take that one's place. */
+static struct pkg record_copy(struct install *in, const struct tree_package *p)
+{
+	uint64_t *copy = arena_new(&in->arena, uint64_t, p->rec.n / sizeof(uint64_t) + 1);
+
+	memcpy(copy, p->rec.p, p->rec.n);
+	return (struct pkg){ (const uint8_t *)copy, p->rec.n };
+}
+
+/* P, from FROM, which the store has or which is on its way as a pack. */
 static void fetch_pack_from(struct install *in, struct tree_package *p, const struct tree_package *from)
 {
 	struct pack_base_of base;
-	uint64_t *copy = arena_new(&in->arena, uint64_t, from->rec.n / sizeof(uint64_t) + 1);
 
-	memcpy(copy, from->rec.p, from->rec.n);
-	base.rec = (struct pkg){ (const uint8_t *)copy, from->rec.n };
+	base.rec = from->state == PACKAGE_READY ? record_copy(in, from) : (struct pkg){ 0 };
 	bool known = packs_key(base.key, from->f->meta.resolution.integrity);
 	pack_fetch(in->packs, p, looks_up(in), known ? &base : NULL);
 }
 
-/* Those that wait for BASE are asked for: FROM it, or (it comes from the registry) for themselves. They were not asked
- * for before, and a server that has sent packs answers. */
+/* Those that wait for BASE are asked for: FROM it, or (it comes from the registry) for themselves, for which they are
+ * looked up once more. */
 static void waiters_go(struct install *in, const struct tree_package *base, bool from)
 {
 	for (struct tree_package *p; !in->failed && (p = pack_pairs_next(base));) {
-		if (!from) {
+		if (from)
+			pack_base_comes(p, record_copy(in, base));
+		else if (pack_base_lost(p))
 			pack_fetch(in->packs, p, looks_up(in), NULL);
-			continue;
-		}
-		in->packs_asked = install_since(in);
-		fetch_pack_from(in, p, base);
 	}
 }
 
@@ -232,7 +267,7 @@ int packages_expected(struct install *in, struct err *e)
  * here, says nothing of them, so they are looked up. */
 static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 {
-	bool look_up = looks_up(in), waits;
+	bool look_up = looks_up(in);
 	struct pack_base_of base;
 
 	if (!in->o->packs_url.n || p->again || !pack_possible(p, look_up))
@@ -247,10 +282,8 @@ static int fetch_pack(struct install *in, struct tree_package *p, struct err *e)
 		in->packs_helped = packs_server_helped(in);
 	}
 	in->looked_up += look_up;
-	struct tree_package *from = pack_pairs_add(&waits, &in->pairs, p, has_base);
-	if (waits)
-		p->state = PACKAGE_COMING;
-	else if (from)
+	struct tree_package *from = pack_pairs_add(&in->pairs, p, has_base);
+	if (from)
 		fetch_pack_from(in, p, from);
 	else
 		pack_fetch(in->packs, p, look_up, has_base ? &base : NULL);

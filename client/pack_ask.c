@@ -75,6 +75,23 @@ static struct want_list *want_home(struct thread *t, enum ask_kind kind)
 	return kind == ASK_FIND ? &t->find : kind == ASK_LARGE ? &t->large : &t->get;
 }
 
+/* Whether W, which was found, is kept until its base has come, or handed back since that will not. */
+static bool want_waits(struct thread *t, struct pack_want *w)
+{
+	struct pack_fetcher *f = t->f;
+
+	if (!w->has_base)
+		return false;
+	pthread_mutex_lock(&f->lock);
+	bool left = w->left, awaits = w->awaits && !left;
+	if (awaits)
+		want_add(&f->parked, w);
+	pthread_mutex_unlock(&f->lock);
+	if (left)
+		want_add(&t->news, w);
+	return awaits || left;
+}
+
 /* What an answer did not bring is asked for again, or given up: the first BLAMED of it have failed once more,
  * unless one came further. */
 static void ask_return(struct ask *a, const struct err *why, size_t blamed)
@@ -123,10 +140,10 @@ static int found_row(struct ask *a)
 		return err_set(&a->err, ERR_PROTOCOL, "more answers than look-ups");
 	w->size = packs_row_get(w->digest, a->row);
 	unsigned open = WANT_OPEN;
-	if (w->size > 0 && w->size <= 1u << 30 && atomic_compare_exchange_strong(&w->fate, &open, WANT_FOUND))
-		want_known(t, w);
-	else
+	if (w->size == 0 || w->size > 1u << 30 || !atomic_compare_exchange_strong(&w->fate, &open, WANT_FOUND))
 		want_absent(t, w, NULL);
+	else if (!want_waits(t, w))
+		want_known(t, w);
 	return 0;
 }
 
@@ -275,7 +292,7 @@ static void find_row(struct buf *b, const struct pack_want *w, bool from)
 
 	buf_add(b, (str){ (const char *)w->key, PACKS_KEY });
 	if (from)
-		buf_add(b, (str){ (const char *)(w->base.rec.p ? w->base.key : none), PACKS_KEY });
+		buf_add(b, (str){ (const char *)(w->has_base ? w->base.key : none), PACKS_KEY });
 }
 
 static void body_find(struct thread *t, struct ask *a)
@@ -288,7 +305,7 @@ static void body_find(struct thread *t, struct ask *a)
 			want_absent(t, w, NULL);
 			continue;
 		}
-		from |= w->base.rec.p && !t->plain;
+		from |= w->has_base && !t->plain;
 		want_add(&a->want, w);
 	}
 	a->from = from;

@@ -157,7 +157,7 @@ static void asks_drop(struct thread *t, struct conn *c)
 /* No more of this server: whatever is under way has to come from somewhere else. */
 static void give_up(struct thread *t)
 {
-	struct want_list *l[] = { &t->find, &t->large, &t->get };
+	struct want_list parked, *l[] = { &t->find, &t->large, &t->get, &parked };
 
 	for (unsigned i = 0; i < t->n; i++) {
 		h2_close(t->conn[i].h); /* calls nobody back */
@@ -165,7 +165,11 @@ static void give_up(struct thread *t)
 		asks_drop(t, &t->conn[i]);
 	}
 	t->streams = 0;
-	for (int i = 0; i < 3; i++) {
+	pthread_mutex_lock(&t->f->lock);
+	parked = t->f->parked;
+	t->f->parked = (struct want_list){ 0 };
+	pthread_mutex_unlock(&t->f->lock);
+	for (int i = 0; i < 4; i++) {
 		for (struct pack_want *w; (w = want_take(l[i]));)
 			want_absent(t, w, &t->why);
 	}

@@ -138,7 +138,7 @@ static int feed_open(struct pack_feed *x)
 	if (!w->f->window)
 		w->f->window = pack_scratch_new();
 	o.pack_scratch = w->f->window;
-	return pack_import_new(&x->import, w->f->o.store, &o, w->base.rec.p ? &w->base.rec : NULL, &w->err);
+	return pack_import_new(&x->import, w->f->o.store, &o, w->has_base ? &w->base.rec : NULL, &w->err);
 }
 
 static int feed_import(struct pack_feed *x)

@@ -67,14 +67,12 @@ static struct pack_pair *pair_new(struct pack_pairs *x, struct tree_package *p)
 	return pair;
 }
 
-struct tree_package *pack_pairs_add(bool *waits, struct pack_pairs *x, struct tree_package *p, bool alone)
+struct tree_package *pack_pairs_add(struct pack_pairs *x, struct tree_package *p, bool alone)
 {
-	*waits = false;
 	if (p->pair)
 		return NULL;
 	struct pack_pair *pair = pair_new(x, p), *base = !alone && is_large(p) ? pair_nearest(pair->same, p) : NULL;
-	*waits = base && base->p->state == PACKAGE_COMING;
-	if (*waits)
+	if (base && base->p->state == PACKAGE_COMING)
 		wait_for(base, pair);
 	return base ? base->p : NULL;
 }

@@ -23,8 +23,9 @@ struct tree_package {
 	uint32_t flags, nbins;     /* of rec, which lies in pages that need not stay in memory */
 	uint32_t work;             /* files, and directories thrice: about what linking it takes */
 	struct pkg_bin *bin;
-	struct slot *slots;     /* by next */
-	struct pack_pair *pair; /* pack_pairs.h; NULL: no pack was asked for */
+	struct slot *slots;       /* by next */
+	struct pack_pair *pair;   /* pack_pairs.h; NULL: no pack was asked for */
+	struct pack_want *awaits; /* fetch_packs.h: its pack builds on a package that is still to come */
 };
 
 enum slot_state {

@@ -248,15 +248,21 @@ static void all_are_found(void **state)
 	assert_int_equal(v->done, FIXTURES);
 }
 
+static void base_make(struct env *v, struct pack_base_of *base)
+{
+	struct import_opts o = { .key = v->fix[0].sri, .sri = v->fix[0].sri };
+	struct err e;
+
+	assert_true(packs_key(base->key, v->fix[0].sri));
+	assert_int_equal(import_tarball(v->store, &o, v->fix[0].tgz.p, v->fix[0].tgz.n, &base->rec, &e), 0);
+}
+
 /* Look-ups with another version beside them; FAULT "old": a server that does not know of those is asked without. */
 static void found_beside_another_version(struct env *v, const char *fault)
 {
 	struct pack_base_of base = { 0 };
-	struct import_opts o = { .key = v->fix[0].sri, .sri = v->fix[0].sri };
-	struct err e;
 
-	assert_true(packs_key(base.key, v->fix[0].sri));
-	assert_int_equal(import_tarball(v->store, &o, v->fix[0].tgz.p, v->fix[0].tgz.n, &base.rec, &e), 0);
+	base_make(v, &base);
 	serve(v, fault);
 	v->base = &base;
 	fetch_all(v, true);
@@ -273,6 +279,86 @@ static void other_versions_are_named(void **state)
 static void an_older_server_is_asked_as_it_knows(void **state)
 {
 	found_beside_another_version(*state, "old");
+}
+
+/* All are looked up beside a version that is still to come, but EARLY, for which it comes at once; until they are
+ * found. */
+static void found_and_parked(struct env *v, struct pack_base_of *base, unsigned early)
+{
+	struct pkg to_come = base->rec;
+
+	base->rec = (struct pkg){ 0 };
+	v->base = base;
+	serve(v, "");
+	fetch_begin(v);
+	for (unsigned i = 0; i < FIXTURES; i++) {
+		fetch_one(v, i, true);
+		if (i < early)
+			pack_base_comes(&v->package[i], to_come);
+	}
+	base->rec = to_come;
+	for (int64_t end = clock_ms() + 500; clock_ms() < end || v->done < early;) {
+		assert_true(clock_ms() < end + PATIENCE_MS);
+		fetch_turn(v, 20);
+	}
+	assert_int_equal(v->done, early);
+	assert_int_equal(v->absent, 0);
+	assert_int_equal(pack_fetcher_pending(v->f), FIXTURES - early);
+}
+
+/* What is found beside a version that is still to come is asked for when that comes, or looked up again when it will
+ * not; whether the answer was there by then or was not. */
+static void found_before_its_base(void **state)
+{
+	struct env *v = *state;
+	struct pack_base_of base = { 0 };
+
+	base_make(v, &base);
+	found_and_parked(v, &base, 2);
+	struct pack_base_of to_come = base;
+	to_come.rec = (struct pkg){ 0 };
+	v->base = NULL;
+	for (unsigned i = 2; i < FIXTURES; i++) {
+		struct tree_package *p = &v->package[i];
+		if (i % 2 == 0) {
+			pack_base_comes(p, base.rec);
+			assert_false(pack_base_lost(p));
+			continue;
+		}
+		assert_true(pack_base_lost(p));
+		assert_int_equal(p->state, PACKAGE_IDLE);
+		v->base = &to_come;
+		fetch_one(v, i, true);
+		assert_true(pack_base_lost(p)); /* before its answer is there */
+		v->base = NULL;
+		fetch_one(v, i, true);
+	}
+	fetch_rest(v);
+	assert_int_equal(v->done, FIXTURES);
+	assert_int_equal(v->absent, 0);
+	free((void *)(uintptr_t)base.rec.p);
+}
+
+/* Those that wait for another version learn that the server is gone. */
+static void a_server_that_goes_while_some_wait(void **state)
+{
+	struct env *v = *state;
+	struct pack_base_of base = { 0 };
+
+	base_make(v, &base);
+	found_and_parked(v, &base, 1);
+	kill(v->pid, SIGKILL);
+	waitpid(v->pid, NULL, 0);
+	v->pid = 0;
+	v->base = NULL;
+	assert_true(pack_base_lost(&v->package[1]));
+	fetch_one(v, 1, true);
+	fetch_rest(v);
+	assert_int_equal(v->absent, FIXTURES - 1);
+	assert_int_equal(v->wrong, FIXTURES - 1);
+	for (unsigned i = 1; i < FIXTURES; i++)
+		assert_false(pack_base_lost(&v->package[i]));
+	free((void *)(uintptr_t)base.rec.p);
 }
 
 static void some_are_taken_back(void **state)
@@ -833,6 +919,8 @@ int main(int argc, char **argv)
 		BOTH(all_are_found),
 		BOTH(other_versions_are_named),
 		BOTH(an_older_server_is_asked_as_it_knows),
+		BOTH(found_before_its_base),
+		BOTH(a_server_that_goes_while_some_wait),
 		BOTH(some_are_taken_back),
 		BOTH(a_silent_server_keeps_nobody),
 		BOTH(a_named_pack_is_not_taken_back),

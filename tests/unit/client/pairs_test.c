@@ -26,9 +26,9 @@ static struct tree_package *package(struct env *v, const char *name, const char 
 }
 
 /* Asked for, as an install does it. */
-static struct tree_package *ask(bool *waits, struct env *v, struct tree_package *p)
+static struct tree_package *ask(struct env *v, struct tree_package *p)
 {
-	struct tree_package *base = pack_pairs_add(waits, &v->x, p, false);
+	struct tree_package *base = pack_pairs_add(&v->x, p, false);
 
 	p->state = PACKAGE_COMING;
 	return base;
@@ -52,17 +52,13 @@ static int teardown(void **state)
 static void test_waits_and_goes(void **state)
 {
 	struct env *v = *state;
-	bool waits;
 	struct tree_package *a = package(v, "a", "2.0.0", 100000), *b = package(v, "a", "2.1.0", 90000),
 			    *c = package(v, "a", "1.0.0", 80000), *other = package(v, "b", "2.0.0", 70000);
 
-	assert_null(ask(&waits, v, a));
-	assert_false(waits);
-	assert_ptr_equal(ask(&waits, v, b), a);
-	assert_true(waits);
-	assert_ptr_equal(ask(&waits, v, c), b); /* as near as a, and later */
-	assert_true(waits);
-	assert_null(ask(&waits, v, other));
+	assert_null(ask(v, a));
+	assert_ptr_equal(ask(v, b), a);
+	assert_ptr_equal(ask(v, c), b); /* as near as a, and later */
+	assert_null(ask(v, other));
 	assert_null(pack_pairs_next(other));
 	assert_ptr_equal(pack_pairs_next(a), b);
 	assert_null(pack_pairs_next(a));
@@ -73,13 +69,11 @@ static void test_waits_and_goes(void **state)
 static void test_ready_is_not_waited_for(void **state)
 {
 	struct env *v = *state;
-	bool waits = true;
 	struct tree_package *a = package(v, "a", "2.0.0", 100000), *b = package(v, "a", "2.1.0", 90000);
 
-	ask(&waits, v, a);
+	ask(v, a);
 	a->state = PACKAGE_READY;
-	assert_ptr_equal(ask(&waits, v, b), a);
-	assert_false(waits);
+	assert_ptr_equal(ask(v, b), a);
 	assert_null(pack_pairs_next(a));
 }
 
@@ -87,40 +81,35 @@ static void test_ready_is_not_waited_for(void **state)
 static void test_registry_is_not_waited_for(void **state)
 {
 	struct env *v = *state;
-	bool waits;
 	struct tree_package *a = package(v, "a", "2.0.0", 100000), *b = package(v, "a", "2.1.0", 90000),
 			    *c = package(v, "a", "2.2.0", 80000), *d = package(v, "a", "2.0.1", 80000);
 
-	ask(&waits, v, a);
-	ask(&waits, v, b);
+	ask(v, a);
+	ask(v, b);
 	pack_pairs_leave(a);
 	assert_ptr_equal(pack_pairs_next(a), b);
 	pack_pairs_leave(b);
-	assert_null(ask(&waits, v, c));
-	assert_false(waits);
+	assert_null(ask(v, c));
 	a->state = PACKAGE_READY;
-	assert_ptr_equal(ask(&waits, v, d), a);
-	assert_false(waits);
+	assert_ptr_equal(ask(v, d), a);
 }
 
 static void test_who_does_not_wait(void **state)
 {
 	struct env *v = *state;
-	bool waits;
 	struct tree_package *a = package(v, "a", "2.0.0", 100000),
 			    *small = package(v, "a", "2.1.0", PACKS_PAIR_LEAST - 1),
 			    *alone = package(v, "a", "2.2.0", 90000);
 	struct patch patch = { 0 };
 	struct tree_package *patched = package(v, "c", "1.0.0", 90000), *plain = package(v, "c", "1.0.1", 90000);
 
-	ask(&waits, v, a);
-	assert_null(ask(&waits, v, small));
-	assert_null(pack_pairs_add(&waits, &v->x, alone, true));
-	assert_false(waits);
-	ask(&waits, v, patched);
+	ask(v, a);
+	assert_null(ask(v, small));
+	assert_null(pack_pairs_add(&v->x, alone, true));
+	ask(v, patched);
 	patched->patch = &patch;
 	patched->state = PACKAGE_READY;
-	assert_null(ask(&waits, v, plain));
+	assert_null(ask(v, plain));
 	assert_null(pack_pairs_next(a));
 }
 
@@ -130,10 +119,9 @@ static void test_depth(void **state)
 	struct env *v = *state;
 	static const char *const version[N] = { "1", "12", "123", "1234", "12345", "123456", "1234567", "12345678" };
 	unsigned depth = 0;
-	bool waits;
 
 	for (int i = 0; i < N; i++)
-		ask(&waits, v, package(v, "a", version[i], 100000));
+		ask(v, package(v, "a", version[i], 100000));
 	for (const struct tree_package *p = &v->p[0]; p; depth++) {
 		const struct tree_package *next = pack_pairs_next(p), *last = next;
 		while (next && (next = pack_pairs_next(p)))
