@@ -239,7 +239,7 @@ static void feed_go(struct pack_feed *x)
 	if (atomic_load(&x->fed) == 0 && x->piece.head)
 		w->tarball = pack_tarball_bytes(x->piece.head->b.p, x->piece.head->b.n);
 	x->busy = true;
-	x->job = (struct job){ .run = feed_run, .done = feed_done, .ctx = f };
+	x->job = (struct job){ .run = feed_run, .done = feed_done, .ctx = f, .urgent = true };
 	pool_submit(f->pool, &x->job);
 }
 

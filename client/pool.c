@@ -62,7 +62,7 @@ unsigned pool_enough(const struct pool *p)
 
 static void pool_push(struct pool *p)
 {
-	while (p->first && workq_push(p->q, p->first)) {
+	while (p->first && (p->first->urgent ? workq_push_first(p->q, p->first) : workq_push(p->q, p->first))) {
 		/* The worker may already be done with it, but done() runs on this thread only, so next is intact. */
 		p->first = p->first->next;
 		if (!p->first)
@@ -72,9 +72,15 @@ static void pool_push(struct pool *p)
 
 void pool_submit(struct pool *p, struct job *j)
 {
-	j->next = NULL;
-	*p->end = j;
-	p->end = &j->next;
+	if (j->urgent || !p->first) {
+		j->next = p->first;
+		p->first = j;
+		p->end = j->next ? p->end : &j->next;
+	} else {
+		j->next = NULL;
+		*p->end = j;
+		p->end = &j->next;
+	}
 	p->live++;
 	p->last = false;
 	pool_push(p);

@@ -15,6 +15,7 @@ struct job {
 	/* done(), and what is next, may wait until few jobs are left, or none; run() makes a
 	 * job that failed impatient. */
 	bool patient;
+	bool urgent; /* goes before all that no worker has begun */
 };
 
 struct pool;

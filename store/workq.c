@@ -32,6 +32,13 @@ static void ring_put(struct ring *r, unsigned cap, void *job)
 	r->at[(r->head + r->n++) % cap] = job;
 }
 
+static void ring_put_first(struct ring *r, unsigned cap, void *job)
+{
+	r->head = (r->head + cap - 1) % cap;
+	r->at[r->head] = job;
+	r->n++;
+}
+
 static void *ring_get(struct ring *r, unsigned cap)
 {
 	if (r->n == 0)
@@ -125,14 +132,14 @@ fail:
 	return e->code;
 }
 
-bool workq_push(struct workq *q, void *job)
+static bool push(struct workq *q, void *job, void (*put)(struct ring *r, unsigned cap, void *job))
 {
 	pthread_mutex_lock(&q->lock);
 	bool ok = q->live < q->o.depth;
 	bool idle = ok && q->idle > 0;
 	if (ok) {
 		q->live++;
-		ring_put(&q->todo, q->o.depth, job);
+		put(&q->todo, q->o.depth, job);
 		q->low &= q->todo.n < WORKQ_FEW * q->o.workers;
 		q->dry = q->last = false;
 		q->idle -= idle;
@@ -141,6 +148,16 @@ bool workq_push(struct workq *q, void *job)
 	if (idle)
 		pthread_cond_signal(&q->more); /* who wakes needs the lock at once */
 	return ok;
+}
+
+bool workq_push(struct workq *q, void *job)
+{
+	return push(q, job, ring_put);
+}
+
+bool workq_push_first(struct workq *q, void *job)
+{
+	return push(q, job, ring_put_first);
 }
 
 void workq_last(struct workq *q)

@@ -26,6 +26,8 @@ struct workq_opts {
 /* Starts its threads. ERR_IO: there is no descriptor, or no thread. */
 MUST_USE int workq_new(struct workq **out, const struct workq_opts *o, struct err *e);
 MUST_USE bool workq_push(struct workq *q, void *job); /* false: full; the job is still yours */
+/* Likewise, before all that nobody has begun. */
+MUST_USE bool workq_push_first(struct workq *q, void *job);
 /* No job is brought before all that are here have ended, and been popped: until the next push the owner is woken for
  * patient ones when all have ended, and not before. */
 void workq_last(struct workq *q);
