@@ -61,7 +61,7 @@ struct install {
 	struct pack_pairs pairs;
 	bool packs_lost;             /* said once */
 	bool packs_helped;           /* an install before got packs from that server */
-	uint64_t packs_asked;        /* when the first look-up began, or the last of a package that had to wait */
+	uint64_t packs_asked;        /* when the first look-up began */
 	uint64_t looked_up;          /* packages that the server was asked about */
 	struct plan_lockfile *lock;  /* collects the new lockfile; NULL when the old one is the plan */
 	struct staged *staged;       /* the same as text, on its way to the disk */

@@ -138,7 +138,7 @@ static uint64_t packages_grace(const struct install *in)
 	return grace;
 }
 
-/* By how much the answer is late, ms: below 0 there is time. Only where one was waited for. */
+/* By how much the answer is late, ms, if it was to come within GRACE: below 0 there is time. */
 static int64_t packages_late_ms(const struct install *in, uint64_t grace)
 {
 	return ((int64_t)(install_since(in) - in->packs_asked) - (int64_t)grace) / 1000;

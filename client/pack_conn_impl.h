@@ -39,8 +39,9 @@ struct conn {
 	bool stalled; /* since an answer on it did not go on */
 	bool due;     /* poll() told of it, or it is new */
 };
-/* A want is in exactly one list: `find` (to be looked up), `get` or `large` (to be asked for), a request's, or handed
- * back as `news`. One with a feed is not handed back: what has arrived of it is given away piece by piece. */
+/* A want is in exactly one list: `find` (to be looked up), `get` or `large` (to be asked for), a request's, the
+ * fetcher's `parked` (found, and its base is still to come), or handed back as `news`. One with a feed is not handed
+ * back: what has arrived of it is given away piece by piece. */
 struct thread {
 	struct pack_fetcher *f;
 	struct conn conn[MOST_CONNECTIONS];
