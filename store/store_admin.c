@@ -397,7 +397,7 @@ static int lost_remove(struct store *s, struct err *e)
 }
 
 /* What is being put in place of "boot" and "format", see fs_write_file(), and was left so by a process that was killed:
- * who keeps all others out knows, else after an hour. */
+ * who keeps all others out knows, else after an hour. Under tmp_lock, under which this process puts "boot" there. */
 static int half_written_remove(struct store *s, bool alone, struct err *e)
 {
 	int64_t before = alone ? INT64_MAX : time(NULL) - ORPHAN_AGE;
@@ -439,8 +439,10 @@ int store_prune(struct store_prune_result *out, struct store *s, const struct st
 		rc = kv_flush(s->kv, e);
 		if (rc == 0)
 			rc = orphans_prune(out, s, o->dry_run, e);
+		pthread_mutex_lock(&s->tmp_lock);
 		if (rc == 0 && !o->dry_run)
 			rc = half_written_remove(s, out->orphans_all, e);
+		pthread_mutex_unlock(&s->tmp_lock);
 		pthread_rwlock_unlock(&s->publishing);
 		if (fs_lock(s->lock_fd, LOCK_SH) != 0 && rc == 0)
 			rc = err_os(e, "lock %s", s->dir);
